@@ -1,0 +1,192 @@
+"""The records of the log. Every fact the engine knows is one of these, and nothing else is ever folded.
+
+A record is a MessagePack array: a tag, then the fields in the order written here. The rules of change:
+new fields go last and have defaults; nothing is reordered, retyped or reused; a removed field leaves a gap.
+
+Personal fields (ids as sent, traits, free text, the address) live in `body` alone, a MessagePack map of its
+own, so that they can be sealed and destroyed without touching what the fold reads.
+"""
+
+from __future__ import annotations
+
+from enum import IntFlag
+from typing import Any
+
+import msgspec
+
+from ..foundation.errors import Corrupt
+
+RECORD_VERSION = 1
+CONTROL_PARTITION = 0xFFFF
+
+
+class Flag(IntFlag):
+    """What enrichment found out about an event, as bits of `Tracked.flags`."""
+
+    NONE = 0
+    BOT = 1
+    """Sent by a crawler or monitor: kept, but no item's aggregates change."""
+
+
+class Context(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
+    """The circumstances of an event, derived at capture. Clear: classes and codes, nothing personal."""
+
+    browser: str = ""
+    system: str = ""
+    device: str = ""
+    """desktop, mobile, tablet, tv, bot or other."""
+    referrer: str = ""
+    """search, social, ai_assistant, email, paid, direct or other."""
+    referrer_source: str = ""
+    """The engine, network or assistant by name, e.g. Google."""
+    campaign_source: str = ""
+    campaign_medium: str = ""
+    campaign_name: str = ""
+    locale: str = ""
+    """Normalised, e.g. en-GB."""
+    country: str = ""
+    """ISO 3166 alpha-2, when a geo database is configured."""
+    timezone: str = ""
+
+
+NO_CONTEXT = Context()
+
+
+class Tracked(msgspec.Struct, array_like=True, frozen=True, tag=1):
+    """Something a person did. `items`, `prices`, `quantities` and `positions` run in parallel or are empty."""
+
+    received_ms: int
+    happened_ms: int
+    """Event time: timestamp + (received - sentAt), at most 5 minutes after `received_ms`."""
+    tenant: str
+    key: int
+    """The cell: a keyed hash of anonymousId if present, else of userId."""
+    message: int
+    """Reference of messageId."""
+    name: str
+    """Canonical event name, e.g. "Product Viewed"."""
+    flags: int = 0
+    items: tuple[int, ...] = ()
+    prices: tuple[float, ...] = ()
+    """Unit price as sent, NaN where the sender gave none; empty when no item has one."""
+    quantities: tuple[float, ...] = ()
+    """Empty when all are 1."""
+    positions: tuple[int, ...] = ()
+    """1-based position in the slate; empty when unknown."""
+    values: dict[str, float] = {}
+    """The numeric properties, e.g. dwell_ms, read_ms, revenue."""
+    list_id: str = ""
+    decision_id: str = ""
+    context: Context = NO_CONTEXT
+    body: bytes = b""
+    """The tracking event as sent (MessagePack of the wire map), its address truncated."""
+
+
+class ItemUpserted(msgspec.Struct, array_like=True, frozen=True, tag=2):
+    """The catalogue holds this item with exactly these fields from now on."""
+
+    at_ms: int
+    tenant: str
+    id: str
+    fields: dict[str, Any]
+
+
+class ItemPatched(msgspec.Struct, array_like=True, frozen=True, tag=3):
+    """These fields of the item change (null removes one); the others stay."""
+
+    at_ms: int
+    tenant: str
+    id: str
+    fields: dict[str, Any]
+
+
+class ItemDeleted(msgspec.Struct, array_like=True, frozen=True, tag=4):
+    """The item leaves the catalogue; what was counted about it stays."""
+
+    at_ms: int
+    tenant: str
+    id: str
+
+
+class Linked(msgspec.Struct, array_like=True, frozen=True, tag=5):
+    """Cell `cell` belongs to the profile of `owner`. The cells themselves are not changed, so undo is exact."""
+
+    at_ms: int
+    tenant: str
+    cell: int
+    owner: int
+    body: bytes = b""
+    """MessagePack map {"cell": id, "owner": id}, ids as in `GET /v1/profiles/{id}`."""
+
+
+class Unlinked(msgspec.Struct, array_like=True, frozen=True, tag=6):
+    """Takes the link of `cell` back."""
+
+    at_ms: int
+    tenant: str
+    cell: int
+
+
+class Configured(msgspec.Struct, array_like=True, frozen=True, tag=7):
+    """What the fold stands on from here: its settings, and the features that count from this position."""
+
+    at_ms: int
+    settings: dict[str, int]
+    features: tuple[tuple[str, str], ...]
+    """(feature id, version) of every declared feature."""
+
+
+class Epoch(msgspec.Struct, array_like=True, frozen=True, tag=8):
+    """The global aggregates as of this record are published under `number`; decisions read them so."""
+
+    at_ms: int
+    number: int
+    hash: str
+    """Chained over the published changes; a replay that arrives at another hash has diverged."""
+
+
+class Ticked(msgspec.Struct, array_like=True, frozen=True, tag=9):
+    """Time passed. What fires on the absence of events fires here."""
+
+    at_ms: int
+
+
+class Decided(msgspec.Struct, array_like=True, frozen=True, tag=10):
+    """The engine's own decision; `receipt` says what it stood on."""
+
+    at_ms: int
+    tenant: str
+    key: int
+    decision_id: str
+    receipt: bytes
+
+
+Record = (
+    Tracked
+    | ItemUpserted
+    | ItemPatched
+    | ItemDeleted
+    | Linked
+    | Unlinked
+    | Configured
+    | Epoch
+    | Ticked
+    | Decided
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Record)
+
+
+def encode_record(record: Record) -> bytes:
+    """The payload of a log frame."""
+    return _encoder.encode(record)
+
+
+def decode_record(payload: bytes | memoryview, *, file: str = "log", offset: int = 0) -> Record:
+    """The record in a frame's payload, or `Corrupt`; its checksum has been verified before."""
+    try:
+        record: Record = _decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Corrupt(file=file, offset=offset, reason=f"not a known record: {error}") from None
+    return record

@@ -1,0 +1,97 @@
+"""Every error the engine raises on purpose, in one tree. Foreign exceptions stop at the seam that meets them.
+
+InstanterError
+├── Rejected            the sender's fault: 4xx, says which code and why
+│   ├── EventRejected       one event; it goes to quarantine
+│   ├── RequestRejected     a request other than an event
+│   └── ConfigRejected      a configuration file: file, line, reason, suggestion
+├── Unavailable         a dependency's fault or a limit reached: a fallback exists, retry later
+│   ├── DiskFull            507; clears by itself once there is room
+│   ├── LogClosed           writing ended until a restart (a failed sync, or shutting down)
+│   └── Overloaded          a bounded queue is full
+└── Broken              ours, or the disk's: stop rather than serve something wrong
+    └── Corrupt             stored bytes fail their check: names file and offset
+"""
+
+from __future__ import annotations
+
+
+class InstanterError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class Rejected(InstanterError):
+    """The sender's fault. `code` is stable and short, `message` is for a person."""
+
+    def __init__(self, code: str, message: str, *, status: int = 400) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+
+
+class EventRejected(Rejected):
+    """One tracking event cannot be taken; it is quarantined with this code."""
+
+
+class RequestRejected(Rejected):
+    """A request other than an event cannot be answered as asked."""
+
+
+class ConfigRejected(InstanterError):
+    """A configuration cannot be used: file, line, reason and, where there is one, a suggestion."""
+
+    def __init__(self, reason: str, *, file: str = "", line: int = 0, suggestion: str = "") -> None:
+        where = f"{file}:{line}: " if line else (f"{file}: " if file else "")
+        hint = f" ({suggestion})" if suggestion else ""
+        super().__init__(f"{where}{reason}{hint}")
+        self.file = file
+        self.line = line
+        self.reason = reason
+        self.suggestion = suggestion
+
+
+class Unavailable(InstanterError):
+    """Not now. `retry_after_s` is what the client is told."""
+
+    status = 503
+    code = "unavailable"
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after_s = retry_after_s
+
+
+class DiskFull(Unavailable):
+    """No room for the log. Nothing of the refused write remains; it clears once there is room."""
+
+    status = 507
+    code = "disk_full"
+
+
+class LogClosed(Unavailable):
+    """Writing has ended until a restart."""
+
+    code = "log_closed"
+
+
+class Overloaded(Unavailable):
+    """A bounded queue is full. Refused early, before any work was done."""
+
+    status = 429
+    code = "overloaded"
+
+
+class Broken(InstanterError):
+    """Ours. The partition stops rather than go on with something wrong."""
+
+
+class Corrupt(Broken):
+    """Stored bytes fail their check."""
+
+    def __init__(self, *, file: str, offset: int, reason: str) -> None:
+        super().__init__(f"{file}: damaged at byte {offset}: {reason}")
+        self.file = file
+        self.offset = offset
+        self.reason = reason

@@ -1,0 +1,45 @@
+"""Every bound in one place. Reaching one is counted, answered clearly, and has a test."""
+
+from __future__ import annotations
+
+# Wire.
+BATCH_BYTES_MAX = 500 * 1024
+EVENT_BYTES_MAX = 32 * 1024
+BODY_BYTES_MAX = 1024 * 1024
+"""Largest body of any other request, and of a decompressed batch."""
+BATCH_EVENTS_MAX = 5_000
+ID_CHARS_MAX = 512
+NAME_CHARS_MAX = 256
+ITEMS_PER_EVENT_MAX = 200
+VALUES_PER_EVENT_MAX = 64
+CANDIDATES_MAX = 1_000
+PLACEMENTS_MAX = 20
+LIST_LIMIT_MAX = 200
+BODY_READ_S_MAX = 10.0
+HEADER_READ_S_MAX = 5.0
+
+# Engine.
+FOLD_BATCH_EVENTS_MAX = 128
+PENDING_BYTES_MAX = 32 * 1024 * 1024
+"""Bytes accepted for the log and not yet synced; beyond it ingest is refused with 429."""
+DECISIONS_IN_FLIGHT_MAX = 512
+LINKED_CELLS_MAX = 8
+
+# Log.
+FRAME_BYTES_MAX = 1024 * 1024
+SEGMENT_BYTES_MIN = 1024 * 1024
+QUARANTINE_BYTES_MAX = 64 * 1024 * 1024
+
+# State.
+ITEMS_MAX = 200_000
+"""Items with aggregates, in the catalogue or not; events about further items count and change no item."""
+ITEM_FIELDS_BYTES_MAX = 16 * 1024
+ATTRIBUTE_VALUES_MAX = 4
+"""Values of one multi-valued item field that features can see."""
+FEATURES_MAX = 256
+TOP_K_MAX = 64
+TILES_MAX = 512
+
+# Caches.
+PARSED_AGENTS_MAX = 8_192
+PARSED_REFERRERS_MAX = 8_192
