@@ -1,0 +1,1 @@
+"""The way of a decision: candidates, eligibility, features, score, policy, arrangement, receipt."""

@@ -1,0 +1,87 @@
+"""A placement: one spot of a page, and what a decision may put there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Final, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from ..foundation.errors import ConfigRejected
+from ..foundation.limits import LIST_LIMIT_MAX, NAME_CHARS_MAX
+
+Source = Literal["co_viewed", "same_category", "trending", "newest", "popular", "candidates"]
+Weight = Annotated[float, Meta(ge=-1_000, le=1_000)]
+
+
+class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One spot of a page. A request names it by `id` and may ask for fewer items than `limit`."""
+
+    id: Annotated[str, Meta(
+        min_length=1, max_length=NAME_CHARS_MAX, description='The name that requests use, e.g. "home.recommended".')]
+    kind: Annotated[Literal["items", "rerank"], Meta(
+        description="items finds the items itself; rerank orders the caller's own list and gives every id back.")] = (
+        "items")
+    limit: Annotated[int, Meta(ge=1, le=LIST_LIMIT_MAX, description="Most items in a reply.")] = 12
+    sources: Annotated[tuple[Source, ...], Meta(
+        min_length=1, max_length=6,
+        description="Where candidates come from, the first the most important; candidates is the caller's list.")] = (
+        "co_viewed", "same_category", "trending", "newest", "popular")
+    diversity: Annotated[float, Meta(
+        ge=0, le=1, description="0 arranges by score alone, 1 by difference from what stands above (MMR).")] = 0.3
+    repeats: Annotated[bool, Meta(
+        description="Whether it may show what another placement of the same call shows.")] = False
+    exploration: Annotated[Annotated[float, Meta(ge=0, le=1)] | None, Meta(
+        description="Chance that one slot shows an item the ranker did not choose; decide.exploration if left out.")] = (
+        None)
+    weights: Annotated[dict[str, Weight], Meta(
+        description="Weights of the ranker that differ here from [ranker.weights].")] = {}
+
+
+class Fault(NamedTuple):
+    """Why a placement is impossible, and which of its fields says so."""
+
+    field: str
+    reason: str
+    suggestion: str = ""
+
+
+def check(placement: Placement) -> None:
+    """Raise `ConfigRejected`, naming the placement and the reason, if no decision could fill it."""
+    fault = first_fault(placement)
+    if fault is not None:
+        raise ConfigRejected(f'placement "{placement.id}": {fault.reason}', suggestion=fault.suggestion)
+
+
+def check_all(placements: Iterable[Placement]) -> None:
+    """`check` each, and raise `ConfigRejected` if two share an id."""
+    seen: set[str] = set()
+    for placement in placements:
+        check(placement)
+        if placement.id in seen:
+            raise ConfigRejected(f'two placements have the id "{placement.id}"', suggestion="rename one of them")
+        seen.add(placement.id)
+
+
+def first_fault(placement: Placement) -> Fault | None:
+    """The first reason why the placement is impossible, or None."""
+    if placement.id != placement.id.strip() or not placement.id:
+        return Fault("id", "an id is not blank and has no blanks around it")
+    if len(set(placement.sources)) < len(placement.sources):
+        return Fault("sources", "it names the same source twice")
+    if placement.kind == "rerank" and placement.sources != ("candidates",):
+        return Fault("sources", "a rerank orders the caller's list and nothing else", 'sources = ["candidates"]')
+    if placement.kind == "items" and placement.sources == ("candidates",):
+        return Fault("sources", "items finds items itself, and the caller's list alone is a rerank", 'kind = "rerank"')
+    return None
+
+
+DEFAULT_PLACEMENTS: Final[tuple[Placement, ...]] = (
+    Placement(id="home.hero", limit=1),
+    Placement(id="home.recommended", limit=12),
+    Placement(id="product.similar", limit=8, sources=("same_category", "co_viewed", "popular")),
+    Placement(id="cart.addons", limit=4, sources=("co_viewed", "trending", "popular")),
+    Placement(id="search", kind="rerank", limit=LIST_LIMIT_MAX, sources=("candidates",), diversity=0.0, repeats=True),
+)
+"""What a server without a configuration offers; a configuration adds to it, and replaces by id."""
