@@ -33,7 +33,7 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     repeats: Annotated[bool, Meta(
         description="Whether it may show what another placement of the same call shows.")] = False
     exploration: Annotated[Annotated[float, Meta(ge=0, le=1)] | None, Meta(
-        description="Chance that one slot shows an item the ranker did not choose; decide.exploration if left out.")] = (
+        description="Chance that one slot shows an item the ranker did not choose; else decide.exploration.")] = (
         None)
     weights: Annotated[dict[str, Weight], Meta(
         description="Weights of the ranker that differ here from [ranker.weights].")] = {}

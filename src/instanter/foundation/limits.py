@@ -43,3 +43,18 @@ TILES_MAX = 512
 # Caches.
 PARSED_AGENTS_MAX = 8_192
 PARSED_REFERRERS_MAX = 8_192
+EVENT_NAMES_MAX = 4_096
+"""Event names whose canonical form is remembered."""
+PARSED_ADDRESSES_MAX = 16_384
+PARSED_LOCALES_MAX = 1_024
+AGENT_CHARS_MAX = 1_024
+"""Characters of a user agent that are looked at."""
+REFERRER_CHARS_MAX = 512
+"""Characters of a referrer or page address that are looked at."""
+EVENT_DEPTH_MAX = 64
+"""Nesting of one event's JSON."""
+REASON_CHARS_MAX = 300
+"""Characters of the reason kept with a quarantined event."""
+
+# Configuration.
+CONFIG_BYTES_MAX = 1024 * 1024

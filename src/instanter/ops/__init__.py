@@ -1,0 +1,1 @@
+"""What runs the engine: configuration, wiring, commands, health and figures."""

@@ -1,0 +1,1 @@
+"""The command `instanter`: one module a verb, each with `add_arguments(parser)` and `run(arguments) -> exit code`."""

@@ -1,0 +1,49 @@
+"""Arguments that several verbs share, so that they are called the same everywhere."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Final
+
+DATA_DEFAULT: Final = Path("instanter-data")
+HOST_DEFAULT: Final = "127.0.0.1"
+PORT_DEFAULT: Final = 8080
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """`--config FILE`, as `arguments.config`: a Path, or None for the built-in defaults."""
+    parser.add_argument("--config", type=Path, metavar="FILE",
+                        help="the configuration; without it the built-in defaults hold")
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """`--data DIR`, as `arguments.data`: a Path."""
+    parser.add_argument("--data", type=Path, default=DATA_DEFAULT, metavar="DIR",
+                        help="where log, checkpoints and keys live (default: %(default)s)")
+
+
+def add_address(parser: argparse.ArgumentParser) -> None:
+    """`--host H` and `--port N`, as `arguments.host` and `arguments.port`."""
+    parser.add_argument("--host", default=HOST_DEFAULT, metavar="H", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=port, default=PORT_DEFAULT, metavar="N",
+                        help="port to listen on (default: %(default)s)")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """`--json`, as `arguments.json`. The frame adds it to every verb."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on the last line")
+
+
+def port(text: str) -> int:
+    """A TCP port, for argparse's `type=`."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to 65535")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, for argparse's `type=`."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)

@@ -1,0 +1,80 @@
+"""A client's side of the API: one kept-alive HTTP connection, with the time each call took."""
+
+from __future__ import annotations
+
+import http.client
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ...foundation.clock import elapsed_ns
+from ...foundation.errors import Broken, RequestRejected, Unavailable
+
+CALL_TIMEOUT_S = 30.0
+
+T = TypeVar("T")
+
+
+class _Problem(msgspec.Struct):
+    code: str = "unknown"
+    message: str = ""
+
+
+class _Failure(msgspec.Struct):
+    error: _Problem = msgspec.field(default_factory=_Problem)
+
+
+class Connection:
+    """Calls to one server, one after the other. `round_trip_ms` is what the last call took, sending to last byte.
+
+    A refused call raises `RequestRejected` with the server's code and message, a server that cannot answer now (or
+    is not there) raises `Unavailable`, and a reply that is not what the API promises raises `Broken`.
+    """
+
+    def __init__(self, base_url: str, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise RequestRejected("url", f"not an http address: {base_url}")
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self.base_url = base_url.rstrip("/")
+        self.round_trip_ms = 0.0
+        self._prefix = parts.path.rstrip("/")
+        self._http = kind(parts.hostname, parts.port, timeout=timeout_s)
+
+    def call(self, method: str, path: str, body: object = None, *, reply: type[T]) -> T:
+        """Send `body` as JSON (None: no body) and return the reply's JSON as `reply`."""
+        raw = self._exchange(method, path, None if body is None else msgspec.json.encode(body))
+        try:
+            return msgspec.json.decode(raw, type=reply)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Broken(f"{method} {path}: the reply is not as the API says: {error}") from None
+
+    def close(self) -> None:
+        """Hang up. May be called twice."""
+        self._http.close()
+
+    def _exchange(self, method: str, path: str, body: bytes | None) -> bytes:
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        started_ns = elapsed_ns()
+        try:
+            self._http.request(method, self._prefix + path, body=body, headers=headers)
+            response = self._http.getresponse()
+            raw = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._http.close()
+            raise Unavailable(f"no answer from {self.base_url}: {error}") from None
+        self.round_trip_ms = (elapsed_ns() - started_ns) / 1_000_000
+        if response.status >= 400:
+            raise _refusal(f"{method} {path}", response.status, raw)
+        return raw
+
+
+def _refusal(what: str, status: int, raw: bytes) -> RequestRejected | Unavailable:
+    try:
+        problem = msgspec.json.decode(raw, type=_Failure).error
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        problem = _Problem()
+    if status >= 500 or status == 429:
+        return Unavailable(f"{what}: {status} {problem.message}".rstrip())
+    return RequestRejected(problem.code, f"{what}: {status} {problem.message}".rstrip(), status=status)

@@ -1,0 +1,143 @@
+"""The command `instanter`. Verbs are imported only when they are used, so that `--help` answers at once.
+
+Exit codes: 0 done, 1 the work failed, 2 the command was wrong. An error is one sentence on stderr, and with `--json`
+also `{"error": {"code", "message"}}` on stdout; never a traceback, unless it is a defect of ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol, cast
+
+from ... import __version__
+from ...foundation.errors import ConfigRejected, Corrupt, InstanterError, Rejected, Unavailable
+from .arguments import add_json
+
+DONE: Final = 0
+FAILED: Final = 1
+WRONG: Final = 2
+
+
+class Verb(NamedTuple):
+    """One line of the table: `instanter <name>` is the module of that name beside this one."""
+
+    name: str
+    summary: str
+
+
+VERBS: Final = (
+    Verb("init", "write a commented configuration to start from"),
+    Verb("doctor", "check whether this machine and configuration are ready to serve"),
+)
+
+_DESCRIPTION: Final = """\
+Instanter is a real-time personalization engine: it takes in what people do as they do it,
+and answers "what should this person see now?" in milliseconds."""
+
+_EXAMPLES: Final = """\
+examples:
+  instanter init shop                         write shop/instanter.toml
+  instanter doctor --config shop/instanter.toml --data shop/data
+
+`instanter VERB --help` says more about each. Exit codes: 0 done, 1 the work failed, 2 the command was wrong."""
+
+
+class VerbModule(Protocol):
+    """What a verb's module offers."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Say what the verb takes; sets `description` and `epilog` too. `--json` is there already."""
+        ...
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Do it and return the exit code. An `InstanterError` or `OSError` becomes a sentence."""
+        ...
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit code; a wrong command line raises `SystemExit(2)` as argparse does."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    chosen = _chosen(words)
+    module = _module(chosen) if chosen else None
+    arguments = _parser(chosen, module).parse_args(words)
+    if not __debug__:
+        return _failed(arguments, WRONG, "optimized", "Python's -O takes out the checks that guard the state; "
+                                                      "start without -O and PYTHONOPTIMIZE")
+    assert module is not None, "argparse lets no command without a verb through"
+    return _run(module, arguments)
+
+
+def _chosen(words: Sequence[str]) -> str:
+    """The verb, which is the first word that is not an option; "" where there is none of that name."""
+    first = next((word for word in words if not word.startswith("-")), "")
+    return first if first in {verb.name for verb in VERBS} else ""
+
+
+def _module(verb: str) -> VerbModule:
+    return cast(VerbModule, importlib.import_module(f"{__package__}.{verb}"))
+
+
+def _parser(chosen: str, module: VerbModule | None) -> argparse.ArgumentParser:
+    """All verbs by name; only the chosen one with its arguments."""
+    parser = argparse.ArgumentParser(
+        prog="instanter", description=_DESCRIPTION, epilog=_EXAMPLES, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"instanter {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, title="verbs")
+    for verb in VERBS:
+        one = verbs.add_parser(verb.name, help=verb.summary, allow_abbrev=False,
+                               formatter_class=argparse.RawDescriptionHelpFormatter)
+        if verb.name == chosen and module is not None:
+            add_json(one)
+            module.add_arguments(one)
+    return parser
+
+
+def _run(module: VerbModule, arguments: argparse.Namespace) -> int:
+    try:
+        code = module.run(arguments)
+        sys.stdout.flush()
+    except ConfigRejected as error:
+        return _failed(arguments, WRONG, "config", str(error))
+    except Rejected as error:
+        return _failed(arguments, WRONG, error.code, error.message)
+    except Unavailable as error:
+        return _failed(arguments, FAILED, error.code, error.message)
+    except Corrupt as error:
+        return _failed(arguments, FAILED, "corrupt", str(error))
+    except InstanterError as error:
+        return _failed(arguments, FAILED, "broken", str(error))
+    except BrokenPipeError:
+        return _reader_gone()
+    except OSError as error:
+        return _failed(arguments, FAILED, "system", _told(error))
+    except KeyboardInterrupt:
+        return _failed(arguments, FAILED, "interrupted", "stopped before it was done")
+    return code
+
+
+def _failed(arguments: argparse.Namespace, exit_code: int, code: str, message: str) -> int:
+    if getattr(arguments, "json", False):
+        print(json.dumps({"error": {"code": code, "message": message}}))
+    print(f"instanter {arguments.verb}: {message}", file=sys.stderr)
+    return exit_code
+
+
+def _told(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename is not None else reason
+
+
+def _reader_gone() -> int:
+    """Whoever read our output has left, as `| head` does: the rest has no reader, and that is no defect."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

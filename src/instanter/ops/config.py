@@ -1,0 +1,408 @@
+"""The configuration: one frozen struct, read from one TOML file.
+
+Unit, bounds and default stand beside each field, and everything that is said about a setting elsewhere (the file
+that `instanter init` writes, docs/configuration.md, error messages) is made from here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar, Union, get_args, get_origin
+
+import msgspec
+from msgspec import Meta
+
+from ..decisions import placement as placements
+from ..decisions.placement import DEFAULT_PLACEMENTS, Placement, Weight
+from ..features import declaration as features
+from ..features.declaration import DEFAULT_FEATURES, FeatureDeclaration
+from ..foundation.errors import ConfigRejected
+from ..foundation.limits import CONFIG_BYTES_MAX, FEATURES_MAX, NAME_CHARS_MAX
+from . import toml_lines
+
+_MINUTES_A_DAY: Final = 1_440
+_Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One table of the file."""
+
+
+class LogSettings(Section, frozen=True):
+    """The log that every event is written to before it is acknowledged."""
+
+    partitions: Annotated[int, Meta(
+        ge=1, le=1_024, description="Parts that people are spread over.")] = 16
+    sync_window_ms: Annotated[int, Meta(
+        ge=0, le=100,
+        description="How long an append waits for others to share one sync with; 0 syncs at once.")] = 2
+    segment_mb: Annotated[int, Meta(
+        ge=1, le=1_024, description="Size at which a segment file is closed and the next one begun.")] = 64
+    keep_days: Annotated[int, Meta(
+        ge=1, le=3_650,
+        description="How long segments are kept, at least; only whole segments below a checkpoint are removed.")] = 90
+
+
+class StateSettings(Section, frozen=True):
+    """What the engine knows right now, held in memory."""
+
+    memory_mb: Annotated[int, Meta(
+        ge=64, le=1_048_576, description="Memory that people's state may take.")] = 2_048
+    checkpoint_s: Annotated[int, Meta(
+        ge=1, le=3_600, description="Time between checkpoints; a start reads the newest and the log after it.")] = 60
+
+
+class SessionSettings(Section, frozen=True):
+    """When a visit ends and the next one begins, in event time."""
+
+    gap_min: Annotated[int, Meta(
+        ge=1, le=_MINUTES_A_DAY, description="Minutes without an event that end a session.")] = 30
+    length_max_h: Annotated[int, Meta(ge=1, le=168, description="Longest session in hours.")] = 12
+
+
+class LatenessSettings(Section, frozen=True):
+    """How late an event may come, judged against the newest event of the same person."""
+
+    sequence_min: Annotated[int, Meta(
+        ge=0, le=_MINUTES_A_DAY,
+        description="Minutes within which any order of arrival gives the same sessions and sequences.")] = 30
+    window_h: Annotated[int, Meta(
+        ge=1, le=168, description="Hours within which any order of arrival gives the same windows.")] = 24
+
+
+class DedupSettings(Section, frozen=True):
+    """How a messageId that comes twice is told."""
+
+    window_h: Annotated[int, Meta(ge=1, le=168, description="Hours for which ids are remembered.")] = 24
+    ids_max: Annotated[int, Meta(
+        ge=16, le=4_096, description="Ids remembered for one person; going beyond it is counted.")] = 256
+
+
+class FeedbackSettings(Section, frozen=True):
+    """How outcomes are joined to what was shown."""
+
+    window_min: Annotated[int, Meta(
+        ge=1, le=7 * _MINUTES_A_DAY,
+        description="Minutes after a slate or decision in which a click on one of its items belongs to it.")] = 30
+
+
+class DecideSettings(Section, frozen=True):
+    """How decisions are made."""
+
+    deadline_ms: Annotated[int, Meta(
+        ge=1, le=10_000, description="Time for a decision that names no deadline of its own.")] = 50
+    exploration: Annotated[float, Meta(
+        ge=0, le=1, description="Chance that one slot shows an item the ranker did not choose.")] = 0.05
+
+
+class LimitSettings(Section, frozen=True):
+    """Where the server says no."""
+
+    requests_per_s: Annotated[int, Meta(
+        ge=1, le=1_000_000, description="Requests a second of one key; more are answered 429.")] = 1_000
+
+
+class GeoSettings(Section, frozen=True):
+    """Countries from addresses."""
+
+    database: Annotated[str, Meta(
+        description='A file in the MaxMind format, relative to this one; "" finds no countries. '
+                    "Needs the extra instanter[geo].")] = ""
+
+
+class EventSettings(Section, frozen=True):
+    """Events that have names of their own."""
+
+    names: Annotated[dict[_Name, _Name], Meta(
+        description="From a name as sent to the name it is known by, "
+                    'e.g. {"Item Detail Opened" = "Product Viewed"}.')] = {}
+
+
+class RankerSettings(Section, frozen=True):
+    """The ranker."""
+
+    weights: Annotated[dict[_Name, Weight], Meta(
+        description="Weights that differ from the built-in ones, by name, for all placements.")] = {}
+
+
+class Config(Section, frozen=True):
+    """Everything that can be set. `Config()` is what a server without a configuration runs on."""
+
+    log: LogSettings = LogSettings()
+    state: StateSettings = StateSettings()
+    session: SessionSettings = SessionSettings()
+    lateness: LatenessSettings = LatenessSettings()
+    dedup: DedupSettings = DedupSettings()
+    feedback: FeedbackSettings = FeedbackSettings()
+    decide: DecideSettings = DecideSettings()
+    limits: LimitSettings = LimitSettings()
+    geo: GeoSettings = GeoSettings()
+    events: EventSettings = EventSettings()
+    ranker: RankerSettings = RankerSettings()
+    features: tuple[FeatureDeclaration, ...] = DEFAULT_FEATURES
+    """The defaults, and the file's own: added, or in place of the default of the same name."""
+    placements: tuple[Placement, ...] = DEFAULT_PLACEMENTS
+    """The defaults, and the file's own, in the same way, by id."""
+
+
+def load(path: Path | None) -> Config:
+    """The configuration in a file, or the defaults for None; raises `ConfigRejected` naming file, line and reason.
+
+    A relative `geo.database` is taken to be relative to the file.
+    """
+    if path is None:
+        return Config()
+    config = parse(_read(path), file=str(path))
+    if not config.geo.database:
+        return config
+    database = str(path.parent / config.geo.database)
+    return msgspec.structs.replace(config, geo=msgspec.structs.replace(config.geo, database=database))
+
+
+def parse(text: str, *, file: str = "") -> Config:
+    """The configuration in a TOML text; `file` is what errors call it.
+
+    >>> parse("[log]\\npartitons = 4", file="shop.toml")
+    Traceback (most recent call last):
+    instanter.foundation.errors.ConfigRejected: shop.toml:2: [log] has no setting "partitons" \
+(did you mean "partitions"?)
+    """
+    try:
+        raw = tomllib.loads(text)
+        lines = toml_lines.key_lines(text)
+    except ValueError as error:
+        raise _not_toml(error, file) from None
+    except RecursionError:
+        raise ConfigRejected("arrays or tables are nested too deep", file=file) from None
+    return _Reading(file, lines).config(raw)
+
+
+def sections() -> Iterator[tuple[str, type[Section]]]:
+    """The tables of single settings, in the order of the file."""
+    for field in msgspec.structs.fields(Config):
+        if isinstance(field.type, type) and issubclass(field.type, Section):
+            yield field.name, field.type
+
+
+def expectation(kind: Any) -> str:
+    """What a value of this annotation has to be, in words.
+
+    >>> expectation(Annotated[int, Meta(ge=1, le=9)])
+    'a whole number from 1 to 9'
+    """
+    metas, plain = unwrapped(kind)
+    low = max((meta.ge for meta in metas if meta.ge is not None), default=None)
+    high = min((meta.le for meta in metas if meta.le is not None), default=None)
+    bounds = f" from {_plain_number(low)} to {_plain_number(high)}" if low is not None and high is not None else ""
+    if get_origin(plain) in (Union, UnionType):
+        return expectation(next(part for part in get_args(plain) if part is not type(None)))
+    if get_origin(plain) is Literal:
+        return "one of " + ", ".join(get_args(plain))
+    if get_origin(plain) is tuple:
+        return f"a list, each {expectation(get_args(plain)[0])}"
+    if get_origin(plain) is dict:
+        return f"a table, each {expectation(get_args(plain)[1])}"
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: _text_expectation(metas)}
+    return names[plain] + bounds
+
+
+def _plain_number(number: float) -> str:
+    return str(int(number)) if float(number).is_integer() else str(number)
+
+
+def _text_expectation(metas: Sequence[Meta]) -> str:
+    longest = next((meta.max_length for meta in metas if meta.max_length is not None), None)
+    shortest = next((meta.min_length for meta in metas if meta.min_length is not None), 0)
+    return f"a text of {shortest} to {longest} characters" if longest else "a text"
+
+
+_T = TypeVar("_T", bound=msgspec.Struct)
+_Declared = TypeVar("_Declared", bound=FeatureDeclaration | Placement)
+
+
+class _Reading:
+    """One file on its way to a `Config`; knows where each key stands."""
+
+    def __init__(self, file: str, lines: dict[toml_lines.Path, int]) -> None:
+        self._file = file
+        self._lines = lines
+
+    def config(self, raw: dict[str, Any]) -> Config:
+        self._refuse_unknown(Config, raw, ())
+        singles = {
+            name: self._struct(kind, raw[name], (name,)) for name, kind in sections() if name in raw
+        }
+        config = msgspec.structs.replace(Config(), **singles)
+        self._check_spans(config)
+        declared = self._features(raw.get("features", []), config.session.length_max_h * 3_600_000)
+        placed = self._placements(raw.get("placements", []))
+        return msgspec.structs.replace(config, features=declared, placements=placed)
+
+    def _check_spans(self, config: Config) -> None:
+        """The settings that only make sense together."""
+        if config.session.gap_min > config.session.length_max_h * 60:
+            self._reject(("session", "gap_min"), "session.gap_min is longer than session.length_max_h")
+        if config.lateness.sequence_min > config.lateness.window_h * 60:
+            self._reject(("lateness", "sequence_min"), "lateness.sequence_min is longer than lateness.window_h")
+
+    def _features(self, raw: object, session_ms_max: int) -> tuple[FeatureDeclaration, ...]:
+        own = self._structs(FeatureDeclaration, raw, ("features",))
+        for index, feature in enumerate(own):
+            fault = features.first_fault(feature, session_ms_max=session_ms_max)
+            if fault is not None:
+                self._reject(("features", index, fault.field), f'feature "{feature.name}": {fault.reason}',
+                             fault.suggestion)
+        self._refuse_twins("features", "name", [feature.name for feature in own])
+        together = _replaced(DEFAULT_FEATURES, own, "name")
+        if len(together) > FEATURES_MAX:
+            self._reject(("features",), f"{len(together)} features, the built-in ones included, are more than "
+                                        f"{FEATURES_MAX}")
+        return together
+
+    def _placements(self, raw: object) -> tuple[Placement, ...]:
+        own = self._structs(Placement, raw, ("placements",))
+        for index, place in enumerate(own):
+            fault = placements.first_fault(place)
+            if fault is not None:
+                self._reject(("placements", index, fault.field), f'placement "{place.id}": {fault.reason}',
+                             fault.suggestion)
+        self._refuse_twins("placements", "id", [place.id for place in own])
+        return _replaced(DEFAULT_PLACEMENTS, own, "id")
+
+    def _refuse_twins(self, table: str, key: str, names: list[str]) -> None:
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                first = toml_lines.line_of(self._lines, (table, names.index(name)))
+                self._reject((table, index, key), f'[[{table}]] has "{name}" twice', f"the first is at line {first}")
+
+    def _structs(self, kind: type[_T], raw: object, path: toml_lines.Path) -> list[_T]:
+        if not isinstance(raw, list):
+            self._reject(path, f'"{path[0]}" is a list of tables', f"each begins with [[{path[0]}]]")
+        return [self._struct(kind, one, (*path, index)) for index, one in enumerate(raw)]
+
+    def _struct(self, kind: type[_T], raw: object, path: toml_lines.Path) -> _T:
+        if not isinstance(raw, dict):
+            self._reject(path, f"{_spoken(path)} is a table", f"write it as {_header(path)}")
+        self._refuse_unknown(kind, raw, path)
+        for field in msgspec.structs.fields(kind):
+            if field.required and field.name not in raw:
+                self._reject(path, f'{_header(path)} lacks "{field.name}"')
+            if field.name in raw:
+                self._check_value(field.type, raw[field.name], (*path, field.name))
+        return msgspec.convert(raw, kind)
+
+    def _check_value(self, kind: Any, raw: object, path: toml_lines.Path) -> None:
+        """Elements first, so that the line is theirs; then the whole, for its own bounds."""
+        _, plain = unwrapped(kind)
+        if isinstance(raw, list) and get_origin(plain) is tuple:
+            for index, element in enumerate(raw):
+                self._check_value(get_args(plain)[0], element, (*path, index))
+        if isinstance(raw, dict) and get_origin(plain) is dict:
+            for key, element in raw.items():
+                self._check_value(get_args(plain)[1], element, (*path, key))
+        try:
+            msgspec.convert(raw, kind)
+        except msgspec.ValidationError as error:
+            reason = f"{_spoken(path)} must be {expectation(kind)}, not {_shown(raw)}"
+            if isinstance(raw, list | dict):
+                reason = f"{_spoken(path)} must be {expectation(kind)}: {error}"
+            self._reject(path, reason, _remedy(plain, raw))
+
+    def _refuse_unknown(self, kind: type[msgspec.Struct], raw: dict[str, Any], path: toml_lines.Path) -> None:
+        known = [field.name for field in msgspec.structs.fields(kind)]
+        for key in raw:
+            if key not in known:
+                what = f'{_header(path)} has no setting "{key}"' if path else f'there is no section or setting "{key}"'
+                self._reject((*path, key), what, _suggested_key(key, known))
+
+    def _reject(self, path: toml_lines.Path, reason: str, suggestion: str = "") -> NoReturn:
+        raise ConfigRejected(reason, file=self._file, line=toml_lines.line_of(self._lines, path), suggestion=suggestion)
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(CONFIG_BYTES_MAX + 1)
+    except FileNotFoundError:
+        raise ConfigRejected("there is no such file", file=str(path),
+                             suggestion="`instanter init DIR` writes one") from None
+    except OSError as error:
+        raise ConfigRejected(f"it cannot be read: {error.strerror}", file=str(path)) from None
+    if len(raw) > CONFIG_BYTES_MAX:
+        raise ConfigRejected(f"it is larger than {CONFIG_BYTES_MAX} bytes", file=str(path))
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigRejected("it is not UTF-8 text", file=str(path), line=line) from None
+
+
+def _not_toml(error: ValueError, file: str) -> ConfigRejected:
+    """The parser's complaint, its position moved to where positions belong."""
+    match = re.search(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$", str(error))
+    reason = str(error)[: match.start()] if match else str(error)
+    line = int(match[1]) if match and match[1] else 0
+    suggestion = "text stands in quotes, and each setting on a line of its own" if "value" in reason.lower() else ""
+    return ConfigRejected(f"this is not TOML: {reason[:1].lower()}{reason[1:]}", file=file, line=line,
+                          suggestion=suggestion)
+
+
+def _replaced(defaults: Sequence[_Declared], own: Sequence[_Declared], key: str) -> tuple[_Declared, ...]:
+    """The defaults in their order, each replaced by an own one of the same name; new ones follow."""
+    by_name: dict[str, _Declared] = {getattr(one, key): one for one in (*defaults, *own)}
+    return tuple(by_name.values())
+
+
+def unwrapped(kind: Any) -> tuple[list[Meta], Any]:
+    """The constraints of an annotation, and the type within."""
+    metas: list[Meta] = []
+    while get_origin(kind) is Annotated:
+        kind, *more = get_args(kind)
+        metas += [meta for meta in more if isinstance(meta, Meta)]
+    return metas, kind
+
+
+def _header(path: toml_lines.Path) -> str:
+    return f"[[{path[0]}]]" if len(path) > 1 and isinstance(path[1], int) else "[" + ".".join(map(str, path)) + "]"
+
+
+def _spoken(path: toml_lines.Path) -> str:
+    """A path as people say it: `log.partitions`, `features.k`."""
+    return ".".join(part for part in path if isinstance(part, str))
+
+
+def _shown(raw: object) -> str:
+    if isinstance(raw, bool):
+        return str(raw).lower()
+    text = f'"{raw}"' if isinstance(raw, str) else str(raw)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _remedy(plain: Any, raw: object) -> str:
+    if isinstance(raw, str) and get_origin(plain) is Literal:
+        return _suggested_word(raw, get_args(plain))
+    if isinstance(raw, str) and plain in (int, float, bool):
+        return "write it without quotes"
+    if isinstance(raw, str) and get_origin(plain) is tuple:
+        return f"write it in brackets: [{_shown(raw)}]"
+    return ""
+
+
+def _suggested_key(key: str, known: Sequence[str]) -> str:
+    close = _suggested_word(key, known)
+    if close:
+        return close
+    for name, kind in sections():
+        if key in kind.__struct_fields__:
+            return f'"{key}" belongs to [{name}]'
+    return "there are " + ", ".join(known)
+
+
+def _suggested_word(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f'did you mean "{close[0]}"?' if close else ""

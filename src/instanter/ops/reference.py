@@ -1,0 +1,165 @@
+"""What is written about the configuration: the commented file of `instanter init`, and docs/configuration.md.
+
+Both are made from the struct itself, so neither can say what is not so. `python -m instanter.ops.reference FILE`
+writes the page.
+"""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, get_args, get_origin
+
+import msgspec
+
+from ..decisions.placement import DEFAULT_PLACEMENTS, Placement
+from ..features.declaration import DEFAULT_FEATURES, FeatureDeclaration
+from .config import Section, expectation, sections, unwrapped
+
+_WIDTH: Final = 110
+
+_OPENING: Final = """\
+Settings of Instanter. Each stands here with its default, so this file changes nothing until you change it.
+A line that begins with # and no blank is a setting too: take the # away to use it.
+"""
+_ON_FEATURES: Final = """\
+Features: what is kept of the events. The ones below are built in. One with another name is added; one with the same
+name takes its place.
+"""
+_ON_PLACEMENTS: Final = """\
+Placements: the spots of your pages. The ones below are built in. One with another id is added; one with the same id
+takes its place.
+"""
+
+
+def template() -> str:
+    """The commented TOML that says what the defaults are; parsed, it is exactly the defaults."""
+    blocks = [_comment(_OPENING)]
+    blocks += [_section(name, kind) for name, kind in sections()]
+    blocks.append(_comment(_ON_FEATURES) + _keys(FeatureDeclaration))
+    blocks += [_declared("features", feature) for feature in DEFAULT_FEATURES]
+    blocks.append(_comment(_ON_PLACEMENTS) + _keys(Placement))
+    blocks += [_declared("placements", placement) for placement in DEFAULT_PLACEMENTS]
+    return "\n".join(blocks)
+
+
+def page() -> str:
+    """docs/configuration.md."""
+    blocks = [
+        "# Configuration\n",
+        "One TOML file, given as `--config FILE`; `instanter init DIR` writes one in which every setting stands with "
+        "its default. A key that is not listed here is an error, which names the file, the line and what was probably "
+        "meant. This page is written by `make docs` from the types that read the file.\n",
+    ]
+    blocks += [f"## [{name}]\n\n{_prose(kind)}\n\n{_table(name, kind)}" for name, kind in sections()]
+    blocks.append(f"## [[features]]\n\n{_flowed(_ON_FEATURES)}\n\n{_table('', FeatureDeclaration)}")
+    blocks.append(_listed("The built-in features:", "features", DEFAULT_FEATURES))
+    blocks.append(f"## [[placements]]\n\n{_flowed(_ON_PLACEMENTS)}\n\n{_table('', Placement)}")
+    blocks.append(_listed("The built-in placements:", "placements", DEFAULT_PLACEMENTS))
+    return "\n".join(blocks)
+
+
+def toml_value(value: Any) -> str:
+    """A value as TOML writes it.
+
+    >>> toml_value(("a", 'b "c"')), toml_value({"price": -1.0}), toml_value(False)
+    ('["a", "b \\\\"c\\\\""]', '{"price" = -1.0}', 'false')
+    """
+    if isinstance(value, str):
+        return msgspec.json.encode(value).decode()
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{toml_value(key)} = {toml_value(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(toml_value(one) for one in value) + "]"
+    return repr(value)
+
+
+def _section(name: str, kind: type[Section]) -> str:
+    lines = [f"# {_prose(kind)}\n[{name}]\n"]
+    for field in msgspec.structs.fields(kind):
+        lines.append(_comment(_meaning(field)))
+        lines.append(f"{field.name} = {toml_value(_default(field))}\n")
+    return "".join(lines)
+
+
+def _keys(kind: type[msgspec.Struct]) -> str:
+    """The keys of a declaration as a comment, one paragraph each."""
+    return "".join(
+        _comment(f"{field.name}: {_meaning(field)}", indent="    ") for field in msgspec.structs.fields(kind)
+    )
+
+
+def _declared(table: str, declared: FeatureDeclaration | Placement) -> str:
+    """A declaration, taken out by `#`, with the keys that are not at their defaults."""
+    return "".join(f"#{line}\n" for line in _toml_lines(table, declared))
+
+
+def _toml_lines(table: str, declared: FeatureDeclaration | Placement) -> Iterator[str]:
+    yield f"[[{table}]]"
+    for field in msgspec.structs.fields(declared):
+        value = getattr(declared, field.name)
+        if field.required or value != _default(field):
+            yield f"{field.name} = {toml_value(value)}"
+
+
+def _listed(heading: str, table: str, declared: Sequence[FeatureDeclaration | Placement]) -> str:
+    text = "\n\n".join("\n".join(_toml_lines(table, one)) for one in declared)
+    return f"{heading}\n\n```toml\n{text}\n```\n"
+
+
+def _table(section: str, kind: type[msgspec.Struct]) -> str:
+    rows = ["| key | is | default | what it does |", "|---|---|---|---|"]
+    for field in msgspec.structs.fields(kind):
+        name = f"{section}.{field.name}" if section else field.name
+        cells = (f"`{name}`", expectation(field.type), _shown_default(field), _description(field.type))
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+def _shown_default(field: msgspec.structs.FieldInfo) -> str:
+    if field.required:
+        return "required"
+    default = _default(field)
+    return "none" if default is None else f"`{toml_value(default)}`"
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default if field.default is not msgspec.NODEFAULT else (
+        field.default_factory() if field.default_factory is not msgspec.NODEFAULT else None)
+
+
+def _meaning(field: msgspec.structs.FieldInfo) -> str:
+    """A description, and the bounds or choices where the type alone does not say them."""
+    description = _description(field.type)
+    _, plain = unwrapped(field.type)
+    if plain in (int, float) or (get_args(plain) and get_origin(plain) not in (tuple, dict)):
+        expected = expectation(field.type)
+        description += f" {expected[:1].upper()}{expected[1:]}."
+    return description
+
+
+def _description(kind: Any) -> str:
+    metas, _ = unwrapped(kind)
+    return next(meta.description for meta in metas if meta.description)
+
+
+def _prose(kind: type[msgspec.Struct]) -> str:
+    assert kind.__doc__ is not None
+    return kind.__doc__.strip()
+
+
+def _flowed(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _comment(text: str, *, indent: str = "") -> str:
+    lines = textwrap.wrap(_flowed(text), _WIDTH, initial_indent="# ", subsequent_indent=f"# {indent}")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(page(), encoding="utf-8")
