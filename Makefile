@@ -1,0 +1,71 @@
+# Everything a person or a machine does here. `make demo` and `make test` set up all they need by themselves.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+ARGS ?=
+
+COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --all-build-deps --no-header \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+
+.PHONY: help setup demo test check faults bench docs lock clean
+
+help:
+	@echo "make demo     start a shop and watch a visitor's page change"
+	@echo "make test     all tests, the fault tests cut short"
+	@echo "make check    style, types, import rules, house rules"
+	@echo "make faults   the fault tests in full: kills, full disks, flipped bits"
+	@echo "make bench    measure this machine (ARGS are handed on)"
+	@echo "make docs     write the generated pages, and check all of them"
+	@echo "make setup    only install what the others need"
+	@echo "make lock     resolve the requirements anew"
+	@echo "make clean    remove what the others made here"
+
+setup: $(VENV)/.development
+
+$(VENV)/.made:
+	@"$(PYTHON)" -c 'import sys; sys.exit("Instanter needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	"$(PYTHON)" -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/.made
+	$(PIP) --require-hashes -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.development: requirements-dev.lock pyproject.toml | $(VENV)/.made
+	$(PIP) --require-hashes -r requirements-dev.lock
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@ $(VENV)/.runtime
+
+demo: $(VENV)/.runtime
+	$(BIN)/instanter demo $(ARGS)
+
+test: $(VENV)/.development
+	$(BIN)/python -m pytest -q --doctest-modules src tests $(ARGS)
+
+check: $(VENV)/.development
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/tidy
+
+faults: $(VENV)/.development
+	INSTANTER_FULL=1 $(BIN)/python -m pytest -m faults tests $(ARGS)
+
+bench: $(VENV)/.runtime
+	$(BIN)/instanter bench $(ARGS)
+
+docs: $(VENV)/.development
+	$(BIN)/python -m instanter.ops.reference docs/configuration.md
+	$(BIN)/python -m pytest -q tests/tidy/test_docs.py
+
+lock: $(VENV)/.development
+	$(COMPILE) -o requirements.lock pyproject.toml
+	$(COMPILE) --extra dev --extra geo -c requirements.lock -o requirements-dev.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) build dist .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src -name '*.egg-info' -type d -prune -exec rm -rf {} +

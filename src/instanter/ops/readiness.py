@@ -1,0 +1,212 @@
+"""Whether this machine can serve: one function a question. Each asks the machine itself and leaves it as it was."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import importlib.util
+import os
+import resource
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from ..foundation.clock import elapsed_ns
+from ..foundation.errors import ConfigRejected
+from .config import Config, load
+
+_MIB: Final = 1024 * 1024
+_GIB: Final = 1024 * _MIB
+PYTHON_MIN: Final = (3, 11)
+ENGINE_MB: Final = 512
+"""Memory for the program itself, its item matrix and what is in flight, beside people's state."""
+FREE_BYTES_ADVISED: Final = 5 * _GIB
+OPEN_FILES_ADVISED: Final = 4_096
+SYNC_SAMPLES: Final = 200
+SYNC_BYTES: Final = 300
+SYNC_P99_MS_ADVISED: Final = 20.0
+EXTRAS: Final = {"geo": "maxminddb"}
+"""Extras of the package, and the module that each brings."""
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One question answered. `advice` is what to do about it, empty where all is well."""
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    found: str
+    advice: str = ""
+
+
+def python_version(version: Sequence[int] = sys.version_info[:3]) -> Check:
+    """Whether the interpreter is new enough."""
+    found = ".".join(str(part) for part in version)
+    if tuple(version[:2]) < PYTHON_MIN:
+        return Check("python", "fail", found, "needs Python {}.{} or newer".format(*PYTHON_MIN))
+    return Check("python", "ok", found)
+
+
+def configuration(path: Path | None) -> tuple[Check, Config]:
+    """Whether the configuration can be used; the defaults stand in for one that cannot."""
+    try:
+        config = load(path)
+    except ConfigRejected as error:
+        return Check("configuration", "fail", "cannot be used", str(error)), Config()
+    what = f"{len(config.features)} features, {len(config.placements)} placements"
+    return Check("configuration", "ok", f"{path or 'built-in defaults'}: {what}"), config
+
+
+def disk_room(folder: Path, segment_mb: int) -> Check:
+    """Whether the disk under the data folder has room to work."""
+    free = shutil.disk_usage(nearest_existing(folder)).free
+    found = f"{free / _GIB:.1f} GiB free"
+    if free < 4 * segment_mb * _MIB:
+        return Check("disk room", "fail", found, f"room for four segments of {segment_mb} MB is the least")
+    if free < FREE_BYTES_ADVISED:
+        return Check("disk room", "warn", found, "ingest is refused with 507 once the disk is full")
+    return Check("disk room", "ok", found)
+
+
+def disk_sync(folder: Path) -> Check:
+    """Whether the data folder can be written and synced, and how long a sync takes: every acknowledgement waits."""
+    where = nearest_existing(folder)
+    try:
+        took_ms = _timed_syncs(where)
+    except OSError as error:
+        return Check("disk sync", "fail", f"{where}: {error.strerror}", "choose a folder that can be written")
+    p50, p99 = _quantile(took_ms, 0.50), _quantile(took_ms, 0.99)
+    found = f"fdatasync p50 {p50:.2f} ms, p99 {p99:.2f} ms"
+    if p99 > SYNC_P99_MS_ADVISED:
+        return Check("disk sync", "warn", found, "events are acknowledged only after a sync; a faster disk helps")
+    return Check("disk sync", "ok", found)
+
+
+def _timed_syncs(folder: Path) -> list[float]:
+    took_ms = []
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        for _ in range(SYNC_SAMPLES):
+            started_ns = elapsed_ns()
+            file.write(bytes(SYNC_BYTES))
+            os.fdatasync(file.fileno())
+            took_ms.append((elapsed_ns() - started_ns) / 1_000_000)
+    return sorted(took_ms)
+
+
+def _quantile(ascending: Sequence[float], share: float) -> float:
+    return ascending[min(int(len(ascending) * share), len(ascending) - 1)]
+
+
+def log_folder(folder: Path) -> Check:
+    """Whether the log in the data folder, if there is one, can be read and is free to be opened."""
+    log = folder / "log"
+    if not log.is_dir():
+        return Check("log", "ok", f"none yet in {folder}")
+    unreadable = next((path for path in sorted(log.iterdir()) if not os.access(path, os.R_OK | os.W_OK)), None)
+    if unreadable is not None:
+        return Check("log", "fail", f"{unreadable} cannot be opened", "let the user that serves own the data folder")
+    size = sum(path.stat().st_size for path in log.iterdir())
+    if _is_locked(log / "lock"):
+        return Check("log", "warn", f"{size / _MIB:.1f} MB, in use", "a server is running on this folder")
+    return Check("log", "ok", f"{size / _MIB:.1f} MB, free to be opened")
+
+
+def _is_locked(path: Path) -> bool:
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def memory(memory_mb: int, machine_mb: int | None = None) -> Check:
+    """Whether the machine, or the container around us, has the memory that the configuration asks for."""
+    has_mb = _machine_mb() if machine_mb is None else machine_mb
+    found = f"{has_mb} MB, {memory_mb} of them for state"
+    if has_mb < memory_mb + ENGINE_MB:
+        return Check("memory", "warn", found, f"lower state.memory_mb; the program needs {ENGINE_MB} MB beside it")
+    return Check("memory", "ok", found)
+
+
+def _machine_mb() -> int:
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text().strip() if limit.exists() else "max"
+    return (min(machine, int(text)) if text.isdigit() else machine) // _MIB
+
+
+def open_files(limit: int | None = None) -> Check:
+    """Whether there are enough descriptors for many connections at once."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if limit is None else limit
+    if files == resource.RLIM_INFINITY:
+        return Check("open files", "ok", "no limit")
+    if files < OPEN_FILES_ADVISED:
+        return Check("open files", "warn", f"{files} at once", f"raise it: ulimit -n {OPEN_FILES_ADVISED}")
+    return Check("open files", "ok", f"{files} at once")
+
+
+def kernel_cache(folders: Sequence[Path] | None = None) -> Check:
+    """Whether compiled kernels can be kept, so that only the first start compiles."""
+    places = _kernel_cache_folders() if folders is None else folders
+    kept = next((place for place in places if _is_writable(place)), None)
+    if kept is None:
+        return Check("kernel cache", "warn", "nowhere to write", "every start compiles anew; set NUMBA_CACHE_DIR")
+    return Check("kernel cache", "ok", f"in {kept}")
+
+
+def _kernel_cache_folders() -> list[Path]:
+    """Where the compiler looks, in its order: as told, beside the source, the user's own cache."""
+    told = os.environ.get("NUMBA_CACHE_DIR")
+    return [Path(told)] if told else [Path(__file__).parents[1], Path.home() / ".cache" / "numba"]
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        with tempfile.TemporaryFile(dir=nearest_existing(folder)):
+            return True
+    except OSError:
+        return False
+
+
+def extras(config: Config) -> Check:
+    """Which optional parts are installed, and whether the configuration needs one that is not."""
+    missing = [name for name, module in EXTRAS.items() if importlib.util.find_spec(module) is None]
+    found = ", ".join(f"{name} {'not installed' if name in missing else 'installed'}" for name in EXTRAS)
+    database = config.geo.database
+    if database and "geo" in missing:
+        return Check("extras", "fail", found, "geo.database is set: pip install 'instanter[geo]'")
+    if database and not Path(database).is_file():
+        return Check("extras", "fail", f"there is no {database}", "set geo.database to a file, or leave it empty")
+    return Check("extras", "ok", found)
+
+
+def free_port(host: str, port: int, *, serving: bool) -> Check:
+    """Whether a server could listen there; taken is as it should be while one is `serving` from the same folder."""
+    where = f"{host}:{port}"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            advice = "the running server has it" if serving else "another program listens there; choose another --port"
+            return Check("port", "warn" if serving else "fail", f"{where} is taken", advice)
+        return Check("port", "fail", f"{where}: {error.strerror}", "choose another --host or --port")
+    return Check("port", "ok", f"{where} is free")
+
+
+def nearest_existing(folder: Path) -> Path:
+    """The folder itself, or the nearest one above it that is there."""
+    place = folder.absolute()
+    while not place.is_dir() and place != place.parent:
+        place = place.parent
+    return place
