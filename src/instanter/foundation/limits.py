@@ -20,6 +20,7 @@ HEADER_READ_S_MAX = 5.0
 
 # Engine.
 FOLD_BATCH_EVENTS_MAX = 128
+FOLD_BATCH_ITEMS_MAX = 1_024
 PENDING_BYTES_MAX = 32 * 1024 * 1024
 """Bytes accepted for the log and not yet synced; beyond it ingest is refused with 429."""
 DECISIONS_IN_FLIGHT_MAX = 512

@@ -1,0 +1,116 @@
+"""From declarations to the schema that the fold runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..events.envelope import RECORD_VERSION
+from ..foundation.limits import ITEMS_MAX
+from ..state.dedup import CHUNK_WORDS
+from ..state.layout import BySource, FeatureSpec, Kind, Layout, Scope, ValueSource, lay_out
+from ..state.program import SETTING_NAMES
+from ..state.schema import Capacity, Schema
+from .declaration import FeatureDeclaration, check_all, duration_ms, version
+
+_PRICE = "price"
+_BYTES_PER_WORD = 8
+_INDEX_WORDS = 4
+"""A cell's share of the index, which is at most half full."""
+
+DEFAULT_SETTINGS = {
+    "session_gap_ms": 30 * 60_000,
+    "session_length_max_ms": 12 * 3_600_000,
+    "lateness_sequence_ms": 30 * 60_000,
+    "lateness_window_ms": 24 * 3_600_000,
+    "dedup_window_ms": 24 * 3_600_000,
+    "dedup_ids_max": 256,
+}
+"""What the fold stands on where the configuration says nothing."""
+
+
+def compile_features(
+    declarations: Sequence[FeatureDeclaration],
+    *,
+    settings: dict[str, int] = DEFAULT_SETTINGS,
+    memory_mb: int = 2_048,
+    items_max: int = ITEMS_MAX,
+) -> Schema:
+    """The schema of these declarations; `ConfigRejected` if one is impossible. Same declarations, same schema."""
+    assert set(settings) == set(SETTING_NAMES)
+    check_all(declarations, session_ms_max=settings["session_length_max_ms"])
+    codes = {name: code for code, name in enumerate(sorted({name for d in declarations for name in d.on}), start=1)}
+    properties = _named(("properties.",), (d.value for d in declarations))
+    numbers = (_PRICE, *(n for n in _named(("item.",), (d.value for d in declarations)) if n != _PRICE))
+    attributes = _named(("item.",), (d.by for d in declarations))
+    contexts = _named(("context.",), (d.by for d in declarations))
+    specs = [
+        _spec(declaration, codes, properties=properties, numbers=numbers, attributes=attributes, contexts=contexts)
+        for declaration in declarations
+    ]
+    layout = lay_out(specs)
+    return Schema(
+        layout,
+        codes,
+        properties=properties,
+        contexts=contexts,
+        attributes=attributes,
+        numbers=numbers,
+        settings=dict(settings),
+        capacity=Capacity(cells=_cells_in(memory_mb, layout), items=items_max),
+        ttl_ms={d.name: duration_ms(d.ttl) for d in declarations if d.ttl},
+    )
+
+
+def _named(prefixes: tuple[str, ...], sources: Iterable[str]) -> tuple[str, ...]:
+    """The distinct names behind a prefix, sorted so that the order of the file does not matter."""
+    return tuple(sorted({text.removeprefix(p) for text in sources for p in prefixes if text.startswith(p)}))
+
+
+def _spec(
+    feature: FeatureDeclaration,
+    codes: dict[str, int],
+    *,
+    properties: tuple[str, ...],
+    numbers: tuple[str, ...],
+    attributes: tuple[str, ...],
+    contexts: tuple[str, ...],
+) -> FeatureSpec:
+    value, value_column = _value(feature.value, properties, numbers)
+    by, by_column = _by(feature.by, attributes, contexts)
+    return FeatureSpec(
+        name=feature.name,
+        version=f"{RECORD_VERSION}-{version(feature)}",
+        kind=Kind[feature.aggregate.upper()],
+        scope=Scope[feature.scope.upper()],
+        codes=tuple(sorted(codes[name] for name in feature.on)),
+        value=value,
+        value_column=value_column,
+        by=by,
+        by_column=by_column,
+        k=feature.k,
+        half_life_ms=duration_ms(feature.half_life) if feature.half_life else 0,
+        tile_ms=duration_ms(feature.window) // feature.tiles if feature.window else 0,
+        tiles=feature.tiles if feature.window else 0,
+    )
+
+
+def _value(text: str, properties: tuple[str, ...], numbers: tuple[str, ...]) -> tuple[ValueSource, int]:
+    if text.startswith("properties."):
+        return ValueSource.PROPERTY, properties.index(text.removeprefix("properties."))
+    if text.startswith("item."):
+        return ValueSource.ITEM_NUMBER, numbers.index(text.removeprefix("item."))
+    return (ValueSource[text.upper()] if text else ValueSource.ONE), 0
+
+
+def _by(text: str, attributes: tuple[str, ...], contexts: tuple[str, ...]) -> tuple[BySource, int]:
+    if text.startswith("item."):
+        return BySource.ITEM_ATTRIBUTE, attributes.index(text.removeprefix("item."))
+    if text.startswith("context."):
+        return BySource.CONTEXT, contexts.index(text.removeprefix("context."))
+    return (BySource.ITEM if text else BySource.NOTHING), 0
+
+
+def _cells_in(memory_mb: int, layout: Layout) -> int:
+    """How many people fit: a cell, its two sessions, its share of message ids and of the index."""
+    words = layout.cell_words + 2 * layout.session_words + 4 * CHUNK_WORDS + _INDEX_WORDS
+    return max(memory_mb * 1024 * 1024 // (words * _BYTES_PER_WORD), 1_024)

@@ -1,0 +1,348 @@
+"""The aggregations as pure functions on words: `add` one value, `merge` two records, `read` at a time.
+
+Each works on one memory seen twice, as int64 (`ints`) and as float64 (`reals`), on the words that begin at `at`.
+All zero words mean "nothing yet". Laws, tested for each: merge is associative and commutative with zero as its
+neutral element; the order of `add` does not matter (decayed sums: within 1e-9); a top-k is exact until it is full,
+from then on flagged, with the error bound of space-saving (Metwally, Agrawal and El Abbadi, 2005).
+"""
+
+from __future__ import annotations
+
+import math
+
+from .compiled import Ints, Reals, kernel
+from .layout import SEEN_ITEMS_MAX
+
+LN2 = 0.6931471805599453
+VALUE_MAX = 1e9
+"""Values are clamped to this magnitude before they are aggregated, so that fixed point cannot run over."""
+SUM_MAX = 4_000_000_000_000_000_000
+
+
+@kernel
+def to_micro(value: float) -> int:
+    """Fixed point of a value, in millionths; NaN counts as 0."""
+    if value != value:
+        return 0
+    bounded = min(max(value, -VALUE_MAX), VALUE_MAX)
+    return math.floor(bounded * 1e6 + 0.5)
+
+
+@kernel
+def bounded_sum(left: int, right: int) -> int:
+    """Integer sum that stops at the bound instead of running over."""
+    return min(max(left + right, -SUM_MAX), SUM_MAX)
+
+
+@kernel
+def decay(elapsed_ms: int, half_life_ms: int) -> float:
+    """What remains of 1 after `elapsed_ms`; time that has not come yet takes nothing away."""
+    if elapsed_ms <= 0:
+        return 1.0
+    return math.exp(-LN2 * float(elapsed_ms) / float(half_life_ms))
+
+
+# Sums: count, sum, mean.
+
+
+@kernel
+def add_sum(ints: Ints, at: int, micro: int) -> None:
+    ints[at] = bounded_sum(ints[at], micro)
+
+
+@kernel
+def add_mean(ints: Ints, at: int, micro: int) -> None:
+    ints[at] = bounded_sum(ints[at], micro)
+    ints[at + 1] += 1
+
+
+# Minimum and maximum: [how many, value].
+
+
+@kernel
+def add_min(ints: Ints, at: int, micro: int) -> None:
+    if ints[at] == 0 or micro < ints[at + 1]:
+        ints[at + 1] = micro
+    ints[at] += 1
+
+
+@kernel
+def add_max(ints: Ints, at: int, micro: int) -> None:
+    if ints[at] == 0 or micro > ints[at + 1]:
+        ints[at + 1] = micro
+    ints[at] += 1
+
+
+# Decayed sum: [time it stands for, value then].
+
+
+@kernel
+def add_decayed(ints: Ints, reals: Reals, at: int, half_life_ms: int, at_ms: int, value: float) -> None:
+    stands_ms = ints[at]
+    if at_ms >= stands_ms:
+        reals[at + 1] = reals[at + 1] * decay(at_ms - stands_ms, half_life_ms) + value
+        ints[at] = at_ms
+    else:
+        reals[at + 1] += value * decay(stands_ms - at_ms, half_life_ms)
+
+
+@kernel
+def read_decayed(ints: Ints, reals: Reals, at: int, half_life_ms: int, now_ms: int) -> float:
+    value: float = reals[at + 1] * decay(now_ms - ints[at], half_life_ms)
+    return value
+
+
+# Windowed sum: [number of the newest tile, tiles in a ring by number].
+
+
+@kernel
+def add_windowed(ints: Ints, at: int, tile_ms: int, tiles: int, at_ms: int, micro: int) -> bool:
+    """False if the window that the event belongs to no longer stands."""
+    ring = tiles + 1
+    number = at_ms // tile_ms
+    newest = ints[at]
+    if number <= newest - ring:
+        return False
+    _advance(ints, at, ring, number)
+    slot = at + 1 + number % ring
+    ints[slot] = bounded_sum(ints[slot], micro)
+    return True
+
+
+@kernel
+def _advance(ints: Ints, at: int, ring: int, number: int) -> None:
+    newest = ints[at]
+    if number <= newest:
+        return
+    for passed in range(max(newest + 1, number - ring + 1), number + 1):
+        ints[at + 1 + passed % ring] = 0
+    ints[at] = number
+
+
+@kernel
+def read_windowed(ints: Ints, at: int, tile_ms: int, tiles: int, now_ms: int) -> int:
+    """Sum over the window, which reaches back to the start of the tile that it begins in."""
+    ring = tiles + 1
+    newest = ints[at]
+    current = now_ms // tile_ms
+    total = 0
+    for number in range(max(current - tiles, newest - tiles), min(current, newest) + 1):
+        if number >= 0:
+            total = bounded_sum(total, ints[at + 1 + number % ring])
+    return total
+
+
+# Last value: [time, tie-break, value]; time since: [time].
+
+
+@kernel
+def add_last(ints: Ints, at: int, at_ms: int, tie: int, value: int) -> None:
+    if at_ms > ints[at] or (at_ms == ints[at] and tie > ints[at + 1]):
+        ints[at] = at_ms
+        ints[at + 1] = tie
+        ints[at + 2] = value
+
+
+@kernel
+def add_time_since(ints: Ints, at: int, at_ms: int) -> None:
+    ints[at] = max(ints[at], at_ms)
+
+
+# Last k: k pairs [time, value], newest first. By reference, each reference stands once with its newest time.
+
+
+@kernel
+def add_last_k(ints: Ints, at: int, k: int, unique: bool, at_ms: int, value: int) -> None:
+    end = k
+    if unique:
+        for i in range(k):
+            if ints[at + 2 * i] != 0 and ints[at + 2 * i + 1] == value:
+                if ints[at + 2 * i] >= at_ms:
+                    return
+                end = i + 1
+                break
+    place = 0
+    while place < end and _before(ints[at + 2 * place], ints[at + 2 * place + 1], at_ms, value):
+        place += 1
+    if place == end:
+        return
+    for i in range(end - 1, place, -1):
+        ints[at + 2 * i] = ints[at + 2 * i - 2]
+        ints[at + 2 * i + 1] = ints[at + 2 * i - 1]
+    ints[at + 2 * place] = at_ms
+    ints[at + 2 * place + 1] = value
+
+
+@kernel
+def _before(time_ms: int, value: int, other_ms: int, other: int) -> bool:
+    return time_ms > other_ms or (time_ms == other_ms and value >= other)
+
+
+# Top k: [time it stands for, flagged, k pairs [reference, score]] sorted by reference. Without a half-life the
+# scores are integers in millionths and the time stays 0.
+
+
+@kernel
+def add_top_k(
+    ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int, at_ms: int, ref: int, value: float
+) -> None:
+    weight = value
+    if half_life_ms > 0:
+        stands_ms = ints[at]
+        if at_ms > stands_ms:
+            _age(ints, reals, at, k, decay(at_ms - stands_ms, half_life_ms))
+            ints[at] = at_ms
+        else:
+            weight = value * decay(stands_ms - at_ms, half_life_ms)
+    count(ints, reals, at, k, half_life_ms, ref, weight)
+
+
+@kernel
+def _age(ints: Ints, reals: Reals, at: int, k: int, factor: float) -> None:
+    for i in range(k):
+        if ints[at + 2 + 2 * i] == 0:
+            break
+        reals[at + 3 + 2 * i] *= factor
+
+
+@kernel
+def count(
+    ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int, ref: int, weight: float
+) -> None:
+    used = 0
+    for i in range(k):
+        known = ints[at + 2 + 2 * i]
+        if known == 0:
+            break
+        if known == ref:
+            if half_life_ms > 0:
+                reals[at + 3 + 2 * i] += weight
+            else:
+                ints[at + 3 + 2 * i] = bounded_sum(ints[at + 3 + 2 * i], to_micro(weight))
+            return
+        used += 1
+    if used < k:
+        _insert(ints, reals, at, used, half_life_ms, ref, weight, 0)
+    else:
+        _replace_least(ints, reals, at, k, half_life_ms, ref, weight)
+
+
+@kernel
+def _insert(
+    ints: Ints, reals: Reals, at: int, used: int, half_life_ms: int, ref: int, weight: float, base: int
+) -> None:
+    """Insert among `used` entries; `base` is the inherited score in millionths for integer scores."""
+    place = used
+    while place > 0 and ints[at + 2 * place] > ref:
+        ints[at + 2 + 2 * place] = ints[at + 2 * place]
+        ints[at + 3 + 2 * place] = ints[at + 1 + 2 * place]
+        place -= 1
+    ints[at + 2 + 2 * place] = ref
+    if half_life_ms > 0:
+        reals[at + 3 + 2 * place] = weight
+    else:
+        ints[at + 3 + 2 * place] = base + to_micro(weight)
+
+
+@kernel
+def _replace_least(
+    ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int, ref: int, weight: float
+) -> None:
+    """Space-saving: the newcomer takes the place and the score of the least."""
+    least = 0
+    for i in range(1, k):
+        if half_life_ms > 0:
+            if reals[at + 3 + 2 * i] < reals[at + 3 + 2 * least]:
+                least = i
+        elif ints[at + 3 + 2 * i] < ints[at + 3 + 2 * least]:
+            least = i
+    ints[at + 1] = 1
+    inherited = weight
+    base = 0
+    if half_life_ms > 0:
+        inherited = weight + reals[at + 3 + 2 * least]
+    else:
+        base = ints[at + 3 + 2 * least]
+    for i in range(least, k - 1):
+        ints[at + 2 + 2 * i] = ints[at + 4 + 2 * i]
+        ints[at + 3 + 2 * i] = ints[at + 5 + 2 * i]
+    _insert(ints, reals, at, k - 1, half_life_ms, ref, inherited, base)
+
+
+@kernel
+def read_score(ints: Ints, reals: Reals, at: int, i: int, half_life_ms: int, now_ms: int) -> float:
+    """Score of the i-th entry at `now_ms`."""
+    score: float = ints[at + 3 + 2 * i] / 1e6
+    if half_life_ms > 0:
+        score = reals[at + 3 + 2 * i] * decay(now_ms - ints[at], half_life_ms)
+    return score
+
+
+# Seen: [how many came, references in a ring]; the items of a session that co-occurrence pairs up.
+
+
+@kernel
+def has_seen(ints: Ints, at: int, ref: int) -> bool:
+    found = False
+    for i in range(min(ints[at], SEEN_ITEMS_MAX)):
+        found = found or ints[at + 1 + i] == ref
+    return found
+
+
+@kernel
+def add_seen(ints: Ints, at: int, ref: int) -> None:
+    ints[at + 1 + ints[at] % SEEN_ITEMS_MAX] = ref
+    ints[at] += 1
+
+
+# Merging a feature into another: the words at `to` become what they would be had all values come to them.
+
+
+@kernel
+def merge_top_k(ints: Ints, reals: Reals, to: int, of: int, k: int, half_life_ms: int) -> None:
+    if ints[of + 2] == 0:
+        return
+    factor = 1.0
+    if half_life_ms > 0:
+        if ints[of] > ints[to]:
+            _age(ints, reals, to, k, decay(ints[of] - ints[to], half_life_ms))
+            ints[to] = ints[of]
+        else:
+            factor = decay(ints[to] - ints[of], half_life_ms)
+    ints[to + 1] = max(ints[to + 1], ints[of + 1])
+    for i in range(k):
+        ref = ints[of + 2 + 2 * i]
+        if ref == 0:
+            break
+        score = reals[of + 3 + 2 * i] * factor if half_life_ms > 0 else ints[of + 3 + 2 * i] / 1e6
+        count(ints, reals, to, k, half_life_ms, ref, score)
+
+
+@kernel
+def merge_windowed(ints: Ints, to: int, of: int, tiles: int) -> None:
+    ring = tiles + 1
+    newest = ints[of]
+    if newest == 0:
+        return
+    _advance(ints, to, ring, newest)
+    for number in range(max(newest - tiles, 0), newest + 1):
+        if number > ints[to] - ring:
+            slot = to + 1 + number % ring
+            ints[slot] = bounded_sum(ints[slot], ints[of + 1 + number % ring])
+
+
+@kernel
+def merge_extreme(ints: Ints, to: int, of: int, largest: bool) -> None:
+    if ints[of] == 0:
+        return
+    if ints[to] == 0 or (ints[of + 1] > ints[to + 1]) == largest:
+        ints[to + 1] = ints[of + 1]
+    ints[to] += ints[of]
+
+
+@kernel
+def merge_last_k(ints: Ints, to: int, of: int, k: int, unique: bool) -> None:
+    for i in range(k):
+        if ints[of + 2 * i] == 0:
+            break
+        add_last_k(ints, to, k, unique, ints[of + 2 * i], ints[of + 2 * i + 1])

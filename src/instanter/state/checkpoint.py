@@ -1,0 +1,347 @@
+"""Checkpoints: the state as of one exact position, written while the fold goes on.
+
+A file is a magic, then sections of [length u32, CRC-32 u32, kind u8, payload]: the manifest first, then rows in
+slices, rows that changed before their slice was copied (as they were), catalogue and other control state, and an
+end. It is written under another name, synced, and renamed: a file with the right name is whole, or damaged.
+
+`Snapshot` is driven by the thread that folds: each step copies one slice and returns it, to be written elsewhere.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ..foundation.disk import Disk
+from ..foundation.errors import Broken, Corrupt
+from .catalogue import Item
+from .compiled import Ints
+from .layout import Layout, Scope
+from .memory import State
+from .program import activate
+from .table import CELLS, CHUNKS, FIRST_ROW, FREE, ITEMS, LIVE, SESSIONS, USED, WORDS, rows_of
+
+MAGIC = b"INSTCKPT"
+VERSION = 1
+SLICE_BYTES = 256 * 1024
+"""Copied in one step, about 0.1 ms."""
+CONTROL_ROWS = 500
+"""Control rows encoded in one step."""
+_HEADER = struct.Struct("<IIB")
+_SPILL_LIMIT = 0.5
+_SAVED_TABLES = (CELLS, SESSIONS, CHUNKS, ITEMS)
+
+
+class _Section(IntEnum):
+    MANIFEST = 1
+    ROWS = 2
+    SPILLED = 3
+    CONTROL = 4
+    END = 5
+
+
+class Column(msgspec.Struct, frozen=True):
+    """Where a feature stands in the rows of a checkpoint."""
+
+    name: str
+    version: str
+    scope: int
+    offset: int
+    words: int
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a checkpoint is of. `position` is that of the first record not folded."""
+
+    version: int
+    position: int
+    at_ms: int
+    regions: list[list[int]]
+    columns: list[Column]
+    settings: dict[str, int]
+    active: list[tuple[str, str]]
+    epoch: int
+    epoch_hash: str
+    epoch_ms: int
+    sweep_from: int
+
+
+class _ControlRows(msgspec.Struct, frozen=True, array_like=True):
+    name: str
+    rows: list[Any]
+
+
+class Snapshot:
+    """A checkpoint in the making. While it lives, call `relieve` before each batch is folded."""
+
+    def __init__(self, state: State, *, position: int, at_ms: int, control: dict[str, Sequence[Any]]) -> None:
+        """Taken between two batches and right after an epoch. Costs a byte per row and a copy of two dictionaries."""
+        assert state.unpublished == 0, "an epoch comes right before a checkpoint"
+        memory = state.tables.memory
+        self.manifest = _manifest(state, position, at_ms)
+        self._memory = memory
+        self._control = {"catalogue": list(state.catalogue.items.values()), **control}
+        self._relieved: list[bytes] = []
+        for table in _SAVED_TABLES:
+            first, used = int(memory.regions[table, FIRST_ROW]), int(memory.regions[table, USED])
+            memory.unsaved[first : first + used] = 1
+
+    def sections(self) -> Iterator[bytes]:
+        """The file's bytes, a bounded piece of work at a time."""
+        yield MAGIC + _section(_Section.MANIFEST, msgspec.msgpack.encode(self.manifest))
+        for table in _SAVED_TABLES:
+            yield from self._rows(table)
+        yield from self._spilled()
+        for name, rows in self._control.items():
+            for first in range(0, len(rows), CONTROL_ROWS):
+                part = _ControlRows(name, list(rows[first : first + CONTROL_ROWS]))
+                yield _section(_Section.CONTROL, msgspec.msgpack.encode(part))
+        yield _section(_Section.END, b"")
+
+    def relieve(self) -> None:
+        """Make room for the rows that the next batch may touch."""
+        spill = self._memory.spill
+        if spill[0] > len(spill) * _SPILL_LIMIT:
+            self._take_spill()
+
+    def abandon(self) -> None:
+        """Stop saving rows; the checkpoint is given up or done."""
+        self._memory.unsaved[:] = 0
+        self._memory.spill[0] = 1
+        self._relieved.clear()
+
+    def _take_spill(self) -> None:
+        spill = self._memory.spill
+        if spill[0] > 1:
+            self._relieved.append(spill[1 : spill[0]].tobytes())
+            spill[0] = 1
+
+    def _rows(self, table: int) -> Iterator[bytes]:
+        memory, used = self._memory, self.manifest.regions[table][USED]
+        words, first_row = int(memory.regions[table, WORDS]), int(memory.regions[table, FIRST_ROW])
+        step = max(SLICE_BYTES // (words * 8), 1)
+        for row in range(0, used, step):
+            count = min(step, used - row)
+            payload = struct.pack("<II", table, row) + rows_of(memory, table)[row : row + count].tobytes()
+            memory.unsaved[first_row + row : first_row + row + count] = 0
+            yield _section(_Section.ROWS, payload)
+            yield from self._spilled()
+
+    def _spilled(self) -> Iterator[bytes]:
+        self._take_spill()
+        relieved, self._relieved = self._relieved, []
+        for payload in relieved:
+            yield _section(_Section.SPILLED, payload)
+
+
+def _manifest(state: State, position: int, at_ms: int) -> Manifest:
+    return Manifest(
+        VERSION,
+        position,
+        at_ms,
+        state.tables.memory.regions.tolist(),
+        _columns(state.schema.layout),
+        dict(state.schema.settings),
+        sorted(state.active),
+        state.epoch,
+        state.epoch_hash,
+        state.epoch_ms,
+        state.sweep_from,
+    )
+
+
+def _columns(layout: Layout) -> list[Column]:
+    return [
+        Column(placed.spec.name, placed.spec.version, int(placed.spec.scope), placed.offset, placed.spec.words)
+        for placed in layout.features
+    ]
+
+
+def _section(kind: _Section, payload: bytes) -> bytes:
+    return _HEADER.pack(len(payload), zlib.crc32(payload, kind), kind) + payload
+
+
+# Files.
+
+
+def checkpoint_path(directory: Path, position: int) -> Path:
+    return directory / f"{position:020d}.ckpt"
+
+
+def list_checkpoints(disk: Disk, directory: Path) -> list[int]:
+    """Positions of the checkpoints in a directory, newest first. Unfinished files are not among them."""
+    names = (name.removesuffix(".ckpt") for name in disk.list(directory) if name.endswith(".ckpt"))
+    return sorted((int(name) for name in names if name.isdigit()), reverse=True)
+
+
+def write_checkpoint(disk: Disk, directory: Path, snapshot: Snapshot) -> Path:
+    """Write a snapshot in one go (the engine's loop does the same in steps)."""
+    disk.make_directory(directory)
+    writer = CheckpointWriter(disk, directory, snapshot.manifest.position)
+    for section in snapshot.sections():
+        writer.write(section)
+    snapshot.abandon()
+    return writer.finish()
+
+
+class CheckpointWriter:
+    """Puts the sections of one checkpoint on disk. Its methods may run in another thread, one at a time."""
+
+    def __init__(self, disk: Disk, directory: Path, position: int) -> None:
+        self._disk = disk
+        self._directory = directory
+        self._path = checkpoint_path(directory, position)
+        self._unfinished = self._path.with_suffix(".tmp")
+        if self._unfinished.name in disk.list(directory):
+            disk.unlink(self._unfinished)
+        self._file = disk.open(self._unfinished)
+
+    def write(self, section: bytes) -> None:
+        view = memoryview(section)
+        while view:
+            view = view[self._file.write(view) :]
+
+    def finish(self) -> Path:
+        """Sync and rename: from here on the checkpoint counts."""
+        self._file.sync()
+        self._file.close()
+        self._disk.rename(self._unfinished, self._path)
+        self._disk.sync_directory(self._directory)
+        return self._path
+
+    def give_up(self) -> None:
+        """Remove what was written."""
+        self._file.close()
+        self._disk.unlink(self._unfinished)
+
+
+# Loading.
+
+
+def load_checkpoint(disk: Disk, path: Path, state: State) -> tuple[Manifest, dict[str, list[Any]]]:
+    """Fill a fresh state from a checkpoint; the manifest and the control rows by name.
+
+    The columns of features that are still declared alike are copied, the others dropped: an old checkpoint opens
+    under a new configuration. `Corrupt` names the file and the byte.
+    """
+    sections = _sections(disk, path)
+    manifest = _read_manifest(path, sections)
+    loading = _Loading(state, manifest)
+    for offset, kind, payload in sections:
+        try:
+            loading.take(kind, payload)
+        except (ValueError, IndexError, struct.error, msgspec.MsgspecError) as error:
+            raise Corrupt(file=str(path), offset=offset, reason=f"section does not fit: {error}") from None
+    loading.finish()
+    return manifest, loading.control
+
+
+def _sections(disk: Disk, path: Path) -> Iterator[tuple[int, int, bytes]]:
+    size, offset = disk.size(path), len(MAGIC)
+    if disk.read(path, 0, len(MAGIC)) != MAGIC:
+        raise Corrupt(file=str(path), offset=0, reason="not a checkpoint")
+    kind = 0
+    while offset < size:
+        header = disk.read(path, offset, _HEADER.size)
+        if len(header) < _HEADER.size:
+            raise Corrupt(file=str(path), offset=offset, reason="the section's header is cut off")
+        length, checksum, kind = _HEADER.unpack(header)
+        payload = disk.read(path, offset + _HEADER.size, length) if offset + length <= size else b""
+        if len(payload) < length:
+            raise Corrupt(file=str(path), offset=offset, reason="the section is cut off")
+        if zlib.crc32(payload, kind) != checksum:
+            raise Corrupt(file=str(path), offset=offset, reason="checksum does not match")
+        yield offset, kind, payload
+        offset += _HEADER.size + length
+    if kind != _Section.END:
+        raise Corrupt(file=str(path), offset=offset, reason="the end is missing")
+
+
+def _read_manifest(path: Path, sections: Iterator[tuple[int, int, bytes]]) -> Manifest:
+    offset, kind, payload = next(sections, (len(MAGIC), 0, b""))
+    try:
+        if kind != _Section.MANIFEST:
+            raise Corrupt(file=str(path), offset=offset, reason="the manifest is missing")
+        manifest = msgspec.msgpack.decode(payload, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise Corrupt(file=str(path), offset=offset, reason=f"the manifest does not fit: {error}") from None
+    if manifest.version > VERSION:
+        raise Broken(f"{path} has format {manifest.version}; this program reads up to {VERSION}")
+    return manifest
+
+
+class _Loading:
+    """A fresh state on its way to what the manifest says."""
+
+    def __init__(self, state: State, manifest: Manifest) -> None:
+        self.control: dict[str, list[Any]] = {}
+        self._state = state
+        self._manifest = manifest
+        self._copies = _copies(manifest, state)
+        self._spilled: list[Ints] = []
+        """Rows as they were, kept to the end: the slice they lie in may come later and hold them as they became."""
+
+    def take(self, kind: int, payload: bytes) -> None:
+        """Put one section where it belongs."""
+        if kind == _Section.ROWS:
+            table, first = struct.unpack_from("<II", payload)
+            rows = np.frombuffer(payload, np.int64, offset=8).reshape(-1, self._manifest.regions[table][WORDS])
+            self._put(table, first, rows)
+        elif kind == _Section.SPILLED:
+            self._spilled.append(np.frombuffer(payload, np.int64))
+        elif kind == _Section.CONTROL:
+            part = msgspec.msgpack.decode(payload, type=_ControlRows)
+            self.control.setdefault(part.name, []).extend(part.rows)
+
+    def finish(self) -> None:
+        """What follows from the rows: indexes, catalogue columns, the published epoch."""
+        for spilled in self._spilled:
+            self._put_spilled(spilled)
+        state, manifest = self._state, self._manifest
+        state.epoch, state.epoch_hash, state.epoch_ms = manifest.epoch, manifest.epoch_hash, manifest.epoch_ms
+        state.sweep_from = manifest.sweep_from
+        state.active = frozenset(manifest.active)
+        activate(state.program, state.schema.layout, state.active)
+        state.rebuild_indexes()
+        for row in self.control.pop("catalogue", []):
+            state.catalogue.restore(msgspec.convert(row, Item))
+        state.publish_all()
+
+    def _put(self, table: int, first: int, rows: Ints) -> None:
+        regions = self._state.tables.memory.regions
+        regions[table, [USED, FREE, LIVE]] = [self._manifest.regions[table][word] for word in (USED, FREE, LIVE)]
+        target = rows_of(self._state.tables.memory, table)[first : first + len(rows)]
+        for then, now, words in self._copies[table]:
+            target[:, now : now + words] = rows[:, then : then + words]
+
+    def _put_spilled(self, spilled: Ints) -> None:
+        at = 0
+        while at < len(spilled):
+            table, row = int(spilled[at]), int(spilled[at + 1])
+            words = self._manifest.regions[table][WORDS]
+            self._put(table, row, spilled[at + 2 : at + 2 + words].reshape(1, words))
+            at += 2 + words
+
+
+def _copies(manifest: Manifest, state: State) -> dict[int, list[tuple[int, int, int]]]:
+    """By table: (word in the checkpoint, word now, words) of everything that is still declared alike."""
+    tables = {Scope.SESSION: SESSIONS, Scope.PROFILE: CELLS, Scope.ITEM: ITEMS}
+    now = {(column.name, column.version): column for column in _columns(state.schema.layout)}
+    copies: dict[int, list[tuple[int, int, int]]] = {table: [] for table in _SAVED_TABLES}
+    head = {table: manifest.regions[table][WORDS] for table in _SAVED_TABLES}
+    for column in manifest.columns:
+        table = tables[Scope(column.scope)]
+        head[table] = min(head[table], column.offset)
+        same = now.get((column.name, column.version))
+        if same is not None:
+            copies[table].append((column.offset, same.offset, column.words))
+    for table, words in head.items():
+        copies[table].append((0, 0, words))
+    return copies

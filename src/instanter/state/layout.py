@@ -1,0 +1,176 @@
+"""Where each feature stands in a record. A record is a row of 8-byte words; a feature is a run of them.
+
+Integers and fixed point are int64, decayed sums are float64 in the same words. Every aggregation keeps its words in
+one canonical order (top-k sorted by reference, last-k by time, tiles by number), so equal content is equal words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+
+import msgspec
+
+MICRO = 1_000_000
+"""Fixed point: sums, means, minima and windows are kept in millionths, so that order cannot change them."""
+
+
+class Kind(IntEnum):
+    """How a feature aggregates. The numbers are part of the stored layout."""
+
+    COUNT = 1
+    SUM = 2
+    MEAN = 3
+    MIN = 4
+    MAX = 5
+    DECAYED = 6
+    WINDOWED = 7
+    LAST = 8
+    LAST_K = 9
+    TIME_SINCE = 10
+    TOP_K = 11
+    CO_OCCURRENCE = 12
+    SEEN = 13
+    """The items of a session that co-occurrence pairs up; made by the layout, never declared."""
+
+
+class Scope(IntEnum):
+    """Whose record a feature stands in."""
+
+    SESSION = 0
+    PROFILE = 1
+    ITEM = 2
+
+
+class ValueSource(IntEnum):
+    """Where the number comes from that is aggregated."""
+
+    ONE = 0
+    PROPERTY = 1
+    ITEM_NUMBER = 2
+    PRICE = 3
+    QUANTITY = 4
+    REVENUE = 5
+
+
+class BySource(IntEnum):
+    """Where the reference comes from that a top-k or last-k is kept by."""
+
+    NOTHING = 0
+    ITEM = 1
+    ITEM_ATTRIBUTE = 2
+    CONTEXT = 3
+
+
+SEEN_ITEMS_MAX = 8
+
+# Words before the features in each record.
+CELL_KEY, CELL_NEWEST_MS, CELL_FIRST_MS, CELL_EVENTS, CELL_LATE = 0, 1, 2, 3, 4
+CELL_SESSION, CELL_PREVIOUS, CELL_CHUNK, CELL_IDS, CELL_OVERFLOW = 5, 6, 7, 8, 9
+CELL_WORDS = 10
+CELL_REFERENCE_WORDS = (CELL_SESSION, CELL_PREVIOUS, CELL_CHUNK)
+"""Words that say where something lies, not what it is: outside the state hash."""
+
+SESSION_CELL, SESSION_START_MS, SESSION_END_MS, SESSION_EVENTS = 0, 1, 2, 3
+SESSION_WORDS = 4
+
+ITEM_KEY = 0
+ITEM_WORDS = 1
+
+
+class FeatureSpec(msgspec.Struct, frozen=True):
+    """A declared feature as the fold knows it. `codes` are the event codes it counts on."""
+
+    name: str
+    version: str
+    kind: Kind
+    scope: Scope
+    codes: tuple[int, ...]
+    value: ValueSource = ValueSource.ONE
+    value_column: int = 0
+    by: BySource = BySource.NOTHING
+    by_column: int = 0
+    k: int = 0
+    half_life_ms: int = 0
+    tile_ms: int = 0
+    tiles: int = 0
+
+    @property
+    def words(self) -> int:
+        """How many words the feature takes in its record."""
+        match self.kind:
+            case Kind.COUNT | Kind.SUM | Kind.TIME_SINCE:
+                return 1
+            case Kind.MEAN | Kind.MIN | Kind.MAX | Kind.DECAYED:
+                return 2
+            case Kind.LAST:
+                return 3
+            case Kind.WINDOWED:
+                return 1 + self.tiles + 1
+            case Kind.LAST_K:
+                return 2 * self.k
+            case Kind.TOP_K | Kind.CO_OCCURRENCE:
+                return 2 + 2 * self.k
+            case Kind.SEEN:
+                return 1 + SEEN_ITEMS_MAX
+
+    @property
+    def per_item(self) -> bool:
+        """Whether the feature counts once for each item of an event rather than once for the event."""
+        return (
+            self.scope is Scope.ITEM
+            or self.by in (BySource.ITEM, BySource.ITEM_ATTRIBUTE)
+            or self.value in (ValueSource.ITEM_NUMBER, ValueSource.PRICE, ValueSource.QUANTITY, ValueSource.REVENUE)
+        )
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """A feature and the word of its record it begins at."""
+
+    spec: FeatureSpec
+    offset: int
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """The records of one configuration."""
+
+    features: tuple[Placed, ...]
+    cell_words: int
+    session_words: int
+    item_words: int
+
+    def named(self, name: str) -> Placed:
+        """The feature of that name; KeyError if there is none."""
+        for placed in self.features:
+            if placed.spec.name == name:
+                return placed
+        raise KeyError(name)
+
+
+def lay_out(specs: Sequence[FeatureSpec]) -> Layout:
+    """Place the features one after another in the record of their scope.
+
+    >>> views = FeatureSpec("views", "1", Kind.COUNT, Scope.PROFILE, codes=(1,))
+    >>> lay_out([views]).named("views").offset == CELL_WORDS
+    True
+    """
+    ends = {Scope.SESSION: SESSION_WORDS, Scope.PROFILE: CELL_WORDS, Scope.ITEM: ITEM_WORDS}
+    placed = []
+    for spec in _with_seen(specs):
+        placed.append(Placed(spec, ends[spec.scope]))
+        ends[spec.scope] += spec.words
+    return Layout(
+        tuple(placed), cell_words=ends[Scope.PROFILE], session_words=ends[Scope.SESSION], item_words=ends[Scope.ITEM]
+    )
+
+
+def _with_seen(specs: Sequence[FeatureSpec]) -> list[FeatureSpec]:
+    """Each co-occurrence needs the items its session has seen; the layout adds that slot beside it."""
+    complete: list[FeatureSpec] = []
+    for spec in specs:
+        complete.append(spec)
+        if spec.kind is Kind.CO_OCCURRENCE:
+            complete.append(
+                FeatureSpec(f"{spec.name}.seen", spec.version, Kind.SEEN, Scope.SESSION, codes=spec.codes)
+            )
+    return complete

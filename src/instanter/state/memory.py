@@ -1,0 +1,196 @@
+"""The state in arrays in memory: what one process knows at one position of the log.
+
+Driven by one thread. `fold` and the control methods change it; readers look at the arrays between two changes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import mmh3
+import numpy as np
+
+from ..events.envelope import Configured, Epoch, Ticked, Tracked
+from ..foundation.limits import FOLD_BATCH_EVENTS_MAX, FOLD_BATCH_ITEMS_MAX
+from .canonical import state_hash
+from .catalogue import Catalogue
+from .compiled import Ints, Reals
+from .dedup import CHUNK_WORDS
+from .fold import (
+    APPLIED,
+    DUPLICATE,
+    LATE_FOR_SEQUENCES,
+    LATE_FOR_WINDOWS,
+    TABLE_FULL,
+    fold_batch,
+    item_of,
+    publish,
+    sweep,
+)
+from .layout import CELL_KEY, ITEM_KEY
+from .program import Tables, activate, make_attributes, make_changes, make_program
+from .schema import Schema, columns_of
+from .table import CELLS, ITEMS, LIVE, USED, find, grown, index_of, make_index, make_memory, rows_of
+
+SWEEP_CELLS = 50_000
+"""Cells looked at per tick; all are reached in turn."""
+SWEEP_IDLE_MS = 24 * 3_600_000
+SCRATCH_ROWS = 4
+
+VERDICTS = {
+    APPLIED: "applied",
+    DUPLICATE: "duplicate",
+    LATE_FOR_SEQUENCES: "late_for_sequences",
+    LATE_FOR_WINDOWS: "late_for_windows",
+    TABLE_FULL: "table_full",
+}
+
+
+def batches(events: Sequence[Tracked]) -> Iterator[Sequence[Tracked]]:
+    """Cut a row of events into batches that one call of `State.fold` takes."""
+    first = items = 0
+    for place, event in enumerate(events):
+        if place - first == FOLD_BATCH_EVENTS_MAX or items + len(event.items) > FOLD_BATCH_ITEMS_MAX:
+            yield events[first:place]
+            first, items = place, 0
+        items += len(event.items)
+    if first < len(events):
+        yield events[first:]
+
+
+class State:
+    """Cells, sessions, items, catalogue and the published epoch of one log."""
+
+    def __init__(self, schema: Schema) -> None:
+        layout, room = schema.layout, schema.capacity
+        self.schema = schema
+        self.program = make_program(layout, codes=len(schema.codes) + 1, settings=schema.settings)
+        self.tables = Tables(
+            make_memory(
+                words=(
+                    layout.cell_words,
+                    layout.session_words,
+                    CHUNK_WORDS,
+                    layout.item_words,
+                    max(layout.cell_words, layout.session_words),
+                ),
+                rows_max=(room.cells, room.sessions, room.chunks, room.items, SCRATCH_ROWS),
+            ),
+            make_index(),
+            make_index(),
+            make_attributes(room.items, attributes=len(schema.attributes), numbers=len(schema.numbers)),
+            make_changes(room.items),
+        )
+        self.catalogue = Catalogue(
+            self.tables.attributes,
+            attribute_names=schema.attributes,
+            number_names=schema.numbers,
+            row_of=self.item_row,
+        )
+        self.published: Ints = np.zeros(room.items * layout.item_words, np.int64)
+        """Item records as of the epoch, row after row: what decisions read."""
+        self.published_reals: Reals = self.published.view(np.float64)
+        self.active: frozenset[tuple[str, str]] = frozenset()
+        self.epoch = 0
+        self.epoch_hash = ""
+        self.epoch_ms = 0
+        self.sweep_from = 0
+        self.verdicts: Counter[str] = Counter(dict.fromkeys(VERDICTS.values(), 0))
+        """What became of the events folded by this process."""
+
+    # Reading.
+
+    @property
+    def cells_used(self) -> int:
+        """People (cells) known."""
+        return int(self.tables.memory.regions[CELLS, LIVE])
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more batch of unknown people would find room."""
+        return self.cells_used + 1_024 <= self.schema.capacity.cells
+
+    def cell_row(self, key: int) -> int:
+        """The row of a cell, or -1."""
+        return find(self.tables.cell_index, key)
+
+    def find_item(self, ref: int) -> int:
+        """The row of an item, or -1."""
+        return find(self.tables.item_index, ref)
+
+    def hash(self, *, order_free: bool = False) -> str:
+        """Canonical hash of everything folded, see `canonical`. Costs a pass over all records."""
+        return state_hash(self.tables.memory, self.schema.layout, self.program.settings, order_free=order_free)
+
+    # Changing.
+
+    def fold(self, events: Sequence[Tracked]) -> Ints:
+        """Fold a batch in its order; what became of each event. `batches` cuts a longer row of events."""
+        columns = columns_of(self.schema, events)
+        assert len(events) <= FOLD_BATCH_EVENTS_MAX
+        assert len(columns.items) <= FOLD_BATCH_ITEMS_MAX
+        self.make_room(cells=len(events), items=len(columns.items) + 9 * len(events))
+        outcomes = np.zeros(len(events), np.uint8)
+        fold_batch(self.program, self.tables, columns, outcomes)
+        counts = np.bincount(outcomes, minlength=len(VERDICTS))
+        for verdict, name in VERDICTS.items():
+            if counts[verdict]:
+                self.verdicts[name] += int(counts[verdict])
+        return outcomes.astype(np.int64)
+
+    def make_room(self, *, cells: int, items: int) -> None:
+        """Let the indexes grow before that many keys may come."""
+        cell_index = grown(self.tables.cell_index, room_for=cells)
+        item_index = grown(self.tables.item_index, room_for=items)
+        if cell_index is not self.tables.cell_index or item_index is not self.tables.item_index:
+            self.tables = self.tables._replace(cell_index=cell_index, item_index=item_index)
+
+    def item_row(self, ref: int) -> int:
+        """The row of an item, made if need be; -1 if there is no room."""
+        self.make_room(cells=0, items=1)
+        return item_of(self.tables.memory, self.tables.item_index, ref)
+
+    def configure(self, event: Configured) -> None:
+        """From here on these features count."""
+        self.active = frozenset(event.features)
+        activate(self.program, self.schema.layout, self.active)
+
+    def tick(self, event: Ticked) -> int:
+        """Forget the sessions and messages of people who have been idle for long; how many people."""
+        used = int(self.tables.memory.regions[CELLS, USED])
+        first = self.sweep_from if self.sweep_from < used else 0
+        self.sweep_from = first + SWEEP_CELLS
+        return sweep(self.tables.memory, first, self.sweep_from, event.at_ms - SWEEP_IDLE_MS)
+
+    @property
+    def unpublished(self) -> int:
+        """Items changed since the epoch."""
+        return int(self.tables.changes.meta[0])
+
+    def next_epoch_hash(self) -> str:
+        """The hash that the next epoch has: over the last one and all item records changed since."""
+        words = self.schema.layout.item_words
+        base = int(self.tables.memory.regions[ITEMS, 0])
+        changed = self.tables.changes.rows[: self.unpublished]
+        items = self.tables.memory.ints[base : base + self.schema.capacity.items * words].reshape(-1, words)[changed]
+        items = items[np.argsort(items[:, ITEM_KEY], kind="stable")]
+        return mmh3.hash_bytes(bytes.fromhex(self.epoch_hash) + items.tobytes()).hex()
+
+    def rebuild_indexes(self) -> None:
+        """Index the cells and items that the tables hold, after they were filled from a checkpoint."""
+        memory = self.tables.memory
+        cells, items = rows_of(memory, CELLS), rows_of(memory, ITEMS)
+        self.tables = self.tables._replace(
+            cell_index=index_of(cells[:, CELL_KEY]), item_index=index_of(items[:, ITEM_KEY])
+        )
+
+    def publish_all(self) -> None:
+        """Publish all item records as they are, after they were filled from a checkpoint."""
+        items = rows_of(self.tables.memory, ITEMS)
+        self.published[: items.size] = items.ravel()
+
+    def publish(self, event: Epoch) -> None:
+        """Decisions read the item records as of now from here on."""
+        publish(self.tables.memory, self.tables.changes, self.published)
+        self.epoch, self.epoch_hash, self.epoch_ms = event.number, event.hash, event.at_ms

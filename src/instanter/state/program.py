@@ -1,0 +1,135 @@
+"""What the fold's loop reads: the configuration as arrays, a batch of events as columns, and the tables it changes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..foundation.limits import ATTRIBUTE_VALUES_MAX
+from .compiled import Bytes, Ints, Reals
+from .layout import BySource, Kind, Layout, Scope
+from .table import Index, Memory
+
+# Columns of `Program.features`, one row per feature.
+KIND, SCOPE, AT, K, HALF_LIFE_MS, TILE_MS, TILES = 0, 1, 2, 3, 4, 5, 6
+VALUE, VALUE_COLUMN, BY, BY_COLUMN, PER_ITEM, ACTIVE, SEEN_AT, UNIQUE = 7, 8, 9, 10, 11, 12, 13, 14
+FEATURE_COLUMNS = 15
+
+# Words of `Program.settings`.
+GAP_MS, LENGTH_MAX_MS, SEQUENCE_MS, WINDOW_MS, DEDUP_MS, IDS_MAX = 0, 1, 2, 3, 4, 5
+
+SETTING_NAMES = (
+    "session_gap_ms",
+    "session_length_max_ms",
+    "lateness_sequence_ms",
+    "lateness_window_ms",
+    "dedup_window_ms",
+    "dedup_ids_max",
+)
+"""The settings that the fold stands on, in the order of `Program.settings`, as recorded in `Configured`."""
+
+
+class Program(NamedTuple):
+    """Which features each event code feeds, and how."""
+
+    first: Ints
+    """[codes + 1]: where the operations of a code begin in `ops`."""
+    ops: Ints
+    features: Ints
+    feeds_items: Bytes
+    """By code: 1 if an operation changes item records."""
+    settings: Ints
+
+
+class Columns(NamedTuple):
+    """A batch of events. Items of event i are those from first_item[i] to first_item[i + 1]."""
+
+    keys: Ints
+    codes: Ints
+    times_ms: Ints
+    messages: Ints
+    bots: Bytes
+    values: Reals
+    """[events, value columns]: declared numeric properties, NaN where absent."""
+    refs: Ints
+    """[events, context columns]: references of declared context fields, 0 where absent."""
+    first_item: Ints
+    items: Ints
+    prices: Reals
+    quantities: Reals
+    item_rows: Ints
+    """Filled by the fold: row of each item, -1 if it has none."""
+
+
+class Attributes(NamedTuple):
+    """Catalogue fields that features can see, by item row."""
+
+    refs: Ints
+    """[rows, attributes, values]: references of text fields, 0 where absent."""
+    numbers: Reals
+    """[rows, numbers]: numeric fields, NaN where absent; column 0 is the price."""
+
+
+class Changes(NamedTuple):
+    """Item rows changed since the last epoch."""
+
+    marks: Bytes
+    rows: Ints
+    meta: Ints
+
+
+class Tables(NamedTuple):
+    """Everything the fold changes."""
+
+    memory: Memory
+    cell_index: Index
+    item_index: Index
+    attributes: Attributes
+    changes: Changes
+
+
+def make_program(layout: Layout, *, codes: int, settings: dict[str, int]) -> Program:
+    """Compile a layout for events with codes 0 to `codes` - 1. All features are inactive at first."""
+    features = np.zeros((max(len(layout.features), 1), FEATURE_COLUMNS), np.int64)
+    ops: list[list[int]] = [[] for _ in range(codes)]
+    for number, placed in enumerate(layout.features):
+        spec = placed.spec
+        features[number, :UNIQUE] = (
+            spec.kind, spec.scope, placed.offset, spec.k, spec.half_life_ms, spec.tile_ms, spec.tiles,
+            spec.value, spec.value_column, spec.by, spec.by_column, spec.per_item, 0, 0,
+        )  # fmt: skip
+        features[number, UNIQUE] = spec.by is not BySource.NOTHING
+        if spec.kind is Kind.CO_OCCURRENCE:
+            features[number, SEEN_AT] = layout.named(f"{spec.name}.seen").offset
+        if spec.kind is not Kind.SEEN:
+            for code in spec.codes:
+                ops[code].append(number)
+    return Program(
+        np.cumsum([0, *map(len, ops)]).astype(np.int64),
+        np.array([number for code in ops for number in code], np.int64),
+        features,
+        np.array(
+            [any(layout.features[number].spec.scope is Scope.ITEM for number in code) for code in ops], np.uint8
+        ),
+        np.array([settings[name] for name in SETTING_NAMES], np.int64),
+    )
+
+
+def activate(program: Program, layout: Layout, names: frozenset[tuple[str, str]]) -> None:
+    """From here on exactly the features with these (name, version) count."""
+    for number, placed in enumerate(layout.features):
+        name = placed.spec.name.removesuffix(".seen") if placed.spec.kind is Kind.SEEN else placed.spec.name
+        program.features[number, ACTIVE] = (name, placed.spec.version) in names
+
+
+def make_attributes(rows_max: int, *, attributes: int, numbers: int) -> Attributes:
+    """Catalogue columns with nothing in them."""
+    return Attributes(
+        np.zeros((rows_max, max(attributes, 1), ATTRIBUTE_VALUES_MAX), np.int64),
+        np.full((rows_max, max(numbers, 1)), np.nan),
+    )
+
+
+def make_changes(rows_max: int) -> Changes:
+    return Changes(np.zeros(rows_max, np.uint8), np.zeros(rows_max, np.int64), np.zeros(1, np.int64))

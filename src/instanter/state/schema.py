@@ -1,0 +1,108 @@
+"""Everything the state needs to know of a configuration: the layout, the columns of a batch, and the capacity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from ..events.envelope import Flag, Tracked
+from ..foundation.ids import reference
+from .compiled import Ints, Reals
+from .layout import FeatureSpec, Layout
+from .program import Columns
+
+OTHER = 0
+"""The code of every event that no feature counts on."""
+
+
+class Capacity(msgspec.Struct, frozen=True):
+    """How many records there is room for. Reaching one is counted and refused, never silent."""
+
+    cells: int
+    items: int
+
+    @property
+    def sessions(self) -> int:
+        """A cell keeps at most two sessions."""
+        return 2 * self.cells
+
+    @property
+    def chunks(self) -> int:
+        """Chunks of message ids; on average four a cell."""
+        return 4 * self.cells
+
+
+class Schema(msgspec.Struct, frozen=True):
+    """A configuration as the state sees it."""
+
+    layout: Layout
+    codes: dict[str, int]
+    """Event name -> code, from 1."""
+    properties: tuple[str, ...]
+    """Numeric properties that features aggregate, by value column."""
+    contexts: tuple[str, ...]
+    """Context fields that features are kept by, by reference column."""
+    attributes: tuple[str, ...]
+    """Text fields of items that features are kept by."""
+    numbers: tuple[str, ...]
+    """Numeric fields of items; the first is the price."""
+    settings: dict[str, int]
+    """What the fold stands on, see `program.SETTING_NAMES`."""
+    capacity: Capacity
+    ttl_ms: dict[str, int] = {}
+    """Feature -> time without an event after which it reads as its default."""
+
+    def declared(self) -> tuple[tuple[str, str], ...]:
+        """(name, version) of each declared feature, as `Configured` records them."""
+        return tuple(
+            (placed.spec.name, placed.spec.version) for placed in self.layout.features if "." not in placed.spec.name
+        )
+
+    def feature(self, name: str) -> FeatureSpec:
+        """The feature of that name; KeyError if there is none."""
+        return self.layout.named(name).spec
+
+
+def columns_of(schema: Schema, events: Sequence[Tracked]) -> Columns:
+    """The columns of a batch, in its order."""
+    count = len(events)
+    codes = schema.codes
+    firsts, items = [0], list[int]()
+    prices, quantities = list[float](), list[float]()
+    for event in events:
+        if event.items:
+            items.extend(event.items)
+            prices.extend(event.prices or (np.nan,) * len(event.items))
+            quantities.extend(event.quantities or (1.0,) * len(event.items))
+        firsts.append(len(items))
+    return Columns(
+        np.array([event.key for event in events], np.int64),
+        np.array([codes.get(event.name, OTHER) for event in events], np.int64),
+        np.array([event.happened_ms for event in events], np.int64),
+        np.array([event.message for event in events], np.int64),
+        np.array([event.flags & Flag.BOT for event in events], np.uint8),
+        _values(schema.properties, events, count),
+        _contexts(schema.contexts, events, count),
+        np.array(firsts, np.int64),
+        np.array(items, np.int64),
+        np.array(prices, np.float64),
+        np.array(quantities, np.float64),
+        np.empty(len(items), np.int64),
+    )
+
+
+def _values(names: tuple[str, ...], events: Sequence[Tracked], count: int) -> Reals:
+    values = np.full((count, max(len(names), 1)), np.nan)
+    for column, name in enumerate(names):
+        values[:, column] = [event.values.get(name, np.nan) for event in events]
+    return values
+
+
+def _contexts(names: tuple[str, ...], events: Sequence[Tracked], count: int) -> Ints:
+    refs = np.zeros((count, max(len(names), 1)), np.int64)
+    for column, name in enumerate(names):
+        texts = [getattr(event.context, name) for event in events]
+        refs[:, column] = [reference(text) if text else 0 for text in texts]
+    return refs

@@ -1,0 +1,228 @@
+"""All records in one memory: four tables of fixed-width rows, and the indexes from a 64-bit key to a row.
+
+The memory is allocated for its limit at once; the system hands out its pages as rows are used, so growth never copies
+and never pauses the loop. An index grows by doubling and moves a bounded number of entries per batch.
+
+While a checkpoint is being written, the first change to a row that has not been copied yet saves the row as it was
+(`touch`): the checkpoint is of one exact position, and the fold goes on.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..foundation.limits import FOLD_BATCH_EVENTS_MAX, FOLD_BATCH_ITEMS_MAX
+from .compiled import Bytes, Ints, Reals, kernel
+from .layout import SEEN_ITEMS_MAX
+
+CELLS, SESSIONS, CHUNKS, ITEMS, SCRATCH = 0, 1, 2, 3, 4
+"""The tables. Scratch holds merged records while they are read; it is not state."""
+TABLES = 5
+
+# Columns of `Memory.regions`, one row per table.
+BASE, WORDS, ROWS_MAX, FIRST_ROW, USED, FREE, LIVE = 0, 1, 2, 3, 4, 5, 6
+"""First word; words a row; rows at most; number of the first row over all tables; rows ever used; first free row + 1;
+rows in use."""
+REGION_COLUMNS = 7
+
+ENTRIES, MIGRATED = 0, 1
+"""Words of `Index.meta`: entries, and places of the old arrays that have been moved."""
+
+MIGRATE_PER_BATCH = 4_096
+
+
+class Memory(NamedTuple):
+    """The tables. `ints` and `reals` are the same words."""
+
+    ints: Ints
+    reals: Reals
+    regions: Ints
+    unsaved: Bytes
+    """By row over all tables: 1 while a checkpoint still needs the row as it is."""
+    spill: Ints
+    """Rows saved by `touch`: the word after the last one, then [table, row, words ...] for each."""
+
+
+class Index(NamedTuple):
+    """Open addressing with linear probing; key 0 is an empty place. The keys are hashes already."""
+
+    keys: Ints
+    rows: Ints
+    old_keys: Ints
+    old_rows: Ints
+    meta: Ints
+
+
+def make_memory(*, words: tuple[int, ...], rows_max: tuple[int, ...]) -> Memory:
+    """Empty tables; `words` and `rows_max` by table. There is room to spill what two full batches can touch."""
+    assert len(words) == len(rows_max) == TABLES
+    regions = np.zeros((TABLES, REGION_COLUMNS), np.int64)
+    base = first_row = 0
+    for table in range(TABLES):
+        regions[table, [BASE, WORDS, ROWS_MAX, FIRST_ROW]] = base, words[table], rows_max[table], first_row
+        base += words[table] * rows_max[table]
+        first_row += rows_max[table]
+    ints = np.zeros(base, np.int64)
+    spill = np.zeros(1 + 2 * _touched_words_max(words), np.int64)
+    spill[0] = 1
+    return Memory(ints, ints.view(np.float64), regions, np.zeros(first_row, np.uint8), spill)
+
+
+def _touched_words_max(words: tuple[int, ...]) -> int:
+    """What one batch can touch: a cell, three sessions and two chunks an event, its items and their pairs."""
+    events, pairs = FOLD_BATCH_EVENTS_MAX, 2 * FOLD_BATCH_EVENTS_MAX * (SEEN_ITEMS_MAX + 1)
+    rows = {CELLS: events, SESSIONS: 3 * events, CHUNKS: 2 * events, ITEMS: FOLD_BATCH_ITEMS_MAX + pairs, SCRATCH: 0}
+    return sum(count * (words[table] + 2) for table, count in rows.items())
+
+
+def rows_of(memory: Memory, table: int) -> Ints:
+    """The rows ever used of a table, [rows, words], as a view."""
+    base, words, used = (int(memory.regions[table, column]) for column in (BASE, WORDS, USED))
+    return memory.ints[base : base + used * words].reshape(used, words)
+
+
+def make_index(places: int = 4_096) -> Index:
+    """An empty index; `places` is a power of two."""
+    assert places & (places - 1) == 0
+    nothing = np.zeros(1, np.int64)
+    return Index(np.zeros(places, np.int64), np.zeros(places, np.int64), nothing, nothing, np.zeros(2, np.int64))
+
+
+def grown(index: Index, *, room_for: int) -> Index:
+    """The index itself, or one of at least twice the size to which `migrate` moves the entries bit by bit."""
+    places = len(index.keys)
+    needed = (int(index.meta[ENTRIES]) + room_for) * 2
+    if needed <= places:
+        return index
+    migrate(index, len(index.old_keys))
+    while needed > places:
+        places *= 2
+    meta = np.array([index.meta[ENTRIES], 0], np.int64)
+    return Index(np.zeros(places, np.int64), np.zeros(places, np.int64), index.keys, index.rows, meta)
+
+
+def index_of(keys: Ints) -> Index:
+    """An index of `keys` to their places."""
+    index = grown(make_index(), room_for=len(keys))._replace(old_keys=np.zeros(1, np.int64))
+    _insert_all(index, np.ascontiguousarray(keys))
+    return index
+
+
+@kernel
+def _insert_all(index: Index, keys: Ints) -> None:
+    for row in range(len(keys)):
+        insert(index, keys[row], row)
+
+
+@kernel
+def find(index: Index, key: int) -> int:
+    """The row of `key`, or -1."""
+    row = _probe(index.keys, index.rows, key)
+    if row < 0 and index.meta[MIGRATED] < len(index.old_keys):
+        row = _probe(index.old_keys, index.old_rows, key)
+    return row
+
+
+@kernel
+def _probe(keys: Ints, rows: Ints, key: int) -> int:
+    mask = len(keys) - 1
+    place = key & mask
+    while keys[place] != 0:
+        if keys[place] == key:
+            row: int = rows[place]
+            return row
+        if mask == 0:
+            break
+        place = (place + 1) & mask
+    return -1
+
+
+@kernel
+def insert(index: Index, key: int, row: int) -> None:
+    """Add a key that is not there."""
+    _place(index.keys, index.rows, key, row)
+    index.meta[ENTRIES] += 1
+
+
+@kernel
+def _place(keys: Ints, rows: Ints, key: int, row: int) -> None:
+    mask = len(keys) - 1
+    place = key & mask
+    while keys[place] != 0:
+        if keys[place] == key:
+            return
+        place = (place + 1) & mask
+    keys[place] = key
+    rows[place] = row
+
+
+@kernel
+def migrate(index: Index, count: int) -> None:
+    """Move up to `count` places of the old arrays into the new ones."""
+    start = index.meta[MIGRATED]
+    end = min(start + count, len(index.old_keys))
+    for place in range(start, end):
+        if index.old_keys[place] != 0:
+            _place(index.keys, index.rows, index.old_keys[place], index.old_rows[place])
+    index.meta[MIGRATED] = end
+
+
+@kernel
+def address(regions: Ints, table: int, row: int) -> int:
+    """The first word of a row."""
+    word: int = regions[table, BASE] + row * regions[table, WORDS]
+    return word
+
+
+@kernel
+def allocate(memory: Memory, table: int) -> int:
+    """A zeroed row, saved if need be, or -1 if the table is full."""
+    ints, regions = memory.ints, memory.regions
+    row: int = regions[table, FREE] - 1
+    if row >= 0:
+        touch(memory, table, row)
+        word = address(regions, table, row)
+        regions[table, FREE] = ints[word]
+        ints[word] = 0
+    elif regions[table, USED] < regions[table, ROWS_MAX]:
+        row = regions[table, USED]
+        regions[table, USED] += 1
+    else:
+        return -1
+    regions[table, LIVE] += 1
+    return row
+
+
+@kernel
+def release(memory: Memory, table: int, row: int) -> None:
+    """Give a row back."""
+    touch(memory, table, row)
+    ints, regions = memory.ints, memory.regions
+    first = address(regions, table, row)
+    for word in range(first, first + regions[table, WORDS]):
+        ints[word] = 0
+    ints[first] = regions[table, FREE]
+    regions[table, FREE] = row + 1
+    regions[table, LIVE] -= 1
+
+
+@kernel
+def touch(memory: Memory, table: int, row: int) -> None:
+    """Call before changing a row: saves it as it is for the checkpoint that is being written, once."""
+    number = memory.regions[table, FIRST_ROW] + row
+    if memory.unsaved[number]:
+        _save(memory.ints, memory.regions, memory.spill, table, row)
+        memory.unsaved[number] = 0
+
+
+@kernel
+def _save(ints: Ints, regions: Ints, spill: Ints, table: int, row: int) -> None:
+    end = spill[0]
+    words = regions[table, WORDS]
+    first = address(regions, table, row)
+    spill[end], spill[end + 1] = table, row
+    for word in range(words):
+        spill[end + 2 + word] = ints[first + word]
+    spill[0] = end + 2 + words
