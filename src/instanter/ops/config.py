@@ -176,7 +176,7 @@ def parse(text: str, *, file: str = "") -> Config:
         raw = tomllib.loads(text)
         lines = toml_lines.key_lines(text)
     except ValueError as error:
-        raise _not_toml(error, file) from None
+        raise _not_toml(error, text, file) from None
     except RecursionError:
         raise ConfigRejected("arrays or tables are nested too deep", file=file) from None
     return _Reading(file, lines).config(raw)
@@ -342,11 +342,12 @@ def _read(path: Path) -> str:
         raise ConfigRejected("it is not UTF-8 text", file=str(path), line=line) from None
 
 
-def _not_toml(error: ValueError, file: str) -> ConfigRejected:
+def _not_toml(error: ValueError, text: str, file: str) -> ConfigRejected:
     """The parser's complaint, its position moved to where positions belong."""
+    end = text.rstrip().count("\n") + 1
     match = re.search(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$", str(error))
     reason = str(error)[: match.start()] if match else str(error)
-    line = int(match[1]) if match and match[1] else 0
+    line = int(match[1] or end) if match else 0
     suggestion = "text stands in quotes, and each setting on a line of its own" if "value" in reason.lower() else ""
     return ConfigRejected(f"this is not TOML: {reason[:1].lower()}{reason[1:]}", file=file, line=line,
                           suggestion=suggestion)

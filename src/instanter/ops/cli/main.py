@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import keyword
 import os
 import sys
 from collections.abc import Sequence
@@ -28,6 +29,11 @@ class Verb(NamedTuple):
 
     name: str
     summary: str
+
+    @property
+    def module(self) -> str:
+        """Its module; a verb that is a word of the language, as `import` is, has a `_` behind it there."""
+        return f"{self.name}_" if keyword.iskeyword(self.name) else self.name
 
 
 VERBS: Final = (
@@ -69,20 +75,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _failed(arguments, WRONG, "optimized", "Python's -O takes out the checks that guard the state; "
                                                       "start without -O and PYTHONOPTIMIZE")
     assert module is not None, "argparse lets no command without a verb through"
-    return _run(module, arguments)
+    return run_verb(module, arguments)
 
 
-def _chosen(words: Sequence[str]) -> str:
-    """The verb, which is the first word that is not an option; "" where there is none of that name."""
+def _chosen(words: Sequence[str]) -> Verb | None:
+    """The verb, which is the first word that is not an option; None where there is none of that name."""
     first = next((word for word in words if not word.startswith("-")), "")
-    return first if first in {verb.name for verb in VERBS} else ""
+    return next((verb for verb in VERBS if verb.name == first), None)
 
 
-def _module(verb: str) -> VerbModule:
-    return cast(VerbModule, importlib.import_module(f"{__package__}.{verb}"))
+def _module(verb: Verb) -> VerbModule:
+    return cast(VerbModule, importlib.import_module(f"{__package__}.{verb.module}"))
 
 
-def _parser(chosen: str, module: VerbModule | None) -> argparse.ArgumentParser:
+def _parser(chosen: Verb | None, module: VerbModule | None) -> argparse.ArgumentParser:
     """All verbs by name; only the chosen one with its arguments."""
     parser = argparse.ArgumentParser(
         prog="instanter", description=_DESCRIPTION, epilog=_EXAMPLES, allow_abbrev=False,
@@ -92,13 +98,14 @@ def _parser(chosen: str, module: VerbModule | None) -> argparse.ArgumentParser:
     for verb in VERBS:
         one = verbs.add_parser(verb.name, help=verb.summary, allow_abbrev=False,
                                formatter_class=argparse.RawDescriptionHelpFormatter)
-        if verb.name == chosen and module is not None:
+        if verb == chosen and module is not None:
             add_json(one)
             module.add_arguments(one)
     return parser
 
 
-def _run(module: VerbModule, arguments: argparse.Namespace) -> int:
+def run_verb(module: VerbModule, arguments: argparse.Namespace) -> int:
+    """Run a verb's module and return the exit code, errors told as the module's text above says."""
     try:
         code = module.run(arguments)
         sys.stdout.flush()

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import contextlib
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from instanter.features.declaration import DEFAULT_FEATURES
+from instanter.foundation.errors import ConfigRejected
+from instanter.foundation.limits import CONFIG_BYTES_MAX, FEATURES_MAX
+from instanter.ops.config import Config, load, parse, sections
+from instanter.ops.reference import template
+
+FEATURE = '[[features]]\nname = "{name}"\non = ["Product Viewed"]\naggregate = "count"\n'
+
+
+def refusal(text: str) -> ConfigRejected:
+    with pytest.raises(ConfigRejected) as caught:
+        parse(text, file="shop.toml")
+    return caught.value
+
+
+def test_the_template_is_exactly_the_defaults() -> None:
+    assert parse(template()) == Config()
+
+
+def test_the_template_with_everything_uncommented_is_still_the_defaults() -> None:
+    text = re.sub(r"(?m)^#(?=\S)", "", template())
+    assert text.count("[[features]]") == len(DEFAULT_FEATURES)
+    assert parse(text) == Config()
+
+
+def test_the_template_has_a_line_for_every_setting() -> None:
+    for section, kind in sections():
+        table = template().split(f"\n[{section}]\n")[1].split("\n[")[0]
+        assert re.findall(r"(?m)^(\w+) = ", table) == list(kind.__struct_fields__)
+
+
+def test_no_file_means_the_defaults() -> None:
+    assert load(None) == Config() == parse("")
+
+
+def test_what_a_file_sets_is_set_and_the_rest_stays() -> None:
+    config = parse(
+        "[log]\npartitions = 4\n[decide]\nexploration = 0\n"
+        '[events.names]\n"Item Opened" = "Product Viewed"\n[ranker.weights]\nclicks = 2\n')
+    assert config.log.partitions == 4
+    assert config.log.keep_days == 90
+    assert config.decide.exploration == 0.0
+    assert config.events.names == {"Item Opened": "Product Viewed"}
+    assert config.ranker.weights == {"clicks": 2.0}
+
+
+def test_a_feature_of_a_new_name_is_added_and_one_of_a_known_name_replaces() -> None:
+    config = parse(FEATURE.format(name="mine") + FEATURE.format(name="views"))
+    assert [one.name for one in config.features] == [*(one.name for one in DEFAULT_FEATURES), "mine"]
+    assert next(one for one in config.features if one.name == "views").aggregate == "count"
+
+
+def test_a_placement_of_a_known_id_replaces_the_default() -> None:
+    config = parse('[[placements]]\nid = "home.hero"\nlimit = 2\n[[placements]]\nid = "new"\n')
+    assert (config.placements[0].id, config.placements[0].limit) == ("home.hero", 2)
+    assert config.placements[-1].id == "new"
+
+
+@pytest.mark.parametrize(("text", "line", "reason", "suggestion"), [
+    ("[log]\npartitons = 4", 2, '[log] has no setting "partitons"', 'did you mean "partitions"?'),
+    ("\n[sesion]\ngap_min = 3", 2, 'no section or setting "sesion"', 'did you mean "session"?'),
+    ("[log]\ngap_min = 4", 2, "no setting", '"gap_min" belongs to [session]'),
+    ("[geo]\nx = 4", 2, "no setting", "there are database"),
+    ("[log]\n\npartitions = 0", 3, "log.partitions must be a whole number from 1 to 1024, not 0", ""),
+    ("[log]\npartitions = 1025", 2, "not 1025", ""),
+    ("[log]\npartitions = '4'", 2, 'not "4"', "write it without quotes"),
+    ("[log]\npartitions = 4.5", 2, "not 4.5", ""),
+    ("[log]\npartitions = true", 2, "not true", ""),
+    ("[decide]\nexploration = nan", 2, "a number from 0 to 1, not nan", ""),
+    ("log = 3", 1, "log is a table", "[log]"),
+    ("[[log]]\npartitions = 3", 1, "log is a table", "[log]"),
+    ("log.partitions = 0", 1, "log.partitions", ""),
+    ("log = {partitions = 1, segment_mb = 0}", 1, "log.segment_mb", ""),
+    ("[ranker.weights]\nclicks = 1\nbuys = 'x'", 3, "ranker.weights.buys", "without quotes"),
+    ("[ranker.weights]\nclicks = nan", 2, "ranker.weights.clicks", ""),
+    ("[events.names]\n'' = 'Product Viewed'", 1, "events.names", ""),
+    ("[session]\nlength_max_h = 1\ngap_min = 90", 3, "longer than session.length_max_h", ""),
+    ("[lateness]\nsequence_min = 90\nwindow_h = 1", 2, "longer than lateness.window_h", ""),
+    ("[features]\nname = 'x'", 1, "list of tables", "[[features]]"),
+    ("[[features]]\nname = 'x'\non = ['A']", 1, 'lacks "aggregate"', ""),
+    (FEATURE.format(name="a") + "agregate = 1", 5, "no setting", 'did you mean "aggregate"?'),
+    (FEATURE.format(name="a") + "k = 65", 5, "a whole number from 0 to 64", ""),
+    (FEATURE.format(name="a") + "window = '1h'", 5, 'feature "a": count takes no window', "windowed"),
+    ("[[features]]\nname='a'\non=['A']\naggregate='topk'", 4, "one of count", 'did you mean "top_k"?'),
+    ("[[features]]\nname='a'\non='A'\naggregate='count'", 3, "features.on", 'write it in brackets: ["A"]'),
+    ("[[features]]\nname='a'\non=['A',\n 3]\naggregate='count'", 4, "not 3", ""),
+    ("[[features]]\nname='a'\non=[]\naggregate='count'", 3, "features.on", ""),
+    (FEATURE.format(name="a") * 2, 6, '"a" twice', "line 1"),
+    (FEATURE.format(name="a") + "scope = 'session'\naggregat = 3", 6, "no setting", ""),
+    ("[[placements]]\nid = 'a'\nsources = [\n 'trending',\n 'trendin']", 5, "one of", 'did you mean "trending"?'),
+    ("[[placements]]\nid = 'a'\nkind = 'rerank'", 1, "placement", 'sources = ["candidates"]'),
+    ("[[placements]]\nid = 'a'\n[[placements]]\nid = 'a'", 4, "twice", "line 1"),
+    ("[[placements]]\nid = ''", 2, "placements.id must be a text of 1 to 256", ""),
+    ("[log]\npartitions = four", 2, "not TOML", "quotes"),
+    ("[log\n", 1, "not TOML", ""),
+    ("a = 1\na = 2", 2, "not TOML", ""),
+])
+def test_an_error_names_line_reason_and_suggestion(text: str, line: int, reason: str, suggestion: str) -> None:
+    error = refusal(text)
+    assert (error.file, error.line) == ("shop.toml", line)
+    assert reason in error.reason
+    assert suggestion in error.suggestion
+    assert str(error).startswith(f"shop.toml:{line}: ")
+
+
+def test_a_session_window_is_held_against_the_configured_session() -> None:
+    text = FEATURE.format(name="a").replace("count", "windowed") + "window = '2h'\nscope = 'session'\n"
+    assert parse(text)
+    assert refusal("[session]\nlength_max_h = 1\n" + text).line == 7
+
+
+def test_more_features_than_fit_are_refused() -> None:
+    text = "".join(FEATURE.format(name=f"f{number}") for number in range(FEATURES_MAX))
+    assert str(FEATURES_MAX) in refusal(text).reason
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 100_000, "a = " + "9" * 5_000, "a = 2024-99-99", "a = '\x00'"])
+def test_hostile_text_is_refused_and_nothing_else(text: str) -> None:
+    refusal(text)
+
+
+TEMPLATE = re.sub(r"(?m)^# .*\n", "", template())
+
+
+@settings(max_examples=60)
+@given(st.integers(0, len(TEMPLATE)), st.integers(0, 30), st.text(alphabet='[]{}="\'\n#.,ab1\\', max_size=8))
+def test_whatever_is_written_over_a_file_is_taken_or_refused(start: int, length: int, text: str) -> None:
+    with contextlib.suppress(ConfigRejected):
+        parse(TEMPLATE[:start] + text + TEMPLATE[start + length:])
+
+
+def test_a_database_is_relative_to_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "shop.toml"
+    path.write_text("[geo]\ndatabase = 'geo.mmdb'\n")
+    assert load(path).geo.database == str(tmp_path / "geo.mmdb")
+
+
+@pytest.mark.parametrize(("content", "reason", "line"), [
+    (None, "there is no such file", 0),
+    (b"[log]\n\xff", "not UTF-8", 2),
+    (b"#" * (CONFIG_BYTES_MAX + 1), "larger than", 0),
+])
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes | None, reason: str, line: int) -> None:
+    path = tmp_path / "shop.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigRejected, match=reason) as caught:
+        load(path)
+    assert (caught.value.file, caught.value.line) == (str(path), line)
+
+
+def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigRejected, match="cannot be read"):
+        load(tmp_path)
