@@ -1,0 +1,156 @@
+"""The only door to disk. The log and the checkpoints take a `Disk`; a simulated one can crash, tear and forget.
+
+Every operation raises `OSError` and nothing else: its `errno` is the contract, and the room that calls
+turns it into an error of ours. Nothing is durable before `sync`, and no name before `sync_directory`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Protocol
+
+Bytes = bytes | bytearray | memoryview
+
+_MODE_FILE = 0o600
+_MODE_DIRECTORY = 0o700
+
+
+class WritableFile(Protocol):
+    """A file that grows at its end. One thread at a time."""
+
+    def write(self, chunk: Bytes) -> int:
+        """Append; returns how many bytes were taken, which may be fewer than given."""
+        ...
+
+    def sync(self) -> None:
+        """Make what was written durable (fdatasync). After a failure nobody knows what is on disk: never retry."""
+        ...
+
+    def truncate(self, size_bytes: int) -> None:
+        """Forget everything from `size_bytes` on; the next write goes there."""
+        ...
+
+    def close(self) -> None:
+        """Give the descriptor back, without syncing."""
+        ...
+
+
+class Lock(Protocol):
+    """An advisory lock that is held until released or until the process ends, however it ends."""
+
+    def release(self) -> None: ...
+
+
+class Disk(Protocol):
+    """Files by path. Safe to use from several threads; a `WritableFile` is not."""
+
+    def open(self, path: Path) -> WritableFile:
+        """Open for appending; created empty when missing, readable by its owner only."""
+        ...
+
+    def read(self, path: Path, offset: int, size_bytes: int) -> bytes:
+        """Up to `size_bytes` from `offset`; fewer only where the file ends."""
+        ...
+
+    def size(self, path: Path) -> int:
+        """Bytes in the file."""
+        ...
+
+    def list(self, directory: Path) -> list[str]:
+        """The names in a directory, sorted; none when it does not exist."""
+        ...
+
+    def make_directory(self, directory: Path) -> None:
+        """Create it with its parents; fine when it exists."""
+        ...
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Put `old` in the place of `new` in one step."""
+        ...
+
+    def unlink(self, path: Path) -> None:
+        """Remove a file."""
+        ...
+
+    def sync_directory(self, directory: Path) -> None:
+        """Make the names in it durable: after creating, renaming or removing."""
+        ...
+
+    def lock(self, path: Path) -> Lock:
+        """Take the lock at `path`, or raise `BlockingIOError` at once when another holder has it."""
+        ...
+
+
+class _RealFile:
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, chunk: Bytes) -> int:
+        return os.write(self._descriptor, chunk)
+
+    def sync(self) -> None:
+        os.fdatasync(self._descriptor)
+
+    def truncate(self, size_bytes: int) -> None:
+        os.ftruncate(self._descriptor, size_bytes)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class _RealLock:
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        os.close(self._descriptor)
+
+
+class RealDisk:
+    """The machine's own file system. `write`, `sync` and `read` release the interpreter lock."""
+
+    def open(self, path: Path) -> WritableFile:
+        return _RealFile(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, _MODE_FILE))
+
+    def read(self, path: Path, offset: int, size_bytes: int) -> bytes:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            return os.pread(descriptor, size_bytes, offset)
+        finally:
+            os.close(descriptor)
+
+    def size(self, path: Path) -> int:
+        return os.stat(path).st_size
+
+    def list(self, directory: Path) -> list[str]:
+        try:
+            return sorted(os.listdir(directory))
+        except FileNotFoundError:
+            return []
+
+    def make_directory(self, directory: Path) -> None:
+        directory.mkdir(mode=_MODE_DIRECTORY, parents=True, exist_ok=True)
+
+    def rename(self, old: Path, new: Path) -> None:
+        os.rename(old, new)
+
+    def unlink(self, path: Path) -> None:
+        os.unlink(path)
+
+    def sync_directory(self, directory: Path) -> None:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def lock(self, path: Path) -> Lock:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, _MODE_FILE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return _RealLock(descriptor)
