@@ -1,0 +1,146 @@
+"""Event names: the canonical ones, and the way from a sender's spelling to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..foundation.errors import ConfigRejected
+from ..foundation.limits import EVENT_NAMES_MAX, NAME_CHARS_MAX
+
+# Ecommerce v2.
+PRODUCTS_SEARCHED = "Products Searched"
+PRODUCT_LIST_VIEWED = "Product List Viewed"
+PRODUCT_LIST_FILTERED = "Product List Filtered"
+PRODUCT_CLICKED = "Product Clicked"
+PRODUCT_VIEWED = "Product Viewed"
+PRODUCT_ADDED = "Product Added"
+PRODUCT_REMOVED = "Product Removed"
+PRODUCT_SHARED = "Product Shared"
+PRODUCT_REVIEWED = "Product Reviewed"
+PRODUCT_ADDED_TO_WISHLIST = "Product Added to Wishlist"
+PRODUCT_REMOVED_FROM_WISHLIST = "Product Removed from Wishlist"
+CART_VIEWED = "Cart Viewed"
+CART_SHARED = "Cart Shared"
+CHECKOUT_STARTED = "Checkout Started"
+CHECKOUT_STEP_VIEWED = "Checkout Step Viewed"
+CHECKOUT_STEP_COMPLETED = "Checkout Step Completed"
+PAYMENT_INFO_ENTERED = "Payment Info Entered"
+ORDER_COMPLETED = "Order Completed"
+ORDER_UPDATED = "Order Updated"
+ORDER_REFUNDED = "Order Refunded"
+ORDER_CANCELLED = "Order Cancelled"
+PROMOTION_VIEWED = "Promotion Viewed"
+PROMOTION_CLICKED = "Promotion Clicked"
+COUPON_ENTERED = "Coupon Entered"
+COUPON_APPLIED = "Coupon Applied"
+COUPON_DENIED = "Coupon Denied"
+COUPON_REMOVED = "Coupon Removed"
+
+# Content.
+ARTICLE_VIEWED = "Article Viewed"
+ARTICLE_READ = "Article Read"
+ARTICLE_LIKED = "Article Liked"
+
+# Behaviour.
+PAGE_LEFT = "Page Left"
+PAGE_BACK = "Page Back"
+RAGE_CLICKED = "Rage Clicked"
+DEAD_CLICKED = "Dead Clicked"
+HELP_VIEWED = "Help Viewed"
+PRICE_COMPARED = "Price Compared"
+
+# The types that carry no event name of their own.
+PAGE_VIEWED = "Page Viewed"
+SCREEN_VIEWED = "Screen Viewed"
+IDENTIFIED = "Identified"
+GROUPED = "Grouped"
+ALIASED = "Aliased"
+
+TYPES = ("track", "identify", "page", "screen", "group", "alias")
+"""The values of `type`, which are the routes too."""
+
+NAME_BY_TYPE = {
+    "page": PAGE_VIEWED,
+    "screen": SCREEN_VIEWED,
+    "identify": IDENTIFIED,
+    "group": GROUPED,
+    "alias": ALIASED,
+}
+
+KNOWN = (
+    PRODUCTS_SEARCHED, PRODUCT_LIST_VIEWED, PRODUCT_LIST_FILTERED, PRODUCT_CLICKED, PRODUCT_VIEWED, PRODUCT_ADDED,
+    PRODUCT_REMOVED, PRODUCT_SHARED, PRODUCT_REVIEWED, PRODUCT_ADDED_TO_WISHLIST, PRODUCT_REMOVED_FROM_WISHLIST,
+    CART_VIEWED, CART_SHARED, CHECKOUT_STARTED, CHECKOUT_STEP_VIEWED, CHECKOUT_STEP_COMPLETED, PAYMENT_INFO_ENTERED,
+    ORDER_COMPLETED, ORDER_UPDATED, ORDER_REFUNDED, ORDER_CANCELLED, PROMOTION_VIEWED, PROMOTION_CLICKED,
+    COUPON_ENTERED, COUPON_APPLIED, COUPON_DENIED, COUPON_REMOVED, ARTICLE_VIEWED, ARTICLE_READ, ARTICLE_LIKED,
+    PAGE_LEFT, PAGE_BACK, RAGE_CLICKED, DEAD_CLICKED, HELP_VIEWED, PRICE_COMPARED, PAGE_VIEWED, SCREEN_VIEWED,
+    IDENTIFIED, GROUPED, ALIASED,
+)  # fmt: skip
+"""Every canonical name. A feature or rule may name others too: senders are free to."""
+
+_SYNONYMS = {
+    "searched products": PRODUCTS_SEARCHED,
+    "viewed product category": PRODUCT_LIST_VIEWED,
+    "product category viewed": PRODUCT_LIST_VIEWED,
+    "clicked product": PRODUCT_CLICKED,
+    "added to cart": PRODUCT_ADDED,
+    "removed from cart": PRODUCT_REMOVED,
+    "order canceled": ORDER_CANCELLED,
+    "reviewed product": PRODUCT_REVIEWED,
+}
+
+
+def folded(name: str) -> str:
+    """The spelling without case, spaces, dashes, underscores and dots; what two spellings of one name share.
+
+    >>> folded("Product Viewed") == folded("product_viewed") == folded(" productViewed")
+    True
+    """
+    kept = name.casefold()
+    for separator in (" ", "_", "-", ".", "\t"):
+        kept = kept.replace(separator, "")
+    return kept
+
+
+def _spellings() -> dict[str, str]:
+    """Folded spelling -> canonical name: the name itself, and the verb first ("Viewed Product")."""
+    found = {folded(spelling): name for spelling, name in _SYNONYMS.items()}
+    for name in KNOWN:
+        *thing, verb = name.split(" ")
+        found[folded(verb + "".join(thing))] = name
+    for name in KNOWN:
+        found[folded(name)] = name
+    return found
+
+
+class Names:
+    """From the sender's name to the canonical one. `mapping` (from the configuration) comes before our own spellings.
+
+    >>> names = Names({"addToBasket": "Product Added"})
+    >>> [names.canonical(name) for name in ("add_to_basket", "Viewed Product", " My Event ")]
+    ['Product Added', 'Product Viewed', 'My Event']
+    """
+
+    def __init__(self, mapping: Mapping[str, str] | None = None) -> None:
+        self._by_spelling = _spellings()
+        for sent, name in (mapping or {}).items():
+            if not folded(sent) or not name.strip() or len(name) > NAME_CHARS_MAX:
+                raise ConfigRejected(
+                    f"event name {sent!r} cannot be mapped to {name!r}",
+                    suggestion=f"both sides are names of 1 to {NAME_CHARS_MAX} characters",
+                )
+            self._by_spelling[folded(sent)] = name.strip()
+        self._known: dict[str, str] = {}
+
+    def canonical(self, sent: str) -> str:
+        """The canonical name, or the name as sent, trimmed. Its length is the caller's to check."""
+        known = self._known.get(sent)
+        if known is not None:
+            return known
+        trimmed = sent.strip()
+        name = self._by_spelling.get(folded(trimmed), trimmed)
+        if len(sent) <= NAME_CHARS_MAX:
+            if len(self._known) >= EVENT_NAMES_MAX:
+                self._known.clear()
+            self._known[sent] = name
+        return name

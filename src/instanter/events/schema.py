@@ -1,0 +1,91 @@
+"""The wire: the Segment HTTP tracking specification as types. camelCase outside, snake_case inside.
+
+Unknown fields are ignored here and kept in the stored body. A field of the wrong type rejects the event; where
+clients in use disagree (ids and campaign values as numbers, `referrer` as text or object), both are taken.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+WireId = str | int
+WireTime = str | int | float
+"""ISO 8601 with zone, offset or neither (then UTC), or milliseconds since 1970."""
+
+
+class Wire(msgspec.Struct, rename="camel", frozen=True):
+    """Base of everything that comes in as JSON."""
+
+
+class Page(Wire, frozen=True):
+    """The page an event happened on."""
+
+    url: str | None = None
+    path: str | None = None
+    referrer: str | None = None
+    title: str | None = None
+    search: str | None = None
+
+
+class Campaign(Wire, frozen=True):
+    """The utm parameters of the visit."""
+
+    source: WireId | float | None = None
+    medium: WireId | float | None = None
+    name: WireId | float | None = None
+    term: WireId | float | None = None
+    content: WireId | float | None = None
+
+
+class ReferrerLink(Wire, frozen=True):
+    """The referrer as an object, the form some mobile clients send."""
+
+    url: str | None = None
+    link: str | None = None
+
+
+class SentContext(Wire, frozen=True):
+    """The circumstances as the sender tells them."""
+
+    user_agent: str | None = None
+    ip: str | None = None
+    page: Page | None = None
+    referrer: str | ReferrerLink | None = None
+    locale: str | None = None
+    timezone: str | None = None
+    campaign: Campaign | None = None
+    session_id: WireId | None = None
+    decision_id: str | None = None
+    consent: dict[str, bool | None] | None = None
+
+
+class TrackingEvent(Wire, frozen=True):
+    """One event of any of the six types; the rules between fields are `decode.Door`'s."""
+
+    type: str | None = None
+    message_id: WireId | None = None
+    anonymous_id: WireId | None = None
+    user_id: WireId | None = None
+    event: str | None = None
+    name: str | None = None
+    category: str | None = None
+    properties: dict[str, Any] | None = None
+    traits: dict[str, Any] | None = None
+    previous_id: WireId | None = None
+    group_id: WireId | None = None
+    timestamp: WireTime | None = None
+    original_timestamp: WireTime | None = None
+    sent_at: WireTime | None = None
+    context: SentContext | None = None
+    integrations: Any = None
+
+
+class BatchEnvelope(Wire, frozen=True):
+    """Many events in one body. `context` holds defaults; what an event says itself stands."""
+
+    batch: list[msgspec.Raw]
+    sent_at: WireTime | None = None
+    context: dict[str, Any] | None = None
+    write_key: str | None = None

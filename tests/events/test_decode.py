@@ -1,0 +1,305 @@
+"""The decoding door: what is admitted, as which record, and what is refused with which code."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from instanter.events.decode import Admitted, Door, decode_batch
+from instanter.events.envelope import Flag, decode_record
+from instanter.foundation import limits
+from instanter.foundation.errors import EventRejected
+from instanter.foundation.ids import PersonKeys, item_reference, reference
+
+RECEIVED_MS = 1_750_000_000_000
+VIEW = {"type": "track", "messageId": "m-1", "anonymousId": "a1", "event": "Product Viewed"}
+
+
+def view(**properties: Any) -> dict[str, Any]:
+    return VIEW | {"properties": properties}
+
+
+def body(admitted: Admitted) -> dict[str, Any]:
+    return msgspec.msgpack.decode(admitted.record.body)
+
+
+def refused(admit, event: dict[str, Any], **how: Any) -> str:
+    with pytest.raises(EventRejected) as caught:
+        admit(event, **how)
+    return caught.value.code
+
+
+class TestARecord:
+    def test_it_carries_the_clear_fields_of_the_event(self, admit, keys):
+        record = admit(
+            view(product_id="sku-1", price=12.5, position=3, quantity=2, list_id="l1", dwell_ms=800)
+            | {"context": {"decisionId": "d_1", "locale": "en_gb", "timezone": "Europe/London"}}
+        ).record
+        assert (record.received_ms, record.happened_ms, record.tenant) == (RECEIVED_MS, RECEIVED_MS, "default")
+        assert record.key == keys.anonymous("default", "a1")
+        assert record.message == reference("m-1")
+        assert record.name == "Product Viewed"
+        assert record.items == (item_reference("default", "sku-1"),)
+        assert (record.prices, record.quantities, record.positions) == ((12.5,), (2.0,), (3,))
+        assert record.values == {"price": 12.5, "position": 3.0, "quantity": 2.0, "dwell_ms": 800.0}
+        assert (record.list_id, record.decision_id) == ("l1", "d_1")
+        assert (record.context.locale, record.context.timezone) == ("en-GB", "Europe/London")
+
+    def test_its_payload_is_the_record(self, admit):
+        admitted = admit(view(product_id="sku-1", price=1))
+        assert decode_record(admitted.payload) == admitted.record
+
+    def test_a_crawler_is_flagged(self, admit):
+        crawler = {"context": {"userAgent": "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"}}
+        assert admit(VIEW | crawler).record.flags == Flag.BOT
+        assert admit(VIEW).record.flags == Flag.NONE
+
+    def test_tenants_share_neither_people_nor_items(self, admit):
+        one, other = (admit(view(product_id="sku-1"), tenant=tenant).record for tenant in ("one", "other"))
+        assert one.key != other.key
+        assert one.items != other.items
+
+    def test_booleans_and_text_are_no_values(self, admit):
+        assert admit(view(gift=True, colour="red", rank=2)).record.values == {"rank": 2.0}
+
+    def test_values_over_the_bound_stay_in_the_body(self, admit):
+        many = {f"v{n}": n for n in range(limits.VALUES_PER_EVENT_MAX + 10)}
+        admitted = admit(view(**many))
+        assert len(admitted.record.values) == limits.VALUES_PER_EVENT_MAX
+        assert body(admitted)["properties"] == many
+
+    @pytest.mark.parametrize("place", [{"decisionId": "d_1"}, {"decision_id": "d_1"}])
+    def test_a_decision_may_be_named_in_the_properties(self, admit, place):
+        assert admit(view(**place)).record.decision_id == "d_1"
+
+
+class TestTypes:
+    @pytest.mark.parametrize(
+        ("type_", "name"),
+        [("page", "Page Viewed"), ("screen", "Screen Viewed"), ("identify", "Identified"), ("group", "Grouped")],
+    )
+    def test_a_type_without_an_event_has_its_own_name(self, admit, type_, name):
+        assert admit({"type": type_, "userId": "u1", "name": "Home"}).record.name == name
+
+    def test_the_route_gives_the_type_and_stands_over_the_event(self, admit):
+        assert admit({"userId": "u1"}, kind="page").record.name == "Page Viewed"
+        admitted = admit({"userId": "u1", "type": "track"}, kind="page")
+        assert admitted.record.name == "Page Viewed"
+        assert body(admitted)["type"] == "page"
+
+    @pytest.mark.parametrize("type_", [None, "batch", "delete", "", 7])
+    def test_without_a_known_type_it_is_refused(self, admit, type_):
+        assert refused(admit, VIEW | {"type": type_}) == "schema"
+
+    @pytest.mark.parametrize("event", [None, "", "  ", "a\nb", 7])
+    def test_a_track_has_an_event_name(self, admit, event):
+        assert refused(admit, VIEW | {"event": event}) == "schema"
+
+    def test_a_name_over_the_bound_is_refused(self, admit):
+        assert admit(VIEW | {"event": "x" * limits.NAME_CHARS_MAX}).record.name
+        assert refused(admit, VIEW | {"event": "x" * (limits.NAME_CHARS_MAX + 1)}) == "too_large"
+
+    def test_a_page_may_tell_of_itself_in_its_properties(self, admit):
+        page = {"url": "https://shop.example/", "referrer": "https://www.google.com/"}
+        assert admit({"type": "page", "userId": "u1", "properties": page}).record.context.referrer == "search"
+
+
+class TestIds:
+    def test_without_a_message_id_one_is_given_and_stored(self, admit):
+        event = {name: value for name, value in VIEW.items() if name != "messageId"}
+        for missing in (event, event | {"messageId": None}, event | {"messageId": "  "}):
+            admitted = admit(missing)
+            assert admitted.message_id == "07" * 16
+            assert body(admitted)["messageId"] == admitted.message_id
+
+    def test_the_user_is_the_key_only_without_an_anonymous_id(self, admit, keys):
+        assert admit(VIEW | {"userId": "u1"}).record.key == keys.anonymous("default", "a1")
+        assert admit(VIEW | {"userId": "u1", "anonymousId": None}).record.key == keys.user("default", "u1")
+
+    def test_numbers_are_taken_as_text(self, admit, keys):
+        admitted = admit(VIEW | {"anonymousId": 17, "messageId": 4})
+        assert (admitted.record.key, admitted.message_id) == (keys.anonymous("default", "17"), "4")
+        assert admit(view(product_id=5)).record.items == (item_reference("default", "5"),)
+
+    @pytest.mark.parametrize("bad", ["", "   ", None])
+    def test_somebody_did_it(self, admit, bad):
+        assert refused(admit, VIEW | {"anonymousId": bad}) == "schema"
+
+    @pytest.mark.parametrize("bad", ["a\x00", "a\n", "\x7f", "\x85", True, 1.5, [], {}, 2**64])
+    @pytest.mark.parametrize("field", ["anonymousId", "userId", "messageId"])
+    def test_an_id_is_plain_text(self, admit, field, bad):
+        assert refused(admit, VIEW | {field: bad}) == "schema"
+
+    @pytest.mark.parametrize("field", ["anonymousId", "userId", "messageId"])
+    def test_an_id_over_the_bound_is_refused(self, admit, field):
+        assert admit(VIEW | {field: "x" * limits.ID_CHARS_MAX})
+        assert refused(admit, VIEW | {field: "x" * (limits.ID_CHARS_MAX + 1)}) == "too_large"
+
+    def test_letters_of_any_script_and_unusual_spaces_are_welcome(self, admit):
+        for person in ("Ünï", "用户", "a\u00a0b", "👩‍🚀"):
+            assert admit(VIEW | {"anonymousId": person})
+
+    def test_a_user_cannot_pose_as_an_anonymous_one(self, admit):
+        assert refused(admit, VIEW | {"userId": "anonymous:a1"}) == "schema"
+
+
+class TestLinks:
+    def test_identify_with_both_ids_claims_the_anonymous_cell(self, admit, keys):
+        (claim,) = admit({"type": "identify", "anonymousId": "a1", "userId": "u1"}).links
+        assert (claim.cell, claim.owner) == (keys.anonymous("default", "a1"), keys.user("default", "u1"))
+        assert msgspec.msgpack.decode(claim.body) == {"cell": "anonymous:a1", "owner": "u1"}
+
+    @pytest.mark.parametrize("ids", [{"anonymousId": "a1"}, {"userId": "u1"}])
+    def test_identify_with_one_id_claims_nothing(self, admit, ids):
+        assert admit({"type": "identify"} | ids).links == ()
+
+    def test_a_track_with_both_ids_claims_nothing(self, admit):
+        assert admit(VIEW | {"userId": "u1"}).links == ()
+
+    def test_alias_claims_both_cells_that_the_previous_id_may_mean(self, admit, keys):
+        links = admit({"type": "alias", "previousId": "old", "userId": "u1"}).links
+        assert [claim.cell for claim in links] == [keys.anonymous("default", "old"), keys.user("default", "old")]
+        assert {claim.owner for claim in links} == {keys.user("default", "u1")}
+        assert [msgspec.msgpack.decode(claim.body)["cell"] for claim in links] == ["anonymous:old", "old"]
+
+    def test_alias_never_links_a_cell_to_itself(self, admit):
+        links = admit({"type": "alias", "previousId": "u1", "userId": "u1"}).links
+        assert all(claim.cell != claim.owner for claim in links)
+
+    @pytest.mark.parametrize("ids", [{"userId": "u1"}, {"previousId": "p"}, {"previousId": "p", "anonymousId": "a"}])
+    def test_alias_needs_both_ends(self, admit, ids):
+        assert refused(admit, {"type": "alias"} | ids) == "schema"
+
+
+class TestItems:
+    def test_products_run_in_parallel_and_a_missing_price_is_nan(self, admit):
+        record = admit(
+            view(products=[{"product_id": "a", "price": 1, "position": 2}, {"sku": "b", "quantity": 3}, {"price": 9}])
+        ).record
+        assert record.items == (item_reference("default", "a"), item_reference("default", "b"))
+        assert record.prices[0] == 1.0
+        assert math.isnan(record.prices[1])
+        assert record.quantities == (1.0, 3.0)
+        assert record.positions == (2, 2), "the second has none: it stands where it is in the list"
+
+    def test_what_says_nothing_is_empty(self, admit):
+        record = admit(view(products=[{"product_id": "a", "quantity": 1}, {"product_id": "b", "price": None}])).record
+        assert (record.prices, record.quantities, record.positions) == ((), (), ())
+
+    def test_the_event_own_item_comes_first_then_products(self, admit):
+        record = admit(view(product_id="a", price=5, products=["b", 3])).record
+        assert record.items == tuple(item_reference("default", item) for item in ("a", "b", "3"))
+        assert record.prices[0] == 5.0
+
+    def test_one_item_is_the_same_alone_and_in_a_list(self, admit):
+        for fields in ({"price": "4.50"}, {"price": "free"}, {"quantity": 2}, {"position": 0}, {"position": 4}):
+            alone = admit(view(product_id="a", **fields)).record
+            listed = admit(view(products=[{"product_id": "a", **fields}])).record
+            for field in ("items", "prices", "quantities", "positions"):
+                assert getattr(alone, field) == getattr(listed, field)
+
+    def test_items_over_the_bound_are_refused(self, admit):
+        products = [{"product_id": str(n)} for n in range(limits.ITEMS_PER_EVENT_MAX)]
+        assert len(admit(view(products=products)).record.items) == limits.ITEMS_PER_EVENT_MAX
+        assert refused(admit, view(products=[*products, {"product_id": "one more"}])) == "too_large"
+        assert refused(admit, view(products=products, product_id="one more")) == "too_large"
+
+    @pytest.mark.parametrize("products", [{}, "a,b", 7, [["a"]], [{"product_id": {}}], [True]])
+    def test_products_of_another_shape_are_refused(self, admit, products):
+        assert refused(admit, view(products=products)) == "schema"
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+OURS = {"type", "messageId", "anonymousId", "writeKey", *VIEW}
+
+
+class TestTheBody:
+    @settings(deadline=None, max_examples=150)
+    @given(extra=st.dictionaries(st.text().map(lambda name: "x" + name), json_values, max_size=6), more=json_values)
+    def test_it_keeps_every_field_the_sender_chose(self, admit, extra, more):
+        event = VIEW | extra | {"context": {"library": more}, "properties": {"nested": more}}
+        assert body(admit(event)) == event
+
+    def test_it_has_no_write_key_and_a_short_address(self, admit):
+        admitted = admit(VIEW | {"writeKey": "secret", "context": {"ip": "203.0.113.77", "device": {"id": "d"}}})
+        assert body(admitted) == VIEW | {"context": {"ip": "203.0.113.0", "device": {"id": "d"}}}
+
+    def test_what_is_no_address_does_not_stay_as_one(self, admit):
+        assert body(admit(VIEW | {"context": {"ip": "at home"}}))["context"] == {"ip": ""}
+
+    def test_a_batch_context_fills_what_the_event_leaves_open(self, admit):
+        defaults = {"locale": "de-DE", "ip": "203.0.113.77"}
+        admitted = admit(VIEW | {"context": {"locale": "fr-FR"}}, defaults=defaults)
+        assert body(admitted)["context"] == {"locale": "fr-FR", "ip": "203.0.113.0"}
+        assert admitted.record.context.locale == "fr-FR"
+        assert admit(VIEW, defaults=defaults).record.context.locale == "de-DE"
+        assert defaults == {"locale": "de-DE", "ip": "203.0.113.77"}, "the batch's context is shared by its events"
+
+    def test_the_clear_fields_hold_no_id_as_sent(self, admit):
+        event = VIEW | {"anonymousId": "marker-a", "userId": "marker-u", "traits": {"email": "marker-t"}}
+        record = admit(event).record
+        assert b"marker" not in msgspec.msgpack.encode(msgspec.structs.replace(record, body=b""))
+
+
+class TestABatch:
+    def test_a_bad_event_spoils_no_other(self, door: Door):
+        batch = decode_batch(b'{"batch": [{"type": "page", "userId": "u"}, {"x": "\xff"}, 7], "sentAt": 1000}')
+        assert batch.sent_at_ms == 1000
+        outcomes = []
+        for raw in batch.events:
+            try:
+                door.admit(raw, kind=None, received_ms=RECEIVED_MS, tenant="t", sent_at_ms=batch.sent_at_ms)
+                outcomes.append("admitted")
+            except EventRejected as error:
+                outcomes.append(error.code)
+        assert outcomes == ["admitted", "malformed", "schema"]
+
+    def test_its_key_and_its_context_are_read(self):
+        batch = decode_batch(b'{"batch": [], "writeKey": "k", "context": {"locale": "en"}}')
+        assert (batch.write_key, batch.defaults, batch.sent_at_ms) == ("k", {"locale": "en"}, None)
+
+    @pytest.mark.parametrize(
+        ("raw", "code"),
+        [
+            (b"", "malformed"),
+            (b"[]", "schema"),
+            (b"{}", "schema"),
+            (b'{"batch": {}}', "schema"),
+            (b'{"batch": [}', "malformed"),
+            (b'{"batch": [], "sentAt": "soon"}', "schema"),
+            (b'{"batch": [], "writeKey": "\xff"}', "malformed"),
+            (b'{"x":' + b"[" * 90_000, "too_deep"),
+            (b'{"batch": [' + b" " * limits.BATCH_BYTES_MAX + b"]}", "too_large"),
+            (b'{"batch": [' + b",".join([b"1"] * (limits.BATCH_EVENTS_MAX + 1)) + b"]}", "too_large"),
+        ],
+    )
+    def test_a_bad_envelope_is_refused(self, raw, code):
+        with pytest.raises(EventRejected) as caught:
+            decode_batch(raw)
+        assert caught.value.code == code
+
+    def test_the_official_client_shape_is_admitted(self, admit, keys: PersonKeys):
+        event = {
+            "anonymousId": None,
+            "userId": "u1",
+            "context": {"library": {"name": "analytics-python"}},
+            "traits": {},
+            "integrations": {},
+            "timestamp": "2025-06-15T15:06:39.999999+00:00",
+            "type": "identify",
+            "messageId": "m",
+        }
+        assert admit(event, sent_at_ms=RECEIVED_MS - 5).record.key == keys.user("default", "u1")

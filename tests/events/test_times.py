@@ -1,0 +1,146 @@
+"""Event time: every form a time is sent in, and the difference of two clocks."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from instanter.events.times import AHEAD_MS_MAX, event_time_ms, parse_time_ms
+from instanter.foundation.errors import EventRejected
+
+RECEIVED_MS = 1_750_000_000_000
+YEAR_MS = 365 * 86_400_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "2025-06-15T15:06:40Z",
+        "2025-06-15T15:06:40.000Z",
+        "2025-06-15T17:06:40+02:00",
+        "2025-06-15T15:06:40",
+        "2025-06-15 15:06:40",
+        "20250615T150640Z",
+        "2025-06-15T10:36:40-0430",
+        "2025-06-15T15:06:40.000000+00:00",
+        1_750_000_000_000,
+        1_750_000_000_000.9,
+    ],
+)
+def test_a_moment_is_the_same_in_every_form(sent):
+    assert parse_time_ms(sent, "timestamp") == RECEIVED_MS
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "",
+        "soon",
+        "2025-13-01",
+        "2025-06-15T25:00:00Z",
+        "1750000000000",
+        "2025-06-15T15:06:40 Mars/Phobos",
+        "\x00",
+        "2025-02-29T00:00:00Z",
+        "T" * 30_000,
+        ":60",
+        "9999-12-31T23:59:60Z",
+        10**18,
+        -(10**18),
+        2**200,
+        1e300,
+        -1e300,
+    ],
+)
+def test_what_is_no_time_is_refused(sent):
+    with pytest.raises(EventRejected) as caught:
+        parse_time_ms(sent, "timestamp")
+    assert caught.value.code == "schema"
+    assert "timestamp" in caught.value.message
+
+
+def test_a_leap_second_is_the_second_after():
+    assert parse_time_ms("2016-12-31T23:59:60.250Z", "t") == parse_time_ms("2017-01-01T00:00:00.250Z", "t")
+
+
+def test_an_offset_across_a_change_of_the_clocks_is_taken_as_said():
+    before, after = "2025-10-26T02:30:00+02:00", "2025-10-26T02:30:00+01:00"
+    assert parse_time_ms(after, "t") - parse_time_ms(before, "t") == 3_600_000
+
+
+@given(
+    moment=st.datetimes(min_value=datetime(1, 1, 3), max_value=datetime(9999, 12, 29)),
+    offset_min=st.integers(-14 * 60, 14 * 60),
+)
+def test_text_and_milliseconds_agree(moment: datetime, offset_min: int):
+    moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000, tzinfo=UTC)
+    local = moment.astimezone(timezone(timedelta(minutes=offset_min)))
+    assert parse_time_ms(local.isoformat(), "t") == (moment - EPOCH) // timedelta(milliseconds=1)
+
+
+def test_the_difference_of_the_clocks_is_taken_out_however_large():
+    for skew_ms in (-10 * YEAR_MS, -3_600_000, 0, 3_600_000, 10 * YEAR_MS):
+        happened = event_time_ms(
+            received_ms=RECEIVED_MS, timestamp_ms=RECEIVED_MS - 7_000 + skew_ms, sent_at_ms=RECEIVED_MS - 40 + skew_ms
+        )
+        assert happened == RECEIVED_MS - 6_960
+
+
+def test_without_sent_at_the_timestamp_stands_but_not_far_ahead():
+    for ahead_ms in (-10 * YEAR_MS, -1, 0, AHEAD_MS_MAX, AHEAD_MS_MAX + 1, 10 * YEAR_MS):
+        happened = event_time_ms(received_ms=RECEIVED_MS, timestamp_ms=RECEIVED_MS + ahead_ms, sent_at_ms=None)
+        assert happened == RECEIVED_MS + min(ahead_ms, AHEAD_MS_MAX)
+
+
+def test_without_a_timestamp_the_receipt_stands():
+    assert event_time_ms(received_ms=RECEIVED_MS, timestamp_ms=None, sent_at_ms=5) == RECEIVED_MS
+
+
+def test_a_time_before_1970_is_refused():
+    with pytest.raises(EventRejected):
+        event_time_ms(received_ms=RECEIVED_MS, timestamp_ms=-1, sent_at_ms=None)
+
+
+@given(times=st.tuples(st.integers(-(10**14), 10**14), st.none() | st.integers(-(10**14), 10**14)))
+def test_an_event_is_never_far_ahead_of_its_receipt_nor_before_1970(times):
+    timestamp_ms, sent_at_ms = times
+    try:
+        happened = event_time_ms(received_ms=RECEIVED_MS, timestamp_ms=timestamp_ms, sent_at_ms=sent_at_ms)
+    except EventRejected:
+        assert timestamp_ms + (0 if sent_at_ms is None else RECEIVED_MS - sent_at_ms) < 0
+    else:
+        assert 0 <= happened <= RECEIVED_MS + AHEAD_MS_MAX
+
+
+@pytest.mark.parametrize(
+    ("times", "happened_ms"),
+    [
+        ({"timestamp": "2025-06-15T15:06:30Z", "sentAt": "2025-06-15T15:06:35Z"}, RECEIVED_MS - 5_000),
+        ({"timestamp": "2035-06-15T15:06:30Z", "sentAt": "2035-06-15T15:06:35Z"}, RECEIVED_MS - 5_000),
+        ({"originalTimestamp": "2025-06-15T15:06:30Z"}, RECEIVED_MS - 10_000),
+        ({"timestamp": None, "sentAt": "2025-06-15T15:06:35Z"}, RECEIVED_MS),
+        ({"timestamp": "2025-06-15T15:06:30Z"}, RECEIVED_MS - 10_000),
+    ],
+)
+def test_the_door_goes_by_this_rule(admit, times, happened_ms):
+    assert admit({"type": "page", "userId": "u"} | times).record.happened_ms == happened_ms
+
+
+def test_the_event_own_sent_at_stands_over_that_of_its_batch(admit):
+    event = {"type": "page", "userId": "u", "timestamp": RECEIVED_MS - 50}
+    assert admit(event, sent_at_ms=RECEIVED_MS - 10).record.happened_ms == RECEIVED_MS - 40
+    assert (
+        admit(event | {"sentAt": RECEIVED_MS - 20}, sent_at_ms=RECEIVED_MS - 10).record.happened_ms == RECEIVED_MS - 30
+    )
+
+
+@pytest.mark.parametrize("field", ["timestamp", "originalTimestamp", "sentAt"])
+@pytest.mark.parametrize("bad", ["yesterday", "", True, [], {}])
+def test_the_door_refuses_what_is_no_time(admit, field, bad):
+    with pytest.raises(EventRejected) as caught:
+        admit({"type": "page", "userId": "u", field: bad})
+    assert caught.value.code == "schema"
