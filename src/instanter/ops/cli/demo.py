@@ -248,14 +248,15 @@ class _Player:
     def _show(self, title: str, decision: _Decision, *, before: _Decision | None) -> None:
         """One table. The timings are read first, since looking products up makes calls too."""
         timing = f"{decision.took_ms:.1f} ms in the engine, {self._connection.round_trip_ms:.1f} ms round trip"
-        table = Table(box=box.SIMPLE_HEAD, title=Text(title, style="bold"), title_justify="left", expand=False)
+        table = Table(box=box.SIMPLE_HEAD, title=Text(title, style="bold"), title_justify="left", padding=(0, 1, 0, 0),
+                      pad_edge=False)
         for heading in ("", "", "product", "style", "room"):
-            table.add_column(heading, no_wrap=heading != "product")
+            table.add_column(heading, no_wrap=True)
         table.add_column("price", justify="right", no_wrap=True)
         table.add_column("why")
         for place, product in decision.products():
             fields, new = self._fields(product), before is not None and not before.holds(product.id)
-            cells = ("new" if new else "", place, fields.title, fields.style, fields.room, _price(fields.price),
+            cells = ("+" if new else "", place, fields.title, fields.style, fields.room, _price(fields.price),
                      "; ".join(product.reasons))
             table.add_row(*(Text(cell) for cell in cells), style="green" if new else "")
         self._out.print()
@@ -326,7 +327,7 @@ def _new(decision: _Decision, before: _Decision | None) -> str:
         return ""
     products = decision.products()
     count = sum(not before.holds(product.id) for _, product in products)
-    return f"; {count} of {len(products)} new"
+    return f"; {count} of {len(products)} new (+)"
 
 
 def _whether_gone(title: str, still_shown: bool, *, reason: str) -> str:
