@@ -68,8 +68,8 @@ def test_a_record_without_a_country_gives_none(tmp_path: Path):
 def test_the_context_names_the_country_of_the_address(tmp_path: Path, enricher: Enricher):
     file = tmp_path / "geo.mmdb"
     file.write_bytes(database("203.0.113.0/24", {"country": {"iso_code": "AT"}}))
-    assert Enricher.with_countries(file).enrich(SentContext(ip="203.0.113.77")).context.country == "AT"
-    assert enricher.enrich(SentContext(ip="203.0.113.77")).context.country == ""
+    assert Enricher.with_countries(file).enrich(SentContext(ip="203.0.113.77"))[0].country == "AT"
+    assert enricher.enrich(SentContext(ip="203.0.113.77"))[0].country == ""
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path):

@@ -73,6 +73,10 @@ class TestAgents:
         assert (agent.browser, agent.system, agent.device) == (browser, system, device)
         assert agent.bot is (device == "bot")
 
+    def test_a_desktop_with_a_pen_is_no_tablet(self, agents):
+        windows = "Mozilla/4.0 (compatible; MSIE 8.0; Windows NT 6.1; Trident/4.0; Media Center PC 6.0; Tablet PC 2.0)"
+        assert agents.agent(windows).device == "desktop"
+
     def test_no_agent_says_nothing(self, agents):
         assert agents.agent("  ") is NO_AGENT
 
@@ -231,29 +235,29 @@ class TestTheContext:
                 page=Page(url="https://shop.example/", referrer="https://www.google.at/"),
                 campaign=Campaign(source="news", medium=7, name=None),
             )
-        ).context
+        )[0]
         assert (context.browser, context.referrer, context.referrer_source) == ("Chrome", "search", "Google")
         assert (context.campaign_source, context.campaign_medium, context.campaign_name) == ("news", "7", "")
         assert (context.locale, context.timezone, context.country) == ("de-AT", "Europe/Vienna", "")
 
     def test_a_campaign_is_read_from_the_page_address_when_not_sent(self, enricher: Enricher):
         page = Page(url="https://shop.example/?utm_source=ig&utm_medium=paid&utm_campaign=spring#x")
-        context = enricher.enrich(SentContext(page=page)).context
+        context = enricher.enrich(SentContext(page=page))[0]
         assert (context.campaign_source, context.campaign_medium, context.campaign_name) == ("ig", "paid", "spring")
         assert context.referrer == "paid"
 
     @pytest.mark.parametrize("referrer", [BING, ReferrerLink(url=BING), ReferrerLink(link=BING)])
     def test_a_referrer_may_be_text_or_an_object(self, enricher: Enricher, referrer):
-        assert enricher.enrich(SentContext(referrer=referrer)).context.referrer == "search"
+        assert enricher.enrich(SentContext(referrer=referrer))[0].referrer == "search"
 
     @pytest.mark.parametrize("timezone", ["my home", "Europe/" + "x" * 99, "<b>", "a" * 200])
     def test_what_is_no_timezone_leaves_no_trace(self, enricher: Enricher, timezone):
-        assert enricher.enrich(SentContext(timezone=timezone)).context.timezone == ""
+        assert enricher.enrich(SentContext(timezone=timezone))[0].timezone == ""
 
     def test_more_locales_than_are_remembered_are_still_read(self, enricher: Enricher):
         for n in range(limits.PARSED_LOCALES_MAX + 5):
             enricher.enrich(SentContext(locale=f"en-{n:03d}", timezone=f"Zone{n}"))
-        assert enricher.enrich(SentContext(locale="pt_br")).context.locale == "pt-BR"
+        assert enricher.enrich(SentContext(locale="pt_br"))[0].locale == "pt-BR"
 
     @pytest.mark.parametrize(
         ("sent", "code"),

@@ -47,26 +47,24 @@ _FAMILIES = {
 }
 """Families of uap-core that are a class by themselves."""
 
+# The patterns below are searched in lower case: a regex that ignores case is several times slower.
 _TV = re.compile(
     r"smart-?tv|hbbtv|netcast|web0s|google ?tv|android tv|apple ?tv|tvos|bravia|\broku|\baft[a-z]{1,4}\b|crkey"
     r"|inettv|\bdtv|opera tv|viera|philips.?tv|\bmitv|mibox|webtv|\btv\b|chromecast|espial|\bvidaa|nettv|sonydtv"
-    r"|\bstb\b",
-    re.IGNORECASE,
+    r"|\bstb\b"
 )
 _TV_SYSTEMS = frozenset(
     {"tvOS", "ATV OS X", "GoogleTV", "Roku", "WebTV", "FireHbbTV", "Web0S", "Chromecast Linux", "Chromecast Android",
      "Chromecast Fuchsia", "Chromecast"}
 )  # fmt: skip
 _TABLET = re.compile(
-    r"ipad|tablet|playbook|touchpad|kindle|nexus (?:7|9|10)\b|nexus_(?:7|10)|xoom|mediapad|transformer pad"
-    r"|transformer_pad|\bsm-[tx]\d|\bgt-[pn](?:1|3|5|6|7|8)\d{3}|\bgalaxy tab|\bmi pad|(?:^|[ _/])pad\b",
-    re.IGNORECASE,
+    r"ipad|tablet(?! pc)|playbook|touchpad|kindle|nexus (?:7|9|10)\b|nexus_(?:7|10)|xoom|mediapad|transformer pad"
+    r"|transformer_pad|\bsm-[tx]\d|\bgt-[pn](?:1|3|5|6|7|8)\d{3}|\bgalaxy tab|\bmi pad|(?:^|[ _/])pad\b"
 )
 _PHONE = re.compile(
     r"mobile|iphone|ipod|windows phone|windows ce|wp[78]/|blackberry|\bbb10|symbian|symbos|series ?[36]0|series ?40"
     r"|midp|cldc|j2me|opera mini|opera mobi|kaios|\bbada|brew|nokia|maemo|meego|fennec|htc|sonyericsson|\blg-|\bsec-"
-    r"|samsung-|up\.browser|phone|polaris|obigo|netfront|blazer|docomo|palm",
-    re.IGNORECASE,
+    r"|samsung-|up\.browser|phone|polaris|obigo|netfront|blazer|docomo|palm"
 )
 _DESKTOP_SYSTEMS = frozenset(
     {"Windows", "Mac OS X", "Mac OS", "Linux", "Ubuntu", "Debian", "Fedora", "Chrome OS", "FreeBSD", "OpenBSD",
@@ -81,15 +79,16 @@ def device_class(agent: str, system: str, family: str = "") -> str:
     >>> device_class("Mozilla/5.0 (iPad; CPU OS 16_5 like Mac OS X) ... Mobile/15E148 Safari/604.1", "iOS")
     'tablet'
     """
-    if system in _TV_SYSTEMS or _TV.search(agent):
+    lower = agent.lower()
+    if system in _TV_SYSTEMS or _TV.search(lower):
         return "tv"
     if family in _FAMILIES:
         return _FAMILIES[family]
-    if _TABLET.search(agent):
+    if _TABLET.search(lower):
         return "tablet"
     if system in ("WatchOS", "Wear OS"):
         return "other"
-    if _PHONE.search(agent) or system == "iOS":
+    if _PHONE.search(lower) or system == "iOS":
         return "mobile"
     if system == "Android":
         return "tablet" if agent.startswith("Mozilla/") else "mobile"
@@ -112,10 +111,10 @@ class Agents:
 
     def agent(self, text: str) -> Agent:
         """What `text` says; its first `AGENT_CHARS_MAX` characters count. Cached."""
+        text = text[:AGENT_CHARS_MAX]
         known = self._known.get(text)
         if known is not None:
             return known
-        text = text[:AGENT_CHARS_MAX]
         if len(self._known) >= PARSED_AGENTS_MAX:
             self._known.clear()
         agent = self._known[text] = self._parse(text)

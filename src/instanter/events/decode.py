@@ -165,7 +165,7 @@ class Door:
             items.quantities,
             items.positions,
             _values(properties) if properties else {},
-            _identifier(properties.get("list_id"), "properties.list_id") if properties else "",
+            _identifier(properties["list_id"], "properties.list_id") if "list_id" in properties else "",
             _decision_id(event, properties),
             context,
             body,
@@ -229,7 +229,7 @@ class Door:
 def _decode_event(raw: bytes | msgspec.Raw) -> dict[str, Any]:
     if len(raw) > EVENT_BYTES_MAX:
         raise EventRejected("too_large", f"an event has at most {EVENT_BYTES_MAX} bytes", status=413)
-    text = bytes(raw)  # No copy when they are bytes already.
+    text = raw if type(raw) is bytes else bytes(raw)
     try:
         sent = _decode_map(text)
     except msgspec.ValidationError as error:
@@ -252,7 +252,7 @@ def _deeper_than(value: Any, depth_max: int) -> bool:
             child
             for parent in level
             for child in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(child, (dict, list))
+            if child and isinstance(child, (dict, list))
         ]
         if not level:
             return False
@@ -333,6 +333,8 @@ def _refuse_control(text: str, field: str) -> None:
 
 def _user_id(value: str | int | None, field: str) -> str:
     """A user id; it cannot look like an anonymous one, since both are addressed by one text."""
+    if value is None:
+        return ""
     text = _identifier(value, field)
     if text.startswith(ANONYMOUS_PREFIX):
         raise EventRejected("schema", f"{field} does not begin with {ANONYMOUS_PREFIX!r}")

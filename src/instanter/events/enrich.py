@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 from ..foundation.limits import NAME_CHARS_MAX, PARSED_LOCALES_MAX
 from .addresses import Countries, truncated
@@ -12,14 +11,6 @@ from .agents import NO_AGENT, Agents
 from .envelope import Context, Flag
 from .referrers import Referrers, campaign_of
 from .schema import Page, ReferrerLink, SentContext
-
-
-class Enriched(NamedTuple):
-    """What enrichment found out."""
-
-    context: Context
-    flags: int
-
 
 _PERSON = int(Flag.NONE)
 _BOT = int(Flag.BOT)
@@ -64,8 +55,8 @@ class Enricher:
         """One that knows countries from `file`; `ConfigRejected` when that cannot be read."""
         return cls(countries=Countries(file))
 
-    def enrich(self, sent: SentContext) -> Enriched:
-        """The circumstances of one event. Costs 1-2 us when all of it was seen before."""
+    def enrich(self, sent: SentContext) -> tuple[Context, int]:
+        """The circumstances of one event and its `Flag` bits. About 1 us when all of it was seen before."""
         agent = self._agents.agent(sent.user_agent) if sent.user_agent else NO_AGENT
         page = sent.page or _NO_PAGE
         if page.url is None and page.referrer is None and sent.referrer is None and sent.campaign is None:
@@ -81,7 +72,7 @@ class Enricher:
             self._countries.country(truncated(sent.ip)) if self._countries and sent.ip else "",
             self._timezone(sent.timezone) if sent.timezone else "",
         )
-        return Enriched(context, _BOT if agent.bot else _PERSON)
+        return context, _BOT if agent.bot else _PERSON
 
     def _origin(self, sent: SentContext, page: Page) -> tuple[str, str, str, str, str]:
         """Class and source of the referrer; source, medium and name of the campaign."""

@@ -142,7 +142,8 @@ class Epoch(msgspec.Struct, array_like=True, frozen=True, tag=8):
     at_ms: int
     number: int
     hash: str
-    """Chained over the published changes; a replay that arrives at another hash has diverged."""
+    """Of the epoch before this one, chained over all published changes: a replay that arrives at another hash has
+    diverged. (Its own is not known yet when the record is appended.)"""
 
 
 class Ticked(msgspec.Struct, array_like=True, frozen=True, tag=9):

@@ -115,7 +115,7 @@ class Referrers:
         if not (page_url or referrer or source or medium):
             return NO_REFERRAL
         clicked = _click_mark(page_url) if "?" in page_url else 0
-        key = (referrer[:REFERRER_CHARS_MAX], host_of(page_url), source, medium, clicked)
+        key = (referrer[:REFERRER_CHARS_MAX], _authority(page_url), source, medium, clicked)
         known = self._known.get(key)
         if known is not None:
             return known
@@ -124,7 +124,7 @@ class Referrers:
         referral = self._known[key] = self._judge(*key)
         return referral
 
-    def _judge(self, referrer: str, own_host: str, source: str, medium: str, clicked: int) -> Referral:
+    def _judge(self, referrer: str, authority: str, source: str, medium: str, clicked: int) -> Referral:
         found = self.classify(referrer)
         if not found.medium and "." in source:
             found = self.classify("//" + source)  # utm_source=chatgpt.com: assistants send no referrer but this.
@@ -142,7 +142,7 @@ class Referrers:
         if source or medium:
             return Referral(OTHER)
         host = host_of(referrer)
-        return Referral(DIRECT if _same_site(host, own_host) else OTHER)
+        return Referral(DIRECT if _same_site(host, host_of("//" + authority)) else OTHER)
 
     def classify(self, url: str) -> Referral:
         """The class of one address by its host alone; an empty medium when no list knows it.
@@ -189,6 +189,12 @@ def _country_forms(host: str) -> Iterator[str]:
         yield ".".join([*labels[:-2], "{}"])
     if len(labels) > 2 and len(labels[0]) <= 3:
         yield ".".join(["{}", *labels[1:]])
+
+
+def _authority(url: str) -> str:
+    """Where the host of an address is, still as sent: enough to tell pages of one site from another's."""
+    parts = url[:REFERRER_CHARS_MAX].split("/", 3)
+    return parts[2] if len(parts) > 2 else ""
 
 
 def _click_mark(page_url: str) -> int:

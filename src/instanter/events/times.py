@@ -31,7 +31,8 @@ def parse_time_ms(sent: str | int | float, field: str) -> int:
             moment = _leap_second(sent, field)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return round(moment.timestamp() * 1000)
+        since = moment - _EPOCH
+        return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
     if not _MS_MIN <= sent <= _MS_MAX:
         raise EventRejected("schema", f"{field} is not a time between the years 1 and 9999")
     return int(sent)

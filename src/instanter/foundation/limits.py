@@ -48,7 +48,7 @@ EVENT_NAMES_MAX = 4_096
 """Event names whose canonical form is remembered."""
 PARSED_ADDRESSES_MAX = 16_384
 PARSED_LOCALES_MAX = 1_024
-AGENT_CHARS_MAX = 1_024
+AGENT_CHARS_MAX = 512
 """Characters of a user agent that are looked at."""
 REFERRER_CHARS_MAX = 512
 """Characters of a referrer or page address that are looked at."""
