@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from ..foundation.clock import elapsed_ns
 from ..foundation.errors import EventRejected
 from ..foundation.ids import Ids, PersonKeys, item_reference, reference
 from ..foundation.limits import (
@@ -114,8 +115,17 @@ class Door:
     """Admits events. Holds no state but caches, so one door serves all tenants of a process; not for threads."""
 
     def __init__(
-        self, *, keys: PersonKeys, ids: Ids, enrich: Enricher, names: Mapping[str, str] | None = None
+        self,
+        *,
+        keys: PersonKeys,
+        ids: Ids,
+        enrich: Enricher,
+        names: Mapping[str, str] | None = None,
+        events_set_time: bool = False,
     ) -> None:
+        """With `events_set_time` (a clock driven by events) the timestamp stands as sent and is the receipt too."""
+        self._events_set_time = events_set_time
+        self._enrich_ns = 0
         self._keys = keys
         self._ids = ids
         self._enricher = enrich
@@ -152,9 +162,10 @@ class Door:
         key, links = self._person(event, type_, tenant, anonymous_id, user_id)
         items = _items(properties, tenant) if "products" in properties or _has_item(properties) else NO_ITEMS
         context, flags = self._circumstances(event, type_)
+        happened_ms = self._time(event, received_ms, sent_at_ms)
         record = Tracked(
-            received_ms,
-            _happened_ms(event, received_ms, sent_at_ms),
+            max(received_ms, happened_ms) if self._events_set_time else received_ms,
+            happened_ms,
             tenant,
             key,
             reference(message_id),
@@ -223,7 +234,23 @@ class Door:
         context = event.context
         if type_ == "page" and (context is None or context.page is None):
             context = _with_page(context, event.properties or _EMPTY)
-        return self._enricher.enrich(context) if context is not None else (NO_CONTEXT, 0)
+        if context is None:
+            return NO_CONTEXT, 0
+        started_ns = elapsed_ns()
+        enriched = self._enricher.enrich(context)
+        self._enrich_ns += elapsed_ns() - started_ns
+        return enriched
+
+    def _time(self, event: TrackingEvent, received_ms: int, sent_at_ms: int | None) -> int:
+        if self._events_set_time:
+            sent = event.timestamp or event.original_timestamp
+            return received_ms if sent is None else parse_time_ms(sent, "timestamp")
+        return _happened_ms(event, received_ms, sent_at_ms)
+
+    def enrich_ns_taken(self) -> int:
+        """What enrichment took since this was asked last."""
+        taken_ns, self._enrich_ns = self._enrich_ns, 0
+        return taken_ns
 
 
 def _decode_event(raw: bytes | msgspec.Raw) -> dict[str, Any]:

@@ -117,6 +117,12 @@ class GroupCommitter(Generic[T]):
         gathering.carried.append(carried)
         return position
 
+    def next_position(self) -> int:
+        """The position that `append` will give next in this step of the loop; means nothing if it then raises."""
+        if self._ended:
+            return self._durable_end
+        return (self._gathering or self._gather()).group.end
+
     def durable(self, position: int) -> asyncio.Future[None]:
         """Done once the entry at `position` is durable and `on_durable` has run; fails with what refused it.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import mmh3
 import numpy as np
@@ -35,6 +36,8 @@ from .table import CELLS, ITEMS, LIVE, USED, find, grown, index_of, make_index, 
 
 SWEEP_CELLS = 50_000
 """Cells looked at per tick; all are reached in turn."""
+SWEEP_SLICE = 5
+"""Cells swept at once while a checkpoint is written: each may free two sessions and 43 chunks."""
 SWEEP_IDLE_MS = 24 * 3_600_000
 SCRATCH_ROWS = 4
 
@@ -57,6 +60,14 @@ def batches(events: Sequence[Tracked]) -> Iterator[Sequence[Tracked]]:
         items += len(event.items)
     if first < len(events):
         yield events[first:]
+
+
+class Saving(Protocol):
+    """A checkpoint that is being written of this state."""
+
+    def relieve(self) -> None:
+        """Make room for the rows that the next batch may touch."""
+        ...
 
 
 class State:
@@ -96,6 +107,7 @@ class State:
         self.epoch_hash = ""
         self.epoch_ms = 0
         self.sweep_from = 0
+        self.saving: Saving | None = None
         self.verdicts: Counter[str] = Counter(dict.fromkeys(VERDICTS.values(), 0))
         """What became of the events folded by this process."""
 
@@ -131,6 +143,8 @@ class State:
         assert len(events) <= FOLD_BATCH_EVENTS_MAX
         assert len(columns.items) <= FOLD_BATCH_ITEMS_MAX
         self.make_room(cells=len(events), items=len(columns.items) + 9 * len(events))
+        if self.saving is not None:
+            self.saving.relieve()
         outcomes = np.zeros(len(events), np.uint8)
         fold_batch(self.program, self.tables, columns, outcomes)
         counts = np.bincount(outcomes, minlength=len(VERDICTS))
@@ -161,15 +175,22 @@ class State:
         used = int(self.tables.memory.regions[CELLS, USED])
         first = self.sweep_from if self.sweep_from < used else 0
         self.sweep_from = first + SWEEP_CELLS
-        return sweep(self.tables.memory, first, self.sweep_from, event.at_ms - SWEEP_IDLE_MS)
+        swept = 0
+        step = SWEEP_CELLS if self.saving is None else SWEEP_SLICE
+        for slice_from in range(first, min(self.sweep_from, used), step):
+            if self.saving is not None:
+                self.saving.relieve()
+            slice_end = min(slice_from + step, self.sweep_from)
+            swept += sweep(self.tables.memory, slice_from, slice_end, event.at_ms - SWEEP_IDLE_MS)
+        return swept
 
     @property
     def unpublished(self) -> int:
         """Items changed since the epoch."""
         return int(self.tables.changes.meta[0])
 
-    def next_epoch_hash(self) -> str:
-        """The hash that the next epoch has: over the last one and all item records changed since."""
+    def _hash_of_changes(self) -> str:
+        """Over the hash of the last epoch and all item records changed since."""
         words = self.schema.layout.item_words
         base = int(self.tables.memory.regions[ITEMS, 0])
         changed = self.tables.changes.rows[: self.unpublished]
@@ -192,5 +213,5 @@ class State:
 
     def publish(self, event: Epoch) -> None:
         """Decisions read the item records as of now from here on."""
+        self.epoch, self.epoch_hash, self.epoch_ms = event.number, self._hash_of_changes(), event.at_ms
         publish(self.tables.memory, self.tables.changes, self.published)
-        self.epoch, self.epoch_hash, self.epoch_ms = event.number, event.hash, event.at_ms

@@ -1,0 +1,187 @@
+"""The log and the fold, tied together: what is durable is folded in order, then whoever waits for it is told.
+
+A group that the disk took long for can be large; it is folded in steps, and the loop serves others in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+
+from ..events.envelope import CONTROL_PARTITION, Record, encode_record
+from ..foundation.clock import elapsed_ns
+from ..foundation.deadline import Deadline
+from ..foundation.errors import Broken
+from ..foundation.measure import Meter
+from ..log.base import Log
+from ..log.commit import Durable, GroupCommitter, Refused
+from .partition import Partition
+
+RECORDS_PER_STEP = 512
+"""Records folded before the loop may do something else; about 3 ms."""
+
+
+class Journal:
+    """Appends records, and folds them into one partition once they are durable. Used on the loop's thread."""
+
+    def __init__(
+        self, log: Log, partition: Partition, *, sync_window_ms: float, meter: Meter,
+        on_folded: Callable[[], None], on_broken: Callable[[BaseException], None],
+    ) -> None:  # fmt: skip
+        self._partition = partition
+        self._meter = meter
+        self._on_folded = on_folded
+        self._on_broken = on_broken
+        self._unfolded: deque[tuple[Record, int]] = deque()
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._appended: int | None = None
+        self._loop = asyncio.get_running_loop()
+        self._broken = ""
+        self._committer: GroupCommitter[Record] = GroupCommitter(
+            log, sync_window_ms=sync_window_ms, on_durable=self._durable, on_refused=self._refused
+        )
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes appended and not yet durable."""
+        return self._committer.pending_bytes
+
+    @property
+    def unfolded(self) -> int:
+        """Records durable and not yet folded."""
+        return len(self._unfolded)
+
+    @property
+    def next_position(self) -> int:
+        """The position that the next record appended in this step of the loop will have."""
+        return self._committer.next_position()
+
+    def check_room(self, payload_bytes: int, *, entries: int = 1) -> None:
+        """Raise what `append` would raise for so much more."""
+        if self._broken:
+            raise Broken(self._broken)
+        self._committer.check_room(payload_bytes, entries=entries)
+
+    def append(self, partition: int, time_ms: int, payload: bytes, record: Record) -> int:
+        """Append a record whose payload is `payload`; its position. Raises `Unavailable`."""
+        self._appended = self._committer.append(partition, time_ms, payload, record)
+        return self._appended
+
+    def append_control(self, record: Record, time_ms: int) -> int:
+        """Append a control record."""
+        return self.append(CONTROL_PARTITION, time_ms, encode_record(record), record)
+
+    def settle(self) -> list[asyncio.Future[None]]:
+        """Futures for what was appended in this step of the loop; done when it is durable."""
+        if self._appended is None:
+            return []
+        waiter = self._committer.durable(self._appended)
+        self._appended = None
+        return [waiter]
+
+    async def folded(self, position: int) -> None:
+        """Returns once the record at `position`, which is durable, has been folded."""
+        if self._broken:
+            raise Broken(self._broken)
+        if self._partition.position <= position:
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._waiting.append((position, waiter))
+            await waiter
+
+    async def write(self, records: list[tuple[Record, int]]) -> int:
+        """Append control records with their times; returns when they are durable and folded, with the last position."""
+        position = -1
+        for record, time_ms in records:
+            position = self.append_control(record, time_ms)
+        for waiter in self.settle():
+            await waiter
+        await self.folded(position)
+        return position
+
+    async def close(self, deadline: Deadline) -> None:
+        """Commit and fold what was appended, within the deadline."""
+        await self._committer.close(deadline)
+        while self._unfolded and not self._broken:
+            self._fold_step()
+
+    def _durable(self, group: Durable[Record]) -> None:
+        self._meter.observe("append", group.disk_ns)
+        ends = [*group.positions[1:], group.end]
+        busy = bool(self._unfolded)
+        self._unfolded.extend(zip(group.carried, ends, strict=True))
+        if not busy:
+            self._fold_step()
+
+    def _refused(self, group: Refused[Record]) -> None:
+        self._meter.count("records_refused", len(group.carried))
+
+    def _fold_step(self) -> None:
+        if self._broken:
+            return
+        started_ns = elapsed_ns()
+        step = list(islice(self._unfolded, RECORDS_PER_STEP))
+        try:
+            self._partition.apply([record for record, _ in step], ends=[end for _, end in step])
+        except BaseException as error:
+            self._break(error)
+            raise
+        for _ in step:
+            self._unfolded.popleft()
+        self._meter.observe("fold", (elapsed_ns() - started_ns) // max(len(step), 1))
+        self._tell()
+        self._on_folded()
+        if self._unfolded:
+            self._loop.call_soon(self._fold_step)
+
+    def _tell(self) -> None:
+        still: deque[tuple[int, asyncio.Future[None]]] = deque()
+        for position, waiter in self._waiting:
+            if position < self._partition.position:
+                if not waiter.done():
+                    waiter.set_result(None)
+            else:
+                still.append((position, waiter))
+        self._waiting = still
+
+    def _break(self, error: BaseException) -> None:
+        """A record that cannot be folded stops the partition: nothing wrong is served after it."""
+        self._broken = f"folding stopped: {type(error).__name__}: {error}"
+        for _, waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_exception(Broken(self._broken))
+        self._waiting.clear()
+        self._on_broken(error)
+
+
+class QuarantineStore:
+    """Where rejected events are kept: a log of its own, bounded in size."""
+
+    def __init__(self, log: Log, *, sync_window_ms: float, meter: Meter) -> None:
+        self._meter = meter
+        self._appended: int | None = None
+        self._committer: GroupCommitter[None] = GroupCommitter(
+            log, sync_window_ms=sync_window_ms, on_durable=self._durable, on_refused=self._refused
+        )
+
+    def append(self, time_ms: int, payload: bytes) -> None:
+        """Keep one entry. Raises `Unavailable`."""
+        self._appended = self._committer.append(CONTROL_PARTITION, time_ms, payload, None)
+
+    def settle(self) -> list[asyncio.Future[None]]:
+        """Futures for what was appended in this step of the loop."""
+        if self._appended is None:
+            return []
+        waiter = self._committer.durable(self._appended)
+        self._appended = None
+        return [waiter]
+
+    async def close(self, deadline: Deadline) -> None:
+        await self._committer.close(deadline)
+
+    def _durable(self, group: Durable[None]) -> None:
+        self._meter.count("events_quarantined", len(group.carried))
+
+    def _refused(self, group: Refused[None]) -> None:
+        self._meter.count("quarantine_refused", len(group.carried))

@@ -1,0 +1,276 @@
+"""The engine: one partition, its journal, and what happens on a beat. Made and used on one asyncio loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from ..decisions.decide import Decider, Decision
+from ..decisions.request import DecideRequest
+from ..events.decode import Door
+from ..events.envelope import (
+    Configured,
+    Decided,
+    Epoch,
+    ItemDeleted,
+    ItemPatched,
+    ItemUpserted,
+    Ticked,
+    Unlinked,
+    decode_record,
+    encode_record,
+)
+from ..foundation.clock import Clock, elapsed_ns
+from ..foundation.deadline import Deadline
+from ..foundation.disk import Disk
+from ..foundation.errors import InstanterError, RequestRejected, Unavailable
+from ..foundation.ids import Ids, PersonKeys
+from ..foundation.limits import LINKED_CELLS_MAX
+from ..foundation.measure import Measurements
+from ..log.base import Log, frame_at
+from .checkpoints import Checkpoints
+from .intake import Intake
+from .journal import Journal, QuarantineStore
+from .partition import Partition
+from .replay import Recovery
+
+log = logging.getLogger("instanter.engine")
+
+BEAT_S = 0.01
+"""How often the loop measures its own lag."""
+EPOCH_MS = 1_000
+TICK_MS = 60_000
+TURN_S = 30.0
+_TOKEN_BYTES = 8
+_TOKEN_CHARS = 2 * _TOKEN_BYTES
+_ID_PREFIX = "d_"
+
+
+class EngineOptions(msgspec.Struct, frozen=True):
+    """What the engine takes from the configuration."""
+
+    partitions: int = 16
+    sync_window_ms: float = 2.0
+    checkpoint_s: float = 60.0
+    keep_days: int = 90
+    epoch_on_read: bool = False
+    """With a clock driven by events: an epoch that is due is published before a decision reads it."""
+
+
+class Engine:
+    """Takes events, changes the catalogue, decides. Everything it acknowledges is on disk and folded."""
+
+    def __init__(
+        self, *, partition: Partition, recovery: Recovery, log: Log, quarantine_log: Log, disk: Disk,
+        checkpoints: Path, clock: Clock, ids: Ids, keys: PersonKeys, door: Door, decider: Decider,
+        options: EngineOptions,
+    ) -> None:  # fmt: skip
+        self.partition = partition
+        self.recovery = recovery
+        self.clock = clock
+        self.keys = keys
+        self.meter = Measurements()
+        self.decider = decider
+        self.options = options
+        self.broken = ""
+        self.loop_lag_longest_ns = 0
+        self._log = log
+        self._ids = ids
+        self._epoch_asked_ms = clock.now_ms()
+        self._epoch_number = partition.state.epoch
+        self._ticked_ms = clock.now_ms()
+        self._stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self.journal = Journal(
+            log, partition, sync_window_ms=options.sync_window_ms, meter=self.meter,
+            on_folded=self._after_fold, on_broken=self._break,
+        )  # fmt: skip
+        self.quarantine = QuarantineStore(quarantine_log, sync_window_ms=options.sync_window_ms, meter=self.meter)
+        self.checkpoints = Checkpoints(
+            disk=disk, directory=checkpoints, partition=partition, log=log,
+            keep_ms=options.keep_days * 86_400_000, meter=self.meter,
+        )  # fmt: skip
+        self.intake = Intake(
+            door=door, journal=self.journal, quarantine=self.quarantine, partition=partition, clock=clock,
+            meter=self.meter, partitions=options.partitions, no_room=self._no_room,
+        )  # fmt: skip
+
+    # Life.
+
+    async def start(self) -> None:
+        """Record the configuration if it is new, publish, and begin to beat."""
+        state = self.partition.state
+        if state.active != frozenset(state.schema.declared()):
+            now_ms = self.clock.now_ms()
+            configured = Configured(now_ms, dict(state.schema.settings), state.schema.declared())
+            await self.journal.write([(configured, now_ms)])
+        self._tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._checkpoint_regularly())]
+
+    async def stop(self, deadline: Deadline) -> None:
+        """Commit and fold what was taken, write a checkpoint if there is time, and close the log."""
+        self._stopping = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            if not self.broken:
+                await asyncio.wait_for(self.checkpoint(), max(deadline.left_ms() / 1_000, 0.1))
+        except (TimeoutError, OSError, InstanterError) as error:
+            log.warning("no checkpoint at the end", extra={"reason": str(error)})
+        await self.journal.close(deadline)
+        await self.quarantine.close(deadline)
+        self.checkpoints.close()
+
+    @property
+    def ready(self) -> bool:
+        """Whether decisions can be answered."""
+        return not self.broken and not self._stopping
+
+    async def checkpoint(self) -> Path:
+        """Write a checkpoint now."""
+        now_ms = self.clock.now_ms()
+        making = asyncio.create_task(self.checkpoints.make(now_ms))
+        await asyncio.sleep(0)
+        try:
+            self._append_epoch(now_ms)
+            return await making
+        finally:
+            making.cancel()
+
+    # What comes in.
+
+    async def change_items(self, changes: Sequence[ItemUpserted | ItemPatched | ItemDeleted]) -> int:
+        """Change the catalogue; on return the next decision sees it. The position behind the changes."""
+        await self.journal.write([(change, change.at_ms) for change in changes])
+        return self.partition.position
+
+    async def unlink(self, tenant: str, cell: int) -> int:
+        """Take the link of a cell back."""
+        now_ms = self.clock.now_ms()
+        await self.journal.write([(Unlinked(now_ms, tenant, cell), now_ms)])
+        return self.partition.position
+
+    # Decisions.
+
+    async def decide(self, request: DecideRequest, *, tenant: str, deadline: Deadline) -> Decision:
+        """Decide on everything acknowledged so far. Always answers a valid request."""
+        if self.broken:
+            raise Unavailable(self.broken)
+        now_ms = self.clock.now_ms() if request.timestamp is None else request.timestamp_ms
+        if self.options.epoch_on_read and self._epoch_due(now_ms):
+            await self._publish(now_ms)
+        keys = self.cells_of(tenant, user_id=request.user_id, anonymous_id=request.anonymous_id)
+        decision_id = f"{_ID_PREFIX}{self._ids.token(_TOKEN_BYTES)}{self.journal.next_position:x}"
+        decision = self.decider.decide(
+            request, state=self.partition.state, keys=keys, tenant=tenant, now_ms=now_ms,
+            position=self.partition.position, decision_id=decision_id, deadline=deadline, meter=self.meter,
+        )  # fmt: skip
+        self._keep_receipt(decision, tenant, keys[0] if keys else 0, now_ms)
+        self.meter.observe("decide", int(deadline.elapsed_ms() * 1_000_000))
+        return decision
+
+    def receipt(self, tenant: str, decision_id: str) -> Decided:
+        """The record of a decision, or `RequestRejected` when there is none (any more)."""
+        unknown = RequestRejected("unknown_decision", f"no decision {decision_id}", status=404)
+        try:
+            position = int(decision_id[len(_ID_PREFIX) + _TOKEN_CHARS :], 16)
+            frame = frame_at(self._log, position)
+        except ValueError:
+            raise unknown from None
+        except RequestRejected as error:
+            if error.code == "expired":
+                raise RequestRejected("expired", "the log no longer holds this decision", status=410) from None
+            raise unknown from None
+        record = decode_record(frame.payload, offset=frame.position)
+        if not isinstance(record, Decided) or record.decision_id != decision_id or record.tenant != tenant:
+            raise unknown
+        return record
+
+    def cells_of(self, tenant: str, *, user_id: str | None, anonymous_id: str | None) -> list[int]:
+        """The cells of a person's profile; those of the anonymous id first, whose session is the live one."""
+        keys: dict[int, None] = {}
+        if anonymous_id:
+            keys.update(dict.fromkeys(self._profile(self.keys.anonymous(tenant, anonymous_id))))
+        if user_id:
+            keys.update(dict.fromkeys(self._profile(self.keys.user(tenant, user_id))))
+        return list(keys)[:LINKED_CELLS_MAX]
+
+    def _profile(self, cell: int) -> list[int]:
+        others = [member for member in self.partition.links.cells(cell) if member != cell]
+        return [cell, *others]
+
+    def _keep_receipt(self, decision: Decision, tenant: str, key: int, now_ms: int) -> None:
+        record = Decided(now_ms, tenant, key, decision.id, decision.receipt)
+        try:
+            self.journal.append(key % self.options.partitions, self.clock.now_ms(), encode_record(record), record)
+        except Unavailable:
+            self.meter.count("receipts_lost")
+
+    # The beat.
+
+    async def _beat(self) -> None:
+        """Epochs and ticks in the clock in force, and how late the loop comes to this."""
+        loop = asyncio.get_running_loop()
+        turned = loop.time()
+        while True:
+            slept_ns = elapsed_ns()
+            await asyncio.sleep(BEAT_S)
+            lag_ns = elapsed_ns() - slept_ns - int(BEAT_S * 1e9)
+            self.meter.observe("loop_lag", lag_ns)
+            self.loop_lag_longest_ns = max(self.loop_lag_longest_ns, lag_ns)
+            self._after_fold()
+            if loop.time() - turned > TURN_S:
+                turned = loop.time()
+                self.meter.turn()
+
+    def _after_fold(self) -> None:
+        """Append the epoch or tick that is due."""
+        now_ms = self.clock.now_ms()
+        try:
+            if self._epoch_due(now_ms):
+                self._append_epoch(now_ms)
+            if now_ms - self._ticked_ms >= TICK_MS and not self.checkpoints.writing:
+                self._ticked_ms = now_ms
+                self.journal.append_control(Ticked(now_ms), now_ms)
+        except InstanterError:
+            self.meter.count("beats_refused")
+
+    def _epoch_due(self, now_ms: int) -> bool:
+        return now_ms - self._epoch_asked_ms >= EPOCH_MS and self.partition.state.unpublished > 0
+
+    def _append_epoch(self, now_ms: int) -> int:
+        state = self.partition.state
+        self._epoch_asked_ms = now_ms
+        self._epoch_number = max(self._epoch_number, state.epoch) + 1
+        return self.journal.append_control(Epoch(now_ms, self._epoch_number, state.epoch_hash), now_ms)
+
+    async def _publish(self, now_ms: int) -> None:
+        try:
+            position = self._append_epoch(now_ms)
+            for waiter in self.journal.settle():
+                await waiter
+            await self.journal.folded(position)
+        except InstanterError:
+            self.meter.count("beats_refused")
+
+    async def _checkpoint_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(self.options.checkpoint_s)
+            try:
+                await self.checkpoint()
+            except (InstanterError, OSError) as error:
+                self.meter.count("checkpoints_failed")
+                log.warning("a checkpoint failed", extra={"reason": str(error)})
+
+    def _no_room(self, key: int) -> bool:
+        state = self.partition.state
+        return not state.has_room and state.cell_row(key) < 0
+
+    def _break(self, error: BaseException) -> None:
+        """The supervisor's last word: nothing is served that could be wrong."""
+        self.broken = f"the partition stopped: {type(error).__name__}: {error}"
+        log.error("the partition stopped", extra={"reason": self.broken})

@@ -1,0 +1,109 @@
+"""Replay: from the nearest checkpoint, or from the beginning, to where the log ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+from ..events.envelope import Record, decode_record
+from ..foundation.disk import Disk
+from ..foundation.errors import Broken, Corrupt
+from ..identity.links import Link, Links
+from ..log.base import Readable
+from ..log.frames import Frame
+from ..state.checkpoint import checkpoint_path, list_checkpoints, load_checkpoint
+from ..state.schema import Schema
+from .partition import Partition
+
+CHUNK_RECORDS = 1_024
+
+Progress = Callable[[int, int], None]
+"""Called with (records applied, position) every `CHUNK_RECORDS`."""
+
+
+class Recovery(msgspec.Struct, frozen=True):
+    """How a partition came to be what it is."""
+
+    checkpoint: int | None
+    """Position of the checkpoint it stands on; None = from the beginning of the log."""
+    records: int
+    """Records replayed behind it."""
+    newest_ms: int
+    """Receipt time of the newest record, 0 if there is none."""
+    damaged: tuple[str, ...] = ()
+    """Checkpoints that could not be used, and why."""
+
+
+def recover(
+    schema: Schema, log: Readable, *, log_start: int, log_end: int, disk: Disk, checkpoints: Path,
+    progress: Progress | None = None,
+) -> tuple[Partition, Recovery]:  # fmt: skip
+    """The partition at the end of the log: newest usable checkpoint, then the tail.
+
+    A damaged checkpoint is passed over and named. Raises `Broken` when the log does not begin at the beginning any
+    more and no checkpoint is left to stand on.
+    """
+    damaged: list[str] = []
+    for position in list_checkpoints(disk, checkpoints):
+        try:
+            partition, newest_ms = open_checkpoint(schema, disk, checkpoint_path(checkpoints, position))
+            if not log_start <= position <= log_end:
+                raise Corrupt(
+                    file=str(checkpoint_path(checkpoints, position)), offset=0,
+                    reason=f"it is of position {position}, the log holds {log_start} to {log_end}",
+                )  # fmt: skip
+        except Corrupt as error:
+            damaged.append(str(error))
+            continue
+        records, newest_ms = catch_up(partition, log, newest_ms=newest_ms, progress=progress)
+        return partition, Recovery(position, records, newest_ms, tuple(damaged))
+    partition = rebuild(schema, log_start=log_start)
+    records, newest_ms = catch_up(partition, log, progress=progress)
+    return partition, Recovery(None, records, newest_ms, tuple(damaged))
+
+
+def rebuild(schema: Schema, *, log_start: int) -> Partition:
+    """An empty partition at the beginning of the log."""
+    if log_start > 0:
+        raise Broken(f"the log begins at {log_start} and no checkpoint at or after it can be used")
+    return Partition(schema)
+
+
+def open_checkpoint(schema: Schema, disk: Disk, path: Path) -> tuple[Partition, int]:
+    """The partition as of a checkpoint, and the time it was taken; `Corrupt` if it is damaged."""
+    partition = Partition(schema)
+    manifest, control = load_checkpoint(disk, path, partition.state)
+    partition.links = Links(msgspec.convert(row, Link) for row in control.get("links", []))
+    partition.position = manifest.position
+    return partition, manifest.at_ms
+
+
+def catch_up(
+    partition: Partition, log: Readable, *, until: int | None = None, newest_ms: int = 0,
+    progress: Progress | None = None,
+) -> tuple[int, int]:  # fmt: skip
+    """Apply what the log holds behind the partition, up to `until`; (records applied, newest receipt time)."""
+    applied = 0
+    for frames in _chunks(log.read(partition.position), until):
+        partition.apply([_record(frame) for frame in frames], ends=[frame.end for frame in frames])
+        applied += len(frames)
+        newest_ms = max(newest_ms, frames[-1].time_ms)
+        if progress is not None:
+            progress(applied, partition.position)
+    return applied, newest_ms
+
+
+def _chunks(frames: Iterator[Frame], until: int | None) -> Iterator[list[Frame]]:
+    while chunk := list(islice(frames, CHUNK_RECORDS)):
+        wanted = chunk if until is None else [frame for frame in chunk if frame.position < until]
+        if wanted:
+            yield wanted
+        if len(wanted) < len(chunk):
+            return
+
+
+def _record(frame: Frame) -> Record:
+    return decode_record(frame.payload, offset=frame.position)
