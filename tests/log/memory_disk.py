@@ -31,7 +31,7 @@ class _MemoryFile:
         taken = min(len(chunk), self._disk.room_bytes(), self._disk.write_bytes_max)
         self._inode.written += bytes(chunk[:taken])
         self._disk.attempt("write")
-        if taken == 0 and len(chunk):
+        if taken == 0 and self._disk.room_bytes() == 0:
             raise _error(errno.ENOSPC)
         return taken
 

@@ -296,8 +296,14 @@ class TestClose:
             for waiter in (first, second):
                 with pytest.raises(LogClosed, match="before this was synced"):
                     await waiter
+            with pytest.raises(LogClosed, match="shutting down"):
+                await engine.committer.durable(engine.committer.durable_end)
             assert [refused.carried for refused in engine.refusals] == [["first"], ["second"]]
             disk.gate.set()
+            while not list(engine.log.read()):
+                await asyncio.sleep(0)
+            await asyncio.to_thread(int)
+            assert engine.groups == []
 
         asyncio.run(run())
 
@@ -363,7 +369,7 @@ def test_after_a_failed_sync_nothing_is_acknowledged_until_a_restart_and_nothing
     asyncio.run(run())
     assert disk.calls["sync"] == 1 + k
     disk.crash(unsynced_bytes=1_000)
-    assert accounts.balance(payloads(disk)) == (0, 0, 0)
+    assert payloads(disk) == accounts.acked
 
 
 @pytest.mark.parametrize("k", range(1, 21))
@@ -443,6 +449,8 @@ async def test_a_group_that_gathered_behind_a_refused_one_is_refused_with_it_and
     for waiter in (first, behind):
         with pytest.raises(DiskFull):
             await waiter
+    with pytest.raises(DiskFull):
+        await engine.committer.durable(end)
     assert [refused.carried for refused in engine.refusals] == [["a" * 50], ["b"]]
     disk.capacity_bytes = 1 << 20
     assert engine.committer.append(1, 1, b"c", "c") == end
@@ -465,6 +473,19 @@ def test_short_writes_are_carried_on(write_bytes_max: int) -> None:
     asyncio.run(run())
     disk.crash()
     assert payloads(disk) == accounts.acked == accounts.sent
+
+
+@on_loop
+async def test_a_disk_that_takes_nothing_is_full() -> None:
+    disk = MemoryDisk()
+    engine = Engine(disk)
+    disk.write_bytes_max = 0
+    with pytest.raises(DiskFull):
+        await engine.append("a")
+    disk.write_bytes_max = 100
+    await engine.append("b")
+    assert engine.folded == ["b"]
+    await engine.close()
 
 
 @pytest.mark.parametrize("operation", ["truncate", "unlink"])

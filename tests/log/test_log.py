@@ -121,6 +121,21 @@ class LogChecks:
             list(SegmentReader(self.disk, self.directory).read(positions[-1] + 10_000))
         log.close()
 
+    def test_there_is_no_frame_at_the_end_of_the_log(self) -> None:
+        log, _ = self.make_with_segments(1)
+        with pytest.raises(RequestRejected, match="no frame of the log starts at 148") as refusal:
+            frame_at(log, 148)
+        assert refusal.value.status == 404
+        log.close()
+
+    def test_a_stray_position_deep_in_a_long_segment_is_refused(self) -> None:
+        log = self.make()
+        positions = commit_now(log, [(1, 1, b"%05d" % number) for number in range(2_000)])
+        assert frame_at(log, positions[-2]).payload == b"01998"
+        with pytest.raises(RequestRejected, match="position"):
+            frame_at(log, positions[-2] + 1)
+        log.close()
+
     def test_a_frame_of_the_largest_size_is_read_back(self) -> None:
         log = self.make()
         position = commit_now(log, [(1, 1, b"small"), (1, 1, b"L" * FRAME_BYTES_MAX), (1, 1, b"small")])[1]
@@ -201,6 +216,17 @@ class LogChecks:
         with pytest.raises(RequestRejected, match="expired") as refusal:
             log.read(positions[0])
         assert refusal.value.status == 410
+        with pytest.raises(RequestRejected, match="expired"):
+            list(begun)
+        log.close()
+
+    def test_reading_on_in_a_segment_that_retention_removed_says_expired(self) -> None:
+        log = self.make(segment_bytes=20_000)
+        for _ in range(2):
+            commit_now(log, [(1, 1, b"x" * 1_000)] * 30)
+        begun = log.read()
+        next(begun)
+        log.retain(below=1 << 40, older_than_ms=1 << 40)
         with pytest.raises(RequestRejected, match="expired"):
             list(begun)
         log.close()

@@ -49,6 +49,22 @@ def placed(frame: Frame, bases: list[int]) -> tuple[Path, int]:
     return segment_path(DIRECTORY, base), frame.position - base
 
 
+class LateDisk(MemoryDisk):
+    """The first reads see only the beginning of a file: the writer was not further then."""
+
+    def __init__(self, late_reads: int, late_bytes: int) -> None:
+        super().__init__()
+        self.late_reads = late_reads
+        self.late_bytes = late_bytes
+
+    def read(self, path: Path, offset: int, size_bytes: int) -> bytes:
+        raw = super().read(path, offset, size_bytes)
+        if self.late_reads == 0:
+            return raw
+        self.late_reads -= 1
+        return raw[: max(0, self.late_bytes - offset)]
+
+
 class TestTornEnd:
     def test_cut_at_every_byte_of_the_last_three_records_it_opens_with_the_longest_whole_prefix(self) -> None:
         body = [b"%d" % number * 9 for number in range(20)]
@@ -221,6 +237,36 @@ class TestDamage:
         assert list(reader_of(unfinished).read()) == frames[:2]
         assert list(reader_of(files[path][:-1]).read()) == frames[:2]
         assert list(reader_of(files[path][:20]).read()) == []
+
+    def test_reading_from_a_damaged_frame_is_damage_and_not_a_wrong_position(self) -> None:
+        files, frames = written_log([[b"%d" % number] for number in range(6)])
+        path = max(files)
+        damaged = bytearray(files[path])
+        disk = disk_with(files)
+        log = opened(disk)
+        damaged[frames[2].position + 28] ^= 1
+        disk.put(path, bytes(damaged))
+        with pytest.raises(Corrupt, match=f"damaged at byte {frames[2].position}"):
+            list(log.read(frames[2].position))
+        damaged[frames[4].position + 28] ^= 1
+        disk.put(path, bytes(damaged))
+        with pytest.raises(Corrupt, match=f"damaged at byte {frames[4].position}"):
+            list(log.read(frames[4].position))
+
+    @pytest.mark.parametrize("late_reads", range(8))
+    @pytest.mark.parametrize("late_bytes", [0, 20, 32, 50, 90, 120])
+    def test_a_reader_that_is_overtaken_by_the_writer_calls_nothing_damaged(
+        self, late_reads: int, late_bytes: int
+    ) -> None:
+        files, frames = written_log([[b"%d" % number] for number in range(6)])
+        disk = LateDisk(late_reads, late_bytes)
+        for path, contents in files.items():
+            disk.put(path, contents)
+        reader = SegmentReader(disk, DIRECTORY)
+        served = list(reader.read())
+        assert served == frames[: len(served)]
+        disk.late_reads = 0
+        assert served + list(reader.read(served[-1].end if served else None)) == frames
 
     def test_a_segment_that_is_missing_is_a_gap_that_is_named(self) -> None:
         files, _ = written_log(groups_of(5, 24))
