@@ -12,6 +12,7 @@ ID_CHARS_MAX = 512
 NAME_CHARS_MAX = 256
 ITEMS_PER_EVENT_MAX = 200
 VALUES_PER_EVENT_MAX = 64
+ITEMS_PER_REQUEST_MAX = 5_000
 CANDIDATES_MAX = 1_000
 PLACEMENTS_MAX = 20
 LIST_LIMIT_MAX = 200
@@ -56,6 +57,26 @@ EVENT_DEPTH_MAX = 64
 """Nesting of one event's JSON."""
 REASON_CHARS_MAX = 300
 """Characters of the reason kept with a quarantined event."""
+
+# Decisions.
+DEADLINE_MS_MAX = 10_000
+QUERY_CHARS_MAX = 1_024
+FOUND_MAX = 200
+"""Candidates that the sources find for one placement."""
+SHOWN_RECENTLY_MAX = 8
+"""Items looked at last whose neighbours are candidates."""
+STANDING_LIST_MAX = 400
+"""Items of a tenant's trending, popular and newest list."""
+VALUES_LISTED_MAX = 8_192
+"""Values of text fields whose most popular items are listed; those of further values are found by other sources."""
+VALUE_LIST_MAX = 64
+TENANTS_STANDING_MAX = 64
+"""Tenants whose lists are kept between decisions."""
+DIVERSE_PLACES_MAX = 48
+"""Places of a list that are arranged for difference; the ones below follow the score."""
+RECEIPT_ITEMS_PER_REQUEST_MAX = 5_000
+CANDIDATES_MAX = 192
+"""Caller's candidates that a receipt holds by reference; a longer list is held by its hash."""
 
 # Configuration.
 CONFIG_BYTES_MAX = 1024 * 1024

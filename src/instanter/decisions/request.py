@@ -1,0 +1,190 @@
+"""What a decision is asked and what it answers, as it stands on the wire, and the one door through which it comes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from ..events.times import parse_time_ms
+from ..foundation.errors import EventRejected, RequestRejected
+from ..foundation.limits import (
+    BATCH_EVENTS_MAX,
+    CANDIDATES_MAX,
+    DEADLINE_MS_MAX,
+    ID_CHARS_MAX,
+    LIST_LIMIT_MAX,
+    NAME_CHARS_MAX,
+    PLACEMENTS_MAX,
+    QUERY_CHARS_MAX,
+)
+
+Id = Annotated[str, Meta(min_length=1, max_length=ID_CHARS_MAX)]
+Limit = Annotated[int, Meta(ge=1, le=LIST_LIMIT_MAX)]
+
+
+class Wire(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """An object of the API: camelCase, unknown fields ignored."""
+
+
+class Candidate(Wire, frozen=True, kw_only=True):
+    """One item of the caller's own list, with fields that count for this request only."""
+
+    id: Id
+    fields: dict[str, Any] = {}
+
+
+Candidates = Annotated[list[Id | Candidate], Meta(max_length=CANDIDATES_MAX)]
+
+
+class PlacementRequest(Wire, frozen=True, kw_only=True):
+    """One spot of the page that wants a list."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]
+    limit: Limit | None = None
+    """Fewer or more than the placement is configured for."""
+    query: Annotated[str, Meta(max_length=QUERY_CHARS_MAX)] = ""
+    item: Annotated[str, Meta(max_length=ID_CHARS_MAX)] = ""
+    """The item that the page is about; it leads the list of what the person has looked at and is not shown."""
+    candidates: Candidates | None = None
+
+
+class Asking(Wire, frozen=True, kw_only=True):
+    """What every question about a person has."""
+
+    user_id: Id | None = None
+    anonymous_id: Id | None = None
+    context: dict[str, Any] = {}
+    events: Annotated[list[msgspec.Raw], Meta(max_length=BATCH_EVENTS_MAX)] = []
+    min_position: Annotated[str, Meta(max_length=ID_CHARS_MAX)] | None = None
+    deadline_ms: Annotated[float, Meta(gt=0, le=DEADLINE_MS_MAX)] | None = None
+    timestamp: str | int | float | None = None
+    explain: bool = False
+
+    @property
+    def timestamp_ms(self) -> int:
+        """The time the caller gives the decision; only asked where there is one. Checked by the door."""
+        assert self.timestamp is not None
+        return parse_time_ms(self.timestamp, "timestamp")
+
+
+class DecideRequest(Asking, frozen=True, kw_only=True):
+    """`POST /v1/decide`."""
+
+    placements: Annotated[list[PlacementRequest], Meta(min_length=1, max_length=PLACEMENTS_MAX)]
+
+
+class RankRequest(Asking, frozen=True, kw_only=True):
+    """`POST /v1/rank`: one placement and the caller's list."""
+
+    placement: Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]
+    candidates: Candidates
+    limit: Limit | None = None
+    query: Annotated[str, Meta(max_length=QUERY_CHARS_MAX)] = ""
+    item: Annotated[str, Meta(max_length=ID_CHARS_MAX)] = ""
+
+    def as_decide(self) -> DecideRequest:
+        """The same question as a decision with one placement."""
+        placement = PlacementRequest(
+            id=self.placement, limit=self.limit, query=self.query, item=self.item, candidates=self.candidates
+        )
+        shared = {name: getattr(self, name) for name in Asking.__struct_fields__}
+        return DecideRequest(placements=[placement], **shared)
+
+
+class RankedItem(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """One item of an answer."""
+
+    id: str
+    position: int
+    """From 1."""
+    score: float
+    """Of the rung that answered; the ranker's lie between 0 and 1, where 0.5 is an average item."""
+    propensity: float
+    """Probability, over the policy's draw alone, that this item stands at this position."""
+    reasons: list[str]
+    fields: dict[str, Any] | None = None
+    """The catalogue's; left out for the items of the caller's own list."""
+    features: dict[str, float] | None = None
+    stages: dict[str, float] | None = None
+    """With `explain`: the score after each stage."""
+
+
+class ExcludedItem(Wire, frozen=True, kw_only=True):
+    """A candidate that is not shown, and why."""
+
+    id: str
+    reason: str
+
+
+class PlacementReply(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer for one placement."""
+
+    items: list[RankedItem]
+    excluded: list[ExcludedItem]
+    served_by: str
+    """The rung: personal, session, popular or default."""
+    experiments: list[str]
+    model: str
+    reason: str = ""
+    """Why the list is empty, when it is."""
+    rules: list[str] | None = None
+    """With `explain`: what took part besides the ranker."""
+
+
+class DecideReply(Wire, frozen=True, kw_only=True):
+    """Reply of `POST /v1/decide`."""
+
+    decision_id: str
+    position: str
+    epoch: int
+    took_ms: float
+    degraded: list[str]
+    """Every stage that was cut or failed."""
+    placements: dict[str, PlacementReply]
+
+
+class RankReply(PlacementReply, frozen=True, kw_only=True, omit_defaults=True):
+    """Reply of `POST /v1/rank`: a decision's one placement, flattened."""
+
+    decision_id: str
+    position: str
+    epoch: int
+    took_ms: float
+    degraded: list[str]
+
+
+_T = TypeVar("_T", bound=Asking)
+_decide_decoder = msgspec.json.Decoder(DecideRequest)
+_rank_decoder = msgspec.json.Decoder(RankRequest)
+
+
+def decode_decide(raw: bytes) -> DecideRequest:
+    """The body of `POST /v1/decide`, or `RequestRejected`; never anything else.
+
+    >>> decode_decide(b'{"anonymousId": "a1", "placements": [{"id": "home.hero"}]}').placements[0].id
+    'home.hero'
+    """
+    return _decoded(_decide_decoder, raw)
+
+
+def decode_rank(raw: bytes) -> RankRequest:
+    """The body of `POST /v1/rank`, or `RequestRejected`; never anything else."""
+    return _decoded(_rank_decoder, raw)
+
+
+def _decoded(decoder: msgspec.json.Decoder[_T], raw: bytes) -> _T:
+    try:
+        request = decoder.decode(raw)
+        if request.timestamp is not None:
+            parse_time_ms(request.timestamp, "timestamp")
+    except msgspec.ValidationError as error:
+        raise RequestRejected("schema", str(error)) from None
+    except EventRejected as error:
+        raise RequestRejected("schema", error.message) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RequestRejected("malformed", str(error)) from None
+    except RecursionError:
+        raise RequestRejected("too_deep", "nesting over the decoder's limit") from None
+    return request

@@ -1,0 +1,278 @@
+"""A person's features, read at a time: the merge of their cells, and their live session.
+
+Windows and decays are computed against `now_ms` when they are read, so they fade with no event and no timer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from ..foundation.limits import LINKED_CELLS_MAX
+from ..state.aggregations import read_decayed, read_score, read_windowed
+from ..state.compiled import Ints, Reals, kernel
+from ..state.fold import (
+    COUNT,
+    DECAYED,
+    LAST,
+    LAST_K,
+    MEAN,
+    SESSION_SCOPE,
+    SUM,
+    TIME_SINCE,
+    TOP_K,
+    WINDOWED,
+    merge_feature,
+)
+from ..state.layout import CELL_NEWEST_MS, CELL_SESSION, SESSION_END_MS, FeatureSpec, Kind, Scope
+from ..state.memory import State
+from ..state.program import AT, GAP_MS, HALF_LIFE_MS, KIND, SCOPE, TILE_MS, TILES, K
+from ..state.schema import Schema
+from ..state.table import CELLS, SCRATCH, SESSIONS, Index, address, find
+from .declaration import FeatureDeclaration
+
+LIST_KINDS = frozenset({Kind.TOP_K, Kind.LAST_K})
+_NO_NUMBER = frozenset({*LIST_KINDS, Kind.CO_OCCURRENCE, Kind.SEEN})
+
+# Columns of a reading plan, one row per feature.
+FEATURE, NUMBER, LIST, START, TTL_MS = 0, 1, 2, 3, 4
+"""Number of the feature in the program; its place among the numbers, or -1; among the lists, or -1; where its list
+begins in the flat arrays; time to live, 0 for ever."""
+_PLAN_COLUMNS = 5
+_KNOWN, _IN_SESSION = 1, 2
+
+
+class Person(msgspec.Struct, frozen=True):
+    """What is known of a person at one time. Lists come strongest (tops) or newest (lasts) first."""
+
+    known: bool
+    """Whether any of the person's cells exists."""
+    in_session: bool
+    numbers: dict[str, float]
+    tops: dict[str, tuple[Ints, Reals]]
+    """Top-k feature -> references and scores."""
+    lasts: dict[str, tuple[Ints, Ints]]
+    """Last-k feature -> references and times in ms."""
+    values: Reals
+    """The numbers in the reader's order."""
+    refs: Ints
+    """All lists, one after another; list i begins at `Reader.starts[i]` and has `counts[i]` entries."""
+    weights: Reals
+    """Score (tops) or time in ms (lasts) of each of `refs`."""
+    counts: Ints
+
+
+class Reader:
+    """Reads people of one schema. Bounds: at most `LINKED_CELLS_MAX` cells a person; further ones are left out."""
+
+    def __init__(self, schema: Schema, declarations: Sequence[FeatureDeclaration]) -> None:
+        defaults = {declaration.name: declaration.default for declaration in declarations}
+        placed = [
+            (number, one.spec)
+            for number, one in enumerate(schema.layout.features)
+            if one.spec.scope is not Scope.ITEM and one.spec.kind is not Kind.SEEN
+        ]
+        numeric = [spec for _, spec in placed if is_number(spec)]
+        listed = [spec for _, spec in placed if spec.kind in LIST_KINDS]
+        self.numbers: tuple[str, ...] = tuple(spec.name for spec in numeric)
+        self.lists: tuple[FeatureSpec, ...] = tuple(listed)
+        self.starts: Ints = np.cumsum([0, *(spec.k for spec in listed)]).astype(np.int64)
+        self._defaults: Reals = np.array([defaults.get(name, 0.0) for name in self.numbers] or [0.0], np.float64)
+        self._plan = self._planned(schema, placed)
+        self._of_profile = tuple(i for i, spec in enumerate(listed) if spec.scope is Scope.PROFILE)
+        self._numbers_of_profile = tuple(i for i, spec in enumerate(numeric) if spec.scope is Scope.PROFILE)
+
+    def person(self, state: State, keys: Sequence[int], now_ms: int) -> Person:
+        """The person with these cells at `now_ms`. Cells that do not exist, and none at all, read as nobody."""
+        values = self._defaults.copy()
+        size = max(int(self.starts[-1]), 1)
+        refs, weights = np.zeros(size, np.int64), np.zeros(size, np.float64)
+        counts = np.zeros(max(len(self.lists), 1), np.int64)
+        flags = 0
+        if keys:
+            memory = state.tables.memory
+            flags = _read_person(
+                self._plan, state.program.features, memory.ints, memory.reals, memory.regions,
+                state.tables.cell_index, np.array(keys[:LINKED_CELLS_MAX], np.int64),
+                state.schema.settings["session_gap_ms"], now_ms, values, refs, weights, counts,
+            )  # fmt: skip
+        return self._named(flags, values, refs, weights, counts)
+
+    def without_profile(self, person: Person) -> Person:
+        """The same person as the live session alone shows them."""
+        values, counts = person.values.copy(), person.counts.copy()
+        values[list(self._numbers_of_profile)] = self._defaults[list(self._numbers_of_profile)]
+        counts[list(self._of_profile)] = 0
+        flags = _IN_SESSION if person.in_session else 0
+        return self._named(flags, values, person.refs, person.weights, counts)
+
+    def _named(self, flags: int, values: Reals, refs: Ints, weights: Reals, counts: Ints) -> Person:
+        tops: dict[str, tuple[Ints, Reals]] = {}
+        lasts: dict[str, tuple[Ints, Ints]] = {}
+        for i, (spec, start, count) in enumerate(zip(self.lists, self.starts.tolist(), counts.tolist(), strict=False)):
+            end = start + counts[i]
+            if spec.kind is Kind.TOP_K:
+                tops[spec.name] = refs[start:end], weights[start:end]
+            else:
+                lasts[spec.name] = refs[start:end], weights[start:end].astype(np.int64)
+        numbers = dict(zip(self.numbers, values.tolist(), strict=False))
+        return Person(bool(flags & _KNOWN), bool(flags & _IN_SESSION), numbers, tops, lasts,
+                      values, refs, weights, counts)
+
+    def _planned(self, schema: Schema, placed: Sequence[tuple[int, FeatureSpec]]) -> Ints:
+        plan = np.full((max(len(placed), 1), _PLAN_COLUMNS), -1, np.int64)
+        places: Mapping[str, int] = {name: i for i, name in enumerate(self.numbers)}
+        lists = {spec.name: i for i, spec in enumerate(self.lists)}
+        for row, (number, spec) in enumerate(placed):
+            place = lists.get(spec.name, -1)
+            start = int(self.starts[place]) if place >= 0 else -1
+            plan[row] = number, places.get(spec.name, -1), place, start, schema.ttl_ms.get(spec.name, 0)
+        return plan
+
+
+def is_number(spec: FeatureSpec) -> bool:
+    """Whether the feature reads as one number."""
+    return spec.kind not in _NO_NUMBER
+
+
+@kernel
+def read_number(
+    features: Ints, feature: int, ints: Ints, reals: Reals, at: int, now_ms: int, default: float
+) -> float:
+    """The number that the feature's words at `at` mean at `now_ms`: times in seconds, fixed point as reals."""
+    kind = features[feature, KIND]
+    first = ints[at]
+    if kind == COUNT:
+        return float(first) if first != 0 else default
+    if kind == DECAYED:
+        return read_decayed(ints, reals, at, features[feature, HALF_LIFE_MS], now_ms) if first != 0 else default
+    if first == 0 and kind != MEAN and kind != SUM:
+        return default
+    if kind == SUM:
+        return float(first) / 1e6 if first != 0 else default
+    if kind == MEAN:
+        return float(first) / 1e6 / float(ints[at + 1]) if ints[at + 1] != 0 else default
+    if kind == WINDOWED:
+        return read_windowed(ints, at, features[feature, TILE_MS], features[feature, TILES], now_ms) / 1e6
+    if kind == LAST:
+        return float(ints[at + 2]) / 1e6
+    if kind == TIME_SINCE:
+        return float(max(now_ms - first, 0)) / 1e3
+    return float(ints[at + 1]) / 1e6
+
+
+@kernel
+def _read_person(
+    plan: Ints, features: Ints, ints: Ints, reals: Reals, regions: Ints, index: Index, keys: Ints, gap_ms: int,
+    now_ms: int, numbers: Reals, refs: Ints, weights: Reals, counts: Ints,
+) -> int:  # fmt: skip
+    """Fill the arrays; returns whether the person is known and in a session, as flags."""
+    cells = np.empty(len(keys), np.int64)
+    used = 0
+    session, end_ms = -1, -1
+    for i in range(len(keys)):
+        row = find(index, keys[i])
+        if row < 0:
+            continue
+        cell = address(regions, CELLS, row)
+        cells[used] = cell
+        used += 1
+        session_row = ints[cell + CELL_SESSION] - 1
+        if session_row >= 0:
+            found = address(regions, SESSIONS, session_row)
+            if ints[found + SESSION_END_MS] > end_ms:
+                session, end_ms = found, ints[found + SESSION_END_MS]
+    if used == 0:
+        return 0
+    if now_ms - end_ms > gap_ms:
+        session = -1
+    scratch = address(regions, SCRATCH, 0)
+    for row in range(len(plan)):
+        feature = plan[row, FEATURE]
+        if feature < 0:
+            continue
+        if features[feature, SCOPE] == SESSION_SCOPE:
+            at = session + features[feature, AT] if session >= 0 else -1
+        else:
+            at = _profile_words(features, feature, ints, reals, cells, used, scratch, now_ms, plan[row, TTL_MS])
+        if at < 0:
+            continue
+        if plan[row, NUMBER] >= 0:
+            place = plan[row, NUMBER]
+            numbers[place] = read_number(features, feature, ints, reals, at, now_ms, numbers[place])
+        elif plan[row, LIST] >= 0:
+            counts[plan[row, LIST]] = _read_list(
+                features, feature, ints, reals, at, now_ms, refs, weights, plan[row, START]
+            )
+    return 1 if session < 0 else 3
+
+
+@kernel
+def _profile_words(
+    features: Ints, feature: int, ints: Ints, reals: Reals, cells: Ints, used: int, scratch: int, now_ms: int,
+    ttl_ms: int,
+) -> int:  # fmt: skip
+    """Where the words of a profile feature stand, merged if several cells have not been forgotten; -1 if none."""
+    at = features[feature, AT]
+    only, living = -1, 0
+    for i in range(used):
+        if ttl_ms <= 0 or now_ms - ints[cells[i] + CELL_NEWEST_MS] <= ttl_ms:
+            only = cells[i] + at
+            living += 1
+    if living <= 1:
+        return only
+    for word in range(scratch + at, scratch + at + _words(features, feature)):
+        ints[word] = 0
+    for i in range(used):
+        if ttl_ms <= 0 or now_ms - ints[cells[i] + CELL_NEWEST_MS] <= ttl_ms:
+            merge_feature(features, feature, ints, reals, scratch + at, cells[i] + at)
+    return int(scratch + at)
+
+
+@kernel
+def _words(features: Ints, feature: int) -> int:
+    """Words of a feature, as `FeatureSpec.words` has them."""
+    kind, k = features[feature, KIND], features[feature, K]
+    if kind == TOP_K:
+        return int(2 + 2 * k)
+    if kind == LAST_K:
+        return int(2 * k)
+    if kind == WINDOWED:
+        return int(features[feature, TILES] + 2)
+    if kind == LAST:
+        return 3
+    if kind in (COUNT, SUM, TIME_SINCE):
+        return 1
+    return 2
+
+
+@kernel
+def _read_list(
+    features: Ints, feature: int, ints: Ints, reals: Reals, at: int, now_ms: int, refs: Ints, weights: Reals,
+    start: int,
+) -> int:  # fmt: skip
+    """Write the entries from `start` on; how many."""
+    k, count = features[feature, K], 0
+    if features[feature, KIND] == LAST_K:
+        for i in range(k):
+            if ints[at + 2 * i] == 0:
+                break
+            refs[start + i] = ints[at + 2 * i + 1]
+            weights[start + i] = ints[at + 2 * i]
+            count += 1
+        return count
+    for i in range(k):
+        ref = ints[at + 2 + 2 * i]
+        if ref == 0:
+            break
+        score = read_score(ints, reals, at, i, features[feature, HALF_LIFE_MS], now_ms)
+        if score > 0.0:
+            place = start + count
+            while place > start and weights[place - 1] < score:
+                refs[place], weights[place] = refs[place - 1], weights[place - 1]
+                place -= 1
+            refs[place], weights[place] = ref, score
+            count += 1
+    return count
