@@ -20,12 +20,21 @@ SUM_MAX = 4_000_000_000_000_000_000
 
 
 @kernel
+def bounded(value: float) -> float:
+    """The value, clamped; NaN stays."""
+    if value > VALUE_MAX:
+        return VALUE_MAX
+    if value < -VALUE_MAX:
+        return -VALUE_MAX
+    return value
+
+
+@kernel
 def to_micro(value: float) -> int:
     """Fixed point of a value, in millionths; NaN counts as 0."""
     if value != value:
         return 0
-    bounded = min(max(value, -VALUE_MAX), VALUE_MAX)
-    return math.floor(bounded * 1e6 + 0.5)
+    return math.floor(bounded(value) * 1e6 + 0.5)
 
 
 @kernel
@@ -194,7 +203,7 @@ def add_top_k(
             ints[at] = at_ms
         else:
             weight = value * decay(stands_ms - at_ms, half_life_ms)
-    count(ints, reals, at, k, half_life_ms, ref, weight)
+    count(ints, reals, at, k, half_life_ms, ref, to_micro(value), weight)
 
 
 @kernel
@@ -207,31 +216,37 @@ def _age(ints: Ints, reals: Reals, at: int, k: int, factor: float) -> None:
 
 @kernel
 def count(
-    ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int, ref: int, weight: float
+    ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int, ref: int, micro: int, weight: float
 ) -> None:
+    """Add `weight` to the score of a reference, or `micro` without a half-life."""
     used = 0
     for i in range(k):
         known = ints[at + 2 + 2 * i]
         if known == 0:
             break
         if known == ref:
-            if half_life_ms > 0:
-                reals[at + 3 + 2 * i] += weight
-            else:
-                ints[at + 3 + 2 * i] = bounded_sum(ints[at + 3 + 2 * i], to_micro(weight))
+            _raise_score(ints, reals, at + 3 + 2 * i, half_life_ms, micro, weight)
             return
         used += 1
     if used < k:
-        _insert(ints, reals, at, used, half_life_ms, ref, weight, 0)
+        _insert(ints, reals, at, used, half_life_ms, ref, micro, weight)
     else:
-        _replace_least(ints, reals, at, k, half_life_ms, ref, weight)
+        _replace_least(ints, reals, at, k, half_life_ms, ref, micro, weight)
+
+
+@kernel
+def _raise_score(ints: Ints, reals: Reals, word: int, half_life_ms: int, micro: int, weight: float) -> None:
+    if half_life_ms > 0:
+        reals[word] += weight
+    else:
+        ints[word] = bounded_sum(ints[word], micro)
 
 
 @kernel
 def _insert(
-    ints: Ints, reals: Reals, at: int, used: int, half_life_ms: int, ref: int, weight: float, base: int
+    ints: Ints, reals: Reals, at: int, used: int, half_life_ms: int, ref: int, micro: int, weight: float
 ) -> None:
-    """Insert among `used` entries; `base` is the inherited score in millionths for integer scores."""
+    """Insert among `used` entries."""
     place = used
     while place > 0 and ints[at + 2 * place] > ref:
         ints[at + 2 + 2 * place] = ints[at + 2 * place]
@@ -241,32 +256,43 @@ def _insert(
     if half_life_ms > 0:
         reals[at + 3 + 2 * place] = weight
     else:
-        ints[at + 3 + 2 * place] = base + to_micro(weight)
+        ints[at + 3 + 2 * place] = micro
 
 
 @kernel
 def _replace_least(
-    ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int, ref: int, weight: float
+    ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int, ref: int, micro: int, weight: float
 ) -> None:
     """Space-saving: the newcomer takes the place and the score of the least."""
+    ints[at + 1] = 1
+    least = _least(ints, reals, at, k, half_life_ms)
+    if half_life_ms > 0:
+        _replace(ints, reals, at, k, half_life_ms, least, ref, 0, reals[at + 3 + 2 * least] + weight)
+    else:
+        _replace(ints, reals, at, k, half_life_ms, least, ref, bounded_sum(ints[at + 3 + 2 * least], micro), 0.0)
+
+
+@kernel
+def _least(ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int) -> int:
+    """Which of k entries has the least score; of equal ones the one with the largest reference."""
     least = 0
     for i in range(1, k):
         if half_life_ms > 0:
-            if reals[at + 3 + 2 * i] < reals[at + 3 + 2 * least]:
+            if reals[at + 3 + 2 * i] <= reals[at + 3 + 2 * least]:
                 least = i
-        elif ints[at + 3 + 2 * i] < ints[at + 3 + 2 * least]:
+        elif ints[at + 3 + 2 * i] <= ints[at + 3 + 2 * least]:
             least = i
-    ints[at + 1] = 1
-    inherited = weight
-    base = 0
-    if half_life_ms > 0:
-        inherited = weight + reals[at + 3 + 2 * least]
-    else:
-        base = ints[at + 3 + 2 * least]
-    for i in range(least, k - 1):
+    return least
+
+
+@kernel
+def _replace(
+    ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int, place: int, ref: int, micro: int, weight: float
+) -> None:  # fmt: skip
+    for i in range(place, k - 1):
         ints[at + 2 + 2 * i] = ints[at + 4 + 2 * i]
         ints[at + 3 + 2 * i] = ints[at + 5 + 2 * i]
-    _insert(ints, reals, at, k - 1, half_life_ms, ref, inherited, base)
+    _insert(ints, reals, at, k - 1, half_life_ms, ref, micro, weight)
 
 
 @kernel
@@ -300,6 +326,11 @@ def add_seen(ints: Ints, at: int, ref: int) -> None:
 
 @kernel
 def merge_top_k(ints: Ints, reals: Reals, to: int, of: int, k: int, half_life_ms: int) -> None:
+    """Scores add up and the k largest stay.
+
+    Where a flagged side does not know a reference it may have had up to its least score: that much is added, so
+    that no score is ever below the truth (Agarwal and others, Mergeable summaries, 2013).
+    """
     if ints[of + 2] == 0:
         return
     factor = 1.0
@@ -309,13 +340,69 @@ def merge_top_k(ints: Ints, reals: Reals, to: int, of: int, k: int, half_life_ms
             ints[to] = ints[of]
         else:
             factor = decay(ints[to] - ints[of], half_life_ms)
+    our_micro, our_weight = _unknown_score(ints, reals, to, k, half_life_ms)
+    their_micro, their_weight = _unknown_score(ints, reals, of, k, half_life_ms)
+    for i in range(k):
+        ref = ints[to + 2 + 2 * i]
+        if ref == 0:
+            break
+        place = _place_of(ints, of, k, ref)
+        micro, weight = their_micro, their_weight
+        if place >= 0:
+            micro, weight = _score(ints, reals, of, place, half_life_ms)
+        _raise_score(ints, reals, to + 3 + 2 * i, half_life_ms, micro, weight * factor)
     ints[to + 1] = max(ints[to + 1], ints[of + 1])
     for i in range(k):
         ref = ints[of + 2 + 2 * i]
         if ref == 0:
             break
-        score = reals[of + 3 + 2 * i] * factor if half_life_ms > 0 else ints[of + 3 + 2 * i] / 1e6
-        count(ints, reals, to, k, half_life_ms, ref, score)
+        if _place_of(ints, to, k, ref) < 0:
+            micro, weight = _score(ints, reals, of, i, half_life_ms)
+            _admit(ints, reals, to, k, half_life_ms, ref, bounded_sum(our_micro, micro), our_weight + weight * factor)
+
+
+@kernel
+def _admit(
+    ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int, ref: int, micro: int, weight: float
+) -> None:
+    """Take an entry that is not there, if it is among the k largest."""
+    used = 0
+    while used < k and ints[at + 2 + 2 * used] != 0:
+        used += 1
+    if used < k:
+        _insert(ints, reals, at, used, half_life_ms, ref, micro, weight)
+        return
+    ints[at + 1] = 1
+    least = _least(ints, reals, at, k, half_life_ms)
+    least_micro, least_weight = _score(ints, reals, at, least, half_life_ms)
+    equal = micro == least_micro and weight == least_weight
+    if micro > least_micro or weight > least_weight or (equal and ref < ints[at + 2 + 2 * least]):
+        _replace(ints, reals, at, k, half_life_ms, least, ref, micro, weight)
+
+
+@kernel
+def _score(ints: Ints, reals: Reals, at: int, i: int, half_life_ms: int) -> tuple[int, float]:
+    """(integer score, 0) without a half-life, (0, decaying score) with one."""
+    if half_life_ms > 0:
+        return 0, reals[at + 3 + 2 * i]
+    return ints[at + 3 + 2 * i], 0.0
+
+
+@kernel
+def _unknown_score(ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int) -> tuple[int, float]:
+    """The most that a reference which is not there can have had."""
+    if ints[at + 1] == 0:
+        return 0, 0.0
+    return _score(ints, reals, at, _least(ints, reals, at, k, half_life_ms), half_life_ms)
+
+
+@kernel
+def _place_of(ints: Ints, at: int, k: int, ref: int) -> int:
+    """Which entry the reference is, or -1."""
+    for i in range(k):
+        if ints[at + 2 + 2 * i] == ref:
+            return i
+    return -1
 
 
 @kernel

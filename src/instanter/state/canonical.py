@@ -1,7 +1,8 @@
 """The state hash: equal hashes mean equal content, whatever order the rows came to lie in.
 
 Names are resolved and keys sorted; words that only say where something lies are left out. `order_free` also leaves
-out decayed sums and the scores of decaying top-ks, whose last bits depend on the order of arrival.
+out decayed sums and the scores of decaying top-ks, whose last bits depend on the order of arrival, and the count of
+messages forgotten before their time.
 """
 
 from __future__ import annotations
@@ -17,17 +18,19 @@ from .layout import (
     CELL_CHUNK,
     CELL_KEY,
     CELL_NEWEST_MS,
+    CELL_OVERFLOW,
     CELL_PREVIOUS,
-    CELL_REFERENCE_WORDS,
     CELL_SESSION,
+    CELL_UPKEEP_WORDS,
     ITEM_KEY,
     SESSION_CELL,
+    SESSION_START_MS,
     Kind,
     Layout,
     Placed,
     Scope,
 )
-from .program import DEDUP_MS
+from .program import DEDUP_MS, SEQUENCE_MS
 from .table import CELLS, CHUNKS, ITEMS, SESSIONS, Memory, rows_of
 
 
@@ -42,10 +45,10 @@ def state_hash(memory: Memory, layout: Layout, settings: Ints, *, order_free: bo
 def _parts(memory: Memory, layout: Layout, settings: Ints, order_free: bool) -> Iterator[Ints]:
     cells, sessions = rows_of(memory, CELLS), rows_of(memory, SESSIONS)
     order = np.argsort(cells[:, CELL_KEY], kind="stable")
-    yield _content(cells[order], layout, Scope.PROFILE, CELL_REFERENCE_WORDS, order_free)
-    for word in (CELL_SESSION, CELL_PREVIOUS):
-        rows = cells[order, word] - 1
-        yield rows >= 0
+    without = (*CELL_UPKEEP_WORDS, CELL_OVERFLOW) if order_free else CELL_UPKEEP_WORDS
+    yield _content(cells[order], layout, Scope.PROFILE, without, order_free)
+    for rows in _session_rows(cells[order], sessions, int(settings[SEQUENCE_MS])):
+        yield (rows >= 0).astype(np.int64)
         yield _content(sessions[rows[rows >= 0]], layout, Scope.SESSION, (SESSION_CELL,), order_free)
     yield _messages(memory, cells, int(settings[DEDUP_MS]))
     items = rows_of(memory, ITEMS)
@@ -53,6 +56,15 @@ def _parts(memory: Memory, layout: Layout, settings: Ints, order_free: bool) -> 
     # A row made for the catalogue's sake and never counted on says nothing yet.
     items = items[(items[:, ITEM_KEY + 1 :] != 0).any(axis=1)]
     yield _content(items, layout, Scope.ITEM, (), order_free)
+
+
+def _session_rows(cells: Ints, sessions: Ints, lateness_ms: int) -> tuple[Ints, Ints]:
+    """By cell: the row of its session, and of the one before while a late event can still reach it; -1 for none."""
+    current, previous = cells[:, CELL_SESSION] - 1, cells[:, CELL_PREVIOUS] - 1
+    held = np.flatnonzero(previous >= 0)
+    out_of_reach = sessions[current[held], SESSION_START_MS] <= cells[held, CELL_NEWEST_MS] - lateness_ms
+    previous[held[out_of_reach]] = -1
+    return current, previous
 
 
 def _content(rows: Ints, layout: Layout, scope: Scope, without: tuple[int, ...], order_free: bool) -> Ints:

@@ -5,6 +5,7 @@ slices, rows that changed before their slice was copied (as they were), catalogu
 end. It is written under another name, synced, and renamed: a file with the right name is whole, or damaged.
 
 `Snapshot` is driven by the thread that folds: each step copies one slice and returns it, to be written elsewhere.
+While it lives the state calls `relieve` by itself.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .compiled import Ints
 from .layout import Layout, Scope
 from .memory import State
 from .program import activate
-from .table import CELLS, CHUNKS, FIRST_ROW, FREE, ITEMS, LIVE, SESSIONS, USED, WORDS, rows_of
+from .table import CELLS, CHUNKS, FIRST_ROW, FREE, ITEMS, LIVE, ROWS_MAX, SESSIONS, USED, WORDS, rows_of
 
 MAGIC = b"INSTCKPT"
 VERSION = 1
@@ -37,6 +38,7 @@ CONTROL_ROWS = 500
 _HEADER = struct.Struct("<IIB")
 _SPILL_LIMIT = 0.5
 _SAVED_TABLES = (CELLS, SESSIONS, CHUNKS, ITEMS)
+_PLURALS = {CELLS: "people", SESSIONS: "sessions", CHUNKS: "chunks of message ids", ITEMS: "items"}
 
 
 class _Section(IntEnum):
@@ -73,13 +75,19 @@ class Manifest(msgspec.Struct, frozen=True):
     sweep_from: int
 
 
+class _Versioned(msgspec.Struct, frozen=True):
+    """The one field of a manifest that every version has."""
+
+    version: int
+
+
 class _ControlRows(msgspec.Struct, frozen=True, array_like=True):
     name: str
     rows: list[Any]
 
 
 class Snapshot:
-    """A checkpoint in the making. While it lives, call `relieve` before each batch is folded."""
+    """A checkpoint in the making: call `abandon` when it is done or given up."""
 
     def __init__(self, state: State, *, position: int, at_ms: int, control: dict[str, Sequence[Any]]) -> None:
         """Taken between two batches and right after an epoch. Costs a byte per row and a copy of two dictionaries."""
@@ -87,11 +95,13 @@ class Snapshot:
         memory = state.tables.memory
         self.manifest = _manifest(state, position, at_ms)
         self._memory = memory
+        self._state = state
         self._control = {"catalogue": list(state.catalogue.items.values()), **control}
         self._relieved: list[bytes] = []
         for table in _SAVED_TABLES:
             first, used = int(memory.regions[table, FIRST_ROW]), int(memory.regions[table, USED])
             memory.unsaved[first : first + used] = 1
+        state.saving = self
 
     def sections(self) -> Iterator[bytes]:
         """The file's bytes, a bounded piece of work at a time."""
@@ -113,6 +123,7 @@ class Snapshot:
 
     def abandon(self) -> None:
         """Stop saving rows; the checkpoint is given up or done."""
+        self._state.saving = None
         self._memory.unsaved[:] = 0
         self._memory.spill[0] = 1
         self._relieved.clear()
@@ -233,6 +244,7 @@ def load_checkpoint(disk: Disk, path: Path, state: State) -> tuple[Manifest, dic
     """
     sections = _sections(disk, path)
     manifest = _read_manifest(path, sections)
+    _refuse_if_too_large(path, manifest, state)
     loading = _Loading(state, manifest)
     for offset, kind, payload in sections:
         try:
@@ -269,12 +281,20 @@ def _read_manifest(path: Path, sections: Iterator[tuple[int, int, bytes]]) -> Ma
     try:
         if kind != _Section.MANIFEST:
             raise Corrupt(file=str(path), offset=offset, reason="the manifest is missing")
-        manifest = msgspec.msgpack.decode(payload, type=Manifest)
+        version = msgspec.msgpack.decode(payload, type=_Versioned).version
+        if version > VERSION:
+            raise Broken(f"{path} has format {version}; this program reads up to {VERSION}")
+        return msgspec.msgpack.decode(payload, type=Manifest)
     except msgspec.MsgspecError as error:
         raise Corrupt(file=str(path), offset=offset, reason=f"the manifest does not fit: {error}") from None
-    if manifest.version > VERSION:
-        raise Broken(f"{path} has format {manifest.version}; this program reads up to {VERSION}")
-    return manifest
+
+
+def _refuse_if_too_large(path: Path, manifest: Manifest, state: State) -> None:
+    regions = state.tables.memory.regions
+    for table in _SAVED_TABLES:
+        used, rows_max = manifest.regions[table][USED], int(regions[table, ROWS_MAX])
+        if used > rows_max:
+            raise Broken(f"{path} holds {used} {_PLURALS[table]}, there is room for {rows_max}: raise state.memory_mb")
 
 
 class _Loading:
@@ -299,6 +319,8 @@ class _Loading:
         elif kind == _Section.CONTROL:
             part = msgspec.msgpack.decode(payload, type=_ControlRows)
             self.control.setdefault(part.name, []).extend(part.rows)
+        elif kind != _Section.END:
+            raise ValueError(f"there is no section of kind {kind}")
 
     def finish(self) -> None:
         """What follows from the rows: indexes, catalogue columns, the published epoch."""

@@ -28,14 +28,14 @@ class Seen(NamedTuple):
 
 @kernel
 def look(ints: Ints, regions: Ints, cell: int, message: int, at_ms: int, horizon_ms: int) -> Seen:
-    """Whether the cell at word `cell` has seen the message."""
+    """Whether the cell at word `cell` has seen the message since `horizon_ms`."""
     oldest_row, oldest_word, oldest_ms, oldest_message = -1, -1, at_ms, message
     row = ints[cell + CELL_CHUNK] - 1
     while row >= 0:
         chunk = address(regions, CHUNKS, row)
         for word in range(chunk + CHUNK_FIRST, chunk + CHUNK_FIRST + 2 * ints[chunk + CHUNK_COUNT], 2):
             known, known_ms = ints[word], ints[word + 1]
-            if known == message:
+            if known == message and known_ms >= horizon_ms:
                 return Seen(True, False, row, word)
             if known_ms < oldest_ms or (known_ms == oldest_ms and known < oldest_message):
                 oldest_row, oldest_word, oldest_ms, oldest_message = row, word, known_ms, known

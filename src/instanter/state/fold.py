@@ -6,6 +6,8 @@ session, then run the operations of the event's code. Nothing here knows the tim
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from .aggregations import (
@@ -20,6 +22,7 @@ from .aggregations import (
     add_time_since,
     add_top_k,
     add_windowed,
+    bounded,
     bounded_sum,
     count,
     has_seen,
@@ -39,7 +42,9 @@ from .layout import (
     CELL_LATE,
     CELL_NEWEST_MS,
     CELL_PREVIOUS,
+    CELL_RECEIVED_MS,
     CELL_SESSION,
+    MICRO,
     SEEN_ITEMS_MAX,
     SESSION_CELL,
     SESSION_END_MS,
@@ -144,9 +149,10 @@ def _fold_event(program: Program, tables: Tables, columns: Columns, event: int) 
         session = address(regions, SESSIONS, session_row)
         ints[session + SESSION_EVENTS] += 1
     _note(ints, cell, at_ms, newest_ms, verdict)
+    ints[cell + CELL_RECEIVED_MS] = max(ints[cell + CELL_RECEIVED_MS], columns.received_ms[event])
     code = columns.codes[event]
     if program.first[code] < program.first[code + 1]:
-        feeds_items = program.feeds_items[code] and not columns.bots[event] and verdict != LATE_FOR_WINDOWS
+        feeds_items = program.feeds_items[code] and not columns.bots[event]
         _find_items(tables, columns, event, feeds_items)
         _run(program, memory.ints, memory.reals, regions, tables.attributes, columns, event, cell, session, verdict)
         if feeds_items and session >= 0:
@@ -240,11 +246,12 @@ def _session_of(program: Program, tables: Tables, cell_row: int, cell: int, at_m
 @kernel
 def _begin_session(memory: Memory, cell_row: int, cell: int, at_ms: int) -> int:
     ints = memory.ints
+    if ints[cell + CELL_PREVIOUS] > 0:
+        release(memory, SESSIONS, ints[cell + CELL_PREVIOUS] - 1)
+        ints[cell + CELL_PREVIOUS] = 0
     row = allocate(memory, SESSIONS)
     if row < 0:
         return -1
-    if ints[cell + CELL_PREVIOUS] > 0:
-        release(memory, SESSIONS, ints[cell + CELL_PREVIOUS] - 1)
     ints[cell + CELL_PREVIOUS] = ints[cell + CELL_SESSION]
     ints[cell + CELL_SESSION] = row + 1
     session = address(memory.regions, SESSIONS, row)
@@ -386,7 +393,7 @@ def _item_value(
         return float(numbers[row, features[feature, VALUE_COLUMN]]) if row >= 0 else np.nan
     if price != price and row >= 0:
         price = numbers[row, 0]
-    return price if source == PRICE else price * quantity
+    return price if source == PRICE else bounded(price) * bounded(quantity)
 
 
 @kernel
@@ -397,7 +404,7 @@ def add(
     by = features[feature, BY] != 0
     if value != value or (by and ref == 0):
         return
-    kind, k = features[feature, KIND], features[feature, K]
+    kind, k, value = features[feature, KIND], features[feature, K], bounded(value)
     if kind == COUNT:
         add_sum(ints, at, 1)
     elif kind == TOP_K:
@@ -438,12 +445,12 @@ def _pair(program: Program, tables: Tables, columns: Columns, event: int, sessio
         seen, ref = session + features[feature, SEEN_AT], columns.items[place]
         if not has_seen(ints, seen, ref):
             for i in range(min(ints[seen], SEEN_ITEMS_MAX)):
-                _count_pair(features, feature, tables, ref, ints[seen + 1 + i], 1.0)
+                _count_pair(features, feature, tables, ref, ints[seen + 1 + i], MICRO)
             add_seen(ints, seen, ref)
 
 
 @kernel
-def _count_pair(features: Ints, feature: int, tables: Tables, left: int, right: int, weight: float) -> None:
+def _count_pair(features: Ints, feature: int, tables: Tables, left: int, right: int, micro: int) -> None:
     memory, k = tables.memory, features[feature, K]
     left_row = item_of(memory, tables.item_index, left)
     right_row = item_of(memory, tables.item_index, right)
@@ -452,8 +459,8 @@ def _count_pair(features: Ints, feature: int, tables: Tables, left: int, right: 
     _change(tables, left_row)
     _change(tables, right_row)
     at = features[feature, AT]
-    count(memory.ints, memory.reals, address(memory.regions, ITEMS, left_row) + at, k, 0, right, weight)
-    count(memory.ints, memory.reals, address(memory.regions, ITEMS, right_row) + at, k, 0, left, weight)
+    count(memory.ints, memory.reals, address(memory.regions, ITEMS, left_row) + at, k, 0, right, micro, 0.0)
+    count(memory.ints, memory.reals, address(memory.regions, ITEMS, right_row) + at, k, 0, left, micro, 0.0)
 
 
 @kernel
@@ -472,9 +479,9 @@ def _join_seen(program: Program, tables: Tables, ours: int, theirs: int, seen_at
                 mine = ints[ours + 1 + j]
                 also = has_seen(ints, theirs, mine)
                 if not shared and not also:
-                    _count_pair(features, feature, tables, mine, other, 1.0)
+                    _count_pair(features, feature, tables, mine, other, MICRO)
                 elif shared and also and mine < other:
-                    _count_pair(features, feature, tables, mine, other, -1.0)
+                    _count_pair(features, feature, tables, mine, other, -MICRO)
     for i in range(min(ints[theirs], SEEN_ITEMS_MAX)):
         if not has_seen(ints, ours, ints[theirs + 1 + i]):
             add_seen(ints, ours, ints[theirs + 1 + i])
@@ -483,13 +490,25 @@ def _join_seen(program: Program, tables: Tables, ours: int, theirs: int, seen_at
 # Ticks.
 
 
+class Swept(NamedTuple):
+    """How far a sweep came: the first row not looked at, and how many cells it freed something of."""
+
+    end: int
+    cells: int
+
+
 @kernel
-def sweep(memory: Memory, first: int, end: int, idle_since_ms: int) -> int:
-    """Free the sessions and message ids of cells `first` to `end` without an event since; how many cells."""
+def sweep(memory: Memory, first: int, end: int, idle_since_ms: int) -> Swept:
+    """Free the sessions and message ids of cells `first` to `end` from which nothing was received since.
+
+    Ends early when the rows saved for a checkpoint take half of their room.
+    """
     ints, regions, swept = memory.ints, memory.regions, 0
     for row in range(first, min(end, regions[CELLS, USED])):
+        if 2 * memory.spill[0] > len(memory.spill):
+            return Swept(row, swept)
         cell = address(regions, CELLS, row)
-        if ints[cell + CELL_NEWEST_MS] >= idle_since_ms or ints[cell + CELL_SESSION] + ints[cell + CELL_CHUNK] == 0:
+        if ints[cell + CELL_RECEIVED_MS] >= idle_since_ms or ints[cell + CELL_SESSION] + ints[cell + CELL_CHUNK] == 0:
             continue
         touch(memory, CELLS, row)
         swept += 1
@@ -504,7 +523,7 @@ def sweep(memory: Memory, first: int, end: int, idle_since_ms: int) -> int:
             chunk = following
         ints[cell + CELL_CHUNK] = 0
         ints[cell + CELL_IDS] = 0
-    return swept
+    return Swept(end, swept)
 
 
 # Epochs.

@@ -66,10 +66,11 @@ SEEN_ITEMS_MAX = 8
 
 # Words before the features in each record.
 CELL_KEY, CELL_NEWEST_MS, CELL_FIRST_MS, CELL_EVENTS, CELL_LATE = 0, 1, 2, 3, 4
-CELL_SESSION, CELL_PREVIOUS, CELL_CHUNK, CELL_IDS, CELL_OVERFLOW = 5, 6, 7, 8, 9
-CELL_WORDS = 10
-CELL_REFERENCE_WORDS = (CELL_SESSION, CELL_PREVIOUS, CELL_CHUNK)
-"""Words that say where something lies, not what it is: outside the state hash."""
+CELL_SESSION, CELL_PREVIOUS, CELL_CHUNK, CELL_IDS, CELL_OVERFLOW, CELL_RECEIVED_MS = 5, 6, 7, 8, 9, 10
+CELL_WORDS = 11
+CELL_UPKEEP_WORDS = (CELL_SESSION, CELL_PREVIOUS, CELL_CHUNK, CELL_IDS, CELL_RECEIVED_MS)
+"""Words that say where something lies, how much room it takes or when it came, not what it is: outside the state
+hash."""
 
 SESSION_CELL, SESSION_START_MS, SESSION_END_MS, SESSION_EVENTS = 0, 1, 2, 3
 SESSION_WORDS = 4

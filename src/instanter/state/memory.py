@@ -29,15 +29,13 @@ from .fold import (
     publish,
     sweep,
 )
-from .layout import CELL_KEY, ITEM_KEY
+from .layout import CELL_KEY, ITEM_KEY, Kind
 from .program import Tables, activate, make_attributes, make_changes, make_program
 from .schema import Schema, columns_of
 from .table import CELLS, ITEMS, LIVE, USED, find, grown, index_of, make_index, make_memory, rows_of
 
 SWEEP_CELLS = 50_000
 """Cells looked at per tick; all are reached in turn."""
-SWEEP_SLICE = 5
-"""Cells swept at once while a checkpoint is written: each may free two sessions and 43 chunks."""
 SWEEP_IDLE_MS = 24 * 3_600_000
 SCRATCH_ROWS = 4
 
@@ -87,6 +85,7 @@ class State:
                     max(layout.cell_words, layout.session_words),
                 ),
                 rows_max=(room.cells, room.sessions, room.chunks, room.items, SCRATCH_ROWS),
+                pairings=sum(placed.spec.kind is Kind.CO_OCCURRENCE for placed in layout.features),
             ),
             make_index(),
             make_index(),
@@ -171,17 +170,19 @@ class State:
         activate(self.program, self.schema.layout, self.active)
 
     def tick(self, event: Ticked) -> int:
-        """Forget the sessions and messages of people who have been idle for long; how many people."""
+        """Forget the sessions and messages of people from whom nothing came for long; how many people.
+
+        What counts is when it was received: an import of old events is not idle.
+        """
         used = int(self.tables.memory.regions[CELLS, USED])
         first = self.sweep_from if self.sweep_from < used else 0
         self.sweep_from = first + SWEEP_CELLS
-        swept = 0
-        step = SWEEP_CELLS if self.saving is None else SWEEP_SLICE
-        for slice_from in range(first, min(self.sweep_from, used), step):
+        swept, row = 0, first
+        while row < min(self.sweep_from, used):
             if self.saving is not None:
                 self.saving.relieve()
-            slice_end = min(slice_from + step, self.sweep_from)
-            swept += sweep(self.tables.memory, slice_from, slice_end, event.at_ms - SWEEP_IDLE_MS)
+            row, freed = sweep(self.tables.memory, row, self.sweep_from, event.at_ms - SWEEP_IDLE_MS)
+            swept += freed
         return swept
 
     @property

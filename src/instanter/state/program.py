@@ -49,6 +49,7 @@ class Columns(NamedTuple):
     codes: Ints
     times_ms: Ints
     messages: Ints
+    received_ms: Ints
     bots: Bytes
     values: Reals
     """[events, value columns]: declared numeric properties, NaN where absent."""

@@ -82,6 +82,7 @@ def columns_of(schema: Schema, events: Sequence[Tracked]) -> Columns:
         np.array([codes.get(event.name, OTHER) for event in events], np.int64),
         np.array([event.happened_ms for event in events], np.int64),
         np.array([event.message for event in events], np.int64),
+        np.array([event.received_ms for event in events], np.int64),
         np.array([event.flags & Flag.BOT for event in events], np.uint8),
         _values(schema.properties, events, count),
         _contexts(schema.contexts, events, count),

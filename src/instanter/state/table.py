@@ -55,8 +55,11 @@ class Index(NamedTuple):
     meta: Ints
 
 
-def make_memory(*, words: tuple[int, ...], rows_max: tuple[int, ...]) -> Memory:
-    """Empty tables; `words` and `rows_max` by table. There is room to spill what two full batches can touch."""
+def make_memory(*, words: tuple[int, ...], rows_max: tuple[int, ...], pairings: int = 1) -> Memory:
+    """Empty tables; `words` and `rows_max` by table, `pairings` is the number of co-occurrence features.
+
+    There is room to spill what two full batches can touch.
+    """
     assert len(words) == len(rows_max) == TABLES
     regions = np.zeros((TABLES, REGION_COLUMNS), np.int64)
     base = first_row = 0
@@ -65,14 +68,14 @@ def make_memory(*, words: tuple[int, ...], rows_max: tuple[int, ...]) -> Memory:
         base += words[table] * rows_max[table]
         first_row += rows_max[table]
     ints = np.zeros(base, np.int64)
-    spill = np.zeros(1 + 2 * _touched_words_max(words), np.int64)
+    spill = np.zeros(1 + 2 * _touched_words_max(words, pairings), np.int64)
     spill[0] = 1
     return Memory(ints, ints.view(np.float64), regions, np.zeros(first_row, np.uint8), spill)
 
 
-def _touched_words_max(words: tuple[int, ...]) -> int:
+def _touched_words_max(words: tuple[int, ...], pairings: int) -> int:
     """What one batch can touch: a cell, three sessions and two chunks an event, its items and their pairs."""
-    events, pairs = FOLD_BATCH_EVENTS_MAX, 2 * FOLD_BATCH_EVENTS_MAX * (SEEN_ITEMS_MAX + 1)
+    events, pairs = FOLD_BATCH_EVENTS_MAX, 2 * FOLD_BATCH_EVENTS_MAX * (SEEN_ITEMS_MAX + 1) * pairings
     rows = {CELLS: events, SESSIONS: 3 * events, CHUNKS: 2 * events, ITEMS: FOLD_BATCH_ITEMS_MAX + pairs, SCRATCH: 0}
     return sum(count * (words[table] + 2) for table, count in rows.items())
 
