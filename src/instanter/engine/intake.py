@@ -83,6 +83,12 @@ class Intake:
         self._meter.count("events_accepted", len(raws) - len(rejected))
         return Taken(len(raws) - len(rejected), rejected, self._partition.position)
 
+    async def reject(self, raw: bytes, error: EventRejected, *, tenant: str) -> None:
+        """Quarantine a body that holds no events one could tell apart; returns when it is on disk."""
+        self._set_aside(raw, error, tenant)
+        for waiter in self._quarantine.settle():
+            await waiter
+
     def _take_step(
         self, raws: Sequence[RawEvent], kind: str | None, tenant: str, sent_at_ms: int | None,
         defaults: dict[str, Any] | None, rejected: list[Rejection],

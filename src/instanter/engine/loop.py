@@ -24,6 +24,7 @@ from ..events.envelope import (
     decode_record,
     encode_record,
 )
+from ..features.view import Reader
 from ..foundation.clock import Clock, elapsed_ns
 from ..foundation.deadline import Deadline
 from ..foundation.disk import Disk
@@ -36,6 +37,7 @@ from .checkpoints import Checkpoints
 from .intake import Intake
 from .journal import Journal, QuarantineStore
 from .partition import Partition
+from .profile import Profiles
 from .replay import Recovery
 
 log = logging.getLogger("instanter.engine")
@@ -57,6 +59,8 @@ class EngineOptions(msgspec.Struct, frozen=True):
     sync_window_ms: float = 2.0
     checkpoint_s: float = 60.0
     keep_days: int = 90
+    deadline_ms: float = 50.0
+    """Of a decision whose request names none."""
     epoch_on_read: bool = False
     """With a clock driven by events: an epoch that is due is published before a decision reads it."""
 
@@ -66,7 +70,7 @@ class Engine:
 
     def __init__(
         self, *, partition: Partition, recovery: Recovery, log: Log, quarantine_log: Log, disk: Disk,
-        checkpoints: Path, clock: Clock, ids: Ids, keys: PersonKeys, door: Door, decider: Decider,
+        checkpoints: Path, clock: Clock, ids: Ids, keys: PersonKeys, door: Door, decider: Decider, reader: Reader,
         options: EngineOptions,
     ) -> None:  # fmt: skip
         self.partition = partition
@@ -94,6 +98,7 @@ class Engine:
             disk=disk, directory=checkpoints, partition=partition, log=log,
             keep_ms=options.keep_days * 86_400_000, meter=self.meter,
         )  # fmt: skip
+        self.profiles = Profiles(partition, reader, keys)
         self.intake = Intake(
             door=door, journal=self.journal, quarantine=self.quarantine, partition=partition, clock=clock,
             meter=self.meter, partitions=options.partitions, no_room=self._no_room,
@@ -104,7 +109,7 @@ class Engine:
     async def start(self) -> None:
         """Record the configuration if it is new, publish, and begin to beat."""
         state = self.partition.state
-        if state.active != frozenset(state.schema.declared()):
+        if state.active != frozenset(state.schema.declared()) or state.settings != state.schema.settings:
             now_ms = self.clock.now_ms()
             configured = Configured(now_ms, dict(state.schema.settings), state.schema.declared())
             await self.journal.write([(configured, now_ms)])

@@ -14,6 +14,7 @@ from ..foundation.errors import Broken, Corrupt
 from ..identity.links import Link, Links
 from ..log.base import Readable
 from ..log.frames import Frame
+from ..log.segments import SEGMENT_HEADER_BYTES
 from ..state.checkpoint import checkpoint_path, list_checkpoints, load_checkpoint
 from ..state.schema import Schema
 from .partition import Partition
@@ -39,37 +40,42 @@ class Recovery(msgspec.Struct, frozen=True):
 
 def recover(
     schema: Schema, log: Readable, *, log_start: int, log_end: int, disk: Disk, checkpoints: Path,
-    progress: Progress | None = None,
+    until: int | None = None, progress: Progress | None = None,
 ) -> tuple[Partition, Recovery]:  # fmt: skip
-    """The partition at the end of the log: newest usable checkpoint, then the tail.
+    """The partition at the end of the log (or `until`): newest usable checkpoint, then the tail.
 
     A damaged checkpoint is passed over and named. Raises `Broken` when the log does not begin at the beginning any
     more and no checkpoint is left to stand on.
     """
     damaged: list[str] = []
     for position in list_checkpoints(disk, checkpoints):
+        path = checkpoint_path(checkpoints, position)
         try:
-            partition, newest_ms = open_checkpoint(schema, disk, checkpoint_path(checkpoints, position))
             if not log_start <= position <= log_end:
-                raise Corrupt(
-                    file=str(checkpoint_path(checkpoints, position)), offset=0,
-                    reason=f"it is of position {position}, the log holds {log_start} to {log_end}",
-                )  # fmt: skip
+                reason = f"it is of position {position}, the log holds {log_start} to {log_end}"
+                raise Corrupt(file=str(path), offset=0, reason=reason)
+            partition, newest_ms = open_checkpoint(schema, disk, path)
         except Corrupt as error:
             damaged.append(str(error))
             continue
-        records, newest_ms = catch_up(partition, log, newest_ms=newest_ms, progress=progress)
+        records, newest_ms = catch_up(partition, log, until=until, newest_ms=newest_ms, progress=progress)
         return partition, Recovery(position, records, newest_ms, tuple(damaged))
-    partition = rebuild(schema, log_start=log_start)
-    records, newest_ms = catch_up(partition, log, progress=progress)
+    if log_start > 0:
+        raise Broken(f"the log begins at {log_start} and no checkpoint at or after it can be used: {damaged}")
+    partition = Partition(schema)
+    records, newest_ms = catch_up(partition, log, until=until, progress=progress)
     return partition, Recovery(None, records, newest_ms, tuple(damaged))
 
 
-def rebuild(schema: Schema, *, log_start: int) -> Partition:
-    """An empty partition at the beginning of the log."""
-    if log_start > 0:
-        raise Broken(f"the log begins at {log_start} and no checkpoint at or after it can be used")
-    return Partition(schema)
+def beginning(schema: Schema, log: Readable, *, disk: Disk, checkpoints: Path) -> Partition:
+    """The partition that a rebuild starts with: empty, or the base checkpoint that the log was cut below."""
+    first = next(log.read(), None)
+    if first is None or first.position <= SEGMENT_HEADER_BYTES:
+        return Partition(schema)
+    positions = [position for position in list_checkpoints(disk, checkpoints) if position >= first.position]
+    if not positions:
+        raise Broken(f"the log begins at {first.position} and there is no checkpoint at or after it")
+    return open_checkpoint(schema, disk, checkpoint_path(checkpoints, positions[-1]))[0]
 
 
 def open_checkpoint(schema: Schema, disk: Disk, path: Path) -> tuple[Partition, int]:
@@ -87,7 +93,7 @@ def catch_up(
 ) -> tuple[int, int]:  # fmt: skip
     """Apply what the log holds behind the partition, up to `until`; (records applied, newest receipt time)."""
     applied = 0
-    for frames in _chunks(log.read(partition.position), until):
+    for frames in _chunks(log.read(partition.position or None), until):
         partition.apply([_record(frame) for frame in frames], ends=[frame.end for frame in frames])
         applied += len(frames)
         newest_ms = max(newest_ms, frames[-1].time_ms)

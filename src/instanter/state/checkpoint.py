@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ class _ControlRows(msgspec.Struct, frozen=True, array_like=True):
 class Snapshot:
     """A checkpoint in the making: call `abandon` when it is done or given up."""
 
-    def __init__(self, state: State, *, position: int, at_ms: int, control: dict[str, Sequence[Any]]) -> None:
+    def __init__(self, state: State, *, position: int, at_ms: int, control: Mapping[str, Sequence[Any]]) -> None:
         """Taken between two batches and right after an epoch. Costs a byte per row and a copy of two dictionaries."""
         assert state.unpublished == 0, "an epoch comes right before a checkpoint"
         memory = state.tables.memory
@@ -159,7 +159,7 @@ def _manifest(state: State, position: int, at_ms: int) -> Manifest:
         at_ms,
         state.tables.memory.regions.tolist(),
         _columns(state.schema.layout),
-        dict(state.schema.settings),
+        state.settings,
         sorted(state.active),
         state.epoch,
         state.epoch_hash,
@@ -329,6 +329,7 @@ class _Loading:
         state, manifest = self._state, self._manifest
         state.epoch, state.epoch_hash, state.epoch_ms = manifest.epoch, manifest.epoch_hash, manifest.epoch_ms
         state.sweep_from = manifest.sweep_from
+        state.put_in_force(manifest.settings)
         state.active = frozenset(manifest.active)
         activate(state.program, state.schema.layout, state.active)
         state.rebuild_indexes()
@@ -367,3 +368,12 @@ def _copies(manifest: Manifest, state: State) -> dict[int, list[tuple[int, int, 
     for table, words in head.items():
         copies[table].append((0, 0, words))
     return copies
+
+
+def check_checkpoint(disk: Disk, path: Path) -> Manifest:
+    """Read a checkpoint whole and check every section; `Corrupt` names what is damaged."""
+    sections = _sections(disk, path)
+    manifest = _read_manifest(path, sections)
+    for _ in sections:
+        pass
+    return manifest

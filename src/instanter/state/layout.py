@@ -63,6 +63,8 @@ class BySource(IntEnum):
 
 
 SEEN_ITEMS_MAX = 8
+SEEN_SUFFIX = ".seen"
+"""Behind the name of a co-occurrence feature: the slot the layout adds for it."""
 
 # Words before the features in each record.
 CELL_KEY, CELL_NEWEST_MS, CELL_FIRST_MS, CELL_EVENTS, CELL_LATE = 0, 1, 2, 3, 4
@@ -172,6 +174,6 @@ def _with_seen(specs: Sequence[FeatureSpec]) -> list[FeatureSpec]:
         complete.append(spec)
         if spec.kind is Kind.CO_OCCURRENCE:
             complete.append(
-                FeatureSpec(f"{spec.name}.seen", spec.version, Kind.SEEN, Scope.SESSION, codes=spec.codes)
+                FeatureSpec(f"{spec.name}{SEEN_SUFFIX}", spec.version, Kind.SEEN, Scope.SESSION, codes=spec.codes)
             )
     return complete

@@ -29,10 +29,10 @@ from .fold import (
     publish,
     sweep,
 )
-from .layout import CELL_KEY, ITEM_KEY, Kind
-from .program import Tables, activate, make_attributes, make_changes, make_program
+from .layout import CELL_KEY, ITEM_KEY, SEEN_SUFFIX, Kind, Scope
+from .program import SETTING_NAMES, Tables, activate, make_attributes, make_changes, make_program
 from .schema import Schema, columns_of
-from .table import CELLS, ITEMS, LIVE, USED, find, grown, index_of, make_index, make_memory, rows_of
+from .table import CELLS, ITEMS, LIVE, SESSIONS, USED, find, grown, index_of, make_index, make_memory, rows_of
 
 SWEEP_CELLS = 50_000
 """Cells looked at per tick; all are reached in turn."""
@@ -165,9 +165,30 @@ class State:
         return item_of(self.tables.memory, self.tables.item_index, ref)
 
     def configure(self, event: Configured) -> None:
-        """From here on these features count."""
+        """From here on these features count, from nothing if they did not count before, and these settings hold."""
+        begun = frozenset(event.features) - self.active
+        self._clear(begun)
         self.active = frozenset(event.features)
+        self.put_in_force(event.settings)
         activate(self.program, self.schema.layout, self.active)
+
+    @property
+    def settings(self) -> dict[str, int]:
+        """The settings in force, by name."""
+        return dict(zip(SETTING_NAMES, self.program.settings.tolist(), strict=True))
+
+    def put_in_force(self, settings: dict[str, int]) -> None:
+        """Fold by these settings from here on; what is not named stays as it is."""
+        for word, name in enumerate(SETTING_NAMES):
+            self.program.settings[word] = settings.get(name, self.program.settings[word])
+
+    def _clear(self, features: frozenset[tuple[str, str]]) -> None:
+        """Take out what features counted in an earlier life. Costs a pass over the records that hold any."""
+        tables = {Scope.SESSION: SESSIONS, Scope.PROFILE: CELLS, Scope.ITEM: ITEMS}
+        for placed in self.schema.layout.features:
+            if (placed.spec.name.removesuffix(SEEN_SUFFIX), placed.spec.version) in features:
+                rows = rows_of(self.tables.memory, tables[placed.spec.scope])
+                rows[:, placed.offset : placed.offset + placed.spec.words] = 0
 
     def tick(self, event: Ticked) -> int:
         """Forget the sessions and messages of people from whom nothing came for long; how many people.

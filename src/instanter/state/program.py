@@ -8,7 +8,7 @@ import numpy as np
 
 from ..foundation.limits import ATTRIBUTE_VALUES_MAX
 from .compiled import Bytes, Ints, Reals
-from .layout import BySource, Kind, Layout, Scope
+from .layout import SEEN_SUFFIX, BySource, Kind, Layout, Scope
 from .table import Index, Memory
 
 # Columns of `Program.features`, one row per feature.
@@ -102,7 +102,7 @@ def make_program(layout: Layout, *, codes: int, settings: dict[str, int]) -> Pro
         )  # fmt: skip
         features[number, UNIQUE] = spec.by is not BySource.NOTHING
         if spec.kind is Kind.CO_OCCURRENCE:
-            features[number, SEEN_AT] = layout.named(f"{spec.name}.seen").offset
+            features[number, SEEN_AT] = layout.named(f"{spec.name}{SEEN_SUFFIX}").offset
         if spec.kind is not Kind.SEEN:
             for code in spec.codes:
                 ops[code].append(number)
@@ -120,7 +120,7 @@ def make_program(layout: Layout, *, codes: int, settings: dict[str, int]) -> Pro
 def activate(program: Program, layout: Layout, names: frozenset[tuple[str, str]]) -> None:
     """From here on exactly the features with these (name, version) count."""
     for number, placed in enumerate(layout.features):
-        name = placed.spec.name.removesuffix(".seen") if placed.spec.kind is Kind.SEEN else placed.spec.name
+        name = placed.spec.name.removesuffix(SEEN_SUFFIX) if placed.spec.kind is Kind.SEEN else placed.spec.name
         program.features[number, ACTIVE] = (name, placed.spec.version) in names
 
 

@@ -5,8 +5,12 @@ It imports nothing of the engine. Every product, reason and millisecond it print
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
+from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
@@ -15,13 +19,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ...foundation.clock import Clock
+from ...foundation.clock import Clock, SystemClock
 from ...foundation.errors import Broken
 from ...foundation.limits import BATCH_BYTES_MAX
 from ...sim.shop import Item, Shop
 from ...sim.story import Scene, Story
 from ...sim.traffic import Traffic
 from ...sim.wire import Context, TrackingEvent, iso
+from ..child import running_server
+from .arguments import port
 from .connection import Connection
 
 HERO = "home.hero"
@@ -115,6 +121,31 @@ class _Stock(msgspec.Struct, frozen=True):
 
 class _Patch(msgspec.Struct, frozen=True):
     fields: _Stock
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `instanter demo`."""
+    parser.description = (
+        "Start a server with a made-up furniture shop, play a visitor who views three mid-century pieces, and print\n"
+        "after each view how the page changes, why, and in how many milliseconds. The server then stays up to be\n"
+        "looked at; Ctrl-C ends it.")
+    parser.epilog = "examples:\n  instanter demo\n  instanter demo --exit"
+    parser.add_argument("--exit", action="store_true", help="end after the story instead of staying up")
+    parser.add_argument("--port", type=port, default=0, metavar="N", help="port to serve on (default: a free one)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve, play, and stay up unless told otherwise. Everything lies in a directory that is removed afterwards."""
+    out = Console()
+    with tempfile.TemporaryDirectory(prefix="instanter-demo-") as folder:
+        out.print("Starting a server; the first start on a machine compiles the kernels, about half a minute.")
+        with running_server(Path(folder) / "data", port=arguments.port) as server:
+            play(server.url, shop=Shop(), out=out, clock=SystemClock())
+            if not arguments.exit:
+                out.print(f"\nThe server stays up at {server.url}. Ctrl-C ends it and removes its data.")
+                with contextlib.suppress(KeyboardInterrupt):
+                    server.process.wait()
+    return 0
 
 
 def play(base_url: str, *, shop: Shop, out: Console, clock: Clock) -> None:

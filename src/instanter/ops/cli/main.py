@@ -38,6 +38,12 @@ class Verb(NamedTuple):
 
 VERBS: Final = (
     Verb("init", "write a commented configuration to start from"),
+    Verb("serve", "serve events, catalogue and decisions over HTTP"),
+    Verb("import", "import items and events from files"),
+    Verb("demo", "watch a shop's page change with what a visitor does"),
+    Verb("replay", "rebuild the state from the log, and compare it with the live one"),
+    Verb("verify", "check every checksum of a data directory"),
+    Verb("quarantine", "list the events that were rejected, and why"),
     Verb("doctor", "check whether this machine and configuration are ready to serve"),
 )
 
@@ -47,7 +53,9 @@ and answers "what should this person see now?" in milliseconds."""
 
 _EXAMPLES: Final = """\
 examples:
+  instanter demo                              see it work, in a minute
   instanter init shop                         write shop/instanter.toml
+  instanter serve --dev --config shop/instanter.toml --data shop/data
   instanter doctor --config shop/instanter.toml --data shop/data
 
 `instanter VERB --help` says more about each. Exit codes: 0 done, 1 the work failed, 2 the command was wrong."""

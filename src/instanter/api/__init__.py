@@ -1,0 +1,1 @@
+"""HTTP: bodies in, replies out, errors as the contract says. No business logic."""

@@ -1,0 +1,61 @@
+"""Reading a request's body: bounded in size, also after decompression, and in time."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+
+from starlette.requests import ClientDisconnect, Request
+
+from ..foundation.errors import RequestRejected
+from ..foundation.limits import BODY_READ_S_MAX
+
+_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+
+
+async def read_body(request: Request, *, bytes_max: int) -> bytes:
+    """The body, decompressed. Raises `RequestRejected`: too_large (413), slow (408), encoding (415), malformed."""
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > bytes_max:
+        raise too_large(bytes_max)
+    try:
+        async with asyncio.timeout(BODY_READ_S_MAX):
+            body = await _gather(request, bytes_max)
+    except TimeoutError:
+        raise RequestRejected("slow", f"the body took longer than {BODY_READ_S_MAX:g} s", status=408) from None
+    except ClientDisconnect:
+        raise RequestRejected("incomplete", "the body ended before its length") from None
+    return _decompressed(body, request.headers.get("content-encoding", ""), bytes_max)
+
+
+async def _gather(request: Request, bytes_max: int) -> bytes:
+    chunks: list[bytes] = []
+    size_bytes = 0
+    async for chunk in request.stream():
+        size_bytes += len(chunk)
+        if size_bytes > bytes_max:
+            raise too_large(bytes_max)
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _decompressed(body: bytes, encoding: str, bytes_max: int) -> bytes:
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in ("gzip", "deflate"):
+        raise RequestRejected("encoding", f'content-encoding "{encoding[:40]}" is not known: send gzip', status=415)
+    inflate = zlib.decompressobj(_GZIP_OR_ZLIB)
+    try:
+        plain = inflate.decompress(body, bytes_max + 1)
+    except zlib.error as error:
+        raise RequestRejected("malformed", f"not gzip: {error}") from None
+    if len(plain) > bytes_max:
+        raise too_large(bytes_max)
+    if not inflate.eof:
+        raise RequestRejected("malformed", "the gzip stream ends too early")
+    return plain
+
+
+def too_large(bytes_max: int) -> RequestRejected:
+    """The refusal of a body over its limit."""
+    return RequestRejected("too_large", f"the body has more than {bytes_max} bytes", status=413)

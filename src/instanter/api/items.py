@@ -1,0 +1,114 @@
+"""The catalogue routes. A change is an event in the log and counts from the next decision on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..engine.loop import Engine
+from ..events.envelope import ItemDeleted, ItemPatched, ItemUpserted
+from ..foundation.errors import RequestRejected
+from ..foundation.limits import BODY_BYTES_MAX, ID_CHARS_MAX, ITEM_FIELDS_BYTES_MAX, ITEMS_PER_REQUEST_MAX
+from .bodies import read_body
+from .decoding import body_decoder
+from .replies import reply
+from .tenancy import tenant_of
+
+ItemId = Annotated[str, Meta(min_length=1, max_length=ID_CHARS_MAX)]
+
+
+class SentItem(msgspec.Struct):
+    """An item as it is from now on."""
+
+    id: ItemId
+    fields: dict[str, Any]
+
+
+class ItemsRequest(msgspec.Struct):
+    """`POST /v1/items`."""
+
+    items: Annotated[list[SentItem], Meta(max_length=ITEMS_PER_REQUEST_MAX)]
+
+
+class PatchRequest(msgspec.Struct):
+    """`PATCH /v1/items/{id}`: null removes a field."""
+
+    fields: dict[str, Any]
+
+
+class ChangeReply(msgspec.Struct):
+    """The change is on disk, and the next decision sees it."""
+
+    accepted: int
+    position: str
+
+
+class ItemReply(msgspec.Struct):
+    """`GET /v1/items/{id}`."""
+
+    id: str
+    fields: dict[str, Any]
+
+
+_items_of = body_decoder(ItemsRequest)
+_patch_of = body_decoder(PatchRequest)
+
+
+async def upsert(engine: Engine, request: Request) -> Response:
+    """`POST /v1/items`: all of them or, if one is not fit, none."""
+    sent = _items_of(await read_body(request, bytes_max=BODY_BYTES_MAX))
+    tenant, now_ms = tenant_of(request), engine.clock.now_ms()
+    for item in sent.items:
+        _check_fields(item.id, item.fields)
+    changes = [ItemUpserted(now_ms, tenant, item.id, item.fields) for item in sent.items]
+    position = await engine.change_items(changes)
+    return reply(ChangeReply(len(changes), str(position)))
+
+
+async def patch(engine: Engine, request: Request) -> Response:
+    """`PATCH /v1/items/{id}`."""
+    sent = _patch_of(await read_body(request, bytes_max=BODY_BYTES_MAX))
+    tenant, item_id = tenant_of(request), _known_id(engine, request)
+    _check_fields(item_id, sent.fields)
+    position = await engine.change_items([ItemPatched(engine.clock.now_ms(), tenant, item_id, sent.fields)])
+    return reply(ChangeReply(1, str(position)))
+
+
+async def delete(engine: Engine, request: Request) -> Response:
+    """`DELETE /v1/items/{id}`."""
+    tenant, item_id = tenant_of(request), _known_id(engine, request)
+    position = await engine.change_items([ItemDeleted(engine.clock.now_ms(), tenant, item_id)])
+    return reply(ChangeReply(1, str(position)))
+
+
+async def get(engine: Engine, request: Request) -> Response:
+    """`GET /v1/items/{id}`."""
+    item_id = _known_id(engine, request)
+    item = engine.partition.state.catalogue.get(tenant_of(request), item_id)
+    assert item is not None
+    return reply(ItemReply(item.id, item.fields))
+
+
+def _known_id(engine: Engine, request: Request) -> str:
+    item_id: str = request.path_params["id"]
+    if engine.partition.state.catalogue.get(tenant_of(request), item_id) is None:
+        raise RequestRejected("unknown_item", f'the catalogue has no item "{item_id[:80]}"', status=404)
+    return item_id
+
+
+def _check_fields(item_id: str, fields: dict[str, Any]) -> None:
+    try:
+        size_bytes = len(msgspec.msgpack.encode(fields))
+    except (OverflowError, RecursionError, ValueError, UnicodeEncodeError) as error:
+        raise RequestRejected("schema", f'item "{item_id[:80]}": a field cannot be stored: {error}') from None
+    if size_bytes > ITEM_FIELDS_BYTES_MAX:
+        raise RequestRejected(
+            "too_large", f'item "{item_id[:80]}" has more than {ITEM_FIELDS_BYTES_MAX} bytes of fields', status=413
+        )
+    stock = fields.get("stock")
+    if stock is not None and (isinstance(stock, bool) or not isinstance(stock, int | float)):
+        raise RequestRejected("schema", f'item "{item_id[:80]}": stock is a number')

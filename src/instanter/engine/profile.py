@@ -1,0 +1,116 @@
+"""A person as the engine sees them now: identifiers, live session, features; references named where names are known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ..features.view import Person, Reader
+from ..foundation.errors import RequestRejected
+from ..foundation.ids import PersonKeys, reference
+from ..state.catalogue import Catalogue, texts_of
+from ..state.layout import BySource
+from .partition import Partition
+
+ANONYMOUS = "anonymous:"
+
+
+class Profile(msgspec.Struct, frozen=True, rename="camel"):
+    """`GET /v1/profiles/{id}`."""
+
+    id: str
+    linked: list[str]
+    """The other identifiers of the same person."""
+    known: bool
+    in_session: bool
+    features: dict[str, float | list[dict[str, Any]]]
+    """Numbers by name; lists as [{"name" or "ref", "score" or "atMs"}], strongest or newest first."""
+    segments: list[str]
+    consent: dict[str, bool]
+    position: str
+
+
+class Profiles:
+    """Reads profiles of one partition."""
+
+    def __init__(self, partition: Partition, reader: Reader, keys: PersonKeys) -> None:
+        self._partition = partition
+        self._reader = reader
+        self._keys = keys
+        self._names = Names(partition.state.catalogue, partition.state.schema.attributes)
+
+    def cell(self, tenant: str, identifier: str) -> int:
+        """The cell of `u1` or `anonymous:a1`."""
+        if identifier.startswith(ANONYMOUS):
+            return self._keys.anonymous(tenant, identifier.removeprefix(ANONYMOUS))
+        return self._keys.user(tenant, identifier)
+
+    def profile(self, tenant: str, identifier: str, *, now_ms: int) -> Profile:
+        """The profile, or `RequestRejected` when nothing is known under this identifier."""
+        cell = self.cell(tenant, identifier)
+        partition = self._partition
+        keys = partition.links.cells(cell)
+        person = self._reader.person(partition.state, keys, now_ms)
+        if not person.known:
+            raise RequestRejected("unknown_profile", "nothing is known under this identifier", status=404)
+        return Profile(
+            id=identifier,
+            linked=sorted(self._linked(cell) - {identifier}),
+            known=True,
+            in_session=person.in_session,
+            features=self._features(person),
+            segments=[],
+            consent={},
+            position=str(partition.position),
+        )
+
+    def _linked(self, cell: int) -> set[str]:
+        ids: set[str] = set()
+        for link in self._partition.links.of_profile(cell):
+            ids.update(msgspec.msgpack.decode(link.body, type=dict[str, str]).values())
+        return ids
+
+    def _features(self, person: Person) -> dict[str, float | list[dict[str, Any]]]:
+        features: dict[str, float | list[dict[str, Any]]] = dict(person.numbers)
+        for name, (refs, scores) in person.tops.items():
+            features[name] = [
+                {**self._name(name, int(ref)), "score": float(score)} for ref, score in zip(refs, scores, strict=True)
+            ]
+        for name, (refs, times_ms) in person.lasts.items():
+            features[name] = [
+                {**self._name(name, int(ref)), "atMs": int(at)} for ref, at in zip(refs, times_ms, strict=True)
+            ]
+        return features
+
+    def _name(self, feature: str, ref: int) -> dict[str, Any]:
+        spec = self._partition.state.schema.feature(feature)
+        name = self._names.item(ref) if spec.by is BySource.ITEM else self._names.attribute(ref)
+        return {"name": name} if name is not None else {"ref": f"{ref & 0xFFFFFFFFFFFFFFFF:016x}"}
+
+
+class Names:
+    """Names of references, as far as the catalogue knows them; rebuilt when it has changed."""
+
+    def __init__(self, catalogue: Catalogue, attributes: tuple[str, ...]) -> None:
+        self._catalogue = catalogue
+        self._attributes = attributes
+        self._texts: dict[int, str] = {}
+        self._changes = -1
+
+    def item(self, ref: int) -> str | None:
+        """The id of an item."""
+        item = self._catalogue.items.get(ref)
+        return item.id if item is not None else None
+
+    def attribute(self, ref: int) -> str | None:
+        """The text of an attribute's value."""
+        if self._changes != self._catalogue.changes:
+            self._changes = self._catalogue.changes
+            self._texts = {
+                reference(text): text
+                for item in self._catalogue.items.values()
+                for name in self._attributes
+                for text in texts_of(item.fields.get(name))
+            }
+        return self._texts.get(ref)

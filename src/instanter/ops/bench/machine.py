@@ -1,0 +1,84 @@
+"""The machine that figures were taken on, and which of its cores does what."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ...foundation.clock import Clock
+from ...sim.wire import iso
+from .. import readiness
+
+_PACKAGES: Final = ("instanter", "granian", "uvloop", "msgspec", "numpy", "numba")
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """Where and when."""
+
+    processor: str
+    cores: int
+    memory_mib: int
+    system: str
+    python: str
+    packages: dict[str, str]
+    disk: str
+    """How long a sync takes where the servers' data lay."""
+    pinned: bool
+    """Server on one core, client on another; otherwise they disturbed each other."""
+    date: str
+
+
+def describe(scratch: Path, clock: Clock) -> Machine:
+    """This machine, now. Takes a few syncs in `scratch`."""
+    return Machine(
+        processor=_processor(),
+        cores=len(os.sched_getaffinity(0)),
+        memory_mib=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (1024 * 1024),
+        system=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+        packages={name: version(name) for name in _PACKAGES},
+        disk=readiness.disk_sync(scratch).found,
+        pinned=client_core() is not None,
+        date=iso(clock.now_ms())[:10],
+    )
+
+
+def _processor() -> str:
+    models = (line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+              if line.startswith("model name"))
+    return next(models, platform.machine())
+
+
+def server_core() -> int | None:
+    """The core of the server; None where there is only one for both."""
+    cores = sorted(_ALL_CORES)
+    return cores[0] if len(cores) > 1 else None
+
+
+def client_core() -> int | None:
+    """The core of the client; None where there is only one for both."""
+    cores = sorted(_ALL_CORES)
+    return cores[1] if len(cores) > 1 else None
+
+
+_ALL_CORES: Final = frozenset(os.sched_getaffinity(0))
+"""The cores that this process was given, as it started."""
+
+
+@contextmanager
+def on_core(core: int | None) -> Iterator[None]:
+    """This thread, and whatever threads and processes it starts meanwhile, run on that core; None changes nothing."""
+    before = os.sched_getaffinity(0)
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

@@ -1,0 +1,95 @@
+"""A server of our own as a child process: for `demo`, for `import` into a directory, for tests and measurements."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from ..foundation.clock import elapsed_ns
+from ..foundation.errors import Unavailable
+
+START_S_MAX = 120.0
+"""The first start on a machine compiles the kernels."""
+STOP_S_MAX = 15.0
+_ASK_EVERY_S = 0.02
+
+
+class ChildServer:
+    """`instanter serve --dev` on a loopback port. Ends with its handle, and only with that."""
+
+    def __init__(
+        self, data: Path, *, config: Path | None = None, port: int = 0, arguments: Sequence[str] = (),
+        stderr: IO[bytes] | int = subprocess.DEVNULL, cpu: int | None = None,
+    ) -> None:  # fmt: skip
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        command = [sys.executable, "-m", "instanter.ops.cli.main", "serve", "--dev", "--data", str(data)]
+        command += ["--port", str(self.port), *(["--config", str(config)] if config else []), *arguments]
+        pin = None if cpu is None else lambda: os.sched_setaffinity(0, {cpu})
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr, preexec_fn=pin)
+
+    def wait_until_ready(self, *, within_s: float = START_S_MAX) -> float:
+        """Seconds until `GET /readyz` said 200. Raises `Unavailable` when the process ends or takes too long."""
+        started_ns = elapsed_ns()
+        while (waited_s := (elapsed_ns() - started_ns) / 1e9) < within_s:
+            if self.process.poll() is not None:
+                raise Unavailable(f"the server ended with exit code {self.process.returncode} before it was ready")
+            if self._answers():
+                return waited_s
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(_ASK_EVERY_S)
+        raise Unavailable(f"the server was not ready within {within_s:g} s")
+
+    def stop(self) -> int:
+        """SIGTERM, then SIGKILL if it does not end; the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(STOP_S_MAX)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        return self.process.wait()
+
+    def kill(self) -> None:
+        """SIGKILL, as a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+    def _answers(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1.0)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+@contextlib.contextmanager
+def running_server(
+    data: Path, *, config: Path | None = None, port: int = 0, arguments: Sequence[str] = ()
+) -> Iterator[ChildServer]:
+    """A server that is ready, and stopped afterwards."""
+    server = ChildServer(data, config=config, port=port, arguments=arguments)
+    try:
+        server.wait_until_ready()
+        yield server
+    finally:
+        server.stop()
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

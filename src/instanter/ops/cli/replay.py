@@ -1,0 +1,116 @@
+"""`instanter replay`: rebuild the state from the log, and compare."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import msgspec
+
+from ...engine.partition import Partition
+from ...engine.replay import beginning, catch_up, recover
+from ...foundation.clock import elapsed_ns
+from ...foundation.disk import RealDisk
+from ...log.segments import SegmentReader
+from ...state.schema import Schema
+from ..config import load
+from ..datadir import DataDirectory
+from ..wiring import schema_of
+from .arguments import add_config, add_data
+from .connection import Connection
+from .progress import records_progress
+
+
+class ReplayReport(msgspec.Struct):
+    """What `instanter replay` found."""
+
+    records: int
+    seconds: float
+    records_per_s: float
+    position: int
+    people: int
+    hash: str
+    compared_with: str = ""
+    """"checkpoint" (newest checkpoint and tail), or the address of a running server."""
+    identical: bool | None = None
+
+
+class _LiveState(msgspec.Struct):
+    position: str
+    hash: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `instanter replay`."""
+    parser.description = (
+        "Rebuild the state from the beginning of the log. With --verify the rebuilt state is compared with what a\n"
+        "server would start from (newest checkpoint and tail), or with --url with the live state of a running server.\n"
+        "Only reads; may run beside a server. Exit code 1 if the two differ.")
+    parser.epilog = (
+        "examples:\n  instanter replay --data shop/data --verify\n"
+        "  instanter replay --data shop/data --verify --url http://127.0.0.1:8080")
+    add_config(parser)
+    add_data(parser)
+    parser.add_argument("--verify", action="store_true", help="compare the rebuilt state with the live one")
+    parser.add_argument("--url", metavar="U", help="with --verify: a running server that serves this directory")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Rebuild, compare if asked to, and report."""
+    report = replay(arguments.config, arguments.data, verify=arguments.verify, url=arguments.url, quiet=arguments.json)
+    if arguments.json:
+        print(msgspec.json.encode(report).decode())
+    else:
+        print(_in_words(report))
+    return 0 if report.identical is not False else 1
+
+
+def replay(config: Path | None, data: Path, *, verify: bool, url: str | None, quiet: bool) -> ReplayReport:
+    """Rebuild the state of a data directory."""
+    directory = DataDirectory(RealDisk(), data)
+    directory.check()
+    schema = schema_of(load(config))
+    log = SegmentReader(directory.disk, directory.log)
+    live = _live_state(url) if verify and url else None
+    started_ns = elapsed_ns()
+    with records_progress("rebuilding", quiet=quiet) as progress:
+        partition = beginning(schema, log, disk=directory.disk, checkpoints=directory.checkpoints)
+        records, _ = catch_up(partition, log, until=int(live.position) if live else None, progress=progress)
+    seconds = (elapsed_ns() - started_ns) / 1e9
+    report = ReplayReport(
+        records, round(seconds, 3), round(records / seconds) if seconds else 0, partition.position,
+        partition.state.cells_used, partition.state.hash(),
+    )  # fmt: skip
+    if live is not None:
+        report.compared_with, report.identical = str(url), live.hash == report.hash
+    elif verify:
+        other = _as_started(schema, log, directory, until=partition.position)
+        report.compared_with, report.identical = "checkpoint", other.state.hash() == report.hash
+    return report
+
+
+def _as_started(schema: Schema, log: SegmentReader, directory: DataDirectory, *, until: int) -> Partition:
+    """The state as a server would start with it."""
+    partition, _ = recover(
+        schema, log, log_start=0, log_end=until, disk=directory.disk, checkpoints=directory.checkpoints, until=until
+    )
+    return partition
+
+
+def _live_state(url: str) -> _LiveState:
+    connection = Connection(url)
+    try:
+        return connection.call("GET", "/v1/state", None, reply=_LiveState)
+    finally:
+        connection.close()
+
+
+def _in_words(report: ReplayReport) -> str:
+    lines = [
+        f"rebuilt {report.records:,} records in {report.seconds:g} s ({report.records_per_s:,.0f} a second)",
+        f"position {report.position}, {report.people:,} people, state {report.hash}",
+    ]
+    if report.identical is not None:
+        verdict = "identical to" if report.identical else "DIFFERENT from"
+        lines.append(f"{verdict} the state of {report.compared_with}")
+    return "\n".join(lines)

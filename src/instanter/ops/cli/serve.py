@@ -1,0 +1,74 @@
+"""`instanter serve`: the engine and its HTTP interface in one process."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import logging
+import sys
+
+import uvloop
+
+from ...engine.loop import Engine
+from ...foundation.errors import ConfigRejected
+from ..config import load
+from ..logs import log_as_json
+from ..wiring import open_engine, serve
+from .arguments import add_address, add_config, add_data
+
+log = logging.getLogger("instanter.serve")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `instanter serve`."""
+    parser.description = (
+        "Serve events, catalogue and decisions over HTTP. Ready when GET /readyz says 200; SIGTERM drains: what was\n"
+        "accepted is finished and synced, then the process ends with exit code 0.")
+    parser.epilog = (
+        "examples:\n  instanter serve --dev\n  instanter serve --dev --config shop/instanter.toml --data shop/data\n"
+        "  instanter serve --dev --clock events      # replay history: the events set the clock")
+    add_config(parser)
+    add_data(parser)
+    add_address(parser)
+    parser.add_argument("--dev", action="store_true",
+                        help="ask for no key; one tenant called default, on loopback addresses only")
+    parser.add_argument("--clock", choices=("now", "events"), default="now",
+                        help="now: this machine's clock; events: time is the newest event's (default: %(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until told to stop."""
+    _check_access(arguments.dev, arguments.host)
+    log_as_json()
+    make_engine = open_engine(
+        load(arguments.config), arguments.data, clock_of_events=arguments.clock == "events", progress=_progress
+    )
+
+    def on_ready(engine: Engine) -> None:
+        address = f"http://{arguments.host}:{arguments.port}"
+        recovery = engine.recovery
+        for reason in recovery.damaged:
+            log.warning("a checkpoint was passed over", extra={"reason": reason})
+        log.info("ready", extra={
+            "address": address, "position": engine.partition.position, "checkpoint": recovery.checkpoint,
+            "replayed": recovery.records, "people": engine.partition.state.cells_used})
+
+    uvloop.run(serve(make_engine, host=arguments.host, port=arguments.port, on_ready=on_ready))
+    return 0
+
+
+def _check_access(dev: bool, host: str) -> None:
+    if not dev:
+        raise ConfigRejected("serving needs --dev: this version has no access keys yet",
+                             suggestion="--dev asks for no key and listens on loopback addresses only")
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise ConfigRejected(f"--dev listens on loopback addresses only, not on {host}", suggestion="127.0.0.1")
+
+
+def _progress(records: int, position: int) -> None:
+    if records % 102_400 == 0 and sys.stderr.isatty():
+        print(f"replayed {records:,} records", file=sys.stderr)

@@ -1,0 +1,135 @@
+"""Where seams meet drivers: from a configuration and a directory to an engine and its server."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from ..api.app import make_app
+from ..decisions.decide import Decider
+from ..engine.loop import Engine, EngineOptions
+from ..engine.replay import Progress, recover
+from ..events.decode import Door
+from ..events.enrich import Enricher
+from ..features.compile import compile_features
+from ..features.view import Reader
+from ..foundation.clock import Clock, EventsClock, SystemClock
+from ..foundation.deadline import Deadline
+from ..foundation.disk import RealDisk
+from ..foundation.ids import Ids, PersonKeys, reference
+from ..foundation.limits import HEADER_READ_S_MAX, QUARANTINE_BYTES_MAX
+from ..log.segment_log import SegmentLog
+from ..state.schema import Schema
+from . import metrics
+from .config import Config
+from .datadir import DataDirectory
+
+MINUTE_MS = 60_000
+HOUR_MS = 3_600_000
+DRAIN_MS = 5_000.0
+QUARANTINE_SEGMENT_BYTES = QUARANTINE_BYTES_MAX // 8
+
+
+def schema_of(config: Config) -> Schema:
+    """The state's schema of a configuration."""
+    return compile_features(
+        config.features,
+        settings={
+            "session_gap_ms": config.session.gap_min * MINUTE_MS,
+            "session_length_max_ms": config.session.length_max_h * HOUR_MS,
+            "lateness_sequence_ms": config.lateness.sequence_min * MINUTE_MS,
+            "lateness_window_ms": config.lateness.window_h * HOUR_MS,
+            "dedup_window_ms": config.dedup.window_h * HOUR_MS,
+            "dedup_ids_max": config.dedup.ids_max,
+        },
+        memory_mb=config.state.memory_mb,
+    )
+
+
+def config_hash(config: Config) -> str:
+    """A short name of a configuration's content, as receipts carry it."""
+    return f"{reference(msgspec.json.encode(config, order='deterministic').decode()) & 0xFFFFFFFFFFFF:012x}"
+
+
+def open_engine(
+    config: Config, data: Path, *, clock_of_events: bool = False, progress: Progress | None = None
+) -> Callable[[], Engine]:
+    """Open a data directory and recover its state; the function makes the engine on a running loop.
+
+    Raises `LogClosed` when another process serves the directory, `Corrupt` or `Broken` when it is damaged.
+    """
+    disk = RealDisk()
+    directory = DataDirectory(disk, data)
+    secret = directory.open()
+    log = SegmentLog(disk, directory.log, segment_bytes=config.log.segment_mb * 1024 * 1024)
+    quarantine = SegmentLog(
+        disk, directory.quarantine, segment_bytes=QUARANTINE_SEGMENT_BYTES, size_bytes_max=QUARANTINE_BYTES_MAX
+    )
+    schema = schema_of(config)
+    partition, recovery = recover(
+        schema, log, log_start=log.opened.start, log_end=log.opened.end, disk=disk,
+        checkpoints=directory.checkpoints, progress=progress,
+    )  # fmt: skip
+    clock: Clock = EventsClock(recovery.newest_ms) if clock_of_events else SystemClock()
+    keys, ids = PersonKeys(secret), Ids()
+    enricher = Enricher.with_countries(Path(config.geo.database)) if config.geo.database else Enricher()
+    door = Door(keys=keys, ids=ids, enrich=enricher, names=config.events.names, events_set_time=clock_of_events)
+    decider = Decider(
+        schema, config.features, config.placements, weights=config.ranker.weights,
+        exploration=config.decide.exploration, config_hash=config_hash(config),
+    )  # fmt: skip
+    options = EngineOptions(
+        partitions=config.log.partitions,
+        sync_window_ms=config.log.sync_window_ms,
+        checkpoint_s=config.state.checkpoint_s,
+        keep_days=config.log.keep_days,
+        epoch_on_read=clock_of_events,
+        deadline_ms=config.decide.deadline_ms,
+    )
+
+    def make() -> Engine:
+        return Engine(
+            partition=partition, recovery=recovery, log=log, quarantine_log=quarantine, disk=disk,
+            checkpoints=directory.checkpoints, clock=clock, ids=ids, keys=keys, door=door, decider=decider,
+            reader=Reader(schema, config.features), options=options,
+        )  # fmt: skip
+
+    return make
+
+
+async def serve(make_engine: Callable[[], Engine], *, host: str, port: int, on_ready: Callable[[Engine], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain: no new requests, what is in flight done, all on disk."""
+    engine = make_engine()
+    await engine.start()
+    app = make_app(engine, metrics=lambda: metrics.render(engine))
+    server = Server(
+        app,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        runtime_threads=1,
+        log_enabled=False,
+        http1_settings=HTTP1Settings(header_read_timeout=int(HEADER_READ_S_MAX * 1_000)),
+    )
+    serving = asyncio.create_task(server.serve())
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    on_ready(engine)
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    deadline = Deadline(DRAIN_MS)
+    end: Callable[[], None] = server.stop
+    end()
+    await asyncio.wait({serving}, timeout=deadline.left_ms() / 1_000)
+    await engine.stop(deadline)
