@@ -74,8 +74,7 @@ TENANTS_STANDING_MAX = 64
 """Tenants whose lists are kept between decisions."""
 DIVERSE_PLACES_MAX = 48
 """Places of a list that are arranged for difference; the ones below follow the score."""
-RECEIPT_ITEMS_PER_REQUEST_MAX = 5_000
-CANDIDATES_MAX = 192
+RECEIPT_CANDIDATES_MAX = 192
 """Caller's candidates that a receipt holds by reference; a longer list is held by its hash."""
 
 # Configuration.
