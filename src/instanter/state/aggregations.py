@@ -409,8 +409,6 @@ def _place_of(ints: Ints, at: int, k: int, ref: int) -> int:
 def merge_windowed(ints: Ints, to: int, of: int, tiles: int) -> None:
     ring = tiles + 1
     newest = ints[of]
-    if newest == 0:
-        return
     _advance(ints, to, ring, newest)
     for number in range(max(newest - tiles, 0), newest + 1):
         if number > ints[to] - ring:
