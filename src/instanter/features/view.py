@@ -28,7 +28,7 @@ from ..state.fold import (
 )
 from ..state.layout import CELL_NEWEST_MS, CELL_SESSION, SESSION_END_MS, FeatureSpec, Kind, Scope
 from ..state.memory import State
-from ..state.program import AT, GAP_MS, HALF_LIFE_MS, KIND, SCOPE, TILE_MS, TILES, K
+from ..state.program import AT, HALF_LIFE_MS, KIND, SCOPE, TILE_MS, TILES, K
 from ..state.schema import Schema
 from ..state.table import CELLS, SCRATCH, SESSIONS, Index, address, find
 from .declaration import FeatureDeclaration
@@ -111,8 +111,8 @@ class Reader:
     def _named(self, flags: int, values: Reals, refs: Ints, weights: Reals, counts: Ints) -> Person:
         tops: dict[str, tuple[Ints, Reals]] = {}
         lasts: dict[str, tuple[Ints, Ints]] = {}
-        for i, (spec, start, count) in enumerate(zip(self.lists, self.starts.tolist(), counts.tolist(), strict=False)):
-            end = start + counts[i]
+        for spec, start, count in zip(self.lists, self.starts.tolist(), counts.tolist(), strict=False):
+            end = start + count
             if spec.kind is Kind.TOP_K:
                 tops[spec.name] = refs[start:end], weights[start:end]
             else:

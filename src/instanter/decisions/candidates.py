@@ -1,0 +1,134 @@
+"""What a placement may choose from: the caller's list, and what the sources find."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ..features.assemble import Candidates
+from ..foundation.ids import item_reference, reference
+from ..foundation.limits import ATTRIBUTE_VALUES_MAX, FOUND_MAX
+from ..models.base import SourceContext
+from ..models.sources import SOURCES
+from ..state.catalogue import texts_of
+from ..state.compiled import Ints, kernel
+from ..state.memory import State
+from ..state.table import BASE, ITEMS, Index, find
+from .request import Candidate
+
+CALLER = "candidates"
+
+
+class Pool(msgspec.Struct, frozen=True):
+    """The candidates of one placement, without repetition."""
+
+    columns: Candidates
+    ids: list[str]
+    """Of the caller's list, which comes first; what was found goes by its row."""
+    in_stock: dict[int, bool] = {}
+    """Place in the pool -> whether the stock that came with the request allows it."""
+    duplicates: list[str] = []
+    """Ids that the caller named again."""
+    origins: list[tuple[str, int]] = []
+    """(source, how many it gave)."""
+    fields_hash: bytes = b""
+    """Of the fields that came with the request, b"" if none did."""
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def id_at(self, place: int, state: State) -> str:
+        """The id of a candidate; a found one is in the catalogue."""
+        if place < len(self.ids):
+            return self.ids[place]
+        return state.catalogue.at_row[int(self.columns.rows[place])].id
+
+
+def found(context: SourceContext, sources: Sequence[str], limit: int = FOUND_MAX) -> Pool:
+    """What the sources find together, in their order; each may give an equal part of what the ones before left."""
+    rows: dict[int, None] = {}
+    origins = []
+    finders = [SOURCES[name] for name in sources if name != CALLER]
+    for number, source in enumerate(finders):
+        known = len(rows)
+        share = (limit - known) // (len(finders) - number)
+        # As many more as are known already, so that repetitions do not eat up the share.
+        for row in source.candidates(context, share + known).rows.tolist():
+            if len(rows) - known == share:
+                break
+            rows[row] = None
+        origins.append((source.name, len(rows) - known))
+    return of_rows(context.state, np.array(list(rows), np.int64), origins)
+
+
+def of_rows(state: State, rows: Ints, origins: list[tuple[str, int]]) -> Pool:
+    """Items of the catalogue by row."""
+    words = state.schema.layout.item_words
+    refs = state.tables.memory.ints[int(state.tables.memory.regions[ITEMS, BASE]) + rows * words]
+    return Pool(_columns(state, refs, rows, np.full(len(rows), -1, np.int64)), [], origins=origins)
+
+
+def of_caller(state: State, tenant: str, given: Sequence[str | Candidate]) -> Pool:
+    """The caller's list in its order. Items the catalogue does not know are candidates like the others."""
+    fields: dict[str, dict[str, Any]] = {}
+    duplicates: list[str] = []
+    for candidate in given:
+        item_id, own = (candidate, {}) if isinstance(candidate, str) else (candidate.id, candidate.fields)
+        if item_id in fields:
+            duplicates.append(item_id)
+        else:
+            fields[item_id] = own
+    refs = np.array([item_reference(tenant, item_id) for item_id in fields], np.int64)
+    rows = np.empty(len(refs), np.int64)
+    _find_rows(state.tables.item_index, refs, rows)
+    columns = _columns(state, refs, rows, np.arange(len(refs)))
+    in_stock = {}
+    overridden = [(place, own) for place, own in enumerate(fields.values()) if own]
+    for place, own in overridden:
+        _override(state, columns, place, own)
+        stock = own.get("stock")
+        if isinstance(stock, int | float):
+            in_stock[place] = stock > 0
+    digest = hashlib.blake2b(msgspec.msgpack.encode(overridden), digest_size=16).digest() if overridden else b""
+    return Pool(columns, list(fields), in_stock, duplicates, [(CALLER, len(refs))], digest)
+
+
+def joined(first: Pool, second: Pool) -> Pool:
+    """The caller's list, and what was found besides."""
+    new = np.flatnonzero(~np.isin(second.columns.refs, first.columns.refs))
+    more = second.columns.taken(new)
+    columns = Candidates(*(
+        np.concatenate([getattr(first.columns, name), getattr(more, name)]) for name in Candidates.__struct_fields__
+    ))
+    return msgspec.structs.replace(first, columns=columns, origins=first.origins + second.origins)
+
+
+def _columns(state: State, refs: Ints, rows: Ints, ranks: Ints) -> Candidates:
+    attributes, numbers = state.tables.attributes.refs[rows], state.tables.attributes.numbers[rows]
+    unknown = rows < 0
+    if unknown.any():
+        attributes[unknown] = 0
+        numbers[unknown] = np.nan
+    return Candidates(refs, rows, ranks, attributes, numbers)
+
+
+def _override(state: State, columns: Candidates, place: int, fields: dict[str, Any]) -> None:
+    """Put fields that came with the request in the place of the catalogue's."""
+    schema = state.schema
+    for name, value in fields.items():
+        if name in schema.numbers:
+            numeric = isinstance(value, int | float) and not isinstance(value, bool)
+            columns.numbers[place, schema.numbers.index(name)] = value if numeric else np.nan
+        if name in schema.attributes:
+            refs = [reference(text) for text in texts_of(value)]
+            columns.attributes[place, schema.attributes.index(name)] = refs + [0] * (ATTRIBUTE_VALUES_MAX - len(refs))
+
+
+@kernel
+def _find_rows(index: Index, refs: Ints, rows: Ints) -> None:
+    for i in range(len(refs)):
+        rows[i] = find(index, refs[i])

@@ -1,0 +1,87 @@
+"""There is always an answer: the rungs of the ladder, and the one deadline that the stages share.
+
+    personal    with all that is known of the person
+    session     with the live session, or the page, alone
+    popular     what everybody likes: no ranker, no inputs
+    default     the newest of the catalogue, or the caller's own order
+
+A stage that fails, or whose share of the deadline has been used up, leads one rung down and is named in `degraded`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from ..foundation.clock import elapsed_ns
+from ..foundation.deadline import Deadline
+from ..foundation.errors import InstanterError
+from ..foundation.measure import Meter
+
+PERSONAL: Final = "personal"
+SESSION: Final = "session"
+POPULAR: Final = "popular"
+DEFAULT: Final = "default"
+
+STAGES: Final = ("context", "candidates", "eligibility", "features", "score", "policy", "arrange", "receipt")
+SHARES: Final = {"candidates": 0.4, "features": 0.6, "score": 0.7, "arrange": 0.8, "policy": 0.9}
+"""Part of the deadline that may be used up when a stage begins; the stages not named here always run."""
+
+FAILURES: Final = (InstanterError, ArithmeticError, LookupError, ValueError, TypeError)
+"""What a stage may raise: ours, and what arrays and rankers raise on values nobody expected."""
+
+_T = TypeVar("_T")
+
+
+class StageFailed(InstanterError):
+    """A stage was cut or failed."""
+
+    def __init__(self, stage: str, reason: str) -> None:
+        super().__init__(f"{stage}: {reason}")
+        self.stage = stage
+
+
+class Stages:
+    """Runs the stages of one decision: measures each, and holds it to its share."""
+
+    def __init__(self, deadline: Deadline, meter: Meter) -> None:
+        self.degraded: list[str] = []
+        """Stages that were cut or failed, in the order in which it happened."""
+        self._deadline = deadline
+        self._meter = meter
+        self._spent_ns = dict.fromkeys(STAGES, 0)
+
+    def run(self, stage: str, work: Callable[[], _T], *, hurried: bool = False) -> _T:
+        """What `work` returns, or `StageFailed`. `hurried` runs it even when its share is used up."""
+        if not hurried and stage in SHARES and not self._deadline.allows(SHARES[stage]):
+            raise self._failed(stage, "its share of the deadline is used up")
+        began_ns = elapsed_ns()
+        try:
+            return work()
+        except FAILURES as error:
+            raise self._failed(stage, str(error)) from error
+        finally:
+            self._spent_ns[stage] += elapsed_ns() - began_ns
+
+    def report(self) -> None:
+        """Tell the meter; once, at the end."""
+        for stage, spent_ns in self._spent_ns.items():
+            if spent_ns:
+                self._meter.observe(stage, spent_ns)
+        for stage in self.degraded:
+            self._meter.count(f"degraded.{stage}")
+
+    def _failed(self, stage: str, reason: str) -> StageFailed:
+        if stage not in self.degraded:
+            self.degraded.append(stage)
+        return StageFailed(stage, reason)
+
+
+def descend(attempts: Sequence[Callable[[], _T]], otherwise: _T) -> _T:
+    """The first attempt that succeeds, the highest rung first; `otherwise` if none does."""
+    for attempt in attempts:
+        try:
+            return attempt()
+        except StageFailed:
+            continue
+    return otherwise

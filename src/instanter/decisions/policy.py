@@ -1,0 +1,62 @@
+"""Exploration: one slot of a list shows, now and then, something the ranker did not choose.
+
+It is the last place of a list, or the only one of a hero. After arrangement, with probability epsilon, it goes to a
+uniform draw from the items allowed there, the incumbent among them. With A the allowed set:
+
+    incumbent            (1 - epsilon) + epsilon / |A|
+    any other of A       epsilon / |A|
+    every other place    1
+
+Over several placements of one decision an item is allowed in one of them at most, so the draws are independent and
+the propensities exact. The generator is keyed by the decision and the placement: a replay draws the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import msgspec
+
+from ..foundation.rng import KeyedRng
+
+
+class Draw(msgspec.Struct, frozen=True):
+    """What became of the explored slot of a list."""
+
+    ref: int
+    propensity: float
+    explored: bool
+    """Whether it is another item than the incumbent."""
+
+
+def allowed(pools: Sequence[Sequence[int]], shown: Collection[int]) -> list[list[int]]:
+    """What each placement may explore, in the order of its pool: eligible, shown nowhere, and in no other's set.
+
+    An item that several could explore goes to one of them by its reference alone.
+
+    >>> allowed([[1, 2, 3], [2, 3, 4]], shown={1})
+    [[2], [3, 4]]
+    """
+    if len(pools) == 1:
+        return [[ref for ref in pools[0] if ref not in shown]]
+    holders: dict[int, list[int]] = {}
+    for number, pool in enumerate(pools):
+        for ref in pool:
+            if ref not in shown:
+                holders.setdefault(ref, []).append(number)
+    sets: list[list[int]] = [[] for _ in pools]
+    for ref, numbers in holders.items():
+        sets[numbers[ref % len(numbers)]].append(ref)
+    return sets
+
+
+def draw(incumbent: int, others: Sequence[int], *, epsilon: float, rng: KeyedRng) -> Draw:
+    """Who stands in the slot. `others` are allowed there besides the incumbent."""
+    size = len(others) + 1
+    stays = (1.0 - epsilon) + epsilon / size
+    if epsilon <= 0.0 or not others or rng.uniform() >= epsilon:
+        return Draw(incumbent, stays if others else 1.0, explored=False)
+    place = rng.below(size)
+    if place == 0:
+        return Draw(incumbent, stays, explored=False)
+    return Draw(others[place - 1], epsilon / size, explored=True)

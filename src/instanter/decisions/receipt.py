@@ -1,0 +1,172 @@
+"""What a decision stood on: enough to recompute it, to learn from it, and to show it to the person it was made for.
+
+Nothing personal: the person stands as keys of cells, a search as the hash of its words. At most 2 KB for up to about
+150 items shown, and at most 4 KB with the caller's candidates, which are held by reference up to a bound and by their
+hash beyond it. Fields that came with the request are held by their hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import mmh3
+import msgspec
+import numpy as np
+
+from ..features.view import Person
+from ..foundation.errors import Corrupt
+from ..foundation.limits import RECEIPT_CANDIDATES_MAX
+from ..state.catalogue import Catalogue
+from ..state.compiled import Ints
+from .candidates import Pool
+
+RECEIPT_VERSION = 1
+_HASH_BYTES = 8
+
+
+class ExploredSlot(msgspec.Struct, array_like=True, frozen=True):
+    """The one place of a list that was drawn; all others have propensity 1."""
+
+    position: int
+    incumbent: int
+    """Reference of the item the ranker had put there."""
+    allowed: int
+    """Size of the allowed set, the incumbent included."""
+    epsilon: float
+    propensity: float
+    """Of the item that stands there."""
+
+
+class PlacementReceipt(msgspec.Struct, array_like=True, frozen=True):
+    """One placement of a decision."""
+
+    id: str
+    limit: int
+    rung: str
+    model: str
+    candidates: int
+    candidates_hash: bytes
+    """Over the references of all candidates, in order."""
+    items: bytes
+    """References of what was shown, in order, 8 bytes each, little endian."""
+    caller: bytes = b""
+    """References of the caller's list, likewise; empty if there was none or it was too long."""
+    fields_hash: bytes = b""
+    page: int = 0
+    """Reference of the item the page was about."""
+    query_hash: int = 0
+    slot: ExploredSlot | None = None
+
+    def shown(self) -> list[int]:
+        """References of what was shown, in order."""
+        return [int(ref) for ref in np.frombuffer(self.items, "<i8")]
+
+
+class Receipt(msgspec.Struct, array_like=True, frozen=True):
+    """One decision. New fields go last and have defaults."""
+
+    version: int
+    decision_id: str
+    """The generator of the explored slots is keyed by it."""
+    tenant: str
+    at_ms: int
+    """The time of the decision, which windows and decays were read at."""
+    position: int
+    """The log up to here had been folded."""
+    epoch: int
+    epoch_hash: str
+    keys: tuple[int, ...]
+    inputs_hash: bytes
+    """Over what was read of the person, the epoch and the candidates."""
+    config_hash: str
+    features_hash: str
+    degraded: tuple[str, ...]
+    placements: tuple[PlacementReceipt, ...]
+    deadline_ms: float = 0.0
+
+    def readable(self, catalogue: Catalogue) -> dict[str, Any]:
+        """As `GET /v1/decisions/{id}` shows it: ids for references where the catalogue still knows them."""
+        return {
+            "decisionId": self.decision_id,
+            "at": self.at_ms,
+            "position": str(self.position),
+            "epoch": self.epoch,
+            "configuration": self.config_hash,
+            "features": self.features_hash,
+            "inputs": self.inputs_hash.hex(),
+            "degraded": list(self.degraded),
+            "placements": {one.id: _readable(one, catalogue) for one in self.placements},
+        }
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Receipt)
+
+
+def encode_receipt(receipt: Receipt) -> bytes:
+    """The bytes that `Decided` carries."""
+    return _encoder.encode(receipt)
+
+
+def decode_receipt(raw: bytes) -> Receipt:
+    """A receipt from its bytes, or `Corrupt`."""
+    try:
+        receipt = _decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Corrupt(file="receipt", offset=0, reason=str(error)) from None
+    if receipt.version > RECEIPT_VERSION:
+        raise Corrupt(file="receipt", offset=0, reason=f"version {receipt.version} is newer than {RECEIPT_VERSION}")
+    return receipt
+
+
+def packed(refs: Ints | Iterable[int]) -> bytes:
+    """References as bytes."""
+    return np.asarray(refs if isinstance(refs, np.ndarray) else list(refs), "<i8").tobytes()
+
+
+def caller_part(pool: Pool) -> bytes:
+    """The references of the caller's list, if it is short enough to be kept."""
+    return packed(pool.columns.refs[: len(pool.ids)]) if len(pool.ids) <= RECEIPT_CANDIDATES_MAX else b""
+
+
+def short_hash(*parts: bytes) -> bytes:
+    """A hash that tells equal from different; no protection against an adversary."""
+    return mmh3.hash_bytes(b"".join(parts))[:_HASH_BYTES]
+
+
+def inputs_hash(person: Person, epoch_hash: str, pools: Iterable[Pool]) -> bytes:
+    """Over what the decision read."""
+    digest = hashlib.blake2b(digest_size=16)
+    for array in (person.values, person.counts, person.refs, person.weights):
+        digest.update(array.tobytes())
+    digest.update(epoch_hash.encode())
+    for pool in pools:
+        for columns in (pool.columns.refs, pool.columns.attributes, pool.columns.numbers):
+            digest.update(columns.tobytes())
+    return digest.digest()
+
+
+def _readable(placement: PlacementReceipt, catalogue: Catalogue) -> dict[str, Any]:
+    slot = placement.slot
+    items = [
+        {
+            "id": _id_of(ref, catalogue),
+            "position": position,
+            "propensity": slot.propensity if slot is not None and slot.position == position else 1.0,
+        }
+        for position, ref in enumerate(placement.shown(), start=1)
+    ]
+    return {
+        "servedBy": placement.rung,
+        "model": placement.model,
+        "candidates": placement.candidates,
+        "candidatesHash": placement.candidates_hash.hex(),
+        "items": items,
+    }
+
+
+def _id_of(ref: int, catalogue: Catalogue) -> str:
+    item = catalogue.items.get(ref)
+    return item.id if item is not None else f"ref:{ref & 0xFFFFFFFFFFFFFFFF:016x}"

@@ -1,0 +1,295 @@
+"""A decision's inputs: one float32 row for each candidate, with columns of stable names.
+
+    item.<feature>      an item-scope number, as of the epoch and read at the decision's time
+    item.<field>        a numeric field of the catalogue or of the request, NaN where absent
+    item.click_rate     smoothed: (clicks + average x strength) / (impressions + strength); also view, cart, buy
+    item.click_lift     log of that rate over the average: 0 for an item nobody has seen
+    item.recency        1 for an item that came just now, half of it every 30 days
+    cross.<top-k>       share (0 to 1) of the candidate's value in the person's top-k; the best of several values
+    cross.<last-k>      1 for the newest of the person's last-k, 1/2 for the one before ..., 0 if it is not there
+    cross.price_fit     1 at the mean price the person looked at, less the further away by ratio, 0 if unknown
+    cross.co_viewed     how close the candidate is to what the person looked at, see `neighbours`
+    position            1 for the first of the caller's list, 1/2 for the second ..., 0 if it is not there
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from ..foundation.errors import ConfigRejected
+from ..state.aggregations import decay
+from ..state.compiled import Ints, Reals, kernel
+from ..state.fold import DECAYED, LAST, TIME_SINCE, WINDOWED
+from ..state.layout import BySource, FeatureSpec, Kind, Placed, Scope, ValueSource
+from ..state.memory import State
+from ..state.program import AT, KIND, TILE_MS
+from ..state.schema import Schema
+from .declaration import FeatureDeclaration
+from .neighbours import Neighbours, place_of
+from .view import Person, Reader, is_number, read_number
+
+Matrix = npt.NDArray[np.float32]
+
+RATES = (
+    ("click", "clicks", "impressions"),
+    ("view", "item_views", "impressions"),
+    ("cart", "carts", "item_views"),
+    ("buy", "buys", "item_views"),
+)
+"""Rate, its numerator and its denominator; a rate exists where both features are declared for items."""
+RATE_STRENGTH = 10.0
+"""How many impressions at the average rate an item starts with."""
+RATE_EXPECTED = 0.05
+"""The average where nothing has been counted yet; weighs as much as one impression."""
+SHARE_STRENGTH = 1.0
+"""A share is of the sum of all scores and this: one view does not make a taste."""
+RECENCY_HALF_LIFE_MS = 30 * 86_400_000
+
+# How a list of the person meets a candidate.
+_SHARE_OF_VALUE, _SHARE_OF_ITEM, _PLACE_OF_VALUE, _PLACE_OF_ITEM = 0, 1, 2, 3
+
+# Where the single columns stand behind the rates and lists.
+_PRICE_FIT, _CO_VIEWED, _POSITION, _RECENCY = 0, 1, 2, 3
+_SINGLE = ("cross.price_fit", "cross.co_viewed", "position", "item.recency")
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column of the matrix."""
+
+    name: str
+    unbounded: bool = False
+    """A count, sum or price that may be of any size, unlike shares, rates and lifts."""
+
+
+class Candidates(msgspec.Struct, frozen=True):
+    """Items to choose from, as parallel arrays."""
+
+    refs: Ints
+    rows: Ints
+    """Row of each item in the state, -1 if it has none."""
+    ranks: Ints
+    """0-based place in the caller's list, -1 if it is not in there."""
+    attributes: Ints
+    """[candidates, text fields, values]: references, 0 where absent."""
+    numbers: Reals
+    """[candidates, numeric fields]: NaN where absent; column 0 is the price."""
+
+    def __len__(self) -> int:
+        return len(self.refs)
+
+    def taken(self, places: Ints) -> Candidates:
+        """The candidates at these places, in this order."""
+        return Candidates(
+            self.refs[places], self.rows[places], self.ranks[places], self.attributes[places], self.numbers[places]
+        )
+
+
+class Assembler:
+    """Makes the matrix of one schema."""
+
+    def __init__(self, schema: Schema, declarations: Sequence[FeatureDeclaration], reader: Reader) -> None:
+        numeric = [
+            (number, placed)
+            for number, placed in enumerate(schema.layout.features)
+            if placed.spec.scope is Scope.ITEM and is_number(placed.spec)
+        ]
+        names = [placed.spec.name for _, placed in numeric]
+        rates = [(name, names.index(n), names.index(d)) for name, n, d in RATES if n in names and d in names]
+        crosses = [(i, spec, how) for i, spec in enumerate(reader.lists) if (how := _meeting(spec)) >= 0]
+        self.columns = _columns(names, schema.numbers, [rate[0] for rate in rates], [one[1].name for one in crosses])
+        defaults = {declaration.name: declaration.default for declaration in declarations}
+        self._reader = reader
+        self._words = schema.layout.item_words
+        self._items = np.array(
+            [[number, schema.ttl_ms.get(placed.spec.name, 0)] for number, placed in numeric] or np.zeros((0, 2)),
+            np.int64,
+        )
+        self._defaults: Reals = np.array([defaults.get(name, 0.0) for name in names], np.float64)
+        self._rates = np.array([rate[1:] for rate in rates] or np.zeros((0, 2)), np.int64)
+        self._crosses = np.array(
+            [[i, how, spec.by_column, reader.starts[i]] for i, spec, how in crosses] or np.zeros((0, 4)), np.int64
+        )
+        self._prices = _price_means(schema.layout.features)
+
+    def priors(self, state: State, rows: Ints) -> Reals:
+        """The average of each rate over these items, as of the epoch: what an unseen item starts from."""
+        priors = np.full(len(self._rates), RATE_EXPECTED)
+        _average(
+            state.program.features, self._items, self._defaults, self._rates, state.published,
+            state.published_reals, self._words, rows, state.epoch_ms, priors,
+        )  # fmt: skip
+        return priors
+
+    def mean_price(self, person: Person) -> float:
+        """The mean price the person looked at: of the session, else of the profile, else 0."""
+        return next((mean for name in self._prices if (mean := person.numbers[name]) > 0.0), 0.0)
+
+    def matrix(
+        self, state: State, person: Person, candidates: Candidates, neighbours: Neighbours, priors: Reals, now_ms: int
+    ) -> Matrix:
+        """The inputs, [candidates, columns]. One compiled call."""
+        matrix = np.empty((len(candidates), len(self.columns)), np.float32)
+        _assemble(
+            state.program.features, self._items, self._defaults, self._rates, self._crosses, priors, state.published,
+            state.published_reals, self._words, state.catalogue.created_ms, candidates.refs, candidates.rows,
+            candidates.ranks, candidates.attributes, candidates.numbers, person.refs, person.weights, person.counts,
+            neighbours.table_refs, neighbours.table_weights, self.mean_price(person), now_ms, matrix,
+        )  # fmt: skip
+        return matrix
+
+
+def _meeting(spec: FeatureSpec) -> int:
+    """How candidates meet this list, or -1 if they cannot."""
+    if spec.by is BySource.ITEM_ATTRIBUTE:
+        return _SHARE_OF_VALUE if spec.kind is Kind.TOP_K else _PLACE_OF_VALUE
+    if spec.by is BySource.ITEM:
+        return _SHARE_OF_ITEM if spec.kind is Kind.TOP_K else _PLACE_OF_ITEM
+    return -1
+
+
+def _columns(
+    features: Sequence[str], fields: Sequence[str], rates: Sequence[str], lists: Sequence[str]
+) -> tuple[Column, ...]:
+    columns = [Column(f"item.{name}", unbounded=True) for name in (*features, *fields)]
+    for rate in rates:
+        columns += [Column(f"item.{rate}_rate"), Column(f"item.{rate}_lift")]
+    columns += [Column(f"cross.{name}") for name in lists]
+    columns += [Column(name) for name in _SINGLE]
+    seen: set[str] = set()
+    for column in columns:
+        if column.name in seen:
+            raise ConfigRejected(
+                f'two inputs of the ranker are called "{column.name}"',
+                suggestion="an item feature has the name of an item field or of a rate; rename the feature",
+            )
+        seen.add(column.name)
+    return tuple(columns)
+
+
+def _price_means(features: Sequence[Placed]) -> tuple[str, ...]:
+    means = [one.spec for one in features if one.spec.kind is Kind.MEAN and one.spec.value is ValueSource.PRICE]
+    return tuple(spec.name for scope in (Scope.SESSION, Scope.PROFILE) for spec in means if spec.scope is scope)
+
+
+@kernel
+def _read_item(
+    features: Ints, feature: int, ttl_ms: int, ints: Ints, reals: Reals, at: int, now_ms: int, default: float
+) -> float:
+    """The number, or the default once its time to live is over; aggregates that keep no time live for ever."""
+    if ttl_ms > 0:
+        kind = features[feature, KIND]
+        newest_ms = now_ms
+        if kind == WINDOWED:
+            newest_ms = (ints[at] + 1) * features[feature, TILE_MS]
+        elif kind in (DECAYED, LAST, TIME_SINCE):
+            newest_ms = ints[at]
+        if now_ms - newest_ms > ttl_ms:
+            return default
+    return read_number(features, feature, ints, reals, at, now_ms, default)
+
+
+@kernel
+def _average(
+    features: Ints, items: Ints, defaults: Reals, rates: Ints, published: Ints, published_reals: Reals, words: int,
+    rows: Ints, now_ms: int, priors: Reals,
+) -> None:  # fmt: skip
+    for rate in range(len(rates)):
+        sums = np.zeros(2)
+        for side in range(2):
+            column = rates[rate, side]
+            feature, ttl_ms = items[column, 0], items[column, 1]
+            for i in range(len(rows)):
+                at = rows[i] * words + features[feature, AT]
+                sums[side] += _read_item(
+                    features, feature, ttl_ms, published, published_reals, at, now_ms, defaults[column]
+                )
+        share = (max(sums[0], 0.0) + priors[rate]) / (max(sums[1], 0.0) + 1.0)
+        priors[rate] = min(max(share, 1e-6), 1.0)
+
+
+@kernel
+def _assemble(
+    features: Ints, items: Ints, defaults: Reals, rates: Ints, crosses: Ints, priors: Reals, published: Ints,
+    published_reals: Reals, words: int, created_ms: Ints, refs: Ints, rows: Ints, ranks: Ints, attributes: Ints,
+    numbers: Reals, person_refs: Ints, person_weights: Reals, person_counts: Ints, near_refs: Ints,
+    near_weights: Reals, mean_price: float, now_ms: int, matrix: Matrix,
+) -> None:  # fmt: skip
+    totals = _totals(crosses, person_weights, person_counts)
+    first_rate = len(items) + numbers.shape[1]
+    first_cross = first_rate + 2 * len(rates)
+    single = first_cross + len(crosses)
+    for c in range(len(refs)):
+        row = rows[c]
+        for i in range(len(items)):
+            value = defaults[i]
+            if row >= 0:
+                feature = items[i, 0]
+                at = row * words + features[feature, AT]
+                value = _read_item(features, feature, items[i, 1], published, published_reals, at, now_ms, value)
+            matrix[c, i] = value
+        for i in range(numbers.shape[1]):
+            matrix[c, len(items) + i] = numbers[c, i]
+        for rate in range(len(rates)):
+            share = _rate(matrix[c, rates[rate, 0]], matrix[c, rates[rate, 1]], priors[rate])
+            matrix[c, first_rate + 2 * rate] = share
+            matrix[c, first_rate + 2 * rate + 1] = math.log(share / priors[rate])
+        for i in range(len(crosses)):
+            count = person_counts[crosses[i, 0]]
+            matrix[c, first_cross + i] = _cross(
+                crosses[i, 1], crosses[i, 2], crosses[i, 3], count, totals[i], refs[c], attributes[c], person_refs,
+                person_weights,
+            )  # fmt: skip
+        matrix[c, single + _PRICE_FIT] = _price_fit(numbers[c, 0], mean_price)
+        near = place_of(near_refs, refs[c])
+        matrix[c, single + _CO_VIEWED] = near_weights[near] if near_refs[near] == refs[c] else 0.0
+        matrix[c, single + _POSITION] = 1.0 / (1.0 + ranks[c]) if ranks[c] >= 0 else 0.0
+        known_ms = created_ms[row] if row >= 0 else 0
+        matrix[c, single + _RECENCY] = decay(now_ms - known_ms, RECENCY_HALF_LIFE_MS) if known_ms != 0 else 0.0
+
+
+@kernel
+def _totals(crosses: Ints, person_weights: Reals, person_counts: Ints) -> Reals:
+    totals = np.zeros(len(crosses))
+    for i in range(len(crosses)):
+        for j in range(crosses[i, 3], crosses[i, 3] + person_counts[crosses[i, 0]]):
+            totals[i] += person_weights[j]
+    return totals
+
+
+@kernel
+def _rate(part: float, whole: float, prior: float) -> float:
+    share = (max(part, 0.0) + prior * RATE_STRENGTH) / (max(whole, 0.0) + RATE_STRENGTH)
+    return min(share, 1.0)
+
+
+@kernel
+def _cross(
+    how: int, column: int, start: int, count: int, total: float, ref: int, attributes: Ints, person_refs: Ints,
+    person_weights: Reals,
+) -> float:  # fmt: skip
+    """The list runs from the strongest or newest on, so the first match is the best one."""
+    for j in range(count):
+        known = person_refs[start + j]
+        if how in (_SHARE_OF_ITEM, _PLACE_OF_ITEM):
+            matches = known == ref
+        else:
+            matches = False
+            for i in range(attributes.shape[1]):
+                matches = matches or attributes[column, i] == known
+        if matches:
+            if how in (_SHARE_OF_VALUE, _SHARE_OF_ITEM):
+                return float(person_weights[start + j]) / (total + SHARE_STRENGTH)
+            return 1.0 / (1.0 + j)
+    return 0.0
+
+
+@kernel
+def _price_fit(price: float, mean_price: float) -> float:
+    if mean_price <= 0.0 or not price > 0.0:
+        return 0.0
+    return math.exp(-abs(math.log(price / mean_price)))

@@ -1,0 +1,103 @@
+"""What other people looked at together with what this person looked at last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from ..foundation.limits import SHOWN_RECENTLY_MAX, TOP_K_MAX
+from ..state.compiled import Ints, Reals, kernel
+from ..state.layout import Kind
+from ..state.memory import State
+from ..state.schema import Schema
+from ..state.table import Index, find
+
+_RECENT_MAX = SHOWN_RECENTLY_MAX + 1
+"""The item of the page, and the items looked at before."""
+_PLACES = 2_048
+_FOUND_MAX = _RECENT_MAX * TOP_K_MAX
+
+
+class Neighbours(msgspec.Struct, frozen=True):
+    """Items met in sessions with the recent ones, the closest first."""
+
+    refs: Ints
+    rows: Ints
+    weights: Reals
+    """Sum over the recent items of the neighbour's share of their neighbourhood, halved, thirded ... as they age."""
+    table_refs: Ints
+    """The same as a hash table, to look references up in a compiled loop."""
+    table_weights: Reals
+
+
+class Neighbourhood:
+    """Reads neighbours from the co-occurrence feature of a schema: `co_viewed`, or else the first there is."""
+
+    def __init__(self, schema: Schema) -> None:
+        found = [one for one in schema.layout.features if one.spec.kind is Kind.CO_OCCURRENCE]
+        placed = next((one for one in found if one.spec.name == "co_viewed"), found[0] if found else None)
+        self.name = placed.spec.name if placed else ""
+        self._at = placed.offset if placed else -1
+        self._k = placed.spec.k if placed else 0
+        self._words = schema.layout.item_words
+        nothing, weightless = np.zeros(0, np.int64), np.zeros(0, np.float64)
+        self._nobody = Neighbours(nothing, nothing, weightless, np.zeros(1, np.int64), np.zeros(1, np.float64))
+
+    def of(self, state: State, recent: Sequence[int]) -> Neighbours:
+        """Neighbours of these items (references, the newest first), as of the epoch."""
+        if not recent or self._at < 0:
+            return self._nobody
+        keys, weights = np.zeros(_PLACES, np.int64), np.zeros(_PLACES, np.float64)
+        refs, rows, sums = np.empty(_FOUND_MAX, np.int64), np.empty(_FOUND_MAX, np.int64), np.empty(_FOUND_MAX)
+        count = _gather(
+            state.published, self._words, self._at, self._k, state.tables.item_index,
+            np.array(recent[:_RECENT_MAX], np.int64), keys, weights, refs, rows, sums,
+        )  # fmt: skip
+        order = np.argsort(-sums[:count], kind="stable")
+        return Neighbours(refs[order], rows[order], sums[order], keys, weights)
+
+
+@kernel
+def _gather(
+    published: Ints, item_words: int, at: int, k: int, index: Index, recent: Ints, keys: Ints, weights: Reals,
+    refs: Ints, rows: Ints, sums: Reals,
+) -> int:  # fmt: skip
+    """Fill the hash table and the list of what is in it; how many."""
+    count = 0
+    for i in range(len(recent)):
+        row = find(index, recent[i])
+        if row < 0:
+            continue
+        first = row * item_words + at + 2
+        total = 0
+        for j in range(k):
+            if published[first + 2 * j] != 0 and published[first + 2 * j + 1] > 0:
+                total += published[first + 2 * j + 1]
+        for j in range(k):
+            ref, score = published[first + 2 * j], published[first + 2 * j + 1]
+            if ref == 0 or score <= 0:
+                continue
+            place = place_of(keys, ref)
+            if keys[place] == 0:
+                keys[place] = ref
+                refs[count] = ref
+                rows[count] = find(index, ref)
+                count += 1
+            weights[place] += float(score) / float(total) / (1.0 + i)
+    for j in range(count):
+        sums[j] = weights[place_of(keys, refs[j])]
+    return count
+
+
+@kernel
+def place_of(keys: Ints, ref: int) -> int:
+    """Where `ref` stands in the hash table, or the empty place where it would."""
+    mask = len(keys) - 1
+    place = ref & mask
+    while keys[place] != 0 and keys[place] != ref:
+        if mask == 0:
+            break
+        place = (place + 1) & mask
+    return place

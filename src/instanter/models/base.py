@@ -1,0 +1,69 @@
+"""The seams of the room: a source finds candidates, a ranker scores them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from ..features.assemble import Column, Matrix
+from ..features.neighbours import Neighbours
+from ..features.view import Person, Reader
+from ..state.compiled import Ints, Reals
+from ..state.memory import State
+from .standing import TenantLists
+
+
+class Found(NamedTuple):
+    """Item rows, the best first, with the source's own scores; only items that can be shown now."""
+
+    rows: Ints
+    scores: Reals
+
+
+class SourceContext(msgspec.Struct, frozen=True):
+    """What a source may look at."""
+
+    state: State
+    lists: TenantLists
+    reader: Reader
+    person: Person
+    neighbours: Neighbours
+    page_row: int = -1
+    """Row of the item that the page is about."""
+
+
+class Source(Protocol):
+    """Finds candidates. Pure: same context, same answer."""
+
+    @property
+    def name(self) -> str:
+        """As placements name it."""
+        ...
+
+    def candidates(self, context: SourceContext, limit: int) -> Found:
+        """Up to `limit` items without repetition."""
+        ...
+
+
+class Ranker(Protocol):
+    """Scores candidates. Pure: same matrix, same scores."""
+
+    @property
+    def name(self) -> str:
+        """The kind of ranker."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Differs whenever scores may differ."""
+        ...
+
+    def score(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
+        """One finite number a candidate; the larger the better, 0 for an average item."""
+        ...
+
+    def contributions(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
+        """What each column adds to each score, [candidates, columns]: the ground of an explanation."""
+        ...

@@ -1,0 +1,124 @@
+"""A linear ranker: what every shop starts with, and what can be read.
+
+A score is the sum of weight x input over the matrix's columns. Counts, sums and prices may be of any size, so they
+come in as log(1 + x); what is absent adds nothing. 0 is an average item.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..features.assemble import Column, Matrix
+from ..foundation.errors import Broken, ConfigRejected
+from ..state.compiled import Bytes, Reals, kernel
+from ..state.layout import BySource, FeatureSpec, Kind, Scope
+
+_BASE_WEIGHTS = {
+    "item.click_lift": 1.0,
+    "item.cart_lift": 0.2,
+    "item.buy_lift": 0.3,
+    "item.trending": 0.05,
+    "item.popular": 0.05,
+    "item.recency": 0.1,
+    "cross.price_fit": 0.6,
+    "cross.co_viewed": 1.5,
+    "position": 0.2,
+}
+"""Click and buy rates decide; what the person looks at moves the list; the caller's order breaks the tie."""
+_SHARE_WEIGHTS = {Scope.SESSION: 1.6, Scope.PROFILE: 0.8}
+"""For each top-k by a field of the item."""
+_REPEAT_WEIGHT = -0.4
+"""For the session's last items: they have been seen; what is like them comes first."""
+
+
+def default_weights(columns: Sequence[Column], lists: Sequence[FeatureSpec]) -> dict[str, float]:
+    """The built-in weight of each column that has one. `lists` are the person's top-k and last-k features."""
+    weights = dict(_BASE_WEIGHTS)
+    for spec in lists:
+        if spec.kind is Kind.TOP_K and spec.by is BySource.ITEM_ATTRIBUTE:
+            weights[f"cross.{spec.name}"] = _SHARE_WEIGHTS[spec.scope]
+        elif spec.kind is Kind.LAST_K and spec.by is BySource.ITEM and spec.scope is Scope.SESSION:
+            weights[f"cross.{spec.name}"] = _REPEAT_WEIGHT
+    names = {column.name for column in columns}
+    return {name: weight for name, weight in weights.items() if name in names}
+
+
+class LinearRanker:
+    """Weights by name over the columns of one assembler.
+
+    >>> ranker = LinearRanker([Column("item.click_lift"), Column("position")], {"position": 2.0})
+    >>> ranker.score(np.array([[0.0, 1.0], [0.0, 0.5]], np.float32), ranker.columns).tolist()
+    [2.0, 1.0]
+    """
+
+    name = "linear"
+
+    def __init__(self, columns: Sequence[Column], weights: Mapping[str, float]) -> None:
+        """`ConfigRejected` for a weight without a column, or one that is not a number."""
+        _check(columns, weights)
+        self.columns = tuple(columns)
+        self.weights: Reals = np.array([weights.get(column.name, 0.0) for column in columns], np.float64)
+        self._unbounded: Bytes = np.array([column.unbounded for column in columns], np.uint8)
+        basis = repr(sorted((name, float(weight)) for name, weight in weights.items() if weight))
+        self.version = hashlib.blake2b(basis.encode(), digest_size=4).hexdigest()
+
+    def score(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
+        scores = np.zeros(len(matrix))
+        self._check_columns(columns)
+        _score(matrix, self.weights, self._unbounded, scores)
+        return scores
+
+    def contributions(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
+        added = np.zeros(matrix.shape)
+        self._check_columns(columns)
+        _contribute(matrix, self.weights, self._unbounded, added)
+        return added
+
+    def _check_columns(self, columns: Sequence[Column]) -> None:
+        if columns is not self.columns and tuple(columns) != self.columns:
+            raise Broken("the ranker was made for other columns")
+
+
+def _check(columns: Sequence[Column], weights: Mapping[str, float]) -> None:
+    names = [column.name for column in columns]
+    for name, weight in weights.items():
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            raise ConfigRejected(
+                f'the ranker has no input "{name}"',
+                suggestion=f'did you mean "{close[0]}"?' if close else "there are " + ", ".join(names),
+            )
+        if not math.isfinite(weight):
+            raise ConfigRejected(f'the weight of "{name}" is not a finite number')
+
+
+@kernel
+def _term(value: float, weight: float, unbounded: int) -> float:
+    if value != value:
+        return 0.0
+    if unbounded:
+        return weight * math.log(1.0 + value) if value >= 0.0 else -weight * math.log(1.0 - value)
+    return weight * value
+
+
+@kernel
+def _score(matrix: Matrix, weights: Reals, unbounded: Bytes, scores: Reals) -> None:
+    for row in range(len(matrix)):
+        total = 0.0
+        for column in range(len(weights)):
+            if weights[column] != 0.0:
+                total += _term(float(matrix[row, column]), weights[column], unbounded[column])
+        scores[row] = total
+
+
+@kernel
+def _contribute(matrix: Matrix, weights: Reals, unbounded: Bytes, added: Reals) -> None:
+    for row in range(len(matrix)):
+        for column in range(len(weights)):
+            if weights[column] != 0.0:
+                added[row, column] = _term(float(matrix[row, column]), weights[column], unbounded[column])

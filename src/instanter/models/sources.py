@@ -1,0 +1,97 @@
+"""Where candidates come from: what was looked at together, what is alike, and what everybody likes now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import numpy as np
+
+from ..state.compiled import Ints, Reals
+from ..state.layout import BySource, Kind, Scope
+from .base import Found, Source, SourceContext
+from .standing import TenantLists
+
+VALUES_FOLLOWED = 3
+"""Values of each top-k that `same_category` follows."""
+
+_NOTHING: Final = Found(np.zeros(0, np.int64), np.zeros(0, np.float64))
+
+
+class CoViewed:
+    """What other people looked at in the same session as this person's recent items."""
+
+    name = "co_viewed"
+
+    def candidates(self, context: SourceContext, limit: int) -> Found:
+        rows, weights = context.neighbours.rows, context.neighbours.weights
+        if not len(rows):
+            return _NOTHING
+        # A row never belongs to another item, so the neighbours of a tenant's item are that tenant's.
+        showable = (rows >= 0) & (context.state.catalogue.available[rows] == 1)
+        return Found(rows[showable][:limit], weights[showable][:limit])
+
+
+class SameCategory:
+    """The most popular items with the text fields the person looks at most: category first, in turns.
+
+    The page's own category leads; then come the strongest values of each top-k by a field of the item (category,
+    brand and whatever else is declared), the session's before the profile's.
+    """
+
+    name = "same_category"
+
+    def candidates(self, context: SourceContext, limit: int) -> Found:
+        rows = list(dict.fromkeys(_in_turns(list(self._followed(context)))))[:limit]
+        return Found(np.array(rows, np.int64), 1.0 / np.arange(1.0, len(rows) + 1.0)) if rows else _NOTHING
+
+    def _followed(self, context: SourceContext) -> Iterator[list[int]]:
+        state, lists = context.state, context.lists
+        if context.page_row >= 0 and "category" in state.schema.attributes:
+            column = state.schema.attributes.index("category")
+            for ref in state.tables.attributes.refs[context.page_row, column].tolist():
+                if ref:
+                    yield lists.like(column, ref).tolist()
+        for scope in (Scope.SESSION, Scope.PROFILE):
+            for spec in context.reader.lists:
+                if spec.scope is scope and spec.kind is Kind.TOP_K and spec.by is BySource.ITEM_ATTRIBUTE:
+                    for ref in context.person.tops[spec.name][0][:VALUES_FOLLOWED].tolist():
+                        yield lists.like(spec.by_column, ref).tolist()
+
+
+def _in_turns(lists: list[list[int]]) -> Iterator[int]:
+    """One of each list, then the next of each.
+
+    >>> list(_in_turns([[1, 2, 3], [7]]))
+    [1, 7, 2, 3]
+    """
+    for turn in range(max(map(len, lists), default=0)):
+        for one in lists:
+            if turn < len(one):
+                yield one[turn]
+
+
+class Listed:
+    """A list that stands for everybody of the tenant."""
+
+    def __init__(self, name: str, read: Callable[[TenantLists], tuple[Ints, Reals | None]]) -> None:
+        self.name = name
+        self._read = read
+
+    def candidates(self, context: SourceContext, limit: int) -> Found:
+        rows, scores = self._read(context.lists)
+        rows = rows[:limit]
+        return Found(rows, 1.0 / np.arange(1.0, len(rows) + 1.0) if scores is None else scores[:limit])
+
+
+SOURCES: Final[dict[str, Source]] = {
+    source.name: source
+    for source in (
+        CoViewed(),
+        SameCategory(),
+        Listed("trending", lambda lists: (lists.trending, lists.trending_scores)),
+        Listed("newest", lambda lists: (lists.newest, None)),
+        Listed("popular", lambda lists: (lists.popular, lists.popular_scores)),
+    )
+}
+"""By the name that placements use; the caller's list is no source of ours."""
