@@ -48,7 +48,7 @@ async def _decide(
     engine: Engine, asked: Asking, question: DecideRequest, tenant: str, started_ns: int
 ) -> Decision:
     deadline = Deadline(asked.deadline_ms or engine.options.deadline_ms, started_ns=started_ns)
-    engine.decider.check(question)
+    engine.decider.admit(question)
     if asked.events:
         taken = await engine.intake.take(asked.events, kind=None, tenant=tenant)
         if taken.rejected:

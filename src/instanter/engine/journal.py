@@ -106,6 +106,10 @@ class Journal:
         while self._unfolded and not self._broken:
             self._fold_step()
 
+    def abandon(self) -> None:
+        """Give the log up without committing anything more."""
+        self._committer.abandon()
+
     def _durable(self, group: Durable[Record]) -> None:
         self._meter.observe("append", group.disk_ns)
         ends = [*group.positions[1:], group.end]
@@ -179,6 +183,10 @@ class QuarantineStore:
 
     async def close(self, deadline: Deadline) -> None:
         await self._committer.close(deadline)
+
+    def abandon(self) -> None:
+        """Give the quarantine up without committing anything more."""
+        self._committer.abandon()
 
     def _durable(self, group: Durable[None]) -> None:
         self._meter.count("events_quarantined", len(group.carried))

@@ -130,6 +130,16 @@ class Engine:
         await self.quarantine.close(deadline)
         self.checkpoints.close()
 
+    async def abandon(self) -> None:
+        """End as if the process had been killed: nothing more is committed, no checkpoint is written."""
+        self._stopping = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.journal.abandon()
+        self.quarantine.abandon()
+        self.checkpoints.close()
+
     @property
     def ready(self) -> bool:
         """Whether decisions can be answered."""

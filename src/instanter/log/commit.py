@@ -164,6 +164,13 @@ class GroupCommitter(Generic[T]):
         self._worker.shutdown()
         self._log.close()
 
+    def abandon(self) -> None:
+        """Take nothing more, refuse what is not durable, and give up the log once its thread is out of the disk."""
+        self._ended = self._ended or "the log was given up"
+        self._refuse_all(LogClosed(self._ended))
+        self._worker.shutdown(wait=True, cancel_futures=True)
+        self._log.close()
+
     async def _is_idle_within(self, deadline: Deadline) -> bool:
         if not self._idle.is_set():
             try:

@@ -16,6 +16,7 @@ from ..api.app import make_app
 from ..decisions.decide import Decider
 from ..engine.loop import Engine, EngineOptions
 from ..engine.replay import Progress, recover
+from ..engine.warmup import warm_up
 from ..events.decode import Door
 from ..events.enrich import Enricher
 from ..features.compile import compile_features
@@ -85,6 +86,7 @@ def open_engine(
         schema, config.features, config.placements, weights=config.ranker.weights,
         exploration=config.decide.exploration, config_hash=config_hash(config),
     )  # fmt: skip
+    warm_up(schema, decider, tuple(placement.id for placement in config.placements))
     options = EngineOptions(
         partitions=config.log.partitions,
         sync_window_ms=config.log.sync_window_ms,

@@ -1,0 +1,108 @@
+"""A data folder as a server leaves it, made without HTTP: the same records, segments and checkpoints, written directly.
+
+For cases that need a long log and measure something else than its making.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ...engine.partition import Partition
+from ...events.decode import Door
+from ...events.enrich import Enricher
+from ...events.envelope import CONTROL_PARTITION, Configured, Epoch, ItemUpserted, Record, encode_record
+from ...foundation.clock import Clock
+from ...foundation.disk import RealDisk
+from ...foundation.ids import Ids, PersonKeys
+from ...log.commit import commit_now
+from ...log.segment_log import SegmentLog
+from ...sim.shop import Shop
+from ...state.checkpoint import Snapshot, write_checkpoint
+from ..config import Config
+from ..datadir import DataDirectory
+from ..wiring import schema_of
+from .traffic import Traffic, in_stock
+
+TENANT: Final = "default"
+GROUP: Final = 1_000
+"""Records written and synced together; an epoch follows each ten."""
+GROUPS_PER_EPOCH: Final = 10
+
+
+class Builder:
+    """Writes one data folder. Close it before a server opens the folder."""
+
+    def __init__(self, folder: Path, *, clock: Clock) -> None:
+        config = Config()
+        self._directory = DataDirectory(RealDisk(), folder)
+        secret = self._directory.open()
+        self._log = SegmentLog(
+            self._directory.disk, self._directory.log, segment_bytes=config.log.segment_mb * 1024 * 1024
+        )
+        self._partitions = config.log.partitions
+        self._door = Door(keys=PersonKeys(secret), ids=Ids(), enrich=Enricher())
+        self._partition = Partition(schema_of(config))
+        self._clock = clock
+        schema = self._partition.state.schema
+        self._control([Configured(clock.now_ms(), dict(schema.settings), schema.declared())])
+
+    def close(self) -> None:
+        """Let the folder go."""
+        self._log.close()
+
+    def catalogue(self, shop: Shop) -> None:
+        """Put the shop's products in."""
+        now_ms = self._clock.now_ms()
+        self._control([
+            ItemUpserted(now_ms, TENANT, item.id, msgspec.to_builtins(in_stock(item).fields)) for item in shop.items()
+        ])  # fmt: skip
+
+    def events(self, traffic: Traffic, people: int, count: int) -> None:
+        """Put `count` events in, of the people in turn."""
+        now_ms = self._clock.now_ms()
+        raws = (traffic.event(number % people, now_ms) for number in range(count))
+        for number, group in enumerate(_groups(raws, GROUP), start=1):
+            self._write(self._admitted(group))
+            if number % GROUPS_PER_EPOCH == 0:
+                self._publish()
+
+    def checkpoint(self) -> Path:
+        """Write a checkpoint of everything so far."""
+        self._publish()
+        snapshot = Snapshot(
+            self._partition.state, position=self._partition.position, at_ms=self._clock.now_ms(),
+            control=self._partition.control_rows(),
+        )  # fmt: skip
+        return write_checkpoint(self._directory.disk, self._directory.checkpoints, snapshot)
+
+    def _admitted(self, raws: Iterable[bytes]) -> Iterator[tuple[int, bytes, Record]]:
+        for raw in raws:
+            admitted = self._door.admit(raw, kind=None, received_ms=self._clock.now_ms(), tenant=TENANT)
+            yield admitted.record.key % self._partitions, admitted.payload, admitted.record
+
+    def _publish(self) -> None:
+        state = self._partition.state
+        self._control([Epoch(self._clock.now_ms(), state.epoch + 1, state.epoch_hash)])
+
+    def _control(self, records: Iterable[Record]) -> None:
+        self._write((CONTROL_PARTITION, encode_record(record), record) for record in records)
+
+    def _write(self, entries: Iterable[tuple[int, bytes, Record]]) -> None:
+        """Into the log, then into the state, as the engine does."""
+        partitions, payloads, records = zip(*entries, strict=True)
+        now_ms = self._clock.now_ms()
+        positions = commit_now(
+            self._log, [(partition, now_ms, payload) for partition, payload in zip(partitions, payloads, strict=True)]
+        )
+        ends = [*positions[1:], self._log.begin().start]
+        self._partition.apply(records, ends=ends)
+
+
+def _groups(raws: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
+    while group := list(islice(raws, size)):
+        yield group

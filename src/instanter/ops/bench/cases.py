@@ -1,0 +1,43 @@
+"""All cases by name, and the running of them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from . import decide, freshness, ingest, machine, memory, pause, replay, start
+from .bench import Bench, Stopwatch
+from .result import CaseResult, Figure, Report, concluded
+
+
+class Case(NamedTuple):
+    """One thing that is measured: its figures, and why they do not count if they do not."""
+
+    title: str
+    measure: Callable[[Bench], tuple[list[Figure], str]]
+
+
+CASES: Final = {
+    "ingest": Case(ingest.TITLE, ingest.ingest),
+    "decide": Case(decide.TITLE, decide.decide),
+    "freshness": Case(freshness.TITLE, freshness.freshness),
+    "replay": Case(replay.TITLE, replay.replay),
+    "start": Case(start.TITLE, start.start),
+    "memory": Case(memory.TITLE, memory.memory),
+    "pause": Case(pause.TITLE, pause.pause),
+}
+
+
+def run(bench: Bench, names: Sequence[str]) -> Report:
+    """Measure these cases, one after the other. Raises an `InstanterError` when one cannot be measured."""
+    described = machine.describe(Path(tempfile.gettempdir()), bench.clock)
+    return Report(machine=described, quick=bench.quick, cases=[_measured(bench, name) for name in names])
+
+
+def _measured(bench: Bench, name: str) -> CaseResult:
+    bench.say(f"{name}: {CASES[name].title.partition(': ')[2]}")
+    stopwatch = Stopwatch()
+    figures, void = CASES[name].measure(bench)
+    return concluded(name, CASES[name].title, figures, void=void, took_s=stopwatch.seconds())

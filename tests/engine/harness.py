@@ -1,0 +1,137 @@
+"""An engine in this process, on a real directory and a clock that the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from instanter.decisions.decide import Decider
+from instanter.decisions.placement import DEFAULT_PLACEMENTS
+from instanter.decisions.request import decode_decide
+from instanter.engine.intake import Taken
+from instanter.engine.loop import Engine, EngineOptions
+from instanter.engine.replay import recover
+from instanter.events.decode import Door
+from instanter.events.enrich import Enricher
+from instanter.events.envelope import ItemPatched, ItemUpserted
+from instanter.features.compile import compile_features
+from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
+from instanter.features.view import Reader
+from instanter.foundation.clock import ManualClock
+from instanter.foundation.deadline import Deadline
+from instanter.foundation.disk import Disk, RealDisk
+from instanter.foundation.ids import Ids, PersonKeys
+from instanter.log.segment_log import SegmentLog
+
+T = TypeVar("T")
+SECRET = bytes(range(32))
+ENRICHER = Enricher()
+
+
+def iso(at_ms: int) -> str:
+    """ISO 8601 of a time in ms."""
+    seconds, ms = divmod(at_ms, 1_000)
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ms:03d}Z"
+
+
+class CountingIds:
+    """Bytes for ids that are the same in every run."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+
+    def __call__(self, size_bytes: int) -> bytes:
+        return next(self._numbers).to_bytes(size_bytes, "big")
+
+
+def open_engine(
+    root: Path, *, clock: ManualClock, features: tuple[FeatureDeclaration, ...] = DEFAULT_FEATURES,
+    disk: Disk | None = None, segment_bytes: int = 4 * 1024 * 1024, **options: Any,
+) -> Engine:  # fmt: skip
+    """Recover a directory and make its engine, as wiring does."""
+    disk = disk or RealDisk()
+    schema = compile_features(features, memory_mb=64, items_max=4_096)
+    log = SegmentLog(disk, root / "log", segment_bytes=segment_bytes)
+    quarantine = SegmentLog(disk, root / "quarantine", segment_bytes=1 << 20, size_bytes_max=8 << 20)
+    partition, recovery = recover(
+        schema, log, log_start=log.opened.start, log_end=log.opened.end, disk=disk, checkpoints=root / "checkpoints"
+    )
+    keys, ids = PersonKeys(SECRET), Ids(CountingIds())
+    return Engine(
+        partition=partition, recovery=recovery, log=log, quarantine_log=quarantine, disk=disk,
+        checkpoints=root / "checkpoints", clock=clock, ids=ids, keys=keys,
+        door=Door(keys=keys, ids=ids, enrich=ENRICHER),
+        decider=Decider(schema, features, DEFAULT_PLACEMENTS, exploration=0.0, config_hash="test"),
+        reader=Reader(schema, features),
+        options=EngineOptions(**{"checkpoint_s": 3_600.0, "sync_window_ms": 0.0, **options}),
+    )  # fmt: skip
+
+
+def with_engine(
+    root: Path, work: Callable[[Engine], Awaitable[T]], *, clock: ManualClock | None = None, stop: bool = True,
+    **options: Any,
+) -> T:  # fmt: skip
+    """Run `work` with an engine that is started, and stopped afterwards unless the test wants it cut off."""
+
+    async def run() -> T:
+        engine = open_engine(root, clock=clock or ManualClock(), **options)
+        await engine.start()
+        try:
+            return await work(engine)
+        finally:
+            if stop:
+                await engine.stop(Deadline(10_000))
+            else:
+                await cut_off(engine)
+
+    return asyncio.run(run())
+
+
+async def cut_off(engine: Engine) -> None:
+    """Leave an engine as a kill would: nothing more is written, no checkpoint."""
+    await engine.abandon()
+
+
+def event(number: int, *, person: str = "a1", name: str = "Product Viewed", at_ms: int = 0, **fields: Any) -> bytes:
+    """A tracking event."""
+    body: dict[str, Any] = {"type": "track", "event": name, "messageId": f"m-{number}", "anonymousId": person}
+    if at_ms:
+        body["timestamp"] = iso(at_ms)
+    properties = fields.pop("properties", {"product_id": f"sku-{number % 7}", "price": 10 + number % 5})
+    return json.dumps({**body, "properties": properties, **fields}).encode()
+
+
+async def take(engine: Engine, *events: bytes) -> Taken:
+    """Events through the front door."""
+    return await engine.intake.take(events, kind=None, tenant="default")
+
+
+async def stock_shop(engine: Engine, count: int = 20) -> None:
+    """A catalogue of `count` items in three categories."""
+    now_ms = engine.clock.now_ms()
+    await engine.change_items([
+        ItemUpserted(now_ms, "default", f"sku-{number}", {
+            "title": f"Item {number}", "category": f"c{number % 3}", "brand": f"b{number % 2}",
+            "price": 10.0 + number, "stock": 5})
+        for number in range(count)
+    ])  # fmt: skip
+
+
+async def set_stock(engine: Engine, item: str, stock: int) -> None:
+    """Change the stock of an item."""
+    await engine.change_items([ItemPatched(engine.clock.now_ms(), "default", item, {"stock": stock})])
+
+
+async def decide(engine: Engine, *, person: str = "a1", **fields: Any) -> dict[str, Any]:
+    """A decision as the client sees it."""
+    body = {"anonymousId": person, "placements": [{"id": "home.recommended"}], "deadlineMs": 10_000, **fields}
+    request = decode_decide(json.dumps(body).encode())
+    decision = await engine.decide(request, tenant="default", deadline=Deadline(10_000))
+    reply: dict[str, Any] = json.loads(decision.encode())
+    return reply
