@@ -58,12 +58,12 @@ from .request import (
     RankedItem,
     RankReply,
 )
-from .score import score, shown_score
+from .score import score as checked_scores
+from .score import shown_amounts, shown_scores
 
 EMPTY_CATALOGUE: Final = "empty_catalogue"
 NOTHING_ELIGIBLE: Final = "nothing_eligible"
 NO_CANDIDATES: Final = "no_candidates"
-_SCORE_DIGITS = 6
 
 _encoder = msgspec.json.Encoder()
 
@@ -263,25 +263,15 @@ class Decider:
             asked.page,
         )
         attempts: list[Callable[[], _Slate]] = [
-            partial(self._ranked, moment, asked, filters, person, rung) for rung, person in self._views(moment, asked)
+            partial(self._ranked, moment, asked, filters, rung) for rung in _ranked_rungs(moment, asked)
         ]
         attempts.append(partial(self._popular, moment, asked, filters))
         attempts.append(partial(self._default, moment, asked, filters))
         return descend(attempts, otherwise=self._empty(asked))
 
-    def _views(self, moment: _Moment, asked: _Asked) -> list[tuple[str, Person]]:
-        """The rungs that use the ranker, with what each knows of the person."""
-        person = moment.person
-        has_context = person.in_session or bool(asked.page)
-        views = [(PERSONAL, person)] if person.known else []
-        if has_context:
-            views.append((SESSION, self.reader.without_profile(person)))
-        if not views:
-            views.append((POPULAR if moment.lists.has_interest else DEFAULT, person))
-        return views
-
-    def _ranked(self, moment: _Moment, asked: _Asked, filters: Filters, person: Person, rung: str) -> _Slate:
+    def _ranked(self, moment: _Moment, asked: _Asked, filters: Filters, rung: str) -> _Slate:
         stages, state, ranker = moment.stages, moment.state, asked.spot.ranker
+        person = self.reader.without_profile(moment.person) if rung == SESSION else moment.person
         near = stages.run("candidates", lambda: self._neighbourhood.of(state, self._recent(person, asked.page)))
         pool = stages.run("candidates", lambda: self._pool(moment, asked, person, near))
         codes, eligible = self._eligible(moment, pool, filters)
@@ -291,7 +281,7 @@ class Decider:
         matrix = stages.run("features", lambda: self.assembler.matrix(
             state, person, candidates, near, moment.lists.priors, moment.now_ms
         ))  # fmt: skip
-        scores = stages.run("score", lambda: score(ranker, matrix, self.assembler.columns))
+        scores = stages.run("score", lambda: checked_scores(ranker, matrix, self.assembler.columns))
         arranged = stages.run("arrange", lambda: arrange(
             candidates, scores, limit=asked.limit, diversity=asked.spot.placement.diversity
         ))  # fmt: skip
@@ -406,23 +396,26 @@ class Decider:
 
     def _reply(self, slate: _Slate, moment: _Moment, *, explain: bool) -> PlacementReply:
         reasons = self._reasons(slate)
+        raw = slate.scores[slate.order]
+        scores = shown_amounts(raw) if slate.matrix is None else shown_scores(raw)
         state, pool = moment.state, slate.pool
         items = []
         last = len(slate.order)
-        for position, (place, texts) in enumerate(zip(slate.order, reasons, strict=True), start=1):
-            in_pool = int(slate.eligible[place])
-            raw = float(slate.scores[place])
+        in_pools = slate.eligible[slate.order].tolist()
+        for position, (place, in_pool, score, texts) in enumerate(
+            zip(slate.order, in_pools, scores, reasons, strict=True), start=1
+        ):
             drawn = slate.draw if position == last else None
             found_row = int(pool.columns.rows[in_pool]) if in_pool >= len(pool.ids) else -1
             items.append(RankedItem(
                 id=pool.id_at(in_pool, state),
                 position=position,
-                score=round(shown_score(raw) if slate.matrix is not None else raw / (1.0 + raw), _SCORE_DIGITS),
+                score=score,
                 propensity=drawn.propensity if drawn else 1.0,
                 reasons=[EXPLORED, *texts] if drawn and drawn.explored else texts,
                 fields=state.catalogue.at_row[found_row].fields if found_row >= 0 else None,
                 features=self._features(slate, place) if explain else None,
-                stages=_stages(slate, place, raw) if explain else None,
+                stages=_stages(slate, place) if explain else None,
             ))  # fmt: skip
         return PlacementReply(
             items=items, excluded=_excluded(slate, state, explain=explain), served_by=slate.rung, experiments=[],
@@ -454,6 +447,14 @@ class Decider:
         )  # fmt: skip
 
 
+def _ranked_rungs(moment: _Moment, asked: _Asked) -> list[str]:
+    """The rungs that use the ranker, the highest first."""
+    rungs = [PERSONAL] if moment.person.known else []
+    if moment.person.in_session or asked.page:
+        rungs.append(SESSION)
+    return rungs or [POPULAR if moment.lists.has_interest else DEFAULT]
+
+
 def _placement_receipt(slate: _Slate) -> PlacementReceipt:
     asked, pool, drawn = slate.asked, slate.pool, slate.draw
     slot = None
@@ -468,9 +469,9 @@ def _placement_receipt(slate: _Slate) -> PlacementReceipt:
     )  # fmt: skip
 
 
-def _stages(slate: _Slate, place: int, raw: float) -> dict[str, float]:
+def _stages(slate: _Slate, place: int) -> dict[str, float]:
     """The score after each stage that changed it."""
-    after = {"score": raw}
+    after = {"score": float(slate.scores[place])}
     if place in slate.gains:
         after["arrange"] = slate.gains[place]
     return after

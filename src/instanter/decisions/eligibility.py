@@ -54,11 +54,11 @@ def judge(state: State, pool: Pool, filters: Filters) -> Bytes:
     for place, in_stock in pool.in_stock.items():
         if codes[place] in (0, _CODES[OUT_OF_STOCK]):
             codes[place] = 0 if in_stock else _CODES[OUT_OF_STOCK]
-    if filters.bought or filters.shown or filters.page:
+    ruled_out = filters.bought.union(filters.shown, (filters.page,) if filters.page else ())
+    if ruled_out:
         for place, ref in enumerate(pool.columns.refs.tolist()):
-            reason = _ruled_out(filters, ref)
-            if reason and not codes[place]:
-                codes[place] = _CODES[reason]
+            if ref in ruled_out and not codes[place]:
+                codes[place] = _CODES[_ruled_out(filters, ref)]
     return codes
 
 
@@ -81,4 +81,4 @@ def _ruled_out(filters: Filters, ref: int) -> str:
         return PAGE_ITEM
     if ref in filters.bought:
         return JUST_BOUGHT
-    return SHOWN_ELSEWHERE if ref in filters.shown else ""
+    return SHOWN_ELSEWHERE

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from ..features.assemble import Column, Matrix
+from ..foundation.limits import EXPLANATIONS_MAX
 from ..state.compiled import Reals
 from ..state.layout import BySource, FeatureSpec, Kind, Scope
 
@@ -30,6 +31,8 @@ _TEXTS: Final = {
     "item.buy_lift": "often bought",
     "item.recency": NEW,
 }
+_COLUMNS_SAID: Final = 4
+"""Columns that are looked at for texts, since several have the same one."""
 _LEAST: Final = {"cross.price_fit": 0.7, "item.recency": 0.7}
 """Values below which a column is no reason, however much it adds."""
 
@@ -47,6 +50,7 @@ class Explainer:
         self._spoken = np.array([bool(text) for text in self._texts])
         self._least = np.array([_LEAST.get(name, -np.inf) for name in self._names])
         viewed = {f"cross.{spec.name}" for spec in lists if _is_viewed(spec)}
+        self._known: dict[tuple[int, ...], list[str]] = {}
         self._viewed = [place for place, name in enumerate(self._names) if name in viewed]
 
     def reasons(self, matrix: Matrix, contributions: Reals) -> list[list[str]]:
@@ -56,7 +60,7 @@ class Explainer:
         numbers = counts.sum(axis=1)
         viewed = np.any(matrix[:, self._viewed] > 0.0, axis=1, keepdims=True)[:, 0]
         return [
-            self._said(places[:number], back)
+            self._said(places[: min(number, _COLUMNS_SAID)], back)
             for places, number, back in zip(ranked.tolist(), numbers.tolist(), viewed.tolist(), strict=True)
         ]
 
@@ -65,6 +69,16 @@ class Explainer:
         return {name: value for name, value in zip(self._names, row.tolist(), strict=True) if value == value}
 
     def _said(self, places: Sequence[int], viewed: bool) -> list[str]:
+        """The same list for the same columns: callers do not change it."""
+        key = (viewed, *places)
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= EXPLANATIONS_MAX:
+                self._known.clear()
+            known = self._known[key] = self._put_in_words(places, viewed)
+        return known
+
+    def _put_in_words(self, places: Sequence[int], viewed: bool) -> list[str]:
         texts = dict.fromkeys([BACK_TO] if viewed else [])
         for place in places:
             if len(texts) == REASONS_MAX:

@@ -7,7 +7,6 @@ hash beyond it. Fields that came with the request are held by their hash.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -138,14 +137,11 @@ def short_hash(*parts: bytes) -> bytes:
 
 def inputs_hash(person: Person, epoch_hash: str, pools: Iterable[Pool]) -> bytes:
     """Over what the decision read."""
-    digest = hashlib.blake2b(digest_size=16)
-    for array in (person.values, person.counts, person.refs, person.weights):
-        digest.update(array.tobytes())
-    digest.update(epoch_hash.encode())
+    read = [array.tobytes() for array in (person.values, person.counts, person.refs, person.weights)]
+    read.append(epoch_hash.encode())
     for pool in pools:
-        for columns in (pool.columns.refs, pool.columns.attributes, pool.columns.numbers):
-            digest.update(columns.tobytes())
-    return digest.digest()
+        read += [columns.tobytes() for columns in (pool.columns.refs, pool.columns.attributes, pool.columns.numbers)]
+    return mmh3.hash_bytes(b"".join(read))
 
 
 def _readable(placement: PlacementReceipt, catalogue: Catalogue) -> dict[str, Any]:

@@ -72,6 +72,8 @@ VALUES_LISTED_MAX = 8_192
 VALUE_LIST_MAX = 64
 TENANTS_STANDING_MAX = 64
 """Tenants whose lists are kept between decisions."""
+EXPLANATIONS_MAX = 4_096
+"""Combinations of reasons whose words are remembered."""
 DIVERSE_PLACES_MAX = 48
 """Places of a list that are arranged for difference; the ones below follow the score."""
 RECEIPT_CANDIDATES_MAX = 192

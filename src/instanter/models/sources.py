@@ -42,33 +42,23 @@ class SameCategory:
     name = "same_category"
 
     def candidates(self, context: SourceContext, limit: int) -> Found:
-        rows = list(dict.fromkeys(_in_turns(list(self._followed(context)))))[:limit]
-        return Found(np.array(rows, np.int64), 1.0 / np.arange(1.0, len(rows) + 1.0)) if rows else _NOTHING
+        values = list(self._followed(context))
+        rows = context.lists.like(values, limit) if values else _NOTHING.rows
+        return Found(rows, 1.0 / np.arange(1.0, len(rows) + 1.0))
 
-    def _followed(self, context: SourceContext) -> Iterator[list[int]]:
-        state, lists = context.state, context.lists
+    def _followed(self, context: SourceContext) -> Iterator[tuple[int, int]]:
+        """Values as (text field, reference), the most important first."""
+        state = context.state
         if context.page_row >= 0 and "category" in state.schema.attributes:
             column = state.schema.attributes.index("category")
             for ref in state.tables.attributes.refs[context.page_row, column].tolist():
                 if ref:
-                    yield lists.like(column, ref).tolist()
+                    yield column, ref
         for scope in (Scope.SESSION, Scope.PROFILE):
             for spec in context.reader.lists:
                 if spec.scope is scope and spec.kind is Kind.TOP_K and spec.by is BySource.ITEM_ATTRIBUTE:
                     for ref in context.person.tops[spec.name][0][:VALUES_FOLLOWED].tolist():
-                        yield lists.like(spec.by_column, ref).tolist()
-
-
-def _in_turns(lists: list[list[int]]) -> Iterator[int]:
-    """One of each list, then the next of each.
-
-    >>> list(_in_turns([[1, 2, 3], [7]]))
-    [1, 7, 2, 3]
-    """
-    for turn in range(max(map(len, lists), default=0)):
-        for one in lists:
-            if turn < len(one):
-                yield one[turn]
+                        yield spec.by_column, ref
 
 
 class Listed:
