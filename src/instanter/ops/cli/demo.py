@@ -30,6 +30,8 @@ from ..child import running_server
 from .arguments import port
 from .connection import Connection
 
+CONFIG = Path(__file__).with_name("demo.toml")
+"""The shop's own features."""
 HERO = "home.hero"
 RECOMMENDED = "home.recommended"
 LIST_LIMIT = 6
@@ -139,7 +141,7 @@ def run(arguments: argparse.Namespace) -> int:
     out = Console()
     with tempfile.TemporaryDirectory(prefix="instanter-demo-") as folder:
         out.print("Starting a server; the first start on a machine compiles the kernels, about half a minute.")
-        with running_server(Path(folder) / "data", port=arguments.port) as server:
+        with running_server(Path(folder) / "data", config=CONFIG, port=arguments.port) as server:
             play(server.url, shop=Shop(), out=out, clock=SystemClock())
             if not arguments.exit:
                 out.print(f"\nThe server stays up at {server.url}. Ctrl-C ends it and removes its data.")
