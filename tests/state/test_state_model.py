@@ -1,0 +1,170 @@
+"""The state against a naive one, in any interleaving of folding, ticking, publishing, changing items and saving."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from instanter.events.envelope import ItemDeleted, ItemPatched, ItemUpserted, Ticked
+from instanter.state.checkpoint import CheckpointWriter, Snapshot, load_checkpoint
+from instanter.state.memory import State
+
+from ..log.memory_disk import MemoryDisk
+from .contents import assert_agreement, fold_both
+from .oracle import Oracle
+from .shop import DECLARATIONS, HOUR_MS, ITEM_IDS, SCHEMA, TENANT, empty_state, publish, ref
+from .streams import Sending, shapes
+
+FULL = os.environ.get("INSTANTER_FULL") == "1"
+DIRECTORY = Path("/checkpoints")
+FIELDS = st.fixed_dictionaries({}, optional={
+    "category": st.sampled_from(("seats", "lights", "tables", "")),
+    "tags": st.lists(st.sampled_from(("oak", "wool", "grey", "tall")), max_size=5),
+    "price": st.sampled_from((1.0, 19.99, 5, True, "dear")),
+    "width": st.sampled_from((45, 0.5, -1e12)),
+    "stock": st.integers(0, 2),
+})  # fmt: skip
+
+
+class StateMachine(RuleBasedStateMachine):
+    """A live state, its oracle, and perhaps a checkpoint in the making."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.disk = MemoryDisk()
+        self.sending = Sending()
+        self.saving: Iterator[bytes] | None = None
+        self.tail: list[Any] = []
+        """What was done since the checkpoint in the making."""
+        self.position = 0
+
+    @initialize()
+    def begin(self) -> None:
+        self.live = empty_state()
+        self.oracle = Oracle(DECLARATIONS, SCHEMA.settings)
+
+    @rule(shapes=shapes(max_size=12), in_order=st.booleans())
+    def fold(self, shapes: list[Any], in_order: bool) -> None:
+        events = [self.sending.send(shape, in_order=in_order) for shape in shapes]
+        fold_both(self.live, self.oracle, events)
+        self.tail.append(events)
+
+    @rule(hours=st.sampled_from((0, 1, 30)))
+    def tick(self, hours: int) -> None:
+        tick = Ticked(max(self.sending.clocks_ms) + hours * HOUR_MS)
+        self.live.tick(tick)
+        self.oracle.tick(tick.at_ms)
+        self.tail.append(tick)
+
+    @rule()
+    def publish(self) -> None:
+        publish(self.live)
+        self.tail.append(None)
+
+    @rule(item_id=st.sampled_from(ITEM_IDS), fields=FIELDS)
+    def upsert(self, item_id: str, fields: dict[str, Any]) -> None:
+        event = ItemUpserted(1, TENANT, item_id, fields)
+        self.live.catalogue.upsert(event)
+        self.oracle.catalogue[ref(item_id)] = fields
+        self.tail.append(event)
+
+    @rule(item_id=st.sampled_from(ITEM_IDS), fields=FIELDS, gone=st.sampled_from(("tags", "price", "width")))
+    def patch(self, item_id: str, fields: dict[str, Any], gone: str) -> None:
+        event = ItemPatched(1, TENANT, item_id, {**fields, gone: None})
+        self.live.catalogue.patch(event)
+        if ref(item_id) in self.oracle.catalogue:
+            patched = self.oracle.catalogue[ref(item_id)] | fields
+            patched.pop(gone, None)
+            self.oracle.catalogue[ref(item_id)] = patched
+        self.tail.append(event)
+
+    @rule(item_id=st.sampled_from(ITEM_IDS))
+    def delete(self, item_id: str) -> None:
+        event = ItemDeleted(1, TENANT, item_id)
+        self.live.catalogue.delete(event)
+        self.oracle.catalogue.pop(ref(item_id), None)
+        self.tail.append(event)
+
+    @precondition(lambda self: self.saving is None)
+    @rule()
+    def begin_checkpoint(self) -> None:
+        publish(self.live)
+        self.position += 1
+        self.snapshot = Snapshot(self.live, position=self.position, at_ms=5, control={"links": [[1, 2], [3, 4]]})
+        self.wanted = self._what_is_saved(self.live)
+        self.writer = CheckpointWriter(self.disk, DIRECTORY, self.position)
+        self.saving = self.snapshot.sections()
+        self.tail = []
+
+    @precondition(lambda self: self.saving is not None)
+    @rule(count=st.integers(1, 4))
+    def write_sections(self, count: int) -> None:
+        assert self.saving is not None
+        for _ in range(count):
+            section = next(self.saving, None)
+            if section is None:
+                self._reload()
+                return
+            self.writer.write(section)
+
+    @precondition(lambda self: self.saving is not None)
+    @rule()
+    def give_up(self) -> None:
+        self.snapshot.abandon()
+        self.writer.give_up()
+        self.saving = None
+
+    def _reload(self) -> None:
+        """Restart: the checkpoint is what was live when it was begun, and with the tail what is live now."""
+        self.snapshot.abandon()
+        self.saving = None
+        loaded = State(SCHEMA)
+        manifest, control = load_checkpoint(self.disk, self.writer.finish(), loaded)
+        assert (manifest.position, control) == (self.position, {"links": [[1, 2], [3, 4]]})
+        assert self._what_is_saved(loaded) == self.wanted
+        for done in self.tail:
+            _repeat(loaded, done)
+        assert self._what_is_saved(loaded) == self._what_is_saved(self.live)
+        self.live = loaded
+
+    def _what_is_saved(self, state: State) -> Any:
+        used = len(ITEM_IDS) * SCHEMA.layout.item_words
+        items = copy.deepcopy(list(state.catalogue.items.values()))
+        return (
+            state.hash(), items,
+            state.published[:used].tobytes(), state.epoch, state.epoch_hash, state.active, state.sweep_from,
+        )  # fmt: skip
+
+    def teardown(self) -> None:
+        if not self.oracle.at_length_limit:
+            assert_agreement(self.live, self.oracle)
+        assert {item.ref: item.fields for item in self.live.catalogue.items.values()} == self.oracle.catalogue
+
+
+def _repeat(state: State, done: Any) -> None:
+    match done:
+        case None:
+            publish(state)
+        case Ticked():
+            state.tick(done)
+        case ItemUpserted():
+            state.catalogue.upsert(done)
+        case ItemPatched():
+            state.catalogue.patch(done)
+        case ItemDeleted():
+            state.catalogue.delete(done)
+        case _:
+            state.fold(done)
+
+
+TestState = StateMachine.TestCase
+TestState.settings = settings(
+    max_examples=2_000 if FULL else 100, stateful_step_count=50 if FULL else 30, deadline=None
+)
