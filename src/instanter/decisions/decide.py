@@ -175,11 +175,10 @@ class Decider:
         self._explainer = Explainer(self.assembler.columns, self.reader.lists, schema.attributes)
         self._config_hash = config_hash
         self._features_hash = hashlib.blake2b(repr(schema.declared()).encode(), digest_size=8).hexdigest()
-        base = default_weights(self.assembler.columns, self.reader.lists) | dict(weights or {})
         self._spots = {
             placement.id: _Spot(
                 placement,
-                LinearRanker(self.assembler.columns, base | placement.weights),
+                self._ranker(placement, weights or {}),
                 exploration if placement.exploration is None else placement.exploration,
             )
             for placement in placements
@@ -188,6 +187,12 @@ class Decider:
         self._looked_at = tuple(
             spec.name for scope in (Scope.SESSION, Scope.PROFILE) for spec in looked_at if spec.scope is scope
         )
+
+    def _ranker(self, placement: Placement, weights: Mapping[str, float]) -> LinearRanker:
+        """The built-in weights, then the configuration's, then the placement's own."""
+        columns, lists = self.assembler.columns, self.reader.lists
+        built_in = default_weights(columns, lists, reorders=placement.kind == "rerank")
+        return LinearRanker(columns, {**built_in, **weights, **placement.weights})
 
     def admit(self, request: DecideRequest) -> None:
         """Raise `RequestRejected` if the request names a placement that there is not, or one twice."""
