@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from ..events.decode import Admitted, Door
-from ..events.envelope import Linked
+from ..events.envelope import CONTROL_PARTITION, Linked, Record, encode_record
 from ..events.reject import encode_quarantined, quarantined
 from ..foundation.clock import Clock, elapsed_ns
 from ..foundation.errors import EventRejected, Overloaded
 from ..foundation.measure import Meter
+from ..log.commit import Entry
 from .journal import Journal, QuarantineStore
 from .partition import Partition
 
@@ -44,7 +45,7 @@ class Intake:
 
     def __init__(
         self, *, door: Door, journal: Journal, quarantine: QuarantineStore, partition: Partition, clock: Clock,
-        meter: Meter, partitions: int, no_room: Callable[[int], bool],
+        meter: Meter, partitions: int,
     ) -> None:  # fmt: skip
         self._door = door
         self._journal = journal
@@ -53,7 +54,6 @@ class Intake:
         self._clock = clock
         self._meter = meter
         self._partitions = partitions
-        self._no_room = no_room
 
     async def take(
         self, raws: Sequence[RawEvent], *, kind: str | None, tenant: str, sent_at_ms: int | None = None,
@@ -72,9 +72,14 @@ class Intake:
             if first:
                 await asyncio.sleep(0)
             step = raws[first : first + EVENTS_PER_STEP]
-            position = max(position, self._take_step(step, kind, tenant, sent_at_ms, defaults, rejected))
-            waiters.extend(self._journal.settle())
-            waiters.extend(self._quarantine.settle())
+            admitted, refused = self._admit(step, kind, tenant, sent_at_ms, defaults)
+            if admitted:
+                position = self._append(admitted, tenant)
+                waiters.append(self._journal.durable(position))
+            for raw, error in refused:
+                rejection, waiter = self._set_aside(raw, error, tenant)
+                rejected.append(rejection)
+                waiters.append(waiter)
         for waiter in waiters:
             await waiter
         if position >= 0:
@@ -85,49 +90,63 @@ class Intake:
 
     async def reject(self, raw: bytes, error: EventRejected, *, tenant: str) -> None:
         """Quarantine a body that holds no events one could tell apart; returns when it is on disk."""
-        self._set_aside(raw, error, tenant)
-        for waiter in self._quarantine.settle():
-            await waiter
+        _, waiter = self._set_aside(raw, error, tenant)
+        await waiter
 
-    def _take_step(
+    def _admit(
         self, raws: Sequence[RawEvent], kind: str | None, tenant: str, sent_at_ms: int | None,
-        defaults: dict[str, Any] | None, rejected: list[Rejection],
-    ) -> int:  # fmt: skip
-        """Admit and append some events; the position of the last one, -1 if none was admitted."""
+        defaults: dict[str, Any] | None,
+    ) -> tuple[list[Admitted], list[tuple[RawEvent, EventRejected]]]:  # fmt: skip
+        """What goes in, and what does not with the reason."""
         started_ns = elapsed_ns()
         received_ms = self._clock.now_ms()
-        position = -1
+        admit = self._door.admit
+        admitted: list[Admitted] = []
+        refused: list[tuple[RawEvent, EventRejected]] = []
         for raw in raws:
             try:
-                admitted = self._door.admit(
-                    raw, kind=kind, received_ms=received_ms, tenant=tenant, sent_at_ms=sent_at_ms, defaults=defaults
+                admitted.append(
+                    admit(
+                        raw, kind=kind, received_ms=received_ms, tenant=tenant, sent_at_ms=sent_at_ms, defaults=defaults
+                    )
                 )
             except EventRejected as error:
-                rejected.append(self._set_aside(raw, error, tenant))
-                continue
-            position = self._append(admitted, tenant)
-        elapsed = elapsed_ns() - started_ns
+                refused.append((raw, error))
         enriched_ns = self._door.enrich_ns_taken()
-        for _ in raws:
-            self._meter.observe("decode", (elapsed - enriched_ns) // len(raws))
-            self._meter.observe("enrich", enriched_ns // len(raws))
+        decoded_ns = elapsed_ns() - started_ns - enriched_ns
+        self._meter.observe("decode", decoded_ns // len(raws), times=len(raws))
+        self._meter.observe("enrich", enriched_ns // len(raws), times=len(raws))
+        return admitted, refused
+
+    def _append(self, admitted: Sequence[Admitted], tenant: str) -> int:
+        """Append what was admitted, and the links it claims; the position of the last."""
+        if not self._partition.state.has_room:
+            self._check_known(admitted)
+        partitions, links = self._partitions, self._partition.links
+        entries: list[Entry[Record]] = []
+        newest_ms = 0
+        for one in admitted:
+            record = one.record
+            newest_ms = max(newest_ms, record.happened_ms)
+            entries.append((record.key % partitions, record.received_ms, one.payload, record))
+            for claim in one.links:
+                if links.would_change(cell=claim.cell, owner=claim.owner):
+                    linked = Linked(record.received_ms, tenant, claim.cell, claim.owner, claim.body)
+                    entries.append((CONTROL_PARTITION, record.received_ms, encode_record(linked), linked))
+        position = self._journal.extend(entries)
+        self._clock.observe(newest_ms)
         return position
 
-    def _append(self, admitted: Admitted, tenant: str) -> int:
-        record = admitted.record
-        if self._no_room(record.key):
+    def _check_known(self, admitted: Sequence[Admitted]) -> None:
+        """With the state full, only people who are known already are taken."""
+        if any(self._partition.state.cell_row(one.record.key) < 0 for one in admitted):
             raise Overloaded("the state is full: state.memory_mb holds no more people", retry_after_s=60)
-        self._clock.observe(record.happened_ms)
-        position = self._journal.append(record.key % self._partitions, record.received_ms, admitted.payload, record)
-        for claim in admitted.links:
-            if self._partition.links.would_change(cell=claim.cell, owner=claim.owner):
-                linked = Linked(record.received_ms, tenant, claim.cell, claim.owner, claim.body)
-                position = self._journal.append_control(linked, record.received_ms)
-        return position
 
-    def _set_aside(self, raw: RawEvent, error: EventRejected, tenant: str) -> Rejection:
+    def _set_aside(
+        self, raw: RawEvent, error: EventRejected, tenant: str
+    ) -> tuple[Rejection, asyncio.Future[None]]:
         entry = quarantined(raw, error, at_ms=self._clock.now_ms(), tenant=tenant)
-        self._quarantine.append(entry.at_ms, encode_quarantined(entry))
+        waiter = self._quarantine.append(entry.at_ms, encode_quarantined(entry))
         self._meter.count("events_rejected")
         self._meter.count(f"events_rejected_{error.code}")
-        return Rejection(entry.message_id, error.code, error.message)
+        return Rejection(entry.message_id, error.code, error.message), waiter

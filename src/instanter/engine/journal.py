@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 from ..events.envelope import CONTROL_PARTITION, Record, encode_record
@@ -16,7 +16,7 @@ from ..foundation.deadline import Deadline
 from ..foundation.errors import Broken
 from ..foundation.measure import Meter
 from ..log.base import Log
-from ..log.commit import Durable, GroupCommitter, Refused
+from ..log.commit import Durable, Entry, GroupCommitter, Refused
 from .partition import Partition
 
 RECORDS_PER_STEP = 512
@@ -36,7 +36,6 @@ class Journal:
         self._on_broken = on_broken
         self._unfolded: deque[tuple[Record, int]] = deque()
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self._appended: int | None = None
         self._loop = asyncio.get_running_loop()
         self._broken = ""
         self._committer: GroupCommitter[Record] = GroupCommitter(
@@ -64,22 +63,17 @@ class Journal:
             raise Broken(self._broken)
         self._committer.check_room(payload_bytes, entries=entries)
 
-    def append(self, partition: int, time_ms: int, payload: bytes, record: Record) -> int:
-        """Append a record whose payload is `payload`; its position. Raises `Unavailable`."""
-        self._appended = self._committer.append(partition, time_ms, payload, record)
-        return self._appended
+    def extend(self, entries: Sequence[Entry[Record]]) -> int:
+        """Append (partition, time, payload, record) each, all or none; the position of the last."""
+        return self._committer.extend(entries)
 
-    def append_control(self, record: Record, time_ms: int) -> int:
-        """Append a control record."""
-        return self.append(CONTROL_PARTITION, time_ms, encode_record(record), record)
+    def append(self, record: Record, time_ms: int, *, partition: int = CONTROL_PARTITION) -> int:
+        """Append one record, a control record unless a partition is given; its position. Raises `Unavailable`."""
+        return self._committer.append(partition, time_ms, encode_record(record), record)
 
-    def settle(self) -> list[asyncio.Future[None]]:
-        """Futures for what was appended in this step of the loop; done when it is durable."""
-        if self._appended is None:
-            return []
-        waiter = self._committer.durable(self._appended)
-        self._appended = None
-        return [waiter]
+    def durable(self, position: int) -> asyncio.Future[None]:
+        """Done when the record at `position` is durable; ask in the step of the loop that appended it."""
+        return self._committer.durable(position)
 
     async def folded(self, position: int) -> None:
         """Returns once the record at `position`, which is durable, has been folded."""
@@ -90,13 +84,10 @@ class Journal:
             self._waiting.append((position, waiter))
             await waiter
 
-    async def write(self, records: list[tuple[Record, int]]) -> int:
-        """Append control records with their times; returns when they are durable and folded, with the last position."""
-        position = -1
-        for record, time_ms in records:
-            position = self.append_control(record, time_ms)
-        for waiter in self.settle():
-            await waiter
+    async def write(self, records: Sequence[Record], time_ms: int) -> int:
+        """Append control records; returns when they are durable and folded, with the position of the last."""
+        position = self.extend([(CONTROL_PARTITION, time_ms, encode_record(record), record) for record in records])
+        await self.durable(position)
         await self.folded(position)
         return position
 
@@ -133,7 +124,7 @@ class Journal:
             raise
         for _ in step:
             self._unfolded.popleft()
-        self._meter.observe("fold", (elapsed_ns() - started_ns) // max(len(step), 1))
+        self._meter.observe("fold", (elapsed_ns() - started_ns) // len(step), times=len(step))
         self._tell()
         self._on_folded()
         if self._unfolded:
@@ -164,22 +155,13 @@ class QuarantineStore:
 
     def __init__(self, log: Log, *, sync_window_ms: float, meter: Meter) -> None:
         self._meter = meter
-        self._appended: int | None = None
         self._committer: GroupCommitter[None] = GroupCommitter(
             log, sync_window_ms=sync_window_ms, on_durable=self._durable, on_refused=self._refused
         )
 
-    def append(self, time_ms: int, payload: bytes) -> None:
-        """Keep one entry. Raises `Unavailable`."""
-        self._appended = self._committer.append(CONTROL_PARTITION, time_ms, payload, None)
-
-    def settle(self) -> list[asyncio.Future[None]]:
-        """Futures for what was appended in this step of the loop."""
-        if self._appended is None:
-            return []
-        waiter = self._committer.durable(self._appended)
-        self._appended = None
-        return [waiter]
+    def append(self, time_ms: int, payload: bytes) -> asyncio.Future[None]:
+        """Keep one entry; done when it is on disk. Raises `Unavailable`."""
+        return self._committer.durable(self._committer.append(CONTROL_PARTITION, time_ms, payload, None))
 
     async def close(self, deadline: Deadline) -> None:
         await self._committer.close(deadline)

@@ -22,7 +22,6 @@ from ..events.envelope import (
     Ticked,
     Unlinked,
     decode_record,
-    encode_record,
 )
 from ..features.view import Reader
 from ..foundation.clock import Clock, elapsed_ns
@@ -31,7 +30,7 @@ from ..foundation.disk import Disk
 from ..foundation.errors import InstanterError, RequestRejected, Unavailable
 from ..foundation.ids import Ids, PersonKeys
 from ..foundation.limits import LINKED_CELLS_MAX
-from ..foundation.measure import Measurements
+from ..foundation.measure import Buckets, Measurements
 from ..log.base import Log, frame_at
 from .checkpoints import Checkpoints
 from .intake import Intake
@@ -42,8 +41,10 @@ from .replay import Recovery
 
 log = logging.getLogger("instanter.engine")
 
-BEAT_S = 0.01
-"""How often the loop measures its own lag."""
+BEAT_S = 0.002
+"""How often the loop measures its own lag; up to this much of a pause is not seen."""
+PAUSE_BOUNDS_MS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 75, 100, 200, 500, 1_000, 5_000)
+"""By which the pauses of the loop are counted."""
 EPOCH_MS = 1_000
 TICK_MS = 60_000
 TURN_S = 30.0
@@ -81,7 +82,7 @@ class Engine:
         self.decider = decider
         self.options = options
         self.broken = ""
-        self.loop_lag_longest_ns = 0
+        self.pauses = Buckets(PAUSE_BOUNDS_MS)
         self._log = log
         self._ids = ids
         self._epoch_asked_ms = clock.now_ms()
@@ -101,7 +102,7 @@ class Engine:
         self.profiles = Profiles(partition, reader, keys)
         self.intake = Intake(
             door=door, journal=self.journal, quarantine=self.quarantine, partition=partition, clock=clock,
-            meter=self.meter, partitions=options.partitions, no_room=self._no_room,
+            meter=self.meter, partitions=options.partitions,
         )  # fmt: skip
 
     # Life.
@@ -112,7 +113,7 @@ class Engine:
         if state.active != frozenset(state.schema.declared()) or state.settings != state.schema.settings:
             now_ms = self.clock.now_ms()
             configured = Configured(now_ms, dict(state.schema.settings), state.schema.declared())
-            await self.journal.write([(configured, now_ms)])
+            await self.journal.write([configured], now_ms)
         self._tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._checkpoint_regularly())]
 
     async def stop(self, deadline: Deadline) -> None:
@@ -160,13 +161,14 @@ class Engine:
 
     async def change_items(self, changes: Sequence[ItemUpserted | ItemPatched | ItemDeleted]) -> int:
         """Change the catalogue; on return the next decision sees it. The position behind the changes."""
-        await self.journal.write([(change, change.at_ms) for change in changes])
+        if changes:
+            await self.journal.write(changes, self.clock.now_ms())
         return self.partition.position
 
     async def unlink(self, tenant: str, cell: int) -> int:
         """Take the link of a cell back."""
         now_ms = self.clock.now_ms()
-        await self.journal.write([(Unlinked(now_ms, tenant, cell), now_ms)])
+        await self.journal.write([Unlinked(now_ms, tenant, cell)], now_ms)
         return self.partition.position
 
     # Decisions.
@@ -221,7 +223,7 @@ class Engine:
     def _keep_receipt(self, decision: Decision, tenant: str, key: int, now_ms: int) -> None:
         record = Decided(now_ms, tenant, key, decision.id, decision.receipt)
         try:
-            self.journal.append(key % self.options.partitions, self.clock.now_ms(), encode_record(record), record)
+            self.journal.append(record, self.clock.now_ms(), partition=key % self.options.partitions)
         except Unavailable:
             self.meter.count("receipts_lost")
 
@@ -236,7 +238,7 @@ class Engine:
             await asyncio.sleep(BEAT_S)
             lag_ns = elapsed_ns() - slept_ns - int(BEAT_S * 1e9)
             self.meter.observe("loop_lag", lag_ns)
-            self.loop_lag_longest_ns = max(self.loop_lag_longest_ns, lag_ns)
+            self.pauses.observe(lag_ns)
             self._after_fold()
             if loop.time() - turned > TURN_S:
                 turned = loop.time()
@@ -250,7 +252,7 @@ class Engine:
                 self._append_epoch(now_ms)
             if now_ms - self._ticked_ms >= TICK_MS and not self.checkpoints.writing:
                 self._ticked_ms = now_ms
-                self.journal.append_control(Ticked(now_ms), now_ms)
+                self.journal.append(Ticked(now_ms), now_ms)
         except InstanterError:
             self.meter.count("beats_refused")
 
@@ -261,13 +263,12 @@ class Engine:
         state = self.partition.state
         self._epoch_asked_ms = now_ms
         self._epoch_number = max(self._epoch_number, state.epoch) + 1
-        return self.journal.append_control(Epoch(now_ms, self._epoch_number, state.epoch_hash), now_ms)
+        return self.journal.append(Epoch(now_ms, self._epoch_number, state.epoch_hash), now_ms)
 
     async def _publish(self, now_ms: int) -> None:
         try:
             position = self._append_epoch(now_ms)
-            for waiter in self.journal.settle():
-                await waiter
+            await self.journal.durable(position)
             await self.journal.folded(position)
         except InstanterError:
             self.meter.count("beats_refused")
@@ -280,10 +281,6 @@ class Engine:
             except (InstanterError, OSError) as error:
                 self.meter.count("checkpoints_failed")
                 log.warning("a checkpoint failed", extra={"reason": str(error)})
-
-    def _no_room(self, key: int) -> bool:
-        state = self.partition.state
-        return not state.has_room and state.cell_row(key) < 0
 
     def _break(self, error: BaseException) -> None:
         """The supervisor's last word: nothing is served that could be wrong."""

@@ -41,7 +41,7 @@ def warm_up(schema: Schema, decider: Decider, placements: tuple[str, ...]) -> No
 
 def _records(schema: Schema) -> list[Record]:
     items = [f"item-{number}" for number in range(4)]
-    fields = {"price": 1.0, "stock": 1, **{name: "text" for name in schema.attributes}}
+    fields = {"price": 1.0, "stock": 1, **dict.fromkeys(schema.attributes, "text")}
     records: list[Record] = [Configured(_START_MS, dict(schema.settings), schema.declared())]
     records += [ItemUpserted(_START_MS, _TENANT, item, fields) for item in items]
     for place, name in enumerate(schema.codes):

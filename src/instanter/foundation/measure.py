@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Protocol
 
 _SUB_BITS = 3
@@ -12,8 +15,8 @@ _BUCKETS = 64 << _SUB_BITS
 class Meter(Protocol):
     """Where rooms report how long a stage took and how often something happened."""
 
-    def observe(self, stage: str, elapsed_ns: int) -> None:
-        """A stage took that long."""
+    def observe(self, stage: str, elapsed_ns: int, *, times: int = 1) -> None:
+        """A stage took that long, so many times."""
         ...
 
     def count(self, what: str, by: int = 1) -> None:
@@ -24,7 +27,7 @@ class Meter(Protocol):
 class NoMeter:
     """Measures nothing."""
 
-    def observe(self, stage: str, elapsed_ns: int) -> None:
+    def observe(self, stage: str, elapsed_ns: int, *, times: int = 1) -> None:
         return None
 
     def count(self, what: str, by: int = 1) -> None:
@@ -49,13 +52,13 @@ class Histogram:
         self._current = [0] * _BUCKETS
         self._last = [0] * _BUCKETS
 
-    def observe(self, elapsed_ns: int) -> None:
-        """Add one duration."""
+    def observe(self, elapsed_ns: int, *, times: int = 1) -> None:
+        """Add a duration that was met `times` times."""
         elapsed_ns = max(elapsed_ns, 1 << _SUB_BITS)
         shift = elapsed_ns.bit_length() - 1 - _SUB_BITS
-        self._current[min((shift << _SUB_BITS) + (elapsed_ns >> shift), _BUCKETS - 1)] += 1
-        self.count += 1
-        self.total_ns += elapsed_ns
+        self._current[min((shift << _SUB_BITS) + (elapsed_ns >> shift), _BUCKETS - 1)] += times
+        self.count += times
+        self.total_ns += elapsed_ns * times
         self.longest_ns = max(self.longest_ns, elapsed_ns)
 
     def turn(self) -> None:
@@ -80,6 +83,30 @@ def _upper_ns(bucket: int) -> int:
     return (bucket - (shift << _SUB_BITS) + 1) << shift
 
 
+class Buckets:
+    """Durations counted since the start by upper bound: two readings give what happened between them.
+
+    >>> buckets = Buckets([5.0, 20.0])
+    >>> for ms in (1, 5, 6, 100): buckets.observe(ms * 1_000_000)
+    >>> buckets.up_to(), buckets.total_ns
+    ([2, 3, 4], 112000000)
+    """
+
+    def __init__(self, bounds_ms: Sequence[float]) -> None:
+        self.bounds_ms = tuple(bounds_ms)
+        self.total_ns = 0
+        self._counts = [0] * (len(self.bounds_ms) + 1)
+
+    def observe(self, elapsed_ns: int) -> None:
+        """Add one duration."""
+        self._counts[bisect_left(self.bounds_ms, elapsed_ns / 1_000_000)] += 1
+        self.total_ns += elapsed_ns
+
+    def up_to(self) -> list[int]:
+        """How many were at most as long as each bound; the last number is of all."""
+        return list(accumulate(self._counts))
+
+
 class Measurements:
     """A meter that keeps what it is told."""
 
@@ -87,11 +114,11 @@ class Measurements:
         self.stages: dict[str, Histogram] = {}
         self.counts: Counter[str] = Counter()
 
-    def observe(self, stage: str, elapsed_ns: int) -> None:
+    def observe(self, stage: str, elapsed_ns: int, *, times: int = 1) -> None:
         histogram = self.stages.get(stage)
         if histogram is None:
             histogram = self.stages[stage] = Histogram()
-        histogram.observe(elapsed_ns)
+        histogram.observe(elapsed_ns, times=times)
 
     def count(self, what: str, by: int = 1) -> None:
         self.counts[what] += by

@@ -7,7 +7,7 @@ position at once, and is handed back in order when it is durable.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -21,6 +21,8 @@ from .base import Log
 from .frames import FRAME_HEADER_BYTES, Group
 
 T = TypeVar("T")
+Entry = tuple[int, int, bytes, T]
+"""Partition, receipt time in ms, payload, and what is handed back when it is durable."""
 
 
 class Durable(msgspec.Struct, Generic[T], frozen=True):
@@ -110,12 +112,17 @@ class GroupCommitter(Generic[T]):
 
         Raises `Overloaded` when too much is waiting, `LogClosed` when writing has ended.
         """
-        self.check_room(len(payload))
+        return self.extend(((partition, time_ms, payload, carried),))
+
+    def extend(self, entries: Sequence[Entry[T]]) -> int:
+        """Take entries, at least one, all of them or none, and return the position of the last; as `append`."""
+        self.check_room(sum(len(payload) for _, _, payload, _ in entries), entries=len(entries))
         gathering = self._gathering or self._gather()
-        position = gathering.group.append(partition, time_ms, payload)
-        gathering.positions.append(position)
-        gathering.carried.append(carried)
-        return position
+        append, positions, carrying = gathering.group.append, gathering.positions, gathering.carried
+        for partition, time_ms, payload, carried in entries:
+            positions.append(append(partition, time_ms, payload))
+            carrying.append(carried)
+        return positions[-1]
 
     def next_position(self) -> int:
         """The position that `append` will give next in this step of the loop; means nothing if it then raises."""
