@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
 from prometheus_client.registry import Collector
 
 from ..engine.loop import Engine
@@ -27,6 +33,7 @@ class EngineCollector(Collector):
         engine = self._engine
         state = engine.partition.state
         yield from self._stages()
+        yield self._pauses()
         for name, text, value in (
             ("instanter_log_pending_bytes", "Bytes appended and not yet durable.", engine.journal.pending_bytes),
             ("instanter_unfolded_records", "Records durable and not yet folded.", engine.journal.unfolded),
@@ -36,9 +43,7 @@ class EngineCollector(Collector):
             ("instanter_links", "Links between cells.", len(engine.partition.links)),
             ("instanter_position", "Position behind the last folded record.", engine.partition.position),
             ("instanter_epoch", "Number of the published epoch.", state.epoch),
-            ("instanter_loop_pause_longest_seconds", "Longest pause of the loop since the start.",
-             engine.loop_lag_longest_ns / 1e9),
-        ):  # fmt: skip
+        ):
             yield GaugeMetricFamily(name, text, value)
         verdicts = CounterMetricFamily(
             "instanter_events_folded", "Events folded, by what became of them.", labels=["verdict"]
@@ -62,6 +67,13 @@ class EngineCollector(Collector):
                 quantiles.add_metric([stage, str(quantile)], histogram.quantile_ms(quantile) / 1e3)
         yield stages
         yield quantiles
+
+    def _pauses(self) -> Metric:
+        pauses = self._engine.pauses
+        labels = [*(str(bound / 1_000) for bound in pauses.bounds_ms), "+Inf"]
+        buckets = list(zip(labels, map(float, pauses.up_to()), strict=True))
+        text = "How long the loop was away when its beat was due."
+        return HistogramMetricFamily("instanter_loop_pause_seconds", text, buckets, pauses.total_ns / 1e9)
 
 
 def render(engine: Engine) -> bytes:

@@ -19,14 +19,19 @@ PAIRS = 10_000
 OTHERS = 4
 """Candidates beside the item in question."""
 FIRST_BUYER, FIRST_VISITOR = 1_000_000, 2_000_000
+RECOMMENDED = "home.recommended"
 OUT_OF_STOCK = "out_of_stock"
+VIEWED = "what you viewed"
+"""What every reason that stands on a view says."""
+KNOWN = 100
+"""People who ask for what sells out."""
 
 
 def freshness(bench: Bench) -> tuple[list[Figure], str]:
     """Bought item, sold-out item and first view in turn; before each, that the decision was different is checked."""
     pairs = bench.size(PAIRS, 30)
     with bench.server() as server:
-        bench.people_known(server, range(bench.size(2_000, 100)))
+        bench.people_known(server, range(KNOWN))
         bench.say(f"{pairs:,} pairs of an event and a decision")
         with _Pairs(bench, server) as asked:
             for number, kind in zip(range(pairs), _in_turn(asked), strict=False):
@@ -59,6 +64,7 @@ class _Pairs:
         self._traffic: Traffic = bench.traffic()
         self._clock = bench.clock
         self._items = [item.id for item in bench.shop.items()]
+        self._numbers = {item_id: number for number, item_id in enumerate(self._items)}
         self._telling = Connection(server.port)
         self._asking = Connection(server.port)
 
@@ -70,52 +76,46 @@ class _Pairs:
         self._asking.close()
 
     def bought(self, number: int) -> None:
-        """What a person has just bought is not offered again."""
-        person, item = FIRST_BUYER + number, number % len(self._items)
-        self._expect_shown(self._search(person, item), item)
-        self._track(self._traffic.order(person, self._clock.now_ms(), item))
-        self.stale["bought"] += not self._is_excluded(self._timed_search(person, item), item)
+        """What a person is offered and buys is not offered again."""
+        person = FIRST_BUYER + number
+        self._track(self._traffic.view(person, self._clock.now_ms(), number % len(self._items)))
+        asking = decide(person_id(person), RECOMMENDED)
+        offered = decision_of(ask(self._asking, asking)).only.items
+        if not offered:
+            self.meaningless += 1
+            return
+        self._track(self._traffic.order(person, self._clock.now_ms(), self._numbers[offered[0].id]))
+        after = self._timed(asking)
+        self.stale["bought"] += offered[0].id in {shown.id for shown in after.only.items}
 
     def sold_out(self, number: int) -> None:
         """What has sold out is not shown, and is shown again when it is back."""
-        person, item = number % 100, number % len(self._items)
-        self._expect_shown(self._search(person, item), item)
+        person, item = number % KNOWN, number % len(self._items)
+        asking = self._search(person, item)
+        self.meaningless += self._is_out(decision_of(ask(self._asking, asking)), item)
         self._stock(item, 0)
-        after = self._timed_search(person, item)
-        self.stale["sold out"] += not self._is_excluded(after, item, reason=OUT_OF_STOCK)
+        self.stale["sold out"] += not self._is_out(self._timed(asking), item)
         self._stock(item, 5)
-        self.stale["back in stock"] += self._is_excluded(self._timed_search(person, item), item)
+        self.stale["back in stock"] += self._is_out(self._timed(asking), item)
 
     def first_view(self, number: int) -> None:
-        """A person nobody knew is known after one view, and what they viewed is not what they are shown."""
+        """Somebody nobody knew is known after one view, and gets reasons that stand on it."""
         person, item = FIRST_VISITOR + number, number % len(self._items)
-        asking = decide(person_id(person), "home.recommended")
-        before = decision_of(ask(self._asking, asking))
-        self.meaningless += before.only.served_by in ("personal", "session")
+        asking = decide(person_id(person), RECOMMENDED)
+        self.meaningless += _stands_on_a_view(decision_of(ask(self._asking, asking)))
         self._track(self._traffic.view(person, self._clock.now_ms(), item))
-        after = self._timed(asking)
-        self.stale["first view"] += after.only.served_by not in ("personal", "session")
+        self.stale["first view"] += not _stands_on_a_view(self._timed(asking))
 
-    def _expect_shown(self, decision: Decision, item: int) -> None:
-        self.meaningless += self._items[item] not in {shown.id for shown in decision.only.items}
-
-    def _is_excluded(self, decision: Decision, item: int, *, reason: str = "") -> bool:
-        """Whether the item is not shown, and is named among what is left out, for that reason if one is given."""
+    def _is_out(self, decision: Decision, item: int) -> bool:
+        """Whether the candidate is not shown but named among what is left out, because it is out of stock."""
         item_id, placed = self._items[item], decision.only
-        reasons = {excluded.id: excluded.reason for excluded in placed.excluded}
         is_shown = any(shown.id == item_id for shown in placed.items)
-        return not is_shown and item_id in reasons and reason in ("", reasons[item_id])
+        return not is_shown and any((out.id, out.reason) == (item_id, OUT_OF_STOCK) for out in placed.excluded)
 
-    def _question(self, person: int, item: int) -> bytes:
-        """Five candidates, the item in question in the middle."""
+    def _search(self, person: int, item: int) -> bytes:
+        """Asks for the order of five candidates, the item in question in the middle."""
         around = [(item + step - OTHERS // 2) % len(self._items) for step in range(OTHERS + 1)]
         return decide(person_id(person), "search", candidates=[self._items[one] for one in around])
-
-    def _search(self, person: int, item: int) -> Decision:
-        return decision_of(ask(self._asking, self._question(person, item)))
-
-    def _timed_search(self, person: int, item: int) -> Decision:
-        return self._timed(self._question(person, item))
 
     def _timed(self, asking: bytes) -> Decision:
         started_ns = elapsed_ns()
@@ -130,3 +130,9 @@ class _Pairs:
     def _stock(self, item: int, stock: int) -> None:
         change = msgspec.json.encode({"fields": {"stock": stock}})
         ask(self._telling, request("PATCH", f"/v1/items/{self._items[item]}", change))
+
+
+def _stands_on_a_view(decision: Decision) -> bool:
+    placed = decision.only
+    used = any(VIEWED in reason for shown in placed.items for reason in shown.reasons)
+    return placed.served_by in ("personal", "session") and used

@@ -11,7 +11,7 @@ from .server import Server, own_cpu_s, responder
 from .traffic import BATCH_EVENTS
 
 TITLE = "ingest: batches of 100 events of 300 to 400 B, 20,000 people, 20 % of them new, synced and folded"
-CONNECTIONS = 8
+CONNECTIONS = 16
 STEADY_PER_S = 25_000
 """Events a second of the run at a steady rate, which is the bound itself."""
 

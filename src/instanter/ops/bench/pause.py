@@ -53,7 +53,7 @@ def longest_ms(before: Metrics, after: Metrics) -> float:
     at_start, at_end = before.by(PAUSES, "le"), after.by(PAUSES, "le")
     grown = {float(le): count - at_start.get(le, 0.0) for le, count in at_end.items()}
     total = max(grown.values(), default=0.0)
-    return 1_000 * min((le for le, count in grown.items() if count == total), default=0.0)
+    return 1_000 * min(le for le, count in grown.items() if count == total) if total else 0.0
 
 
 def _count(metrics: Metrics, stage: str) -> float:
