@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import random
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from instanter.features.compile import DEFAULT_SETTINGS, compile_features
+from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
+from instanter.foundation.errors import ConfigRejected
+from instanter.state.layout import (
+    CELL_WORDS,
+    ITEM_WORDS,
+    SESSION_WORDS,
+    BySource,
+    FeatureSpec,
+    Kind,
+    Scope,
+    ValueSource,
+)
+from instanter.state.program import ACTIVE, SEEN_AT, SETTING_NAMES, activate, make_program
+from instanter.state.schema import Schema
+
+HEADS = {Scope.SESSION: SESSION_WORDS, Scope.PROFILE: CELL_WORDS, Scope.ITEM: ITEM_WORDS}
+
+
+def feature(**fields: object) -> FeatureDeclaration:
+    return msgspec.convert({"name": "one", "on": ("Product Viewed",), "aggregate": "count"} | fields,
+                           FeatureDeclaration)  # fmt: skip
+
+
+def spec(**fields: object) -> FeatureSpec:
+    return compile_features([feature(**fields)]).feature("one")
+
+
+def by_name(schema: Schema) -> dict[str, FeatureSpec]:
+    return {placed.spec.name: placed.spec for placed in schema.layout.features}
+
+
+def test_the_shops_defaults_compile() -> None:
+    schema = compile_features(DEFAULT_FEATURES)
+    assert {name for name, _ in schema.declared()} == {declaration.name for declaration in DEFAULT_FEATURES}
+    assert schema.numbers[0] == "price"
+    assert schema.settings == DEFAULT_SETTINGS
+
+
+def test_the_features_of_a_record_stand_one_after_another_without_a_gap() -> None:
+    schema = compile_features(DEFAULT_FEATURES)
+    words = {Scope.SESSION: schema.layout.session_words, Scope.PROFILE: schema.layout.cell_words,
+             Scope.ITEM: schema.layout.item_words}  # fmt: skip
+    for scope, end in HEADS.items():
+        for placed in schema.layout.features:
+            if placed.spec.scope is scope:
+                assert placed.offset == end
+                end += placed.spec.words
+        assert end == words[scope]
+
+
+@given(st.randoms(use_true_random=False))
+def test_the_order_of_declarations_changes_no_feature(rng: random.Random) -> None:
+    shuffled = rng.sample(DEFAULT_FEATURES, len(DEFAULT_FEATURES))
+    assert by_name(compile_features(shuffled)) == by_name(compile_features(DEFAULT_FEATURES))
+
+
+def test_the_same_declarations_compile_to_the_same_schema() -> None:
+    assert compile_features(DEFAULT_FEATURES) == compile_features(list(DEFAULT_FEATURES))
+
+
+@pytest.mark.parametrize(("value", "source", "per_item"), [
+    ("", ValueSource.ONE, False), ("price", ValueSource.PRICE, True), ("quantity", ValueSource.QUANTITY, True),
+    ("revenue", ValueSource.REVENUE, True), ("item.width", ValueSource.ITEM_NUMBER, True),
+    ("properties.read_ms", ValueSource.PROPERTY, False),
+])  # fmt: skip
+def test_a_value_comes_from_where_it_says(value: str, source: ValueSource, per_item: bool) -> None:
+    compiled = spec(aggregate="decayed", half_life="1h", value=value)
+    assert (compiled.value, compiled.per_item) == (source, per_item)
+
+
+@pytest.mark.parametrize(("by", "source", "per_item"), [
+    ("item", BySource.ITEM, True), ("item.brand", BySource.ITEM_ATTRIBUTE, True),
+    ("context.device", BySource.CONTEXT, False),
+])  # fmt: skip
+def test_what_is_told_apart_comes_from_where_it_says(by: str, source: BySource, per_item: bool) -> None:
+    compiled = spec(aggregate="top_k", by=by, k=3)
+    assert (compiled.by, compiled.per_item, compiled.k) == (source, per_item, 3)
+
+
+def test_columns_are_shared_and_sorted_and_named_once() -> None:
+    schema = compile_features([
+        feature(name="a", aggregate="sum", value="item.width"),
+        feature(name="b", aggregate="max", value="item.width"),
+        feature(name="c", aggregate="min", value="item.depth"),
+        feature(name="d", aggregate="sum", value="item.price"),
+        feature(name="e", aggregate="sum", value="properties.z"),
+        feature(name="f", aggregate="sum", value="properties.a"),
+        feature(name="g", aggregate="top_k", by="item.tags", k=2),
+        feature(name="h", aggregate="top_k", by="context.system", k=2),
+        feature(name="i", aggregate="top_k", by="context.device", k=2),
+    ])  # fmt: skip
+    assert schema.numbers == ("price", "depth", "width")
+    assert (schema.properties, schema.attributes, schema.contexts) == (("a", "z"), ("tags",), ("device", "system"))
+    specs = by_name(schema)
+    assert [specs[name].value_column for name in "abcdef"] == [2, 2, 1, 0, 1, 0]
+    assert [specs[name].by_column for name in "ghi"] == [0, 1, 0]
+
+
+def test_events_have_codes_from_one_on_in_the_order_of_their_names() -> None:
+    schema = compile_features([feature(name="a", on=("Z", "B")), feature(name="b", on=("A", "B"))])
+    assert schema.codes == {"A": 1, "B": 2, "Z": 3}
+    assert by_name(schema)["a"].codes == (2, 3)
+
+
+def test_durations_and_tiles_are_in_milliseconds() -> None:
+    windowed = spec(aggregate="windowed", window="24h", tiles=8)
+    assert (windowed.tile_ms, windowed.tiles, windowed.words) == (3 * 3_600_000, 8, 10)
+    assert spec(aggregate="decayed", half_life="2h").half_life_ms == 7_200_000
+    assert spec().tiles == 0
+
+
+def test_co_occurrence_brings_the_slot_that_its_sessions_need() -> None:
+    schema = compile_features([feature(aggregate="co_occurrence", scope="item", k=24)])
+    seen = schema.layout.named("one.seen")
+    assert (seen.spec.kind, seen.spec.scope) == (Kind.SEEN, Scope.SESSION)
+    assert schema.declared() == (("one", schema.feature("one").version),)
+    program = make_program(schema.layout, codes=2, settings=schema.settings)
+    assert program.features[0, SEEN_AT] == seen.offset
+    activate(program, schema.layout, frozenset(schema.declared()))
+    assert program.features[:, ACTIVE].tolist() == [1, 1]
+
+
+def test_a_program_lists_the_features_of_each_code() -> None:
+    schema = compile_features([feature(name="a", on=("A", "B")), feature(name="b", on=("B",), scope="item")])
+    program = make_program(schema.layout, codes=len(schema.codes) + 1, settings=schema.settings)
+    listed = [program.ops[program.first[code] : program.first[code + 1]].tolist() for code in range(3)]
+    assert listed == [[], [0], [0, 1]]
+    assert program.feeds_items.tolist() == [0, 0, 1]
+    assert program.settings.tolist() == [DEFAULT_SETTINGS[name] for name in SETTING_NAMES]
+
+
+def test_a_version_follows_the_meaning_and_not_the_name() -> None:
+    views = compile_features([feature(name="views")]).feature("views").version
+    assert compile_features([feature(name="looks", owner="me")]).feature("looks").version == views
+    assert compile_features([feature(name="views", scope="item")]).feature("views").version != views
+
+
+def test_time_to_live_is_handed_to_the_reader() -> None:
+    schema = compile_features([feature(name="a", ttl="90d"), feature(name="b")])
+    assert schema.ttl_ms == {"a": 90 * 86_400_000}
+
+
+def test_more_memory_is_room_for_more_people_and_there_is_always_some() -> None:
+    rooms = [compile_features(DEFAULT_FEATURES, memory_mb=mb).capacity.cells for mb in (1, 100, 200)]
+    assert rooms[0] == 1_024
+    assert rooms[1] > 10_000
+    assert abs(rooms[2] - 2 * rooms[1]) <= 2
+
+
+def test_no_features_compile_to_records_without_any() -> None:
+    layout = compile_features([]).layout
+    assert (layout.cell_words, layout.session_words, layout.item_words) == (CELL_WORDS, SESSION_WORDS, ITEM_WORDS)
+
+
+def test_what_is_impossible_is_refused() -> None:
+    with pytest.raises(ConfigRejected, match="two features"):
+        compile_features([feature(), feature()])
+    with pytest.raises(ConfigRejected, match="longer than any session"):
+        compile_features([feature(aggregate="windowed", window="6h", scope="session")],
+                         settings=DEFAULT_SETTINGS | {"session_length_max_ms": 3_600_000})  # fmt: skip
+
+
+def test_an_unknown_feature_is_not_found() -> None:
+    with pytest.raises(KeyError):
+        compile_features(DEFAULT_FEATURES).feature("nothing")

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from instanter.events.envelope import ItemDeleted, ItemPatched, ItemUpserted
+from instanter.foundation.ids import reference
+from instanter.foundation.limits import ATTRIBUTE_VALUES_MAX
+from instanter.state.catalogue import Catalogue, Item, texts_of
+from instanter.state.memory import State
+
+from .contents import cell_at, content
+from .shop import SCHEMA, START_MS, TENANT, VIEWED, empty_state, fold_all, person, ref, tracked
+
+TAGS = SCHEMA.attributes.index("tags")
+PRICE, WIDTH = SCHEMA.numbers.index("price"), SCHEMA.numbers.index("width")
+
+
+@pytest.fixture
+def state() -> State:
+    return empty_state()
+
+
+def upsert(state: State, item_id: str = "sofa", *, at_ms: int = 1, tenant: str = TENANT, **fields: Any) -> None:
+    state.catalogue.upsert(ItemUpserted(at_ms, tenant, item_id, fields))
+
+
+def patch(state: State, item_id: str = "sofa", **fields: Any) -> None:
+    state.catalogue.patch(ItemPatched(2, TENANT, item_id, fields))
+
+
+def delete(state: State, item_id: str = "sofa") -> None:
+    state.catalogue.delete(ItemDeleted(3, TENANT, item_id))
+
+
+def item(state: State, item_id: str = "sofa") -> Item:
+    found = state.catalogue.get(TENANT, item_id)
+    assert found is not None
+    return found
+
+
+def columns(catalogue: Catalogue, row: int) -> tuple[list[list[int]], list[float], int, int]:
+    attributes = catalogue.attributes
+    return (attributes.refs[row].tolist(), attributes.numbers[row].tolist(), int(catalogue.available[row]),
+            int(catalogue.created_ms[row]))  # fmt: skip
+
+
+def test_an_upsert_says_exactly_what_the_item_is(state: State) -> None:
+    upsert(state, category="seats", price=899, tags=["wool"])
+    upsert(state, category="beds")
+    assert item(state).fields == {"category": "beds"}
+    row = state.find_item(ref("sofa"))
+    assert not state.catalogue.attributes.refs[row, TAGS].any()
+    assert np.isnan(state.catalogue.attributes.numbers[row, PRICE])
+
+
+def test_a_patch_changes_what_it_names_and_null_removes(state: State) -> None:
+    upsert(state, category="seats", price=899, tags=["wool"])
+    patch(state, price=799.5, tags=None, width=220)
+    assert item(state).fields == {"category": "seats", "price": 799.5, "width": 220}
+    row = state.find_item(ref("sofa"))
+    assert not state.catalogue.attributes.refs[row, TAGS].any()
+    assert state.catalogue.attributes.numbers[row, [PRICE, WIDTH]].tolist() == [799.5, 220.0]
+
+
+def test_a_patch_of_an_unknown_item_changes_nothing(state: State) -> None:
+    patch(state, price=1)
+    assert not state.catalogue.items
+    assert state.catalogue.changes == 0
+
+
+def test_items_are_never_changed_in_place(state: State) -> None:
+    upsert(state, price=1, tags=["a"])
+    before = item(state)
+    patch(state, price=2)
+    assert before.fields == {"price": 1, "tags": ["a"]}
+
+
+def test_a_deleted_item_is_gone_with_its_columns_and_deleting_it_again_changes_nothing(state: State) -> None:
+    upsert(state, category="seats", price=899, tags=["wool"], stock=3)
+    row, changes = state.find_item(ref("sofa")), state.catalogue.changes
+    delete(state)
+    assert state.catalogue.get(TENANT, "sofa") is None
+    assert row not in state.catalogue.at_row
+    assert not state.catalogue.attributes.refs[row].any()
+    assert np.isnan(state.catalogue.attributes.numbers[row]).all()
+    assert state.catalogue.available[row] == 0
+    delete(state)
+    delete(state, "never there")
+    assert state.catalogue.changes == changes + 1
+
+
+def test_an_event_about_a_deleted_item_counts_without_its_fields(state: State) -> None:
+    upsert(state, price=899.0, tags=["wool"])
+    fold_all(state, [tracked(0, START_MS, VIEWED, number=1, items=["sofa"])])
+    delete(state)
+    fold_all(state, [tracked(0, START_MS + 1, VIEWED, number=2, items=["sofa"])])
+
+    def read(name: str, at: int) -> Any:
+        placed = SCHEMA.layout.named(name)
+        return content(state, placed.spec, at + placed.offset)
+
+    cell = cell_at(state, person(0))
+    assert read("profile_count", cell) == 2
+    assert read("profile_mean", cell) == (899_000_000, 1)
+    assert read("profile_tags", cell) == (0, False, {reference("wool"): 1_000_000})
+
+
+def test_an_item_that_comes_back_is_new_and_keeps_what_was_counted(state: State) -> None:
+    upsert(state, at_ms=1)
+    fold_all(state, [tracked(0, START_MS, VIEWED, number=1, items=["sofa"])])
+    row, before = state.find_item(ref("sofa")), state.hash()
+    delete(state)
+    upsert(state, at_ms=9)
+    assert state.find_item(ref("sofa")) == row
+    assert state.hash() == before
+    assert item(state).created_ms == 9
+
+
+@pytest.mark.parametrize(("fields", "available"), [
+    ({}, True), ({"stock": 1}, True), ({"stock": 0}, False), ({"stock": -2}, False), ({"stock": 0.5}, True),
+    ({"stock": None}, True), ({"stock": "many"}, True), ({"stock": True}, True), ({"stock": False}, False),
+])  # fmt: skip
+def test_an_item_is_available_while_its_stock_is_positive_or_not_told(
+    state: State, fields: dict[str, Any], available: bool
+) -> None:
+    upsert(state, **fields)
+    assert item(state).available is available
+    assert state.catalogue.available[state.find_item(ref("sofa"))] == available
+
+
+def test_stock_counts_from_the_next_change(state: State) -> None:
+    upsert(state, stock=1)
+    row = state.find_item(ref("sofa"))
+    seen = []
+    for stock in (0, 5, None):
+        patch(state, stock=stock)
+        seen.append(int(state.catalogue.available[row]))
+    assert seen == [0, 1, 1]
+
+
+@pytest.mark.parametrize(("created_at", "created_ms"), [
+    ("2024-05-01T00:00:00Z", 1_714_521_600_000), ("2024-05-01", 1_714_521_600_000),
+    ("2024-05-01T02:00:00+02:00", 1_714_521_600_000), (1_714_521_600_000, 1_714_521_600_000),
+    ("yesterday", 5), ("", 5), (None, 5), (True, 5), (0, 5), (10**18, 5), ([1], 5), ({"a": 1}, 5),
+])  # fmt: skip
+def test_an_item_is_as_old_as_it_says_or_else_as_its_first_event(
+    state: State, created_at: object, created_ms: int
+) -> None:
+    upsert(state, at_ms=5, created_at=created_at)
+    assert item(state).created_ms == created_ms
+    assert state.catalogue.created_ms[state.find_item(ref("sofa"))] == created_ms
+
+
+def test_later_changes_do_not_make_an_item_younger(state: State) -> None:
+    upsert(state, at_ms=5)
+    upsert(state, at_ms=50, price=1)
+    patch(state, price=2)
+    assert item(state).created_ms == 5
+
+
+def test_tenants_do_not_share_items(state: State) -> None:
+    upsert(state, price=1)
+    upsert(state, tenant="another", price=2)
+    delete(state)
+    assert [one.fields["price"] for one in state.catalogue.of_tenant("another")] == [2]
+    assert list(state.catalogue.of_tenant(TENANT)) == []
+
+
+@pytest.mark.parametrize(("value", "texts"), [
+    (None, []), ("", []), ("oak", ["oak"]), (3, ["3"]), (True, ["True"]), ([], []), (["a", 1], ["a", "1"]),
+    (list("abcdefg"), list("abcd")),
+])  # fmt: skip
+def test_a_field_has_at_most_a_few_texts(state: State, value: object, texts: list[str]) -> None:
+    assert texts_of(value) == texts
+    upsert(state, tags=value)
+    refs = state.catalogue.attributes.refs[state.find_item(ref("sofa")), TAGS].tolist()
+    assert refs == [*map(reference, texts), *[0] * (ATTRIBUTE_VALUES_MAX - len(texts))]
+
+
+@pytest.mark.parametrize(("value", "number"), [
+    (3, 3.0), (2.5, 2.5), (-1, -1.0), (True, np.nan), ("3", np.nan), (None, np.nan), ([3], np.nan),
+])  # fmt: skip
+def test_only_a_number_is_a_number(state: State, value: object, number: float) -> None:
+    upsert(state, width=value)
+    found = state.catalogue.attributes.numbers[state.find_item(ref("sofa")), WIDTH]
+    np.testing.assert_equal(found, number)
+
+
+FIELDS = st.fixed_dictionaries({}, optional={
+    "category": st.sampled_from(("a", "b")), "tags": st.lists(st.sampled_from("xyz"), max_size=6),
+    "price": st.integers(0, 9), "stock": st.sampled_from((0, 1, None)), "created_at": st.sampled_from((0, 77, "x")),
+})  # fmt: skip
+
+
+@settings(max_examples=80)
+@given(st.lists(st.tuples(st.sampled_from(("upsert", "patch", "delete")), st.sampled_from("ab"), FIELDS), max_size=12))
+def test_the_columns_always_say_what_the_items_say(steps: list[Any]) -> None:
+    """However an item came to be what it is, its columns are those of the item put into an empty catalogue."""
+    state, changes = empty_state(), 0
+    for at_ms, (what, item_id, fields) in enumerate(steps, start=1):
+        match what:
+            case "upsert":
+                upsert(state, item_id, at_ms=at_ms, **fields)
+            case "patch":
+                patch(state, item_id, **fields)
+            case "delete":
+                delete(state, item_id)
+        assert state.catalogue.changes >= changes
+        changes = state.catalogue.changes
+    fresh = empty_state()
+    for one in state.catalogue.items.values():
+        fresh.catalogue.restore(one)
+        row, fresh_row = state.find_item(one.ref), fresh.find_item(one.ref)
+        np.testing.assert_equal(columns(state.catalogue, row), columns(fresh.catalogue, fresh_row))
+        assert state.catalogue.at_row[row] is one
+    assert len(state.catalogue.at_row) == len(state.catalogue.items)
