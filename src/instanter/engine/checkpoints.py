@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,26 +31,31 @@ class Checkpoints:
         self._keep_ms = keep_ms
         self._meter = meter
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
-        self._wanted: asyncio.Future[Snapshot] | None = None
-        self._wanted_ms = 0
-        self.writing = False
+        self._one_at_a_time = asyncio.Lock()
+        self._wanted_ms: int | None = None
+        self._taken: Snapshot | None = None
         disk.make_directory(directory)
         partition.on_epoch = self._take
 
-    async def make(self, now_ms: int) -> Path:
-        """Write a checkpoint of the next epoch, which the caller has appended or is about to."""
-        assert not self.writing
-        self.writing = True
-        started_ns = elapsed_ns()
-        try:
-            self._wanted, self._wanted_ms = asyncio.get_running_loop().create_future(), now_ms
-            path = await self._write(await self._wanted)
+    async def make(self, now_ms: int, publish: Callable[[], Awaitable[None]]) -> Path:
+        """Write a checkpoint as of the epoch that `publish` brings about; raises what that raises, and `OSError`."""
+        async with self._one_at_a_time:
+            started_ns = elapsed_ns()
+            self._wanted_ms, self._taken = now_ms, None
+            try:
+                await publish()
+                assert self._taken is not None, "an epoch was published"
+                path = await self._write(self._taken)
+            finally:
+                self._end_saving()
             await asyncio.get_running_loop().run_in_executor(self._worker, self._prune, now_ms)
-        finally:
-            self._wanted = None
-            self.writing = False
-        self._meter.observe("checkpoint", elapsed_ns() - started_ns)
-        return path
+            self._meter.observe("checkpoint", elapsed_ns() - started_ns)
+            return path
+
+    @property
+    def writing(self) -> bool:
+        """Whether one is being made."""
+        return self._one_at_a_time.locked()
 
     def close(self) -> None:
         """Stop the thread; a checkpoint in the making is given up with its unfinished file."""
@@ -57,30 +63,34 @@ class Checkpoints:
 
     def _take(self) -> None:
         """Right after an epoch: this is the position to save."""
-        if self._wanted is None or self._wanted.done():
+        if self._wanted_ms is None or self._taken is not None:
             return
         partition = self._partition
-        snapshot = Snapshot(
+        self._taken = Snapshot(
             partition.state, position=partition.position, at_ms=self._wanted_ms, control=partition.control_rows()
         )
-        partition.state.saving = snapshot
-        self._wanted.set_result(snapshot)
+        partition.state.saving = self._taken
+
+    def _end_saving(self) -> None:
+        """The fold need not keep rows as they were any longer."""
+        self._wanted_ms = None
+        self._partition.state.saving = None
+        if self._taken is not None:
+            self._taken.abandon()
 
     async def _write(self, snapshot: Snapshot) -> Path:
+        """Slices are copied here and written in the worker, which alone touches the file."""
         loop = asyncio.get_running_loop()
-        writer = await loop.run_in_executor(
-            self._worker, CheckpointWriter, self._disk, self._directory, snapshot.manifest.position
-        )
-        done = False
+        position = snapshot.manifest.position
+        writer = await loop.run_in_executor(self._worker, CheckpointWriter, self._disk, self._directory, position)
+        whole = False
         try:
             for section in snapshot.sections():
                 await loop.run_in_executor(self._worker, writer.write, section)
-            done = True
+            whole = True
         finally:
-            self._partition.state.saving = None
-            snapshot.abandon()
-            if not done:
-                writer.give_up()
+            if not whole:
+                self._worker.submit(writer.give_up)
         return await loop.run_in_executor(self._worker, writer.finish)
 
     def _prune(self, now_ms: int) -> None:

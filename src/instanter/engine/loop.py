@@ -149,13 +149,7 @@ class Engine:
     async def checkpoint(self) -> Path:
         """Write a checkpoint now."""
         now_ms = self.clock.now_ms()
-        making = asyncio.create_task(self.checkpoints.make(now_ms))
-        await asyncio.sleep(0)
-        try:
-            self._append_epoch(now_ms)
-            return await making
-        finally:
-            making.cancel()
+        return await self.checkpoints.make(now_ms, lambda: self._publish(now_ms))
 
     # What comes in.
 
@@ -179,7 +173,7 @@ class Engine:
             raise Unavailable(self.broken)
         now_ms = self.clock.now_ms() if request.timestamp is None else request.timestamp_ms
         if self.options.epoch_on_read and self._epoch_due(now_ms):
-            await self._publish(now_ms)
+            await self._publish_if_possible(now_ms)
         keys = self.cells_of(tenant, user_id=request.user_id, anonymous_id=request.anonymous_id)
         decision_id = f"{_ID_PREFIX}{self._ids.token(_TOKEN_BYTES)}{self.journal.next_position:x}"
         decision = self.decider.decide(
@@ -265,13 +259,17 @@ class Engine:
         self._epoch_number = max(self._epoch_number, state.epoch) + 1
         return self.journal.append(Epoch(now_ms, self._epoch_number, state.epoch_hash), now_ms)
 
-    async def _publish(self, now_ms: int) -> None:
+    async def _publish_if_possible(self, now_ms: int) -> None:
         try:
-            position = self._append_epoch(now_ms)
-            await self.journal.durable(position)
-            await self.journal.folded(position)
+            await self._publish(now_ms)
         except InstanterError:
             self.meter.count("beats_refused")
+
+    async def _publish(self, now_ms: int) -> None:
+        """Publish an epoch; on return decisions read it. Raises `Unavailable`."""
+        position = self._append_epoch(now_ms)
+        await self.journal.durable(position)
+        await self.journal.folded(position)
 
     async def _checkpoint_regularly(self) -> None:
         while True:
