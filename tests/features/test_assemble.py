@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from instanter.features.assemble import RATE_STRENGTH, Assembler, Candidates
+from instanter.features.declaration import FeatureDeclaration
+from instanter.features.neighbours import Neighbourhood
+from instanter.features.view import Reader
+from instanter.foundation.errors import ConfigRejected
+from instanter.foundation.ids import item_reference, reference
+
+START_MS = 1_700_000_000_000
+DAY_MS = 86_400_000
+
+
+def candidates(shop, *item_ids: str, ranks: tuple[int, ...] = ()) -> Candidates:
+    refs = np.array([item_reference("shop", item_id) for item_id in item_ids], np.int64)
+    rows = np.array([shop.state.find_item(ref) for ref in refs.tolist()], np.int64)
+    attributes = shop.state.tables.attributes
+    places = np.array(ranks or [-1] * len(refs), np.int64)
+    texts, numbers = attributes.refs[rows], attributes.numbers[rows]
+    texts[rows < 0], numbers[rows < 0] = 0, np.nan
+    return Candidates(refs, rows, places, texts, numbers)
+
+
+def assembled(shop, *item_ids: str, keys=(1,), after_ms: int = 0, ranks=(), recent=()) -> list[dict[str, float]]:
+    reader = Reader(shop.schema, shop.declarations)
+    assembler = Assembler(shop.schema, shop.declarations, reader)
+    person = reader.person(shop.state, keys, START_MS + after_ms)
+    near = Neighbourhood(shop.schema).of(shop.state, [item_reference("shop", one) for one in recent])
+    rows = np.array(sorted(shop.state.catalogue.at_row), np.int64)
+    matrix = assembler.matrix(
+        shop.state, person, candidates(shop, *item_ids, ranks=ranks), near, assembler.priors(shop.state, rows),
+        START_MS + after_ms,
+    )  # fmt: skip
+    names = [column.name for column in assembler.columns]
+    return [dict(zip(names, row.tolist(), strict=True)) for row in matrix]
+
+
+def test_item_numbers_are_those_of_the_epoch(little) -> None:
+    shop = little()
+    shop.item("a", price=20.0)
+    shop.happen("Product Viewed", "a")
+    assert assembled(shop, "a")[0]["item.item_views"] == 0.0
+    shop.publish()
+    (row,) = assembled(shop, "a")
+    assert row["item.item_views"] == 1.0
+    assert row["item.price"] == 20.0
+    assert row["item.trending"] == 1.0
+    assert assembled(shop, "a", after_ms=2 * 3_600_000)[0]["item.trending"] == pytest.approx(0.5)
+
+
+def test_rates_are_smoothed_towards_the_average_and_an_unseen_item_has_it(little) -> None:
+    shop = little()
+    for item_id in ("shown", "clicked", "unseen"):
+        shop.item(item_id)
+    for number in range(20):
+        shop.happen("Product List Viewed", "shown", "clicked", after_ms=number)
+    for number in range(10):
+        shop.happen("Product Clicked", "clicked", after_ms=number)
+    shop.publish()
+    shown, clicked, unseen = assembled(shop, "shown", "clicked", "unseen")
+    average = (10 + 0.05) / (40 + 1)
+    assert unseen["item.click_rate"] == pytest.approx(average, rel=1e-6)
+    assert unseen["item.click_lift"] == pytest.approx(0.0, abs=1e-9)
+    rate = (10 + average * RATE_STRENGTH) / (20 + RATE_STRENGTH)
+    assert clicked["item.click_rate"] == pytest.approx(rate, rel=1e-6)
+    assert clicked["item.click_lift"] == pytest.approx(math.log(rate / average), rel=1e-5)
+    assert shown["item.click_lift"] < 0.0
+
+
+def test_clicks_without_impressions_are_a_rate_of_one_at_most(little) -> None:
+    shop = little()
+    shop.item("a")
+    for number in range(50):
+        shop.happen("Product Clicked", "a", after_ms=number)
+    shop.publish()
+    assert assembled(shop, "a")[0]["item.click_rate"] == 1.0
+
+
+def test_shares_are_of_the_whole_list_and_the_best_of_several_values_counts(little) -> None:
+    shop = little(
+        FeatureDeclaration(name="styles", on=("Product Viewed",), aggregate="top_k", by="item.style", k=4)
+    )
+    shop.item("a", style="oak")
+    shop.item("b", style=["elm", "oak"])
+    shop.item("c", style="ash")
+    shop.happen("Product Viewed", "a")
+    shop.happen("Product Viewed", "b", after_ms=1)
+    rows = assembled(shop, "a", "b", "c", after_ms=1)
+    assert [row["cross.styles"] for row in rows] == [0.5, 0.5, 0.0]
+
+
+def test_the_place_in_a_list_of_items_counts_down_from_one(little) -> None:
+    shop = little()
+    for item_id in "abc":
+        shop.item(item_id)
+    shop.happen("Product Viewed", "a")
+    shop.happen("Product Viewed", "b", after_ms=1)
+    rows = assembled(shop, "a", "b", "c", after_ms=1)
+    assert [row["cross.session_items"] for row in rows] == [0.5, 1.0, 0.0]
+
+
+def test_the_price_fits_best_where_the_person_looks(little) -> None:
+    shop = little()
+    shop.item("a", price=100.0)
+    shop.item("b", price=50.0)
+    shop.item("c")
+    shop.happen("Product Viewed", "a")
+    fits = [row["cross.price_fit"] for row in assembled(shop, "a", "b", "c")]
+    assert fits == pytest.approx([1.0, 0.5, 0.0])
+    assert [row["cross.price_fit"] for row in assembled(shop, "a", keys=())] == [0.0]
+
+
+def test_neighbours_of_recent_items_are_close(little) -> None:
+    shop = little()
+    for item_id in "abc":
+        shop.item(item_id)
+    shop.happen("Product Viewed", "a", key=5)
+    shop.happen("Product Viewed", "b", key=5, after_ms=1)
+    shop.publish()
+    assert [row["cross.co_viewed"] for row in assembled(shop, "a", "b", "c", recent=("a",))] == [0.0, 1.0, 0.0]
+    assert [row["cross.co_viewed"] for row in assembled(shop, "b", recent=("c",))] == [0.0]
+    assert [row["cross.co_viewed"] for row in assembled(shop, "b", recent=("nobody", "a"))] == [0.5]
+
+
+def test_position_and_recency(little) -> None:
+    shop = little()
+    shop.item("a")
+    first, second, unknown = assembled(shop, "a", "a", "unknown", ranks=(0, 3, -1), after_ms=30 * DAY_MS)
+    assert (first["position"], second["position"], unknown["position"]) == (1.0, 0.25, 0.0)
+    assert first["item.recency"] == pytest.approx(0.5)
+    assert unknown["item.recency"] == 0.0
+    assert math.isnan(unknown["item.price"])
+    assert unknown["item.click_lift"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_an_item_feature_past_its_time_to_live_reads_as_its_default(little) -> None:
+    shop = little(
+        FeatureDeclaration(
+            name="hot", on=("Product Viewed",), aggregate="decayed", half_life="1d", scope="item", ttl="1h", default=7.0
+        ),
+        FeatureDeclaration(
+            name="hour", on=("Product Viewed",), aggregate="windowed", window="24h", scope="item", ttl="2h", default=8.0
+        ),
+    )
+    shop.item("a")
+    shop.happen("Product Viewed", "a")
+    shop.publish()
+    (fresh,), (old,) = assembled(shop, "a"), assembled(shop, "a", after_ms=4 * 3_600_000)
+    assert (fresh["item.hot"], fresh["item.hour"]) == (1.0, 1.0)
+    assert (old["item.hot"], old["item.hour"]) == (7.0, 8.0)
+
+
+def test_two_inputs_of_one_name_are_refused(little) -> None:
+    shop = little(
+        FeatureDeclaration(name="price", on=("Product Viewed",), aggregate="mean", value="price", scope="item")
+    )
+    with pytest.raises(ConfigRejected, match=r'"item\.price"'):
+        Assembler(shop.schema, shop.declarations, Reader(shop.schema, shop.declarations))
+
+
+def test_a_schema_without_item_features_still_assembles(little) -> None:
+    shop = little(FeatureDeclaration(name="views", on=("Product Viewed",), aggregate="count"), only=True)
+    shop.item("a", price=3.0)
+    (row,) = assembled(shop, "a", recent=("a",))
+    assert row == {
+        "item.price": 3.0, "cross.price_fit": 0.0, "cross.co_viewed": 0.0, "position": 0.0, "item.recency": 1.0
+    }
+
+
+def test_lists_of_attributes_by_time_count_by_place(little) -> None:
+    shop = little(
+        FeatureDeclaration(name="last_brands", on=("Product Viewed",), aggregate="last_k", by="item.brand", k=3),
+        FeatureDeclaration(name="top_items", on=("Product Viewed",), aggregate="top_k", by="item", k=3),
+        FeatureDeclaration(name="devices", on=("Product Viewed",), aggregate="top_k", by="context.device", k=3),
+    )
+    shop.item("a", brand="oak")
+    shop.happen("Product Viewed", "a")
+    (row,) = assembled(shop, "a")
+    assert row["cross.last_brands"] == 1.0
+    assert row["cross.top_items"] == 0.5
+    assert "cross.devices" not in row
+
+
+def test_references_are_those_of_the_texts(little) -> None:
+    shop = little()
+    shop.item("a", brand="oak")
+    assert reference("oak") in candidates(shop, "a").attributes

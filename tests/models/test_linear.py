@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from instanter.features.assemble import Assembler, Column
+from instanter.features.view import Reader
+from instanter.foundation.errors import Broken, ConfigRejected
+from instanter.models.linear import LinearRanker, default_weights
+
+COLUMNS = (Column("item.click_lift"), Column("item.popular", unbounded=True), Column("position"))
+
+
+def matrix(*rows: tuple[float, ...]) -> np.ndarray:
+    return np.array(rows, np.float32)
+
+
+def test_a_score_is_the_sum_of_its_contributions() -> None:
+    ranker = LinearRanker(COLUMNS, {"item.click_lift": 2.0, "item.popular": 1.0, "position": -0.5})
+    rows = matrix((0.5, 3.0, 1.0), (-1.0, -3.0, 0.25))
+    added = ranker.contributions(rows, COLUMNS)
+    assert added.tolist() == pytest.approx(np.array([[1.0, math.log(4), -0.5], [-2.0, -math.log(4), -0.125]]))
+    assert ranker.score(rows, COLUMNS) == pytest.approx(added.sum(axis=1))
+
+
+def test_what_is_absent_adds_nothing() -> None:
+    ranker = LinearRanker(COLUMNS, {"item.click_lift": 2.0, "item.popular": 1.0})
+    assert ranker.score(matrix((math.nan, math.nan, math.nan)), COLUMNS).tolist() == [0.0]
+
+
+def test_an_unknown_input_is_refused_with_a_suggestion() -> None:
+    with pytest.raises(ConfigRejected, match=r'did you mean "item\.popular"\?'):
+        LinearRanker(COLUMNS, {"item.populer": 1.0})
+    with pytest.raises(ConfigRejected, match=r"there are item\.click_lift"):
+        LinearRanker(COLUMNS, {"xyz": 1.0})
+
+
+@pytest.mark.parametrize("weight", [math.nan, math.inf])
+def test_a_weight_that_is_no_number_is_refused(weight: float) -> None:
+    with pytest.raises(ConfigRejected, match="finite"):
+        LinearRanker(COLUMNS, {"position": weight})
+
+
+def test_the_version_follows_the_weights_and_not_their_order() -> None:
+    one = LinearRanker(COLUMNS, {"position": 1.0, "item.popular": 2.0})
+    same = LinearRanker(COLUMNS, {"item.popular": 2.0, "position": 1.0, "item.click_lift": 0.0})
+    other = LinearRanker(COLUMNS, {"position": 1.0, "item.popular": 2.5})
+    assert one.version == same.version != other.version
+
+
+def test_columns_of_another_assembler_are_refused() -> None:
+    ranker = LinearRanker(COLUMNS, {})
+    assert ranker.score(matrix((0.0, 0.0, 0.0)), list(COLUMNS)).tolist() == [0.0]
+    with pytest.raises(Broken):
+        ranker.score(matrix((0.0, 0.0, 0.0)), COLUMNS[::-1])
+    with pytest.raises(Broken):
+        ranker.contributions(matrix((0.0, 0.0, 0.0)), COLUMNS[::-1])
+
+
+def test_every_default_weight_has_a_column_in_the_default_configuration(little) -> None:
+    shop = little()
+    reader = Reader(shop.schema, shop.declarations)
+    columns = Assembler(shop.schema, shop.declarations, reader).columns
+    weights = default_weights(columns, reader.lists)
+    LinearRanker(columns, weights)
+    assert {"item.click_lift", "item.buy_lift", "cross.session_categories", "cross.brand_affinity"} <= set(weights)
+    assert weights["cross.session_items"] < 0 < default_weights(columns, reader.lists, reorders=True)[
+        "cross.session_items"
+    ]
