@@ -40,9 +40,10 @@ async def _gather(request: Request, bytes_max: int) -> bytes:
 
 
 def _decompressed(body: bytes, encoding: str, bytes_max: int) -> bytes:
-    if encoding in ("", "identity"):
+    coding = encoding.strip().lower()
+    if coding in ("", "identity"):
         return body
-    if encoding not in ("gzip", "deflate"):
+    if coding not in ("gzip", "x-gzip", "deflate"):
         raise RequestRejected("encoding", f'content-encoding "{encoding[:40]}" is not known: send gzip', status=415)
     inflate = zlib.decompressobj(_GZIP_OR_ZLIB)
     try:

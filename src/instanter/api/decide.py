@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,7 +18,10 @@ from ..foundation.errors import RequestRejected
 from ..foundation.limits import BODY_BYTES_MAX
 from .bodies import read_body
 from .replies import encoded, reply
+from .routing import path_id
 from .tenancy import tenant_of
+
+_POSITION_DIGITS_MAX = 19
 
 
 async def decide(engine: Engine, request: Request) -> Response:
@@ -39,29 +43,43 @@ async def rank(engine: Engine, request: Request) -> Response:
 
 
 async def receipt(engine: Engine, request: Request) -> Response:
-    """`GET /v1/decisions/{id}`: what the decision stood on."""
-    record = engine.receipt(tenant_of(request), request.path_params["id"])
-    return reply(decode_receipt(record.receipt))
+    """`GET /v1/decisions/{id}`: what the decision stood on; one just made is waited for until it is on disk."""
+    decision_id = path_id(request)
+    await engine.journal.settled()
+    record = engine.receipt(tenant_of(request), decision_id)
+    return reply(decode_receipt(record.receipt).readable(engine.partition.state.catalogue))
 
 
 async def _decide(
     engine: Engine, asked: Asking, question: DecideRequest, tenant: str, started_ns: int
 ) -> Decision:
+    """Refuse what cannot be answered, then take the events, then decide on what they have changed."""
     deadline = Deadline(asked.deadline_ms or engine.options.deadline_ms, started_ns=started_ns)
     engine.decider.admit(question)
+    position = _position(engine, asked.min_position)
     if asked.events:
         taken = await engine.intake.take(asked.events, kind=None, tenant=tenant)
         if taken.rejected:
             first = taken.rejected[0]
             raise RequestRejected(first.code, f"events: {first.message}")
-    if asked.min_position is not None:
-        await _reach(engine, asked.min_position, deadline)
+    await _reach(engine, position, deadline)
     return await engine.decide(question, tenant=tenant, deadline=deadline)
 
 
-async def _reach(engine: Engine, position: str, deadline: Deadline) -> None:
-    """Wait until the state is at least there; a position that nobody gave out is refused."""
-    if not position.isdigit() or int(position) > engine.journal.next_position:
-        raise RequestRejected("position", "minPosition is not a position of this log")
-    while engine.partition.position < int(position) and deadline.left_ms() > 0:
-        await asyncio.sleep(0.001)
+def _position(engine: Engine, text: str | None) -> int:
+    """The position that `minPosition` names; one that nobody gave out is refused."""
+    if text is None:
+        return 0
+    if not (text.isascii() and text.isdigit()) or len(text) > _POSITION_DIGITS_MAX:
+        raise RequestRejected("position", "minPosition is a position as a reply gave it")
+    position = int(text)
+    if position > engine.partition.position and position > engine.journal.next_position:
+        raise RequestRejected("position", f"minPosition {position} is beyond the end of the log")
+    return position
+
+
+async def _reach(engine: Engine, position: int, deadline: Deadline) -> None:
+    """Wait until the state is at least there. When the deadline passes first, the answer's own position says so."""
+    if engine.partition.position < position:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(engine.journal.folded(position - 1), max(deadline.left_ms(), 0.0) / 1_000)

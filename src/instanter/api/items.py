@@ -16,7 +16,12 @@ from ..foundation.limits import BODY_BYTES_MAX, ID_CHARS_MAX, ITEM_FIELDS_BYTES_
 from .bodies import read_body
 from .decoding import body_decoder
 from .replies import reply
+from .routing import path_id
 from .tenancy import tenant_of
+
+_SHOWN_CHARS = 80
+_ENVELOPE_BYTES = 64
+"""A change beside its id and fields, at most."""
 
 ItemId = Annotated[str, Meta(min_length=1, max_length=ID_CHARS_MAX)]
 
@@ -62,8 +67,11 @@ async def upsert(engine: Engine, request: Request) -> Response:
     """`POST /v1/items`: all of them or, if one is not fit, none."""
     sent = _items_of(await read_body(request, bytes_max=BODY_BYTES_MAX))
     tenant, now_ms = tenant_of(request), engine.clock.now_ms()
+    size_bytes = 0
     for item in sent.items:
-        _check_fields(item.id, item.fields)
+        _check_id(item.id)
+        size_bytes += _fields_bytes(item.id, item.fields) + _ENVELOPE_BYTES + len(item.id.encode())
+    engine.journal.check_room(size_bytes, entries=len(sent.items))
     changes = [ItemUpserted(now_ms, tenant, item.id, item.fields) for item in sent.items]
     position = await engine.change_items(changes)
     return reply(ChangeReply(len(changes), str(position)))
@@ -73,7 +81,7 @@ async def patch(engine: Engine, request: Request) -> Response:
     """`PATCH /v1/items/{id}`."""
     sent = _patch_of(await read_body(request, bytes_max=BODY_BYTES_MAX))
     tenant, item_id = tenant_of(request), _known_id(engine, request)
-    _check_fields(item_id, sent.fields)
+    _fields_bytes(item_id, sent.fields)
     position = await engine.change_items([ItemPatched(engine.clock.now_ms(), tenant, item_id, sent.fields)])
     return reply(ChangeReply(1, str(position)))
 
@@ -94,21 +102,28 @@ async def get(engine: Engine, request: Request) -> Response:
 
 
 def _known_id(engine: Engine, request: Request) -> str:
-    item_id: str = request.path_params["id"]
+    item_id = path_id(request)
     if engine.partition.state.catalogue.get(tenant_of(request), item_id) is None:
-        raise RequestRejected("unknown_item", f'the catalogue has no item "{item_id[:80]}"', status=404)
+        raise RequestRejected("unknown_item", f'the catalogue has no item "{item_id[:_SHOWN_CHARS]}"', status=404)
     return item_id
 
 
-def _check_fields(item_id: str, fields: dict[str, Any]) -> None:
+def _check_id(item_id: str) -> None:
+    """Refuse an id that no event could name: nobody could ever view such an item."""
+    if item_id.isspace() or any(character < " " or "\x7f" <= character <= "\x9f" for character in item_id):
+        raise RequestRejected("schema", f"item {item_id[:_SHOWN_CHARS]!r}: an id has characters that can be seen")
+
+
+def _fields_bytes(item_id: str, fields: dict[str, Any]) -> int:
+    """What the fields take in the log; `RequestRejected` if they cannot be stored."""
+    named = f'item "{item_id[:_SHOWN_CHARS]}"'
     try:
         size_bytes = len(msgspec.msgpack.encode(fields))
-    except (OverflowError, RecursionError, ValueError, UnicodeEncodeError) as error:
-        raise RequestRejected("schema", f'item "{item_id[:80]}": a field cannot be stored: {error}') from None
+    except (OverflowError, RecursionError, ValueError) as error:
+        raise RequestRejected("schema", f"{named}: a field cannot be stored: {error}") from None
     if size_bytes > ITEM_FIELDS_BYTES_MAX:
-        raise RequestRejected(
-            "too_large", f'item "{item_id[:80]}" has more than {ITEM_FIELDS_BYTES_MAX} bytes of fields', status=413
-        )
+        raise RequestRejected("too_large", f"{named} has more than {ITEM_FIELDS_BYTES_MAX} bytes of fields", status=413)
     stock = fields.get("stock")
     if stock is not None and (isinstance(stock, bool) or not isinstance(stock, int | float)):
-        raise RequestRejected("schema", f'item "{item_id[:80]}": stock is a number')
+        raise RequestRejected("schema", f"{named}: stock is a number")
+    return size_bytes

@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from .. import __version__
 from ..decisions.request import DecideReply, DecideRequest, RankReply, RankRequest
 from ..engine.profile import Profile
-from ..events.schema import BatchEnvelope, TrackingEvent
+from ..events.schema import SentContext, TrackingEvent, WireTime
+from ..foundation.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, BODY_BYTES_MAX, EVENT_BYTES_MAX
 from .items import ChangeReply, ItemReply, ItemsRequest, PatchRequest
+from .operations import HealthReply, NotReadyReply, ReadyReply, StateReply
 from .profiles import UnlinkReply
 from .track import SINGLE_ROUTES, TrackReply
+
+ERROR = "#/components/schemas/Error"
+TRACKING_ERROR = "#/components/schemas/TrackingError"
+
+_LIMITED = (429,)
+_STORES = (429, 503, 507)
+_BODY = (400, 408, 413, 415)
+
+
+class BatchRequest(msgspec.Struct, rename="camel"):
+    """Many events in one body. `context` holds defaults; what an event says itself stands."""
+
+    batch: Annotated[list[TrackingEvent], Meta(max_length=BATCH_EVENTS_MAX)]
+    sent_at: WireTime | None = None
+    context: SentContext | None = None
+    write_key: str | None = None
 
 
 class Operation(NamedTuple):
@@ -22,86 +41,142 @@ class Operation(NamedTuple):
     method: str
     path: str
     summary: str
-    request: type | None
-    reply: type | None
+    request: type | None = None
+    reply: type | None = None
     errors: tuple[int, ...] = ()
+    tracking: bool = False
+    media_type: str = "application/json"
 
 
 OPERATIONS = (
     *(
-        Operation("post", f"/v1/{kind}", f"Take one {kind} event", TrackingEvent, TrackReply, (400, 413, 429, 503, 507))
+        Operation(
+            "post", f"/v1/{kind}", f"Take one {kind} event of at most {EVENT_BYTES_MAX // 1024} KiB",
+            TrackingEvent, TrackReply, (*_BODY, *_STORES), tracking=True)
         for kind in SINGLE_ROUTES
     ),
-    Operation("post", "/v1/batch", "Take many events", BatchEnvelope, TrackReply, (400, 413, 429, 503, 507)),
-    Operation("post", "/v1/decide", "Decide what a person sees", DecideRequest, DecideReply, (400, 413, 429, 503)),
-    Operation("post", "/v1/rank", "Order the caller's own list", RankRequest, RankReply, (400, 413, 429, 503)),
-    Operation("get", "/v1/decisions/{id}", "The receipt of a decision", None, None, (404, 410)),
-    Operation("post", "/v1/items", "Put items into the catalogue", ItemsRequest, ChangeReply, (400, 413, 503, 507)),
-    Operation("get", "/v1/items/{id}", "An item", None, ItemReply, (404,)),
-    Operation("patch", "/v1/items/{id}", "Change an item", PatchRequest, ChangeReply, (400, 404, 413, 503, 507)),
-    Operation("delete", "/v1/items/{id}", "Take an item out", None, ChangeReply, (404, 503, 507)),
-    Operation("get", "/v1/profiles/{id}", "What is known of a person", None, Profile, (404,)),
-    Operation("delete", "/v1/profiles/{id}/links/{linked}", "Take a link back", None, UnlinkReply, (404, 503, 507)),
-    Operation("get", "/v1/state", "Position and hash of the state", None, None),
-    Operation("get", "/healthz", "Whether the process answers", None, None),
-    Operation("get", "/readyz", "Whether decisions can be answered", None, None, (503,)),
-    Operation("get", "/metrics", "Measurements in the Prometheus text format", None, None),
-    Operation("get", "/openapi.json", "This document", None, None),
-)
+    Operation(
+        "post", "/v1/batch", f"Take many events, at most {BATCH_BYTES_MAX // 1024} KiB; bad ones are set aside",
+        BatchRequest, TrackReply, (*_BODY, *_STORES), tracking=True),
+    Operation("post", "/v1/decide", "Decide what a person sees", DecideRequest, DecideReply, (*_BODY, *_STORES)),
+    Operation("post", "/v1/rank", "Order the caller's own list", RankRequest, RankReply, (*_BODY, *_STORES)),
+    Operation("get", "/v1/decisions/{id}", "The receipt of a decision", errors=(400, 404, 410, 429)),
+    Operation(
+        "post", "/v1/items", f"Put items into the catalogue, all or none, at most {BODY_BYTES_MAX // 1024} KiB",
+        ItemsRequest, ChangeReply, (*_BODY, *_STORES)),
+    Operation("get", "/v1/items/{id}", "An item", reply=ItemReply, errors=(400, 404, 429)),
+    Operation(
+        "patch", "/v1/items/{id}", "Change fields of an item; null removes one", PatchRequest, ChangeReply,
+        (*_BODY, 404, *_STORES)),
+    Operation("delete", "/v1/items/{id}", "Take an item out", reply=ChangeReply, errors=(400, 404, *_STORES)),
+    Operation(
+        "get", "/v1/profiles/{id}", "What is known of a person: a user id, or anonymous:<id>", reply=Profile,
+        errors=(400, 404, 429)),
+    Operation(
+        "delete", "/v1/profiles/{id}/links/{linked}", "Take the link between two identifiers back", reply=UnlinkReply,
+        errors=(400, 404, *_STORES)),
+    Operation(
+        "get", "/v1/state", "Position and hash of the state; the engine stands still while it hashes",
+        reply=StateReply, errors=_LIMITED),
+    Operation("get", "/healthz", "Whether the process answers", reply=HealthReply),
+    Operation("get", "/readyz", "Whether decisions can be answered", reply=ReadyReply, errors=(503,)),
+    Operation("get", "/metrics", "Measurements in the Prometheus text format", media_type="text/plain"),
+    Operation("get", "/openapi.json", "This document", errors=_LIMITED),
+)  # fmt: skip
 
 
 @cache
 def openapi_document() -> dict[str, Any]:
     """The document, OpenAPI 3.1."""
     types = [kind for operation in OPERATIONS for kind in (operation.request, operation.reply) if kind is not None]
-    unique = list(dict.fromkeys(types))
+    unique = list(dict.fromkeys([*types, NotReadyReply]))
     schemas, components = msgspec.json.schema_components(unique, ref_template="#/components/schemas/{name}")
     schema_of = dict(zip(unique, schemas, strict=True))
+    for asking in ("DecideRequest", "RankRequest"):
+        components[asking]["properties"]["events"]["items"] = schema_of[TrackingEvent]
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _described(operation, schema_of)
+    paths["/readyz"]["get"]["responses"]["503"] = _content("Not ready", schema_of[NotReadyReply])
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Instanter", "version": __version__, "license": {"name": "Apache-2.0"}},
+        "info": {
+            "title": "Instanter",
+            "version": __version__,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
         "paths": paths,
-        "components": {"schemas": {**components, "Error": _ERROR}},
+        "components": {"schemas": {**components, "Error": _error(), "TrackingError": _error(tracking=True)}},
     }
 
 
-_ERROR: dict[str, Any] = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["code", "message", "details"],
-            "properties": {
-                "code": {"type": "string"},
-                "message": {"type": "string"},
-                "details": {"type": "array"},
-            },
-        }
-    },
+def _error(*, tracking: bool = False) -> dict[str, Any]:
+    told: dict[str, Any] = {"code": {"type": "string"}, "message": {"type": "string"}}
+    inner = {
+        "type": "object",
+        "required": ["code", "message", "details"],
+        "properties": {**told, "details": {"type": "array"}},
+    }
+    if not tracking:
+        return {"type": "object", "required": ["error"], "properties": {"error": inner}}
+    return {
+        "type": "object",
+        "required": ["success", "code", "message", "error"],
+        "properties": {"success": {"const": False}, **told, "error": inner},
+    }
+
+
+_DESCRIPTIONS = {
+    400: "Not as this document says",
+    404: "There is none",
+    408: "The body came too slowly",
+    410: "There was one, and it is no longer held",
+    413: "Over a size",
+    415: "A content-encoding that is not known",
+    429: "Over a limit; Retry-After says when there is room",
+    503: "Not now; Retry-After says when to try again",
+    507: "The disk is full; Retry-After says when to try again",
 }
 
 
 def _described(operation: Operation, schema_of: dict[type, dict[str, Any]]) -> dict[str, Any]:
-    names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
+    schema = schema_of[operation.reply] if operation.reply else _any_of(operation.media_type)
     described: dict[str, Any] = {
+        "operationId": _operation_id(operation),
         "summary": operation.summary,
-        "responses": {"200": _content("Done", schema_of[operation.reply] if operation.reply else {})},
+        "responses": {"200": _content("Done", schema, media_type=operation.media_type)},
     }
     for status in operation.errors:
-        described["responses"][str(status)] = _content("Refused", {"$ref": "#/components/schemas/Error"})
+        described["responses"][str(status)] = _refusal(status, tracking=operation.tracking)
+    names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
     if names:
         described["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+            for name in names
         ]
     if operation.request is not None:
-        described["requestBody"] = {"required": True, **_content("", schema_of[operation.request])}
-        del described["requestBody"]["description"]
+        described["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema_of[operation.request]}},
+        }
     return described
 
 
-def _content(description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
+def _operation_id(operation: Operation) -> str:
+    words = operation.path.replace("{", "").replace("}", "").replace(".", "/").split("/")
+    return "_".join([operation.method, *(word for word in words if word not in ("", "v1"))])
+
+
+def _any_of(media_type: str) -> dict[str, Any]:
+    return {"type": "object"} if media_type == "application/json" else {"type": "string"}
+
+
+def _refusal(status: int, *, tracking: bool) -> dict[str, Any]:
+    described = _content(_DESCRIPTIONS[status], {"$ref": TRACKING_ERROR if tracking else ERROR})
+    if status in _STORES:
+        described["headers"] = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
+    return described
+
+
+def _content(description: str, schema: dict[str, Any], *, media_type: str = "application/json") -> dict[str, Any]:
+    return {"description": description, "content": {media_type: {"schema": schema}}}

@@ -36,13 +36,18 @@ def refusal(error: InstanterError, *, tracking: bool = False) -> Response:
         assert isinstance(error, Broken)
         status, code, message = 503, "broken", "the engine has stopped to keep its data whole; see its log"
         headers["Retry-After"] = str(RETRY_BROKEN_S)
+    return _error(status, code, message, tracking=tracking, headers=headers)
+
+
+def failure(incident: str, *, tracking: bool = False) -> Response:
+    """The reply to a defect of ours: nothing of it is shown but the name under which it was logged."""
+    return _error(500, "internal", f"an error on our side, logged as incident {incident}", tracking=tracking)
+
+
+def _error(
+    status: int, code: str, message: str, *, tracking: bool, headers: dict[str, str] | None = None
+) -> Response:
     content: dict[str, Any] = {"error": {"code": code, "message": message, "details": []}}
     if tracking:
         content = {"success": False, "code": code, "message": message, **content}
     return reply(content, status=status, headers=headers)
-
-
-def failure() -> Response:
-    """The reply to a defect of ours: nothing of it is shown."""
-    error = {"code": "internal", "message": "an error on our side; it has been logged", "details": []}
-    return reply({"error": error}, status=500)

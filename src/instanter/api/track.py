@@ -50,10 +50,9 @@ async def batch(engine: Engine, request: Request) -> Response:
     return _accepted(taken)
 
 
-async def single(engine: Engine, request: Request) -> Response:
-    """`POST /v1/track | identify | page | screen | group | alias`: one event, 400 if it is bad."""
+async def single(kind: str, engine: Engine, request: Request) -> Response:
+    """`POST /v1/track | identify | page | screen | group | alias`: one event of that kind, 400 if it is bad."""
     arrived_ns = elapsed_ns()
-    kind = request.url.path.rsplit("/", 1)[-1]
     body = await read_body(request, bytes_max=EVENT_BYTES_MAX)
     taken = await engine.intake.take([body], kind=kind, tenant=tenant_of(request), arrived_ns=arrived_ns)
     if taken.rejected:

@@ -84,6 +84,10 @@ class Journal:
             self._waiting.append((position, waiter))
             await waiter
 
+    async def settled(self) -> None:
+        """Returns once everything appended so far is durable, or was refused."""
+        await self._committer.settled()
+
     async def write(self, records: Sequence[Record], time_ms: int) -> int:
         """Append control records; returns when they are durable and folded, with the position of the last."""
         position = self.extend([(CONTROL_PARTITION, time_ms, encode_record(record), record) for record in records])

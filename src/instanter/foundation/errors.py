@@ -8,7 +8,8 @@ InstanterError
 ├── Unavailable         a dependency's fault or a limit reached: a fallback exists, retry later
 │   ├── DiskFull            507; clears by itself once there is room
 │   ├── LogClosed           writing ended until a restart (a failed sync, or shutting down)
-│   └── Overloaded          a bounded queue is full
+│   ├── Overloaded          a bounded queue is full
+│   └── RateLimited         the sender calls more often than agreed
 └── Broken              ours, or the disk's: stop rather than serve something wrong
     └── Corrupt             stored bytes fail their check: names file and offset
 """
@@ -81,6 +82,13 @@ class Overloaded(Unavailable):
 
     status = 429
     code = "overloaded"
+
+
+class RateLimited(Unavailable):
+    """The sender calls more often than agreed; nothing was done."""
+
+    status = 429
+    code = "rate_limited"
 
 
 class Broken(InstanterError):

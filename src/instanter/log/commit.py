@@ -7,6 +7,7 @@ position at once, and is handed back in order when it is durable.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
@@ -147,6 +148,15 @@ class GroupCommitter(Generic[T]):
         else:
             waiter.set_exception(DiskFull("the entry was refused"))
         return waiter
+
+    async def settled(self) -> None:
+        """Returns once everything taken so far is durable, or was refused."""
+        newest = self._gathering or self._committing
+        if newest is not None:
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            newest.waiters.append(waiter)
+            with contextlib.suppress(Unavailable):
+                await waiter
 
     def commit_soon(self) -> None:
         """Do not wait for the window: commit what has gathered as soon as the worker is free."""

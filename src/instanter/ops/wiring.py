@@ -14,6 +14,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from ..api.app import make_app
+from ..api.limiting import TokenBucket
 from ..decisions.decide import Decider
 from ..engine.loop import Engine, EngineOptions
 from ..engine.replay import Progress, recover
@@ -25,6 +26,7 @@ from ..features.view import Reader
 from ..foundation.clock import Clock, EventsClock, SystemClock
 from ..foundation.deadline import Deadline
 from ..foundation.disk import RealDisk
+from ..foundation.errors import Unavailable
 from ..foundation.ids import Ids, PersonKeys, reference
 from ..foundation.limits import HEADER_READ_S_MAX, QUARANTINE_BYTES_MAX
 from ..log.segment_log import SegmentLog
@@ -107,36 +109,57 @@ def open_engine(
     return make
 
 
-async def serve(make_engine: Callable[[], Engine], *, host: str, port: int, on_ready: Callable[[Engine], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then drain: no new requests, what is in flight done, all on disk."""
+async def serve(
+    make_engine: Callable[[], Engine], *, host: str, port: int, requests_per_s: int, on_ready: Callable[[Engine], None]
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain: no new requests, what is in flight done, all on disk.
+
+    `host` is an address. Raises `Unavailable` if the server cannot listen there or ends by itself.
+    """
     engine = make_engine()
     await engine.start()
     _calm_the_collector()
-    app = make_app(engine, metrics=lambda: metrics.render(engine))
+    app = make_app(
+        engine, metrics=lambda: metrics.render(engine), bucket=TokenBucket(SystemClock(), per_s=requests_per_s)
+    )
     server = Server(
         app,
         address=host,
         port=port,
-        interface=Interfaces.ASGI,
+        interface=Interfaces.ASGINL,
         http=HTTPModes.http1,
         websockets=False,
         runtime_threads=1,
         log_enabled=False,
         http1_settings=HTTP1Settings(header_read_timeout=int(HEADER_READ_S_MAX * 1_000)),
     )
+    stopped = asyncio.create_task(_told_to_stop())
     serving = asyncio.create_task(server.serve())
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    on_ready(engine)
-    stopped = asyncio.create_task(stop.wait())
+    await asyncio.sleep(0)
+    if not serving.done():
+        on_ready(engine)
     await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    ended_by_itself = serving.done()
     deadline = Deadline(DRAIN_MS)
     end: Callable[[], None] = server.stop
     end()
     await asyncio.wait({serving}, timeout=deadline.left_ms() / 1_000)
     await engine.stop(deadline)
+    if ended_by_itself:
+        raise Unavailable(f"the server on {host}:{port} ended: {_first_line(serving.exception())}")
+
+
+async def _told_to_stop() -> None:
+    """Returns at the first SIGTERM or SIGINT; further ones change nothing."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+def _first_line(error: BaseException | None) -> str:
+    return str(error).partition("\n")[0] if error is not None else "no reason was given"
 
 
 def _calm_the_collector() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import logging
+import socket
 import sys
 
 import uvloop
 
 from ...engine.loop import Engine
-from ...foundation.errors import ConfigRejected
+from ...foundation.errors import ConfigRejected, Unavailable
 from ..config import load
 from ..logs import log_as_json
 from ..wiring import open_engine, serve
@@ -39,21 +40,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Serve until told to stop."""
     _check_access(arguments.dev, arguments.host)
+    host = "127.0.0.1" if arguments.host == "localhost" else arguments.host
+    _check_port(host, arguments.port)
     log_as_json()
+    config = load(arguments.config)
     make_engine = open_engine(
-        load(arguments.config), arguments.data, clock_of_events=arguments.clock == "events", progress=_progress
+        config, arguments.data, clock_of_events=arguments.clock == "events", progress=_progress
     )
 
     def on_ready(engine: Engine) -> None:
-        address = f"http://{arguments.host}:{arguments.port}"
         recovery = engine.recovery
         for reason in recovery.damaged:
             log.warning("a checkpoint was passed over", extra={"reason": reason})
         log.info("ready", extra={
-            "address": address, "position": engine.partition.position, "checkpoint": recovery.checkpoint,
+            "address": f"http://{f'[{host}]' if ':' in host else host}:{arguments.port}",
+            "position": engine.partition.position, "checkpoint": recovery.checkpoint,
             "replayed": recovery.records, "people": engine.partition.state.cells_used})
 
-    uvloop.run(serve(make_engine, host=arguments.host, port=arguments.port, on_ready=on_ready))
+    uvloop.run(serve(
+        make_engine, host=host, port=arguments.port, requests_per_s=config.limits.requests_per_s, on_ready=on_ready))
+    log.info("stopped")
     return 0
 
 
@@ -67,6 +73,17 @@ def _check_access(dev: bool, host: str) -> None:
         loopback = False
     if not loopback:
         raise ConfigRejected(f"--dev listens on loopback addresses only, not on {host}", suggestion="127.0.0.1")
+
+
+def _check_port(host: str, port: int) -> None:
+    """Refuse a port that somebody has. The server would share it, and each would get some of the requests."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise Unavailable(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
 
 
 def _progress(records: int, position: int) -> None:

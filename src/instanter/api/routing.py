@@ -1,0 +1,109 @@
+"""From a path and a method to the function that answers, and what becomes of an error on the way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..engine.loop import Engine
+from ..foundation.errors import InstanterError, RequestRejected
+from ..foundation.ids import Ids
+from ..foundation.limits import ID_CHARS_MAX
+from .limiting import TokenBucket
+from .replies import failure, refusal
+
+log = logging.getLogger("instanter.api")
+
+Handler = Callable[[Engine, Request], Awaitable[Response]]
+
+
+class RawPath:
+    """Routes by the path as it was sent: an identifier may hold any character, `/` too, as long as it is escaped."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope = {**scope, "path": scope["raw_path"].decode("ascii", "replace")}
+        await self._app(scope, receive, send)
+
+
+def path_id(request: Request, name: str = "id") -> str:
+    """The identifier in the path, unescaped; `RequestRejected` if it cannot be one."""
+    try:
+        identifier = unquote(request.path_params[name], errors="strict")
+    except UnicodeDecodeError:
+        raise RequestRejected("schema", "an identifier in the path is UTF-8, percent-encoded") from None
+    if not 1 <= len(identifier) <= ID_CHARS_MAX:
+        raise RequestRejected("schema", f"an identifier has 1 to {ID_CHARS_MAX} characters")
+    return identifier
+
+
+class Resource(NamedTuple):
+    """One path and what its methods do."""
+
+    path: str
+    handlers: Mapping[str, Handler]
+    tracking: bool = False
+    """Errors are told as the tracking clients expect them."""
+    limited: bool = True
+    """Whether calls count against the sender's rate."""
+
+
+def route_of(resource: Resource, engine: Engine, bucket: TokenBucket | None) -> Route:
+    """The route of a resource."""
+    return Route(resource.path, _Endpoint(resource, engine, bucket))
+
+
+class _Endpoint:
+    """Answers all methods of one resource; nothing but a cancellation gets out of it."""
+
+    def __init__(self, resource: Resource, engine: Engine, bucket: TokenBucket | None) -> None:
+        self._resource = resource
+        self._engine = engine
+        self._bucket = bucket if resource.limited else None
+        self._handlers = dict(resource.handlers)
+        if "GET" in self._handlers:
+            self._handlers["HEAD"] = self._handlers["GET"]
+        self._allow = ", ".join(sorted([*self._handlers, "OPTIONS"]))
+        self._ids = Ids()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._answer(Request(scope, receive))
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        tracking = self._resource.tracking
+        try:
+            handler = self._handlers.get(request.method)
+            if handler is None:
+                return self._other_method(request.method)
+            if self._bucket is not None:
+                self._bucket.take()
+            return await handler(self._engine, request)
+        except InstanterError as error:
+            self._engine.meter.count("requests_refused")
+            return refusal(error, tracking=tracking)
+        except Exception:
+            incident = self._ids.token()
+            self._engine.meter.count("requests_failed")
+            log.exception("a request failed", extra={"incident": incident, "route": self._resource.path})
+            return failure(incident, tracking=tracking)
+
+    def _other_method(self, method: str) -> Response:
+        if method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": self._allow})
+        message = f"{method[:20]} is not possible here; there is {self._allow}"
+        response = refusal(
+            RequestRejected("method_not_allowed", message, status=405), tracking=self._resource.tracking
+        )
+        response.headers["Allow"] = self._allow
+        return response
