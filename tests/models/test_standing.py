@@ -19,7 +19,8 @@ START_MS = 1_700_000_000_000
 
 
 def standing_of(shop) -> Standing:
-    return Standing(shop.schema.layout, Assembler(shop.schema, shop.declarations, Reader(shop.schema, shop.declarations)))
+    reader = Reader(shop.schema, shop.declarations)
+    return Standing(shop.schema.layout, Assembler(shop.schema, shop.declarations, reader))
 
 
 def ids(shop, rows) -> list[str]:
@@ -42,7 +43,8 @@ def found(shop, source: str, limit: int = 10, *, keys=(1,), recent=(), page: str
 @pytest.fixture
 def furniture(little):
     shop = little()
-    for number, (item_id, category) in enumerate([("bed", "sleep"), ("cot", "sleep"), ("lamp", "light"), ("sofa", "sit")]):
+    goods = [("bed", "sleep"), ("cot", "sleep"), ("lamp", "light"), ("sofa", "sit")]
+    for number, (item_id, category) in enumerate(goods):
         shop.item(item_id, category=category, created_at=START_MS + number)
     return shop
 
@@ -72,6 +74,14 @@ def test_what_is_sold_out_or_deleted_leaves_the_lists_at_once_and_comes_back(fur
     assert ids(furniture, standing.of(furniture.state, "shop").newest) == ["sofa", "lamp"]
     catalogue.patch(ItemPatched(START_MS, "shop", "bed", {"stock": 1}))
     furniture.item("cot", category="sleep", created_at=START_MS)
+    assert ids(furniture, standing.of(furniture.state, "shop").popular) == ["bed", "cot", "lamp", "sofa"]
+
+
+def test_an_item_deleted_before_anybody_asked_is_in_no_list_until_it_comes_back(furniture) -> None:
+    furniture.state.catalogue.delete(ItemDeleted(START_MS, "shop", "cot"))
+    standing = standing_of(furniture)
+    assert ids(furniture, standing.of(furniture.state, "shop").popular) == ["bed", "lamp", "sofa"]
+    furniture.item("cot")
     assert ids(furniture, standing.of(furniture.state, "shop").popular) == ["bed", "cot", "lamp", "sofa"]
 
 

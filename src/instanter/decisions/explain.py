@@ -13,7 +13,7 @@ from ..state.compiled import Reals
 from ..state.layout import BySource, FeatureSpec, Kind, Scope
 
 REASONS_MAX: Final = 2
-CONTRIBUTION_MIN: Final = 0.05
+CONTRIBUTION_MIN: Final = 0.03
 """What a column has to add to a score to be a reason."""
 
 POPULAR_NOW: Final = "popular right now"

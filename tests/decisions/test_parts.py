@@ -1,0 +1,116 @@
+"""The small parts of the path: receipts, reasons, the ladder, eligibility of what was found."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from instanter.decisions.candidates import of_caller, of_rows
+from instanter.decisions.eligibility import NOT_IN_CATALOGUE, Filters, judge, reason_of
+from instanter.decisions.explain import Explainer
+from instanter.decisions.fallback import StageFailed, Stages, descend
+from instanter.decisions.receipt import Receipt, decode_receipt, encode_receipt
+from instanter.events.envelope import ItemDeleted
+from instanter.features.assemble import Column
+from instanter.foundation.deadline import Deadline
+from instanter.foundation.errors import Corrupt
+from instanter.foundation.limits import EXPLANATIONS_MAX
+from instanter.foundation.measure import Measurements
+
+START_MS = 1_700_000_000_000
+
+
+def receipt(**changes: object) -> Receipt:
+    whole = Receipt(1, "d_1", "shop", 5, 7, 3, "", (1, -2), b"i", "c", "f", ("score",), ())
+    return msgspec.structs.replace(whole, **changes)
+
+
+def test_a_receipt_comes_back_as_it_was() -> None:
+    assert decode_receipt(encode_receipt(receipt())) == receipt()
+
+
+def test_a_receipt_of_a_newer_version_is_refused() -> None:
+    with pytest.raises(Corrupt, match="version 9"):
+        decode_receipt(encode_receipt(receipt(version=9)))
+
+
+@given(st.binary(max_size=60) | st.integers(0, 30).map(lambda cut: encode_receipt(receipt())[:cut]))
+def test_bytes_that_are_no_receipt_are_corrupt_and_nothing_else(raw: bytes) -> None:
+    with pytest.raises(Corrupt):
+        decode_receipt(raw)
+
+
+def test_a_receipt_names_items_that_are_gone_by_their_reference(shop) -> None:
+    shop.item("bed")
+    shown = decode_receipt(shop.decide({"id": "home.hero"}).receipt)
+    shop.state.catalogue.delete(ItemDeleted(START_MS, "shop", "bed"))
+    (item,) = shown.readable(shop.state.catalogue)["placements"]["home.hero"]["items"]
+    assert item["id"].startswith("ref:")
+
+
+def test_a_found_row_that_left_the_catalogue_is_not_eligible(shop) -> None:
+    shop.item("bed")
+    rows = np.array([shop.state.find_item(shop.item("cot"))], np.int64)
+    pool = of_rows(shop.state, rows, [])
+    shop.state.catalogue.delete(ItemDeleted(START_MS, "shop", "cot"))
+    assert reason_of(int(judge(shop.state, pool, Filters())[0])) == NOT_IN_CATALOGUE
+
+
+def test_a_filter_does_not_hide_a_reason_found_before(shop) -> None:
+    ref = shop.item("bed", stock=0)
+    pool = of_caller(shop.state, "shop", ["bed"])
+    codes = judge(shop.state, pool, Filters(bought=frozenset([ref]), page=ref))
+    assert reason_of(int(codes[0])) == "out_of_stock"
+
+
+def test_descending_ends_at_the_first_rung_that_holds() -> None:
+    def failing() -> str:
+        raise StageFailed("score", "x")
+
+    assert descend([failing, lambda: "second", lambda: "third"], otherwise="nothing") == "second"
+    assert descend([failing], otherwise="nothing") == "nothing"
+
+
+def test_a_stage_is_cut_once_its_share_is_used_up_unless_it_is_hurried() -> None:
+    meter = Measurements()
+    readings = iter([0, *[65_000_000] * 20])
+    stages = Stages(Deadline(100, stopwatch=lambda: next(readings)), meter)
+    with pytest.raises(StageFailed, match="share"):
+        stages.run("features", lambda: 1)
+    assert stages.run("features", lambda: 1, hurried=True) == 1
+    assert stages.run("score", lambda: 2) == 2
+    with pytest.raises(StageFailed):
+        stages.run("features", lambda: 1)
+    stages.report()
+    assert stages.degraded == ["features"]
+    assert meter.counts["degraded.features"] == 1
+
+
+def test_a_bug_is_not_taken_for_an_expected_failure() -> None:
+    stages = Stages(Deadline(100), Measurements())
+    with pytest.raises(AttributeError):
+        stages.run("score", lambda: stages.no_such_thing)
+    assert stages.degraded == []
+
+
+def test_what_adds_most_is_said_first_and_no_more_than_two_things() -> None:
+    names = ("item.click_lift", "item.popular", "item.buy_lift", "item.recency", "position")
+    columns = [Column(name) for name in names]
+    explainer = Explainer(columns, (), ())
+    matrix = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0.1, 1], [0, 0, 0, 0, 1]], np.float32)
+    added = np.array([[0.2, 0.4, 0.3, 0.5, 9.0], [0.2, 0.1, 0.001, 0.5, 9.0], [0.0, 0.0, 0.0, 0.0, 9.0]])
+    assert explainer.reasons(matrix, added) == [["new", "popular right now"], ["popular right now"], []]
+    assert explainer.features(np.array([1, np.nan, 2, 3, 4], np.float32)) == {
+        "item.click_lift": 1.0, "item.buy_lift": 2.0, "item.recency": 3.0, "position": 4.0
+    }
+
+
+def test_words_are_forgotten_when_there_are_too_many() -> None:
+    columns = [Column(f"cross.{number}") for number in range(3)] + [Column("item.recency")]
+    explainer = Explainer(columns, (), ())
+    explainer._known.update({(number,): [] for number in range(EXPLANATIONS_MAX)})
+    assert explainer.reasons(np.ones((1, 4), np.float32), np.ones((1, 4))) == [["new"]]
+    assert len(explainer._known) == 1

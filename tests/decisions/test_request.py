@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from instanter.decisions.request import Candidate, decode_decide, decode_rank
+from instanter.foundation.errors import RequestRejected
+from instanter.foundation.limits import CANDIDATES_MAX, LIST_LIMIT_MAX, PLACEMENTS_MAX
+
+CONTRACT = {
+    "userId": "u1", "anonymousId": "a1",
+    "context": {"userAgent": "x", "ip": "::1", "page": {"path": "/"}, "locale": "en-GB", "sessionId": "s1"},
+    "placements": [
+        {"id": "home.hero"}, {"id": "home.recommended", "limit": 12},
+        {"id": "search", "query": "sofa", "candidates": ["sku-1", {"id": "sku-2", "fields": {"price": 90}}]},
+    ],
+    "events": [], "minPosition": "7", "deadlineMs": 50, "timestamp": None, "explain": False, "unknown": [1],
+}
+
+
+def test_the_contracts_example_is_understood() -> None:
+    request = decode_decide(json.dumps(CONTRACT).encode())
+    assert (request.user_id, request.anonymous_id, request.min_position) == ("u1", "a1", "7")
+    assert (request.deadline_ms, request.timestamp, request.explain) == (50.0, None, False)
+    assert request.placements[1].limit == 12
+    assert request.placements[2].candidates == ["sku-1", Candidate(id="sku-2", fields={"price": 90})]
+
+
+def test_a_rank_is_a_decision_with_one_placement() -> None:
+    rank = decode_rank(json.dumps({
+        "placement": "search", "candidates": ["a"], "limit": 3, "query": "sofa", "item": "b", "anonymousId": "a1",
+        "timestamp": "2024-01-01T00:00:00Z", "explain": True,
+    }).encode())  # fmt: skip
+    request = rank.as_decide()
+    (placement,) = request.placements
+    assert (placement.id, placement.candidates, placement.limit) == ("search", ["a"], 3)
+    assert (placement.query, placement.item) == ("sofa", "b")
+    assert (request.anonymous_id, request.explain, request.timestamp_ms) == ("a1", True, 1_704_067_200_000)
+
+
+@pytest.mark.parametrize("change", [
+    {"placements": []},
+    {"placements": [{"id": "a"}] * (PLACEMENTS_MAX + 1)},
+    {"placements": [{"id": ""}]},
+    {"placements": [{"id": "a", "limit": 0}]},
+    {"placements": [{"id": "a", "limit": LIST_LIMIT_MAX + 1}]},
+    {"placements": [{"id": "a", "candidates": ["x"] * (CANDIDATES_MAX + 1)}]},
+    {"placements": [{"id": "a", "candidates": [{"fields": {}}]}]},
+    {"placements": [{"id": "a", "candidates": [7]}]},
+    {"placements": None},
+    {"deadlineMs": 0},
+    {"deadlineMs": 1e9},
+    {"timestamp": "yesterday"},
+    {"timestamp": 1e300},
+    {"userId": ""},
+    {"userId": "x" * 1_000},
+])
+def test_what_is_out_of_bounds_is_refused_by_name(change: dict[str, object]) -> None:
+    with pytest.raises(RequestRejected) as caught:
+        decode_decide(json.dumps(CONTRACT | change).encode())
+    assert (caught.value.code, caught.value.status) == ("schema", 400)
+    assert caught.value.message
+
+
+@pytest.mark.parametrize(("raw", "code"), [
+    (b"", "malformed"), (b"{", "malformed"), (b"[]", "schema"), (b"\xff\xfe", "malformed"),
+    (b'{"userId": "\xff"}', "malformed"),
+    (b'{"context": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b', "placements": [{"id": "a"}]}', "too_deep"),
+    (b'{"placements": [{"id": "a"}], "deadlineMs": NaN}', "malformed"),
+])
+def test_bytes_that_are_no_request_are_refused(raw: bytes, code: str) -> None:
+    for decode in (decode_decide, decode_rank):
+        with pytest.raises(RequestRejected) as caught:
+            decode(raw)
+        assert caught.value.code == code
+
+
+Json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(["placements", "id", "candidates", "fields", "limit", "events", "timestamp"]), inner),
+    max_leaves=10,
+)
+
+
+@given(Json | st.fixed_dictionaries({"placements": Json}))
+def test_whatever_comes_is_taken_or_refused_and_nothing_else(body: object) -> None:
+    raw = json.dumps(body).encode()
+    for decode in (decode_decide, decode_rank):
+        with contextlib.suppress(RequestRejected):
+            assert isinstance(decode(raw).explain, bool)
