@@ -48,6 +48,7 @@ class Echo(http.server.BaseHTTPRequestHandler):
     """Answers a POST with its own body, 200 unless the body says otherwise."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -187,7 +188,8 @@ def test_a_figure_is_judged_by_its_bounds(value: float, higher_is_better: bool, 
 
 def case(*, void: str = "", value: float = 6.5) -> CaseResult:
     figures = [Figure(name="p99", value=value, unit="ms", at_least=8, aim=4), Figure(name="p50", value=1.25, unit="ms")]
-    return concluded("decide", "decide: under load", figures, void=void, took_s=3.0)
+    return concluded(CaseResult(
+        name="decide", title="decide: under load", figures=figures, void=void, others_share=0.125, took_s=3.0))
 
 
 def report(*cases: CaseResult) -> Report:
@@ -199,6 +201,7 @@ def test_the_page_shows_every_figure_with_its_bounds_and_the_machine() -> None:
     assert "| decide | p99 | 6.50 ms | ≤ 8 ms | 4 ms | ok |" in text
     assert "| p50 | 1.25 ms |" in text
     assert "A Processor, 2 cores" in text
+    assert "other programs used 12% of the machine" in text
     assert "{" not in text
 
 

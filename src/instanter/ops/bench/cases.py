@@ -38,6 +38,9 @@ def run(bench: Bench, names: Sequence[str]) -> Report:
 
 def _measured(bench: Bench, name: str) -> CaseResult:
     bench.say(f"{name}: {CASES[name].title.partition(': ')[2]}")
-    stopwatch = Stopwatch()
+    stopwatch, neighbours = Stopwatch(), machine.Neighbours()
     figures, void = CASES[name].measure(bench)
-    return concluded(name, CASES[name].title, figures, void=void, took_s=stopwatch.seconds())
+    return concluded(CaseResult(
+        name=name, title=CASES[name].title, figures=figures, void=void, others_share=neighbours.share(),
+        took_s=stopwatch.seconds(),
+    ))  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -12,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from ...foundation.clock import Clock
+from ...foundation.clock import Clock, elapsed_ns
 from ...sim.wire import iso
 from .. import readiness
 
@@ -82,3 +83,32 @@ def on_core(core: int | None) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+class Neighbours:
+    """How much of the machine others used since this was made: the more, the less a latency says of the server."""
+
+    def __init__(self) -> None:
+        self._started_ns = elapsed_ns()
+        self._busy_s = _busy_s()
+        self._own_s = _own_s()
+
+    def share(self) -> float:
+        """Processor time of all other programs, and what the host took away, as a share of all cores.
+
+        Ours are this process and the children that it has waited for; so ask when they have ended.
+        """
+        wall_s = (elapsed_ns() - self._started_ns) / 1e9 * (os.cpu_count() or 1)
+        others_s = (_busy_s() - self._busy_s) - (_own_s() - self._own_s)
+        return min(max(others_s / wall_s, 0.0), 1.0)
+
+
+def _busy_s() -> float:
+    """Of the first line of /proc/stat: user, nice, system, (idle, iowait,) irq, softirq and steal."""
+    ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def _own_s() -> float:
+    usages = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)

@@ -57,7 +57,7 @@ def table(report: Report) -> str:
     """All figures for a terminal."""
     lines = [_machine(report.machine)]
     for case in report.cases:
-        lines += ["", case.title + (f"  VOID: {case.void}" if case.void else "")]
+        lines += ["", case.title + (f"  VOID: {case.void}" if case.void else ""), f"  {_others(case)}"]
         for figure in case.figures:
             verdict = "" if figure.verdict == "info" else f"  {figure.verdict} ({_bounds(figure)})"
             lines.append(f"  {figure.name:<48}{shown(figure.value, figure.unit):>18}{verdict}")
@@ -98,7 +98,12 @@ def _voids(report: Report) -> list[str]:
 
 def _details(case: CaseResult) -> str:
     figures = "\n".join(f"| {figure.name} | {shown(figure.value, figure.unit)} |" for figure in case.figures)
-    return f"### {case.name}\n\n{case.title.partition(': ')[2]}\n\n| figure | measured |\n|---|---:|\n{figures}"
+    about = case.title.partition(": ")[2]
+    return f"### {case.name}\n\n{about}; {_others(case)}.\n\n| figure | measured |\n|---|---:|\n{figures}"
+
+
+def _others(case: CaseResult) -> str:
+    return f"in {case.took_s:.0f} s, during which other programs used {case.others_share:.0%} of the machine"
 
 
 def _machine(machine: Machine) -> str:

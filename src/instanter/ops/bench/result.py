@@ -60,15 +60,15 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     figures: list[Figure]
     void: str = ""
+    others_share: float = 0.0
+    """Of all cores' time, what other programs used meanwhile."""
     took_s: float = 0.0
 
 
-def concluded(name: str, title: str, figures: list[Figure], *, void: str, took_s: float) -> CaseResult:
+def concluded(result: CaseResult) -> CaseResult:
     """The result, its figures judged."""
-    return CaseResult(
-        name=name, title=title, figures=[judged(figure, void=bool(void)) for figure in figures], void=void,
-        took_s=round(took_s, 1),
-    )  # fmt: skip
+    figures = [judged(figure, void=bool(result.void)) for figure in result.figures]
+    return msgspec.structs.replace(result, figures=figures)
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
