@@ -41,13 +41,14 @@ RATES = (
     ("cart", "carts", "item_views"),
     ("buy", "buys", "item_views"),
 )
-"""Rate, its numerator and its denominator; a rate exists where both features are declared for items."""
+"""Rate, its numerator and its denominator; a rate exists where both are declared as counts of items."""
 RATE_STRENGTH = 10.0
 """How many impressions at the average rate an item starts with."""
 RATE_EXPECTED = 0.05
 """The average where nothing has been counted yet; weighs as much as one impression."""
 SHARE_STRENGTH = 1.0
 """A share is of the sum of all scores and this: one view does not make a taste."""
+_RATE_LEAST = 1e-6
 RECENCY_HALF_LIFE_MS = 30 * 86_400_000
 
 # How a list of the person meets a candidate.
@@ -99,7 +100,8 @@ class Assembler:
             if placed.spec.scope is Scope.ITEM and is_number(placed.spec)
         ]
         names = [placed.spec.name for _, placed in numeric]
-        rates = [(name, names.index(n), names.index(d)) for name, n, d in RATES if n in names and d in names]
+        counts = {placed.spec.name for _, placed in numeric if placed.spec.kind is Kind.COUNT}
+        rates = [(name, names.index(n), names.index(d)) for name, n, d in RATES if {n, d} <= counts]
         crosses = [(i, spec, how) for i, spec in enumerate(reader.lists) if (how := _meeting(spec)) >= 0]
         self.columns = _columns(names, schema.numbers, [rate[0] for rate in rates], [one[1].name for one in crosses])
         defaults = {declaration.name: declaration.default for declaration in declarations}
@@ -111,6 +113,8 @@ class Assembler:
         )
         self._defaults: Reals = np.array([defaults.get(name, 0.0) for name in names], np.float64)
         self._rates = np.array([rate[1:] for rate in rates] or np.zeros((0, 2)), np.int64)
+        offsets = np.array([placed.offset for _, placed in numeric], np.int64)
+        self._rate_offsets: Ints = offsets[self._rates]
         self._crosses = np.array(
             [[i, how, spec.by_column, reader.starts[i]] for i, spec, how in crosses] or np.zeros((0, 4)), np.int64
         )
@@ -118,12 +122,11 @@ class Assembler:
 
     def priors(self, state: State, rows: Ints) -> Reals:
         """The average of each rate over these items, as of the epoch: what an unseen item starts from."""
-        priors = np.full(len(self._rates), RATE_EXPECTED)
-        _average(
-            state.program.features, self._items, self._defaults, self._rates, state.published,
-            state.published_reals, self._words, rows, state.epoch_ms, priors,
-        )  # fmt: skip
-        return priors
+        sums = np.zeros(self._rate_offsets.size, np.int64)
+        _sum_counts(state.published, self._words, rows, self._rate_offsets.ravel(), sums)
+        parts, wholes = sums.reshape(-1, 2).T.astype(np.float64)
+        averages: Reals = np.clip((parts + RATE_EXPECTED) / (wholes + 1.0), _RATE_LEAST, 1.0)
+        return averages
 
     def mean_price(self, person: Person) -> float:
         """The mean price the person looked at: of the session, else of the profile, else 0."""
@@ -194,22 +197,11 @@ def _read_item(
 
 
 @kernel
-def _average(
-    features: Ints, items: Ints, defaults: Reals, rates: Ints, published: Ints, published_reals: Reals, words: int,
-    rows: Ints, now_ms: int, priors: Reals,
-) -> None:  # fmt: skip
-    for rate in range(len(rates)):
-        sums = np.zeros(2)
-        for side in range(2):
-            column = rates[rate, side]
-            feature, ttl_ms = items[column, 0], items[column, 1]
-            for i in range(len(rows)):
-                at = rows[i] * words + features[feature, AT]
-                sums[side] += _read_item(
-                    features, feature, ttl_ms, published, published_reals, at, now_ms, defaults[column]
-                )
-        share = (max(sums[0], 0.0) + priors[rate]) / (max(sums[1], 0.0) + 1.0)
-        priors[rate] = min(max(share, 1e-6), 1.0)
+def _sum_counts(published: Ints, words: int, rows: Ints, offsets: Ints, sums: Ints) -> None:
+    for i in range(len(rows)):
+        first = rows[i] * words
+        for j in range(len(offsets)):
+            sums[j] += published[first + offsets[j]]
 
 
 @kernel
