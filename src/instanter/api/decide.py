@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,6 +23,7 @@ from .routing import path_id
 from .tenancy import tenant_of
 
 _POSITION_DIGITS_MAX = 19
+_DECISION_ID = re.compile("d_[0-9a-f]{17,32}")
 
 
 async def decide(engine: Engine, request: Request) -> Response:
@@ -45,6 +47,8 @@ async def rank(engine: Engine, request: Request) -> Response:
 async def receipt(engine: Engine, request: Request) -> Response:
     """`GET /v1/decisions/{id}`: what the decision stood on; one just made is waited for until it is on disk."""
     decision_id = path_id(request)
+    if not _DECISION_ID.fullmatch(decision_id):
+        raise RequestRejected("unknown_decision", "that is not the id of a decision", status=404)
     await engine.journal.settled()
     record = engine.receipt(tenant_of(request), decision_id)
     return reply(decode_receipt(record.receipt).readable(engine.partition.state.catalogue))

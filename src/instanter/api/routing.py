@@ -60,16 +60,17 @@ class Resource(NamedTuple):
 
 def route_of(resource: Resource, engine: Engine, bucket: TokenBucket | None) -> Route:
     """The route of a resource."""
-    return Route(resource.path, _Endpoint(resource, engine, bucket))
+    return Route(resource.path, Endpoint(resource, engine, bucket))
 
 
-class _Endpoint:
+class Endpoint:
     """Answers all methods of one resource; nothing but a cancellation gets out of it."""
 
     def __init__(self, resource: Resource, engine: Engine, bucket: TokenBucket | None) -> None:
         self._resource = resource
         self._engine = engine
         self._bucket = bucket if resource.limited else None
+        self.methods = tuple(resource.handlers)
         self._handlers = dict(resource.handlers)
         if "GET" in self._handlers:
             self._handlers["HEAD"] = self._handlers["GET"]

@@ -1,9 +1,14 @@
-"""Structured logs: one JSON object a line on stderr. Nothing personal is ever given to a logger."""
+"""Structured logs: one JSON object a line on stderr.
+
+Nothing personal is ever given to a logger. Of an exception the kind and the lines it passed are told, not its
+message, which may quote what somebody sent.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from datetime import UTC, datetime
 
 import msgspec
@@ -22,8 +27,12 @@ class JsonLines(logging.Formatter):
             "message": record.getMessage(),
         }
         line.update({name: value for name, value in vars(record).items() if name not in _PLAIN})
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            line["error"] = type(error).__name__
+            line["frames"] = [
+                f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
+            ]
         return msgspec.json.encode(line, enc_hook=str).decode()
 
 

@@ -1,0 +1,112 @@
+"""A client of the application in this process. Every reply it gets is held against the OpenAPI document."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+from jsonschema import Draft202012Validator
+
+from instanter.api.app import make_app
+from instanter.api.limiting import TokenBucket
+from instanter.api.openapi import OPERATIONS, openapi_document
+from instanter.engine.loop import Engine
+from instanter.foundation.clock import ManualClock
+from instanter.ops import metrics
+
+from ..engine.harness import with_engine
+
+T = TypeVar("T")
+UNDESCRIBED = (404, 405)
+"""What any path and method may be answered that is not in the document."""
+
+
+class Client:
+    """Calls the application. `check` holds a reply against the document; `call` does it for each."""
+
+    def __init__(self, http: httpx.AsyncClient, engine: Engine) -> None:
+        self.http = http
+        self.engine = engine
+
+    async def call(self, method: str, path: str, body: Any = None, **more: Any) -> httpx.Response:
+        """Send `body`: bytes as they are, anything else as JSON."""
+        content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        reply = await self.http.request(method, path, content=content, **more)
+        check(method, path, reply)
+        return reply
+
+    async def get(self, path: str) -> httpx.Response:
+        return await self.call("GET", path)
+
+    async def post(self, path: str, body: Any = None, **more: Any) -> httpx.Response:
+        return await self.call("POST", path, body, **more)
+
+    async def stock(self, *ids: str, **fields: Any) -> None:
+        """Put items into the catalogue."""
+        items = [{"id": item, "fields": {"title": item.title(), "category": "chairs", **fields}} for item in ids]
+        assert (await self.post("/v1/items", {"items": items})).status_code == 200
+
+    async def decide(self, *, placement: str = "home.recommended", **fields: Any) -> Any:
+        """One placement's reply, with the whole reply under "whole"."""
+        asked = {"anonymousId": "a1", "deadlineMs": 10_000, "placements": [{"id": placement}], **fields}
+        reply = await self.post("/v1/decide", asked)
+        assert reply.status_code == 200, reply.text
+        return {**reply.json()["placements"][placement], "whole": reply.json()}
+
+
+def check(method: str, path: str, reply: httpx.Response) -> None:
+    """Fail unless the reply is one that the document describes for this call."""
+    operation = operation_of(method, path)
+    status = str(reply.status_code)
+    if operation is None or status not in operation["responses"]:
+        assert reply.status_code in UNDESCRIBED or (method, reply.status_code) == ("OPTIONS", 204), (path, reply.text)
+        return
+    (media_type, content), = operation["responses"][status]["content"].items()
+    assert reply.headers["content-type"].partition(";")[0] == media_type
+    if media_type == "application/json" and method != "HEAD":
+        validator(json.dumps(content["schema"])).validate(reply.json())
+    assert ("Retry-After" in reply.headers) is (reply.status_code in (429, 503, 507)), reply.headers
+
+
+@cache
+def validator(schema: str) -> Draft202012Validator:
+    return Draft202012Validator({**json.loads(schema), "components": openapi_document()["components"]})
+
+
+def operation_of(method: str, path: str) -> dict[str, Any] | None:
+    """The document's words on a call; None for what it does not describe."""
+    sent = path.partition("?")[0]
+    for template in sorted({operation.path for operation in OPERATIONS}, key=len, reverse=True):
+        if re.fullmatch(re.sub(r"\{\w+\}", ".+", re.escape(template).replace(r"\{", "{").replace(r"\}", "}")), sent):
+            found: dict[str, Any] | None = openapi_document()["paths"][template].get(method.lower())
+            return found
+    return None
+
+
+def with_client(
+    root: Path, work: Callable[[Client], Awaitable[T]], *, per_s: int = 0, bucket_clock: ManualClock | None = None,
+    render: Callable[[Engine], bytes] = metrics.render, **options: Any,
+) -> T:  # fmt: skip
+    """Run `work` with a client of an application over an engine of its own; `per_s` limits the rate."""
+
+    async def run(engine: Engine) -> T:
+        bucket = TokenBucket(bucket_clock or ManualClock(), per_s=per_s) if per_s else None
+        app = make_app(engine, metrics=lambda: render(engine), bucket=bucket)
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
+        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as http:
+            return await work(Client(http, engine))
+
+    return with_engine(root, run, **options)
+
+
+def track(number: int = 1, **fields: Any) -> dict[str, Any]:
+    """A track event without its type."""
+    return {
+        "messageId": f"m-{number}", "anonymousId": "a1", "event": "Product Viewed",
+        "properties": {"product_id": "sku-1", "price": 9.5}, **fields,
+    }

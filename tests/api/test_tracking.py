@@ -1,0 +1,271 @@
+"""The tracking routes, sentence by sentence."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instanter.events.reject import Quarantined, decode_quarantined
+from instanter.foundation.disk import Bytes, Lock, RealDisk, WritableFile
+from instanter.log.segments import SegmentReader
+
+from .client import Client, track, with_client
+
+ONE_OF_EACH: dict[str, dict[str, Any]] = {
+    "track": {"event": "Product Viewed", "properties": {"product_id": "sku-1"}},
+    "identify": {"userId": "u1", "traits": {"plan": "gold"}},
+    "page": {"name": "Home", "properties": {"path": "/"}},
+    "screen": {"name": "Home"},
+    "group": {"groupId": "g1", "traits": {"name": "Friends"}},
+    "alias": {"userId": "u1", "previousId": "a0"},
+}
+
+
+class FailingFile:
+    """A file that can be told to take nothing more."""
+
+    def __init__(self, file: WritableFile, disk: FailingDisk) -> None:
+        self._file = file
+        self._disk = disk
+
+    def write(self, chunk: Bytes) -> int:
+        self._disk.meet("write")
+        return self._file.write(chunk)
+
+    def sync(self) -> None:
+        self._disk.meet("sync")
+        self._file.sync()
+
+    def truncate(self, size_bytes: int) -> None:
+        self._file.truncate(size_bytes)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class FailingDisk(RealDisk):
+    """The machine's disk; `failing` names the operations that fail, with the error."""
+
+    def __init__(self) -> None:
+        self.failing: dict[str, int] = {}
+
+    def open(self, path: Path) -> WritableFile:
+        return FailingFile(super().open(path), self)
+
+    def meet(self, operation: str) -> None:
+        if operation in self.failing:
+            raise OSError(self.failing[operation], "as told")
+
+    def lock(self, path: Path) -> Lock:
+        return super().lock(path)
+
+
+def quarantined(root: Path) -> Iterator[Quarantined]:
+    for frame in SegmentReader(RealDisk(), root / "quarantine").read():
+        yield decode_quarantined(frame.payload)
+
+
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+def test_one_event_is_on_disk_and_folded_when_it_is_acknowledged(kind: str, tmp_path: Path):
+    async def work(client: Client) -> None:
+        reply = await client.post(f"/v1/{kind}", {"messageId": "m-1", "anonymousId": "a1", **ONE_OF_EACH[kind]})
+        assert reply.status_code == 200
+        assert reply.json() == {
+            "success": True, "accepted": 1, "rejected": [], "position": str(client.engine.partition.position)}
+        assert (await client.get("/v1/profiles/anonymous:a1")).json()["known"] is True
+
+    with_client(tmp_path, work)
+
+
+def test_the_route_says_the_type_whatever_the_event_says(tmp_path: Path):
+    async def work(client: Client) -> None:
+        reply = await client.post("/v1/identify", {**track(), "userId": "u1", "type": "track"})
+        assert reply.status_code == 200
+        assert (await client.get("/v1/profiles/u1")).json()["linked"] == ["anonymous:a1"]
+
+    with_client(tmp_path, work)
+
+
+def test_in_a_batch_the_good_are_kept_and_the_bad_are_quarantined_and_reported(tmp_path: Path):
+    async def work(client: Client) -> None:
+        batch = [
+            {"type": "track", **track(1)},
+            {"type": "track", "messageId": "m-2", "event": "Nobody did this"},
+            {"type": "dance", "messageId": "m-3", "anonymousId": "a1"},
+            {"type": "page", "messageId": "m-4", "userId": "u1"},
+        ]
+        reply = (await client.post("/v1/batch", {"batch": batch, "sentAt": "2023-11-14T22:13:20Z"})).json()
+        assert (reply["success"], reply["accepted"]) == (True, 2)
+        assert [(one["messageId"], one["code"]) for one in reply["rejected"]] == [("m-2", "schema"), ("m-3", "schema")]
+        assert "anonymousId or a userId" in reply["rejected"][0]["message"]
+
+    with_client(tmp_path, work)
+    assert [entry.message_id for entry in quarantined(tmp_path)] == ["m-2", "m-3"]
+
+
+def test_an_empty_batch_is_taken(tmp_path: Path):
+    async def work(client: Client) -> None:
+        reply = (await client.post("/v1/batch", {"batch": []})).json()
+        assert (reply["success"], reply["accepted"], reply["rejected"]) == (True, 0, [])
+
+    with_client(tmp_path, work)
+
+
+@pytest.mark.parametrize(("body", "code"), [
+    (b"", "malformed"), (b"{", "malformed"), (b"[]", "schema"), (b'{"event": 7}', "schema"),
+    (b'{"event": "Viewed"}', "schema"), (b"\xff\xfe", "malformed"), (b'{"a":' * 200 + b"1" + b"}" * 200, "too_deep"),
+])
+def test_a_single_bad_event_is_400_and_quarantined(body: bytes, code: str, tmp_path: Path):
+    async def work(client: Client) -> None:
+        reply = await client.post("/v1/track", body)
+        assert reply.status_code == 400
+        told = reply.json()
+        assert told["success"] is False
+        assert told["code"] == told["error"]["code"] == code
+        assert told["message"] == told["error"]["message"]
+
+    with_client(tmp_path, work)
+    assert [(entry.code, entry.raw) for entry in quarantined(tmp_path)] == [(code, body)]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"batch": 3}', b'{"batch": [}', b'{"batch": [], "sentAt": "soon"}'])
+def test_a_body_that_is_no_batch_is_400_and_quarantined(body: bytes, tmp_path: Path):
+    async def work(client: Client) -> None:
+        reply = await client.post("/v1/batch", body)
+        assert reply.status_code == 400
+        assert reply.json()["code"] == reply.json()["error"]["code"]
+
+    with_client(tmp_path, work)
+    assert [entry.raw for entry in quarantined(tmp_path)] == [body]
+
+
+def test_a_message_that_comes_twice_counts_once(tmp_path: Path):
+    async def work(client: Client) -> None:
+        for _ in range(3):
+            reply = await client.post("/v1/track", track(1))
+            assert (reply.status_code, reply.json()["accepted"]) == (200, 1)
+        assert client.engine.partition.state.verdicts["duplicate"] == 2
+
+    with_client(tmp_path, work)
+
+
+@pytest.mark.parametrize(("path", "size_bytes"), [("/v1/track", 33 * 1024), ("/v1/batch", 501 * 1024)])
+def test_a_body_over_its_size_is_413(path: str, size_bytes: int, tmp_path: Path):
+    async def work(client: Client) -> None:
+        padded = {"anonymousId": "a1", "event": "x" * size_bytes, "batch": []}
+        for body, headers in ((None, {}), (gzip.compress(str(padded).encode()), {"Content-Encoding": "gzip"})):
+            reply = await client.post(path, body or padded, headers=headers)
+            assert (reply.status_code, reply.json()["code"]) == (413, "too_large")
+
+    with_client(tmp_path, work)
+
+
+def test_a_body_whose_length_nobody_told_is_still_bounded(tmp_path: Path):
+    async def work(client: Client) -> None:
+        async def chunks() -> Any:
+            for _ in range(40):
+                yield b" " * 1024
+
+        reply = await client.http.post("/v1/track", content=chunks())
+        assert (reply.status_code, reply.json()["code"]) == (413, "too_large")
+
+    with_client(tmp_path, work)
+
+
+def test_one_event_over_its_size_spoils_no_other_of_its_batch(tmp_path: Path):
+    async def work(client: Client) -> None:
+        large = {"type": "track", **track(2), "properties": {"note": "x" * 33_000}}
+        reply = (await client.post("/v1/batch", {"batch": [{"type": "track", **track(1)}, large]})).json()
+        assert reply["accepted"] == 1
+        assert [one["code"] for one in reply["rejected"]] == ["too_large"]
+
+    with_client(tmp_path, work)
+
+
+@pytest.mark.parametrize(("coding", "pack"), [
+    ("gzip", gzip.compress), ("GZIP", gzip.compress), ("x-gzip", gzip.compress), ("deflate", zlib.compress),
+    ("identity", bytes),
+])
+def test_a_packed_body_is_unpacked(coding: str, pack: Any, tmp_path: Path):
+    async def work(client: Client) -> None:
+        body = pack(b'{"batch": [{"type": "page", "anonymousId": "a1"}], "writeKey": "k"}')
+        reply = await client.post("/v1/batch", body, headers={"Content-Encoding": coding})
+        assert (reply.status_code, reply.json()["accepted"]) == (200, 1)
+
+    with_client(tmp_path, work)
+
+
+@pytest.mark.parametrize(("coding", "body", "status"), [
+    ("gzip", b"not gzip", 400), ("gzip", gzip.compress(b'{"batch": []}')[:-9], 400), ("gzip", b"", 400),
+    ("br", b"{}", 415), ("gzip, gzip", b"{}", 415),
+    ("gzip", gzip.compress(b" " * 50_000_000, 9), 413),
+])
+def test_what_cannot_be_unpacked_is_refused(coding: str, body: bytes, status: int, tmp_path: Path):
+    async def work(client: Client) -> None:
+        reply = await client.post("/v1/batch", body, headers={"Content-Encoding": coding})
+        assert reply.status_code == status
+        assert reply.json()["success"] is False
+
+    with_client(tmp_path, work)
+
+
+@pytest.mark.parametrize("headers", [
+    {}, {"Authorization": "Basic " + base64.b64encode(b"key:").decode()}, {"Authorization": "Bearer key"},
+    {"Authorization": "nonsense"}, {"Content-Type": "text/plain"},
+])
+def test_without_keys_any_or_no_authorization_will_do(headers: dict[str, str], tmp_path: Path):
+    async def work(client: Client) -> None:
+        assert (await client.post("/v1/track", {**track(), "writeKey": "k"}, headers=headers)).status_code == 200
+
+    with_client(tmp_path, work)
+
+
+def test_a_write_key_in_the_body_is_not_kept(tmp_path: Path):
+    async def work(client: Client) -> None:
+        await client.post("/v1/track", {**track(1), "writeKey": "planted-key"})
+        await client.post("/v1/batch", {"batch": [{"type": "track", **track(2)}], "writeKey": "planted-key"})
+
+    with_client(tmp_path, work)
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "log").iterdir())
+    assert (kept.count(b"Product Viewed"), kept.count(b"planted-key")) == (4, 0)
+
+
+def test_unknown_fields_of_an_event_are_ignored(tmp_path: Path):
+    async def work(client: Client) -> None:
+        sent = {**track(), "channel": "server", "_metadata": {"nodeVersion": "20"}, "integrations": {"All": True}}
+        assert (await client.post("/v1/track", sent)).status_code == 200
+
+    with_client(tmp_path, work)
+
+
+@pytest.mark.parametrize(("failing", "status", "code"), [
+    ({"write": errno.ENOSPC}, 507, "disk_full"), ({"sync": errno.EIO}, 503, "log_closed"),
+])
+def test_what_the_disk_does_not_take_is_not_acknowledged(
+    failing: dict[str, int], status: int, code: str, tmp_path: Path,
+):
+    disk = FailingDisk()
+
+    async def work(client: Client) -> None:
+        await client.stock("sku-1")
+        disk.failing = failing
+        for path, body in (
+            ("/v1/track", track(1)), ("/v1/batch", {"batch": [{"type": "track", **track(2)}]}),
+        ):
+            reply = await client.post(path, body)
+            assert (reply.status_code, reply.json()["code"]) == (status, code)
+            assert int(reply.headers["Retry-After"]) >= 1
+        reply = await client.post("/v1/items", {"items": [{"id": "sku-2", "fields": {}}]})
+        assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
+        assert [item["id"] for item in (await client.decide())["items"]] == ["sku-1"]
+        disk.failing = {}
+        assert (await client.post("/v1/track", track(3))).status_code == (200 if code == "disk_full" else 503)
+
+    with_client(tmp_path, work, disk=disk, stop=False)
