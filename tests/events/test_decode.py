@@ -203,6 +203,24 @@ class TestItems:
             for field in ("items", "prices", "quantities", "positions"):
                 assert getattr(alone, field) == getattr(listed, field)
 
+    @settings(deadline=None, max_examples=200)
+    @given(
+        fields=st.dictionaries(
+            st.sampled_from(["price", "quantity", "position", "title"]),
+            st.none()
+            | st.booleans()
+            | st.integers(-3, 5)
+            | st.floats(allow_nan=False, allow_infinity=False)
+            | st.sampled_from(["4.50", "nan", "1e999", "", "free", 2**31, 2**31 - 1, 1e300])
+            | st.lists(st.integers(0, 1), max_size=1),
+        )
+    )
+    def test_the_short_way_of_one_item_is_that_of_a_list(self, admit, fields):
+        alone = admit(view(product_id="a", **fields)).record
+        listed = admit(view(products=[{"product_id": "a", **fields}])).record
+        for field in ("items", "prices", "quantities", "positions"):
+            assert getattr(alone, field) == getattr(listed, field)
+
     def test_items_over_the_bound_are_refused(self, admit):
         products = [{"product_id": str(n)} for n in range(limits.ITEMS_PER_EVENT_MAX)]
         assert len(admit(view(products=products)).record.items) == limits.ITEMS_PER_EVENT_MAX
@@ -227,6 +245,19 @@ OURS = {"type", "messageId", "anonymousId", "writeKey", *VIEW}
 
 
 class TestTheBody:
+    @settings(deadline=None, max_examples=100)
+    @given(
+        numbers=st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([1e300, 5e-324, 1e23])),
+        ids=st.lists(st.sampled_from(["7e1234", "a", "\u00e9"])),
+    )
+    def test_a_short_event_is_read_like_a_long_one(self, door: Door, numbers, ids):
+        short = msgspec.json.encode(view(numbers=numbers, ids=ids, **{f"v{n}": x for n, x in enumerate(numbers)}))
+        one, other = (
+            door.admit(raw, kind=None, received_ms=RECEIVED_MS, tenant="t") for raw in (short, short + b" " * 2_000)
+        )
+        assert one == other
+        assert body(one)["properties"]["numbers"] == numbers
+
     @settings(deadline=None, max_examples=150)
     @given(extra=st.dictionaries(st.text().map(lambda name: "x" + name), json_values, max_size=6), more=json_values)
     def test_it_keeps_every_field_the_sender_chose(self, admit, extra, more):
@@ -267,6 +298,23 @@ class TestABatch:
                 outcomes.append(error.code)
         assert outcomes == ["admitted", "malformed", "schema"]
 
+    def test_its_context_has_a_bound_and_counts_for_every_event(self):
+        context = b'{"x": "' + b"y" * 20_000 + b'"}'
+        few = limits.BATCH_EXPANDED_BYTES_MAX // len(context)
+        assert decode_batch(b'{"batch": [' + b",".join([b"1"] * few) + b'], "context": ' + context + b"}").defaults
+        for refused, events in ((context, few + 1), (b'"' + b"y" * limits.EVENT_BYTES_MAX + b'"', 1)):
+            with pytest.raises(EventRejected) as caught:
+                decode_batch(b'{"batch": [' + b",".join([b"1"] * events) + b'], "context": ' + refused + b"}")
+            assert (caught.value.code, caught.value.status) == ("too_large", 413)
+
+    def test_of_a_field_given_twice_the_last_counts(self):
+        raw = b'{"batch": [], "sentAt": {}, "context": [1], "sentAt": 7, "context": {"a": 1e300}}'
+        assert (decode_batch(raw).sent_at_ms, decode_batch(raw).defaults) == (7, {"a": 1e300})
+
+    @pytest.mark.parametrize("nothing", [b'{"batch": []}', b'{"batch": [], "sentAt": null, "context": null}'])
+    def test_time_and_context_may_be_missing(self, nothing: bytes):
+        assert (decode_batch(nothing).sent_at_ms, decode_batch(nothing).defaults) == (None, None)
+
     def test_its_key_and_its_context_are_read(self):
         batch = decode_batch(b'{"batch": [], "writeKey": "k", "context": {"locale": "en"}}')
         assert (batch.write_key, batch.defaults, batch.sent_at_ms) == ("k", {"locale": "en"}, None)
@@ -280,6 +328,12 @@ class TestABatch:
             (b'{"batch": {}}', "schema"),
             (b'{"batch": [}', "malformed"),
             (b'{"batch": [], "sentAt": "soon"}', "schema"),
+            (b'{"batch": [], "sentAt": {}}', "schema"),
+            (b'{"batch": [], "context": 7}', "schema"),
+            (b'{"batch": [], "context": {"x": 1e999}}', "schema"),
+            (b'{"batch": [], "context": {"x": "\xff"}}', "malformed"),
+            (b'{"batch": [], "context": ' + b'{"long name":' * 70 + b"1" + b"}" * 71, "too_deep"),
+            (b'{"batch": [], "context": {"x": [' + b"[]," * 500 + b"[]]}}", "too_complex"),
             (b'{"batch": [], "writeKey": "\xff"}', "malformed"),
             (b'{"x":' + b"[" * 90_000, "too_deep"),
             (b'{"batch": [' + b" " * limits.BATCH_BYTES_MAX + b"]}", "too_large"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import ipaddress
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from hypothesis import given
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from instanter.events.addresses import truncated
 from instanter.events.agents import NO_AGENT, Agents
 from instanter.events.enrich import Enricher, locale_code
+from instanter.events.envelope import Flag
 from instanter.events.referrers import NO_REFERRAL, Referral, Referrers, host_of
 from instanter.events.schema import Campaign, Page, ReferrerLink, SentContext
 from instanter.foundation import limits
@@ -254,10 +257,32 @@ class TestTheContext:
     def test_what_is_no_timezone_leaves_no_trace(self, enricher: Enricher, timezone):
         assert enricher.enrich(SentContext(timezone=timezone))[0].timezone == ""
 
-    def test_more_locales_than_are_remembered_are_still_read(self, enricher: Enricher):
-        for n in range(limits.PARSED_LOCALES_MAX + 5):
+    def test_more_circumstances_than_are_remembered_are_still_read(self, enricher: Enricher):
+        sent = SentContext(user_agent=PIXEL, locale="pt_br", timezone="America/Recife")
+        before = enricher.enrich(sent)
+        for n in range(limits.CONTEXTS_MAX + 5):
             enricher.enrich(SentContext(locale=f"en-{n:03d}", timezone=f"Zone{n}"))
-        assert enricher.enrich(SentContext(locale="pt_br"))[0].locale == "pt-BR"
+        assert enricher.enrich(sent) == before
+        assert before[0].locale == "pt-BR"
+
+    def test_what_differs_in_one_piece_only_is_not_mixed_up(self, agents: Agents, referrers: Referrers):
+        warm_enricher = Enricher(agents, referrers)
+        pieces = {
+            "user_agent": (None, CHROME, GPTBOT),
+            "locale": (None, "de-AT"),
+            "timezone": (None, "Europe/Vienna"),
+            "referrer": (None, BING),
+            "campaign": (None, Campaign(source="news"), Campaign(medium="news")),
+        }
+        every = [dict(zip(pieces, chosen, strict=True)) for chosen in itertools.product(*pieces.values())]
+        warm = [warm_enricher.enrich(SentContext(**sent)) for sent in every for _ in range(2)][1::2]
+        cold = [Enricher(agents, referrers).enrich(SentContext(**sent)) for sent in every]
+        assert warm == cold
+        assert len({msgspec.json.encode(enriched) for enriched in warm}) == len(every)
+
+    def test_long_circumstances_are_read_too(self, enricher: Enricher):
+        context, flags = enricher.enrich(SentContext(user_agent=GPTBOT + " " * 30_000, locale="de-AT"))
+        assert (context.browser, context.locale, flags) == ("GPTBot", "de-AT", Flag.BOT)
 
     @pytest.mark.parametrize(
         ("sent", "code"),

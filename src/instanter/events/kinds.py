@@ -132,6 +132,10 @@ class Names:
             self._by_spelling[folded(sent)] = name.strip()
         self._known: dict[str, str] = {}
 
+    def known(self, sent: str | None) -> str | None:
+        """What `canonical` gave for this very spelling, if that is still remembered."""
+        return self._known.get(sent) if sent is not None else None
+
     def canonical(self, sent: str) -> str:
         """The canonical name, or the name as sent, trimmed. Its length is the caller's to check."""
         known = self._known.get(sent)

@@ -15,11 +15,14 @@ WireTime = str | int | float
 """ISO 8601 with zone, offset or neither (then UTC), or milliseconds since 1970."""
 
 
-class Wire(msgspec.Struct, rename="camel", frozen=True):
+ABSENT = msgspec.Raw(b"null")
+
+
+class Wire(msgspec.Struct, rename="camel", frozen=True, gc=False):
     """Base of everything that comes in as JSON."""
 
 
-class Page(Wire, frozen=True):
+class Page(Wire, frozen=True, gc=False):
     """The page an event happened on."""
 
     url: str | None = None
@@ -29,7 +32,7 @@ class Page(Wire, frozen=True):
     search: str | None = None
 
 
-class Campaign(Wire, frozen=True):
+class Campaign(Wire, frozen=True, gc=False):
     """The utm parameters of the visit."""
 
     source: WireId | float | None = None
@@ -39,14 +42,14 @@ class Campaign(Wire, frozen=True):
     content: WireId | float | None = None
 
 
-class ReferrerLink(Wire, frozen=True):
+class ReferrerLink(Wire, frozen=True, gc=False):
     """The referrer as an object, the form some mobile clients send."""
 
     url: str | None = None
     link: str | None = None
 
 
-class SentContext(Wire, frozen=True):
+class SentContext(Wire, frozen=True, gc=False):
     """The circumstances as the sender tells them."""
 
     user_agent: str | None = None
@@ -61,7 +64,7 @@ class SentContext(Wire, frozen=True):
     consent: dict[str, bool | None] | None = None
 
 
-class TrackingEvent(Wire, frozen=True):
+class TrackingEvent(Wire, frozen=True, gc=False):
     """One event of any of the six types; the rules between fields are `decode.Door`'s."""
 
     type: str | None = None
@@ -82,10 +85,15 @@ class TrackingEvent(Wire, frozen=True):
     integrations: Any = None
 
 
-class BatchEnvelope(Wire, frozen=True):
-    """Many events in one body. `context` holds defaults; what an event says itself stands."""
+class BatchEnvelope(Wire, frozen=True, gc=False):
+    """Many events in one body. `context` holds defaults; what an event says itself stands.
+
+    Both it and `sentAt` stay raw until their size is known, and so that a name given a thousand times is read once.
+    """
 
     batch: list[msgspec.Raw]
-    sent_at: WireTime | None = None
-    context: dict[str, Any] | None = None
+    sent_at: msgspec.Raw = ABSENT
+    """A `WireTime` or null."""
+    context: msgspec.Raw = ABSENT
+    """A map or null."""
     write_key: str | None = None

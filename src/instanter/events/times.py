@@ -62,4 +62,5 @@ def event_time_ms(*, received_ms: int, timestamp_ms: int | None, sent_at_ms: int
     happened_ms = timestamp_ms if sent_at_ms is None else timestamp_ms + received_ms - sent_at_ms
     if happened_ms < 0:
         raise EventRejected("schema", "the event time is before 1970")
-    return min(happened_ms, received_ms + AHEAD_MS_MAX)
+    latest_ms = received_ms + AHEAD_MS_MAX
+    return happened_ms if happened_ms < latest_ms else latest_ms

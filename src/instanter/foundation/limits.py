@@ -8,6 +8,8 @@ EVENT_BYTES_MAX = 32 * 1024
 BODY_BYTES_MAX = 1024 * 1024
 """Largest body of any other request, and of a decompressed batch."""
 BATCH_EVENTS_MAX = 5_000
+BATCH_EXPANDED_BYTES_MAX = 4 * 1024 * 1024
+"""The batch's own context, once for each of its events."""
 ID_CHARS_MAX = 512
 NAME_CHARS_MAX = 256
 ITEMS_PER_EVENT_MAX = 200
@@ -48,13 +50,17 @@ PARSED_REFERRERS_MAX = 8_192
 EVENT_NAMES_MAX = 4_096
 """Event names whose canonical form is remembered."""
 PARSED_ADDRESSES_MAX = 16_384
-PARSED_LOCALES_MAX = 1_024
+CONTEXTS_MAX = 8_192
+"""Circumstances, as sent, whose enriched form is remembered."""
 AGENT_CHARS_MAX = 512
 """Characters of a user agent that are looked at."""
 REFERRER_CHARS_MAX = 512
 """Characters of a referrer or page address that are looked at."""
 EVENT_DEPTH_MAX = 64
 """Nesting of one event's JSON."""
+EVENT_BRACKETS_FREE = 64
+EVENT_BYTES_PER_BRACKET_MIN = 8
+"""Maps and lists cost most to decode: beyond the free ones an event has at most one `{` or `[` in so many bytes."""
 REASON_CHARS_MAX = 300
 """Characters of the reason kept with a quarantined event."""
 
