@@ -178,6 +178,29 @@ def test_a_checkpoint_is_of_its_one_position_whatever_is_done_while_it_is_writte
     assert loaded.catalogue.get(TENANT, "sofa").fields == ITEMS["sofa"]
 
 
+@pytest.mark.parametrize("minutes", [
+    pytest.param(-9 * 24 * 60, id="later than any window"), pytest.param(-25 * 60, id="later than a day"),
+    pytest.param(-5 * 60, id="later than a session"), pytest.param(-25, id="of the session before"),
+    pytest.param(-15, id="joins two sessions"), pytest.param(-1, id="of the session"),
+    pytest.param(1, id="goes on"), pytest.param(60, id="begins a session"), pytest.param(3 * 24 * 60, id="days on"),
+])  # fmt: skip
+@pytest.mark.parametrize("messages", [1, 6, 7, 255])
+def test_the_first_event_after_a_checkpoint_was_begun_is_not_in_it(minutes: int, messages: int) -> None:
+    newest_ms, numbers = START_MS + 20 * DAY_MS, count()
+    times_ms = [newest_ms - 31 * MINUTE_MS - n for n in range(messages)] + [newest_ms]
+    state = lived_in(events=[
+        tracked(0, at_ms, VIEWED, number=next(numbers), items=["sofa"]) for at_ms in sorted(times_ms)
+    ])  # fmt: skip
+    wanted = state.hash()
+    snapshot, disk = Snapshot(state, position=7, at_ms=9, control={}), MemoryDisk()
+    assert fold_all(state, [
+        tracked(0, newest_ms + minutes * MINUTE_MS, VIEWED, number=next(numbers), items=["lamp"])
+    ]) != [1]  # fmt: skip
+    loaded = State(SCHEMA)
+    load_checkpoint(disk, write_checkpoint(disk, DIRECTORY, snapshot), loaded)
+    assert loaded.hash() == wanted != state.hash()
+
+
 def test_a_sweep_of_all_people_while_a_checkpoint_is_written_finds_room_for_every_row() -> None:
     people = 4_000
     state = open_shop(schema_of(cells=people))
