@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..engine.loop import Engine
+from ..events.bodies import body_decoder
 from ..events.envelope import ItemDeleted, ItemPatched, ItemUpserted
 from ..foundation.errors import RequestRejected
 from ..foundation.limits import BODY_BYTES_MAX, ID_CHARS_MAX, ITEM_FIELDS_BYTES_MAX, ITEMS_PER_REQUEST_MAX
 from .bodies import read_body
-from .decoding import body_decoder
 from .replies import reply
 from .routing import path_id
 from .tenancy import tenant_of

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
+from ..events.bodies import body_decoder
 from ..events.times import parse_time_ms
 from ..foundation.errors import EventRejected, RequestRejected
 from ..foundation.limits import (
@@ -156,8 +157,8 @@ class RankReply(PlacementReply, frozen=True, kw_only=True, omit_defaults=True):
 
 
 _T = TypeVar("_T", bound=Asking)
-_decide_decoder = msgspec.json.Decoder(DecideRequest)
-_rank_decoder = msgspec.json.Decoder(RankRequest)
+_decide_of = body_decoder(DecideRequest)
+_rank_of = body_decoder(RankRequest)
 
 
 def decode_decide(raw: bytes) -> DecideRequest:
@@ -166,25 +167,19 @@ def decode_decide(raw: bytes) -> DecideRequest:
     >>> decode_decide(b'{"anonymousId": "a1", "placements": [{"id": "home.hero"}]}').placements[0].id
     'home.hero'
     """
-    return _decoded(_decide_decoder, raw)
+    return _timed(_decide_of(raw))
 
 
 def decode_rank(raw: bytes) -> RankRequest:
     """The body of `POST /v1/rank`, or `RequestRejected`; never anything else."""
-    return _decoded(_rank_decoder, raw)
+    return _timed(_rank_of(raw))
 
 
-def _decoded(decoder: msgspec.json.Decoder[_T], raw: bytes) -> _T:
-    try:
-        request = decoder.decode(raw)
-        if request.timestamp is not None:
+def _timed(request: _T) -> _T:
+    """The request, if its time is one."""
+    if request.timestamp is not None:
+        try:
             parse_time_ms(request.timestamp, "timestamp")
-    except msgspec.ValidationError as error:
-        raise RequestRejected("schema", str(error)) from None
-    except EventRejected as error:
-        raise RequestRejected("schema", error.message) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RequestRejected("malformed", str(error)) from None
-    except RecursionError:
-        raise RequestRejected("too_deep", "nesting over the decoder's limit") from None
+        except EventRejected as error:
+            raise RequestRejected("schema", error.message) from None
     return request

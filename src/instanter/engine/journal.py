@@ -6,6 +6,7 @@ A group that the disk took long for can be large; it is folded in steps, and the
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -28,7 +29,7 @@ class Journal:
 
     def __init__(
         self, log: Log, partition: Partition, *, sync_window_ms: float, meter: Meter,
-        on_folded: Callable[[], None], on_broken: Callable[[BaseException], None],
+        on_folded: Callable[[], None], on_broken: Callable[[str], None],
     ) -> None:  # fmt: skip
         self._partition = partition
         self._meter = meter
@@ -121,11 +122,13 @@ class Journal:
             return
         started_ns = elapsed_ns()
         step = list(islice(self._unfolded, RECORDS_PER_STEP))
+        folded = False
         try:
             self._partition.apply([record for record, _ in step], ends=[end for _, end in step])
-        except BaseException as error:
-            self._break(error)
-            raise
+            folded = True
+        finally:
+            if not folded:
+                self._break(sys.exception())
         for _ in step:
             self._unfolded.popleft()
         self._meter.observe("fold", (elapsed_ns() - started_ns) // len(step), times=len(step))
@@ -144,14 +147,14 @@ class Journal:
                 still.append((position, waiter))
         self._waiting = still
 
-    def _break(self, error: BaseException) -> None:
+    def _break(self, error: BaseException | None) -> None:
         """A record that cannot be folded stops the partition: nothing wrong is served after it."""
         self._broken = f"folding stopped: {type(error).__name__}: {error}"
         for _, waiter in self._waiting:
             if not waiter.done():
                 waiter.set_exception(Broken(self._broken))
         self._waiting.clear()
-        self._on_broken(error)
+        self._on_broken(self._broken)
 
 
 class QuarantineStore:

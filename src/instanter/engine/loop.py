@@ -182,6 +182,8 @@ class Engine:
         )  # fmt: skip
         self._keep_receipt(decision, tenant, keys[0] if keys else 0, now_ms)
         self.meter.observe("decide", int(deadline.elapsed_ms() * 1_000_000))
+        for placed in decision.reply.placements.values():
+            self.meter.count(f"served.{placed.served_by}")
         return decision
 
     def receipt(self, tenant: str, decision_id: str) -> Decided:
@@ -280,7 +282,7 @@ class Engine:
                 self.meter.count("checkpoints_failed")
                 log.warning("a checkpoint failed", extra={"reason": str(error)})
 
-    def _break(self, error: BaseException) -> None:
-        """The supervisor's last word: nothing is served that could be wrong."""
-        self.broken = f"the partition stopped: {type(error).__name__}: {error}"
-        log.error("the partition stopped", extra={"reason": self.broken})
+    def _break(self, reason: str) -> None:
+        """The partition has stopped: nothing is served that could be wrong."""
+        self.broken = reason
+        log.error("the partition stopped", extra={"reason": reason})

@@ -8,20 +8,23 @@ from typing import TypeVar
 import msgspec
 
 from ..foundation.errors import RequestRejected
+from .structure import finite, has_extreme_number
 
 T = TypeVar("T")
 
 
 def body_decoder(of: type[T]) -> Callable[[bytes], T]:
-    """A function from bytes to `of` that raises `RequestRejected` and nothing else."""
-    decoder = msgspec.json.Decoder(of)
+    """A function from bytes to `of` that raises `RequestRejected` and nothing else, in time bounded by the bytes."""
+    plain = msgspec.json.Decoder(of)
+    careful = msgspec.json.Decoder(of, float_hook=finite)
 
     def decode(body: bytes) -> T:
+        decoder = careful if has_extreme_number(body) else plain
         try:
             return decoder.decode(body)
         except msgspec.ValidationError as error:
             raise RequestRejected("schema", str(error)) from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
             raise RequestRejected("malformed", str(error)) from None
         except RecursionError:
             raise RequestRejected("too_deep", "nesting over the decoder's limit") from None
