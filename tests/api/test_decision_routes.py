@@ -73,7 +73,8 @@ def test_rank_is_one_placement_flattened(tmp_path: Path):
         assert set(reply) >= {
             "items", "excluded", "decisionId", "position", "epoch", "tookMs", "degraded", "servedBy", "model",
             "experiments"}
-        decided = await client.decide(placement="search", placements=[{"id": "search", "candidates": ["sku-1", "sku-2"]}])
+        placements = [{"id": "search", "candidates": ["sku-1", "sku-2"]}]
+        decided = await client.decide(placement="search", placements=placements)
         assert ids(decided) == ids(reply)
 
     with_client(tmp_path, work)
@@ -225,7 +226,8 @@ def test_the_bounds_themselves_are_within(tmp_path: Path):
     async def work(client: Client) -> None:
         await client.stock(*(f"c{number}" for number in range(250)))
         candidates = [f"c{number}" for number in range(1_000)]
-        placed = await client.decide(placement="search", placements=[{"id": "search", "candidates": candidates, "limit": 200}])
+        placements = [{"id": "search", "candidates": candidates, "limit": 200}]
+        placed = await client.decide(placement="search", placements=placements)
         assert len(ids(placed)) == 200
         assert len(ids(placed)) + len(placed["excluded"]) == 1_000
         assert len(ids(await client.decide(placements=[{"id": "home.recommended", "limit": 1}]))) == 1
@@ -280,8 +282,8 @@ def test_a_decision_that_there_never_was_is_404(tmp_path: Path):
         known = (await client.decide())["whole"]["decisionId"]
         position = int(known[18:], 16)
         nearby = [f"{known[:18]}{place:x}" for place in range(position - 40, position + 40) if place != position]
-        forged = [f"d_{'0' * 16}{position:x}", known[:18] + "-5", known[:18] + "f" * 30, known[:18], "d_", "x", known[:18] + "1", "%00",
-                  "d_" + "€" * 20, known + "%20"]
+        forged = [f"d_{'0' * 16}{position:x}", "d_", "x", "%00", "d_" + "€" * 20, known + "%20", known[:18]]
+        forged += [known[:18] + "-5", known[:18] + "f" * 30, known[:18] + "1"]
         for unknown in [*nearby, *forged]:
             reply = await client.get(f"/v1/decisions/{unknown}")
             assert (reply.status_code, reply.json()["error"]["code"]) == (404, "unknown_decision"), unknown

@@ -16,8 +16,10 @@ from instanter.ops.logs import JsonLines
 from .client import Client, track, with_client
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v2/track", "/v1/track/", "/v1/tracks", "/V1/track", "/favicon.ico",
-                                  "//", "/v1/profiles", "/%00", "/healthz/x"])
+@pytest.mark.parametrize("path", [
+    "/", "/v1", "/v1/", "/v2/track", "/v1/track/", "/v1/tracks", "/V1/track", "/favicon.ico", "//", "/v1/profiles",
+    "/%00", "/healthz/x",
+])
 def test_a_path_that_is_not_there_is_404_for_every_method(path: str, tmp_path: Path):
     async def work(client: Client) -> None:
         for method in ("GET", "POST", "DELETE", "OPTIONS"):

@@ -135,7 +135,9 @@ def test_a_single_bad_event_is_400_and_quarantined(body: bytes, code: str, tmp_p
     assert [(entry.code, entry.raw) for entry in quarantined(tmp_path)] == [(code, body)]
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"batch": 3}', b'{"batch": [}', b'{"batch": [], "sentAt": "soon"}'])
+@pytest.mark.parametrize("body", [
+    b"", b"[]", b"{}", b'{"batch": 3}', b'{"batch": [}', b'{"batch": [], "sentAt": "soon"}',
+])
 def test_a_body_that_is_no_batch_is_400_and_quarantined(body: bytes, tmp_path: Path):
     async def work(client: Client) -> None:
         reply = await client.post("/v1/batch", body)

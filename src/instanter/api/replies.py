@@ -26,17 +26,23 @@ def encoded(body: bytes, *, status: int = 200, headers: dict[str, str] | None = 
 
 def refusal(error: InstanterError, *, tracking: bool = False) -> Response:
     """The reply to an error raised on purpose. On the tracking routes code and message stand on top as well."""
-    headers: dict[str, str] = {}
+    code = code_of(error)
     if isinstance(error, Rejected):
-        status, code, message = error.status, error.code, error.message
-    elif isinstance(error, Unavailable):
-        status, code, message = error.status, error.code, error.message
-        headers["Retry-After"] = str(error.retry_after_s)
-    else:
-        assert isinstance(error, Broken)
-        status, code, message = 503, "broken", "the engine has stopped to keep its data whole; see its log"
-        headers["Retry-After"] = str(RETRY_BROKEN_S)
-    return _error(status, code, message, tracking=tracking, headers=headers)
+        return _error(error.status, code, error.message, tracking=tracking)
+    if isinstance(error, Unavailable):
+        headers = {"Retry-After": str(error.retry_after_s)}
+        return _error(error.status, code, error.message, tracking=tracking, headers=headers)
+    headers = {"Retry-After": str(RETRY_BROKEN_S)}
+    message = "the engine has stopped to keep its data whole; see its log"
+    return _error(503, code, message, tracking=tracking, headers=headers)
+
+
+def code_of(error: InstanterError) -> str:
+    """The short, stable name of an error."""
+    if isinstance(error, Rejected | Unavailable):
+        return error.code
+    assert isinstance(error, Broken)
+    return "broken"
 
 
 def failure(incident: str, *, tracking: bool = False) -> Response:

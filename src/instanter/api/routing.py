@@ -17,7 +17,7 @@ from ..foundation.errors import InstanterError, RequestRejected
 from ..foundation.ids import Ids
 from ..foundation.limits import ID_CHARS_MAX
 from .limiting import TokenBucket
-from .replies import failure, refusal
+from .replies import code_of, failure, refusal
 
 log = logging.getLogger("instanter.api")
 
@@ -91,7 +91,7 @@ class Endpoint:
                 self._bucket.take()
             return await handler(self._engine, request)
         except InstanterError as error:
-            self._engine.meter.count("requests_refused")
+            self._engine.meter.count(f"requests_refused.{code_of(error)}")
             return refusal(error, tracking=tracking)
         except Exception:
             incident = self._ids.token()

@@ -1,10 +1,16 @@
-"""What `GET /metrics` says, in the Prometheus text format. No label holds anything personal."""
+"""What `GET /metrics` says, in the Prometheus text format. No label holds anything personal.
+
+`python -m instanter.ops.metrics FILE` writes docs/metrics.md, which is made from the tables here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -14,13 +20,84 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from ..decisions.fallback import STAGES as DECISION_STAGES
 from ..engine.loop import Engine
 
-QUANTILES = (0.5, 0.99)
+QUANTILES: Final = (0.5, 0.99)
 
-STAGES = "instanter_stage_seconds"
-"""decode, enrich, append (write and sync of a group), fold (per record), the stages of a decision, freshness
-(request to readable), loop_lag, checkpoint."""
+
+class Gauge(NamedTuple):
+    """A value as it is now."""
+
+    name: str
+    text: str
+    read: Callable[[Engine], float]
+
+
+class Counted(NamedTuple):
+    """Something the engine counts: under `name`, and in the meter as `key`, or as `key` and a value of the label."""
+
+    key: str
+    name: str
+    text: str
+    label: str = ""
+
+
+GAUGES: Final = (
+    Gauge("instanter_log_pending_bytes", "Bytes appended to the log and not yet durable.",
+          lambda engine: engine.journal.pending_bytes),
+    Gauge("instanter_unfolded_records", "Records durable and not yet folded.", lambda engine: engine.journal.unfolded),
+    Gauge("instanter_people", "Cells known: anonymous ids and user ids.",
+          lambda engine: engine.partition.state.cells_used),
+    Gauge("instanter_people_max", "Cells there is room for.",
+          lambda engine: engine.partition.state.schema.capacity.cells),
+    Gauge("instanter_catalogue_items", "Items in the catalogue.",
+          lambda engine: len(engine.partition.state.catalogue.items)),
+    Gauge("instanter_links", "Links between cells.", lambda engine: len(engine.partition.links)),
+    Gauge("instanter_position", "Position behind the last folded record.", lambda engine: engine.partition.position),
+    Gauge("instanter_epoch", "Number of the published epoch.", lambda engine: engine.partition.state.epoch),
+)  # fmt: skip
+
+COUNTED: Final = (
+    Counted("events_accepted", "instanter_events_accepted", "Events acknowledged."),
+    Counted("events_rejected_", "instanter_events_rejected", "Events that could not be taken, by reason.", "code"),
+    Counted("events_quarantined", "instanter_events_quarantined", "Rejected events kept in the quarantine."),
+    Counted("quarantine_refused", "instanter_quarantine_refused", "Rejected events that the disk did not take."),
+    Counted("records_refused", "instanter_records_refused", "Records the disk did not take, none acknowledged."),
+    Counted("served.", "instanter_placements_served", "Placements answered, by rung.", "rung"),
+    Counted("degraded.", "instanter_decisions_degraded", "Decisions in which a stage was cut or failed, by stage.",
+            "stage"),
+    Counted("receipts_lost", "instanter_receipts_lost", "Decisions whose receipt the log did not take."),
+    Counted("requests_refused.", "instanter_requests_refused", "Requests refused, by reason.", "code"),
+    Counted("requests_failed", "instanter_requests_failed", "Requests that failed by a defect of ours."),
+    Counted("checkpoints_failed", "instanter_checkpoints_failed", "Checkpoints that were not finished."),
+    Counted("beats_refused", "instanter_beats_refused", "Epochs and ticks that the log did not take."),
+)  # fmt: skip
+
+FOLDED: Final = Counted("", "instanter_events_folded", "Events folded, by what became of them.", "verdict")
+STAGE_SECONDS: Final = "instanter_stage_seconds"
+RECENT: Final = f"{STAGE_SECONDS}_recent"
+PAUSES: Final = "instanter_loop_pause_seconds"
+
+STAGES: Final[Mapping[str, str]] = {
+    "decode": "An event's bytes become a record, per event.",
+    "enrich": "The part of it that classes the browser, referrer and so on.",
+    "append": "A group of records is written and synced.",
+    "fold": "A record changes the state, per record.",
+    "freshness": "From an event's request to the moment a decision sees it.",
+    "context": "The person is read, and the lists that stand for all.",
+    "candidates": "The sources find items.",
+    "eligibility": "Stock, purchases and rules take items out.",
+    "features": "The inputs of the ranker are gathered.",
+    "score": "The ranker scores.",
+    "arrange": "The list is put in order, for difference too.",
+    "policy": "The explored place is drawn.",
+    "receipt": "What the decision stood on is written down.",
+    "decide": "A whole decision, queueing included.",
+    "checkpoint": "A checkpoint is written, beside everything else.",
+    "loop_lag": "How late the loop comes to its beat of 10 ms.",
+}
+assert set(DECISION_STAGES) <= set(STAGES)
 
 
 class EngineCollector(Collector):
@@ -30,54 +107,91 @@ class EngineCollector(Collector):
         self._engine = engine
 
     def collect(self) -> Iterator[Metric]:
-        engine = self._engine
-        state = engine.partition.state
         yield from self._stages()
         yield self._pauses()
-        for name, text, value in (
-            ("instanter_log_pending_bytes", "Bytes appended and not yet durable.", engine.journal.pending_bytes),
-            ("instanter_unfolded_records", "Records durable and not yet folded.", engine.journal.unfolded),
-            ("instanter_people", "Cells known.", state.cells_used),
-            ("instanter_people_max", "Cells there is room for.", state.schema.capacity.cells),
-            ("instanter_catalogue_items", "Items in the catalogue.", len(state.catalogue.items)),
-            ("instanter_links", "Links between cells.", len(engine.partition.links)),
-            ("instanter_position", "Position behind the last folded record.", engine.partition.position),
-            ("instanter_epoch", "Number of the published epoch.", state.epoch),
-        ):
-            yield GaugeMetricFamily(name, text, value)
-        verdicts = CounterMetricFamily(
-            "instanter_events_folded", "Events folded, by what became of them.", labels=["verdict"]
-        )
-        for verdict, count in state.verdicts.items():
-            verdicts.add_metric([verdict], count)
-        yield verdicts
-        counts = CounterMetricFamily("instanter_happenings", "What was counted, by name.", labels=["what"])
-        for what, count in sorted(engine.meter.counts.items()):
-            counts.add_metric([what], count)
-        yield counts
+        for gauge in GAUGES:
+            yield GaugeMetricFamily(gauge.name, gauge.text, gauge.read(self._engine))
+        yield _labelled(FOLDED, self._engine.partition.state.verdicts)
+        counts = self._engine.meter.counts
+        for counted in COUNTED:
+            if counted.label:
+                parts = {name: count for name, count in counts.items() if name.startswith(counted.key)}
+                yield _labelled(counted, {name.removeprefix(counted.key): count for name, count in parts.items()})
+            else:
+                yield CounterMetricFamily(counted.name, counted.text, counts[counted.key])
 
     def _stages(self) -> Iterator[Metric]:
-        stages = SummaryMetricFamily(STAGES, "Seconds by stage.", labels=["stage"])
-        quantiles = GaugeMetricFamily(
-            f"{STAGES}_recent", "Quantiles of the last half to whole minute.", labels=["stage", "quantile"]
+        stages = SummaryMetricFamily(STAGE_SECONDS, "Seconds by stage, since the start.", labels=["stage"])
+        recent = GaugeMetricFamily(
+            RECENT, "Quantiles of seconds by stage, of the last half to whole minute.", labels=["stage", "quantile"]
         )
         for stage, histogram in sorted(self._engine.meter.stages.items()):
             stages.add_metric([stage], count_value=histogram.count, sum_value=histogram.total_ns / 1e9)
             for quantile in QUANTILES:
-                quantiles.add_metric([stage, str(quantile)], histogram.quantile_ms(quantile) / 1e3)
+                recent.add_metric([stage, str(quantile)], histogram.quantile_ms(quantile) / 1e3)
         yield stages
-        yield quantiles
+        yield recent
 
     def _pauses(self) -> Metric:
         pauses = self._engine.pauses
         labels = [*(str(bound / 1_000) for bound in pauses.bounds_ms), "+Inf"]
         buckets = list(zip(labels, map(float, pauses.up_to()), strict=True))
         text = "How long the loop was away when its beat was due."
-        return HistogramMetricFamily("instanter_loop_pause_seconds", text, buckets, pauses.total_ns / 1e9)
+        return HistogramMetricFamily(PAUSES, text, buckets, pauses.total_ns / 1e9)
+
+
+def _labelled(counted: Counted, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(counted.name, counted.text, labels=[counted.label])
+    for value, count in sorted(counts.items()):
+        family.add_metric([value], count)
+    return family
 
 
 def render(engine: Engine) -> bytes:
-    """The text of `GET /metrics`."""
+    """The text of `GET /metrics`: the engine's, and the process's own (`process_*`)."""
     registry = CollectorRegistry()
     registry.register(EngineCollector(engine))
+    ProcessCollector(registry=registry)
     return generate_latest(registry)
+
+
+_OPENING: Final = """\
+# Metrics
+
+`GET /metrics` answers in the Prometheus text format. No label holds anything personal. Beside the metrics below
+there are those of the process by their usual names (`process_resident_memory_bytes`, `process_cpu_seconds_total`,
+`process_open_fds` and so on).
+
+| metric | type | labels | what it says |
+|---|---|---|---|
+"""
+_ON_STAGES: Final = """
+## Stages
+
+| `stage` | what is measured |
+|---|---|
+"""
+
+
+def page() -> str:
+    """docs/metrics.md."""
+    rows = [
+        (STAGE_SECONDS, "summary", "stage", "Seconds by stage, since the start: `_count` and `_sum`."),
+        (RECENT, "gauge", "stage, quantile", "p50 and p99 of seconds by stage, of the last half to whole minute."),
+        (PAUSES, "histogram", "le", "How long the loop was away when its beat was due."),
+        *((gauge.name, "gauge", "", gauge.text) for gauge in GAUGES),
+        *((f"{counted.name}_total", "counter", counted.label, counted.text) for counted in (FOLDED, *COUNTED)),
+    ]
+    metrics = "".join(
+        f"| `{name}` | {kind} | {_code(labels)} | {text} |\n" for name, kind, labels, text in rows
+    )
+    stages = "".join(f"| `{stage}` | {text} |\n" for stage, text in STAGES.items())
+    return _OPENING + metrics + _ON_STAGES + stages
+
+
+def _code(labels: str) -> str:
+    return ", ".join(f"`{label}`" for label in labels.split(", ")) if labels else ""
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(page(), encoding="utf-8")
