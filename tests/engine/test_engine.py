@@ -296,3 +296,18 @@ def test_the_decision_of_a_time_reads_windows_as_of_that_time(tmp_path: Path):
         assert later["placements"]["home.recommended"]["servedBy"] in ("personal", "session")
 
     with_engine(tmp_path, work, clock=clock)
+
+
+def test_a_decision_asked_for_a_time_to_come_does_not_hold_up_later_epochs(tmp_path: Path):
+    clock = ManualClock(START_MS)
+
+    async def work(engine: Engine) -> None:
+        await stock_shop(engine)
+        await take(engine, event(1))
+        await decide(engine, timestamp=iso(START_MS + 365 * 86_400_000))
+        assert engine.partition.state.epoch == 1
+        await take(engine, event(2))
+        await take(engine, event(3))
+        assert engine.partition.state.epoch == 2
+
+    with_engine(tmp_path, work, clock=clock, epoch_on_read=True)

@@ -253,7 +253,8 @@ class Engine:
             self.meter.count("beats_refused")
 
     def _epoch_due(self, now_ms: int) -> bool:
-        return now_ms - self._epoch_asked_ms >= EPOCH_MS and self.partition.state.unpublished > 0
+        """Both ways, since a decision can be asked for a time to come and must not hold up all later epochs."""
+        return abs(now_ms - self._epoch_asked_ms) >= EPOCH_MS and self.partition.state.unpublished > 0
 
     def _append_epoch(self, now_ms: int) -> int:
         state = self.partition.state
