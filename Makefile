@@ -59,7 +59,10 @@ bench: $(VENV)/.runtime
 
 docs: $(VENV)/.development
 	$(BIN)/python -m instanter.ops.reference docs/configuration.md
-	$(BIN)/python -m pytest -q tests/tidy/test_docs.py
+	$(BIN)/python -m instanter.ops.metrics docs/metrics.md
+	$(BIN)/python tools/limits_page.py docs/limits.md
+	$(BIN)/python tools/tour.py README.md --write
+	$(BIN)/python -m pytest -q tests/tidy/test_docs.py tests/tidy/test_docs_names.py tests/tidy/test_docs_blocks.py
 
 lock: $(VENV)/.development
 	$(COMPILE) -o requirements.lock pyproject.toml
