@@ -102,7 +102,7 @@ def _parser(chosen: Verb | None, module: VerbModule | None) -> argparse.Argument
     parser = argparse.ArgumentParser(
         prog="instanter", description=_DESCRIPTION, epilog=_EXAMPLES, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--version", action="version", version=f"instanter {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"instanter {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, title="verbs")
     for verb in VERBS:
         one = verbs.add_parser(verb.name, help=verb.summary, allow_abbrev=False,

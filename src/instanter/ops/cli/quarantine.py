@@ -71,7 +71,7 @@ def _listed(entry: Quarantined) -> QuarantineEntry:
 def _in_words(report: QuarantineReport) -> str:
     if not report.total:
         return "nothing is quarantined"
-    lines = [f"{report.total:,} quarantined events"]
+    lines = [f"quarantined events: {report.total:,}"]
     lines += [f"  {count:>8,}  {code}" for code, count in report.by_code.items()]
     lines += [f"{entry.at}  {entry.code}: {entry.message}\n    {entry.raw[:_SHOWN_CHARS]}" for entry in report.newest]
     return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -19,6 +20,8 @@ from ..wiring import schema_of
 from .arguments import add_config, add_data
 from .connection import Connection
 from .progress import records_progress
+
+_CHECKPOINT: Final = "checkpoint"
 
 
 class ReplayReport(msgspec.Struct):
@@ -85,7 +88,7 @@ def replay(config: Path | None, data: Path, *, verify: bool, url: str | None, qu
         report.compared_with, report.identical = str(url), live.hash == report.hash
     elif verify:
         other = _as_started(schema, log, directory, until=partition.position)
-        report.compared_with, report.identical = "checkpoint", other.state.hash() == report.hash
+        report.compared_with, report.identical = _CHECKPOINT, other.state.hash() == report.hash
     return report
 
 
@@ -112,5 +115,7 @@ def _in_words(report: ReplayReport) -> str:
     ]
     if report.identical is not None:
         verdict = "identical to" if report.identical else "DIFFERENT from"
-        lines.append(f"{verdict} the state of {report.compared_with}")
+        from_checkpoint = report.compared_with == _CHECKPOINT
+        other = "that a server would start from" if from_checkpoint else f"of {report.compared_with}"
+        lines.append(f"{verdict} the state {other}")
     return "\n".join(lines)
