@@ -307,7 +307,9 @@ def test_a_decision_asked_for_a_time_to_come_does_not_hold_up_later_epochs(tmp_p
         await decide(engine, timestamp=iso(START_MS + 365 * 86_400_000))
         assert engine.partition.state.epoch == 1
         await take(engine, event(2))
+        clock.advance(1_000)
         await take(engine, event(3))
+        await take(engine, event(4))
         assert engine.partition.state.epoch == 2
 
     with_engine(tmp_path, work, clock=clock, epoch_on_read=True)

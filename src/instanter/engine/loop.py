@@ -253,12 +253,12 @@ class Engine:
             self.meter.count("beats_refused")
 
     def _epoch_due(self, now_ms: int) -> bool:
-        """Both ways, since a decision can be asked for a time to come and must not hold up all later epochs."""
-        return abs(now_ms - self._epoch_asked_ms) >= EPOCH_MS and self.partition.state.unpublished > 0
+        return now_ms - self._epoch_asked_ms >= EPOCH_MS and self.partition.state.unpublished > 0
 
     def _append_epoch(self, now_ms: int) -> int:
         state = self.partition.state
-        self._epoch_asked_ms = now_ms
+        # A decision can be asked for a time to come; it must not hold up all later epochs.
+        self._epoch_asked_ms = min(now_ms, self.clock.now_ms())
         self._epoch_number = max(self._epoch_number, state.epoch) + 1
         return self.journal.append(Epoch(now_ms, self._epoch_number, state.epoch_hash), now_ms)
 
