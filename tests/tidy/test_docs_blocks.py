@@ -13,10 +13,13 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import pytest
 
+from instanter.decisions.decide import Decider
+from instanter.features.compile import compile_features
+from instanter.features.declaration import Aggregate
 from instanter.ops.cli.arguments import add_json
 from instanter.ops.cli.main import VERBS
 from instanter.ops.config import parse
@@ -109,6 +112,18 @@ def test_the_features_that_the_readme_declares_are_three(root: Path, blocks: lis
     names = re.findall(r'^name = "(\w+)"', block.text, re.MULTILINE)
     assert len(names) == 3
     assert set(names) <= {feature.name for feature in parse(block.text).features}
+
+
+def test_the_guide_has_an_example_of_every_aggregation(blocks: list[Block]) -> None:
+    text = "".join(block.text for block in blocks if block.page == "docs/guides/features.md")
+    assert [kind for kind in get_args(Aggregate) if f'aggregate = "{kind}"' not in text] == []
+
+
+def test_every_declared_feature_and_weight_of_a_page_makes_a_ranker(blocks: list[Block]) -> None:
+    for page in {block.page for block in blocks if block.language == "toml"}:
+        config = parse("".join(block.text for block in blocks if block.page == page and block.language == "toml"))
+        schema = compile_features(config.features, memory_mb=64, items_max=1_024)
+        Decider(schema, config.features, config.placements, weights=config.ranker.weights)
 
 
 def test_every_json_block_is_json(blocks: list[Block]) -> None:
