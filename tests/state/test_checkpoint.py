@@ -28,6 +28,7 @@ from instanter.state.checkpoint import (
 from instanter.state.layout import Kind, Scope
 from instanter.state.memory import State
 from instanter.state.schema import Schema
+from instanter.state.table import CHUNKS, SESSIONS
 
 from ..log.memory_disk import MemoryDisk, PowerLost
 from .contents import cell_at, content, item_at, placed_in, sessions_at
@@ -199,6 +200,33 @@ def test_the_first_event_after_a_checkpoint_was_begun_is_not_in_it(minutes: int,
     loaded = State(SCHEMA)
     load_checkpoint(disk, write_checkpoint(disk, DIRECTORY, snapshot), loaded)
     assert loaded.hash() == wanted != state.hash()
+
+
+def test_a_late_event_of_a_session_cut_at_its_length_is_not_in_a_checkpoint_begun_before_it() -> None:
+    schema, numbers = schema_of(session_length_max_ms=2 * HOUR_MS), count()
+    minutes = [*range(0, 120, 20), 119, 125]
+    state = lived_in(schema, [tracked(0, START_MS + m * MINUTE_MS, VIEWED, number=next(numbers)) for m in minutes])
+    wanted = state.hash()
+    snapshot, disk = Snapshot(state, position=7, at_ms=9, control={}), MemoryDisk()
+    state.fold([tracked(0, START_MS + 118 * MINUTE_MS, VIEWED, number=next(numbers), items=["sofa"])])
+    assert len(sessions_at(state, person(0))) == 2
+    loaded = State(schema)
+    load_checkpoint(disk, write_checkpoint(disk, DIRECTORY, snapshot), loaded)
+    assert loaded.hash() == wanted != state.hash()
+
+
+def test_rows_that_were_free_are_free_again_after_a_reload() -> None:
+    state = lived_in(events=[tracked(who, START_MS, VIEWED, number=who) for who in range(9)])
+    assert state.tick(Ticked(START_MS + 2 * DAY_MS)) == 9
+    snapshot, disk = Snapshot(state, position=7, at_ms=9, control={}), MemoryDisk()
+    tail = [tracked(who, START_MS + 2 * DAY_MS + who, VIEWED, number=20 + who) for who in range(9)]
+    fold_all(state, tail)
+    loaded = State(SCHEMA)
+    load_checkpoint(disk, write_checkpoint(disk, DIRECTORY, snapshot), loaded)
+    fold_all(loaded, tail)
+    assert loaded.hash() == state.hash()
+    for table in (SESSIONS, CHUNKS):
+        assert loaded.tables.memory.regions[table].tolist() == state.tables.memory.regions[table].tolist()
 
 
 def test_a_sweep_of_all_people_while_a_checkpoint_is_written_finds_room_for_every_row() -> None:
