@@ -233,7 +233,7 @@ def test_how_full_the_memory_of_messages_is_does_not_depend_on_their_order() -> 
 @pytest.mark.parametrize("seed", range(5))
 def test_which_messages_of_one_moment_are_remembered_does_not_depend_on_their_order(seed: int) -> None:
     events = [tracked(0, START_MS + n // 6, number=n) for n in range(20)]
-    one, two = (empty_state(schema_of(dedup_ids_max=8)) for _ in range(2))
+    one, two = (empty_state(schema_of(dedup_ids_max=5)) for _ in range(2))
     fold_all(one, events)
     fold_all(two, random.Random(seed).sample(events, len(events)))
     assert one.hash(order_free=True) == two.hash(order_free=True)
