@@ -139,10 +139,10 @@ def test_an_epoch_of_the_past_or_an_iso_time_sets_the_time_of_the_decision(tmp_p
         receipts = []
         for timestamp in (at_ms, iso(at_ms), iso(at_ms).replace("Z", "+00:00"), float(at_ms)):
             reply = await client.decide(timestamp=timestamp)
-            receipts.append((await client.get(f"/v1/decisions/{reply['whole']['decisionId']}")).json()["at"])
+            receipts.append((await client.get(f"/v1/decisions/{reply['whole']['decisionId']}")).json()["atMs"])
         assert receipts == [at_ms] * 4
         now = await client.decide(timestamp=None)
-        assert (await client.get(f"/v1/decisions/{now['whole']['decisionId']}")).json()["at"] == START_MS
+        assert (await client.get(f"/v1/decisions/{now['whole']['decisionId']}")).json()["atMs"] == START_MS
 
     with_client(tmp_path, work, clock=ManualClock(START_MS))
 

@@ -123,7 +123,7 @@ def test_what_happened_is_counted(text: str) -> None:
     assert value(text, "instanter_links") == 1
     assert value(text, "instanter_catalogue_items") == 2
     assert 'instanter_decisions_degraded_total{stage="' in text
-    assert 'instanter_events_folded_total{verdict="late"}' in text
+    assert 'instanter_events_folded_total{verdict="late_for_windows"}' in text
 
 
 def test_no_label_is_personal(text: str) -> None:

@@ -9,9 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
 from ..foundation.clock import elapsed_ns
 from ..foundation.errors import Unavailable
@@ -20,6 +20,8 @@ START_S_MAX = 120.0
 """The first start on a machine compiles the kernels."""
 STOP_S_MAX = 15.0
 _ASK_EVERY_S = 0.02
+_SENTENCE = "instanter serve: "
+"""How the command begins to say why it could not."""
 
 
 class ChildServer:
@@ -27,21 +29,23 @@ class ChildServer:
 
     def __init__(
         self, data: Path, *, config: Path | None = None, port: int = 0, arguments: Sequence[str] = (),
-        stderr: IO[bytes] | int = subprocess.DEVNULL, cpu: int | None = None,
+        log: Path | None = None,
     ) -> None:  # fmt: skip
+        """`log` is the file its log goes to; without one it is kept aside, for the reason if it does not start."""
+        self._log = os.fdopen(_descriptor(log), "w+b")
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "instanter.ops.cli.main", "serve", "--dev", "--data", str(data)]
         command += ["--port", str(self.port), *(["--config", str(config)] if config else []), *arguments]
-        pin = None if cpu is None else lambda: os.sched_setaffinity(0, {cpu})
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr, preexec_fn=pin)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._log)
 
     def wait_until_ready(self, *, within_s: float = START_S_MAX) -> float:
         """Seconds until `GET /readyz` said 200. Raises `Unavailable` when the process ends or takes too long."""
         started_ns = elapsed_ns()
         while (waited_s := (elapsed_ns() - started_ns) / 1e9) < within_s:
             if self.process.poll() is not None:
-                raise Unavailable(f"the server ended with exit code {self.process.returncode} before it was ready")
+                raise Unavailable(f"the server did not start: {self._last_words()}")
             if self._answers():
                 return waited_s
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -56,12 +60,22 @@ class ChildServer:
                 self.process.wait(STOP_S_MAX)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-        return self.process.wait()
+        code = self.process.wait()
+        self._log.close()
+        return code
 
     def kill(self) -> None:
         """SIGKILL, as a power cut would."""
         self.process.kill()
         self.process.wait()
+        self._log.close()
+
+    def _last_words(self) -> str:
+        """The sentence it ended with."""
+        self._log.seek(0)
+        lines = self._log.read().decode("utf-8", "replace").split("\n")
+        told = next((line for line in reversed(lines) if line.startswith(_SENTENCE)), "")
+        return told.removeprefix(_SENTENCE) or f"it ended with exit code {self.process.returncode}"
 
     def _answers(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1.0)
@@ -76,15 +90,24 @@ class ChildServer:
 
 @contextlib.contextmanager
 def running_server(
-    data: Path, *, config: Path | None = None, port: int = 0, arguments: Sequence[str] = ()
+    data: Path, *, config: Path | None = None, port: int = 0, arguments: Sequence[str] = (), log: Path | None = None
 ) -> Iterator[ChildServer]:
     """A server that is ready, and stopped afterwards."""
-    server = ChildServer(data, config=config, port=port, arguments=arguments)
+    server = ChildServer(data, config=config, port=port, arguments=arguments, log=log)
     try:
         server.wait_until_ready()
         yield server
     finally:
         server.stop()
+
+
+def _descriptor(path: Path | None) -> int:
+    """Of a new file at `path`, or of one without a name."""
+    if path is not None:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor, name = tempfile.mkstemp()
+    os.unlink(name)
+    return descriptor
 
 
 def free_port() -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from ..foundation.disk import Disk
-from ..foundation.errors import Broken
+from ..foundation.errors import Broken, LogClosed
 from ..foundation.rng import entropy
 
 FORMAT = 1
@@ -38,11 +38,24 @@ class DataDirectory:
         for directory in (self.root, self._secret.parent, self.checkpoints):
             self.disk.make_directory(directory)
         if self._marker.name not in self.disk.list(self.root):
+            self._create()
+        return self.check()
+
+    def _create(self) -> None:
+        """Make key and marker, the marker last. Two processes that start at once must not make two keys."""
+        try:
+            lock = self.disk.lock(self._secret.parent / "lock")
+        except BlockingIOError:
+            raise LogClosed(f"another process is making {self.root}") from None
+        try:
+            if self._marker.name in self.disk.list(self.root):
+                return
             if self.disk.list(self.log):
                 raise Broken(f"{self.root} holds a log but no {self._marker.name}: it is not whole")
             self._write(self._secret, entropy(_SECRET_BYTES).hex().encode())
             self._write(self._marker, msgspec.json.encode(_Marker(FORMAT)))
-        return self.check()
+        finally:
+            lock.release()
 
     def check(self) -> bytes:
         """The secret of an existing directory; nothing is written."""

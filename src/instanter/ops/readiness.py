@@ -19,7 +19,8 @@ import msgspec
 
 from ..foundation.clock import elapsed_ns
 from ..foundation.errors import ConfigRejected
-from .config import Config, load
+from .config import Config
+from .wiring import load_checked
 
 _MIB: Final = 1024 * 1024
 _GIB: Final = 1024 * _MIB
@@ -55,7 +56,7 @@ def python_version(version: Sequence[int] = sys.version_info[:3]) -> Check:
 def configuration(path: Path | None) -> tuple[Check, Config]:
     """Whether the configuration can be used; the defaults stand in for one that cannot."""
     try:
-        config = load(path)
+        config = load_checked(path)
     except ConfigRejected as error:
         return Check("configuration", "fail", "cannot be used", str(error)), Config()
     what = f"{len(config.features)} features, {len(config.placements)} placements"
@@ -111,12 +112,13 @@ def log_folder(folder: Path) -> Check:
     if unreadable is not None:
         return Check("log", "fail", f"{unreadable} cannot be opened", "let the user that serves own the data folder")
     size = sum(path.stat().st_size for path in log.iterdir())
-    if _is_locked(log / "lock"):
+    if is_locked(log / "lock"):
         return Check("log", "warn", f"{size / _MIB:.1f} MB, in use", "a server is running on this folder")
     return Check("log", "ok", f"{size / _MIB:.1f} MB, free to be opened")
 
 
-def _is_locked(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock file at `path`; it stays free for whoever wants it next."""
     if not path.exists():
         return False
     with path.open("rb") as file:

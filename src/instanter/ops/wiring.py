@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -26,14 +27,16 @@ from ..features.view import Reader
 from ..foundation.clock import Clock, EventsClock, SystemClock
 from ..foundation.deadline import Deadline
 from ..foundation.disk import RealDisk
-from ..foundation.errors import Unavailable
+from ..foundation.errors import ConfigRejected, Unavailable
 from ..foundation.ids import Ids, PersonKeys, reference
 from ..foundation.limits import HEADER_READ_S_MAX, QUARANTINE_BYTES_MAX
 from ..log.segment_log import SegmentLog
 from ..state.schema import Schema
 from . import metrics
-from .config import Config
+from .config import Config, load, located
 from .datadir import DataDirectory
+
+reports = logging.getLogger("instanter.serve")
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
@@ -57,6 +60,24 @@ def schema_of(config: Config) -> Schema:
     )
 
 
+def decider_of(config: Config, schema: Schema) -> Decider:
+    """The decider of a configuration; `ConfigRejected` if a ranker's weight has no input."""
+    return Decider(
+        schema, config.features, config.placements, weights=config.ranker.weights,
+        exploration=config.decide.exploration, config_hash=config_hash(config),
+    )  # fmt: skip
+
+
+def load_checked(path: Path | None) -> Config:
+    """The configuration in a file, with everything checked that can be known before serving."""
+    config = load(path)
+    try:
+        decider_of(config, schema_of(config))
+    except ConfigRejected as error:
+        raise located(error, path) from None
+    return config
+
+
 def config_hash(config: Config) -> str:
     """A short name of a configuration's content, as receipts carry it."""
     return f"{reference(msgspec.json.encode(config, order='deterministic').decode()) & 0xFFFFFFFFFFFF:012x}"
@@ -76,6 +97,9 @@ def open_engine(
     quarantine = SegmentLog(
         disk, directory.quarantine, segment_bytes=QUARANTINE_SEGMENT_BYTES, size_bytes_max=QUARANTINE_BYTES_MAX
     )
+    for cut in (log.opened.cut, quarantine.opened.cut):
+        if cut is not None:
+            reports.warning("an unfinished write was taken away", extra={"reason": str(cut)})
     schema = schema_of(config)
     partition, recovery = recover(
         schema, log, log_start=log.opened.start, log_end=log.opened.end, disk=disk,
@@ -85,10 +109,7 @@ def open_engine(
     keys, ids = PersonKeys(secret), Ids()
     enricher = Enricher.with_countries(Path(config.geo.database)) if config.geo.database else Enricher()
     door = Door(keys=keys, ids=ids, enrich=enricher, names=config.events.names, events_set_time=clock_of_events)
-    decider = Decider(
-        schema, config.features, config.placements, weights=config.ranker.weights,
-        exploration=config.decide.exploration, config_hash=config_hash(config),
-    )  # fmt: skip
+    decider = decider_of(config, schema)
     warm_up(schema, decider, tuple(placement.id for placement in config.placements))
     options = EngineOptions(
         partitions=config.log.partitions,

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ...foundation.clock import elapsed_ns
-from ...foundation.errors import Broken, RequestRejected, Unavailable
+from ...foundation.errors import Broken, RateLimited, RequestRejected, Unavailable
 
 CALL_TIMEOUT_S = 30.0
 
@@ -28,8 +28,9 @@ class _Failure(msgspec.Struct):
 class Connection:
     """Calls to one server, one after the other. `round_trip_ms` is what the last call took, sending to last byte.
 
-    A refused call raises `RequestRejected` with the server's code and message, a server that cannot answer now (or
-    is not there) raises `Unavailable`, and a reply that is not what the API promises raises `Broken`.
+    A refused call raises `RequestRejected` with the server's code and message, one too many `RateLimited` with the
+    seconds to wait, a server that cannot answer now (or is not there) `Unavailable`, and a reply that is not what
+    the API promises `Broken`.
     """
 
     def __init__(self, base_url: str, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
@@ -66,15 +67,20 @@ class Connection:
             raise Unavailable(f"no answer from {self.base_url}: {error}") from None
         self.round_trip_ms = (elapsed_ns() - started_ns) / 1_000_000
         if response.status >= 400:
-            raise _refusal(f"{method} {path}", response.status, raw)
+            raise _refusal(f"{method} {path}", response, raw)
         return raw
 
 
-def _refusal(what: str, status: int, raw: bytes) -> RequestRejected | Unavailable:
+def _refusal(what: str, response: http.client.HTTPResponse, raw: bytes) -> RequestRejected | Unavailable:
     try:
         problem = msgspec.json.decode(raw, type=_Failure).error
     except (msgspec.DecodeError, UnicodeDecodeError):
         problem = _Problem()
-    if status >= 500 or status == 429:
-        return Unavailable(f"{what}: {status} {problem.message}".rstrip())
-    return RequestRejected(problem.code, f"{what}: {status} {problem.message}".rstrip(), status=status)
+    status, told = response.status, f"{what}: {response.status} {problem.message}".rstrip()
+    wait = response.headers.get("Retry-After", "")
+    retry_after_s = int(wait) if wait.isascii() and wait.isdigit() else 1
+    if status == 429:
+        return RateLimited(told, retry_after_s=retry_after_s)
+    if status >= 500:
+        return Unavailable(told, retry_after_s=retry_after_s)
+    return RequestRejected(problem.code, told, status=status)

@@ -73,5 +73,12 @@ def _in_words(report: QuarantineReport) -> str:
         return "nothing is quarantined"
     lines = [f"quarantined events: {report.total:,}"]
     lines += [f"  {count:>8,}  {code}" for code, count in report.by_code.items()]
-    lines += [f"{entry.at}  {entry.code}: {entry.message}\n    {entry.raw[:_SHOWN_CHARS]}" for entry in report.newest]
+    for entry in report.newest:
+        lines.append(_shown(f"{entry.at}  {entry.code}: {entry.message}"))
+        lines.append(f"    {_shown(entry.raw[:_SHOWN_CHARS])}")
     return "\n".join(lines)
+
+
+def _shown(text: str) -> str:
+    """Text of a sender's for a terminal, which it must not be able to steer."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -8,12 +8,10 @@ from typing import Final
 
 import msgspec
 
-from ...engine.partition import Partition
 from ...engine.replay import beginning, catch_up, recover
 from ...foundation.clock import elapsed_ns
 from ...foundation.disk import RealDisk
 from ...log.segments import SegmentReader
-from ...state.schema import Schema
 from ..config import load
 from ..datadir import DataDirectory
 from ..wiring import schema_of
@@ -36,6 +34,8 @@ class ReplayReport(msgspec.Struct):
     compared_with: str = ""
     """"checkpoint" (newest checkpoint and tail), or the address of a running server."""
     identical: bool | None = None
+    passed_over: list[str] = []
+    """Checkpoints that a server could not start from, and why."""
 
 
 class _LiveState(msgspec.Struct):
@@ -87,17 +87,13 @@ def replay(config: Path | None, data: Path, *, verify: bool, url: str | None, qu
     if live is not None:
         report.compared_with, report.identical = str(url), live.hash == report.hash
     elif verify:
-        other = _as_started(schema, log, directory, until=partition.position)
+        other, recovery = recover(
+            schema, log, log_start=0, log_end=partition.position, disk=directory.disk,
+            checkpoints=directory.checkpoints, until=partition.position,
+        )  # fmt: skip
+        report.passed_over = list(recovery.damaged)
         report.compared_with, report.identical = _CHECKPOINT, other.state.hash() == report.hash
     return report
-
-
-def _as_started(schema: Schema, log: SegmentReader, directory: DataDirectory, *, until: int) -> Partition:
-    """The state as a server would start with it."""
-    partition, _ = recover(
-        schema, log, log_start=0, log_end=until, disk=directory.disk, checkpoints=directory.checkpoints, until=until
-    )
-    return partition
 
 
 def _live_state(url: str) -> _LiveState:
@@ -118,4 +114,5 @@ def _in_words(report: ReplayReport) -> str:
         from_checkpoint = report.compared_with == _CHECKPOINT
         other = "that a server would start from" if from_checkpoint else f"of {report.compared_with}"
         lines.append(f"{verdict} the state {other}")
+    lines += [f"passed over: {reason}" for reason in report.passed_over]
     return "\n".join(lines)

@@ -1,0 +1,237 @@
+"""The verbs that read a data directory: what they find, what they say, and how they end."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instanter.foundation.disk import RealDisk
+from instanter.ops.cli import main as frame
+from instanter.ops.datadir import DataDirectory
+
+from .shop_data import make_data, write_config
+
+Printed = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_data(tmp_path_factory.mktemp("made") / "data")
+
+
+@pytest.fixture
+def data(made: Path, tmp_path: Path) -> Path:
+    """A directory of the test's own."""
+    return Path(shutil.copytree(made, tmp_path / "data"))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return write_config(tmp_path)
+
+
+def flip(path: Path, *, at: float) -> int:
+    """Flip one bit at that share of a file; the byte it is in."""
+    content = bytearray(path.read_bytes())
+    place = int(len(content) * at)
+    content[place] ^= 0x10
+    path.write_bytes(content)
+    return place
+
+
+def only(folder: Path, pattern: str = "*") -> Path:
+    """The newest file of a folder that is not its lock."""
+    return sorted(path for path in folder.glob(pattern) if path.name != "lock" and path.is_file())[-1]
+
+
+def told(capsys: Printed) -> Any:
+    """What a verb printed as JSON."""
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_the_rebuilt_state_is_that_of_checkpoint_and_tail(data: Path, config: Path, capsys: Printed) -> None:
+    words = ["replay", "--config", str(config), "--data", str(data), "--verify"]
+    assert frame.main([*words, "--json"]) == 0
+    report = told(capsys)
+    assert (report["identical"], report["compared_with"], report["passed_over"]) == (True, "checkpoint", [])
+    assert report["records"] > 340
+    assert report["people"] == 9
+    assert frame.main(words) == 0
+    assert "identical to the state" in capsys.readouterr().out
+
+
+def test_without_verify_nothing_is_compared(data: Path, config: Path, capsys: Printed) -> None:
+    assert frame.main(["replay", "--config", str(config), "--data", str(data), "--json"]) == 0
+    assert told(capsys)["identical"] is None
+
+
+def test_a_checkpoint_of_another_history_is_found_out(
+    data: Path, config: Path, tmp_path: Path, capsys: Printed,
+) -> None:
+    other = make_data(tmp_path / "other", item="sku-4")
+    ours, theirs = only(data / "checkpoints"), only(other / "checkpoints")
+    assert ours.name == theirs.name
+    assert ours.read_bytes() != theirs.read_bytes()
+    shutil.copy(theirs, ours)
+    words = ["replay", "--config", str(config), "--data", str(data), "--verify"]
+    assert frame.main([*words, "--json"]) == 1
+    report = told(capsys)
+    assert (report["identical"], report["passed_over"]) == (False, [])
+    assert frame.main(words) == 1
+    assert "DIFFERENT" in capsys.readouterr().out
+
+
+def test_a_checkpoint_that_cannot_be_used_is_named(data: Path, config: Path, capsys: Printed) -> None:
+    checkpoint = only(data / "checkpoints")
+    flip(checkpoint, at=0.5)
+    assert frame.main(["replay", "--config", str(config), "--data", str(data), "--verify", "--json"]) == 0
+    (reason,) = told(capsys)["passed_over"]
+    assert checkpoint.name in reason
+
+
+def test_a_whole_directory_is_whole(data: Path, capsys: Printed) -> None:
+    assert frame.main(["verify", "--data", str(data), "--json"]) == 0
+    report = told(capsys)
+    assert report["records"] > 340
+    assert (report["quarantined"], report["checkpoints"], report["damage"]) == (2, 1, [])
+    assert frame.main(["verify", "--data", str(data)]) == 0
+    assert "whole" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("part", ["log", "quarantine", "checkpoints"])
+def test_one_flipped_bit_is_named_by_file_and_byte(part: str, data: Path, capsys: Printed) -> None:
+    path = only(data / part)
+    flip(path, at=0.6)
+    assert frame.main(["verify", "--data", str(data), "--json"]) == 1
+    report = told(capsys)
+    (damage,) = report["damage"] + report["unfinished"]
+    assert path.name in damage
+    assert re.search(r"byte \d+", damage)
+    assert frame.main(["verify", "--data", str(data)]) == 1
+    assert damage in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("part", ["log", "quarantine"])
+def test_an_end_that_was_cut_off_is_told_from_damage(part: str, data: Path, capsys: Printed) -> None:
+    path = only(data / part)
+    path.write_bytes(path.read_bytes()[:-3])
+    assert frame.main(["verify", "--data", str(data), "--json"]) == 1
+    report = told(capsys)
+    assert report["damage"] == []
+    assert path.name in report["unfinished"][0]
+    assert frame.main(["verify", "--data", str(data)]) == 1
+    assert "whole but for an unfinished end" in capsys.readouterr().out
+
+
+def test_a_damaged_log_is_not_replayed_past_the_damage(data: Path, config: Path, capsys: Printed) -> None:
+    path = only(data / "log")
+    flip(path, at=0.6)
+    assert frame.main(["replay", "--config", str(config), "--data", str(data), "--json"]) == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["error"]["code"] == "corrupt"
+    assert path.name in printed.err
+
+
+def test_reading_a_directory_changes_nothing(data: Path, config: Path, capsys: Printed) -> None:
+    def contents() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in sorted(data.rglob("*")) if path.is_file()}
+
+    before = contents()
+    for words in (["replay", "--verify", "--config", str(config)], ["verify"], ["quarantine", "list"]):
+        assert frame.main([*words, "--data", str(data)]) == 0
+    assert contents() == before
+
+
+def test_rejected_events_are_listed_newest_last_with_their_reasons(data: Path, capsys: Printed) -> None:
+    assert frame.main(["quarantine", "list", "--data", str(data), "--json"]) == 0
+    report = told(capsys)
+    assert (report["total"], report["by_code"]) == (2, {"schema": 1, "malformed": 1})
+    assert [entry["messageId"] for entry in report["newest"]] == ["bad-1", ""]
+    assert "event name" in report["newest"][0]["message"]
+    assert frame.main(["quarantine", "list", "--data", str(data), "--json", "--newest", "1"]) == 0
+    assert [entry["code"] for entry in told(capsys)["newest"]] == ["malformed"]
+    assert frame.main(["quarantine", "list", "--data", str(data), "--json", "--code", "too_deep"]) == 0
+    assert told(capsys) == {"total": 0, "by_code": {}, "newest": []}
+
+
+def test_what_a_sender_wrote_cannot_steer_the_terminal(data: Path, capsys: Printed) -> None:
+    assert frame.main(["quarantine", "list", "--data", str(data)]) == 0
+    printed = capsys.readouterr().out
+    assert "bad-2" in printed
+    assert all(character.isprintable() or character == "\n" for character in printed)
+
+
+def test_a_directory_without_rejected_events_says_so(tmp_path: Path, capsys: Printed) -> None:
+    DataDirectory(RealDisk(), tmp_path / "new").open()
+    assert frame.main(["quarantine", "list", "--data", str(tmp_path / "new")]) == 0
+    assert capsys.readouterr().out == "nothing is quarantined\n"
+    assert frame.main(["verify", "--data", str(tmp_path / "new"), "--json"]) == 0
+    assert told(capsys)["records"] == 0
+
+
+@pytest.mark.parametrize("words", [["replay"], ["verify"], ["quarantine", "list"]])
+def test_what_is_no_data_directory_is_one_sentence(words: list[str], tmp_path: Path, capsys: Printed) -> None:
+    assert frame.main([*words, "--data", str(tmp_path / "nothing")]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"instanter {words[0]}: ")
+    assert "is not a data directory" in printed.err
+    assert len(printed.err.splitlines()) == 1
+    assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.parametrize(("name", "content", "sentence"), [
+    ("instanter.json", b'{"format": 99}', "has format 99; this program reads up to 1"),
+    ("instanter.json", b"garbage", "cannot be opened"),
+    ("keys/installation.key", b"abcd", "does not hold a key"),
+    ("keys/installation.key", b"not hexadecimal", "cannot be opened"),
+])
+def test_a_directory_that_this_program_cannot_read_is_one_sentence(
+    name: str, content: bytes, sentence: str, data: Path, capsys: Printed,
+) -> None:
+    (data / name).write_bytes(content)
+    assert frame.main(["verify", "--data", str(data)]) == 1
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "exit_code", "sentence"), [
+    ([], 2, "serving needs --dev"),
+    (["--dev", "--host", "0.0.0.0"], 2, "loopback addresses only, not on 0.0.0.0"),
+    (["--dev", "--host", "shop.example"], 2, "loopback addresses only, not on shop.example"),
+    (["--dev", "--host", "192.0.2.1"], 2, "loopback"),
+])
+def test_serving_is_refused_where_it_would_be_open_to_others(
+    words: list[str], exit_code: int, sentence: str, tmp_path: Path, capsys: Printed,
+) -> None:
+    assert frame.main(["serve", *words, "--data", str(tmp_path / "data")]) == exit_code
+    printed = capsys.readouterr()
+    assert sentence in printed.err
+    assert len(printed.err.splitlines()) == 1
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("words", [
+    ["import"], ["import", "--items", "-", "--events", "-"], ["import", "--url", "ftp://x", "--items", "-"],
+    ["replay", "--verify", "--url", "nowhere", "--data", "DATA"],
+])
+def test_a_command_that_makes_no_sense_is_2(words: list[str], data: Path, capsys: Printed) -> None:
+    assert frame.main([str(data) if word == "DATA" else word for word in words]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_file_that_is_not_there_is_named_before_anything_is_started(tmp_path: Path, capsys: Printed) -> None:
+    words = ["import", "--data", str(tmp_path / "data"), "--events", str(tmp_path / "nothing.ndjson")]
+    assert frame.main(words) == 1
+    assert "nothing.ndjson: No such file" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_server_that_is_not_there_is_one_sentence(tmp_path: Path, data: Path, capsys: Printed) -> None:
+    events = tmp_path / "events.ndjson"
+    events.write_text('{"type": "page", "anonymousId": "a"}\n')
+    assert frame.main(["import", "--url", "http://127.0.0.1:9", "--events", str(events)]) == 1
+    assert "no answer from http://127.0.0.1:9" in capsys.readouterr().err
