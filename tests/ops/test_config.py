@@ -13,6 +13,7 @@ from instanter.foundation.errors import ConfigRejected
 from instanter.foundation.limits import CONFIG_BYTES_MAX, FEATURES_MAX
 from instanter.ops.config import Config, load, parse, sections
 from instanter.ops.reference import template
+from instanter.ops.wiring import load_checked
 
 FEATURE = '[[features]]\nname = "{name}"\non = ["Product Viewed"]\naggregate = "count"\n'
 
@@ -162,3 +163,26 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes | 
 def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
     with pytest.raises(ConfigRejected, match="cannot be read"):
         load(tmp_path)
+
+
+def test_a_lateness_longer_than_the_gap_is_refused_because_sessions_could_not_be_joined():
+    with pytest.raises(ConfigRejected) as refused:
+        parse("[session]\ngap_min = 10\n", file="shop.toml")
+    assert str(refused.value).startswith("shop.toml:2: lateness.sequence_min (30) is longer than session.gap_min (10)")
+    assert refused.value.suggestion == "set lateness.sequence_min = 10"
+
+
+def test_ids_forgotten_before_events_are_too_late_are_refused():
+    with pytest.raises(ConfigRejected) as refused:
+        parse("[dedup]\nwindow_h = 12\n", file="shop.toml")
+    assert "a late duplicate would count twice" in str(refused.value)
+    assert refused.value.line == 2
+
+
+def test_a_weight_without_an_input_names_file_line_and_what_was_meant(tmp_path: Path):
+    file = tmp_path / "shop.toml"
+    file.write_text('[ranker.weights]\n"cross.price_fitt" = 1.0\n')
+    with pytest.raises(ConfigRejected) as refused:
+        load_checked(file)
+    assert str(refused.value).startswith(f"{file}:2: ")
+    assert 'did you mean "cross.price_fit"?' in str(refused.value)

@@ -89,7 +89,7 @@ class Receipt(msgspec.Struct, array_like=True, frozen=True):
         """As `GET /v1/decisions/{id}` shows it: ids for references where the catalogue still knows them."""
         return {
             "decisionId": self.decision_id,
-            "at": self.at_ms,
+            "atMs": self.at_ms,
             "position": str(self.position),
             "epoch": self.epoch,
             "configuration": self.config_hash,

@@ -263,7 +263,7 @@ DEFAULT_FEATURES: Final[tuple[FeatureDeclaration, ...]] = (
     _merchandising("price_level", _INTEREST, "mean", "profile", "money", value="price"),
     _merchandising("views", ("Product Viewed",), "windowed", "profile", "views", window="24h", tiles=8),
     _merchandising("orders", _SALE, "count", "profile", "orders"),
-    _merchandising("last_seen", ("Product Viewed", "Page Viewed", "Product Clicked"), "time_since", "profile", "ms"),
+    _merchandising("last_seen", ("Product Viewed", "Page Viewed", "Product Clicked"), "time_since", "profile", "s"),
     _merchandising("impressions", ("Product List Viewed",), "count", "item", "impressions"),
     _merchandising("clicks", ("Product Clicked",), "count", "item", "clicks"),
     _merchandising("item_views", ("Product Viewed",), "count", "item", "views"),

@@ -40,9 +40,14 @@ class RequestRejected(Rejected):
 
 
 class ConfigRejected(InstanterError):
-    """A configuration cannot be used: file, line, reason and, where there is one, a suggestion."""
+    """A configuration cannot be used: file, line, reason and, where there is one, a suggestion.
 
-    def __init__(self, reason: str, *, file: str = "", line: int = 0, suggestion: str = "") -> None:
+    `setting` is the last part of the key at fault, for whoever knows the file to find the line.
+    """
+
+    def __init__(
+        self, reason: str, *, file: str = "", line: int = 0, suggestion: str = "", setting: str = ""
+    ) -> None:
         where = f"{file}:{line}: " if line else (f"{file}: " if file else "")
         hint = f" ({suggestion})" if suggestion else ""
         super().__init__(f"{where}{reason}{hint}")
@@ -50,6 +55,7 @@ class ConfigRejected(InstanterError):
         self.line = line
         self.reason = reason
         self.suggestion = suggestion
+        self.setting = setting
 
 
 class Unavailable(InstanterError):

@@ -26,12 +26,10 @@ FOLD_BATCH_EVENTS_MAX = 128
 FOLD_BATCH_ITEMS_MAX = 1_024
 PENDING_BYTES_MAX = 32 * 1024 * 1024
 """Bytes accepted for the log and not yet synced; beyond it ingest is refused with 429."""
-DECISIONS_IN_FLIGHT_MAX = 512
 LINKED_CELLS_MAX = 8
 
 # Log.
 FRAME_BYTES_MAX = 1024 * 1024
-SEGMENT_BYTES_MIN = 1024 * 1024
 QUARANTINE_BYTES_MAX = 64 * 1024 * 1024
 
 # State.

@@ -98,9 +98,10 @@ def _check(columns: Sequence[Column], weights: Mapping[str, float]) -> None:
             raise ConfigRejected(
                 f'the ranker has no input "{name}"',
                 suggestion=f'did you mean "{close[0]}"?' if close else "there are " + ", ".join(names),
+                setting=name,
             )
         if not math.isfinite(weight):
-            raise ConfigRejected(f'the weight of "{name}" is not a finite number')
+            raise ConfigRejected(f'the weight of "{name}" is not a finite number', setting=name)
 
 
 @kernel

@@ -164,6 +164,15 @@ def load(path: Path | None) -> Config:
     return msgspec.structs.replace(config, geo=msgspec.structs.replace(config.geo, database=database))
 
 
+def located(error: ConfigRejected, path: Path | None) -> ConfigRejected:
+    """An error that was found after reading, with the file and the line of the setting it names."""
+    if path is None or error.file:
+        return error
+    lines = toml_lines.key_lines(_read(path))
+    line = min((line for key, line in lines.items() if key and key[-1] == error.setting), default=0)
+    return ConfigRejected(error.reason, file=str(path), line=line, suggestion=error.suggestion, setting=error.setting)
+
+
 def parse(text: str, *, file: str = "") -> Config:
     """The configuration in a TOML text; `file` is what errors call it.
 
@@ -249,6 +258,19 @@ class _Reading:
             self._reject(("session", "gap_min"), "session.gap_min is longer than session.length_max_h")
         if config.lateness.sequence_min > config.lateness.window_h * 60:
             self._reject(("lateness", "sequence_min"), "lateness.sequence_min is longer than lateness.window_h")
+        if config.lateness.sequence_min > config.session.gap_min:
+            self._reject(
+                ("lateness", "sequence_min") if ("lateness", "sequence_min") in self._lines else ("session", "gap_min"),
+                f"lateness.sequence_min ({config.lateness.sequence_min}) is longer than session.gap_min "
+                f"({config.session.gap_min})",
+                f"set lateness.sequence_min = {config.session.gap_min}",
+            )
+        if config.dedup.window_h < config.lateness.window_h:
+            self._reject(
+                ("dedup", "window_h") if ("dedup", "window_h") in self._lines else ("lateness", "window_h"),
+                "dedup.window_h is shorter than lateness.window_h: a late duplicate would count twice",
+                f"set dedup.window_h = {config.lateness.window_h}",
+            )
 
     def _features(self, raw: object, session_ms_max: int) -> tuple[FeatureDeclaration, ...]:
         own = self._structs(FeatureDeclaration, raw, ("features",))

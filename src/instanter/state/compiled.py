@@ -6,7 +6,10 @@ hold, kernels use + - * /, math.exp and math.log in fixed loop order and nothing
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
 
 import numba
@@ -19,6 +22,28 @@ R = TypeVar("R")
 Ints = npt.NDArray[np.int64]
 Reals = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.uint8]
+
+
+_PACKAGE = Path(__file__).parent.parent
+_ROOMS_WITH_KERNELS = ("state", "features", "models", "decisions")
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels are kept: a folder named by all sources that may hold one.
+
+    numba looks only at the file of the function it compiles; a kernel that another file's kernel has taken in would
+    live on there after it has changed.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for room in _ROOMS_WITH_KERNELS:
+        for source in sorted((_PACKAGE / room).glob("*.py")):
+            digest.update(source.read_bytes())
+    told = os.environ.get("NUMBA_CACHE_DIR")
+    base = Path(told) if told else _PACKAGE / "__pycache__"
+    return base / f"kernels-{digest.hexdigest()}"
+
+
+vars(numba.config)["CACHE_DIR"] = str(cache_folder())
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:

@@ -12,9 +12,8 @@ import uvloop
 
 from ...engine.loop import Engine
 from ...foundation.errors import ConfigRejected, Unavailable
-from ..config import load
 from ..logs import log_as_json
-from ..wiring import open_engine, serve
+from ..wiring import load_checked, open_engine, serve
 from .arguments import add_address, add_config, add_data
 
 log = logging.getLogger("instanter.serve")
@@ -43,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     host = "127.0.0.1" if arguments.host == "localhost" else arguments.host
     _check_port(host, arguments.port)
     log_as_json()
-    config = load(arguments.config)
+    config = load_checked(arguments.config)
     make_engine = open_engine(
         config, arguments.data, clock_of_events=arguments.clock == "events", progress=_progress
     )
