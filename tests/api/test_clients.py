@@ -99,8 +99,10 @@ def test_everything_the_python_client_sends_is_taken_and_folded(
     known = profile(server, who)
     assert known["known"] is True
     assert f"anonymous:{who}-browser" in known["linked"]
-    assert who in profile(server, f"anonymous:{who}-browser")["linked"]
-    assert "sku-1" in json.dumps(known["features"])
+    browser = profile(server, f"anonymous:{who}-browser")
+    assert who in browser["linked"]
+    assert browser["features"]["views"] == known["features"]["views"] == 1.0
+    assert [one["name"] for one in browser["features"]["category_affinity"]] == ["chairs"]
 
 
 def test_the_python_client_reads_our_errors(server: ChildServer) -> None:
@@ -130,5 +132,7 @@ def test_everything_the_node_client_sends_is_taken_and_folded(server: ChildServe
     assert counted(server, "instanter_events_accepted_total") - accepted == 6
     known = profile(server, "node-user")
     assert set(known["linked"]) >= {"anonymous:node-user-browser"}
-    assert "node-user" in profile(server, "anonymous:node-user-browser")["linked"]
-    assert "sku-1" in json.dumps(known["features"])
+    browser = profile(server, "anonymous:node-user-browser")
+    assert "node-user" in browser["linked"]
+    assert browser["features"]["views"] == known["features"]["views"] == 1.0
+    assert [one["name"] for one in browser["features"]["category_affinity"]] == ["chairs"]
