@@ -77,7 +77,7 @@ class Traffic:
     ) -> Iterator[bytes]:
         """Requests with `count` events in all that happened at `at_ms`, each of a person drawn from `people`.
 
-        `in_turn` takes the people one after the other instead, and everything they do is about a product.
+        `in_turn` takes the people one after the other instead, and all they do is view products.
         """
         for first in range(0, count, size):
             numbers = range(first, min(first + size, count))
