@@ -202,7 +202,7 @@ def test_what_cannot_be_answered_is_refused_with_a_code(tmp_path: Path):
             error = reply.json()["error"]
             assert (error["code"], error["details"]) in [
                 (code, []) for code in ("schema", "unknown_placement", "duplicate_placement")], what
-        for body, code in ((b"", "malformed"), (b"{", "malformed"), (b"[]", "schema"), (b"[" * 100_000, "too_deep"),
+        for body, code in ((b"", "malformed"), (b"{", "malformed"), (b"[]", "schema"), (b"[" * 100_000, "too_complex"),
                            (b'{"placements": [{"id": "\xff"}]}', "malformed")):
             for path in ("/v1/decide", "/v1/rank"):
                 reply = await client.post(path, body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import json
@@ -16,6 +17,7 @@ import pytest
 
 from instanter.foundation.errors import Unavailable
 from instanter.ops.child import ChildServer, free_port, running_server
+from instanter.ops.readiness import is_locked
 
 from .shop_data import ndjson, write_config
 
@@ -228,3 +230,35 @@ def test_nothing_personal_is_in_metrics_or_log_of_the_server_that_all_tests_used
         assert "planted" not in text
         assert "203.0.113" not in text
     assert site.lines()[0]["message"] == "ready"
+
+
+def test_an_import_that_is_told_to_end_takes_its_server_with_it(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    command = [sys.executable, "-m", "instanter.ops.cli.main", "import", "--data", str(tmp_path / "data")]
+    with subprocess.Popen(
+        [*command, "--config", str(config), "--events", "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as importing:
+        assert importing.stdin is not None
+        assert importing.stderr is not None
+        while importing.poll() is None and not is_locked(tmp_path / "data" / "log" / "lock"):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                importing.wait(0.01)
+        importing.terminate()
+        importing.wait(60)
+        assert importing.returncode == 1
+        assert importing.stderr.read() == b"instanter import: stopped before it was done\n"
+    assert not is_locked(tmp_path / "data" / "log" / "lock")
+
+
+def test_with_json_the_last_line_of_a_server_says_what_was_stopped(tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "instanter.ops.cli.main", "serve", "--dev", "--json", "--port", str(port)]
+    command += ["--data", str(tmp_path / "data"), "--config", str(write_config(tmp_path)), "--host", "localhost"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as serving:
+        assert serving.stderr is not None
+        assert json.loads(serving.stderr.readline())["message"] == "ready"
+        assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+        serving.terminate()
+        out, _ = serving.communicate(timeout=60)
+    assert serving.returncode == 0
+    assert json.loads(out.splitlines()[-1]) == {"stopped": f"http://127.0.0.1:{port}"}

@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from ..foundation.errors import RequestRejected
+from ..foundation.limits import EVENT_BRACKETS_FREE, EVENT_BYTES_PER_BRACKET_MIN
 from .structure import finite, has_extreme_number
 
 T = TypeVar("T")
@@ -19,6 +20,9 @@ def body_decoder(of: type[T]) -> Callable[[bytes], T]:
     careful = msgspec.json.Decoder(of, float_hook=finite)
 
     def decode(body: bytes) -> T:
+        if body.count(b"{") + body.count(b"[") > EVENT_BRACKETS_FREE + len(body) // EVENT_BYTES_PER_BRACKET_MIN:
+            reason = f"at most one map or list in every {EVENT_BYTES_PER_BRACKET_MIN} bytes of a body"
+            raise RequestRejected("too_complex", reason)
         decoder = careful if has_extreme_number(body) else plain
         try:
             return decoder.decode(body)

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -92,13 +93,27 @@ class ChildServer:
 def running_server(
     data: Path, *, config: Path | None = None, port: int = 0, arguments: Sequence[str] = (), log: Path | None = None
 ) -> Iterator[ChildServer]:
-    """A server that is ready, and stopped afterwards."""
+    """A server that is ready, and stopped afterwards, also when this process is told to end by SIGTERM."""
     server = ChildServer(data, config=config, port=port, arguments=arguments, log=log)
     try:
-        server.wait_until_ready()
-        yield server
+        with _ending_as_by_hand():
+            server.wait_until_ready()
+            yield server
     finally:
         server.stop()
+
+
+@contextlib.contextmanager
+def _ending_as_by_hand() -> Iterator[None]:
+    """SIGTERM raises `KeyboardInterrupt`, as Ctrl-C does, so that what was begun is ended. On the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _descriptor(path: Path | None) -> int:

@@ -138,7 +138,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve, play, and stay up unless told otherwise. Everything lies in a directory that is removed afterwards."""
-    out = Console()
+    out = Console(stderr=arguments.json)
     with tempfile.TemporaryDirectory(prefix="instanter-demo-") as folder:
         out.print("Starting a server; the first start on a machine compiles the kernels, about half a minute.")
         with running_server(Path(folder) / "data", config=CONFIG, port=arguments.port) as server:
@@ -147,6 +147,8 @@ def run(arguments: argparse.Namespace) -> int:
                 out.print(f"\nThe server stays up at {server.url}. Ctrl-C ends it and removes its data.")
                 with contextlib.suppress(KeyboardInterrupt):
                     server.process.wait()
+    if arguments.json:
+        print(msgspec.json.encode({"url": server.url}).decode())
     return 0
 
 

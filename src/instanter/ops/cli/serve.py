@@ -8,6 +8,7 @@ import logging
 import socket
 import sys
 
+import msgspec
 import uvloop
 
 from ...engine.loop import Engine
@@ -47,18 +48,21 @@ def run(arguments: argparse.Namespace) -> int:
         config, arguments.data, clock_of_events=arguments.clock == "events", progress=_progress
     )
 
+    address = f"http://{f'[{host}]' if ':' in host else host}:{arguments.port}"
+
     def on_ready(engine: Engine) -> None:
         recovery = engine.recovery
         for reason in recovery.damaged:
             log.warning("a checkpoint was passed over", extra={"reason": reason})
         log.info("ready", extra={
-            "address": f"http://{f'[{host}]' if ':' in host else host}:{arguments.port}",
-            "position": engine.partition.position, "checkpoint": recovery.checkpoint,
+            "address": address, "position": engine.partition.position, "checkpoint": recovery.checkpoint,
             "replayed": recovery.records, "people": engine.partition.state.cells_used})
 
     uvloop.run(serve(
         make_engine, host=host, port=arguments.port, requests_per_s=config.limits.requests_per_s, on_ready=on_ready))
     log.info("stopped")
+    if arguments.json:
+        print(msgspec.json.encode({"stopped": address}).decode())
     return 0
 
 
