@@ -151,6 +151,19 @@ def test_a_full_request_of_items_is_taken(tmp_path: Path):
     with_client(tmp_path, work)
 
 
+def test_a_catalogue_that_is_full_takes_changes_and_nothing_new(tmp_path: Path):
+    async def work(client: Client) -> None:
+        for first in range(0, 4_096, 1_024):
+            await client.stock(*(f"i{number}" for number in range(first, first + 1_024)))
+        refused = await client.post("/v1/items", {"items": [{"id": "one more", "fields": {}}]})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "overloaded")
+        assert (await client.post("/v1/items", {"items": [{"id": "i7", "fields": {"a": 1}}]})).status_code == 200
+        assert (await client.call("DELETE", "/v1/items/i8")).status_code == 200
+        await client.stock("one more")
+
+    with_client(tmp_path, work)
+
+
 def test_a_profile_holds_what_the_person_did_and_says_what_it_is_by_name(tmp_path: Path):
     async def work(client: Client) -> None:
         await client.stock("sku-1")

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from ..engine.loop import Engine
 from ..events.bodies import body_decoder
 from ..events.envelope import ItemDeleted, ItemPatched, ItemUpserted
-from ..foundation.errors import RequestRejected
+from ..foundation.errors import Overloaded, RequestRejected
 from ..foundation.limits import BODY_BYTES_MAX, ID_CHARS_MAX, ITEM_FIELDS_BYTES_MAX, ITEMS_PER_REQUEST_MAX
 from .bodies import read_body
 from .replies import reply
@@ -71,6 +71,7 @@ async def upsert(engine: Engine, request: Request) -> Response:
     for item in sent.items:
         _check_id(item.id)
         size_bytes += _fields_bytes(item.id, item.fields) + _ENVELOPE_BYTES + len(item.id.encode())
+    _check_catalogue(engine, tenant, {item.id for item in sent.items})
     engine.journal.check_room(size_bytes, entries=len(sent.items))
     changes = [ItemUpserted(now_ms, tenant, item.id, item.fields) for item in sent.items]
     position = await engine.change_items(changes)
@@ -106,6 +107,13 @@ def _known_id(engine: Engine, request: Request) -> str:
     if engine.partition.state.catalogue.get(tenant_of(request), item_id) is None:
         raise RequestRejected("unknown_item", f'the catalogue has no item "{item_id[:_SHOWN_CHARS]}"', status=404)
     return item_id
+
+
+def _check_catalogue(engine: Engine, tenant: str, ids: set[str]) -> None:
+    state = engine.partition.state
+    new = sum(state.catalogue.get(tenant, item_id) is None for item_id in ids)
+    if new and len(state.catalogue.items) + new > state.schema.capacity.items:
+        raise Overloaded(f"the catalogue is full: it holds {state.schema.capacity.items} items", retry_after_s=60)
 
 
 def _check_id(item_id: str) -> None:
