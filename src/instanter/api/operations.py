@@ -60,7 +60,7 @@ async def ready(engine: Engine, request: Request) -> Response:
 async def state(engine: Engine, request: Request) -> Response:
     """`GET /v1/state`: position and canonical hash of the live state, to compare with a rebuild.
 
-    Nothing else is done while it hashes, about a second for each 100,000 people: a tool, not a probe.
+    Nothing else is done while it hashes, some tenths of a second for each 100,000 people: a tool, not a probe.
     """
     partition = engine.partition
     return reply(StateReply(str(partition.position), partition.state.hash(), len(partition.links)))
