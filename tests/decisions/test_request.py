@@ -69,7 +69,7 @@ def test_what_is_out_of_bounds_is_refused_by_name(change: dict[str, object]) -> 
 @pytest.mark.parametrize(("raw", "code"), [
     (b"", "malformed"), (b"{", "malformed"), (b"[]", "schema"), (b"\xff\xfe", "malformed"),
     (b'{"userId": "\xff"}', "malformed"),
-    (b'{"context": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b', "placements": [{"id": "a"}]}', "too_deep"),
+    (b'{"context": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b', "placements": [{"id": "a"}]}', "too_complex"),
     (b'{"placements": [{"id": "a"}], "deadlineMs": NaN}', "malformed"),
 ])
 def test_bytes_that_are_no_request_are_refused(raw: bytes, code: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..features.assemble import Candidates
 from ..foundation.limits import DIVERSE_PLACES_MAX
-from ..state.compiled import Bytes, Ints, Reals, kernel
+from ..state.compiled import Bytes, Ints, Reals, allocating_kernel, kernel
 
 _CONSIDERED_PER_PLACE = 4
 _CONSIDERED_MIN = 48
@@ -54,7 +54,7 @@ def _stretched(scores: Reals) -> Reals:
     return (scores - low) / (high - low) if high > low else np.ones(len(scores))
 
 
-@kernel
+@allocating_kernel
 def _diversify(
     attributes: Ints, prices: Reals, scores: Reals, diversity: float, order: Ints, gains: Reals
 ) -> None:

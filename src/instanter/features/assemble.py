@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from ..foundation.errors import ConfigRejected
 from ..state.aggregations import decay
-from ..state.compiled import Ints, Reals, kernel
+from ..state.compiled import Ints, Reals, allocating_kernel, kernel
 from ..state.fold import DECAYED, LAST, TIME_SINCE, WINDOWED
 from ..state.layout import BySource, FeatureSpec, Kind, Placed, Scope, ValueSource
 from ..state.memory import State
@@ -204,7 +204,7 @@ def _sum_counts(published: Ints, words: int, rows: Ints, offsets: Ints, sums: In
             sums[j] += published[first + offsets[j]]
 
 
-@kernel
+@allocating_kernel
 def _assemble(
     features: Ints, items: Ints, defaults: Reals, rates: Ints, crosses: Ints, priors: Reals, published: Ints,
     published_reals: Reals, words: int, created_ms: Ints, refs: Ints, rows: Ints, ranks: Ints, attributes: Ints,
@@ -244,7 +244,7 @@ def _assemble(
         matrix[c, single + _RECENCY] = decay(now_ms - known_ms, RECENCY_HALF_LIFE_MS) if known_ms != 0 else 0.0
 
 
-@kernel
+@allocating_kernel
 def _totals(crosses: Ints, person_weights: Reals, person_counts: Ints) -> Reals:
     totals = np.zeros(len(crosses))
     for i in range(len(crosses)):

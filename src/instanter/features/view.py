@@ -12,7 +12,7 @@ import numpy as np
 
 from ..foundation.limits import LINKED_CELLS_MAX
 from ..state.aggregations import read_decayed, read_score, read_windowed
-from ..state.compiled import Ints, Reals, kernel
+from ..state.compiled import Ints, Reals, allocating_kernel, kernel
 from ..state.fold import (
     COUNT,
     DECAYED,
@@ -163,7 +163,7 @@ def read_number(
     return float(ints[at + 1]) / 1e6
 
 
-@kernel
+@allocating_kernel
 def _read_person(
     plan: Ints, features: Ints, ints: Ints, reals: Reals, regions: Ints, index: Index, keys: Ints, gap_ms: int,
     now_ms: int, numbers: Reals, refs: Ints, weights: Reals, counts: Ints,

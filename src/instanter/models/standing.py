@@ -15,7 +15,7 @@ from ..features.assemble import Assembler
 from ..features.neighbours import place_of
 from ..features.view import is_number, read_number
 from ..foundation.limits import STANDING_LIST_MAX, TENANTS_STANDING_MAX, VALUE_LIST_MAX, VALUES_LISTED_MAX
-from ..state.compiled import Ints, Reals, kernel
+from ..state.compiled import Ints, Reals, allocating_kernel, kernel
 from ..state.layout import Layout, Scope
 from ..state.memory import State
 from ..state.program import AT
@@ -230,7 +230,7 @@ def _list_values(refs: Ints, rows: Ints, popular: Reals, keys: Ints, slots: Ints
                     _enlist(lists[slot], row, popular)
 
 
-@kernel
+@allocating_kernel
 def _take_turns(keys: Ints, slots: Ints, lists: Ints, wanted: Ints, rows: Ints) -> int:
     """Fill `rows`; how many."""
     found = np.full(len(wanted), -1, np.int64)
