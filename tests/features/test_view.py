@@ -111,11 +111,19 @@ def test_a_forgotten_cell_takes_nothing_from_the_living_ones(every_kind) -> None
     assert person.numbers["views"] == 2.0
 
 
-def test_the_live_session_is_the_newest_of_all_cells(every_kind) -> None:
+def test_the_live_session_is_that_of_the_cell_that_asks(every_kind) -> None:
     every_kind.happen("Product Viewed", "a", key=1)
     every_kind.happen("Product Viewed", "a", key=1, after_ms=1)
     every_kind.happen("Product Viewed", "b", key=2, after_ms=MINUTE_MS)
-    assert read(every_kind, 1, 2, after_ms=MINUTE_MS).numbers["visit"] == 1.0
+    assert read(every_kind, 1, 2, after_ms=MINUTE_MS).numbers["visit"] == 2.0
+    assert read(every_kind, 2, 1, after_ms=MINUTE_MS).numbers["visit"] == 1.0
+
+
+def test_where_the_cell_that_asks_has_none_the_newest_live_session_of_the_others_counts(every_kind) -> None:
+    every_kind.happen("Product Viewed", "a", key=1)
+    every_kind.happen("Product Viewed", "a", key=1, after_ms=1)
+    every_kind.happen("Product Viewed", "b", key=2, after_ms=MINUTE_MS)
+    assert read(every_kind, 3, 1, 2, after_ms=MINUTE_MS).numbers["visit"] == 1.0
 
 
 def test_without_the_profile_only_the_session_is_left(every_kind) -> None:

@@ -258,7 +258,7 @@ def test_several_pairings_of_different_events_find_room_while_a_checkpoint_is_wr
     pairings = [
         msgspec.structs.replace(together, name=f"together_{n}", on=(name,), k=2) for n, name in enumerate(names)
     ]
-    state, numbers = open_shop(schema_of(pairings, cells=128, items=16_384)), count()
+    state, numbers = open_shop(schema_of(pairings, cells=128, items=32_768)), count()
 
     def views(minutes: int, name: str) -> list[Tracked]:
         return [

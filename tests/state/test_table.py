@@ -161,7 +161,7 @@ def test_without_room_for_message_ids_the_oldest_go_and_are_counted() -> None:
 
 
 def test_items_beyond_the_room_count_for_the_person_alone() -> None:
-    state = empty_state(schema_of(items=2))
+    state = empty_state(schema_of(items=4))
     fold_all(state, [tracked(0, START_MS + n, VIEWED, number=n, items=[f"item {n}"]) for n in range(5)])
     assert [state.find_item(ref(f"item {n}")) for n in range(5)] == [0, 1, -1, -1, -1]
     assert state.unpublished == 2
@@ -171,6 +171,14 @@ def test_items_beyond_the_room_count_for_the_person_alone() -> None:
     assert [held for _, held in content(state, recent.spec, cell + recent.offset)] == [
         ref(f"item {n}") for n in (4, 3, 2)
     ]
+
+
+def test_items_of_the_catalogue_find_room_whatever_events_have_named() -> None:
+    state = empty_state(schema_of(items=4))
+    fold_all(state, [tracked(0, START_MS + n, VIEWED, number=n, items=[f"item {n}"]) for n in range(5)])
+    for item_id in ("a", "b"):
+        state.catalogue.upsert(ItemUpserted(1, TENANT, item_id, {"category": "c"}))
+    assert len(state.catalogue.at_row) == 2
 
 
 def test_catalogue_items_beyond_the_room_are_known_and_have_no_row() -> None:

@@ -56,7 +56,8 @@ class Asking(Wire, frozen=True, kw_only=True):
 
     user_id: Id | None = None
     anonymous_id: Id | None = None
-    context: dict[str, Any] = {}
+    context: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+    """The circumstances, in the shape of the tracking routes; kept as they came until something asks for them."""
     events: Annotated[list[msgspec.Raw], Meta(max_length=BATCH_EVENTS_MAX)] = []
     min_position: Annotated[str, Meta(max_length=ID_CHARS_MAX)] | None = None
     deadline_ms: Annotated[float, Meta(gt=0, le=DEADLINE_MS_MAX)] | None = None
@@ -167,16 +168,18 @@ def decode_decide(raw: bytes) -> DecideRequest:
     >>> decode_decide(b'{"anonymousId": "a1", "placements": [{"id": "home.hero"}]}').placements[0].id
     'home.hero'
     """
-    return _timed(_decide_of(raw))
+    return _checked(_decide_of(raw))
 
 
 def decode_rank(raw: bytes) -> RankRequest:
     """The body of `POST /v1/rank`, or `RequestRejected`; never anything else."""
-    return _timed(_rank_of(raw))
+    return _checked(_rank_of(raw))
 
 
-def _timed(request: _T) -> _T:
-    """The request, if its time is one."""
+def _checked(request: _T) -> _T:
+    """The request, if its context is an object and its time is one."""
+    if bytes(request.context[:1]) not in (b"", b"{"):
+        raise RequestRejected("schema", "Expected `object` - at `$.context`")
     if request.timestamp is not None:
         try:
             parse_time_ms(request.timestamp, "timestamp")

@@ -168,10 +168,13 @@ def _read_person(
     plan: Ints, features: Ints, ints: Ints, reals: Reals, regions: Ints, index: Index, keys: Ints, gap_ms: int,
     now_ms: int, numbers: Reals, refs: Ints, weights: Reals, counts: Ints,
 ) -> int:  # fmt: skip
-    """Fill the arrays; returns whether the person is known and in a session, as flags."""
+    """Fill the arrays; returns whether the person is known and in a session, as flags.
+
+    The session is that of the first key, the one who asks, if it is live; else the newest live one of the others.
+    """
     cells = np.empty(len(keys), np.int64)
     used = 0
-    session, end_ms = -1, -1
+    session, end_ms, asking_is_live = -1, -1, False
     for i in range(len(keys)):
         row = find(index, keys[i])
         if row < 0:
@@ -180,14 +183,13 @@ def _read_person(
         cells[used] = cell
         used += 1
         session_row = ints[cell + CELL_SESSION] - 1
-        if session_row >= 0:
+        if session_row >= 0 and not asking_is_live:
             found = address(regions, SESSIONS, session_row)
-            if ints[found + SESSION_END_MS] > end_ms:
+            if now_ms - ints[found + SESSION_END_MS] <= gap_ms and ints[found + SESSION_END_MS] > end_ms:
                 session, end_ms = found, ints[found + SESSION_END_MS]
+                asking_is_live = i == 0
     if used == 0:
         return 0
-    if now_ms - end_ms > gap_ms:
-        session = -1
     scratch = address(regions, SCRATCH, 0)
     for row in range(len(plan)):
         feature = plan[row, FEATURE]

@@ -19,6 +19,8 @@ CANDIDATES_MAX = 1_000
 PLACEMENTS_MAX = 20
 LIST_LIMIT_MAX = 200
 BODY_READ_S_MAX = 10.0
+BODY_SKIPPED_BYTES_MAX = 16 * 1024 * 1024
+"""Read and forgotten of a body that is too large, so that the client hears why."""
 HEADER_READ_S_MAX = 5.0
 
 # Engine.
@@ -34,7 +36,8 @@ QUARANTINE_BYTES_MAX = 64 * 1024 * 1024
 
 # State.
 ITEMS_MAX = 200_000
-"""Items with aggregates, in the catalogue or not; events about further items count and change no item."""
+"""Items with aggregates. Events may fill half of it with items that are not in the catalogue; about further ones they
+count and change no item."""
 ITEM_FIELDS_BYTES_MAX = 16 * 1024
 ATTRIBUTE_VALUES_MAX = 4
 """Values of one multi-valued item field that features can see."""

@@ -31,6 +31,7 @@ from .table import CELLS, CHUNKS, FIRST_ROW, FREE, ITEMS, LIVE, ROWS_MAX, SESSIO
 
 MAGIC = b"INSTCKPT"
 VERSION = 1
+_UNFINISHED = ".tmp"
 SLICE_BYTES = 256 * 1024
 """Copied in one step, about 0.1 ms."""
 CONTROL_ROWS = 500
@@ -203,15 +204,19 @@ def write_checkpoint(disk: Disk, directory: Path, snapshot: Snapshot) -> Path:
 
 
 class CheckpointWriter:
-    """Puts the sections of one checkpoint on disk. Its methods may run in another thread, one at a time."""
+    """Puts the sections of one checkpoint on disk. Its methods may run in another thread, one at a time.
+
+    A directory has one writer at a time: what others left unfinished, because they were killed, is removed.
+    """
 
     def __init__(self, disk: Disk, directory: Path, position: int) -> None:
         self._disk = disk
         self._directory = directory
         self._path = checkpoint_path(directory, position)
-        self._unfinished = self._path.with_suffix(".tmp")
-        if self._unfinished.name in disk.list(directory):
-            disk.unlink(self._unfinished)
+        self._unfinished = self._path.with_suffix(_UNFINISHED)
+        for name in disk.list(directory):
+            if name.endswith(_UNFINISHED):
+                disk.unlink(directory / name)
         self._file = disk.open(self._unfinished)
 
     def write(self, section: bytes) -> None:
@@ -221,8 +226,10 @@ class CheckpointWriter:
 
     def finish(self) -> Path:
         """Sync and rename: from here on the checkpoint counts."""
-        self._file.sync()
-        self._file.close()
+        try:
+            self._file.sync()
+        finally:
+            self._file.close()
         self._disk.rename(self._unfinished, self._path)
         self._disk.sync_directory(self._directory)
         return self._path

@@ -88,6 +88,7 @@ from .table import (
     CHUNKS,
     ITEMS,
     MIGRATE_PER_BATCH,
+    ROWS_MAX,
     SESSIONS,
     USED,
     WORDS,
@@ -189,6 +190,14 @@ def cell_of(memory: Memory, index: Index, key: int) -> int:
 def item_of(memory: Memory, index: Index, ref: int) -> int:
     """The row of an item, made if need be; -1 if there is no room."""
     return _row_of(memory, index, ITEMS, ref)
+
+
+@kernel
+def met_item_of(memory: Memory, index: Index, ref: int) -> int:
+    """The row of an item that an event names; made as long as half of the table is left for the catalogue's items."""
+    if memory.regions[ITEMS, USED] * 2 < memory.regions[ITEMS, ROWS_MAX]:
+        return item_of(memory, index, ref)
+    return find(index, ref)
 
 
 @kernel
@@ -310,7 +319,7 @@ def _find_items(tables: Tables, columns: Columns, event: int, feeds_items: bool)
     """Find the rows of the event's items; make and mark them if the event changes them."""
     for place in range(columns.first_item[event], columns.first_item[event + 1]):
         if feeds_items:
-            row = item_of(tables.memory, tables.item_index, columns.items[place])
+            row = met_item_of(tables.memory, tables.item_index, columns.items[place])
             if row >= 0:
                 _change(tables, row)
         else:
@@ -452,8 +461,8 @@ def _pair(program: Program, tables: Tables, columns: Columns, event: int, sessio
 @kernel
 def _count_pair(features: Ints, feature: int, tables: Tables, left: int, right: int, micro: int) -> None:
     memory, k = tables.memory, features[feature, K]
-    left_row = item_of(memory, tables.item_index, left)
-    right_row = item_of(memory, tables.item_index, right)
+    left_row = met_item_of(memory, tables.item_index, left)
+    right_row = met_item_of(memory, tables.item_index, right)
     if left_row < 0 or right_row < 0:
         return
     _change(tables, left_row)
