@@ -178,7 +178,7 @@ def decode_rank(raw: bytes) -> RankRequest:
 
 def _checked(request: _T) -> _T:
     """The request, if its context is an object and its time is one."""
-    if bytes(request.context[:1]) not in (b"", b"{"):
+    if bytes(memoryview(request.context)[:1]) not in (b"", b"{"):
         raise RequestRejected("schema", "Expected `object` - at `$.context`")
     if request.timestamp is not None:
         try:
