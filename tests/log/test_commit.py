@@ -136,6 +136,33 @@ async def test_a_commit_can_be_asked_for_before_the_window_ends() -> None:
 
 
 @on_loop
+async def test_asking_for_the_next_position_commits_nothing() -> None:
+    disk = GatedDisk()
+    engine = Engine(disk, window_ms=0)
+    asked = engine.committer.next_position()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (engine.groups, engine.committer.pending_bytes) == ([], 0)
+    disk.gate.clear()
+    assert engine.committer.append(1, 1, b"first", "first") == asked
+    engine.committer.commit_soon()
+    asked = engine.committer.next_position()
+    assert engine.committer.append(1, 1, bytes(400), "beyond the segment") == asked
+    asked = engine.committer.next_position()
+    waiter = engine.append("behind it")
+    disk.gate.set()
+    await waiter
+    assert [group.carried for group in engine.groups] == [["first"], ["beyond the segment", "behind it"]]
+    assert engine.groups[-1].positions[-1] == asked
+    asked = engine.committer.next_position()
+    assert asked > engine.groups[-1].end, "the next group opens a segment"
+    waiter = engine.append("in the next segment")
+    await waiter
+    assert engine.groups[-1].positions == [asked]
+    await engine.close()
+
+
+@on_loop
 async def test_the_next_group_gathers_while_one_is_at_the_disk() -> None:
     disk = GatedDisk()
     engine = Engine(disk)

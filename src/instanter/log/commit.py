@@ -129,7 +129,9 @@ class GroupCommitter(Generic[T]):
         """The position that `append` will give next in this step of the loop; means nothing if it then raises."""
         if self._ended:
             return self._durable_end
-        return (self._gathering or self._gather()).group.end
+        if self._gathering is not None:
+            return self._gathering.group.end
+        return self._log.begin(self._committing.group if self._committing is not None else None).end
 
     def durable(self, position: int) -> asyncio.Future[None]:
         """Done once the entry at `position` is durable and `on_durable` has run; fails with what refused it.
