@@ -80,8 +80,7 @@ class Intake:
                 rejection, waiter = self._set_aside(raw, error, tenant)
                 rejected.append(rejection)
                 waiters.append(waiter)
-        for waiter in waiters:
-            await waiter
+        await asyncio.gather(*waiters)
         if position >= 0:
             await self._journal.folded(position)
         self._meter.observe("freshness", elapsed_ns() - arrived_ns)
