@@ -8,21 +8,26 @@ import zlib
 from starlette.requests import ClientDisconnect, Request
 
 from ..foundation.errors import RequestRejected
-from ..foundation.limits import BODY_READ_S_MAX
+from ..foundation.limits import BODY_READ_S_MAX, BODY_SKIPPED_BYTES_MAX
 
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 
 
-async def read_body(request: Request, *, bytes_max: int) -> bytes:
-    """The body, decompressed. Raises `RequestRejected`: too_large (413), slow (408), encoding (415), malformed."""
+async def read_body(request: Request, *, bytes_max: int, read_s_max: float = BODY_READ_S_MAX) -> bytes:
+    """The body, decompressed. Raises `RequestRejected`: too_large (413), slow (408), encoding (415), malformed.
+
+    Of a body that is too large up to `BODY_SKIPPED_BYTES_MAX` are read and forgotten before it is refused: a client
+    that sends all before it listens would else find the connection gone, and not the reason. One that asks first,
+    by `Expect: 100-continue`, is told at once.
+    """
     length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > bytes_max:
+    if length.isdigit() and int(length) > (bytes_max if "expect" in request.headers else BODY_SKIPPED_BYTES_MAX):
         raise too_large(bytes_max)
     try:
-        async with asyncio.timeout(BODY_READ_S_MAX):
+        async with asyncio.timeout(read_s_max):
             body = await _gather(request, bytes_max)
     except TimeoutError:
-        raise RequestRejected("slow", f"the body took longer than {BODY_READ_S_MAX:g} s", status=408) from None
+        raise RequestRejected("slow", f"the body took longer than {read_s_max:g} s", status=408) from None
     except ClientDisconnect:
         raise RequestRejected("incomplete", "the body ended before its length") from None
     return _decompressed(body, request.headers.get("content-encoding", ""), bytes_max)
@@ -33,9 +38,12 @@ async def _gather(request: Request, bytes_max: int) -> bytes:
     size_bytes = 0
     async for chunk in request.stream():
         size_bytes += len(chunk)
-        if size_bytes > bytes_max:
-            raise too_large(bytes_max)
-        chunks.append(chunk)
+        if size_bytes > BODY_SKIPPED_BYTES_MAX:
+            break
+        if size_bytes <= bytes_max:
+            chunks.append(chunk)
+    if size_bytes > bytes_max:
+        raise too_large(bytes_max)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
