@@ -1,0 +1,111 @@
+"""R12: whatever the body, the answer is a 2xx or a 4xx with a reason, by the same process, at a bounded cost."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from .accountant import Client, Reply, ask, recovered, replayed
+from .conftest import MakeSite
+from .hostile import SOUND, Hostile, hostile_requests
+from .servers import ForkedServer
+
+RSS_GROWTH_BYTES_MAX = 32 * 1024 * 1024
+WARM_ROUNDS = 20
+PATHS = [
+    "/v1/items/%ff", "/v1/items/%00", "/v1/items/" + "x" * 5_000, "/v1/profiles/%ed%a0%80", "/v1/profiles/anonymous:",
+    "/v1/decisions/%ff", "/v1/decisions/d_0000000000000000-5", "/v1/decisions/d_0000000000000000" + "f" * 400,
+    "/v1/decisions/d_00000000000000002f5", "/v1/decisions/d_", "/%ff", "/v1/nope?" + "a" * 5_000, "/v1//items",
+    "/v1/batch",
+]  # fmt: skip
+
+pytestmark = pytest.mark.faults
+
+
+def rss_bytes(server: ForkedServer) -> int:
+    return int(Path(f"/proc/{server.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def cpu_s(server: ForkedServer) -> float:
+    fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def assert_sound(what: str, path: str, reply: Reply) -> None:
+    """2xx, or 4xx in the shape of the contract."""
+    assert 200 <= reply.status < 500, (what, path, reply.status, reply.body[:200])
+    if reply.status >= 400:
+        error = reply.json["error"]
+        assert (type(error["code"]), type(error["message"]), error["details"]) == (str, str, []), (what, path)
+        assert error["code"], (what, path)
+        assert error["message"], (what, path)
+        if path.startswith(("/v1/track", "/v1/batch", "/v1/identify", "/v1/page", "/v1/alias")):
+            assert (reply.json["code"], reply.json["message"]) == (error["code"], error["message"])
+
+
+def test_r12_every_hostile_body_is_taken_or_refused_with_a_reason(make_site: MakeSite, full: bool) -> None:
+    site = make_site()
+    server, statuses, codes = site.start(), Counter[int](), Counter[str]()
+    client = Client(server.port)
+    for _ in range(WARM_ROUNDS):
+        for (method, path), body in SOUND.items():
+            assert client.call(method, path, body).status in (200, 404), (path, body)
+    rss_before, cpu_before, sent_bytes = rss_bytes(server), cpu_s(server), 0
+    for number, hostile in enumerate(hostile_requests(12, 5_000 if full else 400)):
+        reply = client.call(hostile.method, hostile.path, hostile.body, headers=hostile.headers)
+        assert_sound(f"hostile {number}", hostile.path, reply)
+        statuses[reply.status] += 1
+        sent_bytes += len(hostile.body)
+        if reply.status >= 400:
+            codes[reply.json["error"]["code"]] += 1
+    client.close()
+    grown_bytes, spent_s = rss_bytes(server) - rss_before, cpu_s(server) - cpu_before
+    print(f"{dict(statuses)} {dict(codes)}; {spent_s * 1_000 / (sent_bytes / 2**20):.1f} ms of CPU per MiB sent, "
+          f"{grown_bytes / 2**20:.1f} MiB more resident")
+    assert {"malformed", "schema", "too_large", "too_deep", "encoding"} <= set(codes), "the cases reach every reason"
+    assert grown_bytes <= RSS_GROWTH_BYTES_MAX
+    assert server.process.poll() is None, "the same process"
+    live = ask(server.port, "GET", "/v1/state").json["hash"]
+    server.kill()
+    assert replayed(site.data, site.config).state.hash() == live, "what was taken can be folded again"
+    assert recovered(site.data, site.config).state.hash() == live
+
+
+def test_r12_every_hostile_path_is_answered(make_site: MakeSite) -> None:
+    server = make_site().start()
+    for path in PATHS:
+        for method in ("GET", "DELETE", "PATCH", "POST"):
+            assert_sound("path", path, ask(server.port, method, path, None if method == "GET" else {}))
+    assert ask(server.port, "GET", "/readyz").status == 200
+
+
+@pytest.mark.parametrize(("length", "sent"), [(500, 10), (10, 500), (-1, 10), (10**30, 10)])
+def test_r12_a_wrong_content_length_harms_nobody_else(length: int, sent: int, make_site: MakeSite) -> None:
+    server = make_site().start()
+    head = f"POST /v1/track HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as sender:
+        sender.sendall(head + b"x" * sent)
+        sender.shutdown(socket.SHUT_WR)
+        answer = http.client.HTTPResponse(sender)
+        try:
+            answer.begin()
+        except (http.client.HTTPException, ConnectionError):
+            pass
+        else:
+            assert 400 <= answer.status < 500
+        finally:
+            answer.close()
+    assert ask(server.port, "GET", "/readyz").status == 200
+    assert server.process.poll() is None
+
+
+def test_r12_the_bodies_differ_and_are_the_same_for_the_same_seed() -> None:
+    first, again = (list(hostile_requests(12, 300)) for _ in range(2))
+    assert first == again
+    assert len({(one.path, one.body, str(one.headers)) for one in first}) > 250
+    assert all(isinstance(one, Hostile) for one in first)
