@@ -1,4 +1,4 @@
-"""R6: the power goes at every single step that a checkpoint, or the cut of the log behind it, takes on the disk."""
+"""R6: power or process die at every single step that a checkpoint, or the cut of the log behind it, takes on disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import WritableFile
-from instanter.log.segments import SegmentReader
+from instanter.log.segments import SEGMENT_HEADER_BYTES, SegmentReader
+from instanter.state.checkpoint import list_checkpoints
 
 from ..engine.harness import event, open_engine, stock_shop, take
 from ..log.memory_disk import MemoryDisk, PowerLost
@@ -52,9 +53,11 @@ class DyingDisk(MemoryDisk):
                 raise PowerLost
         super().attempt(operation)
 
-    def come_back(self, unsynced_bytes: int) -> None:
+    def come_back(self, unsynced_bytes: int | None) -> None:
+        """With the power; None: it was only the process that died, and everything written is there."""
         self._dead, self._counting, self.dies_at = False, False, 0
-        self.crash(unsynced_bytes=unsynced_bytes)
+        if unsynced_bytes is not None:
+            self.crash(unsynced_bytes=unsynced_bytes)
 
 
 def opened(disk: DyingDisk, clock: ManualClock, keep_days: int) -> Engine:
@@ -114,11 +117,11 @@ def rebuilt(disk: DyingDisk) -> Partition:
 
 @pytest.mark.faults
 @pytest.mark.parametrize("keep_days", [3_650, 1], ids=["all of the log kept", "the log cut"])
-def test_r6_the_power_goes_at_every_step_of_a_checkpoint(keep_days: int) -> None:
+def test_r6_death_at_every_step_of_a_checkpoint(keep_days: int) -> None:
     base = shop_with_two_checkpoints(keep_days)
     segments = len([path for path in base.files() if path.suffix == ".seg"])
     steps = 0
-    for unsynced_bytes in (0, 100_000):
+    for unsynced_bytes in (0, 100_000, None):
         steps, died = 0, True
         while died:
             steps += 1
@@ -145,3 +148,26 @@ def assert_recovers(disk: DyingDisk, keep_days: int, *, where: str) -> None:
 
     asyncio.run(look())
     assert not [path for path in disk.files() if path.suffix == ".tmp"], f"{where}: an unfinished file was left lying"
+
+
+def test_r6_a_log_that_begins_right_at_a_checkpoint_is_replayed_from_that_one() -> None:
+    async def run() -> None:
+        disk, clock = DyingDisk(), ManualClock(START_MS)
+        engine = open_engine(ROOT, clock=clock, disk=disk, segment_bytes=64, keep_days=1)
+        await engine.start()
+        for day in range(3):
+            clock.advance(2 * DAY_MS)
+            await feed(engine, 1_000 * day, 50)
+            await engine.journal.settled()
+            await engine.checkpoint()
+            await feed(engine, 1_000 * day + 500, 50)
+        await engine.abandon()
+        log = SegmentReader(disk, ROOT / "log")
+        oldest = list_checkpoints(disk, ROOT / "checkpoints")[-1]
+        assert next(log.read()).position == oldest + SEGMENT_HEADER_BYTES, "each group has a segment of its own"
+        base = beginning(SCHEMA, log, disk=disk, checkpoints=ROOT / "checkpoints")
+        assert base.position == oldest
+        catch_up(base, log)
+        assert base.state.hash() == engine.partition.state.hash()
+
+    asyncio.run(run())

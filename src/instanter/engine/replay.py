@@ -72,9 +72,10 @@ def beginning(schema: Schema, log: Readable, *, disk: Disk, checkpoints: Path) -
     first = next(log.read(), None)
     if first is None or first.position <= SEGMENT_HEADER_BYTES:
         return Partition(schema)
-    positions = [position for position in list_checkpoints(disk, checkpoints) if position >= first.position]
+    start = first.position - SEGMENT_HEADER_BYTES
+    positions = [position for position in list_checkpoints(disk, checkpoints) if position >= start]
     if not positions:
-        raise Broken(f"the log begins at {first.position} and there is no checkpoint at or after it")
+        raise Broken(f"the log begins at {start} and there is no checkpoint at or after it")
     return open_checkpoint(schema, disk, checkpoint_path(checkpoints, positions[-1]))[0]
 
 
