@@ -16,7 +16,7 @@ from instanter.log.commit import commit_now
 from instanter.log.segment_log import SegmentLog
 
 HERE = Path(__file__).parent
-WHOLE = os.environ.get("INSTANTER_FAULTS") == "whole"
+WHOLE = os.environ.get("INSTANTER_FULL") == "1"
 KILLS = range(1, 26) if WHOLE else (1, 2, 3, 7, 12, 25)
 
 

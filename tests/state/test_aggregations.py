@@ -27,8 +27,8 @@ from instanter.state.aggregations import (
     read_windowed,
     to_micro,
 )
-from instanter.state.fold import add, merge_feature
 from instanter.state.layout import ITEM_WORDS, BySource, FeatureSpec, Kind, Scope, ValueSource, lay_out
+from instanter.state.operations import add, merge_feature
 from instanter.state.program import SETTING_NAMES, make_program
 
 from .contents import close, content_of

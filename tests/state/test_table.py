@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instanter.events.envelope import ItemUpserted, Ticked
-from instanter.state.fold import cell_of
 from instanter.state.layout import SESSION_EVENTS
 from instanter.state.memory import SWEEP_CELLS, State
+from instanter.state.rows import cell_of
 from instanter.state.table import (
     CELLS,
     CHUNKS,

@@ -49,6 +49,11 @@ class Journal:
         return self._committer.pending_bytes
 
     @property
+    def writing(self) -> bool:
+        """Whether records are taken: not after a failed sync, nor once folding has stopped."""
+        return self._committer.writing and not self._broken
+
+    @property
     def unfolded(self) -> int:
         """Records durable and not yet folded."""
         return len(self._unfolded)

@@ -24,9 +24,9 @@ import numpy.typing as npt
 from ..foundation.errors import ConfigRejected
 from ..state.aggregations import decay
 from ..state.compiled import Ints, Reals, allocating_kernel, kernel
-from ..state.fold import DECAYED, LAST, TIME_SINCE, WINDOWED
 from ..state.layout import BySource, FeatureSpec, Kind, Placed, Scope, ValueSource
 from ..state.memory import State
+from ..state.operations import DECAYED, LAST, TIME_SINCE, WINDOWED
 from ..state.program import AT, KIND, TILE_MS
 from ..state.schema import Schema
 from .declaration import FeatureDeclaration

@@ -13,7 +13,9 @@ import numpy as np
 from ..foundation.limits import LINKED_CELLS_MAX
 from ..state.aggregations import read_decayed, read_score, read_windowed
 from ..state.compiled import Ints, Reals, allocating_kernel, kernel
-from ..state.fold import (
+from ..state.layout import CELL_NEWEST_MS, CELL_SESSION, SESSION_END_MS, FeatureSpec, Kind, Scope
+from ..state.memory import State
+from ..state.operations import (
     COUNT,
     DECAYED,
     LAST,
@@ -26,8 +28,6 @@ from ..state.fold import (
     WINDOWED,
     merge_feature,
 )
-from ..state.layout import CELL_NEWEST_MS, CELL_SESSION, SESSION_END_MS, FeatureSpec, Kind, Scope
-from ..state.memory import State
 from ..state.program import AT, HALF_LIFE_MS, KIND, SCOPE, TILE_MS, TILES, K
 from ..state.schema import Schema
 from ..state.table import CELLS, SCRATCH, SESSIONS, Index, address, find

@@ -97,6 +97,11 @@ class GroupCommitter(Generic[T]):
         return newest.group.end - self._durable_end if newest is not None else 0
 
     @property
+    def writing(self) -> bool:
+        """Whether entries are taken at all: not after a failed sync, and not while closing."""
+        return not self._ended
+
+    @property
     def durable_end(self) -> int:
         """Everything below this position is on disk and has been handed to `on_durable`."""
         return self._durable_end

@@ -46,6 +46,8 @@ class Counted(NamedTuple):
 GAUGES: Final = (
     Gauge("instanter_log_pending_bytes", "Bytes appended to the log and not yet durable.",
           lambda engine: engine.journal.pending_bytes),
+    Gauge("instanter_log_writing", "1 while events are taken; 0 after a failed sync, until a restart.",
+          lambda engine: float(engine.journal.writing)),
     Gauge("instanter_unfolded_records", "Records durable and not yet folded.", lambda engine: engine.journal.unfolded),
     Gauge("instanter_people", "Cells known: anonymous ids and user ids.",
           lambda engine: engine.partition.state.cells_used),

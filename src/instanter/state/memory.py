@@ -18,21 +18,13 @@ from .canonical import state_hash
 from .catalogue import Catalogue
 from .compiled import Ints, Reals
 from .dedup import CHUNK_WORDS
-from .fold import (
-    APPLIED,
-    DUPLICATE,
-    LATE_FOR_SEQUENCES,
-    LATE_FOR_WINDOWS,
-    TABLE_FULL,
-    fold_batch,
-    item_of,
-    publish,
-    sweep,
-)
+from .fold import APPLIED, DUPLICATE, LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS, TABLE_FULL, fold_batch
 from .layout import CELL_KEY, ITEM_KEY, SEEN_SUFFIX, Kind, Scope
 from .program import SETTING_NAMES, Tables, activate, make_attributes, make_changes, make_program
+from .rows import item_of
 from .schema import Schema, columns_of
 from .table import CELLS, ITEMS, LIVE, SESSIONS, USED, find, grown, index_of, make_index, make_memory, rows_of
+from .upkeep import publish, sweep
 
 SWEEP_CELLS = 50_000
 """Cells looked at per tick; all are reached in turn."""

@@ -1,0 +1,94 @@
+"""What one feature does with one value, and how two records of it become one: the aggregations by kind."""
+
+from __future__ import annotations
+
+from .aggregations import (
+    add_decayed,
+    add_last,
+    add_last_k,
+    add_max,
+    add_mean,
+    add_min,
+    add_sum,
+    add_time_since,
+    add_top_k,
+    add_windowed,
+    bounded,
+    bounded_sum,
+    merge_extreme,
+    merge_last_k,
+    merge_top_k,
+    merge_windowed,
+    to_micro,
+)
+from .compiled import Ints, Reals, kernel
+from .layout import BySource, Kind, Scope, ValueSource
+from .program import BY, HALF_LIFE_MS, KIND, TILE_MS, TILES, UNIQUE, K
+
+# The compiled loop compares plain integers.
+COUNT, SUM, MEAN, MIN, MAX = int(Kind.COUNT), int(Kind.SUM), int(Kind.MEAN), int(Kind.MIN), int(Kind.MAX)
+DECAYED, WINDOWED, LAST, LAST_K = int(Kind.DECAYED), int(Kind.WINDOWED), int(Kind.LAST), int(Kind.LAST_K)
+TIME_SINCE, TOP_K, CO_OCCURRENCE, SEEN = int(Kind.TIME_SINCE), int(Kind.TOP_K), int(Kind.CO_OCCURRENCE), int(Kind.SEEN)
+SESSION_SCOPE, ITEM_SCOPE = int(Scope.SESSION), int(Scope.ITEM)
+BY_ATTRIBUTE, BY_CONTEXT = int(BySource.ITEM_ATTRIBUTE), int(BySource.CONTEXT)
+PROPERTY, ITEM_NUMBER = int(ValueSource.PROPERTY), int(ValueSource.ITEM_NUMBER)
+PRICE, QUANTITY = int(ValueSource.PRICE), int(ValueSource.QUANTITY)
+
+
+@kernel
+def add(
+    features: Ints, feature: int, ints: Ints, reals: Reals, at: int, at_ms: int, message: int, value: float, ref: int
+) -> None:
+    """Add one value to the feature's words at `at`. A value or reference that is not there changes nothing."""
+    by = features[feature, BY] != 0
+    if value != value or (by and ref == 0):
+        return
+    kind, k, value = features[feature, KIND], features[feature, K], bounded(value)
+    if kind == COUNT:
+        add_sum(ints, at, 1)
+    elif kind == TOP_K:
+        add_top_k(ints, reals, at, k, features[feature, HALF_LIFE_MS], at_ms, ref, value)
+    elif kind == LAST_K:
+        add_last_k(ints, at, k, by, at_ms, ref if by else to_micro(value))
+    elif kind == DECAYED:
+        add_decayed(ints, reals, at, features[feature, HALF_LIFE_MS], at_ms, value)
+    elif kind == WINDOWED:
+        add_windowed(ints, at, features[feature, TILE_MS], features[feature, TILES], at_ms, to_micro(value))
+    elif kind == SUM:
+        add_sum(ints, at, to_micro(value))
+    elif kind == MEAN:
+        add_mean(ints, at, to_micro(value))
+    elif kind == TIME_SINCE:
+        add_time_since(ints, at, at_ms)
+    elif kind == LAST:
+        add_last(ints, at, at_ms, message, ref if by else to_micro(value))
+    elif kind == MIN:
+        add_min(ints, at, to_micro(value))
+    elif kind == MAX:
+        add_max(ints, at, to_micro(value))
+
+
+@kernel
+def merge_feature(features: Ints, feature: int, ints: Ints, reals: Reals, to: int, of: int) -> None:
+    """Merge the words of one feature at `of` into those at `to`."""
+    kind, k = features[feature, KIND], features[feature, K]
+    if kind in (COUNT, SUM):
+        ints[to] = bounded_sum(ints[to], ints[of])
+    elif kind == MEAN:
+        ints[to] = bounded_sum(ints[to], ints[of])
+        ints[to + 1] += ints[of + 1]
+    elif kind in (MIN, MAX):
+        merge_extreme(ints, to, of, kind == MAX)
+    elif kind == DECAYED:
+        if ints[of] > 0:
+            add_decayed(ints, reals, to, features[feature, HALF_LIFE_MS], ints[of], reals[of + 1])
+    elif kind == WINDOWED:
+        merge_windowed(ints, to, of, features[feature, TILES])
+    elif kind == LAST:
+        add_last(ints, to, ints[of], ints[of + 1], ints[of + 2])
+    elif kind == LAST_K:
+        merge_last_k(ints, to, of, k, features[feature, UNIQUE] == 1)
+    elif kind == TIME_SINCE:
+        add_time_since(ints, to, ints[of])
+    elif kind in (TOP_K, CO_OCCURRENCE):
+        merge_top_k(ints, reals, to, of, k, features[feature, HALF_LIFE_MS])

@@ -1,0 +1,61 @@
+"""What happens to many records at once: people who are gone are swept, changed items are published."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .compiled import Ints, kernel
+from .dedup import CHUNK_NEXT
+from .layout import CELL_CHUNK, CELL_IDS, CELL_PREVIOUS, CELL_RECEIVED_MS, CELL_SESSION
+from .program import Changes
+from .table import CELLS, CHUNKS, ITEMS, SESSIONS, USED, WORDS, Memory, address, release, touch
+
+
+class Swept(NamedTuple):
+    """How far a sweep came: the first row not looked at, and how many cells it freed something of."""
+
+    end: int
+    cells: int
+
+
+@kernel
+def sweep(memory: Memory, first: int, end: int, idle_since_ms: int) -> Swept:
+    """Free the sessions and message ids of cells `first` to `end` from which nothing was received since.
+
+    Ends early when the rows saved for a checkpoint take half of their room.
+    """
+    ints, regions, swept = memory.ints, memory.regions, 0
+    for row in range(first, min(end, regions[CELLS, USED])):
+        if 2 * memory.spill[0] > len(memory.spill):
+            return Swept(row, swept)
+        cell = address(regions, CELLS, row)
+        if ints[cell + CELL_RECEIVED_MS] >= idle_since_ms or ints[cell + CELL_SESSION] + ints[cell + CELL_CHUNK] == 0:
+            continue
+        touch(memory, CELLS, row)
+        swept += 1
+        for word in (cell + CELL_SESSION, cell + CELL_PREVIOUS):
+            if ints[word] > 0:
+                release(memory, SESSIONS, ints[word] - 1)
+                ints[word] = 0
+        chunk = ints[cell + CELL_CHUNK] - 1
+        while chunk >= 0:
+            following = ints[address(regions, CHUNKS, chunk) + CHUNK_NEXT] - 1
+            release(memory, CHUNKS, chunk)
+            chunk = following
+        ints[cell + CELL_CHUNK] = 0
+        ints[cell + CELL_IDS] = 0
+    return Swept(end, swept)
+
+
+@kernel
+def publish(memory: Memory, changes: Changes, published: Ints) -> None:
+    """Copy the changed item rows to the published table and clear the marks."""
+    ints, regions = memory.ints, memory.regions
+    words = regions[ITEMS, WORDS]
+    for i in range(changes.meta[0]):
+        row = changes.rows[i]
+        changes.marks[row] = 0
+        first = address(regions, ITEMS, row)
+        for word in range(words):
+            published[row * words + word] = ints[first + word]
+    changes.meta[0] = 0
