@@ -43,7 +43,8 @@ demo: $(VENV)/.runtime
 	$(BIN)/instanter demo $(ARGS)
 
 test: $(VENV)/.development
-	$(BIN)/python -m pytest -q --doctest-modules src tests $(ARGS)
+	$(BIN)/python -m pytest -q --doctest-modules src
+	$(BIN)/python -m pytest -q tests $(ARGS)
 
 check: $(VENV)/.development
 	$(BIN)/ruff check .
