@@ -30,6 +30,7 @@ class FakeEngine:
         self.lock = threading.Lock()
         self.forgets_stock, self.sparse_fields = forgets_stock, sparse_fields
         self.refuses, self.garbles = refuses, garbles
+        self.readiness_asks = 0
 
     def answer(self, method, path, body):
         """(status, reply)"""
@@ -52,6 +53,9 @@ class FakeEngine:
             case "PATCH", _:
                 self.items[path.rsplit("/", 1)[1]].update(sent["fields"])
                 return 200, {"success": True}
+            case "GET", "/readyz":
+                self.readiness_asks += 1
+                return 200, {"status": "ready", "epoch": int(self.readiness_asks > 1)}
             case "GET", _:
                 item_id = path.rsplit("/", 1)[1]
                 return 200, {"id": item_id, "fields": self.items[item_id]}

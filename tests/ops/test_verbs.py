@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -10,9 +11,15 @@ from typing import Any
 
 import pytest
 
+from instanter.features.compile import compile_features
+from instanter.features.declaration import DEFAULT_FEATURES
+from instanter.foundation.deadline import Deadline
 from instanter.foundation.disk import RealDisk
+from instanter.foundation.errors import ConfigRejected
 from instanter.ops.cli import main as frame
+from instanter.ops.config import Config, parse
 from instanter.ops.datadir import DataDirectory
+from instanter.ops.wiring import check_kept, open_engine
 
 from .shop_data import make_data, write_config
 
@@ -156,7 +163,9 @@ def test_rejected_events_are_listed_newest_last_with_their_reasons(data: Path, c
     assert frame.main(["quarantine", "list", "--data", str(data), "--json", "--newest", "1"]) == 0
     assert [entry["code"] for entry in told(capsys)["newest"]] == ["malformed"]
     assert frame.main(["quarantine", "list", "--data", str(data), "--json", "--code", "too_deep"]) == 0
-    assert told(capsys) == {"total": 0, "by_code": {}, "newest": []}
+    assert told(capsys) == {"total": 2, "by_code": {"schema": 1, "malformed": 1}, "newest": []}
+    assert frame.main(["quarantine", "list", "--data", str(data), "--code", "too_deep"]) == 0
+    assert capsys.readouterr().out.endswith("none has the reason asked for\n")
 
 
 def test_what_a_sender_wrote_cannot_steer_the_terminal(data: Path, capsys: Printed) -> None:
@@ -235,3 +244,31 @@ def test_a_server_that_is_not_there_is_one_sentence(tmp_path: Path, data: Path, 
     events.write_text('{"type": "page", "anonymousId": "a"}\n')
     assert frame.main(["import", "--url", "http://127.0.0.1:9", "--events", str(events)]) == 1
     assert "no answer from http://127.0.0.1:9" in capsys.readouterr().err
+
+
+def test_a_directory_is_not_opened_without_the_features_it_has_unless_they_are_let_go():
+    kept = frozenset({("frame_sizes", "1-a"), ("views", "1-b")})
+    schema = compile_features([declaration for declaration in DEFAULT_FEATURES if declaration.name == "views"])
+    with pytest.raises(ConfigRejected) as refused:
+        check_kept(kept, schema)
+    assert "frame_sizes" in str(refused.value)
+    assert "views" not in refused.value.reason.split(":")[1]
+    assert "--drop-features" in refused.value.suggestion
+    check_kept(frozenset({("views", "another version")}), schema)
+
+
+def test_a_server_with_fewer_features_than_its_directory_says_so_and_serves_when_told_to(tmp_path: Path):
+    declared = parse('[[features]]\nname = "frame_sizes"\non = ["Product Viewed"]\naggregate = "top_k"\n'
+                     'by = "item.frame"\nk = 4\nhalf_life = "7d"\nunit = "views"\nowner = "shop"\n')
+
+    async def once(config: Config, *, drop: bool) -> None:
+        engine = open_engine(config, tmp_path, drop_features=drop)()
+        await engine.start()
+        await engine.stop(Deadline(5_000))
+
+    asyncio.run(once(declared, drop=False))
+    with pytest.raises(ConfigRejected, match="frame_sizes"):
+        asyncio.run(once(Config(), drop=False))
+    asyncio.run(once(declared, drop=False))
+    asyncio.run(once(Config(), drop=True))
+    asyncio.run(once(Config(), drop=False))

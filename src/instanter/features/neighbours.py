@@ -21,7 +21,8 @@ _FOUND_MAX = _RECENT_MAX * TOP_K_MAX
 
 
 class Neighbours(msgspec.Struct, frozen=True):
-    """Items met in sessions with the recent ones, the closest first."""
+    """Items met in sessions with the recent ones, the closest first. The recent ones themselves are not among them:
+    that they were met together is this person's own doing."""
 
     refs: Ints
     rows: Ints
@@ -77,7 +78,7 @@ def _gather(
                 total += published[first + 2 * j + 1]
         for j in range(k):
             ref, score = published[first + 2 * j], published[first + 2 * j + 1]
-            if ref == 0 or score <= 0:
+            if ref == 0 or score <= 0 or _is_among(recent, ref):
                 continue
             place = place_of(keys, ref)
             if keys[place] == 0:
@@ -89,6 +90,14 @@ def _gather(
     for j in range(count):
         sums[j] = weights[place_of(keys, refs[j])]
     return count
+
+
+@kernel
+def _is_among(recent: Ints, ref: int) -> bool:
+    found = False
+    for i in range(len(recent)):
+        found = found or recent[i] == ref
+    return found
 
 
 @kernel

@@ -7,6 +7,7 @@ import gc
 import logging
 import signal
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -83,9 +84,21 @@ def config_hash(config: Config) -> str:
     return f"{reference(msgspec.json.encode(config, order='deterministic').decode()) & 0xFFFFFFFFFFFF:012x}"
 
 
+def check_kept(active: frozenset[tuple[str, str]], schema: Schema) -> None:
+    """`ConfigRejected` if features that the log counts are not declared any more: they would be forgotten."""
+    lost = sorted({name for name, _ in active} - {name for name, _ in schema.declared()})
+    if lost:
+        raise ConfigRejected(
+            f"this data directory has features that the configuration does not declare: {', '.join(lost)}; "
+            "what they have kept would be forgotten",
+            suggestion="give the --config it was served with, or --drop-features to let them go",
+        )
+
+
 def open_engine(
-    config: Config, data: Path, *, clock_of_events: bool = False, progress: Progress | None = None
-) -> Callable[[], Engine]:
+    config: Config, data: Path, *, clock_of_events: bool = False, drop_features: bool = False,
+    progress: Progress | None = None,
+) -> Callable[[], Engine]:  # fmt: skip
     """Open a data directory and recover its state; the function makes the engine on a running loop.
 
     Raises `LogClosed` when another process serves the directory, `Corrupt` or `Broken` when it is damaged.
@@ -93,18 +106,24 @@ def open_engine(
     disk = RealDisk()
     directory = DataDirectory(disk, data)
     secret = directory.open()
-    log = SegmentLog(disk, directory.log, segment_bytes=config.log.segment_mb * 1024 * 1024)
-    quarantine = SegmentLog(
-        disk, directory.quarantine, segment_bytes=QUARANTINE_SEGMENT_BYTES, size_bytes_max=QUARANTINE_BYTES_MAX
-    )
-    for cut in (log.opened.cut, quarantine.opened.cut):
-        if cut is not None:
-            reports.warning("an unfinished write was taken away", extra={"reason": str(cut)})
     schema = schema_of(config)
-    partition, recovery = recover(
-        schema, log, log_start=log.opened.start, log_end=log.opened.end, disk=disk,
-        checkpoints=directory.checkpoints, progress=progress,
-    )  # fmt: skip
+    with ExitStack() as opened:
+        log = SegmentLog(disk, directory.log, segment_bytes=config.log.segment_mb * 1024 * 1024)
+        opened.callback(log.close)
+        quarantine = SegmentLog(
+            disk, directory.quarantine, segment_bytes=QUARANTINE_SEGMENT_BYTES, size_bytes_max=QUARANTINE_BYTES_MAX
+        )
+        opened.callback(quarantine.close)
+        for cut in (log.opened.cut, quarantine.opened.cut):
+            if cut is not None:
+                reports.warning("an unfinished write was taken away", extra={"reason": str(cut)})
+        partition, recovery = recover(
+            schema, log, log_start=log.opened.start, log_end=log.opened.end, disk=disk,
+            checkpoints=directory.checkpoints, progress=progress,
+        )  # fmt: skip
+        if not drop_features:
+            check_kept(partition.state.active, schema)
+        opened.pop_all()
     clock: Clock = EventsClock(recovery.newest_ms) if clock_of_events else SystemClock()
     keys, ids = PersonKeys(secret), Ids()
     enricher = Enricher.with_countries(Path(config.geo.database)) if config.geo.database else Enricher()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -39,6 +40,8 @@ ITEMS_PER_CALL = 200
 EVENTS_PER_CALL = 500
 BATCH_BYTES = BATCH_BYTES_MAX * 4 // 5
 """Leaves room for the envelope of the batch."""
+EPOCH_ASKS_MAX = 60
+EPOCH_ASK_S = 0.05
 BACKGROUND_PEOPLE = 150
 BACKGROUND_SPAN_MS = 20 * 3_600_000
 """Inside the engine's default window of 24 hours, so that the background counts in full."""
@@ -52,6 +55,12 @@ class _Ingested(msgspec.Struct):
     accepted: int
     rejected: list[msgspec.Raw]
     position: str
+
+
+class _Readiness(msgspec.Struct):
+    """Reply of /readyz."""
+
+    epoch: int = 1
 
 
 class _Changed(msgspec.Struct):
@@ -178,6 +187,7 @@ class _Player:
     def play(self) -> None:
         self._load_catalogue()
         self._load_background()
+        self._wait_for_epoch()
         shown = self._visit()
         shown = self._buy(shown)
         shown = self._sell_out(shown)
@@ -201,6 +211,13 @@ class _Player:
         rejected = f" ({refused:,} refused)" if refused else ""
         self._say(f"Its traffic so far today: {accepted:,} events of {BACKGROUND_PEOPLE} people, "
                   f"each synced to disk and folded, in {took_ms:,.0f} ms{rejected}.")
+
+    def _wait_for_epoch(self) -> None:
+        """What items are worth to everybody is published once a second; the story begins when it has been."""
+        for _ in range(EPOCH_ASKS_MAX):
+            if self._connection.call("GET", "/readyz", reply=_Readiness).epoch > 0:
+                return
+            time.sleep(EPOCH_ASK_S)
 
     def _background(self) -> Iterator[TrackingEvent]:
         """What the shop's people have done up to now; those still in the middle of a visit are cut off there."""

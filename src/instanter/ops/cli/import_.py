@@ -39,6 +39,8 @@ class ImportReport(msgspec.Struct):
     rejected: int = 0
     """Items, events and lines that were not taken."""
     first_rejections: list[str] = []
+    quarantined: int = 0
+    """Those of them that the server keeps."""
     position: str = ""
 
     def reject(self, what: str) -> None:
@@ -76,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Sends to a running server (--url), or opens the data directory itself. What is not fit is left out and\n"
         "reported; exit code 1 then.")
     parser.epilog = (
-        "examples:\n  instanter import --data shop/data --items items.ndjson --events events.ndjson.gz\n"
+        "examples:\n  instanter import --config shop/instanter.toml --data shop/data --items items.ndjson\n"
         "  instanter import --url http://127.0.0.1:8080 --events -")
     add_config(parser)
     add_data(parser)
@@ -185,6 +187,7 @@ def _send_events(connection: Connection, lines: Iterator[_Line], report: ImportR
             report.rejected += len(batch) - 1
             continue
         report.events += reply.accepted
+        report.quarantined += len(reply.rejected)
         for rejection in reply.rejected:
             report.reject(f"{rejection.message_id or 'an event'}: {rejection.code}: {rejection.message}")
         report.position = reply.position
@@ -221,6 +224,6 @@ def _in_words(report: ImportReport) -> str:
     lines += [f"  {rejection}" for rejection in report.first_rejections]
     if report.rejected > len(report.first_rejections):
         lines.append(f"  and {report.rejected - len(report.first_rejections):,} more")
-    if report.rejected:
-        lines.append("rejected events are quarantined: instanter quarantine list")
+    if report.quarantined:
+        lines.append(f"{report.quarantined:,} of them are kept: instanter quarantine list --data DIR")
     return "\n".join(lines)

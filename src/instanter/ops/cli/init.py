@@ -33,5 +33,5 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"written": str(path)}))
     else:
-        print(f"Wrote {path}. Next: instanter doctor --config {path}")
+        print(f"Wrote {path}. Next: instanter doctor --config {path} --data {path.parent / 'data'}")
     return 0

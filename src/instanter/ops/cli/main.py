@@ -44,7 +44,7 @@ VERBS: Final = (
     Verb("replay", "rebuild the state from the log, and compare it with the live one"),
     Verb("verify", "check every checksum of a data directory"),
     Verb("quarantine", "list the events that were rejected, and why"),
-    Verb("bench", "measure what this machine makes of the engine"),
+    Verb("bench", "measure how fast the engine is on this machine"),
     Verb("doctor", "check whether this machine and configuration are ready to serve"),
 )
 

@@ -55,8 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     newest: deque[Quarantined] = deque(maxlen=arguments.newest)
     for frame in SegmentReader(directory.disk, directory.quarantine).read():
         entry = decode_quarantined(frame.payload, offset=frame.position)
+        counts[entry.code] += 1
         if arguments.code in ("", entry.code):
-            counts[entry.code] += 1
             newest.append(entry)
     report = QuarantineReport(counts.total(), dict(counts.most_common()), [_listed(entry) for entry in newest])
     print(msgspec.json.encode(report).decode() if arguments.json else _in_words(report))
@@ -73,6 +73,8 @@ def _in_words(report: QuarantineReport) -> str:
         return "nothing is quarantined"
     lines = [f"quarantined events: {report.total:,}"]
     lines += [f"  {count:>8,}  {code}" for code, count in report.by_code.items()]
+    if not report.newest:
+        lines.append("none has the reason asked for")
     for entry in report.newest:
         lines.append(_shown(f"{entry.at}  {entry.code}: {entry.message}"))
         lines.append(f"    {_shown(entry.raw[:_SHOWN_CHARS])}")

@@ -11,10 +11,11 @@ import msgspec
 from ...engine.replay import beginning, catch_up, recover
 from ...foundation.clock import elapsed_ns
 from ...foundation.disk import RealDisk
+from ...foundation.errors import RequestRejected
 from ...log.segments import SegmentReader
 from ..config import load
 from ..datadir import DataDirectory
-from ..wiring import schema_of
+from ..wiring import check_kept, schema_of
 from .arguments import add_config, add_data
 from .connection import Connection
 from .progress import records_progress
@@ -50,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "server would start from (newest checkpoint and tail), or with --url with the live state of a running server.\n"
         "Only reads; may run beside a server. Exit code 1 if the two differ.")
     parser.epilog = (
-        "examples:\n  instanter replay --data shop/data --verify\n"
-        "  instanter replay --data shop/data --verify --url http://127.0.0.1:8080")
+        "examples:\n  instanter replay --config shop/instanter.toml --data shop/data --verify\n"
+        "  instanter replay --config shop/instanter.toml --data shop/data --verify --url http://127.0.0.1:8080")
     add_config(parser)
     add_data(parser)
     parser.add_argument("--verify", action="store_true", help="compare the rebuilt state with the live one")
@@ -80,6 +81,12 @@ def replay(config: Path | None, data: Path, *, verify: bool, url: str | None, qu
         partition = beginning(schema, log, disk=directory.disk, checkpoints=directory.checkpoints)
         records, _ = catch_up(partition, log, until=int(live.position) if live else None, progress=progress)
     seconds = (elapsed_ns() - started_ns) / 1e9
+    check_kept(partition.state.active, schema)
+    if live is not None and partition.position != int(live.position):
+        raise RequestRejected(
+            "position",
+            f"{url} stands at {live.position}, this log ends at {partition.position}: it serves another directory",
+        )
     report = ReplayReport(
         records, round(seconds, 3), round(records / seconds) if seconds else 0, partition.position,
         partition.state.cells_used, partition.state.hash(),

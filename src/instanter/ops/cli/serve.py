@@ -33,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_address(parser)
     parser.add_argument("--dev", action="store_true",
                         help="ask for no key; one tenant called default, on loopback addresses only")
+    parser.add_argument("--drop-features", action="store_true",
+                        help="forget the features that the data directory has and the configuration does not declare")
     parser.add_argument("--clock", choices=("now", "events"), default="now",
                         help="now: this machine's clock; events: time is the newest event's (default: %(default)s)")
 
@@ -45,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     log_as_json()
     config = load_checked(arguments.config)
     make_engine = open_engine(
-        config, arguments.data, clock_of_events=arguments.clock == "events", progress=_progress
+        config, arguments.data, clock_of_events=arguments.clock == "events",
+        drop_features=arguments.drop_features, progress=_progress,
     )
 
     address = f"http://{f'[{host}]' if ':' in host else host}:{arguments.port}"
