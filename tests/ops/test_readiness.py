@@ -36,6 +36,17 @@ def test_a_configuration_that_cannot_be_used_is_told_and_the_defaults_stand_in(t
     assert config == Config()
 
 
+def test_an_event_name_that_is_perhaps_misspelt_is_a_warning_and_one_that_is_mapped_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "shop.toml"
+    feature = '[[features]]\nname = "v"\naggregate = "count"\nunit = "views"\nowner = "shop"\non = ["{}"]\n'
+    path.write_text(feature.format("Product Viwed"))
+    check, _ = readiness.configuration(path)
+    assert check.status == "warn"
+    assert '"Product Viwed" (did you mean "Product Viewed"?)' in check.advice
+    path.write_text('[events.names]\n"Quiz" = "Quiz Ended"\n' + feature.format("Quiz Ended"))
+    assert readiness.configuration(path)[0].status == "ok"
+
+
 def test_room_is_measured_where_the_folder_will_be(tmp_path: Path) -> None:
     folder = tmp_path / "not" / "yet"
     assert readiness.nearest_existing(folder) == tmp_path

@@ -123,9 +123,11 @@ class Intake:
             self._check_known(admitted)
         partitions, links = self._partitions, self._partition.links
         entries: list[Entry[Record]] = []
-        newest_ms = 0
+        heard = self._partition.state.schema.codes
+        newest_ms = unheard = 0
         for one in admitted:
             record = one.record
+            unheard += record.name not in heard
             newest_ms = max(newest_ms, record.happened_ms)
             entries.append((record.key % partitions, record.received_ms, one.payload, record))
             for claim in one.links:
@@ -134,6 +136,8 @@ class Intake:
                     entries.append((CONTROL_PARTITION, record.received_ms, encode_record(linked), linked))
         position = self._journal.extend(entries)
         self._clock.observe(newest_ms)
+        if unheard:
+            self._meter.count("events_unheard", unheard)
         return position
 
     def _check_known(self, admitted: Sequence[Admitted]) -> None:

@@ -62,6 +62,8 @@ GAUGES: Final = (
 
 COUNTED: Final = (
     Counted("events_accepted", "instanter_events_accepted", "Events acknowledged."),
+    Counted("events_unheard", "instanter_events_unheard",
+            "Events whose name no feature hears: kept, and without effect on any list."),
     Counted("events_rejected_", "instanter_events_rejected", "Events that could not be taken, by reason.", "code"),
     Counted("events_quarantined", "instanter_events_quarantined", "Rejected events kept in the quarantine."),
     Counted("quarantine_refused", "instanter_quarantine_refused", "Rejected events that the disk did not take."),
@@ -97,7 +99,7 @@ STAGES: Final[Mapping[str, str]] = {
     "receipt": "What the decision stood on is written down.",
     "decide": "A whole decision, queueing included.",
     "checkpoint": "A checkpoint is written, beside everything else.",
-    "loop_lag": "How late the loop comes to its beat of 10 ms.",
+    "loop_lag": "How late the loop comes to its beat of 2 ms.",
 }
 assert set(DECISION_STAGES) <= set(STAGES)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import fcntl
 import importlib.util
@@ -17,6 +18,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from ..events.kinds import KNOWN
 from ..foundation.clock import elapsed_ns
 from ..foundation.errors import ConfigRejected
 from .config import Config
@@ -59,8 +61,21 @@ def configuration(path: Path | None) -> tuple[Check, Config]:
         config = load_checked(path)
     except ConfigRejected as error:
         return Check("configuration", "fail", "cannot be used", str(error)), Config()
-    what = f"{len(config.features)} features, {len(config.placements)} placements"
-    return Check("configuration", "ok", f"{path or 'built-in defaults'}: {what}"), config
+    what = f"{path or 'built-in defaults'}: {len(config.features)} features, {len(config.placements)} placements"
+    unusual = _unusual_names(config)
+    if unusual:
+        return Check("configuration", "warn", what, unusual), config
+    return Check("configuration", "ok", what), config
+
+
+def _unusual_names(config: Config) -> str:
+    """Event names that features hear and that neither the contract nor the configuration knows: perhaps misspelt."""
+    known = {*KNOWN, *config.events.names.values()}
+    parts = []
+    for name in sorted({name for feature in config.features for name in feature.on} - known):
+        close = difflib.get_close_matches(name, known, n=1)
+        parts.append(f'"{name}"' + (f' (did you mean "{close[0]}"?)' if close else ""))
+    return "features hear event names of your own: " + ", ".join(parts) if parts else ""
 
 
 def disk_room(folder: Path, segment_mb: int) -> Check:
