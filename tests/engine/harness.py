@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,8 +36,6 @@ ENRICHER = Enricher()
 def iso(at_ms: int) -> str:
     """ISO 8601 of a time in ms."""
     seconds, ms = divmod(at_ms, 1_000)
-    from datetime import UTC, datetime
-
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ms:03d}Z"
 
 
