@@ -15,7 +15,7 @@ help:
 	@echo "make demo     start a shop and watch a visitor's page change"
 	@echo "make test     all tests, the fault tests cut short"
 	@echo "make check    style, types, import rules, house rules"
-	@echo "make faults   the fault tests in full: kills, full disks, flipped bits"
+	@echo "make faults   the long tests in full: kills, full disks, flipped bits, models of the state"
 	@echo "make bench    measure this machine (ARGS are handed on)"
 	@echo "make docs     write the generated pages, and check all of them"
 	@echo "make setup    only install what the others need"
@@ -54,6 +54,7 @@ check: $(VENV)/.development
 
 faults: $(VENV)/.development
 	INSTANTER_FULL=1 $(BIN)/python -m pytest -m faults tests $(ARGS)
+	INSTANTER_FULL=1 $(BIN)/python -m pytest tests/state tests/examples tests/api/test_clients.py $(ARGS)
 
 bench: $(VENV)/.runtime
 	$(BIN)/instanter bench $(ARGS)

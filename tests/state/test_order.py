@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from instanter.events.envelope import Tracked
 from instanter.foundation.disk import RealDisk
 from instanter.state.checkpoint import Snapshot, load_checkpoint, write_checkpoint
-from instanter.state.layout import CELL_EVENTS, CELL_LATE, CELL_OVERFLOW, Kind, Scope
+from instanter.state.layout import CELL_EVENTS, CELL_IDS, CELL_LATE, CELL_OVERFLOW, Kind, Scope
 from instanter.state.memory import State
 
 from .contents import agree, cell_at, content, item_at, placed_in, sessions_at
@@ -175,12 +175,13 @@ def test_each_message_counts_once_however_often_it_is_sent_also_across_a_restart
                 number=who * each + n, items=["chair"])
         for who in range(people) for n in range(each)
     ]  # fmt: skip
-    once = empty_state(schema_of(cells=1_024))
+    # There are four chunks of six messages for each cell there is room for: 250 messages a person want 42.
+    once = empty_state(schema_of(cells=11 * people + 1_024))
     fold_all(once, events, batch=128)
     often = [event for event in events for _ in range(rng.randint(1, 5))]
     delays = {id(event): event.happened_ms for event in often}
     arrivals = sorted(often, key=lambda event: delays[id(event)] + rng.uniform(0, LATENESS_MS))
-    state = empty_state(schema_of(cells=1_024))
+    state = empty_state(schema_of(cells=11 * people + 1_024))
     cut = len(arrivals) // 2
     fold_all(state, arrivals[:cut], batch=128)
     state = _reloaded(state, tmp_path)
@@ -292,3 +293,11 @@ def test_a_person_who_lags_behind_the_others_is_not_late() -> None:
     state = empty_state()
     fold_all(state, [tracked(0, START_MS + 300 * DAY_MS, number=1)])
     assert fold_all(state, [tracked(1, START_MS, number=2)]) == [0]
+
+
+def test_where_no_chunk_is_left_a_message_is_not_remembered_and_that_is_counted() -> None:
+    state = empty_state(schema_of(cells=2))
+    fold_all(state, [tracked(0, START_MS + n, number=n) for n in range(60)])
+    cell = cell_at(state, person(0))
+    held, overflow = state.tables.memory.ints[cell + CELL_IDS], state.tables.memory.ints[cell + CELL_OVERFLOW]
+    assert (held, overflow) == (48, 12)
