@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import signal
@@ -14,7 +13,7 @@ from typing import IO, Any
 
 from instanter.foundation.clock import elapsed_ns
 from instanter.foundation.errors import Unavailable
-from instanter.ops.child import free_port
+from instanter.ops.child import free_port, is_ready
 
 HERE = Path(__file__).parent
 POLL_S = 0.01
@@ -111,7 +110,7 @@ class ForkedServer:
         while (waited_s := (elapsed_ns() - started_ns) / 1e9) < START_S_MAX:
             if self.process.poll() is not None:
                 raise Unavailable(f"the server ended with exit code {self.process.returncode}")
-            if self._answers():
+            if is_ready(self.port):
                 return waited_s
             threading.Event().wait(POLL_S)
         raise Unavailable(f"the server was not ready within {START_S_MAX:g} s")
@@ -125,16 +124,6 @@ class ForkedServer:
         """SIGKILL."""
         self.process.kill()
         self.process.wait(STOP_S_MAX)
-
-    def _answers(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1.0)
-        try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
 
 
 class Site:

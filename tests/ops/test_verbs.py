@@ -272,3 +272,8 @@ def test_a_server_with_fewer_features_than_its_directory_says_so_and_serves_when
     asyncio.run(once(declared, drop=False))
     asyncio.run(once(Config(), drop=True))
     asyncio.run(once(Config(), drop=False))
+
+
+def test_an_address_to_compare_with_is_refused_where_nothing_is_compared(data: Path, capsys: Printed) -> None:
+    assert frame.main(["replay", "--data", str(data), "--url", "http://127.0.0.1:1"]) == 2
+    assert "add --verify" in capsys.readouterr().err

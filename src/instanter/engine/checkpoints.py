@@ -69,12 +69,10 @@ class Checkpoints:
         self._taken = Snapshot(
             partition.state, position=partition.position, at_ms=self._wanted_ms, control=partition.control_rows()
         )
-        partition.state.saving = self._taken
 
     def _end_saving(self) -> None:
         """The fold need not keep rows as they were any longer."""
         self._wanted_ms = None
-        self._partition.state.saving = None
         if self._taken is not None:
             self._taken.abandon()
 

@@ -47,7 +47,7 @@ class ChildServer:
         while (waited_s := (elapsed_ns() - started_ns) / 1e9) < within_s:
             if self.process.poll() is not None:
                 raise Unavailable(f"the server did not start: {self._last_words()}")
-            if self._answers():
+            if is_ready(self.port):
                 return waited_s
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(_ASK_EVERY_S)
@@ -78,15 +78,17 @@ class ChildServer:
         told = next((line for line in reversed(lines) if line.startswith(_SENTENCE)), "")
         return told.removeprefix(_SENTENCE) or f"it ended with exit code {self.process.returncode}"
 
-    def _answers(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1.0)
-        try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+
+def is_ready(port: int) -> bool:
+    """Whether `GET /readyz` on this loopback port says 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1.0)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 @contextlib.contextmanager

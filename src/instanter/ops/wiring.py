@@ -19,7 +19,8 @@ from ..api.app import make_app
 from ..api.limiting import TokenBucket
 from ..decisions.decide import Decider
 from ..engine.loop import Engine, EngineOptions
-from ..engine.replay import Progress, recover
+from ..engine.partition import Partition
+from ..engine.replay import Progress, Recovery, recover
 from ..engine.warmup import warm_up
 from ..events.decode import Door
 from ..events.enrich import Enricher
@@ -103,33 +104,18 @@ def open_engine(
 
     Raises `LogClosed` when another process serves the directory, `Corrupt` or `Broken` when it is damaged.
     """
+    schema = schema_of(config)
+    decider = decider_of(config, schema)
+    enricher = Enricher.with_countries(Path(config.geo.database)) if config.geo.database else Enricher()
+    warm_up(schema, decider, tuple(placement.id for placement in config.placements))
     disk = RealDisk()
     directory = DataDirectory(disk, data)
-    secret = directory.open()
-    schema = schema_of(config)
-    with ExitStack() as opened:
-        log = SegmentLog(disk, directory.log, segment_bytes=config.log.segment_mb * 1024 * 1024)
-        opened.callback(log.close)
-        quarantine = SegmentLog(
-            disk, directory.quarantine, segment_bytes=QUARANTINE_SEGMENT_BYTES, size_bytes_max=QUARANTINE_BYTES_MAX
-        )
-        opened.callback(quarantine.close)
-        for cut in (log.opened.cut, quarantine.opened.cut):
-            if cut is not None:
-                reports.warning("an unfinished write was taken away", extra={"reason": str(cut)})
-        partition, recovery = recover(
-            schema, log, log_start=log.opened.start, log_end=log.opened.end, disk=disk,
-            checkpoints=directory.checkpoints, progress=progress,
-        )  # fmt: skip
-        if not drop_features:
-            check_kept(partition.state.active, schema)
-        opened.pop_all()
-    clock: Clock = EventsClock(recovery.newest_ms) if clock_of_events else SystemClock()
-    keys, ids = PersonKeys(secret), Ids()
-    enricher = Enricher.with_countries(Path(config.geo.database)) if config.geo.database else Enricher()
+    keys, ids = PersonKeys(directory.open()), Ids()
     door = Door(keys=keys, ids=ids, enrich=enricher, names=config.events.names, events_set_time=clock_of_events)
-    decider = decider_of(config, schema)
-    warm_up(schema, decider, tuple(placement.id for placement in config.placements))
+    log, quarantine, partition, recovery = _recovered(
+        config, schema, directory, drop_features=drop_features, progress=progress
+    )
+    clock: Clock = EventsClock(recovery.newest_ms) if clock_of_events else SystemClock()
     options = EngineOptions(
         partitions=config.log.partitions,
         sync_window_ms=config.log.sync_window_ms,
@@ -147,6 +133,31 @@ def open_engine(
         )  # fmt: skip
 
     return make
+
+
+def _recovered(
+    config: Config, schema: Schema, directory: DataDirectory, *, drop_features: bool, progress: Progress | None
+) -> tuple[SegmentLog, SegmentLog, Partition, Recovery]:
+    """Log, quarantine, and the partition at the end of the log; both logs are given up again if that fails."""
+    disk = directory.disk
+    with ExitStack() as opened:
+        log = SegmentLog(disk, directory.log, segment_bytes=config.log.segment_mb * 1024 * 1024)
+        opened.callback(log.close)
+        quarantine = SegmentLog(
+            disk, directory.quarantine, segment_bytes=QUARANTINE_SEGMENT_BYTES, size_bytes_max=QUARANTINE_BYTES_MAX
+        )
+        opened.callback(quarantine.close)
+        for cut in (log.opened.cut, quarantine.opened.cut):
+            if cut is not None:
+                reports.warning("an unfinished write was taken away", extra={"reason": str(cut)})
+        partition, recovery = recover(
+            schema, log, log_start=log.opened.start, log_end=log.opened.end, disk=disk,
+            checkpoints=directory.checkpoints, progress=progress,
+        )  # fmt: skip
+        if not drop_features:
+            check_kept(partition.state.active, schema)
+        opened.pop_all()
+    return log, quarantine, partition, recovery
 
 
 async def serve(

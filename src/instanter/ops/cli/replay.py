@@ -11,7 +11,7 @@ import msgspec
 from ...engine.replay import beginning, catch_up, recover
 from ...foundation.clock import elapsed_ns
 from ...foundation.disk import RealDisk
-from ...foundation.errors import RequestRejected
+from ...foundation.errors import ConfigRejected, RequestRejected
 from ...log.segments import SegmentReader
 from ..config import load
 from ..datadir import DataDirectory
@@ -61,6 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Rebuild, compare if asked to, and report."""
+    if arguments.url and not arguments.verify:
+        raise ConfigRejected("--url says what to compare with, and nothing is compared", suggestion="add --verify")
     report = replay(arguments.config, arguments.data, verify=arguments.verify, url=arguments.url, quiet=arguments.json)
     if arguments.json:
         print(msgspec.json.encode(report).decode())
