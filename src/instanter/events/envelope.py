@@ -3,8 +3,9 @@
 A record is a MessagePack array: a tag, then the fields in the order written here. The rules of change:
 new fields go last and have defaults; nothing is reordered, retyped or reused; a removed field leaves a gap.
 
-Personal fields (ids as sent, traits, free text, the address) live in `body` alone, a MessagePack map of its
-own, so that they can be sealed and destroyed without touching what the fold reads.
+Personal fields (ids as sent, traits, free text, the address) live in `body` alone, sealed under a key of the person
+(`subjects`), so that they can be destroyed without touching what the fold reads. People stand in the clear fields
+under pseudonyms: random numbers that nothing but the key store connects with an id.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Tracked(msgspec.Struct, array_like=True, frozen=True, tag=1):
     """Event time: timestamp + (received - sentAt), at most 5 minutes after `received_ms`."""
     tenant: str
     key: int
-    """The cell: a keyed hash of anonymousId if present, else of userId."""
+    """The cell: the pseudonym of anonymousId if present, else of userId."""
     message: int
     """Reference of messageId."""
     name: str
@@ -79,7 +80,11 @@ class Tracked(msgspec.Struct, array_like=True, frozen=True, tag=1):
     decision_id: str = ""
     context: Context = NO_CONTEXT
     body: bytes = b""
-    """The tracking event as sent (MessagePack of the wire map), its address truncated."""
+    """The tracking event as sent (MessagePack of the wire map, its address truncated), sealed."""
+    subject: int = 0
+    """The pseudonym whose key seals `body`: of userId if present, else of anonymousId. 0: it is not sealed."""
+    denied: tuple[str, ...] = ()
+    """Purposes the person has not agreed to, beside `personalization`: features for them take no notice."""
 
 
 class ItemUpserted(msgspec.Struct, array_like=True, frozen=True, tag=2):
@@ -116,7 +121,8 @@ class Linked(msgspec.Struct, array_like=True, frozen=True, tag=5):
     cell: int
     owner: int
     body: bytes = b""
-    """MessagePack map {"cell": id, "owner": id}, ids as in `GET /v1/profiles/{id}`."""
+    """MessagePack map {"cell": id, "owner": id}, ids as in `GET /v1/profiles/{id}`, each sealed under its own key."""
+    sealed: bool = False
 
 
 class Unlinked(msgspec.Struct, array_like=True, frozen=True, tag=6):
@@ -160,6 +166,68 @@ class Decided(msgspec.Struct, array_like=True, frozen=True, tag=10):
     key: int
     decision_id: str
     receipt: bytes
+    subject: int = 0
+    """The pseudonym whose key seals `receipt`, `subjects.NOBODY` where nobody was named. 0: it is not sealed."""
+
+
+class Consented(msgspec.Struct, array_like=True, frozen=True, tag=11):
+    """A person's newest word on purposes; what is not named stays as it was."""
+
+    at_ms: int
+    """Event time of the statement: an older one changes nothing that a newer one has said."""
+    tenant: str
+    cell: int
+    purposes: dict[str, bool]
+
+
+class Withheld(msgspec.Struct, array_like=True, frozen=True, tag=12):
+    """The audit stub of an event that was not kept: nothing in it leads to a person."""
+
+    at_ms: int
+    tenant: str
+    name: str
+    reason: str
+    """`consent` (no purpose `personalization`), `gpc` (Sec-GPC: 1) or `erased` (late event of an erased person)."""
+
+
+class Erased(msgspec.Struct, array_like=True, frozen=True, tag=13):
+    """These cells and everything kept about them are gone; their keys are destroyed right after this is durable."""
+
+    at_ms: int
+    tenant: str
+    id: str
+    """Of the erasure, as its receipt names it."""
+    cells: tuple[int, ...]
+    tombstones: tuple[bytes, ...] = ()
+    """Keyed hashes of the ids: until `until_ms` events from before `at_ms` are dropped."""
+    messages: tuple[int, ...] = ()
+    """References of the messages that were remembered: their duplicates are dropped too."""
+    until_ms: int = 0
+    reason: str = "request"
+    """`request` or `retention`."""
+
+
+class KeyIssued(msgspec.Struct, array_like=True, frozen=True, tag=14):
+    """An access key counts from here on; the key itself is nowhere."""
+
+    at_ms: int
+    id: str
+    tenant: str
+    digest: bytes
+    """SHA-256 of the key."""
+    scopes: tuple[str, ...]
+    public: bool = False
+    """It stands in a page for everybody to read: it may not assert who somebody is, nor orders."""
+    requests_per_s: int = 0
+    """0: the configuration's."""
+    name: str = ""
+
+
+class KeyRevoked(msgspec.Struct, array_like=True, frozen=True, tag=15):
+    """The access key counts no longer."""
+
+    at_ms: int
+    id: str
 
 
 Record = (
@@ -173,6 +241,11 @@ Record = (
     | Epoch
     | Ticked
     | Decided
+    | Consented
+    | Withheld
+    | Erased
+    | KeyIssued
+    | KeyRevoked
 )
 
 _encoder = msgspec.msgpack.Encoder()

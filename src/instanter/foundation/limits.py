@@ -45,6 +45,15 @@ FEATURES_MAX = 256
 TOP_K_MAX = 64
 TILES_MAX = 512
 
+# Privacy.
+SUBJECTS_OPEN_MAX = 16_384
+"""People whose keys are unwrapped in memory; further ones take the place of the longest there."""
+PURPOSES_MAX = 32
+"""Purposes of consent that are told apart."""
+TOMBSTONES_MAX = 100_000
+"""Erased people whose late events are still dropped."""
+ACCESS_KEYS_MAX = 10_000
+
 # Caches.
 PARSED_AGENTS_MAX = 8_192
 PARSED_REFERRERS_MAX = 8_192

@@ -1,0 +1,68 @@
+"""Who a record is about, and the seal on what is personal in it: the seam that the key store implements.
+
+A subject is a person's anonymous id or user id. It has a pseudonym, random and stable until it is erased, and a key
+of its own. What is sealed under a key that was destroyed can never be read again.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final, Protocol
+
+NOBODY: Final = -1
+"""The subject of what names no person: sealed under the key of its day alone."""
+
+ANONYMOUS_PREFIX: Final = "anonymous:"
+"""How an anonymous id is told from a user id where one text must do, as in `GET /v1/profiles/{id}`."""
+
+
+class Sealed(IntEnum):
+    """The classes of sealed data. Each is sealed for its day as well, so that one class of one day can be destroyed."""
+
+    EVENT = 1
+    RECEIPT = 2
+    QUARANTINE = 3
+    IDENTIFIER = 4
+    """Lives as long as its subject; no day."""
+
+
+class Subject(Protocol):
+    """One person's id."""
+
+    @property
+    def cell(self) -> int:
+        """The pseudonym."""
+        ...
+
+    @property
+    def sealed_id(self) -> bytes:
+        """The id, in the form of `GET /v1/profiles/{id}`, sealed. The same bytes each time: cheap to write again."""
+        ...
+
+    def seal(self, kind: Sealed, at_ms: int, plain: bytes) -> bytes:
+        """Seal bytes under the subject's key and the key of the class's day."""
+        ...
+
+
+class Subjects(Protocol):
+    """All subjects of an installation. Not for threads, but for `unseal`."""
+
+    def find(self, tenant: str, identifier: str) -> int:
+        """The pseudonym of `u1` or `anonymous:a1`, 0 if there is none (any more)."""
+        ...
+
+    def subject(self, tenant: str, identifier: str) -> Subject:
+        """The subject of an id, made if it is new; it is durable before any record that names it."""
+        ...
+
+    def seal(self, cell: int, kind: Sealed, at_ms: int, plain: bytes) -> bytes:
+        """Seal under the key of a known pseudonym, or of `NOBODY`."""
+        ...
+
+    def unseal(self, cell: int, kind: Sealed, at_ms: int, sealed: bytes) -> bytes | None:
+        """What was sealed, or None when a key is gone. Raises `Corrupt` for bytes that were changed."""
+        ...
+
+    def tombstone(self, tenant: str, identifier: str) -> bytes:
+        """The keyed hash by which an erased id is recognised, 16 bytes; nobody without the secret can compute it."""
+        ...
