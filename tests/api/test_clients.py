@@ -47,7 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChildServer]:
     folder = tmp_path_factory.mktemp("server")
     config = folder / "small.toml"
     config.write_text("[state]\nmemory_mb = 64\n")
-    with running_server(folder / "data", config=config) as running:
+    with running_server(folder / "data", config=config, log=folder / "server.log") as running:
         items = {"items": [{"id": "sku-1", "fields": {"title": "Chair", "category": "chairs"}}]}
         assert httpx.post(f"{running.url}/v1/items", json=items).status_code == 200
         yield running

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ..leaks import watch
 from .accountant import Accountant
 from .servers import RARELY_S, Nursery, Site
 
@@ -16,7 +17,9 @@ MakeSite = Callable[..., Site]
 
 @pytest.fixture(scope="session")
 def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    with (tmp_path_factory.mktemp("nursery") / "stderr").open("wb") as stderr:
+    path = tmp_path_factory.mktemp("nursery") / "stderr"
+    with path.open("wb") as stderr:
+        watch(path)
         nursery = Nursery(stderr)
         yield nursery
         nursery.close()

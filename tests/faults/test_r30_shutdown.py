@@ -84,7 +84,7 @@ def test_r30_told_to_end_under_load(times: int, make_site: MakeSite, accountant:
 
 
 def test_r30_the_command_itself_ends_with_0(tmp_path: Path, accountant: Accountant) -> None:
-    server = ChildServer(tmp_path / "data")
+    server = ChildServer(tmp_path / "data", log=tmp_path / "server.log")
     try:
         server.wait_until_ready()
         shift, code, seconds, answered = end_under_load(server, accountant, times=1)
