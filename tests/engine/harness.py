@@ -27,6 +27,7 @@ from instanter.foundation.deadline import Deadline
 from instanter.foundation.disk import Disk, RealDisk
 from instanter.foundation.ids import Ids, PersonKeys
 from instanter.log.segment_log import SegmentLog
+from instanter.privacy.audit import open_trail
 
 T = TypeVar("T")
 SECRET = bytes(range(32))
@@ -58,6 +59,7 @@ def open_engine(
     schema = compile_features(features, memory_mb=64, items_max=4_096)
     log = SegmentLog(disk, root / "log", segment_bytes=segment_bytes)
     quarantine = SegmentLog(disk, root / "quarantine", segment_bytes=1 << 20, size_bytes_max=8 << 20)
+    audit = SegmentLog(disk, root / "audit", segment_bytes=1 << 20)
     partition, recovery = recover(
         schema, log, log_start=log.opened.start, log_end=log.opened.end, disk=disk, checkpoints=root / "checkpoints"
     )
@@ -69,6 +71,7 @@ def open_engine(
         decider=Decider(schema, features, DEFAULT_PLACEMENTS, exploration=0.0, config_hash="test"),
         reader=Reader(schema, features),
         options=EngineOptions(**{"checkpoint_s": 3_600.0, "sync_window_ms": 0.0, **options}),
+        trail=open_trail(audit, SECRET), acts=root / "audit" / "acts",
     )  # fmt: skip
 
 

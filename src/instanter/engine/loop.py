@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,6 +13,7 @@ from ..decisions.decide import Decider, Decision
 from ..decisions.request import DecideRequest
 from ..events.decode import Door
 from ..events.envelope import (
+    Audited,
     Configured,
     Decided,
     Epoch,
@@ -28,10 +29,11 @@ from ..foundation.clock import Clock, elapsed_ns
 from ..foundation.deadline import Deadline
 from ..foundation.disk import Disk
 from ..foundation.errors import InstanterError, RequestRejected, Unavailable
-from ..foundation.ids import Ids, PersonKeys
+from ..foundation.ids import Ids, PersonKeys, reference
 from ..foundation.limits import LINKED_CELLS_MAX
 from ..foundation.measure import Buckets, Measurements
 from ..log.base import Log, frame_at
+from ..privacy.audit import SERVER, Audit, Head, Trail, handed_in
 from .checkpoints import Checkpoints
 from .intake import Intake
 from .journal import Journal, QuarantineStore
@@ -47,6 +49,8 @@ PAUSE_BOUNDS_MS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 75, 100,
 """By which the pauses of the loop are counted."""
 EPOCH_MS = 1_000
 TICK_MS = 60_000
+AUDITED_AGAIN_MS = 86_400_000
+"""The log is told how far the audit record reaches at least this often, so that retention cannot make it forget."""
 TURN_S = 30.0
 _TOKEN_BYTES = 8
 _TOKEN_CHARS = 2 * _TOKEN_BYTES
@@ -72,7 +76,7 @@ class Engine:
     def __init__(
         self, *, partition: Partition, recovery: Recovery, log: Log, quarantine_log: Log, disk: Disk,
         checkpoints: Path, clock: Clock, ids: Ids, keys: PersonKeys, door: Door, decider: Decider, reader: Reader,
-        options: EngineOptions,
+        options: EngineOptions, trail: Trail, acts: Path,
     ) -> None:  # fmt: skip
         self.partition = partition
         self.recovery = recovery
@@ -99,6 +103,13 @@ class Engine:
             disk=disk, directory=checkpoints, partition=partition, log=log,
             keep_ms=options.keep_days * 86_400_000, meter=self.meter,
         )  # fmt: skip
+        self.audit = Audit(
+            trail, known=partition.audited, clock=clock, sync_window_ms=options.sync_window_ms, meter=self.meter,
+            on_noted=self._remember_audited,
+        )  # fmt: skip
+        self._acts = acts
+        self._disk = disk
+        self._audited_ms = clock.now_ms()
         self.profiles = Profiles(partition, reader, keys)
         self.intake = Intake(
             door=door, journal=self.journal, quarantine=self.quarantine, partition=partition, clock=clock,
@@ -112,9 +123,19 @@ class Engine:
         state = self.partition.state
         if state.active != frozenset(state.schema.declared()) or state.settings != state.schema.settings:
             now_ms = self.clock.now_ms()
+            before = _configuration_hash(state.settings, state.active) if state.active else ""
+            after = _configuration_hash(state.schema.settings, frozenset(state.schema.declared()))
+            await self.audit.note(
+                "configuration.changed", actor=SERVER, subject=after, details={"before": before, "after": after}
+            )
             configured = Configured(now_ms, dict(state.schema.settings), state.schema.declared())
             await self.journal.write([configured], now_ms)
-        self._tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._checkpoint_regularly())]
+        await self._continue_audit()
+        self._tasks = [
+            asyncio.create_task(self._beat()),
+            asyncio.create_task(self._checkpoint_regularly()),
+            asyncio.create_task(self._take_acts_regularly()),
+        ]
 
     async def stop(self, deadline: Deadline) -> None:
         """Commit and fold what was taken, write a checkpoint if there is time, and close the log."""
@@ -127,6 +148,7 @@ class Engine:
                 await asyncio.wait_for(self.checkpoint(), max(deadline.left_ms() / 1_000, 0.1))
         except (TimeoutError, OSError, InstanterError) as error:
             log.warning("no checkpoint at the end", extra={"reason": str(error)})
+        await self.audit.close(deadline)
         await self.journal.close(deadline)
         await self.quarantine.close(deadline)
         self.checkpoints.close()
@@ -137,6 +159,7 @@ class Engine:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.audit.abandon()
         self.journal.abandon()
         self.quarantine.abandon()
         self.checkpoints.close()
@@ -283,7 +306,48 @@ class Engine:
                 self.meter.count("checkpoints_failed")
                 log.warning("a checkpoint failed", extra={"reason": str(error)})
 
+    # The record of what administrators did.
+
+    async def _continue_audit(self) -> None:
+        """Log and record agree again after a crash; what was cut off the record shows in it for ever."""
+        if self.audit.missing:
+            await self.audit.note("audit.shortened", actor=SERVER, details={"missing": self.audit.missing})
+        elif self.audit.head.number > self.partition.audited.number:
+            self._remember_audited(self.audit.head)
+        await self._take_acts()
+
+    async def _take_acts(self) -> None:
+        """Note what commands beside the server did; once more if a crash comes before the file is gone."""
+        for path, act in handed_in(self._disk, self._acts):
+            await self.audit.take(act)
+            self._disk.unlink(path)
+
+    async def _take_acts_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_MS / 1_000)
+            try:
+                await self._take_acts()
+            except (InstanterError, OSError) as error:
+                self.meter.count("acts_refused")
+                log.warning("an act was not noted yet", extra={"reason": str(error)})
+            if self.clock.now_ms() - self._audited_ms >= AUDITED_AGAIN_MS and self.audit.head.number:
+                self._remember_audited(self.audit.head)
+
+    def _remember_audited(self, head: Head) -> None:
+        now_ms = self.clock.now_ms()
+        try:
+            self.journal.append(Audited(now_ms, head.number, head.chain), now_ms)
+            self._audited_ms = now_ms
+        except InstanterError:
+            self.meter.count("acts_not_remembered")
+
     def _break(self, reason: str) -> None:
         """The partition has stopped: nothing is served that could be wrong."""
         self.broken = reason
         log.error("the partition stopped", extra={"reason": reason})
+
+
+def _configuration_hash(settings: Mapping[str, int], features: frozenset[tuple[str, str]]) -> str:
+    """A short name of what the fold stands on."""
+    content = msgspec.json.encode((dict(settings), sorted(features)), order="deterministic").decode()
+    return f"{reference(content) & 0xFFFFFFFFFFFF:012x}"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..events.envelope import (
+    Audited,
     Configured,
     Decided,
     Epoch,
@@ -22,6 +23,7 @@ from ..events.envelope import (
     Unlinked,
 )
 from ..identity.links import Links
+from ..privacy.audit import Head
 from ..state.memory import State, batches
 from ..state.schema import Schema
 
@@ -32,6 +34,8 @@ class Partition:
     def __init__(self, schema: Schema) -> None:
         self.state = State(schema)
         self.links = Links()
+        self.audited = Head()
+        """Where the record of administrators' acts had come to."""
         self.position = 0
         self.on_epoch: Callable[[], None] | None = None
         """Called right after an epoch was applied, with nothing applied since."""
@@ -45,6 +49,7 @@ class Partition:
             Epoch: self._publish,
             Ticked: self.state.tick,
             Decided: _nothing,
+            Audited: self._remember_audited,
         }
 
     def apply(self, records: Sequence[Record], *, ends: Sequence[int]) -> None:
@@ -63,7 +68,7 @@ class Partition:
 
     def control_rows(self) -> dict[str, list[Any]]:
         """What a checkpoint holds beside the state."""
-        return {"links": list(self.links)}
+        return {"links": list(self.links), "audited": [self.audited]}
 
     def _fold(self, tracked: list[Tracked]) -> None:
         for batch in batches(tracked):
@@ -75,6 +80,9 @@ class Partition:
 
     def _unlink(self, event: Unlinked) -> None:
         self.links.unlink(event)
+
+    def _remember_audited(self, event: Audited) -> None:
+        self.audited = Head(event.number, event.chain)
 
     def _publish(self, event: Epoch) -> None:
         self.state.publish(event)

@@ -15,6 +15,7 @@ from ..identity.links import Link, Links
 from ..log.base import Readable
 from ..log.frames import Frame
 from ..log.segments import SEGMENT_HEADER_BYTES
+from ..privacy.audit import Head
 from ..state.checkpoint import checkpoint_path, list_checkpoints, load_checkpoint
 from ..state.schema import Schema
 from .partition import Partition
@@ -84,6 +85,8 @@ def open_checkpoint(schema: Schema, disk: Disk, path: Path) -> tuple[Partition, 
     partition = Partition(schema)
     manifest, control = load_checkpoint(disk, path, partition.state)
     partition.links = Links(msgspec.convert(row, Link) for row in control.get("links", []))
+    for row in control.get("audited", []):
+        partition.audited = msgspec.convert(row, Head)
     partition.position = manifest.position
     return partition, manifest.at_ms
 

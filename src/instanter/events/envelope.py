@@ -230,6 +230,15 @@ class KeyRevoked(msgspec.Struct, array_like=True, frozen=True, tag=15):
     id: str
 
 
+class Audited(msgspec.Struct, array_like=True, frozen=True, tag=16):
+    """The record of administrators' acts reaches at least this far: cutting its end off does not go unseen."""
+
+    at_ms: int
+    number: int
+    """Of its newest entry."""
+    chain: bytes
+
+
 Record = (
     Tracked
     | ItemUpserted
@@ -246,6 +255,7 @@ Record = (
     | Erased
     | KeyIssued
     | KeyRevoked
+    | Audited
 )
 
 _encoder = msgspec.msgpack.Encoder()

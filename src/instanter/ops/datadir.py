@@ -30,6 +30,8 @@ class DataDirectory:
         self.log = root / "log"
         self.quarantine = root / "quarantine"
         self.checkpoints = root / "checkpoints"
+        self.audit = root / "audit"
+        self.acts = self.audit / "acts"
         self._marker = root / "instanter.json"
         self._secret = root / "keys" / "installation.key"
 

@@ -33,6 +33,7 @@ from ..foundation.errors import ConfigRejected, Unavailable
 from ..foundation.ids import Ids, PersonKeys, reference
 from ..foundation.limits import HEADER_READ_S_MAX, QUARANTINE_BYTES_MAX
 from ..log.segment_log import SegmentLog
+from ..privacy.audit import Trail, open_trail
 from ..state.schema import Schema
 from . import metrics
 from .config import Config, load, located
@@ -44,6 +45,7 @@ MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 DRAIN_MS = 5_000.0
 QUARANTINE_SEGMENT_BYTES = QUARANTINE_BYTES_MAX // 8
+AUDIT_SEGMENT_BYTES = 8 * 1024 * 1024
 
 
 def schema_of(config: Config) -> Schema:
@@ -110,10 +112,11 @@ def open_engine(
     warm_up(schema, decider, tuple(placement.id for placement in config.placements))
     disk = RealDisk()
     directory = DataDirectory(disk, data)
-    keys, ids = PersonKeys(directory.open()), Ids()
+    secret = directory.open()
+    keys, ids = PersonKeys(secret), Ids()
     door = Door(keys=keys, ids=ids, enrich=enricher, names=config.events.names, events_set_time=clock_of_events)
-    log, quarantine, partition, recovery = _recovered(
-        config, schema, directory, drop_features=drop_features, progress=progress
+    log, quarantine, trail, partition, recovery = _recovered(
+        config, schema, directory, secret, drop_features=drop_features, progress=progress
     )
     clock: Clock = EventsClock(recovery.newest_ms) if clock_of_events else SystemClock()
     options = EngineOptions(
@@ -129,16 +132,17 @@ def open_engine(
         return Engine(
             partition=partition, recovery=recovery, log=log, quarantine_log=quarantine, disk=disk,
             checkpoints=directory.checkpoints, clock=clock, ids=ids, keys=keys, door=door, decider=decider,
-            reader=Reader(schema, config.features), options=options,
+            reader=Reader(schema, config.features), options=options, trail=trail, acts=directory.acts,
         )  # fmt: skip
 
     return make
 
 
 def _recovered(
-    config: Config, schema: Schema, directory: DataDirectory, *, drop_features: bool, progress: Progress | None
-) -> tuple[SegmentLog, SegmentLog, Partition, Recovery]:
-    """Log, quarantine, and the partition at the end of the log; both logs are given up again if that fails."""
+    config: Config, schema: Schema, directory: DataDirectory, secret: bytes, *, drop_features: bool,
+    progress: Progress | None,
+) -> tuple[SegmentLog, SegmentLog, Trail, Partition, Recovery]:  # fmt: skip
+    """Log, quarantine, audit, and the partition at the end of the log; all logs are given up again if that fails."""
     disk = directory.disk
     with ExitStack() as opened:
         log = SegmentLog(disk, directory.log, segment_bytes=config.log.segment_mb * 1024 * 1024)
@@ -147,7 +151,9 @@ def _recovered(
             disk, directory.quarantine, segment_bytes=QUARANTINE_SEGMENT_BYTES, size_bytes_max=QUARANTINE_BYTES_MAX
         )
         opened.callback(quarantine.close)
-        for cut in (log.opened.cut, quarantine.opened.cut):
+        audit = SegmentLog(disk, directory.audit, segment_bytes=AUDIT_SEGMENT_BYTES)
+        opened.callback(audit.close)
+        for cut in (log.opened.cut, quarantine.opened.cut, audit.opened.cut):
             if cut is not None:
                 reports.warning("an unfinished write was taken away", extra={"reason": str(cut)})
         partition, recovery = recover(
@@ -156,8 +162,9 @@ def _recovered(
         )  # fmt: skip
         if not drop_features:
             check_kept(partition.state.active, schema)
+        trail = open_trail(audit, secret)
         opened.pop_all()
-    return log, quarantine, partition, recovery
+    return log, quarantine, trail, partition, recovery
 
 
 async def serve(
