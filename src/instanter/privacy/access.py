@@ -1,0 +1,147 @@
+"""Access keys: who may call, for which tenant, and what for. Control state, folded from `KeyIssued` and `KeyRevoked`.
+
+A key is a text of 192 random bits, shown once to whoever asked for it. What is kept is its SHA-256: with that much
+chance in a key no salt and no slow hash add anything, and finding one costs the same whether there is such a key or
+not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Final, Literal, get_args
+
+import msgspec
+
+from ..events.envelope import KeyIssued, KeyRevoked
+from ..foundation.ids import Ids
+from ..foundation.limits import (
+    ACCESS_KEY_CHARS_MAX,
+    ACCESS_KEYS_MAX,
+    ACCESS_KEYS_PER_TENANT_MAX,
+    ACCESS_KEYS_REVOKED_MAX,
+)
+
+Scope = Literal["write", "decide", "catalog", "admin"]
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+"""What a key may be good for. None implies another."""
+PUBLIC_SCOPES: Final[frozenset[str]] = frozenset({"write", "decide"})
+"""What a key may be good for that stands in a page for everybody to read."""
+TENANT_PATTERN: Final = "^[a-z0-9-]{1,64}$"
+"""Names of tenants."""
+
+_PREFIX: Final = "ik_"
+_ID_BYTES: Final = 6
+_SECRET_BYTES: Final = 24
+
+
+class AccessKey(msgspec.Struct, frozen=True, array_like=True):
+    """A key as it is kept, and as a checkpoint holds it. New fields go last and have defaults."""
+
+    id: str
+    tenant: str
+    digest: bytes
+    """SHA-256 of the key."""
+    scopes: tuple[str, ...]
+    public: bool
+    requests_per_s: int
+    """0: the configuration's."""
+    name: str
+    issued_ms: int
+    revoked_ms: int = 0
+    """0: it counts."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is accepted."""
+        return self.revoked_ms == 0
+
+
+def new_key(ids: Ids) -> tuple[str, str]:
+    """The id and the text of a key that never was. Whoever has the text has the key; nothing keeps it."""
+    key_id = ids.token(_ID_BYTES)
+    return key_id, f"{_PREFIX}{key_id}_{ids.token(_SECRET_BYTES)}"
+
+
+def digest_of(text: str) -> bytes:
+    """What is kept of a key. A text that is too long to be one costs no more than one that is not.
+
+    >>> len(digest_of("ik_0123456789ab_secret"))
+    32
+    """
+    return hashlib.sha256(text[:ACCESS_KEY_CHARS_MAX].encode("utf-8", "surrogatepass")).digest()
+
+
+class AccessKeys:
+    """All keys of an installation as of one position of the log."""
+
+    def __init__(self, keys: Iterable[AccessKey] = ()) -> None:
+        self._by_digest: dict[bytes, AccessKey] = {}
+        self._by_id: dict[str, AccessKey] = {}
+        self._revoked: dict[str, None] = {}
+        """In the order in which they were."""
+        self._per_tenant: dict[str, int] = {}
+        for key in keys:
+            self._put(key)
+
+    def __len__(self) -> int:
+        """Keys that count."""
+        return len(self._by_digest)
+
+    @property
+    def tenants(self) -> int:
+        """Tenants with a key that counts."""
+        return len(self._per_tenant)
+
+    def find(self, text: str) -> AccessKey | None:
+        """The key of that text, if it counts. Costs the same either way."""
+        return self._by_digest.get(digest_of(text))
+
+    def get(self, key_id: str) -> AccessKey | None:
+        """The key of that id, revoked ones too as long as they are remembered."""
+        return self._by_id.get(key_id)
+
+    def of_tenant(self, tenant: str) -> list[AccessKey]:
+        """A tenant's keys, the oldest first, revoked ones too."""
+        keys = (key for key in self._by_id.values() if key.tenant == tenant)
+        return sorted(keys, key=lambda key: (key.issued_ms, key.id))
+
+    def has_room(self, tenant: str) -> bool:
+        """Whether a tenant can have one more key."""
+        return len(self) < ACCESS_KEYS_MAX and self._per_tenant.get(tenant, 0) < ACCESS_KEYS_PER_TENANT_MAX
+
+    def issue(self, event: KeyIssued) -> None:
+        """From here on the key counts. One for which there is no room, or whose id or digest is taken, does not."""
+        if self.has_room(event.tenant) and event.id not in self._by_id and event.digest not in self._by_digest:
+            self._put(AccessKey(
+                event.id, event.tenant, event.digest, event.scopes, event.public, event.requests_per_s, event.name,
+                event.at_ms,
+            ))  # fmt: skip
+
+    def revoke(self, event: KeyRevoked) -> None:
+        """From here on the key does not count any more. It stays known; of too many the one revoked first goes."""
+        key = self._by_id.get(event.id)
+        if key is None or not key.counts:
+            return
+        del self._by_digest[key.digest]
+        left = self._per_tenant.pop(key.tenant) - 1
+        if left:
+            self._per_tenant[key.tenant] = left
+        self._put(msgspec.structs.replace(key, revoked_ms=max(event.at_ms, 1)))
+
+    def rows(self) -> list[AccessKey]:
+        """What a checkpoint holds; `AccessKeys(rows)` is the same again."""
+        revoked = [self._by_id[key_id] for key_id in self._revoked]
+        return [*self._by_digest.values(), *revoked]
+
+    def _put(self, key: AccessKey) -> None:
+        self._by_id[key.id] = key
+        if key.counts:
+            self._by_digest[key.digest] = key
+            self._per_tenant[key.tenant] = self._per_tenant.get(key.tenant, 0) + 1
+            return
+        self._revoked[key.id] = None
+        if len(self._revoked) > ACCESS_KEYS_REVOKED_MAX:
+            oldest = next(iter(self._revoked))
+            del self._revoked[oldest]
+            del self._by_id[oldest]
