@@ -16,10 +16,10 @@ from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import WritableFile
 from instanter.log.segments import SEGMENT_HEADER_BYTES, SegmentReader
+from instanter.sim.disk import PowerLost, SimulatedDisk
 from instanter.state.checkpoint import list_checkpoints
 
 from ..engine.harness import event, open_engine, stock_shop, take
-from ..log.memory_disk import MemoryDisk, PowerLost
 
 START_MS = 1_700_000_000_000
 DAY_MS = 86_400_000
@@ -28,7 +28,7 @@ SEGMENT_BYTES = 32 * 1024
 SCHEMA = compile_features(DEFAULT_FEATURES, memory_mb=64, items_max=4_096)
 
 
-class DyingDisk(MemoryDisk):
+class DyingDisk(SimulatedDisk):
     """Loses its power at the n-th operation after a checkpoint was begun, and does nothing any more after that."""
 
     def __init__(self) -> None:

@@ -15,8 +15,7 @@ from instanter.foundation.errors import Broken, DiskFull, LogClosed, Overloaded,
 from instanter.log.commit import Durable, GroupCommitter, Refused
 from instanter.log.frames import Group
 from instanter.log.segment_log import SegmentLog
-
-from .memory_disk import MemoryDisk
+from instanter.sim.disk import SimulatedDisk
 
 DIRECTORY = Path("/log")
 LONG_MS = 3_600_000
@@ -38,7 +37,7 @@ class _GatedFile:
         self._sync()
 
 
-class GatedDisk(MemoryDisk):
+class GatedDisk(SimulatedDisk):
     """Syncs wait while the gate is shut."""
 
     def __init__(self) -> None:
@@ -60,7 +59,7 @@ class BrokenLog(SegmentLog):
 class Engine:
     """What stands above a committer: folds what is durable, remembers what was refused."""
 
-    def __init__(self, disk: MemoryDisk, *, window_ms: float = 0, pending_bytes_max: int = 1 << 20,
+    def __init__(self, disk: SimulatedDisk, *, window_ms: float = 0, pending_bytes_max: int = 1 << 20,
                  segment_bytes: int = 300) -> None:
         self.log = SegmentLog(disk, DIRECTORY, segment_bytes=segment_bytes)
         self.groups: list[Durable[str]] = []
@@ -90,7 +89,7 @@ def on_loop(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
     return run
 
 
-def payloads(disk: MemoryDisk) -> list[str]:
+def payloads(disk: SimulatedDisk) -> list[str]:
     log = SegmentLog(disk, DIRECTORY, segment_bytes=300)
     names = [frame.payload.decode() for frame in log.read()]
     log.close()
@@ -99,7 +98,7 @@ def payloads(disk: MemoryDisk) -> list[str]:
 
 @on_loop
 async def test_entries_are_handed_back_in_order_with_their_positions() -> None:
-    engine = Engine(MemoryDisk())
+    engine = Engine(SimulatedDisk())
     for number in range(100):
         waiter = engine.append(str(number))
         if number % 7 == 0:
@@ -115,7 +114,7 @@ async def test_entries_are_handed_back_in_order_with_their_positions() -> None:
 
 @on_loop
 async def test_one_window_is_one_group_and_one_sync() -> None:
-    disk = MemoryDisk()
+    disk = SimulatedDisk()
     engine = Engine(disk, window_ms=1)
     syncs = disk.calls["sync"]
     await asyncio.gather(*[engine.append(str(number)) for number in range(5)])
@@ -126,7 +125,7 @@ async def test_one_window_is_one_group_and_one_sync() -> None:
 
 @on_loop
 async def test_a_commit_can_be_asked_for_before_the_window_ends() -> None:
-    engine = Engine(MemoryDisk(), window_ms=LONG_MS)
+    engine = Engine(SimulatedDisk(), window_ms=LONG_MS)
     waiter = engine.append("now")
     engine.committer.commit_soon()
     await waiter
@@ -181,7 +180,7 @@ async def test_the_next_group_gathers_while_one_is_at_the_disk() -> None:
 
 @on_loop
 async def test_who_waits_is_told_after_the_fold() -> None:
-    engine = Engine(MemoryDisk())
+    engine = Engine(SimulatedDisk())
     waiter = engine.append("first")
     seen: list[list[str]] = []
     waiter.add_done_callback(lambda _: seen.append(engine.folded))
@@ -192,7 +191,7 @@ async def test_who_waits_is_told_after_the_fold() -> None:
 
 @on_loop
 async def test_an_entry_appended_during_the_fold_is_committed_too() -> None:
-    disk = MemoryDisk()
+    disk = SimulatedDisk()
     log = SegmentLog(disk, DIRECTORY, segment_bytes=300)
     folded: list[str] = []
     derived = asyncio.get_running_loop().create_future()
@@ -214,7 +213,7 @@ async def test_an_entry_appended_during_the_fold_is_committed_too() -> None:
 
 @on_loop
 async def test_a_wait_that_is_given_up_does_not_disturb_the_others() -> None:
-    engine = Engine(MemoryDisk())
+    engine = Engine(SimulatedDisk())
     given_up, kept = engine.append("a"), engine.append("b")
     given_up.cancel()
     await kept
@@ -224,7 +223,7 @@ async def test_a_wait_that_is_given_up_does_not_disturb_the_others() -> None:
 
 @on_loop
 async def test_waiting_for_what_is_durable_already_is_over_at_once() -> None:
-    engine = Engine(MemoryDisk())
+    engine = Engine(SimulatedDisk())
     position = engine.committer.append(1, 1, b"a", "a")
     await engine.committer.durable(position)
     assert engine.committer.durable(position).done()
@@ -254,7 +253,7 @@ async def test_beyond_the_bound_an_entry_is_refused_before_anything_is_done() ->
 
 @on_loop
 async def test_a_batch_is_checked_as_a_whole() -> None:
-    engine = Engine(MemoryDisk(), pending_bytes_max=1_000)
+    engine = Engine(SimulatedDisk(), pending_bytes_max=1_000)
     engine.committer.check_room(1_000 - 10 * 28, entries=10)
     with pytest.raises(Overloaded):
         engine.committer.check_room(1_001 - 10 * 28, entries=10)
@@ -269,7 +268,7 @@ async def test_a_fold_that_fails_is_told_to_who_waits() -> None:
     def fold(group: Durable[str]) -> None:
         raise Broken("the fold failed")
 
-    log = SegmentLog(MemoryDisk(), DIRECTORY, segment_bytes=300)
+    log = SegmentLog(SimulatedDisk(), DIRECTORY, segment_bytes=300)
     committer: GroupCommitter[str] = GroupCommitter(
         log, sync_window_ms=0, on_durable=fold, on_refused=lambda refused: None)
     with pytest.raises(Broken, match="was not taken up"):
@@ -283,7 +282,7 @@ async def test_a_log_that_breaks_ends_writing_and_is_reported() -> None:
     reported: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
     committer: GroupCommitter[str] = GroupCommitter(
-        BrokenLog(MemoryDisk(), DIRECTORY, segment_bytes=300),
+        BrokenLog(SimulatedDisk(), DIRECTORY, segment_bytes=300),
         sync_window_ms=0, on_durable=lambda group: None, on_refused=lambda refused: None)
     with pytest.raises(LogClosed, match="the log broke: no such thing"):
         await committer.durable(committer.append(1, 1, b"a", "a"))
@@ -295,7 +294,7 @@ async def test_a_log_that_breaks_ends_writing_and_is_reported() -> None:
 
 class TestClose:
     def test_what_was_taken_is_on_disk_and_folded_after_close(self) -> None:
-        disk = MemoryDisk()
+        disk = SimulatedDisk()
 
         async def run() -> None:
             engine = Engine(disk, window_ms=LONG_MS)
@@ -335,7 +334,7 @@ class TestClose:
         asyncio.run(run())
 
     def test_no_thread_and_no_lock_remain(self) -> None:
-        disk = MemoryDisk()
+        disk = SimulatedDisk()
         threads = threading.active_count()
 
         async def run() -> None:
@@ -379,7 +378,7 @@ class Accounts:
 
 @pytest.mark.parametrize("k", range(1, 21))
 def test_after_a_failed_sync_nothing_is_acknowledged_until_a_restart_and_nothing_was_lost(k: int) -> None:
-    disk = MemoryDisk()
+    disk = SimulatedDisk()
     accounts = Accounts()
 
     async def run() -> None:
@@ -401,7 +400,7 @@ def test_after_a_failed_sync_nothing_is_acknowledged_until_a_restart_and_nothing
 
 @pytest.mark.parametrize("k", range(1, 21))
 def test_a_failed_sync_of_the_directory_ends_writing_too(k: int) -> None:
-    disk = MemoryDisk()
+    disk = SimulatedDisk()
     accounts = Accounts()
 
     async def run() -> None:
@@ -420,7 +419,7 @@ def test_a_failed_sync_of_the_directory_ends_writing_too(k: int) -> None:
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 @pytest.mark.parametrize("k", range(1, 21))
 def test_a_write_without_room_refuses_one_group_and_the_next_is_taken(k: int, code: int) -> None:
-    disk = MemoryDisk()
+    disk = SimulatedDisk()
     accounts = Accounts()
 
     async def run() -> None:
@@ -439,7 +438,7 @@ def test_a_write_without_room_refuses_one_group_and_the_next_is_taken(k: int, co
 
 @pytest.mark.parametrize("room_bytes", range(40, 700, 33))
 def test_a_full_disk_refuses_until_there_is_room_and_needs_no_restart(room_bytes: int) -> None:
-    disk = MemoryDisk()
+    disk = SimulatedDisk()
     accounts = Accounts()
 
     async def run() -> None:
@@ -488,7 +487,7 @@ async def test_a_group_that_gathered_behind_a_refused_one_is_refused_with_it_and
 
 @pytest.mark.parametrize("write_bytes_max", [1, 7, 64])
 def test_short_writes_are_carried_on(write_bytes_max: int) -> None:
-    disk = MemoryDisk()
+    disk = SimulatedDisk()
     accounts = Accounts()
 
     async def run() -> None:
@@ -504,7 +503,7 @@ def test_short_writes_are_carried_on(write_bytes_max: int) -> None:
 
 @on_loop
 async def test_a_disk_that_takes_nothing_is_full() -> None:
-    disk = MemoryDisk()
+    disk = SimulatedDisk()
     engine = Engine(disk)
     disk.write_bytes_max = 0
     with pytest.raises(DiskFull):
@@ -517,7 +516,7 @@ async def test_a_disk_that_takes_nothing_is_full() -> None:
 
 @pytest.mark.parametrize("operation", ["truncate", "unlink"])
 def test_a_write_that_cannot_be_taken_back_ends_writing(operation: str) -> None:
-    disk = MemoryDisk()
+    disk = SimulatedDisk()
     accounts = Accounts()
 
     async def run() -> None:
@@ -537,7 +536,7 @@ def test_a_write_that_cannot_be_taken_back_ends_writing(operation: str) -> None:
 
 @pytest.mark.parametrize("operation", ["open", "write"])
 def test_any_other_failure_of_a_write_ends_writing(operation: str) -> None:
-    disk = MemoryDisk()
+    disk = SimulatedDisk()
     accounts = Accounts()
 
     async def run() -> None:
@@ -559,7 +558,7 @@ def test_any_other_failure_of_a_write_ends_writing(operation: str) -> None:
 def test_a_log_that_cannot_be_opened_says_why_and_leaves_no_lock(
     operation: str, code: int, kind: type[Unavailable]
 ) -> None:
-    disk = MemoryDisk()
+    disk = SimulatedDisk()
     disk.fail(operation, code)
     with pytest.raises(kind, match="the log in /log cannot be opened"):
         SegmentLog(disk, DIRECTORY, segment_bytes=300)
@@ -567,7 +566,7 @@ def test_a_log_that_cannot_be_opened_says_why_and_leaves_no_lock(
 
 
 def test_a_segment_that_cannot_be_removed_now_is_removed_later() -> None:
-    disk = MemoryDisk()
+    disk = SimulatedDisk()
     accounts = Accounts()
 
     async def run() -> None:
@@ -584,7 +583,7 @@ def test_a_segment_that_cannot_be_removed_now_is_removed_later() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_any_mixture_of_full_and_short_and_roomy_loses_nothing(seed: int) -> None:
-    disk = MemoryDisk()
+    disk = SimulatedDisk()
     accounts = Accounts()
     chance = random.Random(seed)
 

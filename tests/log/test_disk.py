@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from instanter.foundation.disk import Disk, RealDisk
-
-from .memory_disk import MemoryDisk
+from instanter.sim.disk import SimulatedDisk
 
 
 class DiskChecks:
@@ -83,8 +82,8 @@ class TestRealDisk(DiskChecks):
         assert self.write("a", b"personal").stat().st_mode & 0o077 == 0
 
 
-class TestMemoryDisk(DiskChecks):
+class TestSimulatedDisk(DiskChecks):
     @pytest.fixture(autouse=True)
     def _place(self) -> None:
-        self.disk = MemoryDisk()
+        self.disk = SimulatedDisk()
         self.directory = Path("/")

@@ -15,8 +15,7 @@ from instanter.log.commit import commit_now
 from instanter.log.frames import FRAME_HEADER_BYTES, Fault, Group, decode_frames, find_group
 from instanter.log.segment_log import SegmentLog
 from instanter.log.segments import SegmentReader, encode_segment_header, list_segments, segment_path
-
-from .memory_disk import MemoryDisk
+from instanter.sim.disk import SimulatedDisk
 
 
 def payloads(log: Readable, position: int | None = None) -> list[bytes]:
@@ -252,13 +251,13 @@ class TestLogOnARealDisk(LogChecks):
 class TestLogInMemory(LogChecks):
     @pytest.fixture(autouse=True)
     def _place(self) -> None:
-        self.disk = MemoryDisk()
+        self.disk = SimulatedDisk()
         self.directory = Path("/log")
 
 
 class TestNewerFormats:
     def test_a_segment_of_a_newer_format_is_refused_in_one_sentence_naming_both(self) -> None:
-        disk, directory = MemoryDisk(), Path("/log")
+        disk, directory = SimulatedDisk(), Path("/log")
         header = bytearray(encode_segment_header(0))
         header[12] = 7
         header[8:12] = checksum(header[12:])
@@ -268,7 +267,7 @@ class TestNewerFormats:
         assert disk.files()[segment_path(directory, 0)] == bytes(header)
 
     def test_a_frame_of_a_newer_format_is_refused_and_not_cut(self) -> None:
-        disk, directory = MemoryDisk(), Path("/log")
+        disk, directory = SimulatedDisk(), Path("/log")
         log = SegmentLog(disk, directory, segment_bytes=1_000)
         position = commit_now(log, [(1, 1, b"first"), (1, 1, b"from the future")])[1]
         log.close()
@@ -331,7 +330,7 @@ class TestFrames:
 
 
 def test_a_group_behind_a_refused_one_is_refused_too() -> None:
-    disk = MemoryDisk()
+    disk = SimulatedDisk()
     log = SegmentLog(disk, Path("/log"), segment_bytes=1_000)
     first = log.begin()
     first.append(1, 1, b"first")

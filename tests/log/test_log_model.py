@@ -11,8 +11,7 @@ from instanter.foundation.errors import DiskFull, LogClosed
 from instanter.log.frames import Frame, Group
 from instanter.log.segment_log import SegmentLog
 from instanter.log.segments import SegmentReader
-
-from .memory_disk import MemoryDisk, PowerLost
+from instanter.sim.disk import PowerLost, SimulatedDisk
 
 DIRECTORY = Path("/log")
 PAYLOADS = st.lists(st.binary(max_size=90), min_size=1, max_size=4)
@@ -25,7 +24,7 @@ class LogAgainstAList(RuleBasedStateMachine):
 
     @initialize(segment_bytes=st.integers(33, 400))
     def start(self, segment_bytes: int) -> None:
-        self.disk = MemoryDisk()
+        self.disk = SimulatedDisk()
         self.segment_bytes = segment_bytes
         self.kept: list[tuple[int, bytes]] = []
         self.earliest = 0

@@ -11,8 +11,7 @@ from instanter.log.commit import commit_now
 from instanter.log.frames import Frame
 from instanter.log.segment_log import SegmentLog
 from instanter.log.segments import SegmentReader, list_segments, segment_path
-
-from .memory_disk import MemoryDisk, PowerLost
+from instanter.sim.disk import PowerLost, SimulatedDisk
 
 DIRECTORY = Path("/log")
 SEGMENT_BYTES = 400
@@ -21,21 +20,21 @@ FLIPS = 10_000
 
 def written_log(groups: list[list[bytes]]) -> tuple[dict[Path, bytes], list[Frame]]:
     """The files of a log with these groups, and its frames."""
-    disk = MemoryDisk()
+    disk = SimulatedDisk()
     log = SegmentLog(disk, DIRECTORY, segment_bytes=SEGMENT_BYTES)
     for number, group in enumerate(groups):
         commit_now(log, [(number % 4, number, payload) for payload in group])
     return disk.files(), list(log.read())
 
 
-def disk_with(files: dict[Path, bytes]) -> MemoryDisk:
-    disk = MemoryDisk()
+def disk_with(files: dict[Path, bytes]) -> SimulatedDisk:
+    disk = SimulatedDisk()
     for path, contents in files.items():
         disk.put(path, contents)
     return disk
 
 
-def opened(disk: MemoryDisk) -> SegmentLog:
+def opened(disk: SimulatedDisk) -> SegmentLog:
     return SegmentLog(disk, DIRECTORY, segment_bytes=SEGMENT_BYTES)
 
 
@@ -49,7 +48,7 @@ def placed(frame: Frame, bases: list[int]) -> tuple[Path, int]:
     return segment_path(DIRECTORY, base), frame.position - base
 
 
-class LateDisk(MemoryDisk):
+class LateDisk(SimulatedDisk):
     """The first reads see only the beginning of a file: the writer was not further then."""
 
     def __init__(self, late_reads: int, late_bytes: int) -> None:
@@ -122,7 +121,7 @@ class TestTornEnd:
         self.assert_goes_on(log, disk, frames)
 
     def test_a_hole_inside_the_last_group_is_torn_although_whole_frames_lie_behind_it(self) -> None:
-        disk = MemoryDisk()
+        disk = SimulatedDisk()
         log = opened(disk)
         commit_now(log, [(1, 1, b"durable")])
         disk.fail("sync", None)
@@ -144,7 +143,7 @@ class TestTornEnd:
         assert commit_now(log, [(1, 1, b"again")]) == [frames[1].position]
         assert [frame.payload for frame in log.read()] == [b"x" * 390, b"again"]
 
-    def assert_goes_on(self, log: SegmentLog, disk: MemoryDisk, frames: list[Frame]) -> None:
+    def assert_goes_on(self, log: SegmentLog, disk: SimulatedDisk, frames: list[Frame]) -> None:
         commit_now(log, [(1, 1, b"after")])
         log.close()
         log = opened(disk)

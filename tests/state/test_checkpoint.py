@@ -15,6 +15,7 @@ import pytest
 from instanter.events.envelope import ItemPatched, Ticked, Tracked
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import Broken, Corrupt
+from instanter.sim.disk import PowerLost, SimulatedDisk
 from instanter.state.checkpoint import (
     MAGIC,
     VERSION,
@@ -30,7 +31,6 @@ from instanter.state.memory import State
 from instanter.state.schema import Schema
 from instanter.state.table import CHUNKS, SESSIONS
 
-from ..log.memory_disk import MemoryDisk, PowerLost
 from .contents import cell_at, content, item_at, placed_in, sessions_at
 from .shop import (
     DAY_MS,
@@ -73,13 +73,13 @@ def lived_in(schema: Schema = SCHEMA, events: list[Tracked] | None = None) -> St
 
 
 def saved(state: State, *, position: int = 7) -> bytes:
-    disk = MemoryDisk()
+    disk = SimulatedDisk()
     path = write_checkpoint(disk, DIRECTORY, Snapshot(state, position=position, at_ms=9, control=CONTROL))
     return disk.files()[path]
 
 
 def opened(contents: bytes, schema: Schema = SCHEMA) -> State:
-    disk, state = MemoryDisk(), State(schema)
+    disk, state = SimulatedDisk(), State(schema)
     disk.put(PATH, contents)
     load_checkpoint(disk, PATH, state)
     return state
@@ -121,7 +121,7 @@ def test_a_reopened_state_is_the_same_and_goes_on_the_same() -> None:
 
 
 def test_the_manifest_and_the_control_rows_come_back() -> None:
-    disk = MemoryDisk()
+    disk = SimulatedDisk()
     path = write_checkpoint(disk, DIRECTORY, Snapshot(lived_in(), position=7, at_ms=9, control=CONTROL))
     manifest, control = load_checkpoint(disk, path, State(SCHEMA))
     assert (manifest.version, manifest.position, manifest.at_ms, control) == (VERSION, 7, 9, CONTROL)
@@ -193,7 +193,7 @@ def test_the_first_event_after_a_checkpoint_was_begun_is_not_in_it(minutes: int,
         tracked(0, at_ms, VIEWED, number=next(numbers), items=["sofa"]) for at_ms in sorted(times_ms)
     ])  # fmt: skip
     wanted = state.hash()
-    snapshot, disk = Snapshot(state, position=7, at_ms=9, control={}), MemoryDisk()
+    snapshot, disk = Snapshot(state, position=7, at_ms=9, control={}), SimulatedDisk()
     assert fold_all(state, [
         tracked(0, newest_ms + minutes * MINUTE_MS, VIEWED, number=next(numbers), items=["lamp"])
     ]) != [1]  # fmt: skip
@@ -207,7 +207,7 @@ def test_a_late_event_of_a_session_cut_at_its_length_is_not_in_a_checkpoint_begu
     minutes = [*range(0, 120, 20), 119, 125]
     state = lived_in(schema, [tracked(0, START_MS + m * MINUTE_MS, VIEWED, number=next(numbers)) for m in minutes])
     wanted = state.hash()
-    snapshot, disk = Snapshot(state, position=7, at_ms=9, control={}), MemoryDisk()
+    snapshot, disk = Snapshot(state, position=7, at_ms=9, control={}), SimulatedDisk()
     state.fold([tracked(0, START_MS + 118 * MINUTE_MS, VIEWED, number=next(numbers), items=["sofa"])])
     assert len(sessions_at(state, person(0))) == 2
     loaded = State(schema)
@@ -218,7 +218,7 @@ def test_a_late_event_of_a_session_cut_at_its_length_is_not_in_a_checkpoint_begu
 def test_rows_that_were_free_are_free_again_after_a_reload() -> None:
     state = lived_in(events=[tracked(who, START_MS, VIEWED, number=who) for who in range(9)])
     assert state.tick(Ticked(START_MS + 2 * DAY_MS)) == 9
-    snapshot, disk = Snapshot(state, position=7, at_ms=9, control={}), MemoryDisk()
+    snapshot, disk = Snapshot(state, position=7, at_ms=9, control={}), SimulatedDisk()
     tail = [tracked(who, START_MS + 2 * DAY_MS + who, VIEWED, number=20 + who) for who in range(9)]
     fold_all(state, tail)
     loaded = State(SCHEMA)
@@ -237,7 +237,7 @@ def test_a_sweep_of_all_people_while_a_checkpoint_is_written_finds_room_for_ever
         fold_all(state, [tracked(who, at_ms, number=number * people + who) for who in range(people)], batch=128)
     publish(state)
     wanted = state.hash()
-    snapshot, disk = Snapshot(state, position=7, at_ms=9, control={}), MemoryDisk()
+    snapshot, disk = Snapshot(state, position=7, at_ms=9, control={}), SimulatedDisk()
     writer = CheckpointWriter(disk, DIRECTORY, 7)
     sections = snapshot.sections()
     writer.write(next(sections))
@@ -271,7 +271,7 @@ def test_several_pairings_of_different_events_find_room_while_a_checkpoint_is_wr
             state.fold(views(minutes, name))
     publish(state)
     wanted = state.hash()
-    snapshot, disk = Snapshot(state, position=7, at_ms=9, control={}), MemoryDisk()
+    snapshot, disk = Snapshot(state, position=7, at_ms=9, control={}), SimulatedDisk()
     writer = CheckpointWriter(disk, DIRECTORY, 7)
     sections = snapshot.sections()
     writer.write(next(sections))
@@ -289,7 +289,7 @@ def test_several_pairings_of_different_events_find_room_while_a_checkpoint_is_wr
 
 
 def test_a_checkpoint_given_up_leaves_nothing_and_the_next_one_is_whole() -> None:
-    state, disk = lived_in(), MemoryDisk()
+    state, disk = lived_in(), SimulatedDisk()
     snapshot = Snapshot(state, position=6, at_ms=9, control={})
     writer = CheckpointWriter(disk, DIRECTORY, 6)
     writer.write(next(snapshot.sections()))
@@ -305,7 +305,7 @@ def test_a_checkpoint_given_up_leaves_nothing_and_the_next_one_is_whole() -> Non
 
 
 def test_every_flipped_bit_is_detected(contents: bytes) -> None:
-    rng, disk, state = random.Random(11), MemoryDisk(), State(SCHEMA)
+    rng, disk, state = random.Random(11), SimulatedDisk(), State(SCHEMA)
     for _ in range(10_000):
         place, bit = rng.randrange(len(contents)), 1 << rng.randrange(8)
         damaged = bytearray(contents)
@@ -318,7 +318,7 @@ def test_every_flipped_bit_is_detected(contents: bytes) -> None:
 
 
 def test_every_flipped_bit_of_a_header_is_detected(contents: bytes) -> None:
-    disk, state = MemoryDisk(), State(SCHEMA)
+    disk, state = SimulatedDisk(), State(SCHEMA)
     headers = [range(offset, offset + HEADER.size) for offset, _, _ in sections_of(contents)]
     for place in [*range(len(MAGIC)), *(place for header in headers for place in header)]:
         for bit in range(8):
@@ -330,7 +330,7 @@ def test_every_flipped_bit_of_a_header_is_detected(contents: bytes) -> None:
 
 
 def test_every_cut_is_detected(contents: bytes) -> None:
-    disk, state, rng = MemoryDisk(), State(SCHEMA), random.Random(12)
+    disk, state, rng = SimulatedDisk(), State(SCHEMA), random.Random(12)
     edges = [offset + shift for offset, _, _ in sections_of(contents) for shift in (-1, 0, 1, 4, 8, 9, 10)]
     places = {0, *edges, len(contents) - 1, *(rng.randrange(len(contents)) for _ in range(300))}
     for place in sorted(place for place in places if 0 <= place < len(contents)):
@@ -439,7 +439,7 @@ def test_a_feature_that_comes_back_after_a_checkpoint_without_it_starts_at_zero(
 # Errors of the disk.
 
 
-def _write(disk: MemoryDisk, state: State, position: int) -> None:
+def _write(disk: SimulatedDisk, state: State, position: int) -> None:
     """As the engine does: whatever happens, the snapshot ends."""
     snapshot = Snapshot(state, position=position, at_ms=9, control=CONTROL)
     try:
@@ -452,7 +452,7 @@ def _write(disk: MemoryDisk, state: State, position: int) -> None:
 
 
 def _operations(state: State) -> dict[str, int]:
-    disk = MemoryDisk()
+    disk = SimulatedDisk()
     _write(disk, state, 2)
     return dict(disk.calls)
 
@@ -464,7 +464,7 @@ def test_whatever_fails_a_file_with_the_right_name_is_whole_and_the_one_before_s
     for operation, calls in _operations(after).items():
         for at in range(1, calls + 1):
             for unsynced_bytes in (0, 1_000, 10**9):
-                disk = MemoryDisk()
+                disk = SimulatedDisk()
                 _write(disk, before, 1)
                 disk.fail(operation, code, at=at)
                 with pytest.raises((OSError, PowerLost)):
@@ -484,7 +484,7 @@ def test_whatever_fails_a_file_with_the_right_name_is_whole_and_the_one_before_s
 
 
 def test_short_writes_are_carried_on() -> None:
-    disk, state = MemoryDisk(), lived_in()
+    disk, state = SimulatedDisk(), lived_in()
     disk.write_bytes_max = 1_000
     _write(disk, state, 7)
     loaded = State(SCHEMA)
@@ -493,7 +493,7 @@ def test_short_writes_are_carried_on() -> None:
 
 
 def test_a_full_disk_leaves_no_checkpoint_and_a_retry_succeeds_once_there_is_room() -> None:
-    disk, state = MemoryDisk(), lived_in()
+    disk, state = SimulatedDisk(), lived_in()
     disk.capacity_bytes = 5_000
     with pytest.raises(OSError, match="No space"):
         _write(disk, state, 7)

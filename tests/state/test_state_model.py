@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from instanter.events.envelope import ItemDeleted, ItemPatched, ItemUpserted, Ticked
+from instanter.sim.disk import SimulatedDisk
 from instanter.state.checkpoint import CheckpointWriter, Snapshot, load_checkpoint
 from instanter.state.layout import ITEM_WORDS
 from instanter.state.memory import State
 
-from ..log.memory_disk import MemoryDisk
 from .contents import assert_agreement, fold_both
 from .oracle import Oracle
 from .shop import DECLARATIONS, HOUR_MS, ITEM_IDS, SCHEMA, TENANT, empty_state, publish, ref
@@ -39,7 +39,7 @@ class StateMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.disk = MemoryDisk()
+        self.disk = SimulatedDisk()
         self.sending = Sending()
         self.saving: Iterator[bytes] | None = None
         self.tail: list[Any] = []
