@@ -23,6 +23,15 @@ BODY_SKIPPED_BYTES_MAX = 16 * 1024 * 1024
 """Read and forgotten of a body that is too large, so that the client hears why."""
 HEADER_READ_S_MAX = 5.0
 
+TURN_WORK_MAX = 8
+"""Work that one pass of the loop begins while tenants compete, in units of about 0.1 ms."""
+TURN_QUANTUM = 4
+"""Work that a tenant of share 1 may begin before it is the next one's turn."""
+TURNS_WAITING_MAX = 128
+"""Requests of one tenant that wait for its turn; further ones are refused with 429."""
+TENANT_IN_FLIGHT_MAX = 1_024
+"""Requests of one tenant whose body is read and whose answer is not made yet; further ones are refused with 429."""
+
 # Engine.
 FOLD_BATCH_EVENTS_MAX = 128
 FOLD_BATCH_ITEMS_MAX = 1_024
@@ -57,6 +66,14 @@ READING_PLANS_MAX = 256
 TOMBSTONES_MAX = 100_000
 """Erased people whose late events are still dropped."""
 ACCESS_KEYS_MAX = 10_000
+"""Access keys that count."""
+ACCESS_KEYS_PER_TENANT_MAX = 1_000
+ACCESS_KEYS_REVOKED_MAX = 10_000
+"""Revoked access keys that are still listed; of more the one revoked first is forgotten."""
+ACCESS_KEY_CHARS_MAX = 256
+"""Characters that are looked at of what is sent as an access key."""
+TENANTS_MAX = 1_000
+"""Tenants with terms of their own in the configuration."""
 AUDIT_HANDED_IN_MAX = 256
 """Acts of commands that are taken into the record at once; further ones wait for the next time."""
 
