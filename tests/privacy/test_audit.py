@@ -38,9 +38,9 @@ from instanter.privacy.audit import (
     read_entries,
     verify_audit,
 )
+from instanter.sim.disk import SimulatedDisk
 
 from ..engine.harness import CountingIds, event, take, with_engine
-from ..log.memory_disk import MemoryDisk
 
 SECRET = bytes(range(32))
 KEY = audit_key(SECRET)
@@ -66,7 +66,7 @@ def head_of(entry: AuditEntry) -> Head:
 class Noting:
     """An audit on a disk in memory, as the engine holds it."""
 
-    def __init__(self, disk: MemoryDisk, known: Head | None = None) -> None:
+    def __init__(self, disk: SimulatedDisk, known: Head | None = None) -> None:
         self.remembered: list[Head] = []
         log = SegmentLog(disk, ROOT, segment_bytes=400)
         self.audit = Audit(
@@ -82,13 +82,13 @@ class Noting:
         await self.audit.close(Deadline(10_000))
 
 
-def entries_on(disk: MemoryDisk) -> list[AuditEntry]:
+def entries_on(disk: SimulatedDisk) -> list[AuditEntry]:
     return list(read_entries(SegmentReader(disk, ROOT)))
 
 
 def test_what_was_noted_is_there_after_a_restart_and_the_chain_goes_on() -> None:
     async def run() -> None:
-        disk = MemoryDisk()
+        disk = SimulatedDisk()
         for subjects in (("a", "b"), ("c",), ("d", "e", "f", "g")):
             noting = Noting(disk)
             await noting.note(*subjects)
@@ -104,7 +104,7 @@ def test_what_was_noted_is_there_after_a_restart_and_the_chain_goes_on() -> None
 
 def test_a_refused_act_leaves_no_gap() -> None:
     async def run() -> None:
-        disk = MemoryDisk()
+        disk = SimulatedDisk()
         noting = Noting(disk)
         await noting.note("a")
         disk.fail("write", NO_SPACE)
@@ -124,7 +124,7 @@ def test_a_refused_act_leaves_no_gap() -> None:
 def test_a_record_whose_end_was_cut_off_goes_on_with_a_gap() -> None:
     async def run() -> None:
         whole = record(5)
-        disk = MemoryDisk()
+        disk = SimulatedDisk()
         noting = Noting(disk, known=head_of(whole[4]))
         assert noting.audit.missing == 5
         await noting.note("later")
