@@ -20,6 +20,7 @@ from ..events.envelope import (
     ItemDeleted,
     ItemPatched,
     ItemUpserted,
+    KeyRevoked,
     Ticked,
     Unlinked,
     decode_record,
@@ -28,12 +29,13 @@ from ..features.view import Reader
 from ..foundation.clock import Clock, elapsed_ns
 from ..foundation.deadline import Deadline
 from ..foundation.disk import Disk
-from ..foundation.errors import InstanterError, RequestRejected, Unavailable
+from ..foundation.errors import InstanterError, Overloaded, RequestRejected, Unavailable
 from ..foundation.ids import Ids, PersonKeys, reference
 from ..foundation.limits import LINKED_CELLS_MAX
 from ..foundation.measure import Buckets, Measurements
 from ..log.base import Log, frame_at
-from ..privacy.audit import SERVER, Audit, Head, Trail, handed_in
+from ..privacy.access import AccessKey, Grant, check_grant, issued, new_key
+from ..privacy.audit import SERVER, Audit, Head, Plain, Trail, handed_in
 from .checkpoints import Checkpoints
 from .intake import Intake
 from .journal import Journal, QuarantineStore
@@ -187,6 +189,38 @@ class Engine:
         now_ms = self.clock.now_ms()
         await self.journal.write([Unlinked(now_ms, tenant, cell)], now_ms)
         return self.partition.position
+
+    # Access keys.
+
+    async def issue_key(self, grant: Grant, *, tenant: str, actor: str) -> tuple[AccessKey, str]:
+        """Make an access key; on return it counts. Its text is nowhere but in what is returned.
+
+        Raises `RequestRejected` for a grant that cannot be, `Overloaded` where the tenant can have no more keys.
+        """
+        check_grant(grant)
+        full = Overloaded("there is no room for another access key: revoke one", retry_after_s=60)
+        if not self.partition.access_keys.has_room(tenant):
+            raise full
+        key_id, text = new_key(self._ids)
+        details: dict[str, Plain] = {"name": grant.name, "scopes": " ".join(grant.scopes), "public": grant.public}
+        await self.audit.note("key.issued", actor=actor, tenant=tenant, subject=key_id, details=details)
+        now_ms = self.clock.now_ms()
+        await self.journal.write([issued(grant, key_id=key_id, text=text, tenant=tenant, at_ms=now_ms)], now_ms)
+        key = self.partition.access_keys.get(key_id)
+        if key is None:
+            raise full
+        return key, text
+
+    async def revoke_key(self, tenant: str, key_id: str, *, actor: str) -> AccessKey:
+        """Revoke a tenant's access key; on return it does not count. `RequestRejected` if the tenant has none such."""
+        key = self.partition.access_keys.get(key_id)
+        if key is None or key.tenant != tenant:
+            raise RequestRejected("unknown_key", "there is no such access key", status=404)
+        if key.counts:
+            await self.audit.note("key.revoked", actor=actor, tenant=tenant, subject=key_id)
+            now_ms = self.clock.now_ms()
+            await self.journal.write([KeyRevoked(now_ms, key_id)], now_ms)
+        return self.partition.access_keys.get(key_id) or key
 
     # Decisions.
 

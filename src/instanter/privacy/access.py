@@ -8,12 +8,14 @@ not.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from typing import Final, Literal, get_args
 
 import msgspec
 
 from ..events.envelope import KeyIssued, KeyRevoked
+from ..foundation.errors import RequestRejected
 from ..foundation.ids import Ids
 from ..foundation.limits import (
     ACCESS_KEY_CHARS_MAX,
@@ -29,10 +31,13 @@ PUBLIC_SCOPES: Final[frozenset[str]] = frozenset({"write", "decide"})
 """What a key may be good for that stands in a page for everybody to read."""
 TENANT_PATTERN: Final = "^[a-z0-9-]{1,64}$"
 """Names of tenants."""
+DEFAULT_TENANT: Final = "default"
+"""The operator's own, and the only one without access keys."""
 
 _PREFIX: Final = "ik_"
 _ID_BYTES: Final = 6
 _SECRET_BYTES: Final = 24
+_is_tenant = re.compile("[a-z0-9-]{1,64}").fullmatch
 
 
 class AccessKey(msgspec.Struct, frozen=True, array_like=True):
@@ -55,6 +60,44 @@ class AccessKey(msgspec.Struct, frozen=True, array_like=True):
     def counts(self) -> bool:
         """Whether it is accepted."""
         return self.revoked_ms == 0
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """What a new key is to be good for."""
+
+    name: str
+    scopes: tuple[Scope, ...]
+    public: bool = False
+    requests_per_s: int = 0
+    """0: the configuration's."""
+
+
+def check_tenant(tenant: str) -> None:
+    """Raise `RequestRejected` if that is no name of a tenant."""
+    if not _is_tenant(tenant):
+        raise RequestRejected("schema", "the name of a tenant is 1 to 64 of a-z, 0-9 and -")
+
+
+def check_grant(grant: Grant) -> None:
+    """Raise `RequestRejected` if there can be no such key.
+
+    >>> check_grant(Grant("the shop's page", ("write", "admin"), public=True))
+    Traceback (most recent call last):
+    instanter.foundation.errors.RequestRejected: schema: a public key can have the scopes decide, write, not admin
+    """
+    if not grant.scopes or len(set(grant.scopes)) < len(grant.scopes):
+        raise RequestRejected("schema", f"a key has one or more of the scopes {', '.join(SCOPES)}, each once")
+    beyond = sorted(set(grant.scopes) - PUBLIC_SCOPES)
+    if grant.public and beyond:
+        able = ", ".join(sorted(PUBLIC_SCOPES))
+        raise RequestRejected("schema", f"a public key can have the scopes {able}, not {', '.join(beyond)}")
+
+
+def issued(grant: Grant, *, key_id: str, text: str, tenant: str, at_ms: int) -> KeyIssued:
+    """The record of a new key."""
+    return KeyIssued(
+        at_ms, key_id, tenant, digest_of(text), grant.scopes, grant.public, grant.requests_per_s, grant.name
+    )
 
 
 def new_key(ids: Ids) -> tuple[str, str]:
