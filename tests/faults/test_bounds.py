@@ -160,20 +160,6 @@ def test_an_event_over_its_limit_is_reported_and_the_others_of_its_batch_stay(tm
     asyncio.run(run())
 
 
-def test_a_body_that_does_not_come_is_refused_with_408() -> None:
-    async def receive() -> dict[str, Any]:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    async def run() -> RequestRejected:
-        with pytest.raises(RequestRejected) as refused:
-            await read_body(Request(scope_of("/v1/track"), receive), bytes_max=100, read_s_max=0.01)
-        return refused.value
-
-    error = asyncio.run(run())
-    assert (error.status, error.code) == (408, "slow")
-
-
 def test_a_body_that_is_far_too_large_is_not_read_to_its_end() -> None:
     chunks = iter(range(10_000))
 

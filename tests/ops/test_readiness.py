@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from instanter.foundation.limits import FILES_RESERVED
 from instanter.ops import readiness
 from instanter.ops.cli import main as frame
 from instanter.ops.config import Config, GeoSettings
@@ -90,10 +91,9 @@ def test_memory_has_to_hold_the_state_and_the_program() -> None:
     assert readiness.memory(1_000, machine_mb=999 + readiness.ENGINE_MB).status == "warn"
 
 
-def test_few_open_files_are_warned_of() -> None:
-    assert readiness.open_files(readiness.OPEN_FILES_ADVISED).status == "ok"
-    assert readiness.open_files(256).status == "warn"
-    assert readiness.open_files(-1).found == "no limit"
+def test_fewer_open_files_than_connections_and_the_engine_take_are_warned_of() -> None:
+    assert readiness.open_files(1_000, 1_000 + FILES_RESERVED).status == "ok"
+    assert readiness.open_files(1_000, 999 + FILES_RESERVED).status == "warn"
 
 
 def test_the_kernel_cache_is_the_first_place_that_can_be_written(tmp_path: Path) -> None:

@@ -1,20 +1,19 @@
-"""Reading a request's body: bounded in size, also after decompression, and in time."""
+"""Reading a request's body: bounded in size, also after decompression. `admission` bounds the time it may take."""
 
 from __future__ import annotations
 
-import asyncio
 import zlib
 
 from starlette.requests import ClientDisconnect, Request
 
 from ..foundation.errors import RequestRejected
-from ..foundation.limits import BODY_READ_S_MAX, BODY_SKIPPED_BYTES_MAX
+from ..foundation.limits import BODY_SKIPPED_BYTES_MAX
 
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 
 
-async def read_body(request: Request, *, bytes_max: int, read_s_max: float = BODY_READ_S_MAX) -> bytes:
-    """The body, decompressed. Raises `RequestRejected`: too_large (413), slow (408), encoding (415), malformed.
+async def read_body(request: Request, *, bytes_max: int) -> bytes:
+    """The body, decompressed. Raises `RequestRejected`: too_large (413), encoding (415), malformed, incomplete.
 
     Of a body that is too large up to `BODY_SKIPPED_BYTES_MAX` are read and forgotten before it is refused: a client
     that sends all before it listens would else find the connection gone, and not the reason. One that asks first,
@@ -24,10 +23,7 @@ async def read_body(request: Request, *, bytes_max: int, read_s_max: float = BOD
     if length.isdigit() and int(length) > (bytes_max if "expect" in request.headers else BODY_SKIPPED_BYTES_MAX):
         raise too_large(bytes_max)
     try:
-        async with asyncio.timeout(read_s_max):
-            body = await _gather(request, bytes_max)
-    except TimeoutError:
-        raise RequestRejected("slow", f"the body took longer than {read_s_max:g} s", status=408) from None
+        body = await _gather(request, bytes_max)
     except ClientDisconnect:
         raise RequestRejected("incomplete", "the body ended before its length") from None
     return _decompressed(body, request.headers.get("content-encoding", ""), bytes_max)

@@ -14,7 +14,8 @@ from itertools import islice
 from ..events.envelope import CONTROL_PARTITION, Record, encode_record
 from ..foundation.clock import elapsed_ns
 from ..foundation.deadline import Deadline
-from ..foundation.errors import Broken
+from ..foundation.errors import Broken, Overloaded
+from ..foundation.limits import UNFOLDED_RECORDS_MAX
 from ..foundation.measure import Meter
 from ..log.base import Log
 from ..log.commit import Durable, Entry, GroupCommitter, Refused
@@ -29,8 +30,9 @@ class Journal:
 
     def __init__(
         self, log: Log, partition: Partition, *, sync_window_ms: float, meter: Meter,
-        on_folded: Callable[[], None], on_broken: Callable[[str], None],
+        on_folded: Callable[[], None], on_broken: Callable[[str], None], before: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
+        """`before`: see `GroupCommitter`."""
         self._partition = partition
         self._meter = meter
         self._on_folded = on_folded
@@ -40,7 +42,7 @@ class Journal:
         self._loop = asyncio.get_running_loop()
         self._broken = ""
         self._committer: GroupCommitter[Record] = GroupCommitter(
-            log, sync_window_ms=sync_window_ms, on_durable=self._durable, on_refused=self._refused
+            log, sync_window_ms=sync_window_ms, on_durable=self._durable, on_refused=self._refused, before=before
         )
 
     @property
@@ -67,6 +69,8 @@ class Journal:
         """Raise what `append` would raise for so much more."""
         if self._broken:
             raise Broken(self._broken)
+        if len(self._unfolded) > UNFOLDED_RECORDS_MAX:
+            raise Overloaded("the state is behind: too much is waiting to be folded")
         self._committer.check_room(payload_bytes, entries=entries)
 
     def extend(self, entries: Sequence[Entry[Record]]) -> int:
@@ -165,10 +169,12 @@ class Journal:
 class QuarantineStore:
     """Where rejected events are kept: a log of its own, bounded in size."""
 
-    def __init__(self, log: Log, *, sync_window_ms: float, meter: Meter) -> None:
+    def __init__(
+        self, log: Log, *, sync_window_ms: float, meter: Meter, before: Callable[[], None] | None = None
+    ) -> None:
         self._meter = meter
         self._committer: GroupCommitter[None] = GroupCommitter(
-            log, sync_window_ms=sync_window_ms, on_durable=self._durable, on_refused=self._refused
+            log, sync_window_ms=sync_window_ms, on_durable=self._durable, on_refused=self._refused, before=before
         )
 
     def append(self, time_ms: int, payload: bytes) -> asyncio.Future[None]:

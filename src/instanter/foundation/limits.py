@@ -18,10 +18,8 @@ ITEMS_PER_REQUEST_MAX = 5_000
 CANDIDATES_MAX = 1_000
 PLACEMENTS_MAX = 20
 LIST_LIMIT_MAX = 200
-BODY_READ_S_MAX = 10.0
 BODY_SKIPPED_BYTES_MAX = 16 * 1024 * 1024
 """Read and forgotten of a body that is too large, so that the client hears why."""
-HEADER_READ_S_MAX = 5.0
 
 TURN_WORK_MAX = 8
 """Work that one pass of the loop begins while tenants compete, in units of about 0.1 ms."""
@@ -32,7 +30,23 @@ TURNS_WAITING_MAX = 128
 TENANT_IN_FLIGHT_MAX = 1_024
 """Requests of one tenant whose body is read and whose answer is not made yet; further ones are refused with 429."""
 
+# Serving.
+BACKLOG_MAX = 512
+"""Connections that the kernel holds until they are taken up, or turned away because all places are taken."""
+HEAD_BYTES_MAX = 64 * 1024
+"""Of a request's line and headers; also what is read of one connection ahead of what was asked for."""
+SEND_BUFFER_BYTES_MAX = 128 * 1024
+"""Of a reply, what the kernel holds for a client that has not read it yet; Linux takes twice as much."""
+BODY_FREE_BYTES = 16 * 1024
+"""Of each body, what is read whatever the others hold: senders of large ones cannot keep out small ones."""
+BODIES_BYTES_MAX = 64 * 1024 * 1024
+"""Held at once of all bodies, beyond what is free of each; beyond it they are refused with 429."""
+FILES_RESERVED = 256
+"""Open files kept for the log, checkpoints and so on; the others may be connections."""
+
 # Engine.
+UNFOLDED_RECORDS_MAX = 200_000
+"""Records durable and not yet folded; beyond it ingest is refused with 429."""
 FOLD_BATCH_EVENTS_MAX = 128
 FOLD_BATCH_ITEMS_MAX = 1_024
 PENDING_BYTES_MAX = 32 * 1024 * 1024
@@ -77,6 +91,10 @@ TENANTS_MAX = 1_000
 AUDIT_HANDED_IN_MAX = 256
 """Acts of commands that are taken into the record at once; further ones wait for the next time."""
 
+# Backups.
+BACKUP_TRIES_MAX = 8
+"""How often a backup begins again because retention removed what it was copying."""
+
 # Caches.
 PARSED_AGENTS_MAX = 8_192
 PARSED_REFERRERS_MAX = 8_192
@@ -96,6 +114,29 @@ EVENT_BYTES_PER_BRACKET_MIN = 8
 """Maps and lists cost most to decode: beyond the free ones an event has at most one `{` or `[` in so many bytes."""
 REASON_CHARS_MAX = 300
 """Characters of the reason kept with a quarantined event."""
+
+# Quarantine.
+QUARANTINED_EVENT_BYTES_MAX = 512 * 1024
+"""Up to here an event that was refused is kept whole, also where it was refused for its size."""
+PEOPLE_NAMED_MAX = 64
+"""Ids of people that are looked for in the bytes of a refused event; with more it is sealed for its day alone."""
+SEALS_NESTED_MAX = 4
+"""People for whom one refused body is sealed; one that names more is sealed for its day alone."""
+LATE_NOTED_PER_MINUTE_MAX = 120
+"""Late events that get an entry of their own in the quarantine; further ones are counted with the next."""
+POISON_NOTED_PER_MINUTE_MAX = 6_000
+"""Records that could not be folded and get an entry in the quarantine; further ones are counted with the next."""
+QUARANTINE_GROUPS_MAX = 1_000
+"""Groups told apart when the quarantine is listed; what is beyond them is told as one."""
+REPAIR_EVENTS_MAX = 10_000
+"""Entries of the quarantine that one request replays."""
+REPAIR_EXAMPLES_MAX = 10
+REWRITE_BYTES_MAX = 64 * 1024
+REWRITE_STEPS_MAX = 50
+REWRITE_PLACES_MAX = 1_000
+"""Places of one event that one step of a rewrite changes."""
+REWRITE_TEXT_CHARS_MAX = 1_024
+"""Characters of a text that a rewrite puts in."""
 
 # Decisions.
 DEADLINE_MS_MAX = 10_000

@@ -100,6 +100,24 @@ class DecideSettings(Section, frozen=True):
         ge=0, le=1, description="Chance that one slot shows an item the ranker did not choose.")] = 0.05
 
 
+class ServeSettings(Section, frozen=True):
+    """How long a connection may keep the server waiting, and how many there may be at once."""
+
+    header_read_s: Annotated[int, Meta(
+        ge=1, le=60,
+        description="Seconds for a request's line and headers, counted from the reply before; so an idle connection "
+                    "is closed after them too.")] = 8
+    body_read_s: Annotated[int, Meta(
+        ge=1, le=60, description="Seconds for a request's body; one that takes longer is answered 408.")] = 8
+    write_s: Annotated[int, Meta(
+        ge=1, le=60, description="Seconds for which a client may take nothing of its reply.")] = 8
+    connections_max: Annotated[int, Meta(
+        ge=16, le=65_536, description="Connections open at once; more are answered 429 and closed.")] = 2_048
+    requests_max: Annotated[int, Meta(
+        ge=8, le=4_096,
+        description="Requests worked on at once; more are answered 429 before anything is done.")] = 128
+
+
 class LimitSettings(Section, frozen=True):
     """Where the server says no."""
 
@@ -140,6 +158,7 @@ class Config(Section, frozen=True):
     dedup: DedupSettings = DedupSettings()
     feedback: FeedbackSettings = FeedbackSettings()
     decide: DecideSettings = DecideSettings()
+    serve: ServeSettings = ServeSettings()
     limits: LimitSettings = LimitSettings()
     geo: GeoSettings = GeoSettings()
     events: EventSettings = EventSettings()

@@ -20,6 +20,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from ..api.admission import Admission
 from ..decisions.fallback import STAGES as DECISION_STAGES
 from ..engine.loop import Engine
 
@@ -60,6 +61,21 @@ GAUGES: Final = (
     Gauge("instanter_epoch", "Number of the published epoch.", lambda engine: engine.partition.state.epoch),
 )  # fmt: skip
 
+class EdgeGauge(NamedTuple):
+    """A value of the serving edge as it is now."""
+
+    name: str
+    text: str
+    read: Callable[[Admission], float]
+
+
+EDGE_GAUGES: Final = (
+    EdgeGauge("instanter_requests_working", "Requests worked on: all of them here, not answered yet.",
+              lambda admission: admission.working),
+    EdgeGauge("instanter_bodies_bytes", "Held of requests' bodies, beyond the 16 KiB that are free of each.",
+              lambda admission: admission.bodies_bytes),
+)  # fmt: skip
+
 COUNTED: Final = (
     Counted("events_accepted", "instanter_events_accepted", "Events acknowledged."),
     Counted("events_unheard", "instanter_events_unheard",
@@ -73,6 +89,8 @@ COUNTED: Final = (
             "stage"),
     Counted("receipts_lost", "instanter_receipts_lost", "Decisions whose receipt the log did not take."),
     Counted("requests_refused.", "instanter_requests_refused", "Requests refused, by reason.", "code"),
+    Counted("connections_refused", "instanter_connections_refused",
+            "Connections closed because there were as many as may be."),
     Counted("requests_failed", "instanter_requests_failed", "Requests that failed by a defect of ours."),
     Counted("checkpoints_failed", "instanter_checkpoints_failed", "Checkpoints that were not finished."),
     Counted("beats_refused", "instanter_beats_refused", "Epochs and ticks that the log did not take."),
@@ -105,16 +123,20 @@ assert set(DECISION_STAGES) <= set(STAGES)
 
 
 class EngineCollector(Collector):
-    """Reads an engine's measurements when asked."""
+    """Reads an engine's measurements when asked, and those of the edge that it is served by."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, admission: Admission | None = None) -> None:
         self._engine = engine
+        self._admission = admission
 
     def collect(self) -> Iterator[Metric]:
         yield from self._stages()
         yield self._pauses()
         for gauge in GAUGES:
             yield GaugeMetricFamily(gauge.name, gauge.text, gauge.read(self._engine))
+        if self._admission is not None:
+            for edge in EDGE_GAUGES:
+                yield GaugeMetricFamily(edge.name, edge.text, edge.read(self._admission))
         yield _labelled(FOLDED, self._engine.partition.state.verdicts)
         counts = self._engine.meter.counts
         for counted in COUNTED:
@@ -151,10 +173,10 @@ def _labelled(counted: Counted, counts: Mapping[str, int]) -> Metric:
     return family
 
 
-def render(engine: Engine) -> bytes:
+def render(engine: Engine, admission: Admission | None = None) -> bytes:
     """The text of `GET /metrics`: the engine's, and the process's own (`process_*`)."""
     registry = CollectorRegistry()
-    registry.register(EngineCollector(engine))
+    registry.register(EngineCollector(engine, admission))
     ProcessCollector(registry=registry)
     return generate_latest(registry)
 
@@ -183,7 +205,7 @@ def page() -> str:
         (STAGE_SECONDS, "summary", "stage", "Seconds by stage, since the start: `_count` and `_sum`."),
         (RECENT, "gauge", "stage, quantile", "p50 and p99 of seconds by stage, of the last half to whole minute."),
         (PAUSES, "histogram", "le", "How long the loop was away when its beat was due."),
-        *((gauge.name, "gauge", "", gauge.text) for gauge in GAUGES),
+        *((gauge.name, "gauge", "", gauge.text) for gauge in (*GAUGES, *EDGE_GAUGES)),
         *((f"{counted.name}_total", "counter", counted.label, counted.text) for counted in (FOLDED, *COUNTED)),
     ]
     metrics = "".join(

@@ -7,7 +7,6 @@ import errno
 import fcntl
 import importlib.util
 import os
-import resource
 import shutil
 import socket
 import sys
@@ -21,7 +20,9 @@ import msgspec
 from ..events.kinds import KNOWN
 from ..foundation.clock import elapsed_ns
 from ..foundation.errors import ConfigRejected
+from ..foundation.limits import FILES_RESERVED
 from .config import Config
+from .serving import open_files_max
 from .wiring import load_checked
 
 _MIB: Final = 1024 * 1024
@@ -30,7 +31,6 @@ PYTHON_MIN: Final = (3, 11)
 ENGINE_MB: Final = 512
 """Memory for the program itself, its item matrix and what is in flight, beside people's state."""
 FREE_BYTES_ADVISED: Final = 5 * _GIB
-OPEN_FILES_ADVISED: Final = 4_096
 SYNC_SAMPLES: Final = 200
 SYNC_BYTES: Final = 300
 SYNC_P99_MS_ADVISED: Final = 20.0
@@ -160,14 +160,14 @@ def _machine_mb() -> int:
     return (min(machine, int(text)) if text.isdigit() else machine) // _MIB
 
 
-def open_files(limit: int | None = None) -> Check:
-    """Whether there are enough descriptors for many connections at once."""
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if limit is None else limit
-    if files == resource.RLIM_INFINITY:
-        return Check("open files", "ok", "no limit")
-    if files < OPEN_FILES_ADVISED:
-        return Check("open files", "warn", f"{files} at once", f"raise it: ulimit -n {OPEN_FILES_ADVISED}")
-    return Check("open files", "ok", f"{files} at once")
+def open_files(connections_max: int, limit: int | None = None) -> Check:
+    """Whether the process may open enough files for the connections it may have; a start raises its own limit."""
+    files = open_files_max() if limit is None else limit
+    found = f"{files} at once, {connections_max} connections"
+    if files < connections_max + FILES_RESERVED:
+        wanted = connections_max + FILES_RESERVED
+        return Check("open files", "warn", found, f"lower serve.connections_max, or raise it: ulimit -Hn {wanted}")
+    return Check("open files", "ok", found)
 
 
 def kernel_cache(folders: Sequence[Path] | None = None) -> Check:

@@ -1,22 +1,14 @@
-"""Where seams meet drivers: from a configuration and a directory to an engine and its server."""
+"""Where seams meet drivers: from a configuration and a directory to an engine."""
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import logging
-import signal
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-from granian.server.embed import Server
 
-from ..api.app import make_app
-from ..api.limiting import TokenBucket
 from ..decisions.decide import Decider
 from ..engine.loop import Engine, EngineOptions
 from ..engine.partition import Partition
@@ -27,15 +19,13 @@ from ..events.enrich import Enricher
 from ..features.compile import compile_features
 from ..features.view import Reader
 from ..foundation.clock import Clock, EventsClock, SystemClock
-from ..foundation.deadline import Deadline
 from ..foundation.disk import RealDisk
-from ..foundation.errors import ConfigRejected, Unavailable
+from ..foundation.errors import ConfigRejected
 from ..foundation.ids import Ids, PersonKeys, reference
-from ..foundation.limits import HEADER_READ_S_MAX, QUARANTINE_BYTES_MAX
+from ..foundation.limits import QUARANTINE_BYTES_MAX
 from ..log.segment_log import SegmentLog
 from ..privacy.audit import Trail, open_trail
 from ..state.schema import Schema
-from . import metrics
 from .config import Config, load, located
 from .datadir import DataDirectory
 
@@ -43,7 +33,6 @@ reports = logging.getLogger("instanter.serve")
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
-DRAIN_MS = 5_000.0
 QUARANTINE_SEGMENT_BYTES = QUARANTINE_BYTES_MAX // 8
 AUDIT_SEGMENT_BYTES = 8 * 1024 * 1024
 
@@ -165,63 +154,3 @@ def _recovered(
         trail = open_trail(audit, secret)
         opened.pop_all()
     return log, quarantine, trail, partition, recovery
-
-
-async def serve(
-    make_engine: Callable[[], Engine], *, host: str, port: int, requests_per_s: int, on_ready: Callable[[Engine], None]
-) -> None:
-    """Serve until SIGTERM or SIGINT, then drain: no new requests, what is in flight done, all on disk.
-
-    `host` is an address. Raises `Unavailable` if the server cannot listen there or ends by itself.
-    """
-    engine = make_engine()
-    await engine.start()
-    _calm_the_collector()
-    app = make_app(
-        engine, metrics=lambda: metrics.render(engine), bucket=TokenBucket(SystemClock(), per_s=requests_per_s)
-    )
-    server = Server(
-        app,
-        address=host,
-        port=port,
-        interface=Interfaces.ASGINL,
-        http=HTTPModes.http1,
-        websockets=False,
-        runtime_threads=1,
-        log_enabled=False,
-        http1_settings=HTTP1Settings(header_read_timeout=int(HEADER_READ_S_MAX * 1_000)),
-    )
-    stopped = asyncio.create_task(_told_to_stop())
-    serving = asyncio.create_task(server.serve())
-    await asyncio.sleep(0)
-    if not serving.done():
-        on_ready(engine)
-    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    ended_by_itself = serving.done()
-    deadline = Deadline(DRAIN_MS)
-    end: Callable[[], None] = server.stop
-    end()
-    await asyncio.wait({serving}, timeout=deadline.left_ms() / 1_000)
-    await engine.stop(deadline)
-    if ended_by_itself:
-        raise Unavailable(f"the server on {host}:{port} ended: {_first_line(serving.exception())}")
-
-
-async def _told_to_stop() -> None:
-    """Returns at the first SIGTERM or SIGINT; further ones change nothing."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await stop.wait()
-
-
-def _first_line(error: BaseException | None) -> str:
-    return str(error).partition("\n")[0] if error is not None else "no reason was given"
-
-
-def _calm_the_collector() -> None:
-    """What lives now lives for good: leave it out of garbage collections, and make these rare and young."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 1_000)

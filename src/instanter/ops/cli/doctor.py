@@ -47,7 +47,7 @@ def diagnose(arguments: argparse.Namespace) -> list[Check]:
         readiness.disk_sync(arguments.data),
         log,
         readiness.memory(config.state.memory_mb),
-        readiness.open_files(),
+        readiness.open_files(config.serve.connections_max),
         readiness.kernel_cache(),
         readiness.free_port(arguments.host, arguments.port, serving=log.status == "warn"),
     ]

@@ -14,7 +14,8 @@ import uvloop
 from ...engine.loop import Engine
 from ...foundation.errors import ConfigRejected, Unavailable
 from ..logs import log_as_json
-from ..wiring import load_checked, open_engine, serve
+from ..serving import serve
+from ..wiring import load_checked, open_engine
 from .arguments import add_address, add_config, add_data
 
 log = logging.getLogger("instanter.serve")
@@ -62,7 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
             "replayed": recovery.records, "people": engine.partition.state.cells_used})
 
     uvloop.run(serve(
-        make_engine, host=host, port=arguments.port, requests_per_s=config.limits.requests_per_s, on_ready=on_ready))
+        make_engine, host=host, port=arguments.port, settings=config.serve,
+        requests_per_s=config.limits.requests_per_s, on_ready=on_ready))
     log.info("stopped")
     if arguments.json:
         print(msgspec.json.encode({"stopped": address}).decode())
@@ -82,7 +84,7 @@ def _check_access(dev: bool, host: str) -> None:
 
 
 def _check_port(host: str, port: int) -> None:
-    """Refuse a port that somebody has. The server would share it, and each would get some of the requests."""
+    """Refuse a port that somebody has before the state is recovered, which can take long."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,0 +1,128 @@
+"""Who is let in: how many requests are worked on at once, how much of their bodies is held, how long a body may take.
+
+Stands before everything else, so that a refusal costs next to nothing and what was let in stays fast.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import msgspec
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..foundation.errors import Overloaded, RequestRejected
+from ..foundation.limits import BODIES_BYTES_MAX, BODY_BYTES_MAX, BODY_FREE_BYTES
+from ..foundation.measure import Meter
+from .replies import refusal
+from .track import SINGLE_ROUTES
+
+ALWAYS_OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Who watches the server is told how it is, above all when it is full."""
+_TRACKING: Final = frozenset({"/v1/batch", *(f"/v1/{kind}" for kind in SINGLE_ROUTES)})
+_BODILESS: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+
+
+class AdmissionOptions(msgspec.Struct, frozen=True):
+    """What may be inside at once."""
+
+    requests_max: int
+    """Requests whose body is there and whose reply is not."""
+    body_read_s: float
+    """Time for a body, from when its head has been read."""
+    bodies_bytes_max: int = BODIES_BYTES_MAX
+
+
+class Admission:
+    """An application around another one. Used on the loop's thread.
+
+    A request that is still sending its body takes no place: only what it has sent is counted, and its time runs out.
+    A place that is not free is refused with 429 before the body is read, or right after it.
+    """
+
+    def __init__(self, app: ASGIApp, options: AdmissionOptions, meter: Meter) -> None:
+        self._app = app
+        self._options = options
+        self._meter = meter
+        self.working = 0
+        """Requests worked on."""
+        self.bodies_bytes = 0
+        """Held of bodies, beyond what is free of each."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in ALWAYS_OPEN:
+            await self._app(scope, receive, send)
+            return
+        visit = _Visit(self, receive, self._options.body_read_s)
+        try:
+            self.check_place()
+            if scope["method"] in _BODILESS:
+                visit.begin_work()
+        except Overloaded as error:
+            self._meter.count(f"requests_refused.{error.code}")
+            await refusal(error, tracking=scope["path"] in _TRACKING)(scope, receive, send)
+            return
+        try:
+            await self._app(scope, visit.receive, send)
+        finally:
+            visit.leave()
+
+    def check_place(self) -> None:
+        """Raise `Overloaded` unless one more request may be worked on."""
+        if self.working >= self._options.requests_max:
+            raise Overloaded(f"{self.working} requests are being worked on")
+
+    def hold(self, size_bytes: int) -> None:
+        """Count bytes of a body, or raise `Overloaded`."""
+        if self.bodies_bytes + size_bytes > self._options.bodies_bytes_max:
+            raise Overloaded("the bodies of others take all the room there is")
+        self.bodies_bytes += size_bytes
+
+
+class _Visit:
+    """One request: what it holds of the room inside."""
+
+    __slots__ = ("_admission", "_held_bytes", "_read_s", "_receive", "_size_bytes", "_until_s", "_working")
+
+    def __init__(self, admission: Admission, receive: Receive, read_s: float) -> None:
+        self._admission = admission
+        self._receive = receive
+        self._read_s = read_s
+        self._until_s = asyncio.get_running_loop().time() + read_s
+        self._size_bytes = 0
+        self._held_bytes = 0
+        self._working = False
+
+    async def receive(self) -> Message:
+        """The next message. Raises `RequestRejected` (slow) and `Overloaded` where the body ends here."""
+        if self._working:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._until_s):
+                message = await self._receive()
+        except TimeoutError:
+            raise RequestRejected("slow", f"the body took longer than {self._read_s:g} s", status=408) from None
+        if message["type"] == "http.request":
+            self._hold(len(message.get("body", b"")))
+            if not message.get("more_body", False):
+                self.begin_work()
+        return message
+
+    def begin_work(self) -> None:
+        """All of the request is here: take a place."""
+        self._admission.check_place()
+        self._admission.working += 1
+        self._working = True
+
+    def leave(self) -> None:
+        """Give everything back."""
+        self._admission.bodies_bytes -= self._held_bytes
+        self._admission.working -= self._working
+
+    def _hold(self, more_bytes: int) -> None:
+        """Count what has come, as far as anybody keeps it: of larger bodies nothing is kept."""
+        self._size_bytes += more_bytes
+        held_bytes = max(0, min(self._size_bytes, BODY_BYTES_MAX) - BODY_FREE_BYTES)
+        if held_bytes > self._held_bytes:
+            self._admission.hold(held_bytes - self._held_bytes)
+            self._held_bytes = held_bytes

@@ -1,0 +1,232 @@
+"""The serving edge: a listening socket of ours, an HTTP server on it, and what bounds those who connect.
+
+How long a connection may do nothing is bounded in four places: the head of a request and the pause before it by the
+HTTP server, the body by `api.admission`, the reading of a reply by the kernel (`TCP_USER_TIMEOUT`, which accepted
+sockets inherit from the listening one). Connections beyond the bound are closed by `turn_away`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+from collections.abc import Callable
+
+from granian._granian import SocketHolder
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+from starlette.types import ASGIApp
+
+from ..api.admission import Admission, AdmissionOptions
+from ..api.app import make_app
+from ..api.limiting import TokenBucket
+from ..api.replies import refusal
+from ..engine.loop import Engine
+from ..foundation.clock import SystemClock
+from ..foundation.deadline import Deadline
+from ..foundation.errors import Overloaded, Unavailable
+from ..foundation.limits import BACKLOG_MAX, FILES_RESERVED, HEAD_BYTES_MAX, SEND_BUFFER_BYTES_MAX
+from ..foundation.measure import Meter
+from . import metrics
+from .config import ServeSettings
+
+reports = logging.getLogger("instanter.serve")
+
+DRAIN_MS = 5_000.0
+LOOK_S = 0.05
+"""How often connections that wait are looked for; they wait in the kernel for one to two looks."""
+OPEN_FILES_MAX = 1_048_576
+"""Asked for where the system sets no limit of its own."""
+
+
+async def serve(
+    make_engine: Callable[[], Engine], *, host: str, port: int, settings: ServeSettings, requests_per_s: int,
+    on_ready: Callable[[Engine], None],
+) -> None:  # fmt: skip
+    """Serve until SIGTERM or SIGINT, then drain: no new requests, what is in flight done, all on disk.
+
+    `host` is an address. Raises `Unavailable` if the server cannot listen there or ends by itself.
+    """
+    connections_max = room_for(settings.connections_max)
+    engine = make_engine()
+    await engine.start()
+    listener = listen(host, port, write_s=settings.write_s)
+    _calm_the_collector()
+    app = make_app(
+        engine, metrics=lambda: metrics.render(engine, admission),
+        bucket=TokenBucket(SystemClock(), per_s=requests_per_s),
+    )  # fmt: skip
+    options = AdmissionOptions(requests_max=settings.requests_max, body_read_s=settings.body_read_s)
+    admission = Admission(app, options, engine.meter)
+    server = ListeningServer(admission, listener, settings=settings, connections_max=connections_max)
+    stopped = asyncio.create_task(_told_to_stop())
+    serving = asyncio.create_task(server.serve())
+    files_before = open_files()
+    turning = asyncio.create_task(
+        turn_away(listener, is_full=lambda: open_files() - files_before >= connections_max, meter=engine.meter)
+    )
+    await asyncio.sleep(0)
+    if not serving.done():
+        on_ready(engine)
+    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    ended_by_itself = serving.done()
+    deadline = Deadline(DRAIN_MS)
+    turning.cancel()
+    listener.close()
+    end: Callable[[], None] = server.stop
+    end()
+    await asyncio.wait({serving, turning}, timeout=deadline.left_ms() / 1_000)
+    await engine.stop(deadline)
+    if ended_by_itself:
+        raise Unavailable(f"the server on {host}:{port} ended: {_first_line(serving.exception())}")
+
+
+class ListeningServer(Server):
+    """granian on a socket that is ours: one that it opens itself carries no deadline for writing."""
+
+    def __init__(
+        self, app: ASGIApp, listener: socket.socket, *, settings: ServeSettings, connections_max: int
+    ) -> None:  # fmt: skip
+        super().__init__(
+            app,
+            interface=Interfaces.ASGINL,
+            http=HTTPModes.http1,
+            websockets=False,
+            runtime_threads=1,
+            log_enabled=False,
+            backlog=BACKLOG_MAX,
+            backpressure=connections_max,
+            http1_settings=HTTP1Settings(
+                header_read_timeout=settings.header_read_s * 1_000, max_buffer_size=HEAD_BYTES_MAX
+            ),
+        )
+        self._listening = listener
+
+    def _init_shared_socket(self) -> None:
+        descriptor = os.dup(self._listening.fileno())  # the server's own, since it closes it
+        hold: Callable[..., SocketHolder] = SocketHolder
+        self.__dict__.update(_sfd=descriptor, _shd=hold(descriptor, False, BACKLOG_MAX), _ssp=None)
+
+
+def listen(host: str, port: int, *, write_s: float) -> socket.socket:
+    """A listening socket, not blocking. Raises `Unavailable` when it cannot be had.
+
+    What is accepted from it has a bounded send buffer, and is closed by the kernel when its peer takes nothing of
+    what was written for `write_s` (on Linux).
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES_MAX)
+        if sys.platform == "linux":
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(write_s * 1_000))
+        listener.bind((host, port))
+        listener.listen(BACKLOG_MAX)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise Unavailable(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+    return listener
+
+
+async def turn_away(listener: socket.socket, *, is_full: Callable[[], bool], meter: Meter) -> None:
+    """Answer 429 to connections that wait because all places are taken, and close them; until cancelled.
+
+    The HTTP server takes no connection while it has as many as it may: they would wait until somebody leaves.
+    """
+    waited = False
+    while True:
+        await asyncio.sleep(LOOK_S)
+        waits = _is_readable(listener)
+        if waits and waited and is_full():
+            turned = _refuse_waiting(listener)
+            meter.count("connections_refused", turned)
+            waits = False
+        waited = waits
+
+
+def _is_readable(listener: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _refuse_waiting(listener: socket.socket) -> int:
+    """Refuse what waits, one queue's worth at most; how many that were."""
+    for turned in range(BACKLOG_MAX):
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return turned
+        with connection, contextlib.suppress(OSError):
+            connection.setblocking(False)
+            connection.send(_TURNED_AWAY)
+    return BACKLOG_MAX
+
+
+def _turned_away() -> bytes:
+    """The reply to a connection for which there is no place."""
+    response = refusal(Overloaded("all connections are taken"), tracking=True)
+    head = [b"HTTP/1.1 429 Too Many Requests", b"connection: close"]
+    head += [name + b": " + value for name, value in response.raw_headers]
+    return b"\r\n".join(head) + b"\r\n\r\n" + bytes(response.body)
+
+
+_TURNED_AWAY = _turned_away()
+
+
+def room_for(connections_max: int) -> int:
+    """Raise the bound of open files to what this process may have; how many connections there is room for.
+
+    Raises `Unavailable` if there is room for none.
+    """
+    files_max = open_files_max()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    room = files_max - FILES_RESERVED
+    if room < 1:
+        raise Unavailable(f"{files_max} open files are too few: {FILES_RESERVED} are needed beside connections")
+    if room < connections_max:
+        reports.warning(
+            "fewer connections than configured: raise the hard limit of open files",
+            extra={"connections_max": room, "open_files": files_max},
+        )
+    return min(room, connections_max)
+
+
+def open_files_max() -> int:
+    """Files that this process may open at most, once it has asked for all it can have."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return OPEN_FILES_MAX if hard == resource.RLIM_INFINITY else hard
+
+
+def open_files() -> int:
+    """Files this process has open. Costs a microsecond for every two of them."""
+    return len(os.listdir("/dev/fd")) - 1
+
+
+async def _told_to_stop() -> None:
+    """Returns at the first SIGTERM or SIGINT; further ones change nothing."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+def _first_line(error: BaseException | None) -> str:
+    return str(error).partition("\n")[0] if error is not None else "no reason was given"
+
+
+def _calm_the_collector() -> None:
+    """What lives now lives for good: leave it out of garbage collections, and make these rare and young."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 1_000)

@@ -1,0 +1,234 @@
+"""Who is let in: places, room for bodies, and time for them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.types import Message, Receive, Scope, Send
+
+from instanter.api.admission import ALWAYS_OPEN, Admission, AdmissionOptions
+from instanter.api.replies import refusal, reply
+from instanter.foundation.errors import InstanterError
+from instanter.foundation.limits import BODY_BYTES_MAX, BODY_FREE_BYTES
+from instanter.foundation.measure import Measurements
+
+LARGE_BYTES = BODY_FREE_BYTES + 1_000
+OPTIONS = AdmissionOptions(requests_max=2, body_read_s=30, bodies_bytes_max=2_500)
+
+
+class Application:
+    """Reads the body, then works until the gate opens; answers with how much it has read, or with the error."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.begun = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.begun += 1
+        try:
+            size_bytes = 0
+            while scope["method"] == "POST":
+                message = await receive()
+                size_bytes += len(message["body"])
+                if not message["more_body"]:
+                    break
+            await self.gate.wait()
+            answer = reply({"read": size_bytes})
+        except InstanterError as error:
+            answer = refusal(error)
+        await answer(scope, receive, send)
+
+
+class Call:
+    """One request whose body the test sends bit by bit."""
+
+    def __init__(self, admission: Admission, *, method: str = "POST", path: str = "/v1/decide") -> None:
+        self._parts: asyncio.Queue[Message] = asyncio.Queue()
+        self._scope = {"type": "http", "method": method, "path": path, "headers": []}
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self._body = b""
+        self._task = asyncio.create_task(admission(self._scope, self._parts.get, self._take))
+
+    async def body(self, size_bytes: int, *, more: bool = False) -> Call:
+        """Send so much of the body, and let the application do what it can."""
+        self._parts.put_nowait({"type": "http.request", "body": b"x" * size_bytes, "more_body": more})
+        await settle()
+        return self
+
+    async def answered(self) -> int:
+        """The status, once there is one."""
+        await self._task
+        return self.status
+
+    @property
+    def code(self) -> str:
+        code: str = json.loads(self._body)["error"]["code"]
+        return code
+
+    @property
+    def content(self) -> Any:
+        return json.loads(self._body)
+
+    async def _take(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+        else:
+            self._body += message["body"]
+
+
+async def settle() -> None:
+    """Let everything run that can."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def inside(work: Callable[[Admission, Application], Awaitable[None]], options: AdmissionOptions = OPTIONS) -> None:
+    """Run `work` on an application behind its admission; afterwards nothing may be held."""
+
+    async def run() -> None:
+        application = Application()
+        admission = Admission(application, options, Measurements())
+        await work(admission, application)
+        await settle()
+        assert (admission.working, admission.bodies_bytes) == (0, 0)
+
+    asyncio.run(run())
+
+
+def test_beyond_its_places_a_request_is_refused_before_its_body_is_read() -> None:
+    async def work(admission: Admission, application: Application) -> None:
+        taken = [await Call(admission).body(10), await Call(admission).body(10)]
+        refused = Call(admission)
+        assert await refused.answered() == 429
+        assert (refused.code, refused.headers["retry-after"]) == ("overloaded", "1")
+        assert application.begun == 2, "nothing was done for it"
+        application.gate.set()
+        assert [await call.answered() for call in taken] == [200, 200]
+        assert await (await Call(admission).body(10)).answered() == 200, "there is a place again"
+
+    inside(work)
+
+
+def test_whoever_still_sends_takes_no_place() -> None:
+    async def work(admission: Admission, application: Application) -> None:
+        application.gate.set()
+        dribbling = [await Call(admission).body(1, more=True) for _ in range(50)]
+        assert admission.working == 0
+        assert await (await Call(admission).body(10)).answered() == 200
+        for call in dribbling:
+            await call.body(1)
+        assert {await call.answered() for call in dribbling} == {200}
+
+    inside(work)
+
+
+def test_a_place_that_was_lost_while_the_body_came_is_refused() -> None:
+    async def work(admission: Admission, application: Application) -> None:
+        late = await Call(admission).body(10, more=True)
+        first, second = await Call(admission).body(10), await Call(admission, method="GET").body(0)
+        await late.body(10)
+        assert (await late.answered(), late.code) == (429, "overloaded")
+        application.gate.set()
+        assert (await first.answered(), await second.answered()) == (200, 200)
+
+    inside(work)
+
+
+def test_large_bodies_share_a_room_and_keep_no_small_one_out() -> None:
+    async def work(admission: Admission, application: Application) -> None:
+        application.gate.set()
+        large = [await Call(admission).body(LARGE_BYTES, more=True) for _ in range(2)]
+        assert admission.bodies_bytes == 2_000
+        refused = await Call(admission).body(LARGE_BYTES, more=True)
+        assert (await refused.answered(), refused.code) == (429, "overloaded")
+        small = await Call(admission).body(BODY_FREE_BYTES)
+        assert (await small.answered(), small.content) == (200, {"read": BODY_FREE_BYTES})
+        for call in large:
+            assert await (await call.body(0)).answered() == 200
+
+    inside(work)
+
+
+def test_of_a_body_that_is_too_large_only_what_is_kept_is_counted() -> None:
+    async def work(admission: Admission, application: Application) -> None:
+        application.gate.set()
+        call = Call(admission)
+        for _ in range(4):
+            await call.body(BODY_BYTES_MAX, more=True)
+        assert admission.bodies_bytes == BODY_BYTES_MAX - BODY_FREE_BYTES
+        await call.body(0)
+        assert await call.answered() == 200
+
+    inside(work, AdmissionOptions(requests_max=2, body_read_s=30))
+
+
+def test_a_body_that_does_not_come_is_refused_with_408() -> None:
+    async def work(admission: Admission, application: Application) -> None:
+        call = await Call(admission).body(1, more=True)
+        assert (await call.answered(), call.code) == (408, "slow")
+
+    inside(work, AdmissionOptions(requests_max=2, body_read_s=0.01))
+
+
+def test_the_time_for_a_body_does_not_count_once_it_is_there() -> None:
+    async def work(admission: Admission, application: Application) -> None:
+        call = await Call(admission).body(1)
+        asyncio.get_running_loop().call_later(0.03, application.gate.set)
+        assert await call.answered() == 200
+
+    inside(work, AdmissionOptions(requests_max=2, body_read_s=0.01))
+
+
+def test_whoever_watches_the_server_is_let_in_when_it_is_full() -> None:
+    async def work(admission: Admission, application: Application) -> None:
+        full = [await Call(admission).body(1) for _ in range(2)]
+        watching = [Call(admission, method="GET", path=path) for path in sorted(ALWAYS_OPEN)]
+        await settle()
+        application.gate.set()
+        assert {await call.answered() for call in watching} == {200}
+        assert {await call.answered() for call in full} == {200}
+
+    inside(work)
+
+
+def test_a_tracking_client_is_told_in_the_words_it_expects() -> None:
+    async def work(admission: Admission, application: Application) -> None:
+        full = [await Call(admission).body(1) for _ in range(2)]
+        refused = Call(admission, path="/v1/batch")
+        assert await refused.answered() == 429
+        assert (refused.content["success"], refused.content["code"]) == (False, "overloaded")
+        application.gate.set()
+        assert {await call.answered() for call in full} == {200}
+
+    inside(work)
+
+
+SENDING = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 3 * BODY_FREE_BYTES), st.booleans()), max_size=60)
+
+
+@given(SENDING)
+@settings(max_examples=60)
+def test_whatever_comes_in_whatever_order_the_bounds_hold_and_everything_is_given_back(
+    sending: list[tuple[int, int, bool]],
+) -> None:
+    async def work(admission: Admission, application: Application) -> None:
+        calls: dict[int, Call] = {}
+        for number, size_bytes, more in sending:
+            if number not in calls or calls[number].status:
+                calls[number] = Call(admission)
+            await calls[number].body(size_bytes, more=more)
+            assert admission.working <= OPTIONS.requests_max
+            assert admission.bodies_bytes <= OPTIONS.bodies_bytes_max
+        application.gate.set()
+        for call in calls.values():
+            await call.body(0)
+        assert {await call.answered() for call in calls.values()} <= {200, 429}
+
+    inside(work)
