@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from collections.abc import Callable
+from typing import Final, Protocol
+
+_MS_NS: Final = 1_000_000
+
+
+def elapsed_ns() -> int:
+    """A stopwatch reading for measurements and deadlines; says nothing about the date."""
+    return time.perf_counter_ns()
+
+
+def machine_ns() -> int:
+    """The date as the machine has it, in ns since 1970; it may step to anywhere at any moment."""
+    return time.time_ns()
 
 
 class Clock(Protocol):
@@ -19,14 +32,38 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock, held monotonic: a step back stands still until time has caught up."""
+    """The machine's clock, but never back: not in one process, and not behind `not_before_ms`, where a log ends.
 
-    def __init__(self) -> None:
-        self._newest_ms = 0
+    Where the machine's clock is behind, because it stepped back or starts behind the log, time goes on from where it
+    was at nine tenths of its pace until the machine has caught up: intervals come out a tenth too short, and nothing
+    stands still. A step forward is believed at once.
+
+    >>> machine, stopwatch = iter([5_000, 1_000, 2_000, 9_000]), iter([0, 0, 1_000, 2_000])
+    >>> clock = SystemClock(
+    ...     machine_ns=lambda: next(machine) * 1_000_000, stopwatch_ns=lambda: next(stopwatch) * 1_000_000)
+    >>> clock.now_ms(), clock.now_ms(), clock.now_ms()
+    (5000, 5900, 9000)
+    """
+
+    def __init__(
+        self, *, not_before_ms: int = 0, machine_ns: Callable[[], int] = machine_ns,
+        stopwatch_ns: Callable[[], int] = elapsed_ns,
+    ) -> None:  # fmt: skip
+        self._machine_ns = machine_ns
+        self._stopwatch_ns = stopwatch_ns
+        self._read_ns = stopwatch_ns()
+        self._now_ns = max(not_before_ms * _MS_NS, machine_ns())
 
     def now_ms(self) -> int:
-        self._newest_ms = max(self._newest_ms, time.time_ns() // 1_000_000)
-        return self._newest_ms
+        stopwatch_ns = self._stopwatch_ns()
+        slowed_ns = (stopwatch_ns - self._read_ns) * 9 // 10
+        self._read_ns = stopwatch_ns
+        self._now_ns = max(self._now_ns + slowed_ns, self._machine_ns())
+        return self._now_ns // _MS_NS
+
+    def ahead_ms(self) -> int:
+        """How far this clock is before the machine's."""
+        return self.now_ms() - self._machine_ns() // _MS_NS
 
     def observe(self, happened_ms: int) -> None:
         return None
@@ -67,8 +104,3 @@ class ManualClock:
         """Move on by `by_ms` >= 0."""
         assert by_ms >= 0
         self._now_ms += by_ms
-
-
-def elapsed_ns() -> int:
-    """A stopwatch reading for measurements and deadlines; says nothing about the date."""
-    return time.perf_counter_ns()
