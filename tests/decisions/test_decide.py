@@ -206,10 +206,10 @@ def test_where_the_profile_fails_the_session_alone_answers(shop) -> None:
 class Forgetful(Reader):
     """Cannot read anybody."""
 
-    def person(self, state, keys, now_ms):
+    def person(self, state, keys, now_ms, denied=frozenset()):
         if keys:
             raise Broken("the record is damaged")
-        return super().person(state, keys, now_ms)
+        return super().person(state, keys, now_ms, denied)
 
 
 def test_a_person_who_cannot_be_read_is_answered_as_nobody(shop) -> None:

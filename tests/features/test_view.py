@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from instanter.features.compile import compile_features
 from instanter.features.declaration import FeatureDeclaration
 from instanter.features.view import Reader
 from instanter.foundation.ids import item_reference, reference
-from instanter.foundation.limits import LINKED_CELLS_MAX
+from instanter.foundation.limits import LINKED_CELLS_MAX, READING_PLANS_MAX
 from instanter.state.memory import State
 
 START_MS = 1_700_000_000_000
@@ -177,3 +178,33 @@ def test_linked_cells_read_as_one_cell_that_had_all_their_events(events: list[tu
     assert merged.numbers["lately"] == pytest.approx(single.numbers["lately"], rel=1e-9)
     assert np.array_equal(merged.lasts["recent"][0], single.lasts["recent"][0])
     assert np.array_equal(merged.tops["brands"][0], single.tops["brands"][0])
+
+
+def test_features_for_a_denied_purpose_read_as_if_nothing_had_been_counted(little) -> None:
+    purposes = {"lately": "analytics", "brands": "analytics", "since": "analytics", "visit": "ads", "recent": "ads"}
+    declared = [msgspec.structs.replace(one, purpose=purposes.get(one.name, "personalization")) for one in EVERY_KIND]
+    shop = little(*declared, only=True)
+    shop.item("a", brand="oak", price=10.0)
+    shop.happen("Product Viewed", "a")
+    shop.happen("Product Viewed", "a", key=2, after_ms=5)
+    reader = Reader(shop.schema, shop.declarations)
+    for keys in ([1], [1, 2]):
+        whole, nobody = (reader.person(shop.state, some, START_MS + MINUTE_MS) for some in (keys, []))
+        part = reader.person(shop.state, keys, START_MS + MINUTE_MS, frozenset({"analytics", "never heard of"}))
+        expected = {
+            name: (nobody if purposes.get(name) == "analytics" else whole).numbers[name] for name in whole.numbers
+        }
+        assert part.numbers == expected != whole.numbers
+        assert (list(part.tops["brands"][0]), list(part.lasts["recent"][0])) == ([], [item_reference("shop", "a")])
+        assert part.known
+        assert part.in_session
+    assert len(reader.person(shop.state, [1], START_MS, frozenset({"ads"})).lasts["recent"][0]) == 0
+
+
+def test_plans_for_denied_purposes_are_bounded(every_kind) -> None:
+    reader = Reader(every_kind.schema, every_kind.declarations)
+    every_kind.happen("Product Viewed", "a")
+    for number in range(READING_PLANS_MAX + 5):
+        denied = frozenset({"personalization", f"p{number}"})
+        assert reader.person(every_kind.state, [1], START_MS, denied).numbers["views"] == 0.0
+        assert len(reader._plans) <= READING_PLANS_MAX

@@ -114,7 +114,7 @@ def _agree_on_top(spec: FeatureSpec, found: Any, told: Top) -> bool:
 
 def assert_agreement(state: State, oracle: Oracle) -> None:
     """Everything the state holds is what the oracle says."""
-    for key in oracle.lives:
+    for key in oracle.lives.keys() - oracle.gone:
         _assert_person(state, oracle, key)
     items = {item for life in oracle.lives.values() for told in life.told for item in told.event.items}
     for item in items:

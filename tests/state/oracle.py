@@ -63,6 +63,8 @@ class Oracle:
         self.settings = settings
         self.catalogue: dict[int, dict[str, Any]] = {}
         self.lives: defaultdict[int, Life] = defaultdict(Life)
+        self.gone: set[int] = set()
+        """Keys below which erased people live on in what was counted about items."""
         self.verdicts: Counter[str] = Counter()
         self.at_length_limit = False
         """A late event fell into a run of events about as long as a session may be: there sessions may be kept apart
@@ -80,6 +82,15 @@ class Oracle:
             if max(told.event.received_ms for told in life.told) < at_ms - IDLE_MS:
                 life.era += 1
                 life.remembered = []
+
+    def erase(self, key: int) -> int:
+        """Nobody knows the person any more; what items were counted stays."""
+        if key not in self.lives:
+            return 0
+        ghost = -1 - len(self.gone)
+        self.gone.add(ghost)
+        self.lives[ghost] = self.lives.pop(key)
+        return 1
 
     def _take(self, event: Tracked) -> str:
         life = self.lives[event.key]

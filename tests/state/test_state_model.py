@@ -20,8 +20,8 @@ from instanter.state.memory import State
 
 from .contents import assert_agreement, fold_both
 from .oracle import Oracle
-from .shop import DECLARATIONS, HOUR_MS, ITEM_IDS, SCHEMA, TENANT, empty_state, publish, ref
-from .streams import Sending, shapes
+from .shop import DECLARATIONS, HOUR_MS, ITEM_IDS, SCHEMA, TENANT, empty_state, person, publish, ref
+from .streams import PEOPLE, Sending, shapes
 
 FULL = os.environ.get("INSTANTER_FULL") == "1"
 DIRECTORY = Path("/checkpoints")
@@ -63,6 +63,11 @@ class StateMachine(RuleBasedStateMachine):
         self.live.tick(tick)
         self.oracle.tick(tick.at_ms)
         self.tail.append(tick)
+
+    @rule(who=st.integers(0, PEOPLE - 1))
+    def erase(self, who: int) -> None:
+        assert self.live.erase([person(who)]) == self.oracle.erase(person(who))
+        self.tail.append(person(who))
 
     @rule()
     def publish(self) -> None:
@@ -154,6 +159,8 @@ def _repeat(state: State, done: Any) -> None:
     match done:
         case None:
             publish(state)
+        case int():
+            state.erase([done])
         case Ticked():
             state.tick(done)
         case ItemUpserted():

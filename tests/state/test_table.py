@@ -28,6 +28,7 @@ from instanter.state.table import (
     make_memory,
     migrate,
     release,
+    remove,
     rows_of,
 )
 
@@ -60,16 +61,22 @@ KEYS = st.one_of(st.integers(1, 40).map(lambda n: n * 4_096), st.integers(-(2**6
 
 
 @settings(max_examples=150)
-@given(st.lists(st.one_of(KEYS, st.sampled_from(("grow", "grow much", "migrate", "finish"))), max_size=120))
+@given(st.lists(st.one_of(KEYS, st.sampled_from(("grow", "grow much", "migrate", "finish", "remove"))), max_size=120))
 def test_an_index_is_a_dictionary_while_it_grows_and_moves(steps: list[Any]) -> None:
-    index, known = make_index(16), dict[int, int]()
+    index, known, rows = make_index(16), dict[int, int](), 0
     for step in steps:
         if isinstance(step, int):
             index = grown(index, room_for=1)
             assert find(index, step) == known.get(step, -1)
             if step not in known:
-                insert(index, step, len(known))
-                known[step] = len(known)
+                insert(index, step, rows)
+                known[step] = rows
+                rows += 1
+        elif step == "remove":
+            for key in list(known)[::2]:
+                remove(index, key)
+                del known[key]
+                assert find(index, key) == -1
         elif step.startswith("grow"):
             index = grown(index, room_for=len(index.keys) * (4 if step == "grow much" else 1))
         else:

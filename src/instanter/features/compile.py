@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..events.envelope import RECORD_VERSION
-from ..foundation.limits import ITEMS_MAX
+from ..foundation.errors import ConfigRejected
+from ..foundation.limits import ITEMS_MAX, PURPOSES_MAX
 from ..state.dedup import CHUNK_WORDS
 from ..state.layout import BySource, FeatureSpec, Kind, Layout, Scope, ValueSource, lay_out
 from ..state.program import SETTING_NAMES
@@ -48,6 +49,9 @@ def compile_features(
         for declaration in declarations
     ]
     layout = lay_out(specs)
+    if len(layout.purposes) > PURPOSES_MAX:
+        raise ConfigRejected(f"features name {len(layout.purposes)} purposes, at most {PURPOSES_MAX} are told apart",
+                             setting="purpose")
     return Schema(
         layout,
         codes,
@@ -58,6 +62,7 @@ def compile_features(
         settings=dict(settings),
         capacity=Capacity(cells=_cells_in(memory_mb, layout), items=items_max),
         ttl_ms={d.name: duration_ms(d.ttl) for d in declarations if d.ttl},
+        purposes=layout.purposes,
     )
 
 
@@ -91,6 +96,7 @@ def _spec(
         half_life_ms=duration_ms(feature.half_life) if feature.half_life else 0,
         tile_ms=duration_ms(feature.window) // feature.tiles if feature.window else 0,
         tiles=feature.tiles if feature.window else 0,
+        purpose=feature.purpose,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from ..foundation.limits import LINKED_CELLS_MAX
+from ..foundation.limits import LINKED_CELLS_MAX, READING_PLANS_MAX
 from ..state.aggregations import read_decayed, read_score, read_windowed
 from ..state.compiled import Ints, Reals, allocating_kernel, kernel
 from ..state.layout import CELL_NEWEST_MS, CELL_SESSION, SESSION_END_MS, FeatureSpec, Kind, Scope
@@ -81,11 +81,19 @@ class Reader:
         self.starts: Ints = np.cumsum([0, *(spec.k for spec in listed)]).astype(np.int64)
         self._defaults: Reals = np.array([defaults.get(name, 0.0) for name in self.numbers] or [0.0], np.float64)
         self._plan = self._planned(schema, placed)
+        self._purposes = tuple(one.spec.purpose for one in schema.layout.features)
+        self._plans: dict[frozenset[str], Ints] = {}
+        """By denied purposes: the plan without the features for them."""
         self._of_profile = tuple(i for i, spec in enumerate(listed) if spec.scope is Scope.PROFILE)
         self._numbers_of_profile = tuple(i for i, spec in enumerate(numeric) if spec.scope is Scope.PROFILE)
 
-    def person(self, state: State, keys: Sequence[int], now_ms: int) -> Person:
-        """The person with these cells at `now_ms`. Cells that do not exist, and none at all, read as nobody."""
+    def person(
+        self, state: State, keys: Sequence[int], now_ms: int, denied: frozenset[str] = frozenset()
+    ) -> Person:
+        """The person with these cells at `now_ms`. Cells that do not exist, and none at all, read as nobody.
+
+        Features kept for a purpose in `denied` read as if nothing had been counted: their default, an empty list.
+        """
         values = self._defaults.copy()
         size = max(int(self.starts[-1]), 1)
         refs, weights = np.zeros(size, np.int64), np.zeros(size, np.float64)
@@ -93,8 +101,9 @@ class Reader:
         flags = 0
         if keys:
             memory = state.tables.memory
+            plan = self._plan_without(denied) if denied else self._plan
             flags = _read_person(
-                self._plan, state.program.features, memory.ints, memory.reals, memory.regions,
+                plan, state.program.features, memory.ints, memory.reals, memory.regions,
                 state.tables.cell_index, np.array(keys[:LINKED_CELLS_MAX], np.int64),
                 state.schema.settings["session_gap_ms"], now_ms, values, refs, weights, counts,
             )  # fmt: skip
@@ -120,6 +129,18 @@ class Reader:
         numbers = dict(zip(self.numbers, values.tolist(), strict=False))
         return Person(bool(flags & _KNOWN), bool(flags & _IN_SESSION), numbers, tops, lasts,
                       values, refs, weights, counts)
+
+    def _plan_without(self, denied: frozenset[str]) -> Ints:
+        plan = self._plans.get(denied)
+        if plan is None:
+            plan = self._plan.copy()
+            for row, number in enumerate(self._plan[:, FEATURE].tolist()):
+                if number >= 0 and self._purposes[number] in denied:
+                    plan[row, FEATURE] = -1
+            if len(self._plans) == READING_PLANS_MAX:
+                self._plans.clear()
+            self._plans[denied] = plan
+        return plan
 
     def _planned(self, schema: Schema, placed: Sequence[tuple[int, FeatureSpec]]) -> Ints:
         plan = np.full((max(len(placed), 1), _PLAN_COLUMNS), -1, np.int64)

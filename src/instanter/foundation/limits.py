@@ -21,14 +21,17 @@ LIST_LIMIT_MAX = 200
 BODY_SKIPPED_BYTES_MAX = 16 * 1024 * 1024
 """Read and forgotten of a body that is too large, so that the client hears why."""
 
+REQUESTS_PER_S_MAX = 1_000_000
+"""The highest rate that can be set."""
 TURN_WORK_MAX = 8
 """Work that one pass of the loop begins while tenants compete, in units of about 0.1 ms."""
 TURN_QUANTUM = 4
 """Work that a tenant of share 1 may begin before it is the next one's turn."""
-TURNS_WAITING_MAX = 128
+TURNS_WAITING_MAX = 48
 """Requests of one tenant that wait for its turn; further ones are refused with 429."""
-TENANT_IN_FLIGHT_MAX = 1_024
-"""Requests of one tenant whose body is read and whose answer is not made yet; further ones are refused with 429."""
+TENANT_PLACES_DIVISOR = 2
+"""While tenants compete, one of them has at most one in so many of the places that `serve.requests_max` gives out;
+further requests of it are refused with 429."""
 
 # Serving.
 BACKLOG_MAX = 512
@@ -84,6 +87,8 @@ ACCESS_KEYS_MAX = 10_000
 ACCESS_KEYS_PER_TENANT_MAX = 1_000
 ACCESS_KEYS_REVOKED_MAX = 10_000
 """Revoked access keys that are still listed; of more the one revoked first is forgotten."""
+KEYS_LISTED_MAX = 2_000
+"""Access keys in one listing."""
 ACCESS_KEY_CHARS_MAX = 256
 """Characters that are looked at of what is sent as an access key."""
 TENANTS_MAX = 1_000
@@ -126,6 +131,8 @@ LATE_NOTED_PER_MINUTE_MAX = 120
 """Late events that get an entry of their own in the quarantine; further ones are counted with the next."""
 POISON_NOTED_PER_MINUTE_MAX = 6_000
 """Records that could not be folded and get an entry in the quarantine; further ones are counted with the next."""
+TENANTS_NOTED_MAX = 1_024
+"""Tenants whose late events get entries; those of further ones are only counted."""
 QUARANTINE_GROUPS_MAX = 1_000
 """Groups told apart when the quarantine is listed; what is beyond them is told as one."""
 REPAIR_EVENTS_MAX = 10_000

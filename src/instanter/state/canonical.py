@@ -31,7 +31,7 @@ from .layout import (
     Scope,
 )
 from .program import DEDUP_MS, SEQUENCE_MS
-from .table import CELLS, CHUNKS, ITEMS, SESSIONS, Memory, rows_of
+from .table import CELLS, CHUNKS, ITEMS, SESSIONS, Memory, live_rows, rows_of
 
 
 def state_hash(memory: Memory, layout: Layout, settings: Ints, *, order_free: bool = False) -> str:
@@ -43,7 +43,7 @@ def state_hash(memory: Memory, layout: Layout, settings: Ints, *, order_free: bo
 
 
 def _parts(memory: Memory, layout: Layout, settings: Ints, order_free: bool) -> Iterator[Ints]:
-    cells, sessions = rows_of(memory, CELLS), rows_of(memory, SESSIONS)
+    cells, sessions = live_rows(memory, CELLS), rows_of(memory, SESSIONS)
     order = np.argsort(cells[:, CELL_KEY], kind="stable")
     without = (*CELL_UPKEEP_WORDS, CELL_OVERFLOW) if order_free else CELL_UPKEEP_WORDS
     yield _content(cells[order], layout, Scope.PROFILE, without, order_free)

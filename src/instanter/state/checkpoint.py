@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ CONTROL_ROWS = 500
 _HEADER = struct.Struct("<IIB")
 _SPILL_LIMIT = 0.5
 _SAVED_TABLES = (CELLS, SESSIONS, CHUNKS, ITEMS)
+_TABLE_OF = {Scope.SESSION: SESSIONS, Scope.PROFILE: CELLS, Scope.ITEM: ITEMS}
 _PLURALS = {CELLS: "people", SESSIONS: "sessions", CHUNKS: "chunks of message ids", ITEMS: "items"}
 
 
@@ -251,15 +253,26 @@ def load_checkpoint(disk: Disk, path: Path, state: State) -> tuple[Manifest, dic
     """
     sections = _sections(disk, path)
     manifest = _read_manifest(path, sections)
-    _refuse_if_too_large(path, manifest, state)
-    loading = _Loading(state, manifest)
+    offset = len(MAGIC)
+    with _fitting(path, offset):
+        _check_manifest(manifest)
+        _refuse_if_too_large(path, manifest, state)
+        loading = _Loading(state, manifest)
     for offset, kind, payload in sections:
-        try:
+        with _fitting(path, offset):
             loading.take(kind, payload)
-        except (ValueError, IndexError, struct.error, msgspec.MsgspecError) as error:
-            raise Corrupt(file=str(path), offset=offset, reason=f"section does not fit: {error}") from None
-    loading.finish()
+    with _fitting(path, offset):
+        loading.finish()
     return manifest, loading.control
+
+
+@contextmanager
+def _fitting(path: Path, offset: int) -> Iterator[None]:
+    """`Corrupt` for bytes whose checksum is right and which are still nothing that this program wrote."""
+    try:
+        yield
+    except (ValueError, LookupError, ArithmeticError, struct.error, msgspec.MsgspecError) as error:
+        raise Corrupt(file=str(path), offset=offset, reason=f"section does not fit: {error}") from None
 
 
 def _sections(disk: Disk, path: Path) -> Iterator[tuple[int, int, bytes]]:
@@ -294,6 +307,19 @@ def _read_manifest(path: Path, sections: Iterator[tuple[int, int, bytes]]) -> Ma
         return msgspec.msgpack.decode(payload, type=Manifest)
     except msgspec.MsgspecError as error:
         raise Corrupt(file=str(path), offset=offset, reason=f"the manifest does not fit: {error}") from None
+
+
+def _check_manifest(manifest: Manifest) -> None:
+    """`ValueError` or `LookupError` if no rows can lie as the manifest says."""
+    for table in _SAVED_TABLES:
+        region = manifest.regions[table]
+        if not 0 <= region[LIVE] <= region[USED] or region[WORDS] < 1:
+            raise ValueError(f"{_PLURALS[table]} cannot lie so")
+    for column in manifest.columns:
+        words = manifest.regions[_TABLE_OF[Scope(column.scope)]][WORDS]
+        if not 0 <= column.offset < column.offset + column.words <= words:
+            raise ValueError(f"{column.name} cannot lie so")
+    bytes.fromhex(manifest.epoch_hash)
 
 
 def _refuse_if_too_large(path: Path, manifest: Manifest, state: State) -> None:
@@ -355,6 +381,8 @@ class _Loading:
         at = 0
         while at < len(spilled):
             table, row = int(spilled[at]), int(spilled[at + 1])
+            if not (table in _SAVED_TABLES and 0 <= row < self._manifest.regions[table][USED]):
+                raise ValueError(f"there is no row {row} in table {table}")
             words = self._manifest.regions[table][WORDS]
             self._put(table, row, spilled[at + 2 : at + 2 + words].reshape(1, words))
             at += 2 + words
@@ -362,15 +390,16 @@ class _Loading:
 
 def _copies(manifest: Manifest, state: State) -> dict[int, list[tuple[int, int, int]]]:
     """By table: (word in the checkpoint, word now, words) of everything that is still declared alike."""
-    tables = {Scope.SESSION: SESSIONS, Scope.PROFILE: CELLS, Scope.ITEM: ITEMS}
     now = {(column.name, column.version): column for column in _columns(state.schema.layout)}
     copies: dict[int, list[tuple[int, int, int]]] = {table: [] for table in _SAVED_TABLES}
     head = {table: manifest.regions[table][WORDS] for table in _SAVED_TABLES}
     for column in manifest.columns:
-        table = tables[Scope(column.scope)]
+        table = _TABLE_OF[Scope(column.scope)]
         head[table] = min(head[table], column.offset)
         same = now.get((column.name, column.version))
         if same is not None:
+            if same.words != column.words:
+                raise ValueError(f"{column.name} has {column.words} words, and {same.words} by its version")
             copies[table].append((column.offset, same.offset, column.words))
     for table, words in head.items():
         copies[table].append((0, 0, words))

@@ -38,6 +38,7 @@ from .program import (
     IDS_MAX,
     KIND,
     PER_ITEM,
+    PURPOSE,
     SCOPE,
     SEQUENCE_MS,
     VALUE,
@@ -140,9 +141,12 @@ def _run(
 ) -> None:  # fmt: skip
     features, refs = program.features, attributes.refs
     code, at_ms, message = columns.codes[event], columns.times_ms[event], columns.messages[event]
+    denied = columns.denied[event]
     for op in range(program.first[code], program.first[code + 1]):
         feature = program.ops[op]
         kind, scope = features[feature, KIND], features[feature, SCOPE]
+        if denied >> features[feature, PURPOSE] & 1:
+            continue
         if not _counts(features[feature, ACTIVE], kind, scope, session, verdict, columns.bots[event]):
             continue
         at = features[feature, AT] + (session if scope == SESSION_SCOPE else cell)

@@ -97,6 +97,7 @@ class FeatureSpec(msgspec.Struct, frozen=True):
     half_life_ms: int = 0
     tile_ms: int = 0
     tiles: int = 0
+    purpose: str = "personalization"
 
     @property
     def words(self) -> int:
@@ -142,6 +143,11 @@ class Layout(msgspec.Struct, frozen=True):
     session_words: int
     item_words: int
 
+    @property
+    def purposes(self) -> tuple[str, ...]:
+        """The purposes that features are kept for, sorted."""
+        return tuple(sorted({placed.spec.purpose for placed in self.features}))
+
     def named(self, name: str) -> Placed:
         """The feature of that name; KeyError if there is none."""
         for placed in self.features:
@@ -174,6 +180,9 @@ def _with_seen(specs: Sequence[FeatureSpec]) -> list[FeatureSpec]:
         complete.append(spec)
         if spec.kind is Kind.CO_OCCURRENCE:
             complete.append(
-                FeatureSpec(f"{spec.name}{SEEN_SUFFIX}", spec.version, Kind.SEEN, Scope.SESSION, codes=spec.codes)
-            )
+                FeatureSpec(
+                    f"{spec.name}{SEEN_SUFFIX}", spec.version, Kind.SEEN, Scope.SESSION, codes=spec.codes,
+                    purpose=spec.purpose,
+                )
+            )  # fmt: skip
     return complete

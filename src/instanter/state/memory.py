@@ -17,17 +17,19 @@ from ..foundation.limits import FOLD_BATCH_EVENTS_MAX, FOLD_BATCH_ITEMS_MAX
 from .canonical import state_hash
 from .catalogue import Catalogue
 from .compiled import Ints, Reals
-from .dedup import CHUNK_WORDS
+from .dedup import CHUNK_WORDS, remembered
 from .fold import APPLIED, DUPLICATE, LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS, TABLE_FULL, fold_batch
-from .layout import CELL_KEY, ITEM_KEY, SEEN_SUFFIX, Kind, Scope
+from .layout import CELL_KEY, CELL_RECEIVED_MS, ITEM_KEY, SEEN_SUFFIX, Kind, Scope
 from .program import SETTING_NAMES, Tables, activate, make_attributes, make_changes, make_program
 from .rows import item_of
 from .schema import Schema, columns_of
 from .table import CELLS, ITEMS, LIVE, SESSIONS, USED, find, grown, index_of, make_index, make_memory, rows_of
-from .upkeep import publish, sweep
+from .upkeep import erase, publish, sweep
 
 SWEEP_CELLS = 50_000
 """Cells looked at per tick; all are reached in turn."""
+IDLE_CELLS = 20_000
+"""Cells looked at by one call of `idle_cells`."""
 SWEEP_IDLE_MS = 24 * 3_600_000
 SCRATCH_ROWS = 4
 
@@ -98,6 +100,7 @@ class State:
         self.epoch_hash = ""
         self.epoch_ms = 0
         self.sweep_from = 0
+        self._idle_from = 0
         self.saving: Saving | None = None
         self.verdicts: Counter[str] = Counter(dict.fromkeys(VERDICTS.values(), 0))
         """What became of the events folded by this process."""
@@ -122,6 +125,34 @@ class State:
         """The row of an item, or -1."""
         return find(self.tables.item_index, ref)
 
+    def knows(self, key: int) -> bool:
+        """Whether there is a cell of this key."""
+        return self.cell_row(key) >= 0
+
+    def received_ms(self, key: int) -> int:
+        """When something of this cell was received last; 0 if there is no such cell."""
+        row = self.cell_row(key)
+        return int(rows_of(self.tables.memory, CELLS)[row, CELL_RECEIVED_MS]) if row >= 0 else 0
+
+    def messages_of(self, keys: Sequence[int]) -> list[int]:
+        """References of the messages that these cells remember."""
+        found: list[int] = []
+        for row in map(self.cell_row, keys):
+            if row >= 0:
+                found += remembered(self.tables.memory, row)
+        return found
+
+    def idle_cells(self, received_before_ms: int, limit: int) -> list[int]:
+        """Keys of up to `limit` cells from which nothing was received since. Looks at a bounded number of cells and
+        goes on behind them at the next call; where it stands is no part of the state."""
+        rows = rows_of(self.tables.memory, CELLS)
+        first = self._idle_from if self._idle_from < len(rows) else 0
+        looked = rows[first : first + IDLE_CELLS]
+        idle = np.flatnonzero((looked[:, CELL_KEY] != 0) & (looked[:, CELL_RECEIVED_MS] < received_before_ms))[:limit]
+        self._idle_from = first + (int(idle[-1]) + 1 if len(idle) == limit else len(looked))
+        keys: list[int] = looked[idle, CELL_KEY].tolist()
+        return keys
+
     def hash(self, *, order_free: bool = False) -> str:
         """Canonical hash of everything folded, see `canonical`. Costs a pass over all records."""
         return state_hash(self.tables.memory, self.schema.layout, self.program.settings, order_free=order_free)
@@ -129,7 +160,10 @@ class State:
     # Changing.
 
     def fold(self, events: Sequence[Tracked]) -> Ints:
-        """Fold a batch in its order; what became of each event. `batches` cuts a longer row of events."""
+        """Fold a batch in its order; what became of each event. `batches` cuts a longer row of events.
+
+        The columns are made before anything changes: a batch that raises, see `columns_of`, has changed nothing.
+        """
         columns = columns_of(self.schema, events)
         assert len(events) <= FOLD_BATCH_EVENTS_MAX
         assert len(columns.items) <= FOLD_BATCH_ITEMS_MAX
@@ -181,6 +215,19 @@ class State:
             if (placed.spec.name.removesuffix(SEEN_SUFFIX), placed.spec.version) in features:
                 rows = rows_of(self.tables.memory, tables[placed.spec.scope])
                 rows[:, placed.offset : placed.offset + placed.spec.words] = 0
+
+    def erase(self, keys: Sequence[int]) -> int:
+        """Remove these cells, their sessions and the messages they remember; how many were there.
+
+        Nothing else changes: what items were counted stays, which is clear and names nobody. A checkpoint that is
+        being written still gets the cells as they were.
+        """
+        erased = 0
+        for key in keys:
+            if self.saving is not None:
+                self.saving.relieve()
+            erased += erase(self.tables.memory, self.tables.cell_index, key)
+        return erased
 
     def tick(self, event: Ticked) -> int:
         """Forget the sessions and messages of people from whom nothing came for long; how many people.

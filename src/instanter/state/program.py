@@ -13,8 +13,9 @@ from .table import Index, Memory
 
 # Columns of `Program.features`, one row per feature.
 KIND, SCOPE, AT, K, HALF_LIFE_MS, TILE_MS, TILES = 0, 1, 2, 3, 4, 5, 6
-VALUE, VALUE_COLUMN, BY, BY_COLUMN, PER_ITEM, ACTIVE, SEEN_AT, UNIQUE = 7, 8, 9, 10, 11, 12, 13, 14
-FEATURE_COLUMNS = 15
+VALUE, VALUE_COLUMN, BY, BY_COLUMN, PER_ITEM, ACTIVE, SEEN_AT, UNIQUE, PURPOSE = 7, 8, 9, 10, 11, 12, 13, 14, 15
+"""Purpose is the bit of `Columns.denied` that takes the feature out."""
+FEATURE_COLUMNS = 16
 
 # Words of `Program.settings`.
 GAP_MS, LENGTH_MAX_MS, SEQUENCE_MS, WINDOW_MS, DEDUP_MS, IDS_MAX = 0, 1, 2, 3, 4, 5
@@ -51,6 +52,8 @@ class Columns(NamedTuple):
     messages: Ints
     received_ms: Ints
     bots: Bytes
+    denied: Ints
+    """Purposes that the person has not agreed to, a bit each by their place in `Schema.purposes`."""
     values: Reals
     """[events, value columns]: declared numeric properties, NaN where absent."""
     refs: Ints
@@ -92,6 +95,7 @@ class Tables(NamedTuple):
 
 def make_program(layout: Layout, *, codes: int, settings: dict[str, int]) -> Program:
     """Compile a layout for events with codes 0 to `codes` - 1. All features are inactive at first."""
+    purposes = layout.purposes
     features = np.zeros((max(len(layout.features), 1), FEATURE_COLUMNS), np.int64)
     ops: list[list[int]] = [[] for _ in range(codes)]
     for number, placed in enumerate(layout.features):
@@ -101,6 +105,7 @@ def make_program(layout: Layout, *, codes: int, settings: dict[str, int]) -> Pro
             spec.value, spec.value_column, spec.by, spec.by_column, spec.per_item, 0, 0,
         )  # fmt: skip
         features[number, UNIQUE] = spec.by is not BySource.NOTHING
+        features[number, PURPOSE] = purposes.index(spec.purpose)
         if spec.kind is Kind.CO_OCCURRENCE:
             features[number, SEEN_AT] = layout.named(f"{spec.name}{SEEN_SUFFIX}").offset
         if spec.kind is not Kind.SEEN:

@@ -54,6 +54,8 @@ class Schema(msgspec.Struct, frozen=True):
     capacity: Capacity
     ttl_ms: dict[str, int] = {}
     """Feature -> time without an event after which it reads as its default."""
+    purposes: tuple[str, ...] = ()
+    """What features are kept for, sorted: the place of a purpose is its bit in `Columns.denied`."""
 
     def declared(self) -> tuple[tuple[str, str], ...]:
         """(name, version) of each declared feature, as `Configured` records them."""
@@ -67,7 +69,11 @@ class Schema(msgspec.Struct, frozen=True):
 
 
 def columns_of(schema: Schema, events: Sequence[Tracked]) -> Columns:
-    """The columns of a batch, in its order."""
+    """The columns of a batch, in its order.
+
+    Pure. Raises on a record that fits no column (`OverflowError`, `ValueError`, `TypeError`), and the loop that reads
+    the columns cannot fail any more.
+    """
     count = len(events)
     codes = schema.codes
     firsts, items = [0], list[int]()
@@ -77,6 +83,8 @@ def columns_of(schema: Schema, events: Sequence[Tracked]) -> Columns:
             items.extend(event.items)
             prices.extend(event.prices or (np.nan,) * len(event.items))
             quantities.extend(event.quantities or (1.0,) * len(event.items))
+            if not len(items) == len(prices) == len(quantities):
+                raise ValueError(f"{len(event.items)} items and another number of their prices or quantities")
         firsts.append(len(items))
     return Columns(
         np.array([event.key for event in events], np.int64),
@@ -85,6 +93,7 @@ def columns_of(schema: Schema, events: Sequence[Tracked]) -> Columns:
         np.array([event.message for event in events], np.int64),
         np.array([event.received_ms for event in events], np.int64),
         np.array([event.flags & _BOT for event in events], np.uint8),
+        _denied(schema.purposes, events, count),
         _values(schema.properties, events, count),
         _contexts(schema.contexts, events, count),
         np.array(firsts, np.int64),
@@ -93,6 +102,14 @@ def columns_of(schema: Schema, events: Sequence[Tracked]) -> Columns:
         np.array(quantities, np.float64),
         np.empty(len(items), np.int64),
     )
+
+
+def _denied(purposes: tuple[str, ...], events: Sequence[Tracked], count: int) -> Ints:
+    masks = np.zeros(count, np.int64)
+    for place, event in enumerate(events):
+        if event.denied:
+            masks[place] = sum(1 << bit for bit, purpose in enumerate(purposes) if purpose in event.denied)
+    return masks
 
 
 def _values(names: tuple[str, ...], events: Sequence[Tracked], count: int) -> Reals:

@@ -32,6 +32,9 @@ ENTRIES, MIGRATED = 0, 1
 
 MIGRATE_PER_BATCH = 4_096
 
+_REMOVED = -1
+"""The row of a key in the old arrays that is no longer there."""
+
 
 class Memory(NamedTuple):
     """The tables. `ints` and `reals` are the same words."""
@@ -107,7 +110,7 @@ def grown(index: Index, *, room_for: int) -> Index:
 
 
 def index_of(keys: Ints) -> Index:
-    """An index of `keys` to their places."""
+    """An index of `keys` to their places; key 0 is none."""
     index = grown(make_index(), room_for=len(keys))._replace(old_keys=np.zeros(1, np.int64))
     _insert_all(index, np.ascontiguousarray(keys))
     return index
@@ -116,7 +119,15 @@ def index_of(keys: Ints) -> Index:
 @kernel
 def _insert_all(index: Index, keys: Ints) -> None:
     for row in range(len(keys)):
-        insert(index, keys[row], row)
+        if keys[row] != 0:
+            insert(index, keys[row], row)
+
+
+def live_rows(memory: Memory, table: int) -> Ints:
+    """The rows in use of a table whose first word is a key, [rows, words], in the order in which they lie."""
+    rows = rows_of(memory, table)
+    free = int(memory.regions[table, USED] - memory.regions[table, LIVE])
+    return rows if free == 0 else rows[rows[:, 0] != 0]
 
 
 @kernel
@@ -162,12 +173,53 @@ def _place(keys: Ints, rows: Ints, key: int, row: int) -> None:
 
 
 @kernel
+def remove(index: Index, key: int) -> None:
+    """Take out a key that is there."""
+    _close(index.keys, index.rows, key)
+    if index.meta[MIGRATED] < len(index.old_keys):
+        _mark_removed(index.old_keys, index.old_rows, key)
+    index.meta[ENTRIES] -= 1
+
+
+@kernel
+def _close(keys: Ints, rows: Ints, key: int) -> None:
+    """Take a key out and move those behind it back, so that no probe ends before it has found its key."""
+    mask = len(keys) - 1
+    hole = key & mask
+    while keys[hole] != key:
+        if keys[hole] == 0:
+            return
+        hole = (hole + 1) & mask
+    place = (hole + 1) & mask
+    while keys[place] != 0:
+        if (place - keys[place]) & mask >= (place - hole) & mask:
+            keys[hole], rows[hole] = keys[place], rows[place]
+            hole = place
+        place = (place + 1) & mask
+    keys[hole] = 0
+
+
+@kernel
+def _mark_removed(keys: Ints, rows: Ints, key: int) -> None:
+    """The old arrays are only probed and moved away: a key that has gone stays as a place to probe past."""
+    mask = len(keys) - 1
+    place = key & mask
+    while keys[place] != 0:
+        if keys[place] == key:
+            rows[place] = _REMOVED
+            return
+        if mask == 0:
+            return
+        place = (place + 1) & mask
+
+
+@kernel
 def migrate(index: Index, count: int) -> None:
     """Move up to `count` places of the old arrays into the new ones."""
     start = index.meta[MIGRATED]
     end = min(start + count, len(index.old_keys))
     for place in range(start, end):
-        if index.old_keys[place] != 0:
+        if index.old_keys[place] != 0 and index.old_rows[place] != _REMOVED:
             _place(index.keys, index.rows, index.old_keys[place], index.old_rows[place])
     index.meta[MIGRATED] = end
 
@@ -186,7 +238,7 @@ def allocate(memory: Memory, table: int) -> int:
     row: int = regions[table, FREE] - 1
     if row >= 0:
         touch(memory, table, row)
-        word = address(regions, table, row)
+        word = address(regions, table, row) + _free_link(table)
         regions[table, FREE] = ints[word]
         ints[word] = 0
     elif regions[table, USED] < regions[table, ROWS_MAX]:
@@ -206,9 +258,16 @@ def release(memory: Memory, table: int, row: int) -> None:
     first = address(regions, table, row)
     for word in range(first, first + regions[table, WORDS]):
         ints[word] = 0
-    ints[first] = regions[table, FREE]
+    ints[first + _free_link(table)] = regions[table, FREE]
     regions[table, FREE] = row + 1
     regions[table, LIVE] -= 1
+
+
+@kernel
+def _free_link(table: int) -> int:
+    """Which word of a free row says the next one. Cells are also met row by row: their first word is the key, and 0
+    says that nobody is there."""
+    return 1 if table == CELLS else 0
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""What happens to many records at once: people who are gone are swept, changed items are published."""
+"""What happens beside the fold: people who are gone are swept, erased ones removed, changed items published."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .compiled import Ints, kernel
 from .dedup import CHUNK_NEXT
 from .layout import CELL_CHUNK, CELL_IDS, CELL_PREVIOUS, CELL_RECEIVED_MS, CELL_SESSION
 from .program import Changes
-from .table import CELLS, CHUNKS, ITEMS, SESSIONS, USED, WORDS, Memory, address, release, touch
+from .table import CELLS, CHUNKS, ITEMS, SESSIONS, USED, WORDS, Index, Memory, address, find, release, remove, touch
 
 
 class Swept(NamedTuple):
@@ -33,18 +33,38 @@ def sweep(memory: Memory, first: int, end: int, idle_since_ms: int) -> Swept:
             continue
         touch(memory, CELLS, row)
         swept += 1
-        for word in (cell + CELL_SESSION, cell + CELL_PREVIOUS):
-            if ints[word] > 0:
-                release(memory, SESSIONS, ints[word] - 1)
-                ints[word] = 0
-        chunk = ints[cell + CELL_CHUNK] - 1
-        while chunk >= 0:
-            following = ints[address(regions, CHUNKS, chunk) + CHUNK_NEXT] - 1
-            release(memory, CHUNKS, chunk)
-            chunk = following
-        ints[cell + CELL_CHUNK] = 0
-        ints[cell + CELL_IDS] = 0
+        _let_go(memory, cell)
     return Swept(end, swept)
+
+
+@kernel
+def _let_go(memory: Memory, cell: int) -> None:
+    """Free the sessions and message ids of the cell at word `cell`, which has been touched."""
+    ints, regions = memory.ints, memory.regions
+    for word in (cell + CELL_SESSION, cell + CELL_PREVIOUS):
+        if ints[word] > 0:
+            release(memory, SESSIONS, ints[word] - 1)
+            ints[word] = 0
+    chunk = ints[cell + CELL_CHUNK] - 1
+    while chunk >= 0:
+        following = ints[address(regions, CHUNKS, chunk) + CHUNK_NEXT] - 1
+        release(memory, CHUNKS, chunk)
+        chunk = following
+    ints[cell + CELL_CHUNK] = 0
+    ints[cell + CELL_IDS] = 0
+
+
+@kernel
+def erase(memory: Memory, index: Index, key: int) -> bool:
+    """Remove a cell with its sessions and message ids; whether there was one."""
+    row = find(index, key)
+    if row < 0:
+        return False
+    touch(memory, CELLS, row)
+    _let_go(memory, address(memory.regions, CELLS, row))
+    release(memory, CELLS, row)
+    remove(index, key)
+    return True
 
 
 @kernel
