@@ -11,24 +11,27 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
-from instanter.api.app import make_app
-from instanter.api.openapi import openapi_document
+from instanter.api.app import document, make_app
+from instanter.api.auth import Access
 from instanter.api.routing import Endpoint
+from instanter.api.tenancy import Terms
 from instanter.engine.loop import Engine
 from instanter.events.decode import Door
+from instanter.events.subjects import HashedSubjects
+from instanter.foundation.clock import ManualClock
 from instanter.foundation.errors import EventRejected
-from instanter.foundation.ids import Ids, PersonKeys
+from instanter.foundation.ids import Ids
 
 from ..engine.harness import ENRICHER, SECRET, with_engine
 from .client import validator
 
-DOCUMENT = openapi_document()
+DOCUMENT = document()
 METHODS = {"get", "post", "put", "patch", "delete", "head", "options", "trace"}
 
 
 @pytest.fixture(scope="module")
 def door() -> Door:
-    return Door(keys=PersonKeys(SECRET), ids=Ids(), enrich=ENRICHER)
+    return Door(subjects=HashedSubjects(SECRET), ids=Ids(), enrich=ENRICHER)
 
 
 def references(node: Any) -> Iterator[str]:
@@ -56,7 +59,8 @@ def test_the_document_is_openapi_3_1():
     assert len(names) == len(set(names))
     for path, method, operation in operations():
         assert method in METHODS
-        assert set(operation) <= {"operationId", "summary", "parameters", "requestBody", "responses"}, path
+        assert set(operation) <= {
+            "operationId", "summary", "description", "parameters", "requestBody", "responses", "security"}, path
         declared = [one["name"] for one in operation.get("parameters", []) if one["in"] == "path" and one["required"]]
         assert declared == re.findall(r"\{(\w+)\}", path)
         assert (method in ("post", "patch")) is ("requestBody" in operation)
@@ -77,7 +81,8 @@ def test_every_schema_is_one_and_every_reference_leads_to_one():
 
 def test_every_route_is_in_the_document_and_no_other(tmp_path: Path):
     async def work(engine: Engine) -> set[tuple[str, str]]:
-        app = make_app(engine, metrics=lambda: b"")
+        access = Access(engine, ManualClock(), Terms(key_requests_per_s=1), dev=True)
+        app = make_app(engine, metrics=lambda: b"", access=access)
         found = set()
         for route in app.routes:
             endpoint = route.endpoint

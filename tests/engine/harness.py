@@ -13,21 +13,25 @@ from typing import Any, TypeVar
 from instanter.decisions.decide import Decider
 from instanter.decisions.placement import DEFAULT_PLACEMENTS
 from instanter.decisions.request import decode_decide
+from instanter.engine.gate import Gate
 from instanter.engine.intake import Taken
-from instanter.engine.loop import Engine, EngineOptions
+from instanter.engine.loop import Engine, EngineOptions, Stores
 from instanter.engine.replay import recover
 from instanter.events.decode import Door
 from instanter.events.enrich import Enricher
 from instanter.events.envelope import ItemPatched, ItemUpserted
+from instanter.events.kinds import NUMBERS
 from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from instanter.features.view import Reader
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.deadline import Deadline
 from instanter.foundation.disk import Disk, RealDisk
-from instanter.foundation.ids import Ids, PersonKeys
+from instanter.foundation.ids import Ids
 from instanter.log.segment_log import SegmentLog
 from instanter.privacy.audit import open_trail
+from instanter.privacy.erasures import ErasureList
+from instanter.privacy.subjects import KeyStore
 
 T = TypeVar("T")
 SECRET = bytes(range(32))
@@ -52,7 +56,7 @@ class CountingIds:
 
 def open_engine(
     root: Path, *, clock: ManualClock, features: tuple[FeatureDeclaration, ...] = DEFAULT_FEATURES,
-    disk: Disk | None = None, segment_bytes: int = 4 * 1024 * 1024, **options: Any,
+    disk: Disk | None = None, segment_bytes: int = 4 * 1024 * 1024, consent_required: bool = False, **options: Any,
 ) -> Engine:  # fmt: skip
     """Recover a directory and make its engine, as wiring does."""
     disk = disk or RealDisk()
@@ -63,15 +67,19 @@ def open_engine(
     partition, recovery = recover(
         schema, log, log_start=log.opened.start, log_end=log.opened.end, disk=disk, checkpoints=root / "checkpoints"
     )
-    keys, ids = PersonKeys(SECRET), Ids(CountingIds())
+    subjects = KeyStore(disk, root / "keys", secret=SECRET, master=SECRET)
+    stores = Stores(
+        disk, log, quarantine, open_trail(audit, SECRET), root / "audit" / "acts", root / "checkpoints", subjects,
+        ErasureList(disk, root / "keys" / "erasures"),
+    )  # fmt: skip
+    gate = Gate(partition, subjects, clock, purposes=schema.purposes, required=consent_required)
+    ids = Ids(CountingIds())
     return Engine(
-        partition=partition, recovery=recovery, log=log, quarantine_log=quarantine, disk=disk,
-        checkpoints=root / "checkpoints", clock=clock, ids=ids, keys=keys,
-        door=Door(keys=keys, ids=ids, enrich=ENRICHER),
+        stores=stores, partition=partition, recovery=recovery, clock=clock, ids=ids, gate=gate,
+        door=Door(subjects=subjects, ids=ids, enrich=ENRICHER, gate=gate, numbers=NUMBERS.union(schema.properties)),
         decider=Decider(schema, features, DEFAULT_PLACEMENTS, exploration=0.0, config_hash="test"),
         reader=Reader(schema, features),
         options=EngineOptions(**{"checkpoint_s": 3_600.0, "sync_window_ms": 0.0, **options}),
-        trail=open_trail(audit, SECRET), acts=root / "audit" / "acts",
     )  # fmt: skip
 
 

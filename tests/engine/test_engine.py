@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from instanter.decisions.receipt import decode_receipt
 from instanter.engine.loop import Engine
 from instanter.engine.replay import beginning, catch_up
 from instanter.features.compile import compile_features
@@ -208,9 +209,9 @@ def test_identify_merges_and_unlinking_restores_exactly(tmp_path: Path):
         merged = profile(engine, "u1")["category_affinity"]
         assert {entry["name"] for entry in merged} == {"c1", "c2"}
         assert engine.profiles.profile("default", "u1", now_ms=engine.clock.now_ms()).linked == ["anonymous:a1"]
-        await engine.unlink("default", engine.profiles.cell("default", "anonymous:a1"))
+        await engine.unlink("default", engine.subjects.find("default", "anonymous:a1"))
         assert profile(engine, "u1")["category_affinity"] == alone
-        assert engine.partition.links.cells(engine.profiles.cell("default", "u1")) != []
+        assert engine.partition.links.cells(engine.subjects.find("default", "u1")) != []
         assert hash_before != ""
 
     def profile(engine: Engine, identifier: str) -> dict[str, Any]:
@@ -255,11 +256,11 @@ def test_a_receipt_is_found_by_its_id_also_after_a_restart(tmp_path: Path):
         await stock_shop(engine)
         reply = await decide(engine)
         await take(engine, event(1))
-        assert engine.receipt("default", reply["decisionId"]).decision_id == reply["decisionId"]
+        assert decode_receipt(engine.receipt("default", reply["decisionId"])).decision_id == reply["decisionId"]
         return str(reply["decisionId"])
 
     async def look(engine: Engine) -> None:
-        assert engine.receipt("default", decision_id).decision_id == decision_id
+        assert decode_receipt(engine.receipt("default", decision_id)).decision_id == decision_id
         for unknown in ("d_", "d_zz", decision_id[:-1], decision_id[:-1] + "f", "d_" + "0" * 16 + "ffff", "x"):
             with pytest.raises(RequestRejected) as refused:
                 engine.receipt("default", unknown)

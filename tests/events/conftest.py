@@ -11,6 +11,7 @@ import pytest
 
 from instanter.events.decode import Admitted, Door
 from instanter.events.enrich import Enricher
+from instanter.events.subjects import HashedSubjects
 from instanter.foundation.ids import Ids, PersonKeys
 
 RECEIVED_MS = 1_750_000_000_000
@@ -30,7 +31,7 @@ def keys() -> PersonKeys:
 
 @pytest.fixture(scope="session")
 def door(enricher: Enricher, keys: PersonKeys) -> Door:
-    return Door(keys=keys, ids=Ids(lambda size: b"\x07" * size), enrich=enricher)
+    return Door(subjects=HashedSubjects(SECRET), ids=Ids(lambda size: b"\x07" * size), enrich=enricher)
 
 
 @pytest.fixture(scope="session")

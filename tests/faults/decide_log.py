@@ -13,12 +13,13 @@ from instanter.decisions.request import decode_decide
 from instanter.engine.replay import beginning, catch_up
 from instanter.foundation.deadline import Deadline
 from instanter.foundation.disk import RealDisk
-from instanter.foundation.ids import PersonKeys
 from instanter.foundation.measure import NoMeter
 from instanter.log.segments import SegmentReader
 from instanter.ops.config import load
 from instanter.ops.datadir import DataDirectory
+from instanter.ops.master import master_key
 from instanter.ops.wiring import decider_of, schema_of
+from instanter.privacy.subjects import KeyStore
 
 NOW_MS = 1_700_000_600_000
 PEOPLE = 12
@@ -28,7 +29,9 @@ PLACEMENTS = [{"id": "home.hero"}, {"id": "home.recommended"}, {"id": "cart.addo
 def main(data: Path, config_path: Path) -> None:
     config = load(config_path)
     schema = schema_of(config)
-    keys = PersonKeys(DataDirectory(RealDisk(), data).check())
+    directory = DataDirectory(RealDisk(), data)
+    master = master_key(directory.disk, directory.keys, file="", may_make=False)
+    subjects = KeyStore(directory.disk, directory.keys, secret=directory.check(), master=master)
     log = SegmentReader(RealDisk(), data / "log")
     partition = beginning(schema, log, disk=RealDisk(), checkpoints=data / "none")
     catch_up(partition, log)
@@ -36,7 +39,7 @@ def main(data: Path, config_path: Path) -> None:
     for person in range(PEOPLE):
         request = decode_decide(json.dumps({"placements": PLACEMENTS, "explain": True}).encode())
         decision = decider.decide(
-            request, state=partition.state, keys=partition.links.cells(keys.anonymous("default", f"p{person}")),
+            request, state=partition.state, keys=partition.links.cells(subjects.find("default", f"anonymous:p{person}")),
             tenant="default", now_ms=NOW_MS, position=partition.position, decision_id=f"d_{person}",
             deadline=Deadline(600_000), meter=NoMeter(),
         )  # fmt: skip

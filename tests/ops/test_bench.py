@@ -18,10 +18,11 @@ from instanter.engine.partition import Partition
 from instanter.engine.replay import catch_up, recover
 from instanter.events.decode import Door
 from instanter.events.enrich import Enricher
+from instanter.events.subjects import HashedSubjects
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import Broken, Unavailable
-from instanter.foundation.ids import Ids, PersonKeys
+from instanter.foundation.ids import Ids
 from instanter.log.segment_log import SegmentLog
 from instanter.ops.bench.build import Builder
 from instanter.ops.bench.cases import CASES
@@ -110,7 +111,7 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
 
 
 def test_every_event_is_taken_at_the_door_and_no_message_comes_twice() -> None:
-    door = Door(keys=PersonKeys(bytes(32)), ids=Ids(), enrich=Enricher())
+    door = Door(subjects=HashedSubjects(bytes(32)), ids=Ids(), enrich=Enricher())
     traffic = Traffic(SHOP, seed=1)
     events = [traffic.event(number % 50, NOW_MS) for number in range(2_000)]
     admitted = [door.admit(event, kind=None, received_ms=NOW_MS, tenant="default") for event in events]

@@ -4,7 +4,8 @@ import msgspec
 
 from instanter.events.decode import Door
 from instanter.events.enrich import Enricher
-from instanter.foundation.ids import Ids, PersonKeys, item_reference
+from instanter.events.subjects import HashedSubjects
+from instanter.foundation.ids import Ids, item_reference
 from instanter.sim.story import Story
 from instanter.sim.traffic import Traffic
 
@@ -12,7 +13,7 @@ START_MS = 1_767_225_600_000
 
 
 def test_the_door_admits_every_simulated_event_and_reads_what_was_meant(shop):
-    door = Door(keys=PersonKeys(b"0123456789abcdef"), ids=Ids(bytes), enrich=Enricher())
+    door = Door(subjects=HashedSubjects(b"0123456789abcdef"), ids=Ids(bytes), enrich=Enricher())
     story = Story(shop, start_ms=START_MS)
     scenes = [story.arrival(), *story.views(), story.purchase("sku-0001", price=90.0)]
     events = [event for scene in scenes for event in scene.events]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from typing import Any, Final
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -13,54 +15,74 @@ from starlette.responses import Response
 
 from ..engine.loop import Engine
 from ..foundation.errors import RequestRejected
-from . import decide, items, operations, profiles, track
-from .limiting import TokenBucket
+from . import decide, items, keys, operations, profiles, track
+from .auth import Access
 from .openapi import openapi_document
-from .replies import refusal, reply
+from .replies import encoded, refusal
 from .routing import RawPath, Resource, route_of
 
 METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+DECISION_WORK: Final = 4
 _PATH_CHARS_SHOWN = 80
 
 
-def make_app(engine: Engine, *, metrics: Callable[[], bytes], bucket: TokenBucket | None = None) -> Starlette:
-    """All routes over one engine. `metrics` renders what `GET /metrics` answers; `bucket` is the sender's rate.
+async def show_metrics(engine: Engine, request: Request) -> Response:
+    """`GET /metrics`."""
+    return Response(request.app.state.metrics(), media_type=METRICS_MEDIA_TYPE)
 
-    Health, readiness and metrics do not count against the rate: who watches the server is not its traffic.
-    """
 
-    async def show_metrics(engine: Engine, request: Request) -> Response:
-        return Response(metrics(), media_type=METRICS_MEDIA_TYPE)
+async def show_openapi(engine: Engine, request: Request) -> Response:
+    """`GET /openapi.json`."""
+    return encoded(_document_text())
 
-    async def show_openapi(engine: Engine, request: Request) -> Response:
-        return reply(openapi_document())
 
-    resources = [
-        Resource("/v1/batch", {"POST": track.batch}, tracking=True),
-        *(
-            Resource(f"/v1/{kind}", {"POST": partial(track.single, kind)}, tracking=True)
-            for kind in track.SINGLE_ROUTES
-        ),
-        Resource("/v1/decide", {"POST": decide.decide}),
-        Resource("/v1/rank", {"POST": decide.rank}),
-        Resource("/v1/decisions/{id:path}", {"GET": decide.receipt}),
-        Resource("/v1/items", {"POST": items.upsert}),
-        Resource("/v1/items/{id:path}", {"GET": items.get, "PATCH": items.patch, "DELETE": items.delete}),
-        Resource("/v1/profiles/{id:path}/links/{linked:path}", {"DELETE": profiles.unlink}),
-        Resource("/v1/profiles/{id:path}", {"GET": profiles.get}),
-        Resource("/v1/state", {"GET": operations.state}),
-        Resource("/healthz", {"GET": operations.health}, limited=False),
-        Resource("/readyz", {"GET": operations.ready}, limited=False),
-        Resource("/metrics", {"GET": show_metrics}, limited=False),
-        Resource("/openapi.json", {"GET": show_openapi}),
-    ]
+RESOURCES: Final = (
+    Resource("/v1/batch", "write", {"POST": track.batch}, public=True, tracking=True),
+    *(
+        Resource(f"/v1/{kind}", "write", {"POST": partial(track.single, kind)}, public=True, tracking=True)
+        for kind in track.SINGLE_ROUTES
+    ),
+    Resource("/v1/decide", "decide", {"POST": decide.decide}, public=True, work=DECISION_WORK),
+    Resource("/v1/rank", "decide", {"POST": decide.rank}, public=True, work=DECISION_WORK),
+    Resource("/v1/decisions/{id:path}", "decide", {"GET": decide.receipt}),
+    Resource("/v1/items", "catalog", {"POST": items.upsert}),
+    Resource("/v1/items/{id:path}", "catalog", {"GET": items.get, "PATCH": items.patch, "DELETE": items.delete}),
+    Resource("/v1/profiles/{id:path}/links/{linked:path}", "admin", {"DELETE": profiles.unlink}),
+    Resource("/v1/profiles/{id:path}/export", "admin", {"GET": profiles.export}),
+    Resource("/v1/profiles/{id:path}/consent", "admin", {"PUT": profiles.consent}),
+    Resource("/v1/profiles/{id:path}", "admin", {"GET": profiles.get, "DELETE": profiles.erase}),
+    Resource("/v1/keys", "admin", {"POST": keys.create, "GET": keys.list_}),
+    Resource("/v1/keys/{id:path}", "admin", {"DELETE": keys.revoke}),
+    Resource("/v1/state", "operator", {"GET": operations.state}),
+    Resource("/healthz", "open", {"GET": operations.health}),
+    Resource("/readyz", "open", {"GET": operations.ready}),
+    Resource("/metrics", "operator", {"GET": show_metrics}, limited=False),
+    Resource("/openapi.json", "open", {"GET": show_openapi}),
+)
+"""Every route, with what it asks of an access key."""
+
+
+def make_app(engine: Engine, *, metrics: Callable[[], bytes], access: Access) -> Starlette:
+    """All routes over one engine. `metrics` renders what `GET /metrics` answers."""
     app = Starlette(
-        routes=[route_of(resource, engine, bucket) for resource in resources],
+        routes=[route_of(resource, engine, access) for resource in RESOURCES],
         middleware=[Middleware(RawPath)],
         exception_handlers={HTTPException: _no_route},
     )
+    app.state.metrics = metrics
     app.router.redirect_slashes = False
     return app
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The OpenAPI document of these routes."""
+    return openapi_document(RESOURCES)
+
+
+@cache
+def _document_text() -> bytes:
+    return msgspec.json.encode(document())
 
 
 async def _no_route(request: Request, error: Exception) -> Response:

@@ -13,14 +13,16 @@ from ..decisions.decide import Decision
 from ..decisions.receipt import decode_receipt
 from ..decisions.request import Asking, DecideRequest, decode_decide, decode_rank
 from ..engine.loop import Engine
+from ..events.assertions import FORBIDDEN
 from ..foundation.clock import elapsed_ns
 from ..foundation.deadline import Deadline
 from ..foundation.errors import RequestRejected
 from ..foundation.limits import BODY_BYTES_MAX
+from .auth import count_events
 from .bodies import read_body
 from .replies import encoded, reply
 from .routing import path_id
-from .tenancy import tenant_of
+from .tenancy import Caller, caller_of, objects, tenant_of
 
 _POSITION_DIGITS_MAX = 19
 _DECISION_ID = re.compile("d_[0-9a-f]{17,32}")
@@ -31,7 +33,7 @@ async def decide(engine: Engine, request: Request) -> Response:
     body = await read_body(request, bytes_max=BODY_BYTES_MAX)
     started_ns = elapsed_ns()
     asked = decode_decide(body)
-    decision = await _decide(engine, asked, asked, tenant_of(request), started_ns)
+    decision = await _decide(engine, asked, asked, request, started_ns)
     return encoded(decision.encode())
 
 
@@ -40,7 +42,7 @@ async def rank(engine: Engine, request: Request) -> Response:
     body = await read_body(request, bytes_max=BODY_BYTES_MAX)
     started_ns = elapsed_ns()
     asked = decode_rank(body)
-    decision = await _decide(engine, asked, asked.as_decide(), tenant_of(request), started_ns)
+    decision = await _decide(engine, asked, asked.as_decide(), request, started_ns)
     return encoded(decision.encode_rank())
 
 
@@ -51,24 +53,39 @@ async def receipt(engine: Engine, request: Request) -> Response:
         raise RequestRejected("unknown_decision", "that is not the id of a decision", status=404)
     await engine.journal.settled()
     # A made-up id can cost a pass over a segment: not on the loop.
-    record = await asyncio.to_thread(engine.receipt, tenant_of(request), decision_id)
-    return reply(decode_receipt(record.receipt).readable(engine.partition.state.catalogue))
+    receipt = await asyncio.to_thread(engine.receipt, tenant_of(request), decision_id)
+    return reply(decode_receipt(receipt).readable(engine.partition.state.catalogue))
+
+
+def _check_caller(caller: Caller, asked: Asking) -> None:
+    """Refuse what the question asks beyond the scope of the route."""
+    if asked.user_id is not None:
+        caller.require_private("asserts no userId")
+    if asked.events:
+        caller.require("write")
+    if asked.timestamp is not None:
+        caller.require("admin")
 
 
 async def _decide(
-    engine: Engine, asked: Asking, question: DecideRequest, tenant: str, started_ns: int
+    engine: Engine, asked: Asking, question: DecideRequest, request: Request, started_ns: int
 ) -> Decision:
     """Refuse what cannot be answered, then take the events, then decide on what they have changed."""
+    caller = caller_of(request)
+    _check_caller(caller, asked)
     deadline = Deadline(asked.deadline_ms or engine.options.deadline_ms, started_ns=started_ns)
     engine.decider.admit(question)
+    tenant, gpc = caller.tenant, objects(request)
     position = _position(engine, asked.min_position)
     if asked.events:
-        taken = await engine.intake.take(asked.events, kind=None, tenant=tenant)
+        count_events(request, len(asked.events))
+        taken = await engine.intake.take(asked.events, kind=None, tenant=tenant, public=caller.public, gpc=gpc)
         if taken.rejected:
             first = taken.rejected[0]
-            raise RequestRejected(first.code, f"events: {first.message}")
+            status = 403 if first.code == FORBIDDEN else 400
+            raise RequestRejected(first.code, f"events: {first.message}", status=status)
     await _reach(engine, position, deadline)
-    return await engine.decide(question, tenant=tenant, deadline=deadline)
+    return await engine.decide(question, tenant=tenant, deadline=deadline, gpc=gpc)
 
 
 def _position(engine: Engine, text: str | None) -> int:

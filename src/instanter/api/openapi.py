@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -10,12 +10,15 @@ from msgspec import Meta
 
 from .. import __version__
 from ..decisions.request import DecideReply, DecideRequest, RankReply, RankRequest
+from ..engine.erase import ErasureReceipt
 from ..engine.profile import Profile
 from ..events.schema import SentContext, TrackingEvent, WireTime
 from ..foundation.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, BODY_BYTES_MAX, EVENT_BYTES_MAX
 from .items import ChangeReply, ItemReply, ItemsRequest, PatchRequest
+from .keys import KeyCreated, KeyListing, KeyRequest, KeyShown
 from .operations import HealthReply, NotReadyReply, ReadyReply, StateReply
-from .profiles import UnlinkReply
+from .profiles import NDJSON_MEDIA_TYPE, ConsentReply, ConsentRequest, UnlinkReply
+from .routing import Resource
 from .track import SINGLE_ROUTES, TrackReply
 
 ERROR = "#/components/schemas/Error"
@@ -33,6 +36,14 @@ class BatchRequest(msgspec.Struct, rename="camel"):
     sent_at: WireTime | None = None
     context: SentContext | None = None
     write_key: str | None = None
+
+
+class SignedErasureReply(msgspec.Struct, rename="camel"):
+    """Reply of `DELETE /v1/profiles/{id}`. The signature (Ed25519, hexadecimal) is over the bytes of `receipt`."""
+
+    receipt: ErasureReceipt
+    signature: str
+    public_key: str
 
 
 class Operation(NamedTuple):
@@ -76,6 +87,20 @@ OPERATIONS = (
         "delete", "/v1/profiles/{id}/links/{linked}", "Take the link between two identifiers back", reply=UnlinkReply,
         errors=(400, 404, *_STORES)),
     Operation(
+        "delete", "/v1/profiles/{id}", "Erase a person", reply=SignedErasureReply, errors=(400, 404, *_STORES)),
+    Operation(
+        "get", "/v1/profiles/{id}/export", "Everything held about a person, one JSON object a line",
+        errors=(400, 404, 429), media_type=NDJSON_MEDIA_TYPE),
+    Operation(
+        "put", "/v1/profiles/{id}/consent", "State what a person has agreed to", ConsentRequest, ConsentReply,
+        (*_BODY, *_STORES)),
+    Operation(
+        "post", "/v1/keys", "Make an access key of the caller's tenant; the reply is the only place it ever stands in",
+        KeyRequest, KeyCreated, (*_BODY, *_STORES)),
+    Operation("get", "/v1/keys", "The tenant's access keys, the oldest first", reply=KeyListing, errors=_LIMITED),
+    Operation(
+        "delete", "/v1/keys/{id}", "Revoke an access key", reply=KeyShown, errors=(400, 404, *_STORES)),
+    Operation(
         "get", "/v1/state", "Position and hash of the state; the engine stands still while it hashes",
         reply=StateReply, errors=_LIMITED),
     Operation("get", "/healthz", "Whether the process answers", reply=HealthReply),
@@ -85,9 +110,9 @@ OPERATIONS = (
 )  # fmt: skip
 
 
-@cache
-def openapi_document() -> dict[str, Any]:
-    """The document, OpenAPI 3.1."""
+def openapi_document(resources: Sequence[Resource]) -> dict[str, Any]:
+    """The document, OpenAPI 3.1; what each route asks of an access key is what the resources say."""
+    resource_of = {resource.template: resource for resource in resources}
     types = [kind for operation in OPERATIONS for kind in (operation.request, operation.reply) if kind is not None]
     unique = list(dict.fromkeys([*types, NotReadyReply]))
     schemas, components = msgspec.json.schema_components(unique, ref_template="#/components/schemas/{name}")
@@ -96,7 +121,9 @@ def openapi_document() -> dict[str, Any]:
         components[asking]["properties"]["events"]["items"] = schema_of[TrackingEvent]
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
-        paths.setdefault(operation.path, {})[operation.method] = _described(operation, schema_of)
+        paths.setdefault(operation.path, {})[operation.method] = _described(
+            operation, resource_of[operation.path], schema_of
+        )
     paths["/readyz"]["get"]["responses"]["503"] = _content("Not ready", schema_of[NotReadyReply])
     return {
         "openapi": "3.1.0",
@@ -106,7 +133,10 @@ def openapi_document() -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": {**components, "Error": _error(), "TrackingError": _error(tracking=True)}},
+        "components": {
+            "schemas": {**components, "Error": _error(), "TrackingError": _error(tracking=True)},
+            "securitySchemes": SECURITY_SCHEMES,
+        },
     }
 
 
@@ -126,8 +156,18 @@ def _error(*, tracking: bool = False) -> dict[str, Any]:
     }
 
 
+SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An access key"},
+    "basic": {"type": "http", "scheme": "basic", "description": "An access key as user name, without a password"},
+}
+_IN_BODY = "The access key may stand in the body as `writeKey`."
+_OPERATOR = "For keys of the tenant `default`, the operator's."
+_PUBLIC = "A public key will do; it asserts no userId, alias or order."
+
 _DESCRIPTIONS = {
     400: "Not as this document says",
+    401: "No access key, or one that does not count",
+    403: "The access key is not good for this; the message names what it lacks",
     404: "There is none",
     408: "The body came too slowly",
     410: "There was one, and it is no longer held",
@@ -139,14 +179,18 @@ _DESCRIPTIONS = {
 }
 
 
-def _described(operation: Operation, schema_of: dict[type, dict[str, Any]]) -> dict[str, Any]:
+def _described(
+    operation: Operation, resource: Resource, schema_of: dict[type, dict[str, Any]]
+) -> dict[str, Any]:
     schema = schema_of[operation.reply] if operation.reply else _any_of(operation.media_type)
     described: dict[str, Any] = {
         "operationId": _operation_id(operation),
         "summary": operation.summary,
         "responses": {"200": _content("Done", schema, media_type=operation.media_type)},
     }
-    for status in operation.errors:
+    asked = _asked_of_a_key(resource)
+    described.update(asked)
+    for status in sorted({*operation.errors, *((401, 403, 429) if asked["security"] else ())}):
         described["responses"][str(status)] = _refusal(status, tracking=operation.tracking)
     names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
     if names:
@@ -160,6 +204,19 @@ def _described(operation: Operation, schema_of: dict[type, dict[str, Any]]) -> d
             "content": {"application/json": {"schema": schema_of[operation.request]}},
         }
     return described
+
+
+def _asked_of_a_key(resource: Resource) -> dict[str, Any]:
+    """`security` names the scope in each way in which a key may be sent."""
+    if resource.scope == "open":
+        return {"security": []}
+    scope = "admin" if resource.scope == "operator" else resource.scope
+    told = (
+        (_PUBLIC, resource.public), (_IN_BODY, resource.tracking), (_OPERATOR, resource.scope == "operator")
+    )  # fmt: skip
+    description = " ".join(text for text, holds in told if holds)
+    security = {"security": [{"bearer": [scope]}, {"basic": [scope]}]}
+    return {**security, "description": description} if description else security
 
 
 def _operation_id(operation: Operation) -> str:

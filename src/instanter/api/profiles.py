@@ -1,16 +1,29 @@
-"""Profiles: what is known of a person, and taking a link back."""
+"""Profiles: what is known of a person, and the person's rights: a copy, consent, erasure, a link taken back."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from ..engine.loop import Engine
+from ..events.bodies import body_decoder
+from ..events.subjects import ANONYMOUS_PREFIX
 from ..foundation.errors import RequestRejected
+from ..foundation.limits import BODY_BYTES_MAX, NAME_CHARS_MAX, PURPOSES_MAX
+from .bodies import read_body
 from .replies import reply
 from .routing import path_id
-from .tenancy import tenant_of
+from .tenancy import caller_of, tenant_of
+
+NDJSON_MEDIA_TYPE = "application/x-ndjson"
+
+Purpose = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]
 
 
 class UnlinkReply(msgspec.Struct):
@@ -20,18 +33,72 @@ class UnlinkReply(msgspec.Struct):
     position: str
 
 
+class ConsentRequest(msgspec.Struct):
+    """`PUT /v1/profiles/{id}/consent`: purposes that are not named stay as they were."""
+
+    purposes: Annotated[dict[Purpose, bool], Meta(min_length=1, max_length=PURPOSES_MAX)]
+
+
+class ConsentReply(msgspec.Struct):
+    """It counts from the next event and decision on."""
+
+    purposes: dict[str, bool]
+    position: str
+
+
+_consent_of = body_decoder(ConsentRequest)
+
+
 async def get(engine: Engine, request: Request) -> Response:
     """`GET /v1/profiles/{id}`."""
     return reply(engine.profiles.profile(tenant_of(request), path_id(request), now_ms=engine.clock.now_ms()))
 
 
+async def erase(engine: Engine, request: Request) -> Response:
+    """`DELETE /v1/profiles/{id}`: erase the person, with every linked id; the signed receipt says what went where."""
+    return reply(await engine.eraser.erase(tenant_of(request), path_id(request), actor=caller_of(request).actor))
+
+
+async def export(engine: Engine, request: Request) -> Response:
+    """`GET /v1/profiles/{id}/export`: everything held about the person, one JSON object a line."""
+    tenant, identifier = tenant_of(request), path_id(request)
+    profile = engine.profiles.profile(tenant, identifier, now_ms=engine.clock.now_ms())
+    first = msgspec.json.encode({"kind": "profile", "profile": profile}) + b"\n"
+    lines = engine.export(tenant, identifier)
+    return StreamingResponse(_streamed(first, lines), media_type=NDJSON_MEDIA_TYPE)
+
+
+async def consent(engine: Engine, request: Request) -> Response:
+    """`PUT /v1/profiles/{id}/consent`: state what the person has agreed to."""
+    stated = _consent_of(await read_body(request, bytes_max=BODY_BYTES_MAX))
+    tenant, identifier = tenant_of(request), path_id(request)
+    _check_identifier(identifier)
+    position = await engine.consent(tenant, identifier, stated.purposes, actor=caller_of(request).actor)
+    return reply(ConsentReply(engine.consent_of(tenant, identifier), str(position)))
+
+
 async def unlink(engine: Engine, request: Request) -> Response:
     """`DELETE /v1/profiles/{id}/links/{linked}`: take the link between the two back."""
     tenant = tenant_of(request)
-    owner = engine.profiles.cell(tenant, path_id(request))
-    cell = engine.profiles.cell(tenant, path_id(request, "linked"))
+    owner = engine.subjects.find(tenant, path_id(request))
+    cell = engine.subjects.find(tenant, path_id(request, "linked"))
     link = next((link for link in engine.partition.links.of_profile(owner) if link.cell == cell), None)
     if link is None or link.owner != owner:
         raise RequestRejected("not_linked", "no such link", status=404)
     position = await engine.unlink(tenant, cell)
     return reply(UnlinkReply(True, str(position)))
+
+
+def _check_identifier(identifier: str) -> None:
+    """Refuse what no event could name: nobody could ever be behind it."""
+    plain = identifier.removeprefix(ANONYMOUS_PREFIX)
+    if not plain or plain.isspace() or any(character < " " or "\x7f" <= character <= "\x9f" for character in plain):
+        raise RequestRejected("schema", "that cannot be the id of a person")
+
+
+async def _streamed(first: bytes, lines: Iterator[list[bytes]]) -> AsyncIterator[bytes]:
+    """The log is read in a thread, a bounded piece at a time, and only as fast as the client takes it."""
+    yield first
+    while (chunk := await asyncio.to_thread(next, lines, None)) is not None:
+        if chunk:
+            yield b"".join(chunk)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ..engine.intake import Rejection, Taken
 from ..engine.loop import Engine
+from ..events.assertions import FORBIDDEN
 from ..events.decode import decode_batch
 from ..foundation.clock import elapsed_ns
 from ..foundation.errors import EventRejected
 from ..foundation.limits import BATCH_BYTES_MAX, EVENT_BYTES_MAX
+from .auth import count_events
 from .bodies import read_body
 from .replies import encoded, refusal
-from .tenancy import tenant_of
+from .tenancy import caller_of, objects
 
 SINGLE_ROUTES = ("track", "identify", "page", "screen", "group", "alias")
+
+STATUS_BY_CODE: Final = {"too_large": 413, FORBIDDEN: 403}
+"""Of a rejected event; others are 400."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -34,18 +41,22 @@ async def batch(engine: Engine, request: Request) -> Response:
     """`POST /v1/batch`: the good ones are kept, the bad ones quarantined and reported."""
     arrived_ns = elapsed_ns()
     body = await read_body(request, bytes_max=BATCH_BYTES_MAX)
+    caller = caller_of(request)
     try:
         sent = decode_batch(body)
     except EventRejected as error:
-        await engine.intake.reject(body, error, tenant=tenant_of(request))
+        await engine.intake.reject(body, error, tenant=caller.tenant)
         return refusal(error, tracking=True)
+    count_events(request, len(sent.events))
     taken = await engine.intake.take(
         sent.events,
         kind=None,
-        tenant=tenant_of(request),
+        tenant=caller.tenant,
+        public=caller.public,
         sent_at_ms=sent.sent_at_ms,
         defaults=sent.defaults,
         arrived_ns=arrived_ns,
+        gpc=objects(request),
     )
     return _accepted(taken)
 
@@ -54,10 +65,14 @@ async def single(kind: str, engine: Engine, request: Request) -> Response:
     """`POST /v1/track | identify | page | screen | group | alias`: one event of that kind, 400 if it is bad."""
     arrived_ns = elapsed_ns()
     body = await read_body(request, bytes_max=EVENT_BYTES_MAX)
-    taken = await engine.intake.take([body], kind=kind, tenant=tenant_of(request), arrived_ns=arrived_ns)
+    caller, gpc = caller_of(request), objects(request)
+    count_events(request, 1)
+    taken = await engine.intake.take(
+        [body], kind=kind, tenant=caller.tenant, public=caller.public, arrived_ns=arrived_ns, gpc=gpc
+    )
     if taken.rejected:
         first = taken.rejected[0]
-        status = 413 if first.code == "too_large" else 400
+        status = STATUS_BY_CODE.get(first.code, 400)
         return refusal(EventRejected(first.code, first.message, status=status), tracking=True)
     return _accepted(taken)
 

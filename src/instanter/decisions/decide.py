@@ -208,12 +208,15 @@ class Decider:
 
     def decide(
         self, request: DecideRequest, *, state: State, keys: Sequence[int], tenant: str, now_ms: int, position: int,
-        decision_id: str, deadline: Deadline, meter: Meter,
+        decision_id: str, deadline: Deadline, meter: Meter, denied: frozenset[str] = frozenset(),
     ) -> Decision:  # fmt: skip
-        """Answer. Raises what `admit` raises and nothing else; `keys` are the person's cells, none for nobody."""
+        """Answer. Raises what `admit` raises and nothing else; `keys` are the person's cells, none for nobody.
+
+        Features kept for a purpose in `denied` are left out.
+        """
         self.admit(request)
         stages = Stages(deadline, meter)
-        moment = self._look(state, keys, tenant, now_ms, stages)
+        moment = self._look(state, keys, tenant, now_ms, stages, denied)
         slates: list[_Slate] = []
         shown: set[int] = set()
         for asked in map(partial(self._asked, tenant), request.placements):
@@ -241,9 +244,11 @@ class Decider:
         page = item_reference(tenant, request.item) if request.item else 0
         return _Asked(spot, request, request.limit or spot.placement.limit, page)
 
-    def _look(self, state: State, keys: Sequence[int], tenant: str, now_ms: int, stages: Stages) -> _Moment:
+    def _look(
+        self, state: State, keys: Sequence[int], tenant: str, now_ms: int, stages: Stages, denied: frozenset[str]
+    ) -> _Moment:
         try:
-            person = stages.run("context", lambda: self.reader.person(state, keys, now_ms))
+            person = stages.run("context", lambda: self.reader.person(state, keys, now_ms, denied))
         except StageFailed:
             person = self.reader.person(state, (), now_ms)
         lists = stages.run("context", lambda: self._standing.of(state, tenant))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ from ..foundation.clock import elapsed_ns
 from ..foundation.disk import Disk
 from ..foundation.measure import Meter
 from ..log.base import Log
+from ..log.segments import SEGMENT_HEADER_BYTES
 from ..state.checkpoint import CheckpointWriter, Snapshot, checkpoint_path, list_checkpoints
 from .partition import Partition
 
@@ -52,6 +54,14 @@ class Checkpoints:
             self._meter.observe("checkpoint", elapsed_ns() - started_ns)
             return path
 
+    async def remove_older(self) -> int:
+        """Remove every checkpoint but the newest, and but the base once the log was cut; how many went.
+
+        The base is of before, and holds people under pseudonyms that lead nowhere once their keys are destroyed.
+        """
+        async with self._one_at_a_time:
+            return await asyncio.get_running_loop().run_in_executor(self._worker, self._remove_older)
+
     @property
     def writing(self) -> bool:
         """Whether one is being made."""
@@ -88,8 +98,17 @@ class Checkpoints:
             whole = True
         finally:
             if not whole:
-                self._worker.submit(writer.give_up)
+                with contextlib.suppress(OSError):  # Else the next checkpoint removes it.
+                    await loop.run_in_executor(self._worker, writer.give_up)
         return await loop.run_in_executor(self._worker, writer.finish)
+
+    def _remove_older(self) -> int:
+        _, *older = list_checkpoints(self._disk, self._directory) or [0]
+        start = next((frame.position for frame in self._log.read()), 0)
+        gone = older if start <= SEGMENT_HEADER_BYTES else older[:-1]
+        for position in gone:
+            self._disk.unlink(checkpoint_path(self._directory, position))
+        return len(gone)
 
     def _prune(self, now_ms: int) -> None:
         """Cut the log below the older of the kept checkpoints, and remove what is older still.

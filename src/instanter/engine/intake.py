@@ -9,14 +9,15 @@ from typing import Any
 import msgspec
 
 from ..events.decode import Admitted, Door
-from ..events.envelope import CONTROL_PARTITION, Linked, Record, encode_record
-from ..events.reject import encode_quarantined, quarantined
+from ..events.envelope import CONTROL_PARTITION, Linked, Record, Tracked, Withheld, encode_record
+from ..events.reject import BATCH, POISON, Quarantined, quarantined
 from ..foundation.clock import Clock, elapsed_ns
 from ..foundation.errors import EventRejected, Overloaded
 from ..foundation.measure import Meter
 from ..log.commit import Entry
-from .journal import Journal, QuarantineStore
+from .journal import Journal
 from .partition import Partition
+from .quarantine import QuarantineStore
 
 EVENTS_PER_STEP = 64
 """Events decoded before the loop may do something else."""
@@ -40,6 +41,18 @@ class Taken(msgspec.Struct, frozen=True):
     position: int
 
 
+class Again(msgspec.Struct, frozen=True):
+    """An event out of the quarantine, as it came the first time."""
+
+    raw: bytes
+    kind: str | None
+    arrived_ms: int
+    """When it was received first: its event time is judged by that."""
+    sent_at_ms: int | None = None
+    defaults: dict[str, Any] | None = None
+    public: bool = False
+
+
 class Intake:
     """The way in for events. One for all tenants."""
 
@@ -57,9 +70,12 @@ class Intake:
 
     async def take(
         self, raws: Sequence[RawEvent], *, kind: str | None, tenant: str, sent_at_ms: int | None = None,
-        defaults: dict[str, Any] | None = None, arrived_ns: int | None = None,
+        defaults: dict[str, Any] | None = None, arrived_ns: int | None = None, gpc: bool = False, public: bool = False,
     ) -> Taken:  # fmt: skip
         """Take events; on return they are durable and folded. Bad ones are quarantined and reported.
+
+        With `gpc` they came with `Sec-GPC: 1`: nothing of them is kept but a stub. With `public` they came with a
+        public access key, and those that assert more than it may are bad.
 
         Raises `Unavailable` (nothing more than a part may be in the log, and a retry has one effect).
         """
@@ -72,14 +88,17 @@ class Intake:
             if first:
                 await asyncio.sleep(0)
             step = raws[first : first + EVENTS_PER_STEP]
-            admitted, refused = self._admit(step, kind, tenant, sent_at_ms, defaults)
+            admitted, refused = self._admit(step, kind, tenant, sent_at_ms, defaults, gpc, public)
             if admitted:
                 position = self._append(admitted, tenant)
                 waiters.append(self._journal.durable(position))
             for raw, error in refused:
-                rejection, waiter = self._set_aside(raw, error, tenant)
-                rejected.append(rejection)
-                waiters.append(waiter)
+                entry = quarantined(
+                    raw, error, at_ms=self._clock.now_ms(), tenant=tenant, kind=kind or "", sent_at_ms=sent_at_ms,
+                    defaults=defaults, public=public,
+                )  # fmt: skip
+                rejected.append(Rejection(entry.message_id, error.code, error.message))
+                waiters.append(self._set_aside(entry, gpc=gpc))
         await asyncio.gather(*waiters)
         if position >= 0:
             await self._journal.folded(position)
@@ -87,14 +106,32 @@ class Intake:
         self._meter.count("events_accepted", len(raws) - len(rejected))
         return Taken(len(raws) - len(rejected), rejected, self._partition.position)
 
-    async def reject(self, raw: bytes, error: EventRejected, *, tenant: str) -> None:
+    async def reject(
+        self, raw: bytes, error: EventRejected, *, tenant: str, gpc: bool = False, public: bool = False
+    ) -> None:
         """Quarantine a body that holds no events one could tell apart; returns when it is on disk."""
-        _, waiter = self._set_aside(raw, error, tenant)
-        await waiter
+        entry = quarantined(raw, error, at_ms=self._clock.now_ms(), tenant=tenant, kind=BATCH, public=public)
+        await self._set_aside(entry, gpc=gpc)
+
+    def admit_again(self, again: Again, *, tenant: str) -> Admitted:
+        """An event out of the quarantine through the same door; `EventRejected` when it is still not fit."""
+        admitted = self._door.admit(
+            again.raw, kind=again.kind, received_ms=self._clock.now_ms(), tenant=tenant, sent_at_ms=again.sent_at_ms,
+            defaults=again.defaults, public=again.public, arrived_ms=again.arrived_ms,
+        )  # fmt: skip
+        if isinstance(admitted.record, Tracked) and (unfit := self._partition.unfit([admitted.record])) is not None:
+            raise EventRejected(POISON, f"{type(unfit).__name__}: {unfit}")
+        return admitted
+
+    async def append_again(self, admitted: Admitted, *, tenant: str) -> None:
+        """What `admit_again` gave; on return it is durable and folded. Raises `Unavailable`."""
+        position = self._append([admitted], tenant)
+        await self._journal.durable(position)
+        await self._journal.folded(position)
 
     def _admit(
         self, raws: Sequence[RawEvent], kind: str | None, tenant: str, sent_at_ms: int | None,
-        defaults: dict[str, Any] | None,
+        defaults: dict[str, Any] | None, gpc: bool, public: bool,
     ) -> tuple[list[Admitted], list[tuple[RawEvent, EventRejected]]]:  # fmt: skip
         """What goes in, and what does not with the reason."""
         started_ns = elapsed_ns()
@@ -106,7 +143,8 @@ class Intake:
             try:
                 admitted.append(
                     admit(
-                        raw, kind=kind, received_ms=received_ms, tenant=tenant, sent_at_ms=sent_at_ms, defaults=defaults
+                        raw, kind=kind, received_ms=received_ms, tenant=tenant, sent_at_ms=sent_at_ms,
+                        defaults=defaults, gpc=gpc, public=public,
                     )
                 )
             except EventRejected as error:
@@ -127,12 +165,19 @@ class Intake:
         newest_ms = unheard = 0
         for one in admitted:
             record = one.record
+            if one.consent is not None:
+                at_ms = record.at_ms if isinstance(record, Withheld) else record.received_ms
+                entries.append((CONTROL_PARTITION, at_ms, encode_record(one.consent), one.consent))
+            if isinstance(record, Withheld):
+                entries.append((CONTROL_PARTITION, record.at_ms, one.payload, record))
+                self._meter.count(f"events_withheld.{record.reason}")
+                continue
             unheard += record.name not in heard
             newest_ms = max(newest_ms, record.happened_ms)
             entries.append((record.key % partitions, record.received_ms, one.payload, record))
             for claim in one.links:
                 if links.would_change(cell=claim.cell, owner=claim.owner):
-                    linked = Linked(record.received_ms, tenant, claim.cell, claim.owner, claim.body)
+                    linked = Linked(record.received_ms, tenant, claim.cell, claim.owner, claim.body, sealed=True)
                     entries.append((CONTROL_PARTITION, record.received_ms, encode_record(linked), linked))
         position = self._journal.extend(entries)
         self._clock.observe(newest_ms)
@@ -142,14 +187,12 @@ class Intake:
 
     def _check_known(self, admitted: Sequence[Admitted]) -> None:
         """With the state full, only people who are known already are taken."""
-        if any(self._partition.state.cell_row(one.record.key) < 0 for one in admitted):
+        records = (one.record for one in admitted)
+        if any(not isinstance(one, Withheld) and self._partition.state.cell_row(one.key) < 0 for one in records):
             raise Overloaded("the state is full: state.memory_mb holds no more people", retry_after_s=60)
 
-    def _set_aside(
-        self, raw: RawEvent, error: EventRejected, tenant: str
-    ) -> tuple[Rejection, asyncio.Future[None]]:
-        entry = quarantined(raw, error, at_ms=self._clock.now_ms(), tenant=tenant)
-        waiter = self._quarantine.append(entry.at_ms, encode_quarantined(entry))
+    def _set_aside(self, entry: Quarantined, *, gpc: bool) -> asyncio.Future[None]:
+        """Keep a rejected event, or with `gpc` only why it was rejected; done when that is on disk."""
         self._meter.count("events_rejected")
-        self._meter.count(f"events_rejected_{error.code}")
-        return Rejection(entry.message_id, error.code, error.message), waiter
+        self._meter.count(f"events_rejected_{entry.code}")
+        return self._quarantine.keep(msgspec.structs.replace(entry, raw=b"", defaults=b"") if gpc else entry)

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 
-from ..events.envelope import CONTROL_PARTITION, Record, encode_record
+from ..events.envelope import CONTROL_PARTITION, Record, Tracked, encode_record
 from ..foundation.clock import elapsed_ns
 from ..foundation.deadline import Deadline
 from ..foundation.errors import Broken, Overloaded
@@ -19,7 +19,7 @@ from ..foundation.limits import UNFOLDED_RECORDS_MAX
 from ..foundation.measure import Meter
 from ..log.base import Log
 from ..log.commit import Durable, Entry, GroupCommitter, Refused
-from .partition import Partition
+from .partition import Noticed, Partition
 
 RECORDS_PER_STEP = 512
 """Records folded before the loop may do something else; about 3 ms."""
@@ -37,7 +37,9 @@ class Journal:
         self._meter = meter
         self._on_folded = on_folded
         self._on_broken = on_broken
-        self._unfolded: deque[tuple[Record, int]] = deque()
+        self._on_noticed = on_noticed
+        self._unfolded: deque[tuple[Record, int, int]] = deque()
+        """Records with the positions before and behind them."""
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._loop = asyncio.get_running_loop()
         self._broken = ""
@@ -119,7 +121,7 @@ class Journal:
         self._meter.observe("append", group.disk_ns)
         ends = [*group.positions[1:], group.end]
         busy = bool(self._unfolded)
-        self._unfolded.extend(zip(group.carried, ends, strict=True))
+        self._unfolded.extend(zip(group.carried, group.positions, ends, strict=True))
         if not busy:
             self._fold_step()
 
@@ -131,9 +133,9 @@ class Journal:
             return
         started_ns = elapsed_ns()
         step = list(islice(self._unfolded, RECORDS_PER_STEP))
-        folded = False
+        folded, noticed = False, list[Noticed]()
         try:
-            self._partition.apply([record for record, _ in step], ends=[end for _, end in step])
+            noticed = self._partition.apply([record for record, _, _ in step], ends=[end for _, _, end in step])
             folded = True
         finally:
             if not folded:
@@ -142,6 +144,10 @@ class Journal:
             self._unfolded.popleft()
         self._meter.observe("fold", (elapsed_ns() - started_ns) // len(step), times=len(step))
         self._tell()
+        for one in noticed:
+            record, position, _ = step[one.place]
+            assert isinstance(record, Tracked)
+            self._on_noticed(position, record, one)
         self._on_folded()
         if self._unfolded:
             self._loop.call_soon(self._fold_step)
@@ -157,39 +163,10 @@ class Journal:
         self._waiting = still
 
     def _break(self, error: BaseException | None) -> None:
-        """A record that cannot be folded stops the partition: nothing wrong is served after it."""
+        """A fold that failed in the midst of a change stops the partition: nothing wrong is served after it."""
         self._broken = f"folding stopped: {type(error).__name__}: {error}"
         for _, waiter in self._waiting:
             if not waiter.done():
                 waiter.set_exception(Broken(self._broken))
         self._waiting.clear()
         self._on_broken(self._broken)
-
-
-class QuarantineStore:
-    """Where rejected events are kept: a log of its own, bounded in size."""
-
-    def __init__(
-        self, log: Log, *, sync_window_ms: float, meter: Meter, before: Callable[[], None] | None = None
-    ) -> None:
-        self._meter = meter
-        self._committer: GroupCommitter[None] = GroupCommitter(
-            log, sync_window_ms=sync_window_ms, on_durable=self._durable, on_refused=self._refused, before=before
-        )
-
-    def append(self, time_ms: int, payload: bytes) -> asyncio.Future[None]:
-        """Keep one entry; done when it is on disk. Raises `Unavailable`."""
-        return self._committer.durable(self._committer.append(CONTROL_PARTITION, time_ms, payload, None))
-
-    async def close(self, deadline: Deadline) -> None:
-        await self._committer.close(deadline)
-
-    def abandon(self) -> None:
-        """Give the quarantine up without committing anything more."""
-        self._committer.abandon()
-
-    def _durable(self, group: Durable[None]) -> None:
-        self._meter.count("events_quarantined", len(group.carried))
-
-    def _refused(self, group: Refused[None]) -> None:
-        self._meter.count("quarantine_refused", len(group.carried))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from ..decisions.decide import Decider, Decision
 from ..decisions.request import DecideRequest
-from ..events.decode import Door
+from ..events.decode import Door, identifiers_of, stated_in
 from ..events.envelope import (
     Audited,
     Configured,
+    Consented,
     Decided,
     Epoch,
     ItemDeleted,
@@ -25,18 +27,25 @@ from ..events.envelope import (
     Unlinked,
     decode_record,
 )
+from ..events.subjects import NOBODY, Sealed
 from ..features.view import Reader
 from ..foundation.clock import Clock, elapsed_ns
 from ..foundation.deadline import Deadline
 from ..foundation.disk import Disk
 from ..foundation.errors import InstanterError, Overloaded, RequestRejected, Unavailable
-from ..foundation.ids import Ids, PersonKeys, reference
+from ..foundation.ids import Ids, reference
 from ..foundation.limits import LINKED_CELLS_MAX
 from ..foundation.measure import Buckets, Measurements
-from ..log.base import Log, frame_at
+from ..log.base import frame_at
+from ..log.segment_log import SegmentLog
 from ..privacy.access import AccessKey, Grant, check_grant, issued, new_key
 from ..privacy.audit import SERVER, Audit, Head, Plain, Trail, handed_in
+from ..privacy.erasures import ErasureList
+from ..privacy.subjects import KeyStore, KeySubject
 from .checkpoints import Checkpoints
+from .erase import ERASED_PER_TURN, Eraser, RetentionOptions
+from .export import export, opened_receipt
+from .gate import Gate
 from .intake import Intake
 from .journal import Journal, QuarantineStore
 from .partition import Partition
@@ -70,26 +79,42 @@ class EngineOptions(msgspec.Struct, frozen=True):
     """Of a decision whose request names none."""
     epoch_on_read: bool = False
     """With a clock driven by events: an epoch that is due is published before a decision reads it."""
+    retention: RetentionOptions = RetentionOptions()
+
+
+class Stores(NamedTuple):
+    """What an engine keeps its data in, opened."""
+
+    disk: Disk
+    log: SegmentLog
+    quarantine: SegmentLog
+    trail: Trail
+    acts: Path
+    """Where commands hand in what they did."""
+    checkpoints: Path
+    subjects: KeyStore
+    erasures: ErasureList
 
 
 class Engine:
     """Takes events, changes the catalogue, decides. Everything it acknowledges is on disk and folded."""
 
     def __init__(
-        self, *, partition: Partition, recovery: Recovery, log: Log, quarantine_log: Log, disk: Disk,
-        checkpoints: Path, clock: Clock, ids: Ids, keys: PersonKeys, door: Door, decider: Decider, reader: Reader,
-        options: EngineOptions, trail: Trail, acts: Path,
+        self, *, stores: Stores, partition: Partition, recovery: Recovery, clock: Clock, ids: Ids, door: Door,
+        gate: Gate, decider: Decider, reader: Reader, options: EngineOptions,
     ) -> None:  # fmt: skip
         self.partition = partition
         self.recovery = recovery
         self.clock = clock
-        self.keys = keys
+        self.subjects = stores.subjects
+        self.gate = gate
         self.meter = Measurements()
         self.decider = decider
         self.options = options
         self.broken = ""
         self.pauses = Buckets(PAUSE_BOUNDS_MS)
-        self._log = log
+        self._stores = stores
+        self._log = stores.log
         self._ids = ids
         self._epoch_asked_ms = clock.now_ms()
         self._epoch_number = partition.state.epoch
@@ -97,22 +122,27 @@ class Engine:
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
         self.journal = Journal(
-            log, partition, sync_window_ms=options.sync_window_ms, meter=self.meter,
-            on_folded=self._after_fold, on_broken=self._break,
+            stores.log, partition, sync_window_ms=options.sync_window_ms, meter=self.meter,
+            on_folded=self._after_fold, on_broken=self._break, before=stores.subjects.flush,
         )  # fmt: skip
-        self.quarantine = QuarantineStore(quarantine_log, sync_window_ms=options.sync_window_ms, meter=self.meter)
+        self.quarantine = QuarantineStore(
+            stores.quarantine, sync_window_ms=options.sync_window_ms, meter=self.meter, before=stores.subjects.flush
+        )
         self.checkpoints = Checkpoints(
-            disk=disk, directory=checkpoints, partition=partition, log=log,
+            disk=stores.disk, directory=stores.checkpoints, partition=partition, log=stores.log,
             keep_ms=options.keep_days * 86_400_000, meter=self.meter,
         )  # fmt: skip
         self.audit = Audit(
-            trail, known=partition.audited, clock=clock, sync_window_ms=options.sync_window_ms, meter=self.meter,
+            stores.trail, known=partition.audited, clock=clock, sync_window_ms=options.sync_window_ms, meter=self.meter,
             on_noted=self._remember_audited,
         )  # fmt: skip
-        self._acts = acts
-        self._disk = disk
         self._audited_ms = clock.now_ms()
-        self.profiles = Profiles(partition, reader, keys)
+        self.profiles = Profiles(partition, reader, stores.subjects)
+        self.eraser = Eraser(
+            partition=partition, journal=self.journal, subjects=stores.subjects, erasures=stores.erasures, door=door,
+            audit=self.audit, checkpoints=self.checkpoints, make_checkpoint=self.checkpoint, clock=clock, ids=ids,
+            meter=self.meter, retention=options.retention,
+        )  # fmt: skip
         self.intake = Intake(
             door=door, journal=self.journal, quarantine=self.quarantine, partition=partition, clock=clock,
             meter=self.meter, partitions=options.partitions,
@@ -121,7 +151,10 @@ class Engine:
     # Life.
 
     async def start(self) -> None:
-        """Record the configuration if it is new, publish, and begin to beat."""
+        """Finish erasures, record the configuration if it is new, publish, and begin to beat."""
+        finished = await self.eraser.finish()
+        if finished:
+            log.warning("erasures were finished that this log still held", extra={"erasures": finished})
         state = self.partition.state
         if state.active != frozenset(state.schema.declared()) or state.settings != state.schema.settings:
             now_ms = self.clock.now_ms()
@@ -136,6 +169,7 @@ class Engine:
         self._tasks = [
             asyncio.create_task(self._beat()),
             asyncio.create_task(self._checkpoint_regularly()),
+            asyncio.create_task(self._retain_regularly()),
             asyncio.create_task(self._take_acts_regularly()),
         ]
 
@@ -153,7 +187,7 @@ class Engine:
         await self.audit.close(deadline)
         await self.journal.close(deadline)
         await self.quarantine.close(deadline)
-        self.checkpoints.close()
+        self._close_stores()
 
     async def abandon(self) -> None:
         """End as if the process had been killed: nothing more is committed, no checkpoint is written."""
@@ -164,7 +198,12 @@ class Engine:
         self.audit.abandon()
         self.journal.abandon()
         self.quarantine.abandon()
+        self._close_stores()
+
+    def _close_stores(self) -> None:
         self.checkpoints.close()
+        self._stores.subjects.close()
+        self._stores.erasures.close()
 
     @property
     def ready(self) -> bool:
@@ -224,27 +263,36 @@ class Engine:
 
     # Decisions.
 
-    async def decide(self, request: DecideRequest, *, tenant: str, deadline: Deadline) -> Decision:
-        """Decide on everything acknowledged so far. Always answers a valid request."""
+    async def decide(
+        self, request: DecideRequest, *, tenant: str, deadline: Deadline, gpc: bool = False
+    ) -> Decision:
+        """Decide on everything acknowledged so far. Always answers a valid request.
+
+        Without the person's agreement, or with `gpc`, it stands on the request alone and names nobody.
+        """
         if self.broken:
             raise Unavailable(self.broken)
         now_ms = self.clock.now_ms() if request.timestamp is None else request.timestamp_ms
         if self.options.epoch_on_read and self._epoch_due(now_ms):
             await self._publish_if_possible(now_ms)
-        keys = self.cells_of(tenant, user_id=request.user_id, anonymous_id=request.anonymous_id)
+        subject, keys = self._person(tenant, request)
+        agreement = self.gate.agreement(keys, stated=stated_in(request.context), gpc=gpc)
+        if not agreement.personal:
+            subject, keys = None, []
         decision_id = f"{_ID_PREFIX}{self._ids.token(_TOKEN_BYTES)}{self.journal.next_position:x}"
         decision = self.decider.decide(
             request, state=self.partition.state, keys=keys, tenant=tenant, now_ms=now_ms,
             position=self.partition.position, decision_id=decision_id, deadline=deadline, meter=self.meter,
+            denied=agreement.denied,
         )  # fmt: skip
-        self._keep_receipt(decision, tenant, keys[0] if keys else 0, now_ms)
+        self._keep_receipt(decision, tenant, subject, now_ms)
         self.meter.observe("decide", int(deadline.elapsed_ms() * 1_000_000))
         for placed in decision.reply.placements.values():
             self.meter.count(f"served.{placed.served_by}")
         return decision
 
-    def receipt(self, tenant: str, decision_id: str) -> Decided:
-        """The record of a decision, or `RequestRejected` when there is none (any more)."""
+    def receipt(self, tenant: str, decision_id: str) -> bytes:
+        """The receipt of a decision, or `RequestRejected` when there is none (any more). May run in a thread."""
         unknown = RequestRejected("unknown_decision", f"no decision {decision_id}", status=404)
         try:
             position = int(decision_id[len(_ID_PREFIX) + _TOKEN_CHARS :], 16)
@@ -258,27 +306,66 @@ class Engine:
         record = decode_record(frame.payload, offset=frame.position)
         if not isinstance(record, Decided) or record.decision_id != decision_id or record.tenant != tenant:
             raise unknown
-        return record
+        receipt = opened_receipt(record, self.subjects)
+        if receipt is None:
+            if record.subject != NOBODY and not self.subjects.has([record.subject]):
+                raise RequestRejected("erased", "the receipt was erased with its person", status=410)
+            raise RequestRejected("expired", "the receipt is older than receipts are kept", status=410)
+        return receipt
 
     def cells_of(self, tenant: str, *, user_id: str | None, anonymous_id: str | None) -> list[int]:
         """The cells of a person's profile; those of the anonymous id first, whose session is the live one."""
         keys: dict[int, None] = {}
-        if anonymous_id:
-            keys.update(dict.fromkeys(self._profile(self.keys.anonymous(tenant, anonymous_id))))
-        if user_id:
-            keys.update(dict.fromkeys(self._profile(self.keys.user(tenant, user_id))))
+        for identifier in identifiers_of(anonymous_id, user_id):
+            cell = self.subjects.find(tenant, identifier)
+            if cell:
+                keys.update(dict.fromkeys(self._profile(cell)))
         return list(keys)[:LINKED_CELLS_MAX]
+
+    def _person(self, tenant: str, request: DecideRequest) -> tuple[KeySubject | None, list[int]]:
+        """Who is asked about: the subject that the receipt is sealed for, made if it is new, and the cells."""
+        keys = self.cells_of(tenant, user_id=request.user_id, anonymous_id=request.anonymous_id)
+        identifiers = identifiers_of(request.anonymous_id, request.user_id)
+        known = next((one for one in identifiers if self.subjects.find(tenant, one)), None)
+        return (self.subjects.subject(tenant, known) if known else None), keys
 
     def _profile(self, cell: int) -> list[int]:
         others = [member for member in self.partition.links.cells(cell) if member != cell]
         return [cell, *others]
 
-    def _keep_receipt(self, decision: Decision, tenant: str, key: int, now_ms: int) -> None:
-        record = Decided(now_ms, tenant, key, decision.id, decision.receipt)
+    def _keep_receipt(self, decision: Decision, tenant: str, subject: KeySubject | None, now_ms: int) -> None:
+        key = subject.cell if subject is not None else 0
+        if subject is not None:
+            sealed = subject.seal(Sealed.RECEIPT, now_ms, decision.receipt)
+        else:
+            sealed = self.subjects.seal(NOBODY, Sealed.RECEIPT, now_ms, decision.receipt)
+        record = Decided(now_ms, tenant, key, decision.id, sealed, key or NOBODY)
         try:
             self.journal.append(record, self.clock.now_ms(), partition=key % self.options.partitions)
         except Unavailable:
             self.meter.count("receipts_lost")
+
+    # People's rights.
+
+    async def consent(self, tenant: str, identifier: str, purposes: dict[str, bool], *, actor: str) -> int:
+        """State what a person has agreed to, on their behalf; counts from the next event and decision on."""
+        now_ms = self.clock.now_ms()
+        cell = self.subjects.subject(tenant, identifier).cell
+        await self.journal.write([Consented(now_ms, tenant, cell, purposes)], now_ms)
+        await self.audit.note("consent.stated", actor=actor, tenant=tenant, details=dict(purposes))
+        return self.partition.position
+
+    def consent_of(self, tenant: str, identifier: str) -> dict[str, bool]:
+        """What a person has stated, by purpose."""
+        cell = self.subjects.find(tenant, identifier)
+        return self.partition.consents.of(self._profile(cell)) if cell else {}
+
+    def export(self, tenant: str, identifier: str) -> Iterator[list[bytes]]:
+        """Everything held about a person as NDJSON lines, see `export.export`. Raises `RequestRejected` for nobody."""
+        cell = self.subjects.find(tenant, identifier)
+        if not cell:
+            raise RequestRejected("unknown_profile", "nothing is known under this identifier", status=404)
+        return export(tenant, self._profile(cell), self._log, self.subjects, self.partition.state.catalogue)
 
     # The beat.
 
@@ -352,9 +439,10 @@ class Engine:
 
     async def _take_acts(self) -> None:
         """Note what commands beside the server did; once more if a crash comes before the file is gone."""
-        for path, act in handed_in(self._disk, self._acts):
+        disk = self._stores.disk
+        for path, act in handed_in(disk, self._stores.acts):
             await self.audit.take(act)
-            self._disk.unlink(path)
+            disk.unlink(path)
 
     async def _take_acts_regularly(self) -> None:
         while True:
@@ -366,6 +454,16 @@ class Engine:
                 log.warning("an act was not noted yet", extra={"reason": str(error)})
             if self.clock.now_ms() - self._audited_ms >= AUDITED_AGAIN_MS and self.audit.head.number:
                 self._remember_audited(self.audit.head)
+
+    async def _retain_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_MS / 1_000)
+            try:
+                while await self.eraser.retain() == ERASED_PER_TURN:
+                    await asyncio.sleep(0)
+            except (InstanterError, OSError) as error:
+                self.meter.count("retention_refused")
+                log.warning("retention did not come to its end", extra={"reason": str(error)})
 
     def _remember_audited(self, head: Head) -> None:
         now_ms = self.clock.now_ms()

@@ -5,27 +5,60 @@ Live serving, recovery, replay and verification all go through `Partition.apply`
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from ..events.envelope import (
     Audited,
     Configured,
+    Consented,
     Decided,
     Epoch,
+    Erased,
     ItemDeleted,
     ItemPatched,
     ItemUpserted,
+    KeyIssued,
+    KeyRevoked,
     Linked,
     Record,
     Ticked,
     Tracked,
     Unlinked,
+    Withheld,
 )
-from ..identity.links import Links
+from ..events.reject import LATE, LATE_FOR_SEQUENCES, POISON
+from ..foundation.limits import FOLD_BATCH_ITEMS_MAX
+from ..identity.links import Link, Links
+from ..privacy.access import AccessKey, AccessKeys
 from ..privacy.audit import Head
+from ..privacy.consent import Consents, Statement
+from ..privacy.tombstones import Tombstone, Tombstones
+from ..state.compiled import Ints
+from ..state.fold import LATE_FOR_SEQUENCES as FOLDED_LATE_FOR_SEQUENCES
+from ..state.fold import LATE_FOR_WINDOWS
 from ..state.memory import State, batches
-from ..state.schema import Schema
+from ..state.schema import Schema, columns_of
+
+UNFIT: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What `columns_of` raises for a record that it cannot take."""
+CUTS: Final = (12, 1)
+"""A batch with an unfit record is tried in pieces of so many events; so each record is tried at most three times."""
+_LATE: Final = {FOLDED_LATE_FOR_SEQUENCES: LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS: LATE}
+_TOO_OLD: Final = "too far behind the newest event of its person"
+
+
+class Noticed(NamedTuple):
+    """A record of which the fold could not make what was meant; the state is right all the same."""
+
+    place: int
+    """Among the records that were given to `apply`."""
+    code: str
+    """`late`, `late_for_sequences` or `poison`."""
+    reason: str
 
 
 class Partition:
@@ -34,9 +67,14 @@ class Partition:
     def __init__(self, schema: Schema) -> None:
         self.state = State(schema)
         self.links = Links()
+        self.consents = Consents()
+        self.tombstones = Tombstones()
+        self.access_keys = AccessKeys()
         self.audited = Head()
         """Where the record of administrators' acts had come to."""
         self.position = 0
+        self.passed_over = 0
+        """Records that this process could not fold: poison."""
         self.on_epoch: Callable[[], None] | None = None
         """Called right after an epoch was applied, with nothing applied since."""
         self._apply_control: dict[type[Record], Callable[[Any], object]] = {
@@ -48,38 +86,123 @@ class Partition:
             Configured: self.state.configure,
             Epoch: self._publish,
             Ticked: self.state.tick,
+            Consented: self._consent,
+            Erased: self._erase,
             Decided: _nothing,
+            Withheld: _nothing,
+            KeyIssued: self._issue_key,
+            KeyRevoked: self._revoke_key,
             Audited: self._remember_audited,
         }
 
-    def apply(self, records: Sequence[Record], *, ends: Sequence[int]) -> None:
-        """Apply records in log order; `ends[i]` is the position behind record i."""
+    def apply(self, records: Sequence[Record], *, ends: Sequence[int]) -> list[Noticed]:
+        """Apply records in log order; `ends[i]` is the position behind record i.
+
+        A tracked event that fits no column is passed over, here as in every replay, since that follows from the record
+        alone; it and the late ones are named. Anything else that is raised stops the partition.
+        """
         tracked: list[Tracked] = []
-        for record, end in zip(records, ends, strict=True):
+        noticed: list[Noticed] = []
+        for place, (record, end) in enumerate(zip(records, ends, strict=True)):
             if isinstance(record, Tracked):
                 tracked.append(record)
                 continue
-            self._fold(tracked)
+            self._fold(tracked, place, noticed)
             self.position = end
             self._apply_control[type(record)](record)
-        self._fold(tracked)
+        self._fold(tracked, len(records), noticed)
         if ends:
             self.position = ends[-1]
+        return noticed
+
+    def unfit(self, events: Sequence[Tracked]) -> Exception | None:
+        """Why these events cannot be folded; None when they can. Changes nothing."""
+        try:
+            columns = columns_of(self.state.schema, events)
+        except UNFIT as error:
+            return error
+        if len(columns.items) > FOLD_BATCH_ITEMS_MAX:
+            return ValueError(f"an event has more than {FOLD_BATCH_ITEMS_MAX} items")
+        return None
 
     def control_rows(self) -> dict[str, list[Any]]:
         """What a checkpoint holds beside the state."""
-        return {"links": list(self.links), "audited": [self.audited]}
+        return {
+            "links": list(self.links),
+            "consents": list(self.consents),
+            "purposes": list(self.consents.purposes),
+            "tombstones": list(self.tombstones),
+            "access_keys": self.access_keys.rows(),
+            "audited": [self.audited],
+        }
 
-    def _fold(self, tracked: list[Tracked]) -> None:
+    def restore_control(self, rows: dict[str, list[Any]]) -> None:
+        """Take over what `control_rows` gave; raises `msgspec.ValidationError` for what is none of it."""
+        self.links = Links(msgspec.convert(rows.get("links", []), list[Link]))
+        self.consents = Consents(
+            msgspec.convert(rows.get("consents", []), list[Statement]),
+            msgspec.convert(rows.get("purposes", []), list[str]),
+        )
+        self.tombstones = Tombstones(msgspec.convert(rows.get("tombstones", []), list[Tombstone]))
+        self.access_keys = AccessKeys(msgspec.convert(rows.get("access_keys", []), list[AccessKey]))
+        self.audited = next(iter(msgspec.convert(rows.get("audited", []), list[Head])), Head())
+
+    def hash(self) -> str:
+        """Of the state and of everything beside it; the order in which it came to be does not show."""
+        digest = hashlib.blake2b(self.state.hash().encode(), digest_size=16)
+        parts = (self.links, self.consents, self.tombstones)
+        for rows in parts:
+            digest.update(msgspec.msgpack.encode(sorted(msgspec.msgpack.encode(row) for row in rows)))
+        return digest.hexdigest()
+
+    def _fold(self, tracked: list[Tracked], behind: int, noticed: list[Noticed]) -> None:
+        """Fold the events that stand before place `behind`."""
+        place = behind - len(tracked)
         for batch in batches(tracked):
-            self.state.fold(batch)
+            self._fold_piece(batch, place, noticed, CUTS)
+            place += len(batch)
         tracked.clear()
+
+    def _fold_piece(
+        self, piece: Sequence[Tracked], place: int, noticed: list[Noticed], cuts: tuple[int, ...]
+    ) -> None:
+        """Fold events; where one is unfit, smaller pieces of them in their order, and at last all but that one."""
+        try:
+            folded = self.state.fold(piece)
+        except (*UNFIT, AssertionError):
+            error = self.unfit(piece)
+            if error is None:  # The columns were fine, so the state may have changed.
+                raise
+        else:
+            noticed += _late_ones(folded, place)
+            return
+        if len(piece) == 1:
+            self.passed_over += 1
+            noticed.append(Noticed(place, POISON, f"{type(error).__name__}: {error}"))
+            return
+        for first in range(0, len(piece), cuts[0]):
+            self._fold_piece(piece[first : first + cuts[0]], place + first, noticed, cuts[1:])
 
     def _link(self, event: Linked) -> None:
         self.links.link(event)
 
     def _unlink(self, event: Unlinked) -> None:
         self.links.unlink(event)
+
+    def _consent(self, event: Consented) -> None:
+        self.consents.apply(event)
+
+    def _erase(self, event: Erased) -> None:
+        self.state.erase(event.cells)
+        self.links.drop(event.cells)
+        self.consents.drop(event.cells)
+        self.tombstones.apply(event)
+
+    def _issue_key(self, event: KeyIssued) -> None:
+        self.access_keys.issue(event)
+
+    def _revoke_key(self, event: KeyRevoked) -> None:
+        self.access_keys.revoke(event)
 
     def _remember_audited(self, event: Audited) -> None:
         self.audited = Head(event.number, event.chain)
@@ -88,6 +211,11 @@ class Partition:
         self.state.publish(event)
         if self.on_epoch is not None:
             self.on_epoch()
+
+
+def _late_ones(folded: Ints, place: int) -> list[Noticed]:
+    late = ((folded == FOLDED_LATE_FOR_SEQUENCES) | (folded == LATE_FOR_WINDOWS)).nonzero()[0].tolist()
+    return [Noticed(place + number, _LATE[int(folded[number])], _TOO_OLD) for number in late]
 
 
 def _nothing(record: Record) -> None:

@@ -8,12 +8,12 @@ import msgspec
 
 from ..features.view import Person, Reader
 from ..foundation.errors import RequestRejected
-from ..foundation.ids import PersonKeys, reference
+from ..foundation.ids import reference
+from ..privacy.subjects import KeyStore
 from ..state.catalogue import Catalogue, texts_of
 from ..state.layout import BySource
+from .export import ids_of
 from .partition import Partition
-
-ANONYMOUS = "anonymous:"
 
 
 class Profile(msgspec.Struct, frozen=True, rename="camel"):
@@ -34,42 +34,35 @@ class Profile(msgspec.Struct, frozen=True, rename="camel"):
 class Profiles:
     """Reads profiles of one partition."""
 
-    def __init__(self, partition: Partition, reader: Reader, keys: PersonKeys) -> None:
+    def __init__(self, partition: Partition, reader: Reader, subjects: KeyStore) -> None:
         self._partition = partition
         self._reader = reader
-        self._keys = keys
+        self._subjects = subjects
         self._names = Names(partition.state.catalogue, partition.state.schema.attributes)
-
-    def cell(self, tenant: str, identifier: str) -> int:
-        """The cell of `u1` or `anonymous:a1`."""
-        if identifier.startswith(ANONYMOUS):
-            return self._keys.anonymous(tenant, identifier.removeprefix(ANONYMOUS))
-        return self._keys.user(tenant, identifier)
 
     def profile(self, tenant: str, identifier: str, *, now_ms: int) -> Profile:
         """The profile, or `RequestRejected` when nothing is known under this identifier."""
-        cell = self.cell(tenant, identifier)
+        cell = self._subjects.find(tenant, identifier)
         partition = self._partition
         keys = partition.links.cells(cell)
         person = self._reader.person(partition.state, keys, now_ms)
-        if not person.known:
+        consent = partition.consents.of(keys)
+        if not cell or not (person.known or consent):
             raise RequestRejected("unknown_profile", "nothing is known under this identifier", status=404)
         return Profile(
             id=identifier,
             linked=sorted(self._linked(cell) - {identifier}),
-            known=True,
+            known=person.known,
             in_session=person.in_session,
             features=self._features(person),
             segments=[],
-            consent={},
+            consent=consent,
             position=str(partition.position),
         )
 
     def _linked(self, cell: int) -> set[str]:
-        ids: set[str] = set()
-        for link in self._partition.links.of_profile(cell):
-            ids.update(msgspec.msgpack.decode(link.body, type=dict[str, str]).values())
-        return ids
+        links = self._partition.links.of_profile(cell)
+        return {identifier for link in links for identifier in ids_of(link, self._subjects)}
 
     def _features(self, person: Person) -> dict[str, float | list[dict[str, Any]]]:
         features: dict[str, float | list[dict[str, Any]]] = dict(person.numbers)

@@ -11,11 +11,9 @@ import msgspec
 from ..events.envelope import Record, decode_record
 from ..foundation.disk import Disk
 from ..foundation.errors import Broken, Corrupt
-from ..identity.links import Link, Links
 from ..log.base import Readable
 from ..log.frames import Frame
 from ..log.segments import SEGMENT_HEADER_BYTES
-from ..privacy.audit import Head
 from ..state.checkpoint import checkpoint_path, list_checkpoints, load_checkpoint
 from ..state.schema import Schema
 from .partition import Partition
@@ -84,9 +82,10 @@ def open_checkpoint(schema: Schema, disk: Disk, path: Path) -> tuple[Partition, 
     """The partition as of a checkpoint, and the time it was taken; `Corrupt` if it is damaged."""
     partition = Partition(schema)
     manifest, control = load_checkpoint(disk, path, partition.state)
-    partition.links = Links(msgspec.convert(row, Link) for row in control.get("links", []))
-    for row in control.get("audited", []):
-        partition.audited = msgspec.convert(row, Head)
+    try:
+        partition.restore_control(control)
+    except msgspec.ValidationError as error:
+        raise Corrupt(file=str(path), offset=0, reason=f"the control rows do not fit: {error}") from None
     partition.position = manifest.position
     return partition, manifest.at_ms
 

@@ -51,6 +51,10 @@ class Countries:
         self._reader = _open(file)
         self._known: dict[str, str] = {}
 
+    def forget(self) -> None:
+        """Empty the cache."""
+        self._known.clear()
+
     def country(self, network: str) -> str:
         """ISO 3166 alpha-2 of a network as `truncated` gives it, or ""."""
         known = self._known.get(network)

@@ -109,6 +109,10 @@ class Agents:
         self._crawlers = UserAgentExtractor((pattern, None, None, None, None, None) for pattern in patterns)
         self._known: dict[str, Agent] = {}
 
+    def forget(self) -> None:
+        """Empty the cache."""
+        self._known.clear()
+
     def agent(self, text: str) -> Agent:
         """What `text` says; its first `AGENT_CHARS_MAX` characters count. Cached."""
         text = text[:AGENT_CHARS_MAX]

@@ -11,7 +11,7 @@ Codes: `malformed` (not JSON), `schema` (JSON that is no event), `too_deep`, `to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from itertools import islice
 from math import inf, isfinite, nan
 from typing import Any, NoReturn
@@ -19,8 +19,8 @@ from typing import Any, NoReturn
 import msgspec
 
 from ..foundation.clock import elapsed_ns
-from ..foundation.errors import EventRejected
-from ..foundation.ids import Ids, PersonKeys, item_reference, reference
+from ..foundation.errors import EventRejected, RequestRejected
+from ..foundation.ids import Ids, item_reference, reference
 from ..foundation.limits import (
     BATCH_BYTES_MAX,
     BATCH_EVENTS_MAX,
@@ -29,18 +29,20 @@ from ..foundation.limits import (
     ID_CHARS_MAX,
     ITEMS_PER_EVENT_MAX,
     NAME_CHARS_MAX,
+    PURPOSES_MAX,
     VALUES_PER_EVENT_MAX,
 )
 from .addresses import truncated
+from .assertions import refuse_assertions
+from .bodies import body_decoder
 from .enrich import Enricher
-from .envelope import NO_CONTEXT, Context, Tracked, encode_record
-from .kinds import NAME_BY_TYPE, TYPES, Names
+from .envelope import NO_CONTEXT, Consented, Context, Tracked, Withheld, encode_record
+from .gate import Gate, Judgement, OpenGate
+from .kinds import NAME_BY_TYPE, NUMBERS, TYPES, Names
 from .schema import BatchEnvelope, Page, SentContext, TrackingEvent, WireTime
 from .structure import BRACKETS_UNCHECKED, check_structure, finite, has_extreme_number
+from .subjects import ANONYMOUS_PREFIX, Sealed, Subject, Subjects
 from .times import event_time_ms, parse_time_ms
-
-ANONYMOUS_PREFIX = "anonymous:"
-"""How an anonymous id is told from a user id where one text must do, as in `GET /v1/profiles/{id}`."""
 
 _MESSAGE_ID_BYTES = 16
 _POSITION_MAX = 2**31 - 1
@@ -69,14 +71,22 @@ class LinkClaim(msgspec.Struct, frozen=True):
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """An event that goes into the log."""
+    """An event that goes into the log, or the stub of one that may not."""
 
-    record: Tracked
+    record: Tracked | Withheld
     payload: bytes
     """The record, encoded."""
     message_id: str
     links: tuple[LinkClaim, ...] = ()
     """Empty but for `identify` with both ids (one) and `alias` (two: its previousId may be of either sort)."""
+    consent: Consented | None = None
+    """What the event says about purposes, where that is news."""
+
+
+class _Circumstances(msgspec.Struct, frozen=True):
+    """What of a decision's context is looked at."""
+
+    consent: dict[str, Any] | None = None
 
 
 Items = tuple[tuple[int, ...], tuple[float, ...], tuple[float, ...], tuple[int, ...]]
@@ -90,6 +100,7 @@ _decode_map_steadily = msgspec.json.Decoder(dict[str, Any], float_hook=finite).d
 _decode_envelope = msgspec.json.Decoder(BatchEnvelope).decode
 _decode_defaults = msgspec.json.Decoder(dict[str, Any] | None, float_hook=finite).decode
 _decode_time = msgspec.json.Decoder(WireTime | None).decode
+_context_of = body_decoder(_Circumstances)
 _encode_body = msgspec.msgpack.Encoder().encode
 
 
@@ -137,19 +148,26 @@ class Door:
     def __init__(
         self,
         *,
-        keys: PersonKeys,
+        subjects: Subjects,
         ids: Ids,
         enrich: Enricher,
         names: Mapping[str, str] | None = None,
         events_set_time: bool = False,
+        gate: Gate | None = None,
+        numbers: Container[str] = NUMBERS,
     ) -> None:
-        """With `events_set_time` (a clock driven by events) the timestamp stands as sent and is the receipt too."""
+        """With `events_set_time` (a clock driven by events) the timestamp stands as sent and is the receipt too.
+
+        `numbers` are the numeric properties that stand in the clear part of a record; others are sealed.
+        """
         self._events_set_time = events_set_time
         self._enrich_ns = 0
-        self._keys = keys
+        self._subjects = subjects
         self._ids = ids
         self._enricher = enrich
         self._names = Names(names)
+        self._gate: Gate = gate or OpenGate()
+        self._numbers = numbers
 
     def admit(
         self,
@@ -160,11 +178,16 @@ class Door:
         tenant: str,
         sent_at_ms: int | None = None,
         defaults: dict[str, Any] | None = None,
+        gpc: bool = False,
+        public: bool = False,
+        arrived_ms: int | None = None,
     ) -> Admitted:
         """The record of one event, or `EventRejected`; never anything else, whatever the bytes.
 
         `kind` is the route and stands over the event's own type; None (in a batch) leaves it to the event.
-        `sent_at_ms` and `defaults` are the batch's; what the event says itself stands.
+        `sent_at_ms` and `defaults` are the batch's; what the event says itself stands. `gpc`: it came with
+        `Sec-GPC: 1`, `public`: with a public access key. `arrived_ms`, where it is not `received_ms`, is when it first
+        came; its time is judged by that.
         """
         sent = _decode_event(raw)
         if defaults:
@@ -178,67 +201,83 @@ class Door:
             message_id = sent["messageId"] = self._ids.token(_MESSAGE_ID_BYTES)
         anonymous_id = _identifier(event.anonymous_id, "anonymousId")
         user_id = _user_id(event.user_id, "userId") if event.user_id is not None else ""
-        body = _body(sent, event, type_)
-
-        properties = event.properties or _EMPTY
-        links = self._links(event, type_, tenant, anonymous_id, user_id) if type_ in _LINKING else ()
-        if anonymous_id:
-            key = self._keys.anonymous(tenant, anonymous_id)
-        elif user_id:
-            key = self._keys.user(tenant, user_id)
-        else:
+        if not anonymous_id and not user_id:
             raise EventRejected("schema", "an event has an anonymousId or a userId")
+        previous_id = _previous_id(event, user_id) if type_ == "alias" else ""
+        properties = event.properties or _EMPTY
         references, prices, quantities, positions = _items(properties, tenant)
         context, flags = self._circumstances(event, type_)
-        happened_ms = self._time(event, received_ms, sent_at_ms)
+        happened_ms = self._time(event, received_ms if arrived_ms is None else arrived_ms, sent_at_ms)
+        if self._events_set_time:
+            received_ms = max(received_ms, happened_ms)
+        name = self._track_name(event.event) if type_ == "track" else NAME_BY_TYPE[type_]
+        if public:
+            refuse_assertions(kind=type_, name=name, user_id=user_id)
+        list_id = _identifier(properties["list_id"], "properties.list_id") if "list_id" in properties else ""
+        decision_id = _decision_id(event, properties)
+        message = reference(message_id)
+        identifiers = identifiers_of(anonymous_id, user_id)
+
+        stated = _stated(event.context.consent) if event.context is not None else None
+        judged = self._gate.judge(
+            tenant, identifiers, stated=stated, gpc=gpc, happened_ms=happened_ms, message=message
+        )
+        if judged.withheld:
+            return self._withheld(judged, received_ms, happened_ms, tenant, name, identifiers[0], message_id)
+        who = self._subjects.subject(tenant, identifiers[0])
+        owner = self._subjects.subject(tenant, user_id) if anonymous_id and user_id else who
+        links = self._links(sent, type_, tenant, previous_id, who, owner) if type_ in _LINKING else ()
+        if owner is not who:
+            sent["anonymousId"] = who.sealed_id
         record = Tracked(
-            max(received_ms, happened_ms) if self._events_set_time else received_ms,
+            received_ms,
             happened_ms,
             tenant,
-            key,
-            reference(message_id),
-            self._track_name(event.event) if type_ == "track" else NAME_BY_TYPE[type_],
+            who.cell,
+            message,
+            name,
             flags,
             references,
             prices,
             quantities,
             positions,
-            _values(properties),
-            _identifier(properties["list_id"], "properties.list_id") if "list_id" in properties else "",
-            _decision_id(event, properties),
+            _values(properties, self._numbers),
+            list_id,
+            decision_id,
             context,
-            body,
+            owner.seal(Sealed.EVENT, received_ms, _body(sent, event, type_)),
+            owner.cell,
+            judged.denied,
         )
-        return Admitted(record, encode_record(record), message_id, links)
+        return Admitted(
+            record, encode_record(record), message_id, links, _consented(judged, happened_ms, tenant, who.cell)
+        )
+
+    def _withheld(
+        self, judged: Judgement, received_ms: int, happened_ms: int, tenant: str, name: str, identifier: str,
+        message_id: str,
+    ) -> Admitted:  # fmt: skip
+        """The stub of an event that may not be kept. A refusal is remembered, or it could not be obeyed."""
+        record = Withheld(received_ms, tenant, name, judged.withheld)
+        cell = self._subjects.subject(tenant, identifier).cell if judged.statement else 0
+        consent = _consented(judged, happened_ms, tenant, cell)
+        return Admitted(record, encode_record(record), message_id, consent=consent)
 
     def _links(
-        self, event: TrackingEvent, type_: str, tenant: str, anonymous_id: str, user_id: str
+        self, sent: dict[str, Any], type_: str, tenant: str, previous_id: str, who: Subject, owner: Subject
     ) -> tuple[LinkClaim, ...]:
-        """The links an `identify` or `alias` claims."""
-        if type_ == "alias":
-            return self._alias_claims(event, tenant, user_id)
-        if not (anonymous_id and user_id):
-            return ()
-        cell = self._keys.anonymous(tenant, anonymous_id)
-        return (self._claim(tenant, cell, ANONYMOUS_PREFIX + anonymous_id, user_id),)
+        """The links an `identify` or `alias` claims; what names a third id in the event is sealed by itself.
 
-    def _alias_claims(self, event: TrackingEvent, tenant: str, user_id: str) -> tuple[LinkClaim, ...]:
-        """previousId is an anonymous id or a user id, and nothing in the event says which: both cells are claimed.
-
-        The one that nobody ever used holds nothing, so its link changes nothing.
+        An alias' previousId is an anonymous id or a user id, and nothing in the event says which: both cells are
+        claimed. The one that nobody ever used holds nothing, so its link changes nothing.
         """
-        previous_id = _user_id(event.previous_id, "previousId")
-        if not previous_id or not user_id:
-            raise EventRejected("schema", "an alias has a previousId and a userId")
-        anonymous = self._keys.anonymous(tenant, previous_id)
-        claims = [self._claim(tenant, anonymous, ANONYMOUS_PREFIX + previous_id, user_id)]
-        if previous_id != user_id:
-            claims.append(self._claim(tenant, self._keys.user(tenant, previous_id), previous_id, user_id))
-        return tuple(claims)
-
-    def _claim(self, tenant: str, cell: int, cell_id: str, user_id: str) -> LinkClaim:
-        owner = self._keys.user(tenant, user_id)
-        return LinkClaim(cell, owner, _encode_body({"cell": cell_id, "owner": user_id}))
+        if type_ == "identify":
+            return (_claim(who, owner),) if owner is not who else ()
+        anonymous = self._subjects.subject(tenant, ANONYMOUS_PREFIX + previous_id)
+        user = self._subjects.subject(tenant, previous_id)
+        sent["previousId"] = anonymous.sealed_id
+        claims = (_claim(anonymous, owner), _claim(user, owner))
+        return claims if user.cell != owner.cell else claims[:1]
 
     def _track_name(self, sent: str | None) -> str:
         known = self._names.known(sent)
@@ -275,6 +314,11 @@ class Door:
         else:
             return received_ms
         return event_time_ms(received_ms=received_ms, timestamp_ms=timestamp_ms, sent_at_ms=sent_at_ms)
+
+    def forget(self) -> None:
+        """Empty all caches: they may hold what somebody sent who has been erased."""
+        self._enricher.forget()
+        self._names.forget()
 
     def enrich_ns_taken(self) -> int:
         """What enrichment took since this was asked last."""
@@ -334,6 +378,59 @@ def _with_page(context: SentContext | None, properties: Mapping[str, Any]) -> Se
     return msgspec.structs.replace(context or SentContext(), page=page)
 
 
+def identifiers_of(anonymous_id: str | None, user_id: str | None) -> tuple[str, ...]:
+    """In the form of `GET /v1/profiles/{id}`; the first is the one whose cell an event belongs to."""
+    if not anonymous_id:
+        return (user_id,) if user_id else ()
+    anonymous = ANONYMOUS_PREFIX + anonymous_id
+    return (anonymous, user_id) if user_id else (anonymous,)
+
+
+def _previous_id(event: TrackingEvent, user_id: str) -> str:
+    previous_id = _user_id(event.previous_id, "previousId")
+    if not previous_id or not user_id:
+        raise EventRejected("schema", "an alias has a previousId and a userId")
+    return previous_id
+
+
+def _claim(cell: Subject, owner: Subject) -> LinkClaim:
+    return LinkClaim(cell.cell, owner.cell, _encode_body({"cell": cell.sealed_id, "owner": owner.sealed_id}))
+
+
+def stated_in(context: msgspec.Raw) -> dict[str, bool] | None:
+    """Purposes as a decision's circumstances state them; raises `RequestRejected`."""
+    raw = bytes(context)
+    if b'"consent"' not in raw:
+        return None
+    try:
+        return _stated(_context_of(raw).consent)
+    except EventRejected as error:
+        raise RequestRejected(error.code, error.message) from None
+
+
+def _stated(sent: Mapping[str, Any] | None) -> dict[str, bool] | None:
+    """Purposes as sent: `{"personalization": true}`, or as consent tools nest them under `categoryPreferences`."""
+    if not sent:
+        return None
+    stated = sent.get("categoryPreferences", sent)
+    if not isinstance(stated, dict):
+        raise EventRejected("schema", "context.consent.categoryPreferences is a map of purposes to true or false")
+    if len(stated) > PURPOSES_MAX:
+        raise EventRejected("too_large", f"context.consent has at most {PURPOSES_MAX} purposes")
+    purposes = {}
+    for purpose, agreed in stated.items():
+        if agreed is None:
+            continue
+        if not isinstance(agreed, bool) or not isinstance(purpose, str) or len(purpose) > NAME_CHARS_MAX:
+            raise EventRejected("schema", "context.consent is a map of purposes to true or false")
+        purposes[purpose] = agreed
+    return purposes or None
+
+
+def _consented(judged: Judgement, at_ms: int, tenant: str, cell: int) -> Consented | None:
+    return Consented(at_ms, tenant, cell, dict(judged.statement)) if judged.statement else None
+
+
 def _refuse_type(type_: str | None) -> NoReturn:
     if type_ is None:
         raise EventRejected("schema", "an event in a batch has a type")
@@ -378,21 +475,14 @@ def _user_id(value: str | int | None, field: str) -> str:
     return text
 
 
-def _values(properties: Mapping[str, Any]) -> dict[str, float]:
-    """The numeric properties, the first `VALUES_PER_EVENT_MAX` of them; the body has all."""
-    if len(properties) > VALUES_PER_EVENT_MAX:
-        numbers = ((name, float(value)) for name, value in properties.items() if _is_value(name, value))
-        return dict(islice(numbers, VALUES_PER_EVENT_MAX))
-    # The same test as `_is_value`, spelled out: this is the way of nearly every event.
-    return {
+def _values(properties: Mapping[str, Any], numbers: Container[str]) -> dict[str, float]:
+    """The numeric properties of these names, the first `VALUES_PER_EVENT_MAX` of them; the body has all."""
+    values = {
         name: value if type(value) is float else float(value)
         for name, value in properties.items()
-        if (type(value) is float or type(value) is int) and len(name) <= NAME_CHARS_MAX
+        if (type(value) is float or type(value) is int) and name in numbers
     }
-
-
-def _is_value(name: str, value: Any) -> bool:
-    return (type(value) is float or type(value) is int) and len(name) <= NAME_CHARS_MAX
+    return values if len(values) <= VALUES_PER_EVENT_MAX else dict(islice(values.items(), VALUES_PER_EVENT_MAX))
 
 
 def _decision_id(event: TrackingEvent, properties: Mapping[str, Any]) -> str:

@@ -72,6 +72,14 @@ class Enricher:
         key = (sent.user_agent, sent.locale, sent.timezone, country, origin)
         return self._known.get(key) or self._judge(*key)
 
+    def forget(self) -> None:
+        """Empty the caches."""
+        self._known.clear()
+        self._agents.forget()
+        self._referrers.forget()
+        if self._countries is not None:
+            self._countries.forget()
+
     def _judge(
         self, user_agent: str | None, locale: str | None, timezone: str | None, country: str, origin: Origin
     ) -> tuple[Context, int]:

@@ -89,6 +89,12 @@ _SYNONYMS = {
     "reviewed product": PRODUCT_REVIEWED,
 }
 
+NUMBERS = frozenset({
+    "price", "quantity", "position", "value", "revenue", "total", "subtotal", "tax", "shipping", "discount",
+    "dwell_ms", "read_ms", "scroll_pct", "rating", "results", "step", "duration_ms",
+})  # fmt: skip
+"""The numeric properties of the events above: the ones that stand in the clear part of a record."""
+
 
 def folded(name: str) -> str:
     """The spelling without case, spaces, dashes, underscores and dots; what two spellings of one name share.
@@ -131,6 +137,10 @@ class Names:
                 )
             self._by_spelling[folded(sent)] = name.strip()
         self._known: dict[str, str] = {}
+
+    def forget(self) -> None:
+        """Empty the cache."""
+        self._known.clear()
 
     def known(self, sent: str | None) -> str | None:
         """What `canonical` gave for this very spelling, if that is still remembered."""

@@ -107,6 +107,10 @@ class Referrers:
         self._by_host = dict(_hosts())
         self._known: dict[tuple[str, str, str, str, int], Referral] = {}
 
+    def forget(self) -> None:
+        """Empty the cache."""
+        self._known.clear()
+
     def refer(self, referrer: str, *, page_url: str, source: str = "", medium: str = "") -> Referral:
         """Where the visit comes from; "" for what was not sent. Cached by everything but the page's path.
 

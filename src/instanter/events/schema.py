@@ -61,7 +61,8 @@ class SentContext(Wire, frozen=True, gc=False):
     campaign: Campaign | None = None
     session_id: WireId | None = None
     decision_id: str | None = None
-    consent: dict[str, bool | None] | None = None
+    consent: dict[str, Any] | None = None
+    """Purpose to true or false; `decode` says which other shape is taken."""
 
 
 class TrackingEvent(Wire, frozen=True, gc=False):

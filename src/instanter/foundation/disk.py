@@ -6,6 +6,7 @@ turns it into an error of ours. Nothing is durable before `sync`, and no name be
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -74,6 +75,11 @@ class Disk(Protocol):
         """Remove a file."""
         ...
 
+    def overwrite(self, path: Path, offset: int, content: Bytes) -> None:
+        """Put `content` in the place of the bytes at `offset`, durably. Up to 128 bytes at a multiple of 128 are
+        changed all or not at all, whatever happens."""
+        ...
+
     def sync_directory(self, directory: Path) -> None:
         """Make the names in it durable: after creating, renaming or removing."""
         ...
@@ -81,6 +87,23 @@ class Disk(Protocol):
     def lock(self, path: Path) -> Lock:
         """Take the lock at `path`, or raise `BlockingIOError` at once when another holder has it."""
         ...
+
+
+def write_whole(disk: Disk, path: Path, content: bytes) -> None:
+    """Put a small file in its place whole or not at all, durably."""
+    unfinished = path.with_suffix(".tmp")
+    if unfinished.name in disk.list(path.parent):
+        disk.unlink(unfinished)
+    file = disk.open(unfinished)
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[file.write(rest) :]
+        file.sync()
+    finally:
+        file.close()
+    disk.rename(unfinished, path)
+    disk.sync_directory(path.parent)
 
 
 class _RealFile:
@@ -138,6 +161,15 @@ class RealDisk:
 
     def unlink(self, path: Path) -> None:
         os.unlink(path)
+
+    def overwrite(self, path: Path, offset: int, content: Bytes) -> None:
+        descriptor = os.open(path, os.O_WRONLY)
+        try:
+            if os.pwrite(descriptor, content, offset) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def sync_directory(self, directory: Path) -> None:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

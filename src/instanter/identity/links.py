@@ -15,12 +15,13 @@ from ..foundation.limits import LINKED_CELLS_MAX
 
 
 class Link(msgspec.Struct, frozen=True, array_like=True):
-    """Cell `cell` belongs to `owner`; `body` holds both ids as sent (MessagePack {"cell", "owner"})."""
+    """Cell `cell` belongs to `owner`; `body` holds both ids (MessagePack {"cell", "owner"}), sealed or not."""
 
     cell: int
     owner: int
     at_ms: int
     body: bytes
+    sealed: bool = False
 
 
 class Links:
@@ -51,11 +52,18 @@ class Links:
         """Apply a link. One that would change nothing is no link."""
         if self.would_change(cell=event.cell, owner=event.owner):
             self._drop(event.cell)
-            self._put(Link(event.cell, event.owner, event.at_ms, event.body))
+            self._put(Link(event.cell, event.owner, event.at_ms, event.body, event.sealed))
 
     def unlink(self, event: Unlinked) -> None:
         """Take the link of a cell back."""
         self._drop(event.cell)
+
+    def drop(self, cells: Iterable[int]) -> int:
+        """Forget every link from or to these cells; how many there were."""
+        named = [link.cell for cell in cells for link in self._of(cell)]
+        for cell in named:
+            self._drop(cell)
+        return len(set(named))
 
     def root(self, cell: int) -> int:
         """The owner of the owner of ... a cell; itself if it has none."""
@@ -68,6 +76,12 @@ class Links:
     def of_profile(self, cell: int) -> list[Link]:
         """The links that hold the profile of a cell together."""
         return [self._by_cell[member] for member in self.cells(cell) if member in self._by_cell]
+
+    def _of(self, cell: int) -> list[Link]:
+        """The cell's own link, and those of the cells below it."""
+        below = [self._by_cell[member] for member in self._cells_of.get(cell, ())]
+        own = self._by_cell.get(cell)
+        return [own, *below] if own is not None else below
 
     def _upwards(self, cell: int) -> list[int]:
         way = [cell]

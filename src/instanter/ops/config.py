@@ -22,7 +22,15 @@ from ..decisions.placement import DEFAULT_PLACEMENTS, Placement, Weight
 from ..features import declaration as features
 from ..features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from ..foundation.errors import ConfigRejected
-from ..foundation.limits import CONFIG_BYTES_MAX, FEATURES_MAX, NAME_CHARS_MAX
+from ..foundation.limits import (
+    CONFIG_BYTES_MAX,
+    FEATURES_MAX,
+    ITEMS_MAX,
+    NAME_CHARS_MAX,
+    REQUESTS_PER_S_MAX,
+    TENANTS_MAX,
+)
+from ..privacy.access import TENANT_PATTERN
 from . import toml_lines
 
 _MINUTES_A_DAY: Final = 1_440
@@ -114,15 +122,62 @@ class ServeSettings(Section, frozen=True):
     connections_max: Annotated[int, Meta(
         ge=16, le=65_536, description="Connections open at once; more are answered 429 and closed.")] = 2_048
     requests_max: Annotated[int, Meta(
-        ge=8, le=4_096,
-        description="Requests worked on at once; more are answered 429 before anything is done.")] = 128
+        ge=8, le=65_536,
+        description="Requests worked on at once; more are answered 429 before anything is done.")] = 2_048
 
 
 class LimitSettings(Section, frozen=True):
     """Where the server says no."""
 
     requests_per_s: Annotated[int, Meta(
-        ge=1, le=1_000_000, description="Requests a second of one key; more are answered 429.")] = 1_000
+        ge=1, le=REQUESTS_PER_S_MAX,
+        description="Requests a second of one access key; more are answered 429.")] = 1_000
+    tenant_requests_per_s: Annotated[int, Meta(
+        ge=0, le=REQUESTS_PER_S_MAX,
+        description="Requests a second of all keys of a tenant together; 0: only keys are limited. Not with --dev.")
+        ] = 5_000
+    events_per_s: Annotated[int, Meta(
+        ge=0, le=REQUESTS_PER_S_MAX,
+        description="Events a second of a tenant, in whatever requests; 0: only requests are limited. Not with "
+                    "--dev.")] = 20_000
+
+
+class TenantSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A tenant whose terms differ from those of the others."""
+
+    id: Annotated[str, Meta(
+        pattern=TENANT_PATTERN, min_length=1, max_length=64,
+        description="Its name, as its access keys have it: a-z, 0-9 and -.")]
+    requests_per_s: Annotated[int | None, Meta(
+        ge=0, le=REQUESTS_PER_S_MAX, description="In place of limits.tenant_requests_per_s.")] = None
+    events_per_s: Annotated[int | None, Meta(
+        ge=0, le=REQUESTS_PER_S_MAX, description="In place of limits.events_per_s.")] = None
+    share: Annotated[int, Meta(
+        ge=1, le=100, description="Its part of the work while tenants compete; the others have 1.")] = 1
+    items_max: Annotated[int, Meta(
+        ge=0, le=ITEMS_MAX, description="Items in its catalogue; 0: as many as there is room for.")] = 0
+
+
+class PrivacySettings(Section, frozen=True):
+    """Keys of people, and what they have to agree to."""
+
+    keys: Annotated[str, Meta(
+        description='Folder of the keys, relative to this file; "" is DIR/keys. In production: on another volume than '
+                    "the data, and never in the same backup.")] = ""
+    master_key_file: Annotated[str, Meta(
+        description='File with the master key, 64 hexadecimal digits, relative to this one; "" takes it from '
+                    "INSTANTER_MASTER_KEY.")] = ""
+    consent_required: Annotated[bool, Meta(
+        description="true: a purpose that a person has said nothing about is not agreed to.")] = False
+
+
+class RetentionSettings(Section, frozen=True):
+    """How long data is kept, by class; events as long as log.keep_days. What is older cannot be read from then on."""
+
+    receipts_days: Annotated[int, Meta(ge=1, le=3_650, description="Receipts of decisions.")] = 90
+    profiles_days: Annotated[int, Meta(
+        ge=1, le=3_650, description="People of whom nothing more was received.")] = 400
+    quarantine_days: Annotated[int, Meta(ge=1, le=365, description="The bytes of rejected events.")] = 7
 
 
 class GeoSettings(Section, frozen=True):
@@ -160,6 +215,8 @@ class Config(Section, frozen=True):
     decide: DecideSettings = DecideSettings()
     serve: ServeSettings = ServeSettings()
     limits: LimitSettings = LimitSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    retention: RetentionSettings = RetentionSettings()
     geo: GeoSettings = GeoSettings()
     events: EventSettings = EventSettings()
     ranker: RankerSettings = RankerSettings()
@@ -167,20 +224,30 @@ class Config(Section, frozen=True):
     """The defaults, and the file's own: added, or in place of the default of the same name."""
     placements: tuple[Placement, ...] = DEFAULT_PLACEMENTS
     """The defaults, and the file's own, in the same way, by id."""
+    tenants: tuple[TenantSettings, ...] = ()
 
 
 def load(path: Path | None) -> Config:
     """The configuration in a file, or the defaults for None; raises `ConfigRejected` naming file, line and reason.
 
-    A relative `geo.database` is taken to be relative to the file.
+    Relative paths in it are taken to be relative to the file.
     """
     if path is None:
         return Config()
     config = parse(_read(path), file=str(path))
-    if not config.geo.database:
-        return config
-    database = str(path.parent / config.geo.database)
-    return msgspec.structs.replace(config, geo=msgspec.structs.replace(config.geo, database=database))
+    return msgspec.structs.replace(
+        config, geo=_based(config.geo, path.parent, "database"),
+        privacy=_based(config.privacy, path.parent, "keys", "master_key_file"),
+    )  # fmt: skip
+
+
+_Paths = TypeVar("_Paths", bound=Section)
+
+
+def _based(section: _Paths, folder: Path, *names: str) -> _Paths:
+    """The section with these paths taken from the folder; one that says "" stays so."""
+    paths = {name: str(folder / path) for name in names if (path := getattr(section, name))}
+    return msgspec.structs.replace(section, **paths)
 
 
 def located(error: ConfigRejected, path: Path | None) -> ConfigRejected:
@@ -269,7 +336,8 @@ class _Reading:
         self._check_spans(config)
         declared = self._features(raw.get("features", []), config.session.length_max_h * 3_600_000)
         placed = self._placements(raw.get("placements", []))
-        return msgspec.structs.replace(config, features=declared, placements=placed)
+        tenants = self._tenants(raw.get("tenants", []))
+        return msgspec.structs.replace(config, features=declared, placements=placed, tenants=tenants)
 
     def _check_spans(self, config: Config) -> None:
         """The settings that only make sense together."""
@@ -314,6 +382,13 @@ class _Reading:
                              fault.suggestion)
         self._refuse_twins("placements", "id", [place.id for place in own])
         return _replaced(DEFAULT_PLACEMENTS, own, "id")
+
+    def _tenants(self, raw: object) -> tuple[TenantSettings, ...]:
+        own = self._structs(TenantSettings, raw, ("tenants",))
+        self._refuse_twins("tenants", "id", [tenant.id for tenant in own])
+        if len(own) > TENANTS_MAX:
+            self._reject(("tenants",), f"{len(own)} tenants are more than {TENANTS_MAX}")
+        return tuple(own)
 
     def _refuse_twins(self, table: str, key: str, names: list[str]) -> None:
         for index, name in enumerate(names):

@@ -6,11 +6,17 @@ from pathlib import Path
 
 import msgspec
 
-from ..foundation.disk import Disk
+from ..foundation.disk import Disk, write_whole
 from ..foundation.errors import Broken, LogClosed
 from ..foundation.rng import entropy
 
-FORMAT = 1
+FORMAT = 2
+LOGS = ("log", "quarantine", "audit")
+"""Folders that are logs: a backup copies each up to a whole record."""
+WRITTEN_ONCE: tuple[str, ...] = ()
+"""Folders of files that never change once they have their name: a backup copies them as they are."""
+UNFINISHED = "unfinished.json"
+"""Lies in a directory that is being restored, until it is whole."""
 _SECRET_BYTES = 32
 _READ_BYTES = 4_096
 
@@ -24,7 +30,8 @@ class _Marker(msgspec.Struct):
 class DataDirectory:
     """Paths below DIR. `open` makes what is missing and refuses what a newer version wrote."""
 
-    def __init__(self, disk: Disk, root: Path) -> None:
+    def __init__(self, disk: Disk, root: Path, *, keys: str = "") -> None:
+        """`keys` is the folder of the keys where it is not DIR/keys."""
         self.disk = disk
         self.root = root
         self.log = root / "log"
@@ -33,10 +40,11 @@ class DataDirectory:
         self.audit = root / "audit"
         self.acts = self.audit / "acts"
         self._marker = root / "instanter.json"
-        self._secret = root / "keys" / "installation.key"
+        self._secret = (Path(keys) if keys else root / "keys") / "installation.key"
 
     def open(self) -> bytes:
         """Create or check the directory; the installation's secret, by which people's ids are hashed."""
+        self.refuse_unfinished()
         for directory in (self.root, self._secret.parent, self.checkpoints):
             self.disk.make_directory(directory)
         if self._marker.name not in self.disk.list(self.root):
@@ -54,34 +62,54 @@ class DataDirectory:
                 return
             if self.disk.list(self.log):
                 raise Broken(f"{self.root} holds a log but no {self._marker.name}: it is not whole")
-            self._write(self._secret, entropy(_SECRET_BYTES).hex().encode())
-            self._write(self._marker, msgspec.json.encode(_Marker(FORMAT)))
+            write_whole(self.disk, self._secret, entropy(_SECRET_BYTES).hex().encode())
+            write_whole(self.disk, self._marker, msgspec.json.encode(_Marker(FORMAT)))
         finally:
             lock.release()
 
-    def check(self) -> bytes:
-        """The secret of an existing directory; nothing is written."""
+    def refuse_unfinished(self) -> None:
+        """`Broken` if a restore into this directory did not come to its end."""
+        if UNFINISHED in self.disk.list(self.root):
+            raise Broken(f"{self.root} is not whole: a restore into it did not come to its end; run it again")
+
+    @property
+    def marker(self) -> Path:
+        """DIR/instanter.json, which names the format."""
+        return self._marker
+
+    @property
+    def keys(self) -> Path:
+        """The folder of the keys, DIR/keys or elsewhere; no backup holds it."""
+        return self._secret.parent
+
+    def format(self) -> int:
+        """The format of the directory; `Broken` if it is none, or a newer one than this program reads."""
         if self._marker.name not in self.disk.list(self.root):
             raise Broken(f"{self.root} is not a data directory: it has no {self._marker.name}")
         try:
-            marker = msgspec.json.decode(self.disk.read(self._marker, 0, _READ_BYTES), type=_Marker)
-            secret = bytes.fromhex(self.disk.read(self._secret, 0, _READ_BYTES).decode())
-        except (msgspec.MsgspecError, ValueError, FileNotFoundError) as error:
-            raise Broken(f"{self.root} cannot be opened: {error}") from None
-        if marker.format > FORMAT:
-            raise Broken(f"{self.root} has format {marker.format}; this program reads up to {FORMAT}")
-        if len(secret) != _SECRET_BYTES:
-            raise Broken(f"{self._secret} does not hold a key of {_SECRET_BYTES} bytes")
-        return secret
+            found = msgspec.json.decode(self.disk.read(self._marker, 0, _READ_BYTES), type=_Marker).format
+        except msgspec.MsgspecError as error:
+            raise Broken(f"{self.root} cannot be opened: {self._marker.name}: {error}") from None
+        if found > FORMAT:
+            raise Broken(f"{self.root} has format {found}; this program reads up to {FORMAT}")
+        return found
 
-    def _write(self, path: Path, content: bytes) -> None:
-        """Write a small file whole or not at all."""
-        unfinished = path.with_suffix(".tmp")
-        if unfinished.name in self.disk.list(path.parent):
-            self.disk.unlink(unfinished)
-        file = self.disk.open(unfinished)
-        file.write(content)
-        file.sync()
-        file.close()
-        self.disk.rename(unfinished, path)
-        self.disk.sync_directory(path.parent)
+    def check(self) -> bytes:
+        """The secret of an existing directory; nothing is written."""
+        self.refuse_unfinished()
+        self.format()
+        return secret_in(self.disk, self.keys)
+
+
+def secret_in(disk: Disk, keys: Path) -> bytes:
+    """The installation's secret in a folder of keys; `Broken` without it."""
+    path = keys / "installation.key"
+    if path.name not in disk.list(keys):
+        raise Broken(f"{keys.parent} cannot be opened: its keys are not in {keys}")
+    try:
+        secret = bytes.fromhex(disk.read(path, 0, _READ_BYTES).decode())
+    except ValueError as error:
+        raise Broken(f"{keys.parent} cannot be opened: {path.name}: {error}") from None
+    if len(secret) != _SECRET_BYTES:
+        raise Broken(f"{path} does not hold a key of {_SECRET_BYTES} bytes")
+    return secret

@@ -9,25 +9,31 @@ from pathlib import Path
 
 import msgspec
 
+from ..api.tenancy import NO_TERMS, TenantTerms, Terms
 from ..decisions.decide import Decider
-from ..engine.loop import Engine, EngineOptions
-from ..engine.partition import Partition
-from ..engine.replay import Progress, Recovery, recover
+from ..engine.erase import RetentionOptions
+from ..engine.gate import Gate
+from ..engine.loop import Engine, EngineOptions, Stores
+from ..engine.replay import Progress, recover
 from ..engine.warmup import warm_up
 from ..events.decode import Door
 from ..events.enrich import Enricher
+from ..events.kinds import NUMBERS
 from ..features.compile import compile_features
 from ..features.view import Reader
 from ..foundation.clock import Clock, EventsClock, SystemClock
 from ..foundation.disk import RealDisk
 from ..foundation.errors import ConfigRejected
-from ..foundation.ids import Ids, PersonKeys, reference
+from ..foundation.ids import Ids, reference
 from ..foundation.limits import QUARANTINE_BYTES_MAX
 from ..log.segment_log import SegmentLog
-from ..privacy.audit import Trail, open_trail
+from ..privacy.audit import open_trail
+from ..privacy.erasures import ErasureList
+from ..privacy.subjects import KeyStore
 from ..state.schema import Schema
-from .config import Config, load, located
+from .config import Config, TenantSettings, load, located
 from .datadir import DataDirectory
+from .master import master_key
 
 reports = logging.getLogger("instanter.serve")
 
@@ -76,6 +82,27 @@ def config_hash(config: Config) -> str:
     return f"{reference(msgspec.json.encode(config, order='deterministic').decode()) & 0xFFFFFFFFFFFF:012x}"
 
 
+def terms_of(config: Config, *, dev: bool) -> Terms:
+    """What tenants may have. With `dev` there is one, and only the rate of a key holds."""
+    limits = config.limits
+    others = NO_TERMS if dev else TenantTerms(
+        requests_per_s=limits.tenant_requests_per_s, events_per_s=limits.events_per_s
+    )  # fmt: skip
+    named = {} if dev else {tenant.id: _terms_of(tenant, others) for tenant in config.tenants}
+    return Terms(
+        key_requests_per_s=limits.requests_per_s, others=others, named=named, requests_max=config.serve.requests_max
+    )
+
+
+def _terms_of(tenant: TenantSettings, others: TenantTerms) -> TenantTerms:
+    return TenantTerms(
+        requests_per_s=others.requests_per_s if tenant.requests_per_s is None else tenant.requests_per_s,
+        events_per_s=others.events_per_s if tenant.events_per_s is None else tenant.events_per_s,
+        share=tenant.share,
+        items_max=tenant.items_max,
+    )
+
+
 def check_kept(active: frozenset[tuple[str, str]], schema: Schema) -> None:
     """`ConfigRejected` if features that the log counts are not declared any more: they would be forgotten."""
     lost = sorted({name for name, _ in active} - {name for name, _ in schema.declared()})
@@ -89,68 +116,90 @@ def check_kept(active: frozenset[tuple[str, str]], schema: Schema) -> None:
 
 def open_engine(
     config: Config, data: Path, *, clock_of_events: bool = False, drop_features: bool = False,
-    progress: Progress | None = None,
+    may_make_master_key: bool = False, progress: Progress | None = None,
 ) -> Callable[[], Engine]:  # fmt: skip
     """Open a data directory and recover its state; the function makes the engine on a running loop.
 
-    Raises `LogClosed` when another process serves the directory, `Corrupt` or `Broken` when it is damaged.
+    Raises `LogClosed` when another process serves the directory, `Corrupt` or `Broken` when it is damaged, and
+    `ConfigRejected` without the master key.
     """
     schema = schema_of(config)
     decider = decider_of(config, schema)
     enricher = Enricher.with_countries(Path(config.geo.database)) if config.geo.database else Enricher()
     warm_up(schema, decider, tuple(placement.id for placement in config.placements))
     disk = RealDisk()
-    directory = DataDirectory(disk, data)
+    directory = DataDirectory(disk, data, keys=config.privacy.keys)
     secret = directory.open()
-    keys, ids = PersonKeys(secret), Ids()
-    door = Door(keys=keys, ids=ids, enrich=enricher, names=config.events.names, events_set_time=clock_of_events)
-    log, quarantine, trail, partition, recovery = _recovered(
-        config, schema, directory, secret, drop_features=drop_features, progress=progress
+    master = master_key(
+        disk, directory.keys, file=config.privacy.master_key_file, may_make=may_make_master_key
     )
+    with ExitStack() as opened:
+        stores = open_stores(config, directory, secret=secret, master=master, opened=opened)
+        partition, recovery = recover(
+            schema, stores.log, log_start=stores.log.opened.start, log_end=stores.log.opened.end, disk=disk,
+            checkpoints=directory.checkpoints, progress=progress,
+        )  # fmt: skip
+        if not drop_features:
+            check_kept(partition.state.active, schema)
+        opened.pop_all()
     clock: Clock = EventsClock(recovery.newest_ms) if clock_of_events else SystemClock()
-    options = EngineOptions(
+    gate = Gate(
+        partition, stores.subjects, clock, purposes=schema.purposes, required=config.privacy.consent_required
+    )
+    ids = Ids()
+    door = Door(
+        subjects=stores.subjects, ids=ids, enrich=enricher, names=config.events.names, gate=gate,
+        events_set_time=clock_of_events, numbers=NUMBERS.union(schema.properties),
+    )  # fmt: skip
+
+    def make() -> Engine:
+        return Engine(
+            stores=stores, partition=partition, recovery=recovery, clock=clock, ids=ids, door=door, gate=gate,
+            decider=decider, reader=Reader(schema, config.features),
+            options=options_of(config, clock_of_events=clock_of_events),
+        )  # fmt: skip
+
+    return make
+
+
+def options_of(config: Config, *, clock_of_events: bool) -> EngineOptions:
+    """What the engine takes from a configuration."""
+    return EngineOptions(
         partitions=config.log.partitions,
         sync_window_ms=config.log.sync_window_ms,
         checkpoint_s=config.state.checkpoint_s,
         keep_days=config.log.keep_days,
         epoch_on_read=clock_of_events,
         deadline_ms=config.decide.deadline_ms,
+        retention=RetentionOptions(
+            events=config.log.keep_days,
+            receipts=config.retention.receipts_days,
+            profiles=config.retention.profiles_days,
+            quarantine=config.retention.quarantine_days,
+        ),
     )
 
-    def make() -> Engine:
-        return Engine(
-            partition=partition, recovery=recovery, log=log, quarantine_log=quarantine, disk=disk,
-            checkpoints=directory.checkpoints, clock=clock, ids=ids, keys=keys, door=door, decider=decider,
-            reader=Reader(schema, config.features), options=options, trail=trail, acts=directory.acts,
-        )  # fmt: skip
 
-    return make
-
-
-def _recovered(
-    config: Config, schema: Schema, directory: DataDirectory, secret: bytes, *, drop_features: bool,
-    progress: Progress | None,
-) -> tuple[SegmentLog, SegmentLog, Trail, Partition, Recovery]:  # fmt: skip
-    """Log, quarantine, audit, and the partition at the end of the log; all logs are given up again if that fails."""
+def open_stores(
+    config: Config, directory: DataDirectory, *, secret: bytes, master: bytes, opened: ExitStack
+) -> Stores:
+    """Everything an engine keeps data in; what was opened is closed by `opened` if the rest fails."""
     disk = directory.disk
-    with ExitStack() as opened:
-        log = SegmentLog(disk, directory.log, segment_bytes=config.log.segment_mb * 1024 * 1024)
-        opened.callback(log.close)
-        quarantine = SegmentLog(
-            disk, directory.quarantine, segment_bytes=QUARANTINE_SEGMENT_BYTES, size_bytes_max=QUARANTINE_BYTES_MAX
-        )
-        opened.callback(quarantine.close)
-        audit = SegmentLog(disk, directory.audit, segment_bytes=AUDIT_SEGMENT_BYTES)
-        opened.callback(audit.close)
-        for cut in (log.opened.cut, quarantine.opened.cut, audit.opened.cut):
-            if cut is not None:
-                reports.warning("an unfinished write was taken away", extra={"reason": str(cut)})
-        partition, recovery = recover(
-            schema, log, log_start=log.opened.start, log_end=log.opened.end, disk=disk,
-            checkpoints=directory.checkpoints, progress=progress,
-        )  # fmt: skip
-        if not drop_features:
-            check_kept(partition.state.active, schema)
-        trail = open_trail(audit, secret)
-        opened.pop_all()
-    return log, quarantine, trail, partition, recovery
+    subjects = KeyStore(disk, directory.keys, secret=secret, master=master)
+    opened.callback(subjects.close)
+    erasures = ErasureList(disk, directory.keys / "erasures")
+    opened.callback(erasures.close)
+    log = SegmentLog(disk, directory.log, segment_bytes=config.log.segment_mb * 1024 * 1024)
+    opened.callback(log.close)
+    quarantine = SegmentLog(
+        disk, directory.quarantine, segment_bytes=QUARANTINE_SEGMENT_BYTES, size_bytes_max=QUARANTINE_BYTES_MAX
+    )
+    opened.callback(quarantine.close)
+    audit = SegmentLog(disk, directory.audit, segment_bytes=AUDIT_SEGMENT_BYTES)
+    opened.callback(audit.close)
+    for cut in (log.opened.cut, quarantine.opened.cut, audit.opened.cut):
+        if cut is not None:
+            reports.warning("an unfinished write was taken away", extra={"reason": str(cut)})
+    return Stores(
+        disk, log, quarantine, open_trail(audit, secret), directory.acts, directory.checkpoints, subjects, erasures
+    )

@@ -15,16 +15,18 @@ import msgspec
 from ...engine.partition import Partition
 from ...events.decode import Door
 from ...events.enrich import Enricher
-from ...events.envelope import CONTROL_PARTITION, Configured, Epoch, ItemUpserted, Record, encode_record
+from ...events.envelope import CONTROL_PARTITION, Configured, Epoch, ItemUpserted, Record, Tracked, encode_record
 from ...foundation.clock import Clock
 from ...foundation.disk import RealDisk
-from ...foundation.ids import Ids, PersonKeys
+from ...foundation.ids import Ids
 from ...log.commit import commit_now
 from ...log.segment_log import SegmentLog
+from ...privacy.subjects import KeyStore
 from ...sim.shop import Shop
 from ...state.checkpoint import Snapshot, write_checkpoint
 from ..config import Config
 from ..datadir import DataDirectory
+from ..master import master_key
 from ..wiring import schema_of
 from .traffic import Traffic, in_stock
 
@@ -44,8 +46,10 @@ class Builder:
         self._log = SegmentLog(
             self._directory.disk, self._directory.log, segment_bytes=config.log.segment_mb * 1024 * 1024
         )
+        master = master_key(self._directory.disk, self._directory.keys, file="", may_make=True)
+        self._subjects = KeyStore(self._directory.disk, self._directory.keys, secret=secret, master=master)
         self._partitions = config.log.partitions
-        self._door = Door(keys=PersonKeys(secret), ids=Ids(), enrich=Enricher())
+        self._door = Door(subjects=self._subjects, ids=Ids(), enrich=Enricher())
         self._partition = Partition(schema_of(config))
         self._clock = clock
         schema = self._partition.state.schema
@@ -54,6 +58,7 @@ class Builder:
     def close(self) -> None:
         """Let the folder go."""
         self._log.close()
+        self._subjects.close()
 
     def catalogue(self, shop: Shop) -> None:
         """Put the shop's products in."""
@@ -83,6 +88,7 @@ class Builder:
     def _admitted(self, raws: Iterable[bytes]) -> Iterator[tuple[int, bytes, Record]]:
         for raw in raws:
             admitted = self._door.admit(raw, kind=None, received_ms=self._clock.now_ms(), tenant=TENANT)
+            assert isinstance(admitted.record, Tracked), "nobody in the traffic has objected"
             yield admitted.record.key % self._partitions, admitted.payload, admitted.record
 
     def _publish(self) -> None:
@@ -95,6 +101,7 @@ class Builder:
     def _write(self, entries: Iterable[tuple[int, bytes, Record]]) -> None:
         """Into the log, then into the state, as the engine does."""
         partitions, payloads, records = zip(*entries, strict=True)
+        self._subjects.flush()
         now_ms = self._clock.now_ms()
         positions = commit_now(
             self._log, [(partition, now_ms, payload) for partition, payload in zip(partitions, payloads, strict=True)]

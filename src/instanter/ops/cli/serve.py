@@ -15,7 +15,7 @@ from ...engine.loop import Engine
 from ...foundation.errors import ConfigRejected, Unavailable
 from ..logs import log_as_json
 from ..serving import serve
-from ..wiring import load_checked, open_engine
+from ..wiring import load_checked, open_engine, terms_of
 from .arguments import add_address, add_config, add_data
 
 log = logging.getLogger("instanter.serve")
@@ -25,9 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `instanter serve`."""
     parser.description = (
         "Serve events, catalogue and decisions over HTTP. Ready when GET /readyz says 200; SIGTERM drains: what was\n"
-        "accepted is finished and synced, then the process ends with exit code 0.")
+        "accepted is finished and synced, then the process ends with exit code 0. Without --dev a request\n"
+        "needs an access key, see `instanter keys`, and people's data is sealed under a master key that you give.")
     parser.epilog = (
         "examples:\n  instanter serve --dev\n  instanter serve --dev --config shop/instanter.toml --data shop/data\n"
+        "  instanter serve --config shop/instanter.toml --data shop/data --host 0.0.0.0\n"
         "  instanter serve --dev --clock events      # replay history: the events set the clock")
     add_config(parser)
     add_data(parser)
@@ -49,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = load_checked(arguments.config)
     make_engine = open_engine(
         config, arguments.data, clock_of_events=arguments.clock == "events",
-        drop_features=arguments.drop_features, progress=_progress,
+        drop_features=arguments.drop_features, may_make_master_key=arguments.dev, progress=_progress,
     )
 
     address = f"http://{f'[{host}]' if ':' in host else host}:{arguments.port}"
@@ -61,10 +63,12 @@ def run(arguments: argparse.Namespace) -> int:
         log.info("ready", extra={
             "address": address, "position": engine.partition.position, "checkpoint": recovery.checkpoint,
             "replayed": recovery.records, "people": engine.partition.state.cells_used})
+        if not arguments.dev and not len(engine.partition.access_keys):
+            log.warning("there is no access key, so nothing is answered: instanter keys create --data DIR makes one")
 
     uvloop.run(serve(
         make_engine, host=host, port=arguments.port, settings=config.serve,
-        requests_per_s=config.limits.requests_per_s, on_ready=on_ready))
+        terms=terms_of(config, dev=arguments.dev), dev=arguments.dev, on_ready=on_ready))
     log.info("stopped")
     if arguments.json:
         print(msgspec.json.encode({"stopped": address}).decode())
@@ -72,9 +76,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check_access(dev: bool, host: str) -> None:
+    """Whoever asks for no key listens to this machine alone."""
     if not dev:
-        raise ConfigRejected("serving needs --dev: this version has no access keys yet",
-                             suggestion="--dev asks for no key and listens on loopback addresses only")
+        return
     try:
         loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,0 +1,240 @@
+"""Access: which key a request came with, whether it is good for the route, and how often it may come.
+
+A key stands in `Authorization: Bearer <key>`, in Basic as the user name, or as `writeKey` in a tracking body. One in a
+header is judged before the body is read. Missing, unknown and revoked keys get one and the same reply.
+"""
+
+from __future__ import annotations
+
+import binascii
+from typing import Final, Literal
+
+import msgspec
+from starlette.requests import Request
+
+from ..engine.loop import Engine
+from ..foundation.clock import Clock
+from ..foundation.errors import RequestRejected
+from ..foundation.limits import ACCESS_KEYS_MAX, TENANT_PLACES_DIVISOR
+from ..privacy.access import DEFAULT_TENANT, AccessKey, AccessKeys, Scope
+from .fairness import Line, Turns
+from .limiting import TokenBucket, take_all
+from .tenancy import CALLER, DEVELOPER, Caller, Terms
+
+Required = Scope | Literal["open", "operator"]
+"""What a route asks of a key: a scope; nothing; or `admin`, held by a key of the tenant `default`, the operator's."""
+
+CALL: Final = "instanter.call"
+"""Where a request's scope holds its `Call`."""
+BYTES_PER_WORK: Final = 4_096
+"""Of a body; about ten events."""
+_MESSAGE: Final = (
+    "an access key is needed: Authorization: Bearer <key>, Basic with the key as user name, or writeKey in the body of "
+    "a tracking route"
+)
+_WRITE_KEY: Final = b'"writeKey"'
+
+
+class Demand(msgspec.Struct, frozen=True):
+    """What a route asks for before it answers."""
+
+    scope: Required
+    public: bool
+    """Whether a public key will do."""
+    tracking: bool
+    """Whether the key may stand in the body."""
+    limited: bool
+    """Whether calls count against the rates."""
+    work: int
+    """About how much work an answer is, in units of 0.1 ms, beside its body."""
+
+
+class _Quotas:
+    """What is counted of one tenant."""
+
+    __slots__ = ("events", "line", "requests")
+
+    def __init__(self, clock: Clock, caller: Caller) -> None:
+        terms = caller.terms
+        self.requests = TokenBucket(clock, per_s=terms.requests_per_s) if terms.requests_per_s else None
+        self.events = TokenBucket(clock, per_s=terms.events_per_s, of="events") if terms.events_per_s else None
+        self.line = Line(share=terms.share)
+
+
+class _Known:
+    """A key in use: who it is, and what is counted of it."""
+
+    __slots__ = ("buckets", "caller", "quotas")
+
+    def __init__(self, caller: Caller, own: TokenBucket, quotas: _Quotas) -> None:
+        self.caller = caller
+        self.quotas = quotas
+        self.buckets = [(own, 1), (quotas.requests, 1)] if quotas.requests else [(own, 1)]
+
+
+class Access:
+    """Lets requests in. One for an application, used on the loop's thread."""
+
+    def __init__(self, engine: Engine, clock: Clock, terms: Terms, *, dev: bool = False) -> None:
+        """The clock is the machine's. With `dev` no key is asked for, and whatever is sent as one is ignored."""
+        self._engine = engine
+        self._clock = clock
+        self._terms = terms
+        self._known: dict[str, _Known] = {}
+        self._quotas: dict[str, _Quotas] = {}
+        self._developer = self._met(DEVELOPER, rate=0) if dev else None
+        self.turns = Turns(
+            competing=lambda: self._keys.tenants > 1 and not dev,
+            in_flight_max=max(terms.requests_max // TENANT_PLACES_DIVISOR, 1),
+            on_wait=lambda: engine.meter.count("turns_waited"),
+        )
+
+    def admit(self, request: Request, demand: Demand) -> Call:
+        """Judge a request by its headers. Raises `RequestRejected` (401, 403), `RateLimited`."""
+        call = Call(self, request, demand)
+        if self._developer is not None:
+            call.settle(self._developer)
+            return call
+        sent = request.headers.get("authorization")
+        if sent is not None or not demand.tracking:
+            call.settle(self.holder(_key_in_header(sent or "")))
+        return call
+
+    def holder(self, text: str) -> _Known:
+        """Who holds a key; `RequestRejected` (401) if nobody does."""
+        key = self._keys.find(text)
+        if key is None:
+            raise RequestRejected("unauthorized", _MESSAGE, status=401)
+        known = self._known.get(key.id)
+        return known if known is not None else self._first_met(key)
+
+    @property
+    def _keys(self) -> AccessKeys:
+        return self._engine.partition.access_keys
+
+    def _first_met(self, key: AccessKey) -> _Known:
+        if len(self._known) >= ACCESS_KEYS_MAX:
+            self._forget_revoked()
+        caller = Caller(key.tenant, key.id, frozenset(key.scopes), key.public, self._terms.of(key.tenant))
+        return self._met(caller, rate=key.requests_per_s)
+
+    def _met(self, caller: Caller, *, rate: int) -> _Known:
+        quotas = self._quotas.get(caller.tenant)
+        if quotas is None:
+            quotas = self._quotas[caller.tenant] = _Quotas(self._clock, caller)
+        own = TokenBucket(self._clock, per_s=rate or self._terms.key_requests_per_s)
+        known = self._known[caller.actor] = _Known(caller, own, quotas)
+        return known
+
+    def _forget_revoked(self) -> None:
+        """Of keys that do not count nothing is counted any more, nor of tenants without one."""
+        held = {key.id: key.tenant for key in self._keys.rows() if key.counts}
+        self._known = {key_id: known for key_id, known in self._known.items() if key_id in held}
+        tenants = set(held.values())
+        self._quotas = {tenant: quotas for tenant, quotas in self._quotas.items() if tenant in tenants}
+
+
+class Call:
+    """One request on its way in. Its turn is taken once, when its body has been read or there is none to read."""
+
+    __slots__ = ("_access", "_begun", "_demand", "_known", "_request")
+
+    def __init__(self, access: Access, request: Request, demand: Demand) -> None:
+        self._access = access
+        self._request = request
+        self._demand = demand
+        self._known: _Known | None = None
+        self._begun = False
+
+    def settle(self, known: _Known) -> None:
+        """This is who sends the request. Raises `RequestRejected` (403) where that is not enough, `RateLimited`."""
+        demand, caller = self._demand, known.caller
+        caller.require("admin" if demand.scope == "operator" else demand.scope)
+        if demand.scope == "operator" and caller.tenant != DEFAULT_TENANT:
+            raise RequestRejected("forbidden", f"this is for keys of the tenant {DEFAULT_TENANT}", status=403)
+        if not demand.public:
+            caller.require_private("is not good for this route")
+        if demand.limited:
+            take_all(known.buckets)
+        self._known = known
+        self._request.scope[CALLER] = caller
+
+    async def begin(self, body: bytes = b"") -> None:
+        """Settle who sends it, if only the body says so, then wait for its turn. Raises `Overloaded` too."""
+        if self._begun:
+            return
+        if self._known is None:
+            self.settle(self._access.holder(_key_in_body(body)))
+        assert self._known is not None
+        turns, line = self._access.turns, self._known.quotas.line
+        turns.enter(line)
+        self._begun = True
+        waiting = turns.take(line, self._demand.work + len(body) // BYTES_PER_WORK)
+        if waiting is not None:
+            await waiting
+
+    def count_events(self, count: int) -> None:
+        """Count events of the request against the tenant's rate, before any is taken. Raises `RateLimited`."""
+        assert self._known is not None
+        bucket = self._known.quotas.events
+        if bucket is not None and count:
+            bucket.take(count)
+
+    def end(self) -> None:
+        """It has been answered."""
+        if self._begun:
+            assert self._known is not None
+            self._access.turns.leave(self._known.quotas.line)
+
+
+def call_of(request: Request) -> Call | None:
+    """How a request came in; None for one that never had to."""
+    call = request.scope.get(CALL)
+    assert call is None or isinstance(call, Call)
+    return call
+
+
+def count_events(request: Request, count: int) -> None:
+    """As `Call.count_events`."""
+    call = call_of(request)
+    assert call is not None
+    call.count_events(count)
+
+
+def _key_in_header(sent: str) -> str:
+    """The key in `Authorization`; "" where there is none.
+
+    >>> _key_in_header("Bearer ik_1_2"), _key_in_header("basic aWtfMV8yOg=="), _key_in_header("Digest x")
+    ('ik_1_2', 'ik_1_2', '')
+    """
+    scheme, _, credentials = sent.partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return credentials.strip()
+        case "basic":
+            try:
+                return binascii.a2b_base64(credentials.strip()).decode().partition(":")[0]
+            except ValueError:
+                return ""
+    return ""
+
+
+class _KeyInBody(msgspec.Struct):
+    write_key: str | None = msgspec.field(default=None, name="writeKey")
+
+
+_key_in = msgspec.json.Decoder(_KeyInBody).decode
+
+
+def _key_in_body(body: bytes) -> str:
+    """The `writeKey` of a tracking body; "" where there is none. Looks at no more of it than it has to.
+
+    >>> _key_in_body(b'{"event": {"writeKey": "no"}, "writeKey": "ik_1_2"}'), _key_in_body(b'[')
+    ('ik_1_2', '')
+    """
+    if _WRITE_KEY not in body:
+        return ""
+    try:
+        return _key_in(body).write_key or ""
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""

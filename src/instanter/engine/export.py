@@ -1,0 +1,103 @@
+"""Everything held about a person, for the person: read from the log and unsealed, line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from ..decisions.receipt import decode_receipt
+from ..events.envelope import Consented, Decided, Linked, Tracked, decode_record
+from ..events.subjects import ANONYMOUS_PREFIX, Sealed
+from ..identity.links import Link
+from ..log.base import Log
+from ..privacy.subjects import KeyStore
+from ..state.catalogue import Catalogue
+
+_ID_FIELDS = ("anonymousId", "previousId")
+"""Fields of a stored event that may hold an id sealed by itself."""
+RECORDS_PER_STEP = 256
+"""Records looked at before others may use the processor."""
+
+
+def export(
+    tenant: str, cells: Sequence[int], log: Log, subjects: KeyStore, catalogue: Catalogue
+) -> Iterator[list[bytes]]:
+    """NDJSON lines of all events, decisions, links and statements in the log, a bounded piece of work at a time.
+
+    Events of other people's devices that name one of the person's ids are there too. Reads the whole log, about a
+    second for each 100,000 records. May run in a thread.
+    """
+    lines: list[bytes] = []
+    wanted = frozenset(cells)
+    for number, frame in enumerate(log.read(), start=1):
+        line = _line(decode_record(frame.payload, offset=frame.position), tenant, wanted, subjects, catalogue)
+        if line is not None:
+            lines.append(msgspec.json.encode(line) + b"\n")
+        if number % RECORDS_PER_STEP == 0:
+            yield lines
+            lines = []
+    yield lines
+
+
+def stored_event(record: Tracked, subjects: KeyStore) -> dict[str, Any] | None:
+    """The tracking event as it was sent, None when it can be read no more."""
+    body: bytes | None = record.body
+    if record.subject:
+        body = subjects.unseal(record.subject, Sealed.EVENT, record.received_ms, record.body)
+    if body is None:
+        return None
+    event: dict[str, Any] = msgspec.msgpack.decode(body)
+    for field in _ID_FIELDS:
+        if isinstance(event.get(field), bytes):
+            event[field] = _plain_id(event[field], subjects)
+    return event
+
+
+def ids_of(link: Linked | Link, subjects: KeyStore) -> list[str]:
+    """The two ids of a link, those that can still be read."""
+    body = msgspec.msgpack.decode(link.body)
+    if not link.sealed:
+        return [str(one) for one in body.values()]
+    return [plain for sealed in body.values() if (plain := subjects.unseal_id(sealed)) is not None]
+
+
+def _plain_id(sealed: bytes, subjects: KeyStore) -> str | None:
+    plain = subjects.unseal_id(sealed)
+    return None if plain is None else plain.removeprefix(ANONYMOUS_PREFIX)
+
+
+def _line(
+    record: object, tenant: str, cells: frozenset[int], subjects: KeyStore, catalogue: Catalogue
+) -> dict[str, Any] | None:
+    match record:
+        case Tracked() if record.tenant == tenant and (record.key in cells or record.subject in cells):
+            event = stored_event(record, subjects)
+            return None if event is None else {
+                "kind": "event", "name": record.name, "receivedAt": _iso(record.received_ms), "event": event,
+            }  # fmt: skip
+        case Decided() if record.tenant == tenant and record.key in cells:
+            receipt = opened_receipt(record, subjects)
+            return None if receipt is None else {
+                "kind": "decision", "id": record.decision_id, "at": _iso(record.at_ms),
+                "decision": decode_receipt(receipt).readable(catalogue),
+            }  # fmt: skip
+        case Linked() if record.tenant == tenant and (record.cell in cells or record.owner in cells):
+            return {"kind": "link", "at": _iso(record.at_ms), "ids": ids_of(record, subjects)}
+        case Consented() if record.tenant == tenant and record.cell in cells:
+            return {"kind": "consent", "at": _iso(record.at_ms), "purposes": record.purposes}
+        case _:
+            return None
+
+
+def opened_receipt(record: Decided, subjects: KeyStore) -> bytes | None:
+    """The receipt of a decision, None when it can be read no more."""
+    if not record.subject:
+        return record.receipt
+    return subjects.unseal(record.subject, Sealed.RECEIPT, record.at_ms, record.receipt)
+
+
+def _iso(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,43 @@
+"""Whether an event may be kept, before anything of it is: the seam to consent and to tombstones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+import msgspec
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """What becomes of an event that is well-formed."""
+
+    withheld: str = ""
+    """Why it is not kept (`envelope.Withheld.reason`); empty: it is."""
+    denied: tuple[str, ...] = ()
+    """Purposes, beside `personalization`, that the person has not agreed to."""
+    statement: Mapping[str, bool] | None = None
+    """What the event says about purposes, where that is news."""
+
+
+FREE: Final = Judgement()
+
+
+class Gate(Protocol):
+    """Judges events by who they are about."""
+
+    def judge(
+        self, tenant: str, identifiers: tuple[str, ...], *, stated: Mapping[str, bool] | None, gpc: bool,
+        happened_ms: int, message: int,
+    ) -> Judgement:  # fmt: skip
+        """`identifiers` as in `GET /v1/profiles/{id}`; `stated` is `context.consent`, `gpc` the signal `Sec-GPC: 1`."""
+        ...
+
+
+class OpenGate:
+    """Keeps everything."""
+
+    def judge(
+        self, tenant: str, identifiers: tuple[str, ...], *, stated: Mapping[str, bool] | None, gpc: bool,
+        happened_ms: int, message: int,
+    ) -> Judgement:  # fmt: skip
+        return FREE

@@ -1,0 +1,340 @@
+"""The key store: who is behind a pseudonym, and the keys that what is personal is sealed under.
+
+An id is found by a keyed hash (BLAKE2b under the installation's secret), which leads to a random pseudonym and a
+random key. What is sealed of a class on a day takes two keys, the subject's and that of the class's day, so that
+either a person or everything too old can be destroyed, at once and exactly, by destroying one key. AES-256-GCM.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from ..events.subjects import ANONYMOUS_PREFIX, NOBODY, Sealed
+from ..foundation.disk import Disk
+from ..foundation.errors import Broken, Corrupt
+from ..foundation.limits import CIPHERS_MAX, SUBJECTS_OPEN_MAX
+from ..foundation.rng import entropy
+from ..state.compiled import Ints
+from ..state.table import find, grown, index_of, insert, migrate, remove
+from .vault import KEY_BYTES, NAME_BYTES, MasterKey, Vault
+
+DAY_MS: Final = 86_400_000
+_NONCE_BYTES: Final = 12
+_TAG_BYTES: Final = 16
+_CELL_BYTES: Final = 8
+_POOL_BYTES: Final = 4_096 * _NONCE_BYTES
+_MIGRATED_PER_SUBJECT: Final = 64
+_NO_KEY: Final = bytes(KEY_BYTES)
+_SIGNING: Final = b"signing".ljust(NAME_BYTES, b"\0")
+
+
+class KeySubject:
+    """`events.subjects.Subject` of this store."""
+
+    __slots__ = ("_cipher", "_day", "_key", "_sealed_id", "_store", "cell", "identifier")
+
+    def __init__(self, store: KeyStore, identifier: str, cell: int, key: bytes) -> None:
+        self.identifier = identifier
+        self.cell = cell
+        self._store = store
+        self._key = key
+        self._cipher: AESGCM | None = None
+        self._day = -1
+        self._sealed_id = b""
+
+    @property
+    def sealed_id(self) -> bytes:
+        """The id sealed; behind the pseudonym, so that it says by itself whose key opens it."""
+        if not self._sealed_id:
+            sealed = self._store.seal_under(self._key, Sealed.IDENTIFIER, 0, self.identifier.encode())
+            self._sealed_id = self.cell.to_bytes(_CELL_BYTES, "little", signed=True) + sealed
+        return self._sealed_id
+
+    def seal(self, kind: Sealed, at_ms: int, plain: bytes) -> bytes:
+        """Seal; only for events the cipher is kept ready."""
+        if kind is not Sealed.EVENT:
+            return self._store.seal_under(self._key, kind, at_ms, plain)
+        day = at_ms // DAY_MS
+        if self._cipher is None or day != self._day:
+            self._cipher, self._day = self._store.cipher(self._key, kind, day), day
+            self._store.keep_ready(self)
+        nonce = self._store.nonce()
+        return nonce + self._cipher.encrypt(nonce, plain, None)
+
+    def rest(self) -> None:
+        """Let the cipher go."""
+        self._cipher = None
+
+
+class KeyStore:
+    """`events.subjects.Subjects` in two files of slots: keys of subjects, and of days.
+
+    About 100 bytes of memory and 128 of disk a subject. Opening reads all slots once.
+    """
+
+    def __init__(
+        self, disk: Disk, directory: Path, *, secret: bytes, master: bytes,
+        source: Callable[[int], bytes] = entropy,
+    ) -> None:  # fmt: skip
+        disk.make_directory(directory)
+        self._secret = secret
+        self._source = source
+        self._pool, self._pool_at = b"", 0
+        wrapping = MasterKey(master, source)
+        self._subjects = Vault(disk, directory / "subjects.keys", wrapping)
+        self._days = Vault(disk, directory / "days.keys", wrapping)
+        self._open: dict[str, KeySubject] = {}
+        self._ready: deque[KeySubject] = deque()
+        self._index_subjects()
+        self._slot_of_day: dict[tuple[int, int], int] = {}
+        self._day_keys: dict[tuple[int, int], bytes] = {}
+        self._signing = b""
+        self._index_days()
+
+    # As `events.subjects.Subjects`.
+
+    def find(self, tenant: str, identifier: str) -> int:
+        known = self._open.get(f"{tenant}\0{identifier}")
+        if known is not None:
+            return known.cell
+        slot = find(self._by_name, _number(self.tombstone(tenant, identifier)))
+        return int(self._cells[slot]) if slot >= 0 else 0
+
+    def subject(self, tenant: str, identifier: str) -> KeySubject:
+        known = self._open.get(f"{tenant}\0{identifier}")
+        if known is not None:
+            return known
+        name = self.tombstone(tenant, identifier)
+        slot = find(self._by_name, _number(name))
+        cell, key = self._new(name) if slot < 0 else self._known(slot)
+        return self._opened(f"{tenant}\0{identifier}", KeySubject(self, identifier, cell, key))
+
+    def seal(self, cell: int, kind: Sealed, at_ms: int, plain: bytes) -> bytes:
+        key = self._key_of(cell)
+        if key is None:
+            raise Broken("there is no key to seal this under")
+        return self.seal_under(key, kind, at_ms, plain)
+
+    def unseal(self, cell: int, kind: Sealed, at_ms: int, sealed: bytes) -> bytes | None:
+        key = self._key_of(cell)
+        day_key = self._day_keys.get((kind, at_ms // DAY_MS)) if kind is not Sealed.IDENTIFIER else _NO_KEY
+        if key is None or day_key is None:
+            return None
+        try:
+            return _cipher(key, day_key, kind).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
+        except (InvalidTag, ValueError):
+            raise Corrupt(file="sealed bytes", offset=0, reason="they are not what was sealed") from None
+
+    def tombstone(self, tenant: str, identifier: str) -> bytes:
+        text = f"{tenant}\0{identifier}".encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(text, digest_size=NAME_BYTES, key=self._secret, person=b"subject").digest()
+
+    # Beyond it.
+
+    @property
+    def count(self) -> int:
+        """Subjects there are."""
+        return int(self._count)
+
+    def unseal_id(self, sealed: bytes) -> str | None:
+        """The id in a `Subject.sealed_id`, None when its key is gone."""
+        cell = int.from_bytes(sealed[:_CELL_BYTES], "little", signed=True)
+        plain = self.unseal(cell, Sealed.IDENTIFIER, 0, sealed[_CELL_BYTES:])
+        return None if plain is None else plain.decode()
+
+    def flush(self) -> None:
+        """Make new keys durable; before the records that stand on them. Runs in the log's thread."""
+        self._days.flush()
+        self._subjects.flush()
+
+    def tombstones_of(self, cells: Iterable[int]) -> list[bytes]:
+        """The keyed hashes of the ids behind these pseudonyms, of those that are known."""
+        slots = (find(self._by_cell, cell) for cell in cells)
+        return [self._subjects.name(slot) for slot in slots if slot >= 0]
+
+    def has(self, cells: Iterable[int]) -> bool:
+        """Whether any of these pseudonyms has a key."""
+        return any(find(self._by_cell, cell) >= 0 for cell in cells)
+
+    def take_out(self, cells: Iterable[int]) -> list[int]:
+        """Forget who is behind these pseudonyms; the slots whose keys `overwrite` must destroy now."""
+        gone = list(cells)
+        slots = [slot for cell in gone if (slot := find(self._by_cell, cell)) >= 0]
+        for slot in slots:
+            remove(self._by_name, _number(self._subjects.name(slot)))
+            remove(self._by_cell, int(self._cells[slot]))
+            self._cells[slot] = 0
+        self._count -= len(slots)
+        self._forget(frozenset(gone))
+        return slots
+
+    def overwrite(self, slots: Sequence[int]) -> None:
+        """Destroy keys: nothing sealed under them can be read any more. Durable on return; may run in a thread."""
+        self._subjects.destroy(slots)
+
+    def _forget(self, cells: frozenset[int]) -> None:
+        for text in [text for text, subject in self._open.items() if subject.cell in cells]:
+            self._open.pop(text).rest()
+
+    def retire(self, kind: Sealed, before_ms: int) -> int:
+        """Destroy the keys of a class's days that ended before `before_ms`; how many."""
+        last = before_ms // DAY_MS - 1
+        old = [(of, day) for of, day in self._slot_of_day if of == kind and day <= last]
+        self._days.destroy([self._slot_of_day[one] for one in old])
+        for one in old:
+            del self._slot_of_day[one], self._day_keys[one]
+        if old:
+            for subject in self._ready:
+                subject.rest()
+            self._ready.clear()
+        return len(old)
+
+    def signing_key(self) -> bytes:
+        """The seed of the installation's signature, 32 bytes; made at the first call, durable on return."""
+        if not self._signing:
+            self._signing = self._source(KEY_BYTES)
+            self._days.add(_SIGNING, 0, self._signing)
+            self._days.flush()
+        return self._signing
+
+    def close(self) -> None:
+        """Give the files back."""
+        self._subjects.close()
+        self._days.close()
+
+    # Sealing.
+
+    def seal_under(self, key: bytes, kind: Sealed, at_ms: int, plain: bytes) -> bytes:
+        """Seal with a cipher made for it."""
+        nonce = self.nonce()
+        day = 0 if kind is Sealed.IDENTIFIER else at_ms // DAY_MS
+        return nonce + self.cipher(key, kind, day).encrypt(nonce, plain, None)
+
+    def cipher(self, key: bytes, kind: Sealed, day: int) -> AESGCM:
+        """The cipher of a subject's class on a day; the day's key is made if it is new."""
+        return _cipher(key, _NO_KEY if kind is Sealed.IDENTIFIER else self._day_key(kind, day), kind)
+
+    def keep_ready(self, subject: KeySubject) -> None:
+        """A cipher was made: the longest kept one may have to go."""
+        self._ready.append(subject)
+        if len(self._ready) > CIPHERS_MAX:
+            self._ready.popleft().rest()
+
+    def nonce(self) -> bytes:
+        """Twelve fresh bytes; drawn from the system many at a time."""
+        at = self._pool_at
+        if at + _NONCE_BYTES > len(self._pool):
+            self._pool, at = self._source(_POOL_BYTES), 0
+        self._pool_at = at + _NONCE_BYTES
+        return self._pool[at : at + _NONCE_BYTES]
+
+    # Slots.
+
+    def _index_subjects(self) -> None:
+        entries = self._subjects.entries
+        self._count = len(entries)
+        self._cells: Ints = np.zeros(max(2 * len(entries), 4_096), np.int64)
+        names = np.zeros(len(entries), np.int64)
+        cells = np.zeros(len(entries), np.int64)
+        slots = [entry.slot for entry in entries]
+        self._by_name, self._by_cell = index_of(names[:0]), index_of(cells[:0])
+        self._make_room(max(slots, default=0), more=len(entries))
+        for entry in entries:
+            self._place(entry.slot, entry.name, entry.number)
+        entries.clear()
+
+    def _index_days(self) -> None:
+        for entry in self._days.entries:
+            key = self._days.key(entry.slot)
+            assert key is not None, "a slot in use has a key"
+            if entry.name == _SIGNING:
+                self._signing = key
+            else:
+                one = (entry.number & 0xF, entry.number >> 4)
+                self._slot_of_day[one], self._day_keys[one] = entry.slot, key
+        self._days.entries.clear()
+
+    def _new(self, name: bytes) -> tuple[int, bytes]:
+        cell, key = self._pseudonym(), self._source(KEY_BYTES)
+        slot = self._subjects.add(name, cell, key)
+        self._make_room(slot, more=1)
+        self._place(slot, name, cell)
+        self._count += 1
+        return cell, key
+
+    def adopt(self, tenant: str, identifier: str, cell: int) -> KeySubject:
+        """The subject of an id that has a pseudonym already, in data from before there were keys."""
+        name = self.tombstone(tenant, identifier)
+        if find(self._by_name, _number(name)) < 0:
+            slot = self._subjects.add(name, cell, self._source(KEY_BYTES))
+            self._make_room(slot, more=1)
+            self._place(slot, name, cell)
+            self._count += 1
+        return self.subject(tenant, identifier)
+
+    def _known(self, slot: int) -> tuple[int, bytes]:
+        key = self._subjects.key(slot)
+        assert key is not None, "a slot in the index has a key"
+        return int(self._cells[slot]), key
+
+    def _key_of(self, cell: int) -> bytes | None:
+        if cell == NOBODY:
+            return _NO_KEY
+        slot = find(self._by_cell, cell)
+        return self._subjects.key(slot) if slot >= 0 else None
+
+    def _pseudonym(self) -> int:
+        while True:
+            cell = int.from_bytes(self._source(_CELL_BYTES), "little", signed=True)
+            if cell not in (0, NOBODY) and find(self._by_cell, cell) < 0:
+                return cell
+
+    def _make_room(self, slot: int, *, more: int) -> None:
+        self._by_name = grown(self._by_name, room_for=more)
+        self._by_cell = grown(self._by_cell, room_for=more)
+        if slot >= len(self._cells):
+            self._cells = np.concatenate([self._cells, np.zeros(max(slot + 1, len(self._cells)), np.int64)])
+
+    def _place(self, slot: int, name: bytes, cell: int) -> None:
+        migrate(self._by_name, _MIGRATED_PER_SUBJECT)
+        migrate(self._by_cell, _MIGRATED_PER_SUBJECT)
+        self._cells[slot] = cell
+        insert(self._by_name, _number(name), slot)
+        insert(self._by_cell, cell, slot)
+
+    def _day_key(self, kind: Sealed, day: int) -> bytes:
+        one = (int(kind), day)
+        key = self._day_keys.get(one)
+        if key is None:
+            key = self._source(KEY_BYTES)
+            self._slot_of_day[one] = self._days.add(kind.name.encode().ljust(NAME_BYTES, b"\0"), day << 4 | kind, key)
+            self._day_keys[one] = key
+        return key
+
+    def _opened(self, text: str, subject: KeySubject) -> KeySubject:
+        if len(self._open) >= SUBJECTS_OPEN_MAX:
+            self._open.pop(next(iter(self._open)))
+        self._open[text] = subject
+        return subject
+
+
+def is_anonymous(identifier: str) -> bool:
+    """Whether it is an anonymous id in the form of `GET /v1/profiles/{id}`."""
+    return identifier.startswith(ANONYMOUS_PREFIX)
+
+
+def _cipher(key: bytes, day_key: bytes, kind: Sealed) -> AESGCM:
+    return AESGCM(hashlib.blake2b(key, digest_size=KEY_BYTES, key=day_key, person=kind.name.encode()).digest())
+
+
+def _number(name: bytes) -> int:
+    """The part of a keyed hash that the index goes by."""
+    return int.from_bytes(name[:_CELL_BYTES], "little", signed=True) or 1
