@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.types import Message, Receive, Scope, Send
 
-from instanter.api.admission import ALWAYS_OPEN, Admission, AdmissionOptions
+from instanter.api.admission import ALWAYS_OPEN, BEAT_S, FEW, IN_TIME_MS, Admission, AdmissionOptions, Pulse
 from instanter.api.replies import refusal, reply
 from instanter.foundation.errors import InstanterError
-from instanter.foundation.limits import BODY_BYTES_MAX, BODY_FREE_BYTES
+from instanter.foundation.limits import BEHIND_MS_MAX, BODY_BYTES_MAX, BODY_FREE_BYTES, PASS_MS_MAX
 from instanter.foundation.measure import Measurements
 
 LARGE_BYTES = BODY_FREE_BYTES + 1_000
@@ -102,6 +102,16 @@ def inside(work: Callable[[Admission, Application], Awaitable[None]], options: A
     asyncio.run(run())
 
 
+class LatePulse(Pulse):
+    """A loop that is behind when the test says so."""
+
+    late = False
+
+    @property
+    def is_behind(self) -> bool:
+        return self.late
+
+
 def test_beyond_its_places_a_request_is_refused_before_its_body_is_read() -> None:
     async def work(admission: Admission, application: Application) -> None:
         taken = [await Call(admission).body(10), await Call(admission).body(10)]
@@ -184,6 +194,44 @@ def test_the_time_for_a_body_does_not_count_once_it_is_there() -> None:
         assert await call.answered() == 200
 
     inside(work, AdmissionOptions(requests_max=2, body_read_s=0.01))
+
+
+def test_when_the_loop_is_behind_those_are_refused_that_would_wait_before_and_after_their_body() -> None:
+    async def run() -> None:
+        application, pulse = Application(), LatePulse()
+        options = AdmissionOptions(requests_max=100, body_read_s=30)
+        admission = Admission(application, options, Measurements(), pulse)
+        sending = [await Call(admission).body(1, more=True) for _ in range(FEW + 2)]
+        pulse.late = True
+        late = Call(admission)
+        assert (await late.answered(), late.code) == (429, "overloaded")
+        application.gate.set()
+        statuses = [await (await call.body(1)).answered() for call in sending]
+        assert statuses == [429, 429] + [200] * FEW, "the last few are no queue"
+        assert admission.inside == 0
+
+    asyncio.run(run())
+
+
+def test_a_loop_is_behind_when_no_beat_was_in_time_for_long_and_this_pass_has_worked_its_part() -> None:
+    now_ms = 0.0
+
+    def beat(pass_ms: float) -> bool:
+        """One pass of the loop; whether it was behind when it ended."""
+        nonlocal now_ms
+        pulse.begin()
+        now_ms += BEAT_S * 1_000 + pass_ms
+        behind = pulse.is_behind
+        pulse.end()
+        return behind
+
+    pulse = Pulse(lambda: int(now_ms * 1e6))
+    assert not any(beat(IN_TIME_MS) for _ in range(50)), "in time"
+    assert beat(10 * BEHIND_MS_MAX), "one pass that lasts"
+    assert not beat(PASS_MS_MAX), "in each pass some work is done"
+    assert beat(PASS_MS_MAX + 1)
+    assert not beat(0)
+    assert not beat(PASS_MS_MAX + 1), "a pause that comes alone"
 
 
 def test_whoever_watches_the_server_is_let_in_when_it_is_full() -> None:

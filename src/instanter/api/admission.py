@@ -1,18 +1,21 @@
 """Who is let in: how many requests are worked on at once, how much of their bodies is held, how long a body may take.
 
-Stands before everything else, so that a refusal costs next to nothing and what was let in stays fast.
+Stands before everything else, so that a refusal costs next to nothing and what was let in stays fast. The queue that
+makes requests slow is the loop's own, of what is ready to run, and nobody can look into it: `Pulse` measures it.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..foundation.clock import elapsed_ns
 from ..foundation.errors import Overloaded, RequestRejected
-from ..foundation.limits import BODIES_BYTES_MAX, BODY_BYTES_MAX, BODY_FREE_BYTES
+from ..foundation.limits import BEHIND_MS_MAX, BODIES_BYTES_MAX, BODY_BYTES_MAX, BODY_FREE_BYTES, PASS_MS_MAX
 from ..foundation.measure import Meter
 from .replies import refusal
 from .track import SINGLE_ROUTES
@@ -21,6 +24,13 @@ ALWAYS_OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 """Who watches the server is told how it is, above all when it is full."""
 _TRACKING: Final = frozenset({"/v1/batch", *(f"/v1/{kind}" for kind in SINGLE_ROUTES)})
 _BODILESS: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+
+
+BEAT_S = 0.005
+IN_TIME_MS = 10.0
+"""A beat that comes no later than this finds a loop that keeps up."""
+FEW = 16
+"""With fewer requests inside none is refused for the loop's sake: then others keep it from running, not requests."""
 
 
 class AdmissionOptions(msgspec.Struct, frozen=True):
@@ -33,6 +43,41 @@ class AdmissionOptions(msgspec.Struct, frozen=True):
     bodies_bytes_max: int = BODIES_BYTES_MAX
 
 
+class Pulse:
+    """Whether the loop keeps up with what is ready to run. `beat` runs on it as long as requests are served."""
+
+    def __init__(self, now_ns: Callable[[], int] = elapsed_ns) -> None:
+        self._now_ns = now_ns
+        self._due_ns = self._in_time_ns = now_ns()
+
+    async def beat(self) -> None:
+        """Measure until cancelled."""
+        while True:
+            self.begin()
+            await asyncio.sleep(BEAT_S)
+            self.end()
+
+    def begin(self) -> None:
+        """The next beat is due in `BEAT_S`."""
+        self._due_ns = self._now_ns() + int(BEAT_S * 1e9)
+
+    def end(self) -> None:
+        """A beat has come, in time or not."""
+        now_ns = self._now_ns()
+        if now_ns - self._due_ns <= IN_TIME_MS * 1e6:
+            self._in_time_ns = now_ns
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the loop has been behind for `BEHIND_MS_MAX`, and this pass has done `PASS_MS_MAX` of work already.
+
+        So a pause of any length that comes alone refuses at most what came in it, and under a load that stays too
+        high each pass still does some work.
+        """
+        now_ns = self._now_ns()
+        return now_ns - self._due_ns > PASS_MS_MAX * 1e6 and now_ns - self._in_time_ns > BEHIND_MS_MAX * 1e6
+
+
 class Admission:
     """An application around another one. Used on the loop's thread.
 
@@ -40,10 +85,14 @@ class Admission:
     A place that is not free is refused with 429 before the body is read, or right after it.
     """
 
-    def __init__(self, app: ASGIApp, options: AdmissionOptions, meter: Meter) -> None:
+    def __init__(self, app: ASGIApp, options: AdmissionOptions, meter: Meter, pulse: Pulse | None = None) -> None:
+        """Without a pulse the loop is taken to keep up."""
         self._app = app
         self._options = options
         self._meter = meter
+        self._pulse = pulse
+        self.inside = 0
+        """Requests let in, with their bodies or still sending."""
         self.working = 0
         """Requests worked on."""
         self.bodies_bytes = 0
@@ -62,15 +111,19 @@ class Admission:
             self._meter.count(f"requests_refused.{error.code}")
             await refusal(error, tracking=scope["path"] in _TRACKING)(scope, receive, send)
             return
+        self.inside += 1
         try:
             await self._app(scope, visit.receive, send)
         finally:
+            self.inside -= 1
             visit.leave()
 
     def check_place(self) -> None:
         """Raise `Overloaded` unless one more request may be worked on."""
         if self.working >= self._options.requests_max:
             raise Overloaded(f"{self.working} requests are being worked on")
+        if self._pulse is not None and self.inside > FEW and self._pulse.is_behind:
+            raise Overloaded("more requests come than can be answered in time")
 
     def hold(self, size_bytes: int) -> None:
         """Count bytes of a body, or raise `Overloaded`."""

@@ -44,6 +44,10 @@ BODY_FREE_BYTES = 16 * 1024
 """Of each body, what is read whatever the others hold: senders of large ones cannot keep out small ones."""
 BODIES_BYTES_MAX = 64 * 1024 * 1024
 """Held at once of all bodies, beyond what is free of each; beyond it they are refused with 429."""
+BEHIND_MS_MAX = 50
+"""How long the loop may be behind with what is ready to run; from then on requests are refused with 429 ..."""
+PASS_MS_MAX = 20
+"""... that come up after so much of a pass of the loop."""
 FILES_RESERVED = 256
 """Open files kept for the log, checkpoints and so on; the others may be connections."""
 
