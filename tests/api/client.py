@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import httpx
 from jsonschema import Draft202012Validator
 
-from instanter.api.app import make_app
-from instanter.api.limiting import TokenBucket
-from instanter.api.openapi import OPERATIONS, openapi_document
+from instanter.api.app import document, make_app
+from instanter.api.auth import Access
+from instanter.api.openapi import OPERATIONS
+from instanter.api.tenancy import Terms
 from instanter.engine.loop import Engine
 from instanter.foundation.clock import ManualClock
 from instanter.ops import metrics
@@ -75,7 +76,7 @@ def check(method: str, path: str, reply: httpx.Response) -> None:
 
 @cache
 def validator(schema: str) -> Draft202012Validator:
-    return Draft202012Validator({**json.loads(schema), "components": openapi_document()["components"]})
+    return Draft202012Validator({**json.loads(schema), "components": document()["components"]})
 
 
 def operation_of(method: str, path: str) -> dict[str, Any] | None:
@@ -83,20 +84,25 @@ def operation_of(method: str, path: str) -> dict[str, Any] | None:
     sent = path.partition("?")[0]
     for template in sorted({operation.path for operation in OPERATIONS}, key=len, reverse=True):
         if re.fullmatch(re.sub(r"\{\w+\}", ".+", re.escape(template).replace(r"\{", "{").replace(r"\}", "}")), sent):
-            found: dict[str, Any] | None = openapi_document()["paths"][template].get(method.lower())
+            found: dict[str, Any] | None = document()["paths"][template].get(method.lower())
             return found
     return None
 
 
 def with_client(
-    root: Path, work: Callable[[Client], Awaitable[T]], *, per_s: int = 0, bucket_clock: ManualClock | None = None,
+    root: Path, work: Callable[[Client], Awaitable[T]], *, per_s: int = 1_000_000,
+    bucket_clock: ManualClock | None = None, terms: Terms | None = None,
     render: Callable[[Engine], bytes] = metrics.render, **options: Any,
 ) -> T:  # fmt: skip
-    """Run `work` with a client of an application over an engine of its own; `per_s` limits the rate."""
+    """Run `work` with a client of an application over an engine of its own; `per_s` limits the rate.
+
+    With `terms` access keys are asked for, else it is as with `--dev`.
+    """
 
     async def run(engine: Engine) -> T:
-        bucket = TokenBucket(bucket_clock or ManualClock(), per_s=per_s) if per_s else None
-        app = make_app(engine, metrics=lambda: render(engine), bucket=bucket)
+        clock = bucket_clock or ManualClock()
+        access = Access(engine, clock, terms or Terms(key_requests_per_s=per_s), dev=terms is None)
+        app = make_app(engine, metrics=lambda: render(engine), access=access)
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
         async with httpx.AsyncClient(transport=transport, base_url="http://shop") as http:
             return await work(Client(http, engine))

@@ -12,8 +12,9 @@ import pytest
 from starlette.requests import Request
 
 from instanter.api.app import make_app
+from instanter.api.auth import Access
 from instanter.api.bodies import read_body
-from instanter.api.limiting import TokenBucket
+from instanter.api.tenancy import Terms
 from instanter.engine.loop import Engine
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.deadline import Deadline
@@ -86,7 +87,8 @@ def scope_of(path: str) -> dict[str, Any]:
 
 async def post(engine: Engine, path: str, body: bytes) -> Answer:
     """One request through the whole application."""
-    app = make_app(engine, metrics=bytes, bucket=TokenBucket(ManualClock(), per_s=10_000))
+    access = Access(engine, ManualClock(), Terms(key_requests_per_s=10_000), dev=True)
+    app = make_app(engine, metrics=bytes, access=access)
     answer = Answer()
 
     async def receive() -> dict[str, Any]:

@@ -8,12 +8,15 @@ from starlette.requests import ClientDisconnect, Request
 
 from ..foundation.errors import RequestRejected
 from ..foundation.limits import BODY_SKIPPED_BYTES_MAX
+from .auth import call_of
 
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 
 
 async def read_body(request: Request, *, bytes_max: int) -> bytes:
-    """The body, decompressed. Raises `RequestRejected`: too_large (413), encoding (415), malformed, incomplete.
+    """The body, decompressed, once it is the request's turn to be worked on.
+
+    Raises `RequestRejected`: too_large (413), encoding (415), malformed, incomplete; and what `Call.begin` does.
 
     Of a body that is too large up to `BODY_SKIPPED_BYTES_MAX` are read and forgotten before it is refused: a client
     that sends all before it listens would else find the connection gone, and not the reason. One that asks first,
@@ -26,7 +29,11 @@ async def read_body(request: Request, *, bytes_max: int) -> bytes:
         body = await _gather(request, bytes_max)
     except ClientDisconnect:
         raise RequestRejected("incomplete", "the body ended before its length") from None
-    return _decompressed(body, request.headers.get("content-encoding", ""), bytes_max)
+    plain = _decompressed(body, request.headers.get("content-encoding", ""), bytes_max)
+    call = call_of(request)
+    if call is not None:
+        await call.begin(plain)
+    return plain
 
 
 async def _gather(request: Request, bytes_max: int) -> bytes:

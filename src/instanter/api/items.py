@@ -17,7 +17,7 @@ from ..foundation.limits import BODY_BYTES_MAX, ID_CHARS_MAX, ITEM_FIELDS_BYTES_
 from .bodies import read_body
 from .replies import reply
 from .routing import path_id
-from .tenancy import tenant_of
+from .tenancy import Caller, caller_of, tenant_of
 
 _SHOWN_CHARS = 80
 _ENVELOPE_BYTES = 64
@@ -66,14 +66,14 @@ _patch_of = body_decoder(PatchRequest)
 async def upsert(engine: Engine, request: Request) -> Response:
     """`POST /v1/items`: all of them or, if one is not fit, none."""
     sent = _items_of(await read_body(request, bytes_max=BODY_BYTES_MAX))
-    tenant, now_ms = tenant_of(request), engine.clock.now_ms()
+    caller, now_ms = caller_of(request), engine.clock.now_ms()
     size_bytes = 0
     for item in sent.items:
         _check_id(item.id)
         size_bytes += _fields_bytes(item.id, item.fields) + _ENVELOPE_BYTES + len(item.id.encode())
-    _check_catalogue(engine, tenant, {item.id for item in sent.items})
+    _check_catalogue(engine, caller, {item.id for item in sent.items})
     engine.journal.check_room(size_bytes, entries=len(sent.items))
-    changes = [ItemUpserted(now_ms, tenant, item.id, item.fields) for item in sent.items]
+    changes = [ItemUpserted(now_ms, caller.tenant, item.id, item.fields) for item in sent.items]
     position = await engine.change_items(changes)
     return reply(ChangeReply(len(changes), str(position)))
 
@@ -109,11 +109,12 @@ def _known_id(engine: Engine, request: Request) -> str:
     return item_id
 
 
-def _check_catalogue(engine: Engine, tenant: str, ids: set[str]) -> None:
-    state = engine.partition.state
-    new = sum(state.catalogue.get(tenant, item_id) is None for item_id in ids)
-    if new and len(state.catalogue.items) + new > state.schema.capacity.items:
-        raise Overloaded(f"the catalogue is full: it holds {state.schema.capacity.items} items", retry_after_s=60)
+def _check_catalogue(engine: Engine, caller: Caller, ids: set[str]) -> None:
+    catalogue, room = engine.partition.state.catalogue, engine.partition.state.schema.capacity.items
+    own, own_max = catalogue.count_of(caller.tenant), caller.terms.items_max or room
+    new = sum(catalogue.get(caller.tenant, item_id) is None for item_id in ids)
+    if new and (len(catalogue.items) + new > room or own + new > own_max):
+        raise Overloaded(f"the catalogue is full: it holds {min(room, own_max)} items", retry_after_s=60)
 
 
 def _check_id(item_id: str) -> None:

@@ -28,9 +28,10 @@ def refusal(error: InstanterError, *, tracking: bool = False) -> Response:
     """The reply to an error raised on purpose. On the tracking routes code and message stand on top as well."""
     code = code_of(error)
     if isinstance(error, Rejected):
-        return _error(error.status, code, error.message, tracking=tracking)
+        headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+        return _error(error.status, code, error.message, tracking=tracking, headers=headers)
     if isinstance(error, Unavailable):
-        headers = {"Retry-After": str(error.retry_after_s)}
+        headers = {"Retry-After": str(max(error.retry_after_s, 1))}
         return _error(error.status, code, error.message, tracking=tracking, headers=headers)
     headers = {"Retry-After": str(RETRY_BROKEN_S)}
     message = "the engine has stopped to keep its data whole; see its log"

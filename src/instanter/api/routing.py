@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple
 from urllib.parse import unquote
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -16,12 +16,13 @@ from ..engine.loop import Engine
 from ..foundation.errors import InstanterError, RequestRejected
 from ..foundation.ids import Ids
 from ..foundation.limits import ID_CHARS_MAX
-from .limiting import TokenBucket
+from .auth import CALL, Access, Demand, Required
 from .replies import code_of, failure, refusal
 
 log = logging.getLogger("instanter.api")
 
 Handler = Callable[[Engine, Request], Awaitable[Response]]
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE"})
 
 
 class RawPath:
@@ -47,29 +48,43 @@ def path_id(request: Request, name: str = "id") -> str:
     return identifier
 
 
-class Resource(NamedTuple):
-    """One path and what its methods do."""
+class Resource(msgspec.Struct, frozen=True):
+    """One path, who may use it, and what its methods do."""
 
     path: str
+    scope: Required
+    """What an access key needs for it. It has no default: nobody opens a route by forgetting to say so."""
     handlers: Mapping[str, Handler]
+    public: bool = False
+    """Whether a public key will do."""
     tracking: bool = False
-    """Errors are told as the tracking clients expect them."""
+    """Errors are told as the tracking clients expect them, and the key may stand in the body."""
     limited: bool = True
-    """Whether calls count against the sender's rate."""
+    """Whether calls count against the sender's rates."""
+    work: int = 1
+    """About how much work an answer is, in units of 0.1 ms, beside its body."""
+
+    @property
+    def template(self) -> str:
+        """The path as the OpenAPI document has it."""
+        return self.path.replace(":path}", "}")
 
 
-def route_of(resource: Resource, engine: Engine, bucket: TokenBucket | None) -> Route:
+def route_of(resource: Resource, engine: Engine, access: Access) -> Route:
     """The route of a resource."""
-    return Route(resource.path, Endpoint(resource, engine, bucket))
+    return Route(resource.path, Endpoint(resource, engine, access))
 
 
 class Endpoint:
     """Answers all methods of one resource; nothing but a cancellation gets out of it."""
 
-    def __init__(self, resource: Resource, engine: Engine, bucket: TokenBucket | None) -> None:
+    def __init__(self, resource: Resource, engine: Engine, access: Access) -> None:
         self._resource = resource
         self._engine = engine
-        self._bucket = bucket if resource.limited else None
+        self._access = access
+        self._demand = None if resource.scope == "open" else Demand(
+            resource.scope, resource.public, resource.tracking, resource.limited, resource.work
+        )  # fmt: skip
         self.methods = tuple(resource.handlers)
         self._handlers = dict(resource.handlers)
         if "GET" in self._handlers:
@@ -87,9 +102,9 @@ class Endpoint:
             handler = self._handlers.get(request.method)
             if handler is None:
                 return self._other_method(request.method)
-            if self._bucket is not None:
-                self._bucket.take()
-            return await handler(self._engine, request)
+            if self._demand is None:
+                return await handler(self._engine, request)
+            return await self._called(handler, request, self._demand)
         except InstanterError as error:
             self._engine.meter.count(f"requests_refused.{code_of(error)}")
             return refusal(error, tracking=tracking)
@@ -98,6 +113,16 @@ class Endpoint:
             self._engine.meter.count("requests_failed")
             log.exception("a request failed", extra={"incident": incident, "route": self._resource.path})
             return failure(incident, tracking=tracking)
+
+    async def _called(self, handler: Handler, request: Request, demand: Demand) -> Response:
+        """Answer whoever has the key for it; a request with a body begins when that has been read."""
+        call = request.scope[CALL] = self._access.admit(request, demand)
+        try:
+            if request.method in _WITHOUT_BODY:
+                await call.begin()
+            return await handler(self._engine, request)
+        finally:
+            call.end()
 
     def _other_method(self, method: str) -> Response:
         if method == "OPTIONS":

@@ -16,7 +16,7 @@ import msgspec
 
 from ..decisions.placement import DEFAULT_PLACEMENTS, Placement
 from ..features.declaration import DEFAULT_FEATURES, FeatureDeclaration
-from .config import Section, expectation, sections, unwrapped
+from .config import Section, TenantSettings, expectation, sections, unwrapped
 
 _WIDTH: Final = 110
 
@@ -32,6 +32,11 @@ _ON_PLACEMENTS: Final = """\
 Placements: the spots of your pages. The ones below are built in. One with another id is added; one with the same id
 takes its place.
 """
+_ON_TENANTS: Final = """\
+Tenants: whose customers do not know of each other. Any access key may name one; what stands here are those whose terms
+differ from the ones in [limits].
+"""
+_TENANT: Final = TenantSettings(id="shop-two", requests_per_s=500, share=2, items_max=50_000)
 
 
 def template() -> str:
@@ -42,6 +47,7 @@ def template() -> str:
     blocks += [_declared("features", feature) for feature in DEFAULT_FEATURES]
     blocks.append(_comment(_ON_PLACEMENTS) + _keys(Placement))
     blocks += [_declared("placements", placement) for placement in DEFAULT_PLACEMENTS]
+    blocks.append(_comment(_ON_TENANTS) + _keys(TenantSettings))
     return "\n".join(blocks)
 
 
@@ -58,6 +64,8 @@ def page() -> str:
     blocks.append(_listed("The built-in features:", "features", DEFAULT_FEATURES))
     blocks.append(f"## [[placements]]\n\n{_flowed(_ON_PLACEMENTS)}\n\n{_table('', Placement)}")
     blocks.append(_listed("The built-in placements:", "placements", DEFAULT_PLACEMENTS))
+    blocks.append(f"## [[tenants]]\n\n{_flowed(_ON_TENANTS)}\n\n{_table('', TenantSettings)}")
+    blocks.append(_listed("For example:", "tenants", [_TENANT]))
     return "\n".join(blocks)
 
 
@@ -93,12 +101,12 @@ def _keys(kind: type[msgspec.Struct]) -> str:
     )
 
 
-def _declared(table: str, declared: FeatureDeclaration | Placement) -> str:
+def _declared(table: str, declared: msgspec.Struct) -> str:
     """A declaration, taken out by `#`, with the keys that are not at their defaults."""
     return "".join(f"#{line}\n" for line in _toml_lines(table, declared))
 
 
-def _toml_lines(table: str, declared: FeatureDeclaration | Placement) -> Iterator[str]:
+def _toml_lines(table: str, declared: msgspec.Struct) -> Iterator[str]:
     yield f"[[{table}]]"
     for field in msgspec.structs.fields(declared):
         value = getattr(declared, field.name)
@@ -106,7 +114,7 @@ def _toml_lines(table: str, declared: FeatureDeclaration | Placement) -> Iterato
             yield f"{field.name} = {toml_value(value)}"
 
 
-def _listed(heading: str, table: str, declared: Sequence[FeatureDeclaration | Placement]) -> str:
+def _listed(heading: str, table: str, declared: Sequence[msgspec.Struct]) -> str:
     text = "\n\n".join("\n".join(_toml_lines(table, one)) for one in declared)
     return f"{heading}\n\n```toml\n{text}\n```\n"
 

@@ -25,10 +25,11 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 from starlette.types import ASGIApp
 
-from ..api.admission import Admission, AdmissionOptions
+from ..api.admission import Admission, AdmissionOptions, Pulse
 from ..api.app import make_app
-from ..api.limiting import TokenBucket
+from ..api.auth import Access
 from ..api.replies import refusal
+from ..api.tenancy import Terms
 from ..engine.loop import Engine
 from ..foundation.clock import SystemClock
 from ..foundation.deadline import Deadline
@@ -48,12 +49,13 @@ OPEN_FILES_MAX = 1_048_576
 
 
 async def serve(
-    make_engine: Callable[[], Engine], *, host: str, port: int, settings: ServeSettings, requests_per_s: int,
+    make_engine: Callable[[], Engine], *, host: str, port: int, settings: ServeSettings, terms: Terms, dev: bool,
     on_ready: Callable[[Engine], None],
 ) -> None:  # fmt: skip
     """Serve until SIGTERM or SIGINT, then drain: no new requests, what is in flight done, all on disk.
 
-    `host` is an address. Raises `Unavailable` if the server cannot listen there or ends by itself.
+    `host` is an address; with `dev` no access key is asked for. Raises `Unavailable` if the server cannot listen
+    there or ends by itself.
     """
     connections_max = room_for(settings.connections_max)
     engine = make_engine()
@@ -61,15 +63,16 @@ async def serve(
     listener = listen(host, port, write_s=settings.write_s)
     _calm_the_collector()
     app = make_app(
-        engine, metrics=lambda: metrics.render(engine, admission),
-        bucket=TokenBucket(SystemClock(), per_s=requests_per_s),
-    )  # fmt: skip
+        engine, metrics=lambda: metrics.render(engine, admission), access=Access(engine, SystemClock(), terms, dev=dev)
+    )
     options = AdmissionOptions(requests_max=settings.requests_max, body_read_s=settings.body_read_s)
-    admission = Admission(app, options, engine.meter)
+    pulse = Pulse()
+    admission = Admission(app, options, engine.meter, pulse)
     server = ListeningServer(admission, listener, settings=settings, connections_max=connections_max)
     stopped = asyncio.create_task(_told_to_stop())
     serving = asyncio.create_task(server.serve())
     files_before = open_files()
+    beating = asyncio.create_task(pulse.beat())
     turning = asyncio.create_task(
         turn_away(listener, is_full=lambda: open_files() - files_before >= connections_max, meter=engine.meter)
     )
@@ -80,10 +83,11 @@ async def serve(
     ended_by_itself = serving.done()
     deadline = Deadline(DRAIN_MS)
     turning.cancel()
+    beating.cancel()
     listener.close()
     end: Callable[[], None] = server.stop
     end()
-    await asyncio.wait({serving, turning}, timeout=deadline.left_ms() / 1_000)
+    await asyncio.wait({serving, turning, beating}, timeout=deadline.left_ms() / 1_000)
     await engine.stop(deadline)
     if ended_by_itself:
         raise Unavailable(f"the server on {host}:{port} ended: {_first_line(serving.exception())}")
