@@ -43,6 +43,8 @@ VERBS: Final = (
     Verb("demo", "watch a shop's page change with what a visitor does"),
     Verb("replay", "rebuild the state from the log, and compare it with the live one"),
     Verb("verify", "check every checksum of a data directory"),
+    Verb("backup", "copy a data directory, also while a server serves it"),
+    Verb("restore", "put a backup back into an empty folder"),
     Verb("quarantine", "list the events that were rejected, and why"),
     Verb("bench", "measure how fast the engine is on this machine"),
     Verb("doctor", "check whether this machine and configuration are ready to serve"),

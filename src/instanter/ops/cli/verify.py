@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 
-from ...events.envelope import decode_record
+from ...events.envelope import CONTROL_PARTITION, Audited, Record, decode_record
 from ...events.reject import decode_quarantined
 from ...foundation.disk import RealDisk
 from ...foundation.errors import Corrupt
 from ...log.recovery import recover
 from ...log.segments import SegmentReader
+from ...privacy.audit import AuditReport, Head, audit_key, read_entries, verify_audit
 from ...state.checkpoint import check_checkpoint, checkpoint_path, list_checkpoints
+from ..backup.manifest import check_backup
 from ..datadir import DataDirectory
 from ..readiness import is_locked
 from .arguments import add_data
@@ -26,10 +28,21 @@ class VerifyReport(msgspec.Struct):
 
     records: int = 0
     quarantined: int = 0
+    acts: int = 0
+    """Entries of the audit record; `--audit` follows their chain."""
     checkpoints: int = 0
     damage: list[str] = []
     unfinished: list[str] = []
     """Ends that hold no whole record: writes that were cut off, which the next start takes away."""
+
+
+class BackupVerifyReport(msgspec.Struct, frozen=True):
+    """What `instanter verify --backup` found, if nothing was wrong."""
+
+    files: int
+    size_bytes: int
+    position: int
+    at_ms: int
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,11 +51,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Read the log, the quarantine and the checkpoints, check every checksum and decode every record. Damage is\n"
         "named by file and byte. Only reads; may run beside a server. Exit code 1 if anything is damaged, or if the\n"
         "log ends in the middle of a record and no server is writing it.")
-    parser.epilog = "example:\n  instanter verify --data shop/data"
+    parser.epilog = (
+        "examples:\n  instanter verify --data shop/data\n"
+        "  instanter verify --data shop/data --audit        # the record of what administrators did\n"
+        "  instanter verify --backup backups/monday")
     add_data(parser)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--audit", action="store_true",
+                      help="follow the chain of the audit record, and check that it reaches as far as the log says")
+    what.add_argument("--backup", type=Path, metavar="DIR", help="check a backup instead of a data directory")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Check what was asked for, and report."""
+    if arguments.backup is not None:
+        return _verify_backup(arguments)
+    return _verify_audit(arguments) if arguments.audit else _verify_directory(arguments)
+
+
+def _verify_directory(arguments: argparse.Namespace) -> int:
     """Check everything, go on behind what is damaged where one can, and report."""
     directory = DataDirectory(RealDisk(), arguments.data)
     directory.check()
@@ -50,9 +77,11 @@ def run(arguments: argparse.Namespace) -> int:
     with records_progress("reading", quiet=arguments.json) as progress:
         report.records = _read(directory, report, progress)
         report.quarantined = _read_quarantine(directory, report)
+        report.acts = _read_audit(directory, report)
         report.checkpoints = _read_checkpoints(directory, report)
     if not is_locked(directory.log / "lock"):
-        report.unfinished = [*_unfinished(directory, directory.log), *_unfinished(directory, directory.quarantine)]
+        logs = (directory.log, directory.quarantine, directory.audit)
+        report.unfinished = [found for log in logs for found in _unfinished(directory, log)]
     if arguments.json:
         print(msgspec.json.encode(report).decode())
     else:
@@ -61,6 +90,41 @@ def run(arguments: argparse.Namespace) -> int:
         for found in (*report.damage, *report.unfinished):
             print(found)
     return 1 if report.damage or report.unfinished else 0
+
+
+def _verify_backup(arguments: argparse.Namespace) -> int:
+    manifest = check_backup(RealDisk(), arguments.backup)
+    report = BackupVerifyReport(len(manifest.files), manifest.size_bytes, manifest.position, manifest.at_ms)
+    if arguments.json:
+        print(msgspec.json.encode(report).decode())
+    else:
+        print(f"{report.files} files, {report.size_bytes / 1e6:,.1f} MB, the log up to {report.position}: whole")
+    return 0
+
+
+def _verify_audit(arguments: argparse.Namespace) -> int:
+    """The log is read first: a server that serves meanwhile is only ahead of it in the record."""
+    directory = DataDirectory(RealDisk(), arguments.data)
+    key = audit_key(directory.check())
+    known = [
+        Head(record.number, record.chain)
+        for record in _control_records(directory) if isinstance(record, Audited)
+    ]  # fmt: skip
+    try:
+        report = verify_audit(read_entries(SegmentReader(directory.disk, directory.audit)), key, known)
+    except Corrupt as error:
+        report = AuditReport(0, str(error))
+    if arguments.json:
+        print(msgspec.json.encode(report).decode())
+    else:
+        print(f"{report.acts:,} acts: {f'broken: {report.broken}' if report.broken else 'the chain is whole'}")
+    return 1 if report.broken else 0
+
+
+def _control_records(directory: DataDirectory) -> Iterator[Record]:
+    for frame in SegmentReader(directory.disk, directory.log).read():
+        if frame.partition == CONTROL_PARTITION:
+            yield decode_record(frame.payload, offset=frame.position)
 
 
 def _verdict(report: VerifyReport) -> str:
@@ -91,6 +155,16 @@ def _read_quarantine(directory: DataDirectory, report: VerifyReport) -> int:
     except Corrupt as error:
         report.damage.append(str(error))
     return entries
+
+
+def _read_audit(directory: DataDirectory, report: VerifyReport) -> int:
+    acts = 0
+    try:
+        for _ in read_entries(SegmentReader(directory.disk, directory.audit)):
+            acts += 1
+    except Corrupt as error:
+        report.damage.append(str(error))
+    return acts
 
 
 def _unfinished(directory: DataDirectory, log: Path) -> list[str]:

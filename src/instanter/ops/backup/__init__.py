@@ -1,0 +1,1 @@
+"""Copies of a data directory: made while a server serves it, checked, and put back."""

@@ -1,0 +1,229 @@
+"""Making a backup of a data directory, also while a server writes to it: without its lock, and without stopping it.
+
+Logs only grow at their end, and a group is written only after the one before it was synced. So everything before the
+beginning of the newest group is durable, and a log copied up to there is what the log was at that moment. The main
+log goes first and the audit record last, so that the copy of the record reaches at least as far as the log remembers.
+
+Meanwhile retention may remove old segments and checkpoints. Then the copy begins later, or once more.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ...foundation.clock import Clock
+from ...foundation.disk import Disk, write_whole
+from ...foundation.errors import Broken, Corrupt, RequestRejected, Unavailable
+from ...foundation.limits import BACKUP_TRIES_MAX
+from ...log.frames import FIRST_OF_GROUP, decode_frames
+from ...log.recovery import recover
+from ...log.segments import SEGMENT_HEADER_BYTES, Segment, list_segments
+from ...state.checkpoint import check_checkpoint, checkpoint_path, list_checkpoints
+from ..datadir import LOGS, WRITTEN_ONCE, DataDirectory, secret_in
+from ..readiness import is_locked
+from .manifest import (
+    BACKUP_FORMAT,
+    CHUNK_BYTES,
+    MANIFEST,
+    BackedUp,
+    BackupManifest,
+    Copying,
+    check_empty,
+    copy_file,
+    encode_manifest,
+    installation_of,
+)
+
+SETTLE_S: Final = 0.2
+"""How long a log has to stand still to have come to rest: far longer than a group takes."""
+
+
+class _Newest(msgspec.Struct, frozen=True):
+    """The end of a log as it is seen now."""
+
+    base: int
+    """Of the newest segment."""
+    group: int
+    """Where the newest group begins that can be read: everything below is durable."""
+    end: int
+    """Behind the last whole frame."""
+
+
+def back_up(directory: DataDirectory, to: Path, *, clock: Clock) -> BackupManifest:
+    """Copy the directory, without its keys, to the empty or new folder `to`; durable on return.
+
+    Raises `Corrupt` if something that it copies is damaged, `Unavailable` if it could not keep up with retention.
+    """
+    disk = directory.disk
+    check_empty(disk, to, what="a backup")
+    _check_apart(directory.root, to)
+    format_, installation = directory.format(), installation_of(secret_in(disk, directory.keys))
+    for part in ("checkpoints", *LOGS, *WRITTEN_ONCE):
+        disk.make_directory(to / part)
+    checkpoint, state, log = _state_and_log(directory, to)
+    files = [*state, *log.files]
+    for part in WRITTEN_ONCE:
+        files += _copy_written_once(disk, directory.root / part, to / part, part)
+    for part in LOGS[1:]:
+        files += _copy_log(disk, directory.root / part, to / part, part).files
+    files.append(copy_file(disk, directory.marker, to / directory.marker.name, named=directory.marker.name))
+    for part in ("checkpoints", *LOGS, *WRITTEN_ONCE):
+        disk.sync_directory(to / part)
+    manifest = BackupManifest(
+        BACKUP_FORMAT, format_, installation, clock.now_ms(), log.start, log.end, checkpoint, tuple(files)
+    )
+    write_whole(disk, to / MANIFEST, encode_manifest(manifest))
+    disk.sync_directory(to.parent)
+    return manifest
+
+
+def _check_apart(root: Path, to: Path) -> None:
+    ours, theirs = root.resolve(), to.resolve()
+    if ours == theirs or ours in theirs.parents or theirs in ours.parents:
+        raise RequestRejected("inside", f"{to} and {root} must not lie in one another")
+
+
+# State and log.
+
+
+class _CopiedLog(msgspec.Struct, frozen=True):
+    start: int
+    end: int
+    files: list[BackedUp]
+
+
+def _state_and_log(directory: DataDirectory, to: Path) -> tuple[int | None, list[BackedUp], _CopiedLog]:
+    """A checkpoint, and a log that holds what comes behind it; again if retention removed that meanwhile."""
+    disk, copied = directory.disk, dict[int, BackedUp]()
+    for _ in range(BACKUP_TRIES_MAX):
+        found = _copy_checkpoint(directory, to)
+        log = _copy_log(disk, directory.log, to / "log", "log", copied)
+        if found is not None and log.start <= found[0] <= log.end:
+            return found[0], [found[1]], log
+        if found is None and log.start == 0:
+            return None, [], log
+        if found is None and not list_checkpoints(disk, directory.checkpoints):
+            raise Broken(f"the log in {directory.log} begins at {log.start} and there is no checkpoint")
+        if found is not None:
+            disk.unlink(checkpoint_path(to / "checkpoints", found[0]))
+    raise Unavailable(f"the log in {directory.log} was cut faster than it could be copied; try again")
+
+
+def _copy_checkpoint(directory: DataDirectory, to: Path) -> tuple[int, BackedUp] | None:
+    """The newest checkpoint that is whole, and its position; None if there is none."""
+    disk = directory.disk
+    for position in list_checkpoints(disk, directory.checkpoints):
+        source = checkpoint_path(directory.checkpoints, position)
+        copy = checkpoint_path(to / "checkpoints", position)
+        try:
+            file = copy_file(disk, source, copy, named=f"checkpoints/{copy.name}")
+            check_checkpoint(disk, copy)
+        except FileNotFoundError:
+            continue
+        except Corrupt:
+            disk.unlink(copy)
+            continue
+        return position, file
+    return None
+
+
+# Logs.
+
+
+def _copy_log(
+    disk: Disk, folder: Path, to: Path, part: str, copied: dict[int, BackedUp] | None = None
+) -> _CopiedLog:
+    """Copy a log up to a whole record that is durable. `copied` are whole segments of an earlier try."""
+    end = durable_end(disk, folder)
+    copied = {} if copied is None else copied
+    for _ in range(BACKUP_TRIES_MAX):
+        bases = [base for base in list_segments(disk, folder) if base < end]
+        for gone in [base for base in copied if base not in bases]:
+            disk.unlink(to / Path(copied.pop(gone).path).name)
+        try:
+            for base, until in zip(bases, [*bases, end][1:], strict=True):
+                if base not in copied or copied[base].size_bytes != until - base:
+                    copied[base] = _copy_segment(disk, Segment(disk, folder, base), until, to, part)
+        except FileNotFoundError:
+            continue
+        return _CopiedLog(bases[0] if bases else end, end, [copied[base] for base in bases])
+    raise Unavailable(f"the segments in {folder} were removed faster than they could be copied; try again")
+
+
+def _copy_segment(disk: Disk, segment: Segment, until: int, to: Path, part: str) -> BackedUp:
+    """Copy a segment up to `until`, every frame checked: damage is not backed up, it is named."""
+    if not segment.has_header():
+        raise segment.damage(segment.base, "the segment's header is not whole")
+    copying = Copying(disk, to / segment.path.name, named=f"{part}/{segment.path.name}")
+    whole = False
+    try:
+        copying.write(disk.read(segment.path, 0, SEGMENT_HEADER_BYTES))
+        position = segment.first
+        while position < until:
+            chunk = disk.read(segment.path, position - segment.base, min(CHUNK_BYTES, until - position))
+            used_bytes = decode_frames(chunk, position).used_bytes
+            if used_bytes == 0:
+                raise segment.damage(position, "not the bytes that were written here")
+            copying.write(chunk[:used_bytes])
+            position += used_bytes
+        whole = True
+    finally:
+        if not whole:
+            copying.give_up()
+    return copying.finish()
+
+
+def durable_end(disk: Disk, folder: Path) -> int:
+    """A position of the log, behind a whole record, below which everything is durable; the newest that is known.
+
+    While a server writes, that is where the newest group begins, or the end of a log that stands still.
+    """
+    if not is_locked(folder / "lock"):
+        return recover(disk, folder).end
+    seen = _newest(disk, folder)
+    for _ in range(BACKUP_TRIES_MAX):
+        time.sleep(SETTLE_S)
+        later = _newest(disk, folder)
+        if later.group >= seen.end:
+            return later.group
+        if later.end == seen.end:
+            _refuse_damage(Segment(disk, folder, later.base), later.end)
+            return later.end
+        seen = later
+    raise Unavailable(f"the log in {folder} does not come to the end of a group; try again")
+
+
+def _newest(disk: Disk, folder: Path) -> _Newest:
+    bases = list_segments(disk, folder)
+    if not bases:
+        return _Newest(0, 0, 0)
+    segment = Segment(disk, folder, bases[-1])
+    group = end = segment.base
+    if segment.has_header():
+        for run in segment.whole_frames(segment.first, None):
+            end = run[-1].end
+            firsts = [frame.position for frame in run if frame.flags & FIRST_OF_GROUP]
+            group = firsts[-1] if firsts and firsts[-1] != segment.first else group
+    return _Newest(segment.base, group, end)
+
+
+def _refuse_damage(segment: Segment, end: int) -> None:
+    """A log that stands still because something in it cannot be read, and goes on behind that, is damaged."""
+    readable = segment.has_header() and (end == segment.base or bool(segment.decode(end, CHUNK_BYTES).frames))
+    if segment.path.exists() and segment.was_durable(end) and not readable:
+        raise segment.damage(end, "not the bytes that were written here")
+
+
+def _copy_written_once(disk: Disk, folder: Path, to: Path, part: str) -> list[BackedUp]:
+    """Copy files; one that goes away meanwhile was replaced by a newer one that is not needed."""
+    files = []
+    for name in disk.list(folder):
+        try:
+            files.append(copy_file(disk, folder / name, to / name, named=f"{part}/{name}"))
+        except FileNotFoundError:
+            continue
+    return files

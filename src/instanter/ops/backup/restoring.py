@@ -1,0 +1,97 @@
+"""Putting a backup back: into an empty folder, after every byte of it was checked.
+
+Until the end a file says that the directory is not whole; a server refuses it, and a restore that is run again
+begins anew. The file that names the format is put there second to last, and that one is removed last.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from ...foundation.disk import Disk, write_whole
+from ...foundation.errors import Broken, ConfigRejected, Corrupt
+from ..datadir import FORMAT, LOGS, UNFINISHED, WRITTEN_ONCE, DataDirectory, secret_in
+from .manifest import BackupManifest, check_backup, check_empty, copy_file, installation_of
+
+_PARTS = ("checkpoints", *LOGS, *WRITTEN_ONCE)
+
+
+class Restored(msgspec.Struct, frozen=True):
+    """What was put back."""
+
+    manifest: BackupManifest
+    keys: int
+    """Files of keys that were put beside it; 0: it cannot be opened until they are there."""
+
+
+def restore(disk: Disk, folder: Path, data: Path, *, keys: Path | None) -> Restored:
+    """Restore the backup in `folder` into the empty or new folder `data`, with the keys in the folder `keys`.
+
+    Raises `Corrupt` for the first damage in the backup, and `ConfigRejected` for keys of another installation;
+    nothing has been written then.
+    """
+    directory = DataDirectory(disk, data)
+    again = UNFINISHED in disk.list(data)
+    if not again:
+        check_empty(disk, data, what="a restored directory", but=Path(UNFINISHED).with_suffix(".tmp").name)
+    manifest = check_backup(disk, folder)
+    if manifest.directory_format > FORMAT:
+        found = manifest.directory_format
+        raise Broken(f"{folder} holds a data directory of format {found}; this program reads up to {FORMAT}")
+    if keys is not None:
+        _check_keys(disk, keys, data, manifest)
+    disk.make_directory(data)
+    write_whole(disk, data / UNFINISHED, msgspec.json.encode({"from": str(folder)}))
+    disk.sync_directory(data.parent)
+    if again:
+        _clear(directory)
+    for part in _PARTS:
+        disk.make_directory(data / part)
+    for file in manifest.files:
+        if file.path != directory.marker.name:
+            _put(disk, folder, data, file.path, file.sha256)
+    for part in _PARTS:
+        disk.sync_directory(data / part)
+    copied = 0 if keys is None else _copy_keys(disk, keys, directory.keys)
+    _put(disk, folder, data, directory.marker.name, "")
+    disk.sync_directory(data)
+    disk.unlink(data / UNFINISHED)
+    disk.sync_directory(data)
+    return Restored(manifest, copied)
+
+
+def _put(disk: Disk, folder: Path, data: Path, path: str, sha256: str) -> None:
+    copied = copy_file(disk, folder / path, data / path, named=path)
+    if sha256 and copied.sha256 != sha256:
+        raise Corrupt(file=str(folder / path), offset=0, reason="the file changed while it was restored")
+
+
+def _check_keys(disk: Disk, keys: Path, data: Path, manifest: BackupManifest) -> None:
+    if data.resolve() in (keys.resolve(), *keys.resolve().parents):
+        raise ConfigRejected(f"{keys} lies in {data}: give a copy of the keys that lies elsewhere")
+    if installation_of(secret_in(disk, keys)) != manifest.installation:
+        raise ConfigRejected(f"the keys in {keys} are of another installation than the backup")
+
+
+def _copy_keys(disk: Disk, keys: Path, to: Path) -> int:
+    """Copy a folder of keys; how many files."""
+    copied = 0
+    for source in sorted(path for path in keys.rglob("*") if path.is_file() and path.name != "lock"):
+        target = to / source.relative_to(keys)
+        disk.make_directory(target.parent)
+        copy_file(disk, source, target, named=source.name)
+        disk.sync_directory(target.parent)
+        copied += 1
+    return copied
+
+
+def _clear(directory: DataDirectory) -> None:
+    """Remove what an unfinished restore had put there, but for keys, which are put in the place of equal ones."""
+    disk, root = directory.disk, directory.root
+    for folder in (root / part for part in _PARTS):
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            disk.unlink(path)
+    if directory.marker.name in disk.list(root):
+        disk.unlink(directory.marker)
