@@ -23,7 +23,6 @@ from .routing import RawPath, Resource, route_of
 
 METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 DECISION_WORK: Final = 4
-_PATH_CHARS_SHOWN = 80
 
 
 async def show_metrics(engine: Engine, request: Request) -> Response:
@@ -87,5 +86,4 @@ def _document_text() -> bytes:
 
 async def _no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    path = request.url.path[:_PATH_CHARS_SHOWN]
-    return refusal(RequestRejected("not_found", f"there is no {path}; GET /openapi.json lists all", status=404))
+    return refusal(RequestRejected("not_found", "there is no such path; GET /openapi.json lists all", status=404))

@@ -55,7 +55,7 @@ def _decompressed(body: bytes, encoding: str, bytes_max: int) -> bytes:
     if coding in ("", "identity"):
         return body
     if coding not in ("gzip", "x-gzip", "deflate"):
-        raise RequestRejected("encoding", f'content-encoding "{encoding[:40]}" is not known: send gzip', status=415)
+        raise RequestRejected("encoding", "that content-encoding is not known: send gzip", status=415)
     inflate = zlib.decompressobj(_GZIP_OR_ZLIB)
     try:
         plain = inflate.decompress(body, bytes_max + 1)

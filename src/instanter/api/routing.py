@@ -127,7 +127,7 @@ class Endpoint:
     def _other_method(self, method: str) -> Response:
         if method == "OPTIONS":
             return Response(status_code=204, headers={"Allow": self._allow})
-        message = f"{method[:20]} is not possible here; there is {self._allow}"
+        message = f"that method is not possible here; there is {self._allow}"
         response = refusal(
             RequestRejected("method_not_allowed", message, status=405), tracking=self._resource.tracking
         )
