@@ -25,9 +25,10 @@ def test_an_event_of_a_batch_is_kept_too():
 
 
 def test_what_is_kept_is_bounded_and_says_how_much_there_was():
-    raw = b"x" * (limits.EVENT_BYTES_MAX + 5)
-    entry = quarantined(raw, EventRejected("too_large", "y" * 9_000), at_ms=5, tenant="t")
-    assert (len(entry.raw), entry.raw_bytes, entry.message_id) == (limits.EVENT_BYTES_MAX, len(raw), "")
+    whole, over = b"x" * limits.QUARANTINED_EVENT_BYTES_MAX, b"x" * (limits.QUARANTINED_EVENT_BYTES_MAX + 1)
+    assert quarantined(whole, ERROR, at_ms=5, tenant="t").raw == whole
+    entry = quarantined(over, EventRejected("too_large", "y" * 9_000), at_ms=5, tenant="t")
+    assert (len(entry.raw), entry.raw_bytes, entry.message_id) == (limits.EVENT_BYTES_MAX, len(over), "")
     assert len(entry.message) == limits.REASON_CHARS_MAX
 
 

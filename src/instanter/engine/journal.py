@@ -30,9 +30,11 @@ class Journal:
 
     def __init__(
         self, log: Log, partition: Partition, *, sync_window_ms: float, meter: Meter,
-        on_folded: Callable[[], None], on_broken: Callable[[str], None], before: Callable[[], None] | None = None,
+        on_folded: Callable[[], None], on_broken: Callable[[str], None],
+        on_noticed: Callable[[int, Tracked, Noticed], None], before: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
-        """`before`: see `GroupCommitter`."""
+        """`on_noticed` gets the position of each record of which the fold could not make what was meant. `before`: see
+        `GroupCommitter`."""
         self._partition = partition
         self._meter = meter
         self._on_folded = on_folded

@@ -47,9 +47,11 @@ from .erase import ERASED_PER_TURN, Eraser, RetentionOptions
 from .export import export, opened_receipt
 from .gate import Gate
 from .intake import Intake
-from .journal import Journal, QuarantineStore
+from .journal import Journal
 from .partition import Partition
 from .profile import Profiles
+from .quarantine import QuarantineStore
+from .repair import Repairs
 from .replay import Recovery
 
 log = logging.getLogger("instanter.engine")
@@ -121,13 +123,15 @@ class Engine:
         self._ticked_ms = clock.now_ms()
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
+        self.quarantine = QuarantineStore(
+            stores.quarantine, subjects=stores.subjects, clock=clock, sync_window_ms=options.sync_window_ms,
+            meter=self.meter, before=stores.subjects.flush,
+        )  # fmt: skip
         self.journal = Journal(
             stores.log, partition, sync_window_ms=options.sync_window_ms, meter=self.meter,
-            on_folded=self._after_fold, on_broken=self._break, before=stores.subjects.flush,
+            on_folded=self._after_fold, on_broken=self._break, on_noticed=self.quarantine.note,
+            before=stores.subjects.flush,
         )  # fmt: skip
-        self.quarantine = QuarantineStore(
-            stores.quarantine, sync_window_ms=options.sync_window_ms, meter=self.meter, before=stores.subjects.flush
-        )
         self.checkpoints = Checkpoints(
             disk=stores.disk, directory=stores.checkpoints, partition=partition, log=stores.log,
             keep_ms=options.keep_days * 86_400_000, meter=self.meter,
@@ -147,6 +151,10 @@ class Engine:
             door=door, journal=self.journal, quarantine=self.quarantine, partition=partition, clock=clock,
             meter=self.meter, partitions=options.partitions,
         )  # fmt: skip
+        self.repairs = Repairs(
+            quarantine=self.quarantine, intake=self.intake, partition=partition, log=stores.log,
+            subjects=stores.subjects, clock=clock, meter=self.meter,
+        )  # fmt: skip
 
     # Life.
 
@@ -155,6 +163,7 @@ class Engine:
         finished = await self.eraser.finish()
         if finished:
             log.warning("erasures were finished that this log still held", extra={"erasures": finished})
+        await self.quarantine.note_missing(self.recovery.passed_over)
         state = self.partition.state
         if state.active != frozenset(state.schema.declared()) or state.settings != state.schema.settings:
             now_ms = self.clock.now_ms()

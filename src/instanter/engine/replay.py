@@ -8,15 +8,17 @@ from pathlib import Path
 
 import msgspec
 
-from ..events.envelope import Record, decode_record
+from ..events.envelope import Record, Tracked, decode_record
+from ..events.reject import POISON
 from ..foundation.disk import Disk
 from ..foundation.errors import Broken, Corrupt
+from ..foundation.limits import POISON_NOTED_PER_MINUTE_MAX
 from ..log.base import Readable
 from ..log.frames import Frame
 from ..log.segments import SEGMENT_HEADER_BYTES
 from ..state.checkpoint import checkpoint_path, list_checkpoints, load_checkpoint
 from ..state.schema import Schema
-from .partition import Partition
+from .partition import Noticed, Partition
 
 CHUNK_RECORDS = 1_024
 
@@ -35,6 +37,8 @@ class Recovery(msgspec.Struct, frozen=True):
     """Receipt time of the newest record, 0 if there is none."""
     damaged: tuple[str, ...] = ()
     """Checkpoints that could not be used, and why."""
+    passed_over: tuple[tuple[int, Tracked, Noticed], ...] = ()
+    """Records that could not be folded, with their positions; at most `POISON_NOTED_PER_MINUTE_MAX`."""
 
 
 def recover(
@@ -47,6 +51,12 @@ def recover(
     more and no checkpoint is left to stand on.
     """
     damaged: list[str] = []
+    poison: list[tuple[int, Tracked, Noticed]] = []
+
+    def note(position: int, record: Tracked, noticed: Noticed) -> None:
+        if noticed.code == POISON and len(poison) < POISON_NOTED_PER_MINUTE_MAX:
+            poison.append((position, record, noticed))
+
     for position in list_checkpoints(disk, checkpoints):
         path = checkpoint_path(checkpoints, position)
         try:
@@ -57,13 +67,15 @@ def recover(
         except Corrupt as error:
             damaged.append(str(error))
             continue
-        records, newest_ms = catch_up(partition, log, until=until, newest_ms=newest_ms, progress=progress)
-        return partition, Recovery(position, records, newest_ms, tuple(damaged))
+        records, newest_ms = catch_up(
+            partition, log, until=until, newest_ms=newest_ms, progress=progress, on_noticed=note
+        )
+        return partition, Recovery(position, records, newest_ms, tuple(damaged), tuple(poison))
     if log_start > 0:
         raise Broken(f"the log begins at {log_start} and no checkpoint at or after it can be used: {damaged}")
     partition = Partition(schema)
-    records, newest_ms = catch_up(partition, log, until=until, progress=progress)
-    return partition, Recovery(None, records, newest_ms, tuple(damaged))
+    records, newest_ms = catch_up(partition, log, until=until, progress=progress, on_noticed=note)
+    return partition, Recovery(None, records, newest_ms, tuple(damaged), tuple(poison))
 
 
 def beginning(schema: Schema, log: Readable, *, disk: Disk, checkpoints: Path) -> Partition:
@@ -92,12 +104,21 @@ def open_checkpoint(schema: Schema, disk: Disk, path: Path) -> tuple[Partition, 
 
 def catch_up(
     partition: Partition, log: Readable, *, until: int | None = None, newest_ms: int = 0,
-    progress: Progress | None = None,
+    progress: Progress | None = None, on_noticed: Callable[[int, Tracked, Noticed], None] | None = None,
 ) -> tuple[int, int]:  # fmt: skip
-    """Apply what the log holds behind the partition, up to `until`; (records applied, newest receipt time)."""
+    """Apply what the log holds behind the partition, up to `until`; (records applied, newest receipt time).
+
+    `on_noticed` gets the position of each record of which the fold could not make what was meant.
+    """
     applied = 0
     for frames in _chunks(log.read(partition.position or None), until):
-        partition.apply([_record(frame) for frame in frames], ends=[frame.end for frame in frames])
+        records = [_record(frame) for frame in frames]
+        noticed = partition.apply(records, ends=[frame.end for frame in frames])
+        for one in noticed if on_noticed is not None else ():
+            record = records[one.place]
+            assert isinstance(record, Tracked)
+            assert on_noticed is not None
+            on_noticed(frames[one.place].position, record, one)
         applied += len(frames)
         newest_ms = max(newest_ms, frames[-1].time_ms)
         if progress is not None:

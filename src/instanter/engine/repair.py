@@ -1,0 +1,329 @@
+"""Entries of the quarantine through the door once more, repaired by a declared rewrite if need be.
+
+Each goes in as it would have gone in then: its event time is judged by its first receipt, a public key's event may
+assert no more than before, consent and erasures of today hold. Its messageId is the one it was sent with, or one that
+follows from its position, so that no second try has a second effect. What became of it is written behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from ..events.bodies import body_decoder
+from ..events.decode import Admitted, decode_batch
+from ..events.envelope import Tracked, Withheld, decode_record
+from ..events.reject import BATCH, LATE, LATE_FOR_SEQUENCES, Quarantined, quarantined
+from ..events.rewrite import Rewrite, Step
+from ..events.times import AHEAD_MS_MAX
+from ..foundation.clock import Clock
+from ..foundation.errors import EventRejected, RequestRejected
+from ..foundation.limits import REPAIR_EVENTS_MAX, REPAIR_EXAMPLES_MAX, REWRITE_STEPS_MAX
+from ..foundation.measure import Meter
+from ..log.base import Log, frame_at
+from ..privacy.subjects import KeyStore
+from ..state.layout import CELL_NEWEST_MS
+from ..state.table import CELLS, rows_of
+from .export import stored_event
+from .intake import Again, Intake
+from .partition import Partition
+from .quarantine import GONE, Kept, QuarantineStore, iso
+
+AT_ONCE: Final = 64
+"""Entries that go through the door before their effects are waited for."""
+_SHOWN_CHARS: Final = 4_096
+
+
+class RepairRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """`POST /v1/quarantine/repair`: which entries, and what to do to them first."""
+
+    rewrite: Annotated[list[Step], Meta(max_length=REWRITE_STEPS_MAX)] = []
+    """Empty: as they are, because what refused them has changed."""
+    code: str = ""
+    """Only those refused with this code."""
+    group: str = ""
+    """Only those of this group."""
+    position: str = ""
+    """Only the one at this position."""
+    limit: Annotated[int, Meta(ge=1, le=REPAIR_EVENTS_MAX)] = 1_000
+    dry_run: bool = False
+    """Only say what would happen."""
+
+
+class RepairExample(msgspec.Struct, frozen=True, rename="camel"):
+    """One entry before and after."""
+
+    position: str
+    before: str
+    after: str
+    code: str
+    """"" where it passes."""
+    message: str
+
+
+class RepairReply(msgspec.Struct, frozen=True, rename="camel"):
+    """What was done, or with `dryRun` would be."""
+
+    dry_run: bool
+    selected: int
+    passed: int
+    """Taken: they count now, or their person does not want them to, or they counted before."""
+    refused: dict[str, int]
+    """Still not taken, by code."""
+    more: bool
+    """Whether `limit` was reached: there may be further entries."""
+    examples: list[RepairExample]
+    position: str
+
+
+class EntryReply(msgspec.Struct, frozen=True, rename="camel"):
+    """`GET /v1/quarantine/{position}`: one entry, whole."""
+
+    position: str
+    at: str
+    code: str
+    message: str
+    kind: str
+    bytes: int
+    readable: bool
+    """False when the key it was sealed under is gone."""
+    event: str
+    """As it was sent, as far as it is text."""
+    message_id: str
+    context: str
+    """Of the batch it came in, JSON."""
+    log_position: str
+    """Of the record in the log, for an event that is there already."""
+    more: int
+    outcome: str
+    """"" while open, `taken`, or the code with which it was refused again."""
+
+
+_decode_map = body_decoder(dict[str, Any])
+_encode = msgspec.json.Encoder().encode
+
+
+class _Tried(msgspec.Struct, frozen=True):
+    """What one entry came to."""
+
+    before: bytes
+    after: bytes
+    code: str = ""
+    message: str = ""
+
+
+class Repairs:
+    """Tries entries of the quarantine again. One for all tenants; used on the loop's thread."""
+
+    def __init__(
+        self, *, quarantine: QuarantineStore, intake: Intake, partition: Partition, log: Log, subjects: KeyStore,
+        clock: Clock, meter: Meter,
+    ) -> None:  # fmt: skip
+        self._quarantine = quarantine
+        self._intake = intake
+        self._partition = partition
+        self._log = log
+        self._subjects = subjects
+        self._clock = clock
+        self._meter = meter
+        self._one_at_a_time = asyncio.Lock()
+
+    async def repair(self, request: RepairRequest, *, tenant: str) -> RepairReply:
+        """Try the chosen entries; on return what passed counts, and every outcome is on disk.
+
+        Raises `RequestRejected` for a rewrite that cannot be, and `Unavailable`: what was tried by then is settled,
+        and the same request goes on with the rest.
+        """
+        rewrite = Rewrite(request.rewrite)
+        async with self._one_at_a_time:
+            positions = await self._select(request, tenant)
+            tried: list[tuple[int, _Tried]] = []
+            passed, refused = 0, Counter[str]()
+            for first in range(0, len(positions), AT_ONCE):
+                step = positions[first : first + AT_ONCE]
+                results = await asyncio.gather(
+                    *(self._try(position, rewrite, tenant, dry_run=request.dry_run) for position in step)
+                )
+                for position, one in zip(step, results, strict=True):
+                    passed += not one.code
+                    refused.update([one.code] if one.code else [])
+                    if len(tried) < REPAIR_EXAMPLES_MAX:
+                        tried.append((position, one))
+        if not request.dry_run:
+            self._meter.count("events_replayed", passed)
+        return RepairReply(
+            request.dry_run, len(positions), passed, dict(refused.most_common()), len(positions) == request.limit,
+            [_example(position, one) for position, one in tried], str(self._partition.position),
+        )  # fmt: skip
+
+    async def show(self, position: int, *, tenant: str) -> EntryReply:
+        """One entry with its seal taken off; `RequestRejected` (404) when there is none."""
+        kept = self._quarantine.entry(tenant, position)
+        entry, found = kept.entry, await self._quarantine.outcome(kept)
+        source = self._source(kept)
+        return EntryReply(
+            str(position), iso(entry.at_ms), entry.code, entry.message, entry.kind, entry.raw_bytes,
+            source is not None, _text(source.raw) if source else "", source.message_id if source else "",
+            _text(source.defaults) if source else "", str(entry.position) if entry.position else "", entry.more,
+            "" if found is None else found.code or "taken",
+        )  # fmt: skip
+
+    async def _select(self, request: RepairRequest, tenant: str) -> list[int]:
+        if request.position:
+            if not (request.position.isascii() and request.position.isdigit()):
+                raise RequestRejected("schema", "position is a number in quotes")
+            position = int(request.position)
+            kept = self._quarantine.entry(tenant, position)
+            outcome = await self._quarantine.outcome(kept)
+            return [position] if outcome is None or outcome.code else []
+
+        def wanted(code: str, group: str, position: int) -> bool:
+            return request.code in ("", code) and request.group in ("", group)
+
+        return await self._quarantine.select(tenant, wanted, request.limit)
+
+    # One entry.
+
+    async def _try(self, position: int, rewrite: Rewrite, tenant: str, *, dry_run: bool) -> _Tried:
+        kept = self._quarantine.entry(tenant, position)
+        source = self._source(kept)
+        if source is None:
+            tried = _Tried(b"", b"", GONE, "what it was sealed under, or where it lay, is gone")
+        elif len(source.raw) < source.raw_bytes or (not source.raw and source.raw_bytes == 0):
+            tried = _Tried(source.raw, b"", GONE, "its bytes were not kept")
+        elif source.kind == BATCH:
+            tried = await self._try_body(kept, source, rewrite, dry_run=dry_run)
+        else:
+            tried, admitted = self._admit(source, rewrite, name=f"quarantine-{kept.position}")
+            if admitted is not None and not dry_run:
+                await self._intake.append_again(admitted, tenant=tenant)
+        if not dry_run and (tried.code, tried.message) != (kept.entry.code, kept.entry.message):
+            await self._quarantine.settle(kept, code=tried.code, message=tried.message)
+        return tried
+
+    def _admit(self, source: Quarantined, rewrite: Rewrite, *, name: str) -> tuple[_Tried, Admitted | None]:
+        """One event through the rewrite and the door; nothing is appended yet."""
+        after = b""
+        try:
+            if source.code == LATE_FOR_SEQUENCES:
+                raise EventRejected(LATE_FOR_SEQUENCES, "it counts already, in all but its session and the order")
+            again = _again(source, rewrite, name=name)
+            after = again.raw
+            admitted = self._intake.admit_again(again, tenant=source.tenant)
+            if source.code == LATE and isinstance(admitted.record, Tracked):
+                self._refuse_late(admitted.record)
+        except EventRejected as error:
+            return _Tried(source.raw, after, error.code, error.message), None
+        withheld = isinstance(admitted.record, Withheld)
+        return _Tried(source.raw, after, "", "its person does not want it kept" if withheld else ""), admitted
+
+    async def _try_body(self, kept: Kept, source: Quarantined, rewrite: Rewrite, *, dry_run: bool) -> _Tried:
+        """A whole body: with its text repaired it may hold events, each of which goes its own way from there."""
+        try:
+            text = rewrite.apply_to_text(source.raw)
+            batch = decode_batch(text)
+        except EventRejected as error:
+            return _Tried(source.raw, b"", error.code, error.message)
+        rest, refused, taken = rewrite.without_text(), list[tuple[Quarantined, _Tried]](), list[Admitted]()
+        for number, raw in enumerate(batch.events):
+            event = msgspec.structs.replace(
+                source, raw=bytes(raw), raw_bytes=len(raw), kind="", sent_at_ms=batch.sent_at_ms,
+                defaults=_encode(batch.defaults) if batch.defaults else b"",
+            )  # fmt: skip
+            tried, admitted = self._admit(event, rest, name=f"quarantine-{kept.position}-{number}")
+            if admitted is None:
+                refused.append((event, tried))
+            else:
+                taken.append(admitted)
+        if not dry_run:
+            await asyncio.gather(*(self._intake.append_again(one, tenant=source.tenant) for one in taken))
+            await asyncio.gather(*(self._quarantine.keep(_apart(event, tried)) for event, tried in refused))
+        codes = Counter(tried.code for _, tried in refused)
+        told = ", ".join(f"{count} {code}" for code, count in codes.items()) or "none"
+        return _Tried(source.raw, text, "", f"{len(taken)} events taken, refused: {told}")
+
+    def _source(self, kept: Kept) -> Quarantined | None:
+        """The entry with the event as it was sent, of a pointer out of the log; None when that cannot be read."""
+        entry = kept.entry
+        if not entry.position:
+            return self._quarantine.opened(kept)
+        try:
+            frame = frame_at(self._log, entry.position)
+        except RequestRejected:
+            return None
+        record = decode_record(frame.payload, offset=frame.position)
+        if not isinstance(record, Tracked) or record.tenant != entry.tenant or not record.body:
+            return None
+        event = stored_event(record, self._subjects)
+        if event is None:
+            return None
+        message_id = str(event.get("messageId", ""))
+        if entry.code == LATE:
+            event["messageId"] = f"replayed-{entry.position}"
+        if 0 <= record.happened_ms <= record.received_ms + AHEAD_MS_MAX:
+            event["timestamp"] = record.happened_ms
+            event.pop("sentAt", None)
+        raw = _encode(event)
+        return msgspec.structs.replace(
+            entry, at_ms=record.received_ms, raw=raw, raw_bytes=len(raw), kind=str(event.get("type", "")),
+            message_id=message_id,
+        )  # fmt: skip
+
+    def _refuse_late(self, record: Tracked) -> None:
+        state = self._partition.state
+        row = state.cell_row(record.key)
+        newest_ms = int(rows_of(state.tables.memory, CELLS)[row, CELL_NEWEST_MS]) if row >= 0 else record.happened_ms
+        if newest_ms - record.happened_ms > state.settings["lateness_window_ms"]:
+            raise EventRejected(LATE, "by its time it is still late: shift_time on `timestamp` can put that right")
+
+
+def _again(source: Quarantined, rewrite: Rewrite, *, name: str) -> Again:
+    """What goes through the door; an event without a messageId is called `name`."""
+    raw, defaults = source.raw, msgspec.json.decode(source.defaults) if source.defaults else None
+    if defaults and rewrite.reads_maps:
+        raw, defaults = _with_context(raw, defaults)
+    raw = _with_message_id(rewrite.apply(raw), name)
+    return Again(raw, source.kind or None, source.at_ms, source.sent_at_ms, defaults, source.public)
+
+
+def _with_context(raw: bytes, defaults: dict[str, Any]) -> tuple[bytes, dict[str, Any] | None]:
+    """The event with the batch's context in it, so that a rewrite sees that too; both as they are if that cannot be."""
+    try:
+        event = _decode_map(raw)
+    except RequestRejected:
+        return raw, defaults
+    own = event.get("context")
+    if own is not None and not isinstance(own, dict):
+        return raw, defaults
+    return _encode({**event, "context": {**defaults, **(own or {})}}), None
+
+
+def _with_message_id(raw: bytes, name: str) -> bytes:
+    try:
+        event = _decode_map(raw)
+    except RequestRejected:
+        return raw
+    sent = event.get("messageId")
+    return raw if sent is not None and str(sent).strip() else _encode({**event, "messageId": name})
+
+
+def _apart(event: Quarantined, tried: _Tried) -> Quarantined:
+    """An event of a repaired body that was refused: an entry of its own."""
+    return quarantined(
+        event.raw, EventRejected(tried.code, tried.message), at_ms=event.at_ms, tenant=event.tenant,
+        sent_at_ms=event.sent_at_ms, defaults=msgspec.json.decode(event.defaults) if event.defaults else None,
+        public=event.public,
+    )  # fmt: skip
+
+
+def _example(position: int, tried: _Tried) -> RepairExample:
+    before, after = _text(tried.before)[:_SHOWN_CHARS], _text(tried.after)[:_SHOWN_CHARS]
+    return RepairExample(str(position), before, after, tried.code, tried.message)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
