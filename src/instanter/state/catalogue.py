@@ -47,6 +47,7 @@ class Catalogue:
     ) -> None:
         rows_max = len(attributes.refs)
         self.items: dict[int, Item] = {}
+        self._counts: dict[str, int] = {}
         self.at_row: dict[int, Item] = {}
         self.attributes = attributes
         self.available: Bytes = np.zeros(rows_max, np.uint8)
@@ -76,6 +77,7 @@ class Catalogue:
     def delete(self, event: ItemDeleted) -> None:
         item = self.items.pop(item_reference(event.tenant, event.id), None)
         if item is not None:
+            self._counts[item.tenant] -= 1
             self.changes += 1
             row = self._row_of(item.ref)
             if row >= 0:
@@ -86,8 +88,14 @@ class Catalogue:
 
     def restore(self, item: Item) -> None:
         """Put an item back as a checkpoint holds it."""
+        if item.ref not in self.items:
+            self._counts[item.tenant] = self.count_of(item.tenant) + 1
         self.items[item.ref] = item
         self._fill_columns(item)
+
+    def count_of(self, tenant: str) -> int:
+        """How many items a tenant has."""
+        return self._counts.get(tenant, 0)
 
     def of_tenant(self, tenant: str) -> Iterator[Item]:
         """All items of a tenant, in the order in which they came."""

@@ -313,7 +313,7 @@ def _check_manifest(manifest: Manifest) -> None:
     """`ValueError` or `LookupError` if no rows can lie as the manifest says."""
     for table in _SAVED_TABLES:
         region = manifest.regions[table]
-        if not 0 <= region[LIVE] <= region[USED] or region[WORDS] < 1:
+        if not (0 <= region[LIVE] <= region[USED] and 0 <= region[FREE] <= region[USED] and region[WORDS] >= 1):
             raise ValueError(f"{_PLURALS[table]} cannot lie so")
     for column in manifest.columns:
         words = manifest.regions[_TABLE_OF[Scope(column.scope)]][WORDS]
@@ -404,6 +404,21 @@ def _copies(manifest: Manifest, state: State) -> dict[int, list[tuple[int, int, 
     for table, words in head.items():
         copies[table].append((0, 0, words))
     return copies
+
+
+def read_control(disk: Disk, path: Path) -> dict[str, list[Any]]:
+    """The control rows of a checkpoint by name, without its state; `Corrupt` names what is damaged."""
+    sections = _sections(disk, path)
+    _read_manifest(path, sections)
+    control: dict[str, list[Any]] = {}
+    for offset, kind, payload in sections:
+        if kind == _Section.CONTROL:
+            try:
+                part = msgspec.msgpack.decode(payload, type=_ControlRows)
+            except msgspec.MsgspecError as error:
+                raise Corrupt(file=str(path), offset=offset, reason=f"section does not fit: {error}") from None
+            control.setdefault(part.name, []).extend(part.rows)
+    return control
 
 
 def check_checkpoint(disk: Disk, path: Path) -> Manifest:

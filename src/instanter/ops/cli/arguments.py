@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Final
 
 DATA_DEFAULT: Final = Path("instanter-data")
 HOST_DEFAULT: Final = "127.0.0.1"
 PORT_DEFAULT: Final = 8080
+KEY_VARIABLE: Final = "INSTANTER_KEY"
+"""The environment variable that an access key is taken from, so that it need not stand in a command."""
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +31,12 @@ def add_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default=HOST_DEFAULT, metavar="H", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=port, default=PORT_DEFAULT, metavar="N",
                         help="port to listen on (default: %(default)s)")
+
+
+def add_key(parser: argparse.ArgumentParser) -> None:
+    """`--key K`, as `arguments.key`: the access key for a server that asks for one, else that of the environment."""
+    parser.add_argument("--key", default=os.environ.get(KEY_VARIABLE, ""), metavar="K",
+                        help=f"access key for --url; better in the environment, as {KEY_VARIABLE}")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -33,13 +33,15 @@ class Connection:
     the API promises `Broken`.
     """
 
-    def __init__(self, base_url: str, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
+    def __init__(self, base_url: str, *, key: str = "", timeout_s: float = CALL_TIMEOUT_S) -> None:
+        """`key` is the access key, for a server that asks for one."""
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise RequestRejected("url", f"not an http address: {base_url}")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self.base_url = base_url.rstrip("/")
         self.round_trip_ms = 0.0
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._prefix = parts.path.rstrip("/")
         self._http = kind(parts.hostname, parts.port, timeout=timeout_s)
 
@@ -56,7 +58,7 @@ class Connection:
         self._http.close()
 
     def _exchange(self, method: str, path: str, body: bytes | None) -> bytes:
-        headers = {} if body is None else {"Content-Type": "application/json"}
+        headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
         started_ns = elapsed_ns()
         try:
             self._http.request(method, self._prefix + path, body=body, headers=headers)

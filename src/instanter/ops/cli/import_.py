@@ -17,7 +17,7 @@ import msgspec
 from ...foundation.errors import Broken, RateLimited, RequestRejected
 from ...foundation.limits import BATCH_BYTES_MAX
 from ..child import running_server
-from .arguments import add_config, add_data
+from .arguments import add_config, add_data, add_key
 from .connection import Connection
 from .progress import records_progress
 
@@ -83,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     add_data(parser)
     parser.add_argument("--url", metavar="U", help="a running server; without it --data is opened")
+    add_key(parser)
     parser.add_argument("--items", metavar="FILE", help="items, one a line")
     parser.add_argument("--events", metavar="FILE", help="events, one a line, oldest first")
 
@@ -97,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
         if name and name != "-":
             Path(name).open("rb").close()
     if arguments.url:
-        report = _import(arguments, arguments.url)
+        report = _import(arguments, arguments.url, key=arguments.key)
     else:
         with running_server(arguments.data, config=arguments.config) as server:
             report = _import(arguments, server.url)
@@ -105,9 +106,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if report.rejected else 0
 
 
-def _import(arguments: argparse.Namespace, url: str) -> ImportReport:
+def _import(arguments: argparse.Namespace, url: str, *, key: str = "") -> ImportReport:
     report = ImportReport()
-    connection = Connection(url)
+    connection = Connection(url, key=key)
     with contextlib.closing(connection):
         if arguments.items:
             with _lines(arguments.items, report) as lines, records_progress("items", quiet=arguments.json) as told:

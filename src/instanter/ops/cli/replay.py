@@ -16,7 +16,7 @@ from ...log.segments import SegmentReader
 from ..config import load
 from ..datadir import DataDirectory
 from ..wiring import check_kept, schema_of
-from .arguments import add_config, add_data
+from .arguments import add_config, add_data, add_key
 from .connection import Connection
 from .progress import records_progress
 
@@ -42,6 +42,7 @@ class ReplayReport(msgspec.Struct):
 class _LiveState(msgspec.Struct):
     position: str
     hash: str
+    url: str = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,13 +58,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     parser.add_argument("--verify", action="store_true", help="compare the rebuilt state with the live one")
     parser.add_argument("--url", metavar="U", help="with --verify: a running server that serves this directory")
+    add_key(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Rebuild, compare if asked to, and report."""
     if arguments.url and not arguments.verify:
         raise ConfigRejected("--url says what to compare with, and nothing is compared", suggestion="add --verify")
-    report = replay(arguments.config, arguments.data, verify=arguments.verify, url=arguments.url, quiet=arguments.json)
+    live = _live_state(arguments.url, arguments.key) if arguments.url else None
+    report = replay(arguments.config, arguments.data, verify=arguments.verify, live=live, quiet=arguments.json)
     if arguments.json:
         print(msgspec.json.encode(report).decode())
     else:
@@ -71,13 +74,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if report.identical is not False else 1
 
 
-def replay(config: Path | None, data: Path, *, verify: bool, url: str | None, quiet: bool) -> ReplayReport:
-    """Rebuild the state of a data directory."""
+def replay(
+    config: Path | None, data: Path, *, verify: bool, quiet: bool, live: _LiveState | None = None
+) -> ReplayReport:
+    """Rebuild the state of a data directory; with `verify` compare it with the live one, else with a checkpoint."""
     directory = DataDirectory(RealDisk(), data)
     directory.check()
     schema = schema_of(load(config))
     log = SegmentReader(directory.disk, directory.log)
-    live = _live_state(url) if verify and url else None
     started_ns = elapsed_ns()
     with records_progress("rebuilding", quiet=quiet) as progress:
         partition = beginning(schema, log, disk=directory.disk, checkpoints=directory.checkpoints)
@@ -87,14 +91,14 @@ def replay(config: Path | None, data: Path, *, verify: bool, url: str | None, qu
     if live is not None and partition.position != int(live.position):
         raise RequestRejected(
             "position",
-            f"{url} stands at {live.position}, this log ends at {partition.position}: it serves another directory",
+            f"{live.url} stands at {live.position}, this log ends at {partition.position}: it serves another directory",
         )
     report = ReplayReport(
         records, round(seconds, 3), round(records / seconds) if seconds else 0, partition.position,
         partition.state.cells_used, partition.state.hash(),
     )  # fmt: skip
     if live is not None:
-        report.compared_with, report.identical = str(url), live.hash == report.hash
+        report.compared_with, report.identical = live.url, live.hash == report.hash
     elif verify:
         other, recovery = recover(
             schema, log, log_start=0, log_end=partition.position, disk=directory.disk,
@@ -105,10 +109,11 @@ def replay(config: Path | None, data: Path, *, verify: bool, url: str | None, qu
     return report
 
 
-def _live_state(url: str) -> _LiveState:
-    connection = Connection(url)
+def _live_state(url: str, key: str) -> _LiveState:
+    connection = Connection(url, key=key)
     try:
-        return connection.call("GET", "/v1/state", None, reply=_LiveState)
+        state = connection.call("GET", "/v1/state", None, reply=_LiveState)
+        return msgspec.structs.replace(state, url=url)
     finally:
         connection.close()
 
