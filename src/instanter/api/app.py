@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from ..engine.loop import Engine
 from ..foundation.errors import RequestRejected
-from . import decide, items, keys, operations, profiles, track
+from . import decide, items, keys, operations, profiles, quarantine, track
 from .auth import Access
 from .openapi import openapi_document
 from .replies import encoded, refusal
@@ -52,6 +52,9 @@ RESOURCES: Final = (
     Resource("/v1/profiles/{id:path}", "admin", {"GET": profiles.get, "DELETE": profiles.erase}),
     Resource("/v1/keys", "admin", {"POST": keys.create, "GET": keys.list_}),
     Resource("/v1/keys/{id:path}", "admin", {"DELETE": keys.revoke}),
+    Resource("/v1/quarantine", "admin", {"GET": quarantine.groups}),
+    Resource("/v1/quarantine/repair", "admin", {"POST": quarantine.repair}),
+    Resource("/v1/quarantine/{position:path}", "admin", {"GET": quarantine.get}),
     Resource("/v1/state", "operator", {"GET": operations.state}),
     Resource("/healthz", "open", {"GET": operations.health}),
     Resource("/readyz", "open", {"GET": operations.ready}),

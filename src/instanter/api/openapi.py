@@ -12,6 +12,8 @@ from .. import __version__
 from ..decisions.request import DecideReply, DecideRequest, RankReply, RankRequest
 from ..engine.erase import ErasureReceipt
 from ..engine.profile import Profile
+from ..engine.quarantine import Listing
+from ..engine.repair import EntryReply, RepairReply, RepairRequest
 from ..events.schema import SentContext, TrackingEvent, WireTime
 from ..foundation.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, BODY_BYTES_MAX, EVENT_BYTES_MAX
 from .items import ChangeReply, ItemReply, ItemsRequest, PatchRequest
@@ -100,6 +102,13 @@ OPERATIONS = (
     Operation("get", "/v1/keys", "The tenant's access keys, the oldest first", reply=KeyListing, errors=_LIMITED),
     Operation(
         "delete", "/v1/keys/{id}", "Revoke an access key", reply=KeyShown, errors=(400, 404, *_STORES)),
+    Operation(
+        "get", "/v1/quarantine", "Events that could not be taken, by reason", reply=Listing, errors=(429, 503)),
+    Operation(
+        "get", "/v1/quarantine/{position}", "One of them, whole", reply=EntryReply, errors=(400, 404, 429)),
+    Operation(
+        "post", "/v1/quarantine/repair", "Try them once more, rewritten if need be", RepairRequest, RepairReply,
+        (*_BODY, 404, *_STORES)),
     Operation(
         "get", "/v1/state", "Position and hash of the state; the engine stands still while it hashes",
         reply=StateReply, errors=_LIMITED),

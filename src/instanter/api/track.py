@@ -14,7 +14,7 @@ from ..events.assertions import FORBIDDEN
 from ..events.decode import decode_batch
 from ..foundation.clock import elapsed_ns
 from ..foundation.errors import EventRejected
-from ..foundation.limits import BATCH_BYTES_MAX, EVENT_BYTES_MAX
+from ..foundation.limits import QUARANTINED_EVENT_BYTES_MAX
 from .auth import count_events
 from .bodies import read_body
 from .replies import encoded, refusal
@@ -38,14 +38,17 @@ class TrackReply(msgspec.Struct, rename="camel"):
 
 
 async def batch(engine: Engine, request: Request) -> Response:
-    """`POST /v1/batch`: the good ones are kept, the bad ones quarantined and reported."""
+    """`POST /v1/batch`: the good ones are kept, the bad ones quarantined and reported.
+
+    Here and below more is read than will be taken, so that what is too large can be quarantined and repaired.
+    """
     arrived_ns = elapsed_ns()
-    body = await read_body(request, bytes_max=BATCH_BYTES_MAX)
-    caller = caller_of(request)
+    body = await read_body(request, bytes_max=QUARANTINED_EVENT_BYTES_MAX)
+    caller, gpc = caller_of(request), objects(request)
     try:
         sent = decode_batch(body)
     except EventRejected as error:
-        await engine.intake.reject(body, error, tenant=caller.tenant)
+        await engine.intake.reject(body, error, tenant=caller.tenant, gpc=gpc, public=caller.public)
         return refusal(error, tracking=True)
     count_events(request, len(sent.events))
     taken = await engine.intake.take(
@@ -56,7 +59,7 @@ async def batch(engine: Engine, request: Request) -> Response:
         sent_at_ms=sent.sent_at_ms,
         defaults=sent.defaults,
         arrived_ns=arrived_ns,
-        gpc=objects(request),
+        gpc=gpc,
     )
     return _accepted(taken)
 
@@ -64,7 +67,7 @@ async def batch(engine: Engine, request: Request) -> Response:
 async def single(kind: str, engine: Engine, request: Request) -> Response:
     """`POST /v1/track | identify | page | screen | group | alias`: one event of that kind, 400 if it is bad."""
     arrived_ns = elapsed_ns()
-    body = await read_body(request, bytes_max=EVENT_BYTES_MAX)
+    body = await read_body(request, bytes_max=QUARANTINED_EVENT_BYTES_MAX)
     caller, gpc = caller_of(request), objects(request)
     count_events(request, 1)
     taken = await engine.intake.take(

@@ -153,7 +153,7 @@ class Engine:
         )  # fmt: skip
         self.repairs = Repairs(
             quarantine=self.quarantine, intake=self.intake, partition=partition, log=stores.log,
-            subjects=stores.subjects, clock=clock, meter=self.meter,
+            subjects=stores.subjects, audit=self.audit, meter=self.meter,
         )  # fmt: skip
 
     # Life.

@@ -20,11 +20,11 @@ from ..events.envelope import Tracked, Withheld, decode_record
 from ..events.reject import BATCH, LATE, LATE_FOR_SEQUENCES, Quarantined, quarantined
 from ..events.rewrite import Rewrite, Step
 from ..events.times import AHEAD_MS_MAX
-from ..foundation.clock import Clock
 from ..foundation.errors import EventRejected, RequestRejected
 from ..foundation.limits import REPAIR_EVENTS_MAX, REPAIR_EXAMPLES_MAX, REWRITE_STEPS_MAX
 from ..foundation.measure import Meter
 from ..log.base import Log, frame_at
+from ..privacy.audit import Audit, Plain
 from ..privacy.subjects import KeyStore
 from ..state.layout import CELL_NEWEST_MS
 from ..state.table import CELLS, rows_of
@@ -121,18 +121,18 @@ class Repairs:
 
     def __init__(
         self, *, quarantine: QuarantineStore, intake: Intake, partition: Partition, log: Log, subjects: KeyStore,
-        clock: Clock, meter: Meter,
+        audit: Audit, meter: Meter,
     ) -> None:  # fmt: skip
         self._quarantine = quarantine
         self._intake = intake
         self._partition = partition
         self._log = log
         self._subjects = subjects
-        self._clock = clock
+        self._audit = audit
         self._meter = meter
         self._one_at_a_time = asyncio.Lock()
 
-    async def repair(self, request: RepairRequest, *, tenant: str) -> RepairReply:
+    async def repair(self, request: RepairRequest, *, tenant: str, actor: str) -> RepairReply:
         """Try the chosen entries; on return what passed counts, and every outcome is on disk.
 
         Raises `RequestRejected` for a rewrite that cannot be, and `Unavailable`: what was tried by then is settled,
@@ -141,6 +141,12 @@ class Repairs:
         rewrite = Rewrite(request.rewrite)
         async with self._one_at_a_time:
             positions = await self._select(request, tenant)
+            if positions and not request.dry_run:
+                details: dict[str, Plain] = {
+                    "entries": len(positions), "code": request.code, "group": request.group,
+                    "steps": len(request.rewrite),
+                }  # fmt: skip
+                await self._audit.note("quarantine.replayed", actor=actor, tenant=tenant, details=details)
             tried: list[tuple[int, _Tried]] = []
             passed, refused = 0, Counter[str]()
             for first in range(0, len(positions), AT_ONCE):

@@ -1,0 +1,39 @@
+"""The quarantine over HTTP: what could not be taken, why, and another try. An admin sees its own tenant's alone."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..engine.loop import Engine
+from ..engine.repair import RepairRequest
+from ..events.bodies import body_decoder
+from ..foundation.errors import RequestRejected
+from ..foundation.limits import BODY_BYTES_MAX
+from .bodies import read_body
+from .replies import reply
+from .routing import path_id
+from .tenancy import caller_of, tenant_of
+
+_repair_of = body_decoder(RepairRequest)
+_POSITION_DIGITS_MAX = 18
+
+
+async def groups(engine: Engine, request: Request) -> Response:
+    """`GET /v1/quarantine`: what is open, by reason."""
+    return reply(await engine.quarantine.listing(tenant_of(request)))
+
+
+async def get(engine: Engine, request: Request) -> Response:
+    """`GET /v1/quarantine/{position}`: one entry, with its seal taken off."""
+    position = path_id(request, "position")
+    if not (position.isascii() and position.isdigit() and len(position) <= _POSITION_DIGITS_MAX):
+        raise RequestRejected("schema", "a position is a number")
+    return reply(await engine.repairs.show(int(position), tenant=tenant_of(request)))
+
+
+async def repair(engine: Engine, request: Request) -> Response:
+    """`POST /v1/quarantine/repair`: entries once more through the door, rewritten if that is asked for."""
+    asked = _repair_of(await read_body(request, bytes_max=BODY_BYTES_MAX))
+    caller = caller_of(request)
+    return reply(await engine.repairs.repair(asked, tenant=caller.tenant, actor=caller.actor))
