@@ -362,13 +362,52 @@ def test_a_missing_manifest_is_named(contents: bytes) -> None:
 
 @pytest.mark.parametrize(("kind", "payload"), [
     (0, b""), (9, b"?"), (2, b"abc"), (2, struct.pack("<II", 0, 0) + b"1234567"), (2, struct.pack("<II", 77, 0)),
-    (4, b"\xff"), (4, msgspec.msgpack.encode(["links", 5])),
+    (4, b"\xff"), (4, b"\x92\xa5links\x91" + b"\x91" * 9_000), (4, msgspec.msgpack.encode(["links", 5])),
 ])  # fmt: skip
 def test_a_section_that_says_nothing_is_damage(contents: bytes, kind: int, payload: bytes) -> None:
     at = len(contents) - HEADER.size
     with pytest.raises(Corrupt) as raised:
         opened(contents[:at] + section(kind, payload) + contents[at:])
     assert raised.value.offset == at
+
+
+@pytest.mark.row("R3")
+@pytest.mark.parametrize(("table", "row", "words"), [(0, 0, 5), (0, 999, 400), (0, -3, 400), (77, 0, 400), (4, 0, 400)])
+def test_a_row_that_was_set_aside_and_is_none_is_damage(
+    contents: bytes, table: int, row: int, words: int
+) -> None:
+    at = len(contents) - HEADER.size
+    aside = struct.pack("<qq", table, row) + bytes(words * 8)
+    with pytest.raises(Corrupt, match="section does not fit"):
+        opened(contents[:at] + section(3, aside) + contents[at:])
+
+
+@pytest.mark.row("R3")
+@pytest.mark.parametrize("manifest", [
+    b"", b"\xa1\x99", b"\x81\xa7version\xa1\x99", b"\x82\xa7version\x01\xa1x" + b"\x91" * 9_000,
+])  # fmt: skip
+def test_a_manifest_that_says_nothing_is_damage(contents: bytes, manifest: bytes) -> None:
+    _, *others = sections_of(contents)
+    with pytest.raises(Corrupt, match="the manifest does not fit"):
+        opened(MAGIC + section(MANIFEST, manifest) + b"".join(section(kind, rest) for _, kind, rest in others))
+
+
+@pytest.mark.row("R3")
+@pytest.mark.parametrize("wrong", [
+    {"regions": []}, {"regions": [[0]] * 4}, {"regions": [[0, -1, 9, 0, 0, 0, 0]] * 4},
+    {"regions": [[0, 9, 9, 0, 2, 0, 3]] * 4}, {"regions": [[0, 9, 9, 0, 2, 3, 1]] * 4},
+    {"regions": [[0, 1, 9, 0, 2, 0, 1]] * 4}, {"epoch_hash": "no hash"}, {"epoch_hash": "\u0660"},
+    {"columns": [{"name": "x", "version": "1", "scope": 9, "offset": 0, "words": 1}]},
+    {"columns": [{"name": "x", "version": "1", "scope": 1, "offset": -1, "words": 1}]},
+    {"columns": [{"name": "x", "version": "1", "scope": 1, "offset": 1, "words": 1 << 40}]},
+    {"sweep_from": "x"}, {"epoch": None},
+], ids=range(13))  # fmt: skip
+def test_a_manifest_by_which_no_rows_can_lie_is_damage(contents: bytes, wrong: dict[str, Any]) -> None:
+    (_, _, manifest), *others = sections_of(contents)
+    told = msgspec.msgpack.encode(msgspec.msgpack.decode(manifest) | wrong)
+    parts = [section(MANIFEST, told), *(section(kind, rest) for _, kind, rest in others)]
+    with pytest.raises(Corrupt):
+        opened(MAGIC + b"".join(parts))
 
 
 def test_a_newer_version_is_refused_in_one_sentence(contents: bytes) -> None:

@@ -271,6 +271,6 @@ def decode_record(payload: bytes | memoryview, *, file: str = "log", offset: int
     """The record in a frame's payload, or `Corrupt`; its checksum has been verified before."""
     try:
         record: Record = _decoder.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Corrupt(file=file, offset=offset, reason=f"not a known record: {error}") from None
     return record

@@ -271,7 +271,7 @@ def _fitting(path: Path, offset: int) -> Iterator[None]:
     """`Corrupt` for bytes whose checksum is right and which are still nothing that this program wrote."""
     try:
         yield
-    except (ValueError, LookupError, ArithmeticError, struct.error, msgspec.MsgspecError) as error:
+    except (ValueError, LookupError, ArithmeticError, RecursionError, struct.error, msgspec.MsgspecError) as error:
         raise Corrupt(file=str(path), offset=offset, reason=f"section does not fit: {error}") from None
 
 
@@ -305,7 +305,7 @@ def _read_manifest(path: Path, sections: Iterator[tuple[int, int, bytes]]) -> Ma
         if version > VERSION:
             raise Broken(f"{path} has format {version}; this program reads up to {VERSION}")
         return msgspec.msgpack.decode(payload, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Corrupt(file=str(path), offset=offset, reason=f"the manifest does not fit: {error}") from None
 
 
