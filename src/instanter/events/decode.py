@@ -41,7 +41,7 @@ from .gate import Gate, Judgement, OpenGate
 from .kinds import NAME_BY_TYPE, NUMBERS, TYPES, Names
 from .schema import BatchEnvelope, Page, SentContext, TrackingEvent, WireTime
 from .structure import BRACKETS_UNCHECKED, check_structure, finite, has_extreme_number
-from .subjects import ANONYMOUS_PREFIX, Sealed, Subject, Subjects
+from .subjects import ANONYMOUS_PREFIX, Subject, Subjects
 from .times import event_time_ms, parse_time_ms
 
 _MESSAGE_ID_BYTES = 16
@@ -245,7 +245,7 @@ class Door:
             list_id,
             decision_id,
             context,
-            owner.seal(Sealed.EVENT, received_ms, _body(sent, event, type_)),
+            owner.seal_event(received_ms, _body(sent, event, type_)),
             owner.cell,
             judged.denied,
         )

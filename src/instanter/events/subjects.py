@@ -45,6 +45,10 @@ class Subject(Protocol):
         """Seal bytes under the subject's key and the key of the class's day."""
         ...
 
+    def seal_event(self, at_ms: int, plain: bytes) -> bytes:
+        """As `seal` for `Sealed.EVENT`, and faster."""
+        ...
+
 
 class Subjects(Protocol):
     """All subjects of an installation. Not for threads, but for `unseal`."""
@@ -80,6 +84,9 @@ class HashedSubject:
         self.sealed_id = identifier.encode()
 
     def seal(self, kind: Sealed, at_ms: int, plain: bytes) -> bytes:
+        return plain
+
+    def seal_event(self, at_ms: int, plain: bytes) -> bytes:
         return plain
 
 

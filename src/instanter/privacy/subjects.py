@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -22,16 +21,14 @@ from ..foundation.disk import Disk
 from ..foundation.errors import Broken, Corrupt
 from ..foundation.limits import CIPHERS_MAX, SUBJECTS_OPEN_MAX
 from ..foundation.rng import entropy
-from ..state.compiled import Ints
-from ..state.table import find, grown, index_of, insert, migrate, remove
+from .roll import Roll
 from .vault import KEY_BYTES, NAME_BYTES, MasterKey, Vault
 
 DAY_MS: Final = 86_400_000
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _CELL_BYTES: Final = 8
-_POOL_BYTES: Final = 4_096 * _NONCE_BYTES
-_MIGRATED_PER_SUBJECT: Final = 64
+_POOL_BYTES: Final = 16_384
 _NO_KEY: Final = bytes(KEY_BYTES)
 _SIGNING: Final = b"signing".ljust(NAME_BYTES, b"\0")
 
@@ -39,7 +36,7 @@ _SIGNING: Final = b"signing".ljust(NAME_BYTES, b"\0")
 class KeySubject:
     """`events.subjects.Subject` of this store."""
 
-    __slots__ = ("_cipher", "_day", "_key", "_sealed_id", "_store", "cell", "identifier")
+    __slots__ = ("_cipher", "_from_ms", "_key", "_sealed_id", "_store", "_until_ms", "cell", "identifier")
 
     def __init__(self, store: KeyStore, identifier: str, cell: int, key: bytes) -> None:
         self.identifier = identifier
@@ -47,7 +44,8 @@ class KeySubject:
         self._store = store
         self._key = key
         self._cipher: AESGCM | None = None
-        self._day = -1
+        """Of events, for the day from `_from_ms` to `_until_ms`."""
+        self._from_ms = self._until_ms = 0
         self._sealed_id = b""
 
     @property
@@ -59,15 +57,23 @@ class KeySubject:
         return self._sealed_id
 
     def seal(self, kind: Sealed, at_ms: int, plain: bytes) -> bytes:
-        """Seal; only for events the cipher is kept ready."""
-        if kind is not Sealed.EVENT:
-            return self._store.seal_under(self._key, kind, at_ms, plain)
-        day = at_ms // DAY_MS
-        if self._cipher is None or day != self._day:
-            self._cipher, self._day = self._store.cipher(self._key, kind, day), day
-            self._store.keep_ready(self)
+        return self._store.seal_under(self._key, kind, at_ms, plain)
+
+    def seal_event(self, at_ms: int, plain: bytes) -> bytes:
+        """The cipher is kept ready: this is the way of every event."""
+        cipher = self._cipher
+        if cipher is None or not self._from_ms <= at_ms < self._until_ms:
+            cipher = self._ready(at_ms)
         nonce = self._store.nonce()
-        return nonce + self._cipher.encrypt(nonce, plain, None)
+        return nonce + cipher.encrypt(nonce, plain, None)
+
+    def _ready(self, at_ms: int) -> AESGCM:
+        day = at_ms // DAY_MS
+        if self._cipher is None:
+            self._store.keep_ready(self)
+        self._cipher = cipher = self._store.cipher(self._key, Sealed.EVENT, day)
+        self._from_ms, self._until_ms = day * DAY_MS, (day + 1) * DAY_MS
+        return cipher
 
     def rest(self) -> None:
         """Let the cipher go."""
@@ -88,12 +94,13 @@ class KeyStore:
         self._secret = secret
         self._source = source
         self._pool, self._pool_at = b"", 0
-        wrapping = MasterKey(master, source)
+        wrapping = MasterKey(master, self._drawn)
         self._subjects = Vault(disk, directory / "subjects.keys", wrapping)
         self._days = Vault(disk, directory / "days.keys", wrapping)
         self._open: dict[str, KeySubject] = {}
         self._ready: deque[KeySubject] = deque()
-        self._index_subjects()
+        self._roll = Roll(self._subjects.entries)
+        self._subjects.entries.clear()
         self._slot_of_day: dict[tuple[int, int], int] = {}
         self._day_keys: dict[tuple[int, int], bytes] = {}
         self._signing = b""
@@ -105,16 +112,15 @@ class KeyStore:
         known = self._open.get(f"{tenant}\0{identifier}")
         if known is not None:
             return known.cell
-        slot = find(self._by_name, _number(self.tombstone(tenant, identifier)))
-        return int(self._cells[slot]) if slot >= 0 else 0
+        return self._roll.of_name(self.tombstone(tenant, identifier))[1]
 
     def subject(self, tenant: str, identifier: str) -> KeySubject:
         known = self._open.get(f"{tenant}\0{identifier}")
         if known is not None:
             return known
         name = self.tombstone(tenant, identifier)
-        slot = find(self._by_name, _number(name))
-        cell, key = self._new(name) if slot < 0 else self._known(slot)
+        slot, cell = self._roll.of_name(name)
+        cell, key = self._new(name, self._pseudonym()) if slot < 0 else (cell, self._known(slot))
         return self._opened(f"{tenant}\0{identifier}", KeySubject(self, identifier, cell, key))
 
     def seal(self, cell: int, kind: Sealed, at_ms: int, plain: bytes) -> bytes:
@@ -142,7 +148,7 @@ class KeyStore:
     @property
     def count(self) -> int:
         """Subjects there are."""
-        return int(self._count)
+        return len(self._roll)
 
     def unseal_id(self, sealed: bytes) -> str | None:
         """The id in a `Subject.sealed_id`, None when its key is gone."""
@@ -157,24 +163,20 @@ class KeyStore:
 
     def tombstones_of(self, cells: Iterable[int]) -> list[bytes]:
         """The keyed hashes of the ids behind these pseudonyms, of those that are known."""
-        slots = (find(self._by_cell, cell) for cell in cells)
+        slots = map(self._roll.slot_of_cell, cells)
         return [self._subjects.name(slot) for slot in slots if slot >= 0]
 
     def has(self, cells: Iterable[int]) -> bool:
         """Whether any of these pseudonyms has a key."""
-        return any(find(self._by_cell, cell) >= 0 for cell in cells)
+        return any(self._roll.slot_of_cell(cell) >= 0 for cell in cells)
 
     def take_out(self, cells: Iterable[int]) -> list[int]:
         """Forget who is behind these pseudonyms; the slots whose keys `overwrite` must destroy now."""
-        gone = list(cells)
-        slots = [slot for cell in gone if (slot := find(self._by_cell, cell)) >= 0]
-        for slot in slots:
-            remove(self._by_name, _number(self._subjects.name(slot)))
-            remove(self._by_cell, int(self._cells[slot]))
-            self._cells[slot] = 0
-        self._count -= len(slots)
-        self._forget(frozenset(gone))
-        return slots
+        there = {cell: slot for cell in cells if (slot := self._roll.slot_of_cell(cell)) >= 0}
+        for cell, slot in there.items():
+            self._roll.remove(self._subjects.name(slot), cell)
+        self._forget(frozenset(there))
+        return list(there.values())
 
     def overwrite(self, slots: Sequence[int]) -> None:
         """Destroy keys: nothing sealed under them can be read any more. Durable on return; may run in a thread."""
@@ -223,33 +225,24 @@ class KeyStore:
         return _cipher(key, _NO_KEY if kind is Sealed.IDENTIFIER else self._day_key(kind, day), kind)
 
     def keep_ready(self, subject: KeySubject) -> None:
-        """A cipher was made: the longest kept one may have to go."""
-        self._ready.append(subject)
-        if len(self._ready) > CIPHERS_MAX:
+        """A cipher is made for it: the longest kept one may have to go."""
+        if len(self._ready) >= CIPHERS_MAX:
             self._ready.popleft().rest()
+        self._ready.append(subject)
 
     def nonce(self) -> bytes:
-        """Twelve fresh bytes; drawn from the system many at a time."""
+        """Twelve fresh bytes."""
+        return self._drawn(_NONCE_BYTES)
+
+    def _drawn(self, size_bytes: int) -> bytes:
+        """Fresh bytes; taken from the system many at a time, and each given out once."""
         at = self._pool_at
-        if at + _NONCE_BYTES > len(self._pool):
+        if at + size_bytes > len(self._pool):
             self._pool, at = self._source(_POOL_BYTES), 0
-        self._pool_at = at + _NONCE_BYTES
-        return self._pool[at : at + _NONCE_BYTES]
+        self._pool_at = at + size_bytes
+        return self._pool[at : at + size_bytes]
 
     # Slots.
-
-    def _index_subjects(self) -> None:
-        entries = self._subjects.entries
-        self._count = len(entries)
-        self._cells: Ints = np.zeros(max(2 * len(entries), 4_096), np.int64)
-        names = np.zeros(len(entries), np.int64)
-        cells = np.zeros(len(entries), np.int64)
-        slots = [entry.slot for entry in entries]
-        self._by_name, self._by_cell = index_of(names[:0]), index_of(cells[:0])
-        self._make_room(max(slots, default=0), more=len(entries))
-        for entry in entries:
-            self._place(entry.slot, entry.name, entry.number)
-        entries.clear()
 
     def _index_days(self) -> None:
         for entry in self._days.entries:
@@ -262,59 +255,39 @@ class KeyStore:
                 self._slot_of_day[one], self._day_keys[one] = entry.slot, key
         self._days.entries.clear()
 
-    def _new(self, name: bytes) -> tuple[int, bytes]:
-        cell, key = self._pseudonym(), self._source(KEY_BYTES)
-        slot = self._subjects.add(name, cell, key)
-        self._make_room(slot, more=1)
-        self._place(slot, name, cell)
-        self._count += 1
-        return cell, key
-
     def adopt(self, tenant: str, identifier: str, cell: int) -> KeySubject:
         """The subject of an id that has a pseudonym already, in data from before there were keys."""
         name = self.tombstone(tenant, identifier)
-        if find(self._by_name, _number(name)) < 0:
-            slot = self._subjects.add(name, cell, self._source(KEY_BYTES))
-            self._make_room(slot, more=1)
-            self._place(slot, name, cell)
-            self._count += 1
+        if self._roll.of_name(name)[0] < 0:
+            self._new(name, cell)
         return self.subject(tenant, identifier)
 
-    def _known(self, slot: int) -> tuple[int, bytes]:
+    def _new(self, name: bytes, cell: int) -> tuple[int, bytes]:
+        key = self._drawn(KEY_BYTES)
+        self._roll.add(name, self._subjects.add(name, cell, key), cell)
+        return cell, key
+
+    def _known(self, slot: int) -> bytes:
         key = self._subjects.key(slot)
-        assert key is not None, "a slot in the index has a key"
-        return int(self._cells[slot]), key
+        assert key is not None, "a slot in the roll has a key"
+        return key
 
     def _key_of(self, cell: int) -> bytes | None:
         if cell == NOBODY:
             return _NO_KEY
-        slot = find(self._by_cell, cell)
+        slot = self._roll.slot_of_cell(cell)
         return self._subjects.key(slot) if slot >= 0 else None
 
     def _pseudonym(self) -> int:
-        while True:
-            cell = int.from_bytes(self._source(_CELL_BYTES), "little", signed=True)
-            if cell not in (0, NOBODY) and find(self._by_cell, cell) < 0:
-                return cell
-
-    def _make_room(self, slot: int, *, more: int) -> None:
-        self._by_name = grown(self._by_name, room_for=more)
-        self._by_cell = grown(self._by_cell, room_for=more)
-        if slot >= len(self._cells):
-            self._cells = np.concatenate([self._cells, np.zeros(max(slot + 1, len(self._cells)), np.int64)])
-
-    def _place(self, slot: int, name: bytes, cell: int) -> None:
-        migrate(self._by_name, _MIGRATED_PER_SUBJECT)
-        migrate(self._by_cell, _MIGRATED_PER_SUBJECT)
-        self._cells[slot] = cell
-        insert(self._by_name, _number(name), slot)
-        insert(self._by_cell, cell, slot)
+        """Of 64 bits: that two people draw the same one is as likely as that two ids have the same hash."""
+        cell = int.from_bytes(self._drawn(_CELL_BYTES), "little", signed=True)
+        return cell if cell not in (0, NOBODY) else self._pseudonym()
 
     def _day_key(self, kind: Sealed, day: int) -> bytes:
         one = (int(kind), day)
         key = self._day_keys.get(one)
         if key is None:
-            key = self._source(KEY_BYTES)
+            key = self._drawn(KEY_BYTES)
             self._slot_of_day[one] = self._days.add(kind.name.encode().ljust(NAME_BYTES, b"\0"), day << 4 | kind, key)
             self._day_keys[one] = key
         return key
@@ -333,8 +306,3 @@ def is_anonymous(identifier: str) -> bool:
 
 def _cipher(key: bytes, day_key: bytes, kind: Sealed) -> AESGCM:
     return AESGCM(hashlib.blake2b(key, digest_size=KEY_BYTES, key=day_key, person=kind.name.encode()).digest())
-
-
-def _number(name: bytes) -> int:
-    """The part of a keyed hash that the index goes by."""
-    return int.from_bytes(name[:_CELL_BYTES], "little", signed=True) or 1

@@ -1,0 +1,104 @@
+"""The roll: which slot of the vault holds the key of a person, by the keyed hash of the id and by pseudonym.
+
+About 100 bytes a subject. New ones wait in a dictionary until there are enough to index at once, because calling a
+kernel costs more than what it does for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+
+from ..state.compiled import Ints, kernel
+from ..state.table import Index, find, grown, insert, make_index, migrate, remove
+from .vault import Entry
+
+FRESH_MAX: Final = 256
+"""Subjects indexed in one go, about 20 us."""
+MIGRATED_PER_SUBJECT: Final = 64
+_NUMBER_BYTES: Final = 8
+
+
+def number_of(name: bytes) -> int:
+    """The part of a keyed hash that the roll goes by.
+
+    >>> number_of(bytes(16)), number_of(b"\\x05" + bytes(15))
+    (1, 5)
+    """
+    return int.from_bytes(name[:_NUMBER_BYTES], "little", signed=True) or 1
+
+
+class Roll:
+    """Changed on one thread; `slot_of_cell` may be asked from others."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self._by_name, self._by_cell = make_index(), make_index()
+        self._cells: Ints = np.zeros(4_096, np.int64)
+        """Pseudonym by slot."""
+        self._fresh: dict[int, tuple[int, int]] = {}
+        """Number of the name -> (slot, pseudonym)."""
+        self._fresh_cells: dict[int, int] = {}
+        self._indexed = 0
+        self._enter([(number_of(entry.name), entry.slot, entry.number) for entry in entries])
+
+    def __len__(self) -> int:
+        return self._indexed + len(self._fresh)
+
+    def of_name(self, name: bytes) -> tuple[int, int]:
+        """Slot and pseudonym of a keyed hash, (-1, 0) if there is none."""
+        number = number_of(name)
+        known = self._fresh.get(number)
+        if known is not None:
+            return known
+        slot = find(self._by_name, number)
+        return (slot, int(self._cells[slot])) if slot >= 0 else (-1, 0)
+
+    def slot_of_cell(self, cell: int) -> int:
+        """The slot of a pseudonym, or -1."""
+        known = self._fresh_cells.get(cell)
+        return find(self._by_cell, cell) if known is None else known
+
+    def add(self, name: bytes, slot: int, cell: int) -> None:
+        """Enter a subject that is not there."""
+        number = number_of(name)
+        self._fresh[number] = slot, cell
+        self._fresh_cells[cell] = slot
+        if len(self._fresh) >= FRESH_MAX:
+            self._settle()
+
+    def remove(self, name: bytes, cell: int) -> None:
+        """Strike a subject off."""
+        self._settle()
+        remove(self._by_name, number_of(name))
+        remove(self._by_cell, cell)
+        self._indexed -= 1
+
+    def _settle(self) -> None:
+        self._enter([(number, slot, cell) for number, (slot, cell) in self._fresh.items()])
+        self._fresh.clear()
+        self._fresh_cells.clear()
+
+    def _enter(self, rows: list[tuple[int, int, int]]) -> None:
+        if not rows:
+            return
+        columns = np.array(rows, np.int64)
+        self._by_name = grown(self._by_name, room_for=len(rows))
+        self._by_cell = grown(self._by_cell, room_for=len(rows))
+        slots_max = int(columns[:, 1].max()) + 1
+        if slots_max > len(self._cells):
+            self._cells = np.concatenate([self._cells, np.zeros(max(slots_max, len(self._cells)), np.int64)])
+        _enter_all(self._by_name, self._by_cell, self._cells, columns)
+        self._indexed += len(rows)
+
+
+@kernel
+def _enter_all(by_name: Index, by_cell: Index, cells: Ints, rows: Ints) -> None:
+    migrate(by_name, MIGRATED_PER_SUBJECT * len(rows))
+    migrate(by_cell, MIGRATED_PER_SUBJECT * len(rows))
+    for row in range(len(rows)):
+        slot = rows[row, 1]
+        cells[slot] = rows[row, 2]
+        insert(by_name, rows[row, 0], slot)
+        insert(by_cell, rows[row, 2], slot)
