@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -22,7 +23,7 @@ from ..events.kinds import NUMBERS
 from ..features.compile import compile_features
 from ..features.view import Reader
 from ..foundation.clock import Clock, EventsClock, SystemClock
-from ..foundation.disk import RealDisk
+from ..foundation.disk import Disk, RealDisk
 from ..foundation.errors import ConfigRejected
 from ..foundation.ids import Ids, reference
 from ..foundation.limits import QUARANTINE_BYTES_MAX
@@ -36,6 +37,12 @@ from .datadir import DataDirectory
 from .master import master_key
 
 reports = logging.getLogger("instanter.serve")
+
+class OpenSubjects(Protocol):
+    """Opens a key store in a folder."""
+
+    def __call__(self, disk: Disk, directory: Path, *, secret: bytes, master: bytes) -> KeyStore: ...
+
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
@@ -116,7 +123,7 @@ def check_kept(active: frozenset[tuple[str, str]], schema: Schema) -> None:
 
 def open_engine(
     config: Config, data: Path, *, clock_of_events: bool = False, drop_features: bool = False,
-    may_make_master_key: bool = False, progress: Progress | None = None,
+    may_make_master_key: bool = False, progress: Progress | None = None, open_subjects: OpenSubjects = KeyStore,
 ) -> Callable[[], Engine]:  # fmt: skip
     """Open a data directory and recover its state; the function makes the engine on a running loop.
 
@@ -134,7 +141,9 @@ def open_engine(
         disk, directory.keys, file=config.privacy.master_key_file, may_make=may_make_master_key
     )
     with ExitStack() as opened:
-        stores = open_stores(config, directory, secret=secret, master=master, opened=opened)
+        stores = open_stores(
+            config, directory, secret=secret, master=master, opened=opened, open_subjects=open_subjects
+        )
         partition, recovery = recover(
             schema, stores.log, log_start=stores.log.opened.start, log_end=stores.log.opened.end, disk=disk,
             checkpoints=directory.checkpoints, progress=progress,
@@ -181,11 +190,12 @@ def options_of(config: Config, *, clock_of_events: bool) -> EngineOptions:
 
 
 def open_stores(
-    config: Config, directory: DataDirectory, *, secret: bytes, master: bytes, opened: ExitStack
-) -> Stores:
+    config: Config, directory: DataDirectory, *, secret: bytes, master: bytes, opened: ExitStack,
+    open_subjects: OpenSubjects = KeyStore,
+) -> Stores:  # fmt: skip
     """Everything an engine keeps data in; what was opened is closed by `opened` if the rest fails."""
     disk = directory.disk
-    subjects = KeyStore(disk, directory.keys, secret=secret, master=master)
+    subjects = open_subjects(disk, directory.keys, secret=secret, master=master)
     opened.callback(subjects.close)
     erasures = ErasureList(disk, directory.keys / "erasures")
     opened.callback(erasures.close)

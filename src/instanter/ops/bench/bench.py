@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from ...foundation.errors import Broken
 from ...sim.shop import Shop
 from .load import Connection, Reply, is_ok, saturate
 from .machine import client_core, on_core
-from .server import Server
+from .server import COMMAND, Server
 from .traffic import Traffic, catalogue
 
 LOADING_CONNECTIONS = 4
@@ -49,12 +49,14 @@ class Bench:
             yield Path(name)
 
     @contextmanager
-    def server(self, *, config: str = "", shop: bool = True) -> Iterator[Server]:
+    def server(
+        self, *, config: str = "", shop: bool = True, command: Sequence[str] = COMMAND
+    ) -> Iterator[Server]:
         """A ready server with a folder of its own, the shop's catalogue in it unless told otherwise."""
         with self.folder() as folder:
             written = folder / "instanter.toml"
             written.write_text(UNLIMITED + config, encoding="utf-8")
-            with Server(folder / "data", config=written) as server:
+            with Server(folder / "data", config=written, command=command) as server:
                 server.wait_ready()
                 if shop:
                     load(server, catalogue(self.shop))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from . import decide, freshness, ingest, machine, memory, pause, replay, start
+from . import decide, freshness, ingest, machine, memory, pause, replay, sealing, start
 from .bench import Bench, Stopwatch
 from .result import CaseResult, Figure, Report, concluded
 
@@ -21,6 +21,7 @@ class Case(NamedTuple):
 
 CASES: Final = {
     "ingest": Case(ingest.TITLE, ingest.ingest),
+    "sealing": Case(sealing.TITLE, sealing.sealing),
     "decide": Case(decide.TITLE, decide.decide),
     "freshness": Case(freshness.TITLE, freshness.freshness),
     "replay": Case(replay.TITLE, replay.replay),

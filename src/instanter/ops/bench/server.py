@@ -109,12 +109,12 @@ class Process:
 class Server(Process):
     """`instanter serve --dev` on a port of its own, over the data folder that it is given."""
 
-    def __init__(self, data: Path, *, config: Path | None = None) -> None:
+    def __init__(self, data: Path, *, config: Path | None = None, command: Sequence[str] = COMMAND) -> None:
         self.port = free_port()
         self.data = data
         configured = () if config is None else ("--config", str(config))
         super().__init__(
-            (*COMMAND, "serve", "--dev", "--port", str(self.port), "--data", str(data), *configured),
+            (*command, "serve", "--dev", "--port", str(self.port), "--data", str(data), *configured),
             log=data.with_suffix(".log"),
         )
 

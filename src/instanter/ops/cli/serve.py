@@ -13,9 +13,10 @@ import uvloop
 
 from ...engine.loop import Engine
 from ...foundation.errors import ConfigRejected, Unavailable
+from ...privacy.subjects import KeyStore
 from ..logs import log_as_json
 from ..serving import serve
-from ..wiring import load_checked, open_engine, terms_of
+from ..wiring import OpenSubjects, load_checked, open_engine, terms_of
 from .arguments import add_address, add_config, add_data
 
 log = logging.getLogger("instanter.serve")
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="now: this machine's clock; events: time is the newest event's (default: %(default)s)")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace, open_subjects: OpenSubjects = KeyStore) -> int:
     """Serve until told to stop."""
     _check_access(arguments.dev, arguments.host)
     host = "127.0.0.1" if arguments.host == "localhost" else arguments.host
@@ -52,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     make_engine = open_engine(
         config, arguments.data, clock_of_events=arguments.clock == "events",
         drop_features=arguments.drop_features, may_make_master_key=arguments.dev, progress=_progress,
+        open_subjects=open_subjects,
     )
 
     address = f"http://{f'[{host}]' if ':' in host else host}:{arguments.port}"
