@@ -405,17 +405,25 @@ def _id_text(value: Any) -> str | None:
 def _apply(planned: _Planned, event: dict[str, Any]) -> None:
     step, told = planned.step, planned.told
     try:
-        places = _places(event, planned.path, make=isinstance(step, Set))
-        if planned.when is not None:
-            assert step.when is not None
-            places = [place for place in places if _holds(step.when, planned.when, event, place.elements)]
-        for place in reversed(places):  # Elements that are removed leave those before them where they are.
-            if isinstance(step, Set):
-                place.holder[place.key] = step.value
-            elif place.is_there:
-                _change(planned, event, place)
+        for elements in reversed(_elements(event, planned.path)):  # What is removed leaves what is before it in place.
+            if planned.when is not None:
+                assert step.when is not None
+                if not _holds(step.when, planned.when, event, elements):
+                    continue
+            for place in _places(event, planned.path, elements=elements, make=isinstance(step, Set)):
+                if isinstance(step, Set):
+                    place.holder[place.key] = step.value
+                elif place.is_there:
+                    _change(planned, event, place)
     except _Fault as fault:
         raise _failed(told, str(fault)) from None
+
+
+def _elements(event: dict[str, Any], path: Path) -> list[tuple[int, ...]]:
+    """The elements of lists that a path passes, one way each; of a path without lists the one that passes none."""
+    if None not in path:
+        return [()]
+    return [place.elements for place in _places(event, path[: len(path) - path[::-1].index(None)])]
 
 
 class _Fault(Exception):
@@ -524,7 +532,8 @@ def _sort(value: Any) -> Sort:
 def _places(
     event: dict[str, Any], path: Path, *, elements: tuple[int, ...] = (), make: bool = False
 ) -> list[_Place]:
-    """Where a path leads to. `elements` says which of the first lists' elements are meant; `make` fills in maps."""
+    """Where a path leads to. `elements` says which of the first lists' elements are meant; `make` fills in maps, and
+    is a fault where something else stands in the way, but for elements of lists: those are passed over."""
     found = [_Place({"": event}, "", ())]
     for part, following in zip_longest(path, path[1:], fillvalue=""):
         found = [child for place in found for child in _children(place, part, elements, make)]
@@ -542,7 +551,7 @@ def _children(place: _Place, part: str | None, elements: tuple[int, ...], make: 
     if part is not None:
         if isinstance(value, dict):
             return [_Place(value, part, passed)]
-        if make:
+        if make and not passed:
             raise _Fault("there is no map to put it in")
         return []
     if not isinstance(value, list):
