@@ -39,18 +39,22 @@ class Checkpoints:
         disk.make_directory(directory)
         partition.on_epoch = self._take
 
-    async def make(self, now_ms: int, publish: Callable[[], Awaitable[None]]) -> Path:
-        """Write a checkpoint as of the epoch that `publish` brings about; raises what that raises, and `OSError`."""
+    async def make(self, now_ms: Callable[[], int], publish: Callable[[int], Awaitable[None]]) -> Path:
+        """Write a checkpoint as of the epoch that `publish` brings about; raises what that raises, and `OSError`.
+
+        It is of the time when its turn comes: a start takes that for the newest in the log, if nothing came after it.
+        """
         async with self._one_at_a_time:
             started_ns = elapsed_ns()
-            self._wanted_ms, self._taken = now_ms, None
+            at_ms = now_ms()
+            self._wanted_ms, self._taken = at_ms, None
             try:
-                await publish()
+                await publish(at_ms)
                 assert self._taken is not None, "an epoch was published"
                 path = await self._write(self._taken)
             finally:
                 self._end_saving()
-            await asyncio.get_running_loop().run_in_executor(self._worker, self._prune, now_ms)
+            await asyncio.get_running_loop().run_in_executor(self._worker, self._prune, at_ms)
             self._meter.observe("checkpoint", elapsed_ns() - started_ns)
             return path
 

@@ -45,6 +45,8 @@ class Journal:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._loop = asyncio.get_running_loop()
         self._broken = ""
+        self._received_ms = 0
+        """Receipt time of the newest record."""
         self._committer: GroupCommitter[Record] = GroupCommitter(
             log, sync_window_ms=sync_window_ms, on_durable=self._durable, on_refused=self._refused, before=before
         )
@@ -78,12 +80,20 @@ class Journal:
         self._committer.check_room(payload_bytes, entries=entries)
 
     def extend(self, entries: Sequence[Entry[Record]]) -> int:
-        """Append (partition, time, payload, record) each, all or none; the position of the last."""
-        return self._committer.extend(entries)
+        """Append (partition, time, payload, record) each, all or none; the position of the last.
+
+        The times are of now: received times do not go back in the log.
+        """
+        position = self._committer.extend(entries)
+        self._received_ms = max(self._received_ms, entries[-1][1])
+        return position
 
     def append(self, record: Record, time_ms: int, *, partition: int = CONTROL_PARTITION) -> int:
-        """Append one record, a control record unless a partition is given; its position. Raises `Unavailable`."""
-        return self._committer.append(partition, time_ms, encode_record(record), record)
+        """Append one record, a control record unless a partition is given; its position. Raises `Unavailable`.
+
+        `time_ms` may be of a moment ago; the record is received when the one before it was, if that is later.
+        """
+        return self.extend([(partition, max(time_ms, self._received_ms), encode_record(record), record)])
 
     def durable(self, position: int) -> asyncio.Future[None]:
         """Done when the record at `position` is durable; ask in the step of the loop that appended it."""
@@ -103,7 +113,8 @@ class Journal:
         await self._committer.settled()
 
     async def write(self, records: Sequence[Record], time_ms: int) -> int:
-        """Append control records; returns when they are durable and folded, with the position of the last."""
+        """Append control records, as `append`; returns when they are durable and folded, the position of the last."""
+        time_ms = max(time_ms, self._received_ms)
         position = self.extend([(CONTROL_PARTITION, time_ms, encode_record(record), record) for record in records])
         await self.durable(position)
         await self.folded(position)

@@ -221,8 +221,7 @@ class Engine:
 
     async def checkpoint(self) -> Path:
         """Write a checkpoint now."""
-        now_ms = self.clock.now_ms()
-        return await self.checkpoints.make(now_ms, lambda: self._publish(now_ms))
+        return await self.checkpoints.make(self.clock.now_ms, self._publish)
 
     # What comes in.
 
@@ -413,7 +412,7 @@ class Engine:
         # A decision can be asked for a time to come; it must not hold up all later epochs.
         self._epoch_asked_ms = min(now_ms, self.clock.now_ms())
         self._epoch_number = max(self._epoch_number, state.epoch) + 1
-        return self.journal.append(Epoch(now_ms, self._epoch_number, state.epoch_hash), now_ms)
+        return self.journal.append(Epoch(now_ms, self._epoch_number, state.epoch_hash), self.clock.now_ms())
 
     async def _publish_if_possible(self, now_ms: int) -> None:
         try:
