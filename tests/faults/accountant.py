@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
+from instanter.engine.export import stored_event
 from instanter.engine.partition import Partition
 from instanter.engine.replay import beginning, catch_up, recover
 from instanter.events.envelope import Tracked, decode_record
@@ -26,7 +25,10 @@ from instanter.foundation.clock import elapsed_ns
 from instanter.foundation.disk import RealDisk
 from instanter.log.segments import SegmentReader
 from instanter.ops.config import load
+from instanter.ops.datadir import DataDirectory
+from instanter.ops.master import master_key
 from instanter.ops.wiring import schema_of
+from instanter.privacy.subjects import KeyStore
 from instanter.state.layout import CELL_EVENTS
 from instanter.state.table import CELLS, address
 
@@ -218,14 +220,23 @@ class Balance:
         return not (self.lost or self.phantom or self.double)
 
 
+def keys_of(data: Path) -> KeyStore:
+    """The keys of a directory that a server with `--dev` made, to be read."""
+    directory = DataDirectory(RealDisk(), data)
+    master = master_key(directory.disk, directory.keys, file="", may_make=False)
+    return KeyStore(directory.disk, directory.keys, secret=directory.check(), master=master, read_only=True)
+
+
 def message_ids(data: Path) -> dict[int, Counter[str]]:
     """Every messageId in the log, by cell, with how often it is there."""
     found: dict[int, Counter[str]] = {}
+    keys = keys_of(data)
     for frame in SegmentReader(RealDisk(), data / "log").read():
         record = decode_record(frame.payload, offset=frame.position)
         if isinstance(record, Tracked):
-            body = msgspec.msgpack.decode(record.body)
-            found.setdefault(record.key, Counter())[body["messageId"]] += 1
+            event = stored_event(record, keys)
+            assert event is not None, "nobody was erased"
+            found.setdefault(record.key, Counter())[event["messageId"]] += 1
     return found
 
 

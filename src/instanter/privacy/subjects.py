@@ -16,9 +16,9 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ..events.subjects import ANONYMOUS_PREFIX, NOBODY, Sealed
-from ..foundation.disk import Disk
-from ..foundation.errors import Broken, Corrupt
+from ..events.subjects import NOBODY, Sealed
+from ..foundation.disk import Disk, Lock
+from ..foundation.errors import Broken, Corrupt, LogClosed
 from ..foundation.limits import CIPHERS_MAX, SUBJECTS_OPEN_MAX
 from ..foundation.rng import entropy
 from .roll import Roll
@@ -88,15 +88,16 @@ class KeyStore:
 
     def __init__(
         self, disk: Disk, directory: Path, *, secret: bytes, master: bytes,
-        source: Callable[[int], bytes] = entropy,
+        source: Callable[[int], bytes] = entropy, read_only: bool = False,
     ) -> None:  # fmt: skip
-        disk.make_directory(directory)
+        """One store writes a folder; with `read_only` others may look beside it, and make nothing."""
+        self._lock = None if read_only else _locked(disk, directory)
         self._secret = secret
         self._source = source
         self._pool, self._pool_at = b"", 0
         wrapping = MasterKey(master, self._drawn)
-        self._subjects = Vault(disk, directory / "subjects.keys", wrapping)
-        self._days = Vault(disk, directory / "days.keys", wrapping)
+        self._subjects = Vault(disk, directory / "subjects.keys", wrapping, read_only=read_only)
+        self._days = Vault(disk, directory / "days.keys", wrapping, read_only=read_only)
         self._open: dict[str, KeySubject] = {}
         self._ready: deque[KeySubject] = deque()
         self._roll = Roll(self._subjects.entries)
@@ -211,6 +212,8 @@ class KeyStore:
         """Give the files back."""
         self._subjects.close()
         self._days.close()
+        if self._lock is not None:
+            self._lock.release()
 
     # Sealing.
 
@@ -299,9 +302,12 @@ class KeyStore:
         return subject
 
 
-def is_anonymous(identifier: str) -> bool:
-    """Whether it is an anonymous id in the form of `GET /v1/profiles/{id}`."""
-    return identifier.startswith(ANONYMOUS_PREFIX)
+def _locked(disk: Disk, directory: Path) -> Lock:
+    disk.make_directory(directory)
+    try:
+        return disk.lock(directory / "subjects.lock")
+    except BlockingIOError:
+        raise LogClosed(f"another process is using the keys in {directory}") from None
 
 
 def _cipher(key: bytes, day_key: bytes, kind: Sealed) -> AESGCM:

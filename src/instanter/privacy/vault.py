@@ -67,8 +67,11 @@ class MasterKey:
 class Vault:
     """One file of slots. `add` and `key` are the loop's; `flush` and `destroy` may run in other threads."""
 
-    def __init__(self, disk: Disk, path: Path, master: MasterKey) -> None:
-        """Open the file or make it. `ConfigRejected` for another master key, `Corrupt` for damaged slots."""
+    def __init__(self, disk: Disk, path: Path, master: MasterKey, *, read_only: bool = False) -> None:
+        """Open the file or make it. `ConfigRejected` for another master key, `Corrupt` for damaged slots.
+
+        With `read_only` nothing is made or mended, so that it can be read beside its one writer.
+        """
         self._disk = disk
         self._path = path
         self._master = master
@@ -79,7 +82,9 @@ class Vault:
         self.entries: list[Entry] = []
         """What was there when the file was opened; for the owner to index and clear."""
         existed = path.name in disk.list(path.parent)
-        self._file: WritableFile = disk.open(path)
+        if read_only and not existed:
+            raise Broken(f"there are no keys in {path.parent}")
+        self._file: WritableFile | None = None if read_only else disk.open(path)
         self._slots = self._load() if existed else 0
         if self._slots == 0:
             self._begin()
@@ -87,6 +92,7 @@ class Vault:
     def add(self, name: bytes, number: int, key: bytes) -> int:
         """Put a key in; its slot. It is durable after the next `flush`."""
         assert len(name) == NAME_BYTES
+        assert self._file is not None, "it was opened to be read"
         slot = self._slots
         packed = _packed(_KEY, name, number, self._master.wrap(key, _about(name, number)))
         with self._guard:
@@ -136,9 +142,11 @@ class Vault:
 
     def close(self) -> None:
         """Give the file back; what was not flushed is lost."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def _append(self, chunk: bytes, *, end_bytes: int) -> None:
+        assert self._file is not None, "it was opened to be read"
         try:
             rest = memoryview(chunk)
             while rest:
@@ -182,7 +190,8 @@ class Vault:
             if 0 <= torn < last or (0 <= torn < whole - _UNSYNCED_SLOTS_MAX):
                 reason = "checksum does not match"
                 raise Corrupt(file=str(self._path), offset=torn * SLOT_BYTES, reason=reason)
-        self._file.truncate((last + 1) * SLOT_BYTES)
+        if self._file is not None:
+            self._file.truncate((last + 1) * SLOT_BYTES)
         return last + 1
 
     def _stored(self, count: int) -> Iterator[tuple[int, bytes]]:
