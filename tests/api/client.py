@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import httpx
 from jsonschema import Draft202012Validator
@@ -19,12 +19,21 @@ from instanter.api.tenancy import Terms
 from instanter.engine.loop import Engine
 from instanter.foundation.clock import ManualClock
 from instanter.ops import metrics
+from instanter.privacy.access import DEFAULT_TENANT, Grant, Scope
 
 from ..engine.harness import with_engine
 
 T = TypeVar("T")
 UNDESCRIBED = (404, 405)
 """What any path and method may be answered that is not in the document."""
+
+
+class AccessKey(NamedTuple):
+    """An access key, and the headers that carry it."""
+
+    id: str
+    text: str
+    headers: dict[str, str]
 
 
 class Client:
@@ -41,8 +50,16 @@ class Client:
         check(method, path, reply)
         return reply
 
-    async def get(self, path: str) -> httpx.Response:
-        return await self.call("GET", path)
+    async def get(self, path: str, **more: Any) -> httpx.Response:
+        return await self.call("GET", path, **more)
+
+    async def key(
+        self, *scopes: Scope, tenant: str = DEFAULT_TENANT, public: bool = False, requests_per_s: int = 0
+    ) -> AccessKey:  # fmt: skip
+        """A new access key."""
+        grant = Grant("a test's", scopes, public, requests_per_s)
+        key, text = await self.engine.issue_key(grant, tenant=tenant, actor="test")
+        return AccessKey(key.id, text, {"Authorization": f"Bearer {text}"})
 
     async def post(self, path: str, body: Any = None, **more: Any) -> httpx.Response:
         return await self.call("POST", path, body, **more)

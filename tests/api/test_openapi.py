@@ -63,7 +63,7 @@ def test_the_document_is_openapi_3_1():
             "operationId", "summary", "description", "parameters", "requestBody", "responses", "security"}, path
         declared = [one["name"] for one in operation.get("parameters", []) if one["in"] == "path" and one["required"]]
         assert declared == re.findall(r"\{(\w+)\}", path)
-        assert (method in ("post", "patch")) is ("requestBody" in operation)
+        assert (method in ("post", "patch", "put")) is ("requestBody" in operation)
         for status, response in operation["responses"].items():
             assert re.fullmatch(r"[1-5]\d\d", status)
             assert response["description"]

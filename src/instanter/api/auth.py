@@ -109,6 +109,11 @@ class Access:
         return known if known is not None else self._first_met(key)
 
     @property
+    def counted(self) -> int:
+        """Keys of which something is counted; at most `ACCESS_KEYS_MAX`."""
+        return len(self._known)
+
+    @property
     def _keys(self) -> AccessKeys:
         return self._engine.partition.access_keys
 
