@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instanter.api.limiting import TokenBucket
+from instanter.api.limiting import TokenBucket, take_all
+from instanter.api.tenancy import TenantTerms, Terms
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.errors import RateLimited
 
-from .client import Client, track, with_client
+from .client import AccessKey, Client, track, with_client
 
 
 def granted(bucket: TokenBucket, calls: int) -> int:
@@ -100,3 +101,121 @@ def test_nothing_is_done_for_a_call_that_is_refused(tmp_path: Path):
         assert client.engine.meter.counts["events_rejected"] == 0
 
     with_client(tmp_path, work, per_s=1)
+
+
+# Of tenants, and of events.
+
+
+def test_what_costs_more_than_a_second_is_let_through_a_full_bucket_and_paid_back():
+    clock = ManualClock()
+    bucket = TokenBucket(clock, per_s=100)
+    bucket.take(1_000)
+    with pytest.raises(RateLimited) as refused:
+        bucket.take()
+    assert refused.value.retry_after_s == 10
+    clock.advance(9_000)
+    with pytest.raises(RateLimited):
+        bucket.take()
+    clock.advance(1_000)
+    bucket.take()
+
+
+@given(per_s=st.integers(1, 50_000), costs=st.lists(st.integers(1, 20_000), min_size=1, max_size=30))
+def test_the_average_holds_whatever_the_costs_and_who_waits_as_told_is_let_in(per_s: int, costs: list[int]):
+    clock = ManualClock()
+    bucket = TokenBucket(clock, per_s=per_s)
+    begun_ms = clock.now_ms()
+    for cost in costs:
+        try:
+            bucket.take(cost)
+        except RateLimited as refused:
+            clock.advance(refused.retry_after_s * 1_000)
+            bucket.take(cost)
+    seconds = (clock.now_ms() - begun_ms) / 1_000
+    assert sum(costs) <= per_s * (seconds + 1) + max(costs)
+
+
+def test_of_several_buckets_all_give_or_none():
+    clock = ManualClock()
+    wide, narrow = TokenBucket(clock, per_s=10), TokenBucket(clock, per_s=1, of="events")
+    take_all([(wide, 1), (narrow, 1)])
+    for _ in range(20):
+        with pytest.raises(RateLimited, match="1 events a second"):
+            take_all([(wide, 1), (narrow, 1)])
+    assert granted(wide, 100) == 9
+
+
+def limited(**terms: int) -> Terms:
+    return Terms(key_requests_per_s=1_000_000, others=TenantTerms(**terms))
+
+
+def test_all_keys_of_a_tenant_share_its_rate_and_another_tenant_has_its_own(tmp_path: Path):
+    clock = ManualClock()
+
+    async def work(client: Client) -> None:
+        keys = [await client.key("write", tenant="one") for _ in range(3)]
+        other = await client.key("write", tenant="two")
+        statuses = [
+            (await client.post("/v1/track", track(number), headers=keys[number % 3].headers)).status_code
+            for number in range(12)
+        ]
+        assert statuses == [200] * 6 + [429] * 6
+        assert (await client.post("/v1/track", track(20), headers=other.headers)).status_code == 200
+        clock.advance(500)
+        again = [(await client.post("/v1/track", track(30 + number), headers=keys[0].headers)).status_code
+                 for number in range(4)]
+        assert again == [200] * 3 + [429]
+
+    with_client(tmp_path, work, terms=limited(requests_per_s=6), bucket_clock=clock)
+
+
+def test_a_key_may_have_a_rate_of_its_own(tmp_path: Path):
+    async def work(client: Client) -> None:
+        slow, plain = await client.key("write", requests_per_s=2), await client.key("write")
+        statuses = [(await client.post("/v1/track", track(number), headers=slow.headers)).status_code
+                    for number in range(4)]
+        assert statuses == [200, 200, 429, 429]
+        assert [(await client.post("/v1/track", track(9), headers=plain.headers)).status_code
+                for _ in range(5)] == [200] * 5
+
+    with_client(tmp_path, work, terms=Terms(key_requests_per_s=5))
+
+
+def test_events_count_against_their_tenant_in_whatever_request_they_come(tmp_path: Path):
+    clock = ManualClock()
+
+    async def work(client: Client) -> None:
+        key = await client.key("write", "decide")
+        batch = {"batch": [{"type": "track", **track(number)} for number in range(8)]}
+        asked = {"anonymousId": "a1", "deadlineMs": 10_000, "placements": [{"id": "home.hero"}]}
+        assert (await client.post("/v1/batch", batch, headers=key.headers)).status_code == 200
+        assert (await client.post("/v1/track", track(50), headers=key.headers)).status_code == 200
+        events = {**asked, "events": [{"type": "track", **track(60 + number)} for number in range(2)]}
+        refused = await client.post("/v1/decide", events, headers=key.headers)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limited")
+        assert refused.headers["Retry-After"] == "1"
+        assert (await client.post("/v1/decide", asked, headers=key.headers)).status_code == 200
+        clock.advance(1_000)
+        assert (await client.post("/v1/decide", events, headers=key.headers)).status_code == 200
+        assert client.engine.partition.state.verdicts["applied"] == 11
+
+    with_client(tmp_path, work, terms=limited(events_per_s=10), bucket_clock=clock)
+
+
+def test_a_tenant_has_as_many_items_as_it_may_and_takes_nobody_elses_room(tmp_path: Path):
+    async def work(client: Client) -> None:
+        one, two = await client.key("catalog", tenant="one"), await client.key("catalog", tenant="two")
+
+        async def put(key: AccessKey, *ids: str) -> int:
+            items = {"items": [{"id": item, "fields": {}} for item in ids]}
+            return (await client.post("/v1/items", items, headers=key.headers)).status_code
+
+        assert await put(one, "a", "b", "c") == 200
+        assert await put(one, "d") == 429
+        assert await put(one, "a", "b") == 200
+        assert await put(two, "a", "b", "c", "d") == 200
+        assert (await client.call("DELETE", "/v1/items/a", headers=one.headers)).status_code == 200
+        assert await put(one, "d") == 200
+
+    named = {"one": TenantTerms(items_max=3)}
+    with_client(tmp_path, work, terms=Terms(key_requests_per_s=1_000_000, named=named))
