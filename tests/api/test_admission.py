@@ -107,9 +107,8 @@ class LatePulse(Pulse):
 
     late = False
 
-    @property
-    def is_behind(self) -> bool:
-        return self.late
+    def allows(self) -> bool:
+        return not self.late
 
 
 def test_beyond_its_places_a_request_is_refused_before_its_body_is_read() -> None:
@@ -196,42 +195,45 @@ def test_the_time_for_a_body_does_not_count_once_it_is_there() -> None:
     inside(work, AdmissionOptions(requests_max=2, body_read_s=0.01))
 
 
-def test_when_the_loop_is_behind_those_are_refused_that_would_wait_before_and_after_their_body() -> None:
+def test_when_the_loop_is_behind_requests_are_refused_as_they_begin_and_once_they_are_here() -> None:
     async def run() -> None:
         application, pulse = Application(), LatePulse()
-        options = AdmissionOptions(requests_max=100, body_read_s=30)
-        admission = Admission(application, options, Measurements(), pulse)
-        sending = [await Call(admission).body(1, more=True) for _ in range(FEW + 2)]
+        admission = Admission(application, OPTIONS, Measurements(), pulse)
+        sending = await Call(admission).body(1, more=True)
         pulse.late = True
         late = Call(admission)
-        assert (await late.answered(), late.code) == (429, "overloaded")
+        assert (await late.answered(), late.code, application.begun) == (429, "overloaded", 1)
+        await sending.body(1)
+        assert (await sending.answered(), sending.code) == (429, "overloaded")
+        pulse.late = False
         application.gate.set()
-        statuses = [await (await call.body(1)).answered() for call in sending]
-        assert statuses == [429, 429] + [200] * FEW, "the last few are no queue"
-        assert admission.inside == 0
+        assert await (await Call(admission).body(1)).answered() == 200
+        assert admission.working == 0
 
     asyncio.run(run())
 
 
-def test_a_loop_is_behind_when_no_beat_was_in_time_for_long_and_this_pass_has_worked_its_part() -> None:
+def test_what_comes_up_is_refused_when_no_beat_was_in_time_for_long_and_this_pass_has_worked_its_part() -> None:
     now_ms = 0.0
 
-    def beat(pass_ms: float) -> bool:
-        """One pass of the loop; whether it was behind when it ended."""
+    def refuses(pass_ms: float, come_up: int = 2 * FEW) -> bool:
+        """One pass of the loop; whether the last that came up in it was refused, at its end."""
         nonlocal now_ms
         pulse.begin()
         now_ms += BEAT_S * 1_000 + pass_ms
-        behind = pulse.is_behind
+        allowed = [pulse.allows() for _ in range(come_up)]
         pulse.end()
-        return behind
+        assert all(allowed[:FEW]), "a few are no queue"
+        return not allowed[-1]
 
     pulse = Pulse(lambda: int(now_ms * 1e6))
-    assert not any(beat(IN_TIME_MS) for _ in range(50)), "in time"
-    assert beat(10 * BEHIND_MS_MAX), "one pass that lasts"
-    assert not beat(PASS_MS_MAX), "in each pass some work is done"
-    assert beat(PASS_MS_MAX + 1)
-    assert not beat(0)
-    assert not beat(PASS_MS_MAX + 1), "a pause that comes alone"
+    assert not any(refuses(IN_TIME_MS) for _ in range(50)), "in time"
+    assert refuses(10 * BEHIND_MS_MAX), "one pass that lasts"
+    assert not refuses(10 * BEHIND_MS_MAX, come_up=FEW), "other reasons than requests"
+    assert not refuses(PASS_MS_MAX), "in each pass some work is done"
+    assert refuses(PASS_MS_MAX + 1)
+    assert not refuses(0)
+    assert not refuses(PASS_MS_MAX + 1), "a pause that comes alone"
 
 
 def test_whoever_watches_the_server_is_let_in_when_it_is_full() -> None:

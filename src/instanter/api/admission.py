@@ -26,11 +26,13 @@ _TRACKING: Final = frozenset({"/v1/batch", *(f"/v1/{kind}" for kind in SINGLE_RO
 _BODILESS: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
 
+_OVERLOADED: Final = Overloaded("more requests come than can be answered in time")
+
 BEAT_S = 0.005
 IN_TIME_MS = 10.0
 """A beat that comes no later than this finds a loop that keeps up."""
-FEW = 16
-"""With fewer requests inside none is refused for the loop's sake: then others keep it from running, not requests."""
+FEW = 32
+"""So much comes up in one pass of the loop without being refused for the loop's sake: it is not what holds it up."""
 
 
 class AdmissionOptions(msgspec.Struct, frozen=True):
@@ -49,6 +51,7 @@ class Pulse:
     def __init__(self, now_ns: Callable[[], int] = elapsed_ns) -> None:
         self._now_ns = now_ns
         self._due_ns = self._in_time_ns = now_ns()
+        self._came_up = 0
 
     async def beat(self) -> None:
         """Measure until cancelled."""
@@ -60,6 +63,7 @@ class Pulse:
     def begin(self) -> None:
         """The next beat is due in `BEAT_S`."""
         self._due_ns = self._now_ns() + int(BEAT_S * 1e9)
+        self._came_up = 0
 
     def end(self) -> None:
         """A beat has come, in time or not."""
@@ -67,15 +71,18 @@ class Pulse:
         if now_ns - self._due_ns <= IN_TIME_MS * 1e6:
             self._in_time_ns = now_ns
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether the loop has been behind for `BEHIND_MS_MAX`, and this pass has done `PASS_MS_MAX` of work already.
+    def allows(self) -> bool:
+        """Count something that comes up; False if it is to be refused for the sake of those before it.
 
-        So a pause of any length that comes alone refuses at most what came in it, and under a load that stays too
-        high each pass still does some work.
+        That is when the loop has been behind for `BEHIND_MS_MAX`, this pass has worked for `PASS_MS_MAX`, and more
+        than a few have come up in it. So a pause that has other reasons refuses nobody, and under a load that stays
+        too high each pass still does some work.
         """
+        self._came_up += 1
+        if self._came_up <= FEW:
+            return True
         now_ns = self._now_ns()
-        return now_ns - self._due_ns > PASS_MS_MAX * 1e6 and now_ns - self._in_time_ns > BEHIND_MS_MAX * 1e6
+        return now_ns - self._due_ns <= PASS_MS_MAX * 1e6 or now_ns - self._in_time_ns <= BEHIND_MS_MAX * 1e6
 
 
 class Admission:
@@ -91,8 +98,6 @@ class Admission:
         self._options = options
         self._meter = meter
         self._pulse = pulse
-        self.inside = 0
-        """Requests let in, with their bodies or still sending."""
         self.working = 0
         """Requests worked on."""
         self.bodies_bytes = 0
@@ -102,34 +107,39 @@ class Admission:
         if scope["type"] != "http" or scope["path"] in ALWAYS_OPEN:
             await self._app(scope, receive, send)
             return
-        visit = _Visit(self, receive, self._options.body_read_s)
-        try:
-            self.check_place()
-            if scope["method"] in _BODILESS:
-                visit.begin_work()
-        except Overloaded as error:
-            self._meter.count(f"requests_refused.{error.code}")
-            await refusal(error, tracking=scope["path"] in _TRACKING)(scope, receive, send)
+        if not self.has_place():
+            self._meter.count(f"requests_refused.{_OVERLOADED.code}")
+            for message in _REFUSED_TRACKING if scope["path"] in _TRACKING else _REFUSED:
+                await send(message)
             return
-        self.inside += 1
+        visit = _Visit(self, receive, self._options.body_read_s)
+        if scope["method"] in _BODILESS:
+            visit.begin_work()
         try:
             await self._app(scope, visit.receive, send)
         finally:
-            self.inside -= 1
             visit.leave()
 
-    def check_place(self) -> None:
-        """Raise `Overloaded` unless one more request may be worked on."""
-        if self.working >= self._options.requests_max:
-            raise Overloaded(f"{self.working} requests are being worked on")
-        if self._pulse is not None and self.inside > FEW and self._pulse.is_behind:
-            raise Overloaded("more requests come than can be answered in time")
+    def has_place(self) -> bool:
+        """Whether one more request may be worked on. Each asks when it begins, and again when its body is here."""
+        return self.working < self._options.requests_max and (self._pulse is None or self._pulse.allows())
 
     def hold(self, size_bytes: int) -> None:
         """Count bytes of a body, or raise `Overloaded`."""
         if self.bodies_bytes + size_bytes > self._options.bodies_bytes_max:
             raise Overloaded("the bodies of others take all the room there is")
         self.bodies_bytes += size_bytes
+
+
+def _told(*, tracking: bool) -> tuple[Message, Message]:
+    """The refusal, made once: it is sent when there is no time to make it."""
+    response = refusal(_OVERLOADED, tracking=tracking)
+    start = {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
+    return start, {"type": "http.response.body", "body": bytes(response.body)}
+
+
+_REFUSED: Final = _told(tracking=False)
+_REFUSED_TRACKING: Final = _told(tracking=True)
 
 
 class _Visit:
@@ -158,12 +168,13 @@ class _Visit:
         if message["type"] == "http.request":
             self._hold(len(message.get("body", b"")))
             if not message.get("more_body", False):
+                if not self._admission.has_place():
+                    raise Overloaded(_OVERLOADED.message)
                 self.begin_work()
         return message
 
     def begin_work(self) -> None:
-        """All of the request is here: take a place."""
-        self._admission.check_place()
+        """All of the request is here, and there is a place: take it."""
         self._admission.working += 1
         self._working = True
 
