@@ -9,13 +9,18 @@ ARGS ?=
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --all-build-deps --no-header \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
-.PHONY: help setup demo test check faults bench docs lock clean
+SECONDS := 600
+RELIABILITY := build/reliability
+
+.PHONY: help setup demo test check faults faults-long fuzz bench docs lock clean
 
 help:
 	@echo "make demo     start a shop and watch a visitor's page change"
 	@echo "make test     all tests, the fault tests cut short"
 	@echo "make check    style, types, import rules, house rules"
-	@echo "make faults   the long tests in full: kills, full disks, flipped bits, models of the state"
+	@echo "make faults   the long tests in full: kills, full disks, flipped bits, models of the state; writes"
+	@echo "              docs/reliability.md (make faults-long: what takes an hour)"
+	@echo "make fuzz     fuzz the doors for SECONDS each (600)"
 	@echo "make bench    measure this machine (ARGS are handed on)"
 	@echo "make docs     write the generated pages, and check all of them"
 	@echo "make setup    only install what the others need"
@@ -39,6 +44,10 @@ $(VENV)/.development: requirements-dev.lock pyproject.toml | $(VENV)/.made
 	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.runtime
 
+$(VENV)/.fuzz: requirements-fuzz.lock | $(VENV)/.made
+	$(PIP) --require-hashes -r requirements-fuzz.lock
+	@touch $@
+
 demo: $(VENV)/.runtime
 	$(BIN)/instanter demo $(ARGS)
 
@@ -52,9 +61,26 @@ check: $(VENV)/.development
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/tidy
 
+# The page is written whatever has failed. 5 is what pytest says when ARGS leave no test of a kind.
 faults: $(VENV)/.development
-	INSTANTER_FULL=1 $(BIN)/python -m pytest -m faults tests $(ARGS)
-	INSTANTER_FULL=1 $(BIN)/python -m pytest tests/state tests/examples tests/api/test_clients.py $(ARGS)
+	@mkdir -p $(RELIABILITY); status=0; \
+	INSTANTER_FULL=1 $(BIN)/python -m pytest -m "faults or row" tests --reliability $(RELIABILITY)/faults.json $(ARGS) \
+		|| [ $$? = 5 ] || status=1; \
+	INSTANTER_FULL=1 $(BIN)/python -m pytest -m "not faults and not row" tests/state tests/examples \
+		tests/api/test_clients.py $(ARGS) || [ $$? = 5 ] || status=1; \
+	$(BIN)/python tools/reliability_page.py docs/reliability.md $(RELIABILITY)/*.json || status=1; \
+	exit $$status
+
+faults-long: $(VENV)/.development $(VENV)/.fuzz
+	@mkdir -p $(RELIABILITY); status=0; \
+	INSTANTER_FULL=1 INSTANTER_LONG=1 $(BIN)/python -m pytest -m long tests \
+		--reliability $(RELIABILITY)/long.json $(ARGS) || [ $$? = 5 ] || status=1; \
+	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS) --reliability $(RELIABILITY)/fuzz.json || status=1; \
+	$(BIN)/python tools/reliability_page.py docs/reliability.md $(RELIABILITY)/*.json || status=1; \
+	exit $$status
+
+fuzz: $(VENV)/.development $(VENV)/.fuzz
+	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS) --reliability $(RELIABILITY)/fuzz.json $(ARGS)
 
 bench: $(VENV)/.runtime
 	$(BIN)/instanter bench $(ARGS)
@@ -69,6 +95,7 @@ docs: $(VENV)/.development
 lock: $(VENV)/.development
 	$(COMPILE) -o requirements.lock pyproject.toml
 	$(COMPILE) --extra dev --extra geo -c requirements.lock -o requirements-dev.lock pyproject.toml
+	$(COMPILE) --extra fuzz -c requirements-dev.lock -o requirements-fuzz.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) build dist .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

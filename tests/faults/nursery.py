@@ -22,7 +22,7 @@ from instanter.ops.wiring import open_engine
 def warm() -> None:
     """Load the kernels, which every fork then has."""
     with tempfile.TemporaryDirectory() as directory:
-        open_engine(Config(state=StateSettings(memory_mb=64)), Path(directory))
+        open_engine(Config(state=StateSettings(memory_mb=64)), Path(directory), may_make_master_key=True)
 
 
 def start(arguments: list[str]) -> int:

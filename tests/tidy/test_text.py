@@ -11,7 +11,7 @@ import pytest
 MACHINE_PATH = re.compile(r"(?<![\w.~/-])/(?:work|farm|home|root|Users)/[\w.-]+")
 INDEX_HOST = re.compile(
     r"https?://[^\s\"'>)]*/simple\b|--(?:extra-)?index-url|--trusted-host|--find-links|files\.python" + r"hosted\.org")
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-fuzz.lock")
 
 
 def findings(text: str) -> list[str]:
