@@ -272,6 +272,10 @@ class QuarantineStore:
         for position, (record, noticed) in wanted.items():
             self.note(position, record, noticed)
 
+    async def settled(self) -> None:
+        """Returns once everything kept so far is on disk, or was refused."""
+        await self._committer.settled()
+
     async def close(self, deadline: Deadline) -> None:
         """Commit what was kept, within the deadline."""
         await self._committer.close(deadline)
@@ -308,6 +312,7 @@ class QuarantineStore:
 
     async def listing(self, tenant: str) -> Listing:
         """The open entries of a tenant by reason. Reads the whole quarantine twice, in small steps."""
+        await self.settled()
         for _ in range(READS_MAX):
             grouping = Grouping()
             try:
@@ -322,6 +327,7 @@ class QuarantineStore:
 
     async def select(self, tenant: str, wanted: Callable[[str, str, int], bool], limit: int) -> list[int]:
         """Positions of up to `limit` open entries of a tenant, oldest first; `wanted` gets code, group, position."""
+        await self.settled()
         for _ in range(READS_MAX):
             positions: list[int] = []
             try:

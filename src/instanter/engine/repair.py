@@ -169,14 +169,24 @@ class Repairs:
     async def show(self, position: int, *, tenant: str) -> EntryReply:
         """One entry with its seal taken off; `RequestRejected` (404) when there is none."""
         kept = self._quarantine.entry(tenant, position)
-        entry, found = kept.entry, await self._quarantine.outcome(kept)
+        found = await self._quarantine.outcome(kept)
         source = self._source(kept)
+        entry = kept.entry if source is None else source
         return EntryReply(
-            str(position), iso(entry.at_ms), entry.code, entry.message, entry.kind, entry.raw_bytes,
-            source is not None, _text(source.raw) if source else "", source.message_id if source else "",
-            _text(source.defaults) if source else "", str(entry.position) if entry.position else "", entry.more,
-            "" if found is None else found.code or "taken",
-        )  # fmt: skip
+            position=str(position),
+            at=iso(kept.entry.at_ms),
+            code=entry.code,
+            message=entry.message,
+            kind=entry.kind,
+            bytes=entry.raw_bytes,
+            readable=source is not None,
+            event=_text(source.raw) if source is not None else "",
+            message_id=entry.message_id,
+            context=_text(entry.defaults),
+            log_position=str(entry.position) if entry.position else "",
+            more=entry.more,
+            outcome="" if found is None else found.code or "taken",
+        )
 
     async def _select(self, request: RepairRequest, tenant: str) -> list[int]:
         if request.position:
