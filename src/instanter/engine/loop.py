@@ -174,6 +174,8 @@ class Engine:
             )
             configured = Configured(now_ms, dict(state.schema.settings), state.schema.declared())
             await self.journal.write([configured], now_ms)
+            if before:
+                await self._publish(self.clock.now_ms())
         await self._continue_audit()
         self._tasks = [
             asyncio.create_task(self._beat()),

@@ -191,10 +191,14 @@ class State:
         return item_of(self.tables.memory, self.tables.item_index, ref)
 
     def configure(self, event: Configured) -> None:
-        """From here on these features count, from nothing if they did not count before, and these settings hold."""
-        begun = frozenset(event.features) - self.active
-        self._clear(begun)
-        self.active = frozenset(event.features)
+        """From here on these features count, from nothing if they did not count before, and these settings hold.
+
+        What does not count any more is let go, as it is by opening a checkpoint that was made under another
+        configuration: both ways lead to the same state.
+        """
+        counted = frozenset(event.features)
+        self._clear(counted ^ self.active)
+        self.active = counted
         self.put_in_force(event.settings)
         activate(self.program, self.schema.layout, self.active)
 
@@ -209,12 +213,14 @@ class State:
             self.program.settings[word] = settings.get(name, self.program.settings[word])
 
     def _clear(self, features: frozenset[tuple[str, str]]) -> None:
-        """Take out what features counted in an earlier life. Costs a pass over the records that hold any."""
+        """Take out what features have counted. Costs a pass over the records that hold any."""
         tables = {Scope.SESSION: SESSIONS, Scope.PROFILE: CELLS, Scope.ITEM: ITEMS}
         for placed in self.schema.layout.features:
             if (placed.spec.name.removesuffix(SEEN_SUFFIX), placed.spec.version) in features:
-                rows = rows_of(self.tables.memory, tables[placed.spec.scope])
-                rows[:, placed.offset : placed.offset + placed.spec.words] = 0
+                first, end = placed.offset, placed.offset + placed.spec.words
+                rows_of(self.tables.memory, tables[placed.spec.scope])[:, first:end] = 0
+                if placed.spec.scope is Scope.ITEM:
+                    self.published.reshape(-1, self.schema.layout.item_words)[:, first:end] = 0
 
     def erase(self, keys: Sequence[int]) -> int:
         """Remove these cells, their sessions and the messages they remember; how many were there.
@@ -250,14 +256,14 @@ class State:
         """Items changed since the epoch."""
         return int(self.tables.changes.meta[0])
 
-    def _hash_of_changes(self) -> str:
-        """Over the hash of the last epoch and all item records changed since."""
+    def _hash_of_changes(self, before: str) -> str:
+        """Over the hash of the epoch before and all item records changed since."""
         words = self.schema.layout.item_words
         base = int(self.tables.memory.regions[ITEMS, 0])
         changed = self.tables.changes.rows[: self.unpublished]
         items = self.tables.memory.ints[base : base + self.schema.capacity.items * words].reshape(-1, words)[changed]
         items = items[np.argsort(items[:, ITEM_KEY], kind="stable")]
-        return mmh3.hash_bytes(bytes.fromhex(self.epoch_hash) + items.tobytes()).hex()
+        return mmh3.hash_bytes(bytes.fromhex(before) + items.tobytes()).hex()
 
     def rebuild_indexes(self) -> None:
         """Index the cells and items that the tables hold, after they were filled from a checkpoint."""
@@ -273,6 +279,10 @@ class State:
         self.published[: items.size] = items.ravel()
 
     def publish(self, event: Epoch) -> None:
-        """Decisions read the item records as of now from here on."""
-        self.epoch, self.epoch_hash, self.epoch_ms = event.number, self._hash_of_changes(), event.at_ms
+        """Decisions read the item records as of now from here on.
+
+        The hash goes on from the one that the record names: a replay under another configuration lays the records of
+        items out differently, and comes back to the hashes that were served with the first epoch of its own.
+        """
+        self.epoch, self.epoch_hash, self.epoch_ms = event.number, self._hash_of_changes(event.hash), event.at_ms
         publish(self.tables.memory, self.tables.changes, self.published)
