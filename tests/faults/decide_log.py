@@ -38,8 +38,9 @@ def main(data: Path, config_path: Path) -> None:
     decider, decisions = decider_of(config, schema), []
     for person in range(PEOPLE):
         request = decode_decide(json.dumps({"placements": PLACEMENTS, "explain": True}).encode())
+        cell = subjects.find("default", f"anonymous:p{person}")
         decision = decider.decide(
-            request, state=partition.state, keys=partition.links.cells(subjects.find("default", f"anonymous:p{person}")),
+            request, state=partition.state, keys=partition.links.cells(cell),
             tenant="default", now_ms=NOW_MS, position=partition.position, decision_id=f"d_{person}",
             deadline=Deadline(600_000), meter=NoMeter(),
         )  # fmt: skip

@@ -92,12 +92,12 @@ class ForkedProcess:
 
 
 class ForkedServer:
-    """`instanter serve --dev` on a loopback port, ready in a fraction of a second."""
+    """`instanter serve` on a loopback port, ready in a fraction of a second; with --dev unless keys are asked for."""
 
-    def __init__(self, nursery: Nursery, data: Path, *, config: Path) -> None:
+    def __init__(self, nursery: Nursery, data: Path, *, config: Path, dev: bool = True) -> None:
         self.port = free_port()
         self.process = ForkedProcess(nursery, [
-            "serve", "--dev", "--data", str(data), "--config", str(config), "--port", str(self.port)
+            "serve", "--data", str(data), "--config", str(config), "--port", str(self.port), *(["--dev"] if dev else [])
         ])  # fmt: skip
 
     @property
@@ -144,6 +144,10 @@ class Site:
         self._servers.append(server)
         self.ready_s.append(server.wait_until_ready())
         return server
+
+    def run(self, *arguments: str) -> int:
+        """Another verb of `instanter`, to its end; the exit code."""
+        return ForkedProcess(self._nursery, list(arguments)).wait(60)
 
     def close(self) -> None:
         for server in self._servers:

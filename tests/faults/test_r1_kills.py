@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,27 @@ def test_r1_the_accountant_notices_what_is_lost_invented_and_doubled(
     server.stop()
     books = balance(accountant, site.data, site.config)
     assert (books.lost, books.phantom, books.double) == ({"m-4000"}, {"nobody sent this"}, {})
+
+
+@pytest.mark.long
+def test_r1_two_hundred_kills_at_random_moments(
+    make_site: MakeSite, accountant: Accountant, record_property: Callable[[str, object], None]
+) -> None:  # fmt: skip
+    site, chance = make_site(checkpoint_s=1), random.Random(200)
+    server = site.start()
+    for kill in range(200):
+        killing = threading.Timer(chance.uniform(0.02, 1.6), server.kill)
+        killing.start()
+        accountant.send(server.port, stop=threading.Event(), events_max=EVENTS_MAX)
+        killing.join()
+        if kill % 10 == 9:
+            server, books = books_after_a_restart(site, accountant, server)
+            assert books.even, books
+        else:
+            assert server.process.wait(10) == DIED
+            server = site.start()
+            assert not accountant.send_again(server.port).refused
+    record_property("kills", 200)
+    record_property("events", books.present)
+    record_property("lost, phantom, double", f"{len(books.lost)}, {len(books.phantom)}, {len(books.double)}")
+    assert_same_state(site, server)
