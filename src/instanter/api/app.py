@@ -54,7 +54,7 @@ RESOURCES: Final = (
     Resource("/v1/keys/{id:path}", "admin", {"DELETE": keys.revoke}),
     Resource("/v1/quarantine", "admin", {"GET": quarantine.groups}),
     Resource("/v1/quarantine/repair", "admin", {"POST": quarantine.repair}),
-    Resource("/v1/quarantine/{position:path}", "admin", {"GET": quarantine.get}),
+    Resource("/v1/quarantine/{id:path}", "admin", {"GET": quarantine.get}),
     Resource("/v1/state", "operator", {"GET": operations.state}),
     Resource("/healthz", "open", {"GET": operations.health}),
     Resource("/readyz", "open", {"GET": operations.ready}),

@@ -25,10 +25,10 @@ async def groups(engine: Engine, request: Request) -> Response:
 
 
 async def get(engine: Engine, request: Request) -> Response:
-    """`GET /v1/quarantine/{position}`: one entry, with its seal taken off."""
-    position = path_id(request, "position")
+    """`GET /v1/quarantine/{id}`: one entry, with its seal taken off."""
+    position = path_id(request)
     if not (position.isascii() and position.isdigit() and len(position) <= _POSITION_DIGITS_MAX):
-        raise RequestRejected("schema", "a position is a number")
+        raise RequestRejected("schema", "an entry is named by its position, a number")
     return reply(await engine.repairs.show(int(position), tenant=tenant_of(request)))
 
 

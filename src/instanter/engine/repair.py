@@ -81,7 +81,7 @@ class RepairReply(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class EntryReply(msgspec.Struct, frozen=True, rename="camel"):
-    """`GET /v1/quarantine/{position}`: one entry, whole."""
+    """`GET /v1/quarantine/{id}`: one entry, whole."""
 
     position: str
     at: str
