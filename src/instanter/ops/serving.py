@@ -58,9 +58,9 @@ async def serve(
     there or ends by itself.
     """
     connections_max = room_for(settings.connections_max)
+    listener = listen(host, port, write_s=settings.write_s)
     engine = make_engine()
     await engine.start()
-    listener = listen(host, port, write_s=settings.write_s)
     _calm_the_collector()
     app = make_app(
         engine, metrics=lambda: metrics.render(engine, admission), access=Access(engine, SystemClock(), terms, dev=dev)
