@@ -154,25 +154,35 @@ def test_reading_a_directory_changes_nothing(data: Path, config: Path, capsys: P
     assert contents() == before
 
 
-def test_rejected_events_are_listed_newest_last_with_their_reasons(data: Path, capsys: Printed) -> None:
+def test_rejected_events_are_listed_by_their_reasons(data: Path, capsys: Printed) -> None:
     assert frame.main(["quarantine", "list", "--data", str(data), "--json"]) == 0
     report = told(capsys)
-    assert (report["total"], report["by_code"]) == (2, {"schema": 1, "malformed": 1})
-    assert [entry["messageId"] for entry in report["newest"]] == ["bad-1", ""]
-    assert "event name" in report["newest"][0]["message"]
-    assert frame.main(["quarantine", "list", "--data", str(data), "--json", "--newest", "1"]) == 0
-    assert [entry["code"] for entry in told(capsys)["newest"]] == ["malformed"]
+    assert (report["total"], report["droppedBytes"]) == (2, 0)
+    assert {group["code"]: group["count"] for group in report["groups"]} == {"schema": 1, "malformed": 1}
+    first = report["groups"][0]
+    assert frame.main(["quarantine", "list", "--data", str(data), "--json", "--group", first["group"]]) == 0
+    assert told(capsys)["groups"] == [first]
     assert frame.main(["quarantine", "list", "--data", str(data), "--json", "--code", "too_deep"]) == 0
-    assert told(capsys) == {"total": 2, "by_code": {"schema": 1, "malformed": 1}, "newest": []}
+    assert told(capsys) == {"total": 2, "groups": [], "droppedBytes": 0}
     assert frame.main(["quarantine", "list", "--data", str(data), "--code", "too_deep"]) == 0
     assert capsys.readouterr().out.endswith("none has the reason asked for\n")
+    assert frame.main(["quarantine", "list", "--data", str(data), "--code", "schema"]) == 0
+    assert "schema: " in capsys.readouterr().out
 
 
-def test_what_a_sender_wrote_cannot_steer_the_terminal(data: Path, capsys: Printed) -> None:
-    assert frame.main(["quarantine", "list", "--data", str(data)]) == 0
-    printed = capsys.readouterr().out
-    assert "bad-2" in printed
-    assert all(character.isprintable() or character == "\n" for character in printed)
+@pytest.mark.parametrize("words", [
+    ["show"], ["show", "x"], ["repair"], ["replay", "--limit", "10001"], ["repair", "--rewrite", "STEPS"],
+])
+def test_a_wrong_use_of_the_quarantine_is_one_sentence(
+    words: list[str], data: Path, tmp_path: Path, capsys: Printed
+) -> None:
+    steps = tmp_path / "steps.json"
+    steps.write_text('[{"do": "set", "path": "userId", "value": "eve"}]')
+    told_words = [str(steps) if word == "STEPS" else word for word in words]
+    assert frame.main(["quarantine", *told_words, "--data", str(data)]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("instanter quarantine: ")
+    assert len(printed.err.splitlines()) == 1
 
 
 def test_a_directory_without_rejected_events_says_so(tmp_path: Path, capsys: Printed) -> None:
