@@ -105,7 +105,7 @@ OPERATIONS = (
     Operation(
         "get", "/v1/quarantine", "Events that could not be taken, by reason", reply=Listing, errors=(429, 503)),
     Operation(
-        "get", "/v1/quarantine/{position}", "One of them, whole", reply=EntryReply, errors=(400, 404, 429)),
+        "get", "/v1/quarantine/{id}", "One of them, whole", reply=EntryReply, errors=(400, 404, 429)),
     Operation(
         "post", "/v1/quarantine/repair", "Try them once more, rewritten if need be", RepairRequest, RepairReply,
         (*_BODY, 404, *_STORES)),
