@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
@@ -428,3 +428,26 @@ def check_checkpoint(disk: Disk, path: Path) -> Manifest:
     for _ in sections:
         pass
     return manifest
+
+
+def rewrite_checkpoint(
+    disk: Disk, path: Path, directory: Path, *, position: int, control: Callable[[str, list[Any]], list[Any]]
+) -> Path:
+    """Write a checkpoint again to another directory: the state in it as it is, as of another position, with the
+    control rows that `control` makes of those of each name. Raises `Corrupt` for a damaged one, and leaves none."""
+    writer = CheckpointWriter(disk, directory, position)
+    whole = False
+    try:
+        writer.write(MAGIC)
+        for _, kind, payload in _sections(disk, path):
+            if kind == _Section.MANIFEST:
+                payload = msgspec.msgpack.encode({**msgspec.msgpack.decode(payload), "position": position})
+            elif kind == _Section.CONTROL:
+                part = msgspec.msgpack.decode(payload, type=_ControlRows)
+                payload = msgspec.msgpack.encode(_ControlRows(part.name, control(part.name, part.rows)))
+            writer.write(_section(_Section(kind), payload))
+        whole = True
+    finally:
+        if not whole:
+            writer.give_up()
+    return writer.finish()
