@@ -28,6 +28,7 @@ from instanter.foundation.clock import ManualClock
 from instanter.foundation.deadline import Deadline
 from instanter.foundation.disk import Disk, RealDisk
 from instanter.foundation.ids import Ids
+from instanter.log.moved import MovedPositions
 from instanter.log.segment_log import SegmentLog
 from instanter.privacy.audit import open_trail
 from instanter.privacy.erasures import ErasureList
@@ -70,7 +71,7 @@ def open_engine(
     subjects = KeyStore(disk, root / "keys", secret=SECRET, master=SECRET)
     stores = Stores(
         disk, log, quarantine, open_trail(audit, SECRET), root / "audit" / "acts", root / "checkpoints", subjects,
-        ErasureList(disk, root / "keys" / "erasures"),
+        ErasureList(disk, root / "keys" / "erasures"), MovedPositions(disk, root / "moved"),
     )  # fmt: skip
     gate = Gate(partition, subjects, clock, purposes=schema.purposes, required=consent_required)
     ids = Ids(CountingIds())

@@ -37,6 +37,7 @@ from ..foundation.ids import Ids, reference
 from ..foundation.limits import LINKED_CELLS_MAX
 from ..foundation.measure import Buckets, Measurements
 from ..log.base import frame_at
+from ..log.moved import MovedPositions, NothingMoved
 from ..log.segment_log import SegmentLog
 from ..privacy.access import AccessKey, Grant, check_grant, issued, new_key
 from ..privacy.audit import SERVER, Audit, Head, Plain, Trail, handed_in
@@ -96,6 +97,8 @@ class Stores(NamedTuple):
     checkpoints: Path
     subjects: KeyStore
     erasures: ErasureList
+    moved: MovedPositions | NothingMoved = NothingMoved()
+    """Where a migration has put the receipts of decisions that were made before it."""
 
 
 class Engine:
@@ -306,15 +309,10 @@ class Engine:
         unknown = RequestRejected("unknown_decision", f"no decision {decision_id}", status=404)
         try:
             position = int(decision_id[len(_ID_PREFIX) + _TOKEN_CHARS :], 16)
-            frame = frame_at(self._log, position)
         except ValueError:
             raise unknown from None
-        except RequestRejected as error:
-            if error.code == "expired":
-                raise RequestRejected("expired", "the log no longer holds this decision", status=410) from None
-            raise unknown from None
-        record = decode_record(frame.payload, offset=frame.position)
-        if not isinstance(record, Decided) or record.decision_id != decision_id or record.tenant != tenant:
+        record = self._decided(decision_id, position)
+        if record is None or record.tenant != tenant:
             raise unknown
         receipt = opened_receipt(record, self.subjects)
         if receipt is None:
@@ -322,6 +320,22 @@ class Engine:
                 raise RequestRejected("erased", "the receipt was erased with its person", status=410)
             raise RequestRejected("expired", "the receipt is older than receipts are kept", status=410)
         return receipt
+
+    def _decided(self, decision_id: str, position: int) -> Decided | None:
+        """The record of a decision that was appended at `position`: there, or where a migration has put it."""
+        for place in (self._stores.moved.find(position), position):
+            if place is None:
+                continue
+            try:
+                frame = frame_at(self._log, place)
+            except RequestRejected as error:
+                if error.code == "expired":
+                    raise RequestRejected("expired", "the log no longer holds this decision", status=410) from None
+                continue
+            record = decode_record(frame.payload, offset=frame.position)
+            if isinstance(record, Decided) and record.decision_id == decision_id:
+                return record
+        return None
 
     def cells_of(self, tenant: str, *, user_id: str | None, anonymous_id: str | None) -> list[int]:
         """The cells of a person's profile; those of the anonymous id first, whose session is the live one."""

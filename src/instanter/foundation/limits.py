@@ -74,6 +74,12 @@ ATTRIBUTE_VALUES_MAX = 4
 FEATURES_MAX = 256
 TOP_K_MAX = 64
 TILES_MAX = 512
+COLD_FILE_BYTES = 64 * 1024 * 1024
+"""Size at which a file of idle people is closed and the next one begun."""
+COLD_RECORD_BYTES_MAX = 16 * 1024 * 1024
+"""One idle person on disk."""
+COLD_MOVED_MAX = 128
+"""People moved to disk in one step, about 1 ms."""
 
 # Privacy.
 SUBJECTS_OPEN_MAX = 32_768
@@ -81,7 +87,15 @@ SUBJECTS_OPEN_MAX = 32_768
 CIPHERS_MAX = 16_384
 """Ciphers kept ready, 2.5 KB each; without one sealing takes 1.5 us longer."""
 PURPOSES_MAX = 32
-"""Purposes of consent that are told apart."""
+"""Purposes of consent in one configuration, and in one statement."""
+PURPOSES_STATED_MAX = 32
+"""Purposes that statements are kept about though no feature was ever declared for them; those of further ones are in
+the sealed events alone."""
+PURPOSES_KEPT_MAX = 256
+"""Purposes that statements are kept about, over all configurations."""
+REFUSALS_MAX = 65_536
+"""People of whom it is remembered when they last repeated a refusal; a grant of another one has to be newer than the
+moment when that was forgotten."""
 READING_PLANS_MAX = 256
 """Sets of denied purposes for which it is remembered what may be read of a person."""
 TOMBSTONES_MAX = 100_000
@@ -103,6 +117,8 @@ AUDIT_HANDED_IN_MAX = 256
 # Backups.
 BACKUP_TRIES_MAX = 8
 """How often a backup begins again because retention removed what it was copying."""
+MOVED_ENDS_MAX = 262_144
+"""Records behind which a migration remembers the new position, for receipts that name where they stood."""
 
 # Caches.
 PARSED_AGENTS_MAX = 8_192

@@ -13,10 +13,13 @@ from ..foundation.rng import entropy
 FORMAT = 2
 LOGS = ("log", "quarantine", "audit")
 """Folders that are logs: a backup copies each up to a whole record."""
-WRITTEN_ONCE: tuple[str, ...] = ()
+WRITTEN_ONCE: tuple[str, ...] = ("moved",)
 """Folders of files that never change once they have their name: a backup copies them as they are."""
 UNFINISHED = "unfinished.json"
 """Lies in a directory that is being restored, until it is whole."""
+MIGRATING = "migrating"
+READY = "ready.json"
+"""Lies in `MIGRATING` from when the folders of an older format are replaced until that is done."""
 _SECRET_BYTES = 32
 _READ_BYTES = 4_096
 
@@ -39,17 +42,19 @@ class DataDirectory:
         self.checkpoints = root / "checkpoints"
         self.audit = root / "audit"
         self.acts = self.audit / "acts"
+        self.moved = root / "moved"
         self._marker = root / "instanter.json"
         self._secret = (Path(keys) if keys else root / "keys") / "installation.key"
 
     def open(self) -> bytes:
         """Create or check the directory; the installation's secret, by which people's ids are hashed."""
         self.refuse_unfinished()
-        for directory in (self.root, self._secret.parent, self.checkpoints):
-            self.disk.make_directory(directory)
         if self._marker.name not in self.disk.list(self.root):
+            for directory in (self.root, self._secret.parent):
+                self.disk.make_directory(directory)
             self._create()
-        return self.check()
+        self.format()
+        return secret_in(self.disk, self.keys)
 
     def _create(self) -> None:
         """Make key and marker, the marker last. Two processes that start at once must not make two keys."""
@@ -98,7 +103,13 @@ class DataDirectory:
         """The secret of an existing directory; nothing is written."""
         self.refuse_unfinished()
         self.format()
+        if READY in self.disk.list(self.root / MIGRATING):
+            raise Broken(f"{self.root} is on its way to a new format: start the server, or run instanter migrate")
         return secret_in(self.disk, self.keys)
+
+    def mark(self, format: int) -> None:
+        """Say that the directory is of this format; durable on return."""
+        write_whole(self.disk, self._marker, msgspec.json.encode(_Marker(format)))
 
 
 def secret_in(disk: Disk, keys: Path) -> bytes:

@@ -27,6 +27,7 @@ from ..foundation.disk import Disk, RealDisk
 from ..foundation.errors import ConfigRejected
 from ..foundation.ids import Ids, reference
 from ..foundation.limits import QUARANTINE_BYTES_MAX
+from ..log.moved import MovedPositions
 from ..log.segment_log import SegmentLog
 from ..privacy.audit import open_trail
 from ..privacy.erasures import ErasureList
@@ -35,6 +36,7 @@ from ..state.schema import Schema
 from .config import Config, TenantSettings, load, located
 from .datadir import DataDirectory
 from .master import master_key
+from .migration.migrate import Footing, migrate
 
 reports = logging.getLogger("instanter.serve")
 
@@ -140,6 +142,10 @@ def open_engine(
     master = master_key(
         disk, directory.keys, file=config.privacy.master_key_file, may_make=may_make_master_key
     )
+    footing = footing_of(config, schema, secret=secret, master=master)
+    migrated = migrate(directory, footing, clock=SystemClock(), ids=Ids())
+    if migrated is not None:
+        reports.warning("the data directory was brought to a new format", extra=msgspec.structs.asdict(migrated))
     with ExitStack() as opened:
         stores = open_stores(
             config, directory, secret=secret, master=master, opened=opened, open_subjects=open_subjects
@@ -169,6 +175,11 @@ def open_engine(
         )  # fmt: skip
 
     return make
+
+
+def footing_of(config: Config, schema: Schema, *, secret: bytes, master: bytes) -> Footing:
+    """What a migration of the data directory stands on."""
+    return Footing(secret, master, NUMBERS.union(schema.properties), config.log.segment_mb * 1024 * 1024)
 
 
 def options_of(config: Config, *, clock_of_events: bool) -> EngineOptions:
@@ -211,5 +222,6 @@ def open_stores(
         if cut is not None:
             reports.warning("an unfinished write was taken away", extra={"reason": str(cut)})
     return Stores(
-        disk, log, quarantine, open_trail(audit, secret), directory.acts, directory.checkpoints, subjects, erasures
-    )
+        disk, log, quarantine, open_trail(audit, secret), directory.acts, directory.checkpoints, subjects, erasures,
+        MovedPositions(disk, directory.moved),
+    )  # fmt: skip

@@ -46,6 +46,7 @@ VERBS: Final = (
     Verb("backup", "copy a data directory, also while a server serves it"),
     Verb("restore", "put a backup back into an empty folder"),
     Verb("keys", "make, list and revoke access keys"),
+    Verb("migrate", "bring a data directory to today's format, as a start does"),
     Verb("quarantine", "list the events that were rejected, and why"),
     Verb("bench", "measure how fast the engine is on this machine"),
     Verb("doctor", "check whether this machine and configuration are ready to serve"),

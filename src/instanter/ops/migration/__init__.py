@@ -1,0 +1,1 @@
+"""From the format of a data directory that an older version wrote to today's."""

@@ -1,0 +1,326 @@
+"""Format 1 to format 2: nobody's state changes, and everything personal is sealed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from instanter.decisions.receipt import decode_receipt
+from instanter.engine.export import opened_receipt, stored_event
+from instanter.engine.loop import Engine
+from instanter.engine.partition import Partition
+from instanter.engine.replay import beginning, catch_up, recover
+from instanter.events.envelope import (
+    CONTROL_PARTITION,
+    Decided,
+    Linked,
+    Record,
+    Ticked,
+    Tracked,
+    decode_record,
+    encode_record,
+)
+from instanter.events.kinds import NUMBERS
+from instanter.events.reject import decode_quarantined, opened
+from instanter.foundation.clock import ManualClock
+from instanter.foundation.disk import RealDisk
+from instanter.foundation.errors import Corrupt, LogClosed
+from instanter.foundation.ids import Ids
+from instanter.log.commit import commit_now
+from instanter.log.moved import MovedPositions, MovedWriter
+from instanter.log.segment_log import SegmentLog
+from instanter.log.segments import SegmentReader, encode_segment_header
+from instanter.ops.cli import main as frame
+from instanter.ops.config import Config
+from instanter.ops.datadir import FORMAT, MIGRATING, READY, DataDirectory
+from instanter.ops.migration.migrate import REPLACED, Footing, Migrated, migrate, needs_migration
+from instanter.ops.wiring import footing_of, open_engine, schema_of
+from instanter.privacy.subjects import KeyStore
+from instanter.sim.disk import SimulatedDisk
+
+from ..engine.harness import CountingIds
+
+FIXTURES = Path(__file__).parent / "formats"
+CONFIG = Config(state=msgspec.structs.replace(Config().state, memory_mb=64))
+SCHEMA = schema_of(CONFIG)
+EXPECTED_NEWEST_MS = 1_800_000_000_000
+MASTER = bytes(32)
+EXPECTED = json.loads((FIXTURES / "1" / "expected.json").read_bytes())
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A directory of format 1."""
+    return of_format_1(tmp_path / "data")
+
+
+def of_format_1(data: Path) -> Path:
+    """The fixture, with the master key that its people's keys will be wrapped by."""
+    shutil.copytree(FIXTURES / "1", data)
+    (data / "keys" / "master.key").write_text(MASTER.hex())
+    return data
+
+
+def footing(data: Path) -> Footing:
+    secret = DataDirectory(RealDisk(), data).open()
+    return footing_of(CONFIG, SCHEMA, secret=secret, master=MASTER)
+
+
+def migrated(data: Path, disk: RealDisk | None = None) -> Migrated | None:
+    directory = DataDirectory(disk or RealDisk(), data)
+    return migrate(directory, footing(data), clock=ManualClock(), ids=Ids(CountingIds()))
+
+
+def records(data: Path, folder: str = "log") -> list[Record]:
+    return [decode_record(one.payload) for one in SegmentReader(RealDisk(), data / folder).read()]
+
+
+def store(data: Path) -> KeyStore:
+    secret = DataDirectory(RealDisk(), data).open()
+    return KeyStore(RealDisk(), data / "keys", secret=secret, master=MASTER)
+
+
+def rebuilt(data: Path) -> Partition:
+    log = SegmentReader(RealDisk(), data / "log")
+    partition = beginning(SCHEMA, log, disk=RealDisk(), checkpoints=data / "checkpoints")
+    catch_up(partition, log)
+    return partition
+
+
+def started(data: Path) -> tuple[Partition, int | None]:
+    log = SegmentReader(RealDisk(), data / "log")
+    end = max(one.end for one in log.read())
+    partition, recovery = recover(
+        SCHEMA, log, log_start=0, log_end=end, disk=RealDisk(), checkpoints=data / "checkpoints"
+    )
+    assert recovery.damaged == ()
+    return partition, recovery.checkpoint
+
+
+def raw_files(root: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file() and "keys" not in path.parts}
+
+
+def personal(data: Path) -> list[bytes]:
+    """What must not lie open anywhere: ids of people and messages as they are stored, and what was rejected."""
+    bodies = [msgspec.msgpack.decode(one.body) for one in records(data) if isinstance(one, Tracked)]
+    links = [msgspec.msgpack.decode(one.body) for one in records(data) if isinstance(one, Linked)]
+    names = ("anonymousId", "userId", "messageId", "cell", "owner")
+    named = {
+        msgspec.msgpack.encode(name) + msgspec.msgpack.encode(body[name])
+        for body in (*bodies, *links) for name in names if name in body
+    }  # fmt: skip
+    raw = {decode_quarantined(one.payload).raw for one in SegmentReader(RealDisk(), data / "quarantine").read()}
+    return sorted(named | raw)
+
+
+SECRETS = personal(FIXTURES / "1")
+
+
+def assert_is_migrated(data: Path) -> None:
+    """Everything that holds of a directory that was brought from the fixture of format 1 to today's format."""
+    directory = DataDirectory(RealDisk(), data)
+    directory.check()
+    assert directory.format() == FORMAT
+    assert {MIGRATING, REPLACED} & {path.name for path in data.iterdir()} == set()
+    assert rebuilt(data).state.hash() == EXPECTED["hash"]
+    partition, checkpoint = started(data)
+    assert checkpoint is not None, "the checkpoint was taken along"
+    assert partition.state.hash() == EXPECTED["hash"]
+    assert len(partition.links) == EXPECTED["links"]
+    found = records(data)
+    assert len(found) == EXPECTED["records"]
+    for record in found:
+        if isinstance(record, Tracked | Decided):
+            assert record.subject != 0
+        if isinstance(record, Linked):
+            assert record.sealed
+    for path, content in raw_files(data).items():
+        assert [text for text in SECRETS if text in content] == [], path
+
+
+def test_the_fixture_is_of_format_1_and_holds_what_is_personal(data: Path) -> None:
+    assert DataDirectory(RealDisk(), data).format() == 1
+    assert needs_migration(DataDirectory(RealDisk(), data))
+    assert rebuilt(data).state.hash() == EXPECTED["hash"]
+    content = b"".join(raw_files(data).values())
+    assert len(SECRETS) > 3
+    assert [text for text in SECRETS if text not in content] == []
+
+
+def test_the_state_is_the_same_and_everything_personal_is_sealed(data: Path) -> None:
+    report = migrated(data)
+    assert report is not None
+    assert (report.from_format, report.to_format, report.records) == (1, FORMAT, EXPECTED["records"])
+    assert (report.quarantined, report.decisions) == (EXPECTED["quarantined"], 1)
+    assert_is_migrated(data)
+    assert migrated(data) is None, "there is nothing more to do"
+
+
+def test_every_event_can_still_be_read_with_the_keys_and_is_what_it_was(data: Path) -> None:
+    before = [msgspec.msgpack.decode(one.body) for one in records(data) if isinstance(one, Tracked)]
+    times = [one.time_ms for one in SegmentReader(RealDisk(), data / "log").read()]
+    migrated(data)
+    subjects = store(data)
+    tracked = [one for one in records(data) if isinstance(one, Tracked)]
+    assert [stored_event(one, subjects) for one in tracked] == before
+    assert [one.time_ms for one in SegmentReader(RealDisk(), data / "log").read()] == times
+    assert all(name in NUMBERS.union(SCHEMA.properties) for one in tracked for name in one.values)
+    subjects.close()
+
+
+def test_people_are_found_by_their_ids_under_the_pseudonyms_they_had(data: Path) -> None:
+    before = {(one.tenant, one.key) for one in records(data) if isinstance(one, Tracked)}
+    named = [msgspec.msgpack.decode(one.body) for one in records(data) if isinstance(one, Tracked)]
+    migrated(data)
+    subjects = store(data)
+    found = {
+        ("default", subjects.find("default", f"anonymous:{body['anonymousId']}" if "anonymousId" in body
+                                  else str(body["userId"])))
+        for body in named
+    }
+    assert found == before
+    subjects.close()
+
+
+def test_the_quarantine_is_sealed_and_can_be_opened(data: Path) -> None:
+    (before,) = [decode_quarantined(one.payload) for one in SegmentReader(RealDisk(), data / "quarantine").read()]
+    migrated(data)
+    (after,) = [decode_quarantined(one.payload) for one in SegmentReader(RealDisk(), data / "quarantine").read()]
+    subjects = store(data)
+    assert before.raw not in after.raw
+    assert after.subjects != ()
+    reopened = opened(after, subjects)
+    assert reopened is not None
+    assert (reopened.raw, reopened.code, reopened.at_ms) == (before.raw, before.code, before.at_ms)
+    subjects.close()
+
+
+def test_a_decision_of_before_is_found_by_its_id(data: Path) -> None:
+    (decided,) = [one for one in records(data) if isinstance(one, Decided)]
+    assert decided.decision_id == EXPECTED["decision"]
+    receipt = decode_receipt(decided.receipt)
+    migrated(data)
+
+    def work(engine: Engine) -> bytes:
+        return engine.receipt("default", decided.decision_id)
+
+    found = decode_receipt(run_engine(data, work))
+    assert msgspec.structs.replace(found, position=0) == msgspec.structs.replace(receipt, position=0)
+    ends = [one.end for one in SegmentReader(RealDisk(), data / "log").read()]
+    assert found.position in ends, "it stands on a position of the new log"
+    subjects = store(data)
+    (after,) = [one for one in records(data) if isinstance(one, Decided)]
+    assert opened_receipt(after, subjects) is not None
+    subjects.close()
+
+
+def run_engine(data: Path, work: Callable[[Engine], Any]) -> Any:
+    """What `work` makes of an engine on a directory, opened as the server opens it."""
+
+    async def run() -> Any:
+        engine = open_engine(CONFIG, data)()
+        try:
+            return work(engine)
+        finally:
+            await engine.abandon()
+
+    return asyncio.run(run())
+
+
+def test_a_start_of_the_server_migrates(data: Path) -> None:
+    assert run_engine(data, lambda engine: engine.partition.state.hash()) == EXPECTED["hash"]
+    assert_is_migrated(data)
+    (act,) = (data / "audit" / "acts").glob("*.act")
+    assert b"directory.migrated" in act.read_bytes()
+
+
+def test_the_verb_migrates_once(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert frame.main(["migrate", "--data", str(data)]) == 0
+    assert "from format 1 to 2" in capsys.readouterr().out
+    assert_is_migrated(data)
+    assert frame.main(["migrate", "--data", str(data)]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_a_directory_that_is_served_is_not_migrated(data: Path) -> None:
+    before = raw_files(data)
+    lock = RealDisk().lock(data / "log" / "lock")
+    with pytest.raises(LogClosed, match="another process has"):
+        migrated(data)
+    lock.release()
+    assert {path: content for path, content in raw_files(data).items() if path.name != "lock"} == before
+
+
+def test_a_damaged_log_is_not_migrated_and_left_as_it_is(data: Path) -> None:
+    segment = next((data / "log").glob("*.seg"))
+    content = bytearray(segment.read_bytes())
+    content[900] ^= 1
+    segment.write_bytes(content)
+    with pytest.raises(Corrupt, match=segment.name):
+        migrated(data)
+    assert segment.read_bytes() == bytes(content)
+    assert DataDirectory(RealDisk(), data).format() == 1
+
+
+def test_a_damaged_checkpoint_is_left_out(data: Path) -> None:
+    checkpoint = next((data / "checkpoints").glob("*.ckpt"))
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-9])
+    report = migrated(data)
+    assert report is not None
+    assert (report.checkpoints, len(report.passed_over)) == (0, 1)
+    assert rebuilt(data).state.hash() == EXPECTED["hash"]
+
+
+def test_a_log_that_was_cut_keeps_its_beginning_and_its_checkpoint(data: Path) -> None:
+    """As retention leaves it: the log begins where the checkpoint stands."""
+    (checkpoint,) = (data / "checkpoints").glob("*.ckpt")
+    start = int(checkpoint.stem)
+    old = next((data / "log").glob("*.seg"))
+    old.unlink()
+    (data / "log" / f"{start:020d}.seg").write_bytes(encode_segment_header(start))
+    log = SegmentLog(RealDisk(), data / "log", segment_bytes=1 << 20)
+    commit_now(log, [(CONTROL_PARTITION, 5, encode_record(Ticked(EXPECTED_NEWEST_MS + 1)))])
+    log.close()
+    before = rebuilt(data)
+    migrated(data)
+    after = rebuilt(data)
+    assert (after.state.hash(), after.position) == (before.state.hash(), before.position)
+    assert all(link.sealed for link in after.links)
+    assert len(after.links) == EXPECTED["links"]
+
+
+def test_between_the_formats_no_verb_reads_the_directory(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (data / MIGRATING).mkdir()
+    (data / MIGRATING / READY).write_bytes(b"{}")
+    assert frame.main(["verify", "--data", str(data)]) == 1
+    assert "is on its way to a new format" in capsys.readouterr().err
+
+
+# Positions that moved.
+
+
+@given(st.sets(st.integers(0, 2**62), max_size=200), st.integers(0, 2**62))
+def test_every_old_position_is_found_and_no_other(olds: set[int], other: int) -> None:
+    disk = SimulatedDisk()
+    writer = MovedWriter(disk, Path("moved"))
+    for old in sorted(olds):
+        writer.add(old, old // 2)
+    writer.finish()
+    moved = MovedPositions(disk, Path("moved"))
+    assert len(moved) == len(olds)
+    assert all(moved.find(old) == old // 2 for old in olds)
+    assert (moved.find(other) is not None) == (other in olds)
+
+
+def test_without_a_file_nothing_has_moved() -> None:
+    assert MovedPositions(SimulatedDisk(), Path("moved")).find(7) is None
