@@ -99,7 +99,7 @@ def validator(schema: str) -> Draft202012Validator:
 def operation_of(method: str, path: str) -> dict[str, Any] | None:
     """The document's words on a call; None for what it does not describe."""
     sent = path.partition("?")[0]
-    for template in sorted({operation.path for operation in OPERATIONS}, key=len, reverse=True):
+    for template in sorted({operation.path for operation in OPERATIONS}, key=lambda one: ("{" in one, -len(one))):
         if re.fullmatch(re.sub(r"\{\w+\}", ".+", re.escape(template).replace(r"\{", "{").replace(r"\}", "}")), sent):
             found: dict[str, Any] | None = document()["paths"][template].get(method.lower())
             return found

@@ -115,7 +115,7 @@ OPERATIONS = (
     Operation("get", "/healthz", "Whether the process answers", reply=HealthReply),
     Operation("get", "/readyz", "Whether decisions can be answered", reply=ReadyReply, errors=(503,)),
     Operation("get", "/metrics", "Measurements in the Prometheus text format", media_type="text/plain"),
-    Operation("get", "/openapi.json", "This document", errors=_LIMITED),
+    Operation("get", "/openapi.json", "This document"),
 )  # fmt: skip
 
 
@@ -197,6 +197,9 @@ def _described(
         "summary": operation.summary,
         "responses": {"200": _content("Done", schema, media_type=operation.media_type)},
     }
+    links = _links(operation)
+    if links:
+        described["responses"]["200"]["links"] = links
     asked = _asked_of_a_key(resource)
     described.update(asked)
     for status in sorted({*operation.errors, *((401, 403, 429) if asked["security"] else ())}):
@@ -213,6 +216,30 @@ def _described(
             "content": {"application/json": {"schema": schema_of[operation.request]}},
         }
     return described
+
+
+def _links(operation: Operation) -> dict[str, Any]:
+    """What can be asked next with what this call was sent or answered."""
+    if operation.request is TrackingEvent:
+        user, anonymous = "$request.body#/userId", "anonymous:{$request.body#/anonymousId}"
+        return {
+            "profile": _link("get_profiles_id", id=user),
+            "anonymousProfile": _link("get_profiles_id", id=anonymous),
+            "export": _link("get_profiles_id_export", id=user),
+            "unlink": _link("delete_profiles_id_links_linked", id=user, linked=anonymous),
+            "erase": _link("delete_profiles_id", id=user),
+        }
+    if operation.path in ("/v1/decide", "/v1/rank"):
+        return {"receipt": _link("get_decisions_id", id="$response.body#/decisionId")}
+    if operation.request is ItemsRequest:
+        return {verb: _link(f"{verb}_items_id", id="$request.body#/items/0/id") for verb in ("get", "patch", "delete")}
+    if operation.request is KeyRequest:
+        return {"revoke": _link("delete_keys_id", id="$response.body#/id")}
+    return {}
+
+
+def _link(operation_id: str, **parameters: str) -> dict[str, Any]:
+    return {"operationId": operation_id, "parameters": parameters}
 
 
 def _asked_of_a_key(resource: Resource) -> dict[str, Any]:
