@@ -7,6 +7,7 @@ then the log, which makes the fold forget; then the keys, which make the log its
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
@@ -14,10 +15,10 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ..events.decode import Door
-from ..events.envelope import Erased
-from ..events.subjects import Sealed
+from ..events.envelope import Erased, Tracked
+from ..events.subjects import NOBODY, Sealed
 from ..foundation.clock import Clock
-from ..foundation.errors import RequestRejected
+from ..foundation.errors import DiskFull, RequestRejected, Unavailable
 from ..foundation.ids import Ids
 from ..foundation.measure import Meter
 from ..privacy.audit import SERVER, Audit
@@ -66,6 +67,23 @@ class RetentionOptions(msgspec.Struct, frozen=True):
     quarantine: int = 7
 
 
+class _Work:
+    """An erasure under way. What is done of it is not done again when it is taken up once more."""
+
+    def __init__(
+        self, erasure: Erasure, record: Erased, names: Sequence[bytes], places: list[Place], actor: str
+    ) -> None:
+        self.erasure = erasure
+        self.actor = actor
+        self.record = record
+        self.names = frozenset(names)
+        """Keyed hashes of the ids."""
+        self.places = places
+        self.slots: list[int] = []
+        self.forgotten = False
+        self.noted = False
+
+
 class Eraser:
     """Erases people of one partition. One erasure at a time."""
 
@@ -87,92 +105,184 @@ class Eraser:
         self._meter = meter
         self._retention = retention
         self._one_at_a_time = asyncio.Lock()
+        self._unfinished: dict[bytes, _Work] = {}
+        """By keyed hash of each id, from when the erasure list names it until its receipt is given."""
+        self._tasks: set[asyncio.Task[SignedErasure]] = set()
+        self._purging = asyncio.Lock()
+        self._purges_begun = 0
+        self._purged = 0
+        """The number of the newest purge that was begun and has succeeded."""
+        self._removed = 0
 
     async def erase(self, tenant: str, identifier: str, *, actor: str = SERVER) -> SignedErasure:
         """Erase whoever goes by this id (`u1` or `anonymous:a1`), with every linked id.
 
         On return nothing of the person can be read, also not by us. Raises `RequestRejected` (404) when nobody does,
-        and `Unavailable` when it cannot be finished now; it is then finished by calling again, or at the next start.
+        and `Unavailable` when it cannot be finished now: it is then finished by calling again, within a minute by
+        itself, or at the next start. Whoever asked may leave: what was begun goes on.
         """
+        task = asyncio.create_task(self._erase(tenant, identifier, actor))
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+        return await asyncio.shield(task)
+
+    async def _erase(self, tenant: str, identifier: str, actor: str) -> SignedErasure:
+        receipt = None
+        work = self._unfinished.get(self._subjects.tombstone(tenant, identifier))
+        if work is not None:
+            receipt = await self._complete(work)
         async with self._one_at_a_time:
             cell = self._subjects.find(tenant, identifier)
-            if not cell:
-                raise RequestRejected("unknown_profile", "nothing is known under this identifier", status=404)
-            cells = tuple(dict.fromkeys([cell, *self._partition.links.cells(cell)]))
-            erasure = Erasure(VERSION, self._ids.token(), self._clock.now_ms(), tenant, cells)
-            places = await self._carry_out(erasure)
-            await self._audit.note("person.erased", actor=actor, tenant=tenant, subject=erasure.id)
-            await self._make_checkpoint()
-            removed = await self._checkpoints.remove_older()
-            places.append(Place("checkpoints", "removed; a new one stands without the person", removed))
-            self._meter.count("people_erased")
-            return self._signed(erasure, places)
+            work = await self._begin(tenant, cell, actor) if cell else None
+        if work is not None:
+            receipt = await self._complete(work)
+        if receipt is None:
+            raise RequestRejected("unknown_profile", "nothing is known under this identifier", status=404)
+        return receipt
 
     async def finish(self) -> int:
         """Carry out what the erasure list names and this log or the keys still hold; how many erasures.
 
-        That is so after a kill in the middle of one, and after an older backup was restored.
+        That is so after a kill in the middle of one, and after an older backup was restored. Raises `Unavailable`.
         """
         unfinished = [erasure for erasure in self._erasures if self._holds(erasure.cells)]
         for erasure in unfinished:
-            await self._forget(erasure)
+            await self._forget(self._work(erasure))
+        if unfinished:
+            await self._purge()
         return len(unfinished)
 
     async def retain(self) -> int:
-        """One turn of retention: destroy the keys of days that are over, and forget people who are gone for long."""
-        now_ms, keep = self._clock.now_ms(), self._retention
-        for kind, days in (
-            (Sealed.EVENT, keep.events), (Sealed.RECEIPT, keep.receipts), (Sealed.QUARANTINE, keep.quarantine),
-        ):  # fmt: skip
-            retired = self._subjects.retire(kind, now_ms - days * DAY_MS)
-            if retired:
-                self._meter.count(f"days_destroyed.{kind.name.lower()}", retired)
-        before_ms = now_ms - keep.profiles * DAY_MS
+        """One turn of retention: destroy the keys of days that are over, and forget people who are gone for long.
+
+        Takes up erasures that could not be finished, too.
+        """
+        for work in tuple(dict.fromkeys(self._unfinished.values())):
+            await self._complete(work)
+        await self._retire_days()
+        before_ms = self._clock.now_ms() - self._retention.profiles * DAY_MS
         async with self._one_at_a_time:
             idle = self._partition.state.idle_cells(before_ms, ERASED_PER_TURN)
             gone = [cell for cell in idle if self._all_idle(cell, before_ms)]
             if gone:
-                cells = tuple(dict.fromkeys(member for cell in gone for member in self._members(cell)))
-                await self._carry_out(Erasure(VERSION, self._ids.token(), now_ms, "", cells, "retention"))
-                self._meter.count("people_retired", len(gone))
+                await self._forget_idle(gone)
         return len(gone)
 
-    async def _carry_out(self, erasure: Erasure) -> list[Place]:
-        await asyncio.to_thread(self._erasures.add, erasure)
-        return await self._forget(erasure)
+    async def _retire_days(self) -> None:
+        """What was sealed on days that are over cannot be read from here on."""
+        now_ms, keep = self._clock.now_ms(), self._retention
+        for kind, keep_ms in (
+            (Sealed.EVENT, keep.events * DAY_MS), (Sealed.RECEIPT, keep.receipts * DAY_MS),
+            (Sealed.QUARANTINE, keep.quarantine * DAY_MS), (Sealed.TOMBSTONE, self._horizon_ms()),
+        ):  # fmt: skip
+            slots = self._subjects.retire(kind, now_ms - keep_ms)
+            if slots:
+                await asyncio.to_thread(self._subjects.destroy_days, slots)
+                self._meter.count(f"days_destroyed.{kind.name.lower()}", len(slots))
 
-    async def _forget(self, erasure: Erasure) -> list[Place]:
+    async def _forget_idle(self, gone: Sequence[int]) -> None:
+        """Keys first: whom a crash leaves with a state and no key is found idle again.
+
+        No entry of the erasure list: an old backup, restored, would find them idle as well.
+        """
+        returning = {record.key for record in self._journal.in_flight() if isinstance(record, Tracked)}
+        profiles = [members for cell in gone if returning.isdisjoint(members := self._members(cell))]
+        cells = tuple(dict.fromkeys(member for members in profiles for member in members))
+        slots = self._subjects.take_out(cells)
+        await asyncio.to_thread(self._subjects.overwrite, slots)
+        now_ms = self._clock.now_ms()
+        await self._journal.write([Erased(now_ms, "", self._ids.token(), cells, reason="retention")], now_ms)
+        self._meter.count("people_retired", len(profiles))
+
+    async def _begin(self, tenant: str, cell: int, actor: str) -> _Work:
+        """From here on the person is gone whatever happens: the list is on disk."""
+        cells = tuple(dict.fromkeys([cell, *self._partition.links.cells(cell)]))
+        work = self._work(Erasure(VERSION, self._ids.token(), self._clock.now_ms(), tenant, cells), actor)
+        await asyncio.to_thread(self._erasures.add, work.erasure)
+        self._unfinished |= dict.fromkeys(work.names, work)
+        return work
+
+    async def _complete(self, work: _Work) -> SignedErasure:
+        """Everything that belongs to an erasure; can be called again after it failed, and twice at once."""
+        async with self._one_at_a_time:
+            await self._forget(work)
+            if not work.noted:
+                tenant, subject = work.erasure.tenant, work.erasure.id
+                await self._audit.note("person.erased", actor=work.actor, tenant=tenant, subject=subject)
+                work.noted = True
+                self._meter.count("people_erased")
+        removed = await self._purge()
+        for name in work.names:
+            self._unfinished.pop(name, None)
+        purged = Place("checkpoints", "removed; a new one stands without the person", removed)
+        return self._signed(work.erasure, [*work.places, purged])
+
+    def _work(self, erasure: Erasure, actor: str = SERVER) -> _Work:
+        """An erasure with what has to be known of the person before it begins."""
         partition, cells = self._partition, erasure.cells
-        state = partition.state
-        messages = tuple(state.messages_of(cells))
-        horizon_ms = max(state.settings["lateness_window_ms"], state.settings["dedup_window_ms"])
-        asked = erasure.reason == "request"
+        names = self._subjects.names_of(cells)
         record = Erased(
             erasure.at_ms, erasure.tenant, erasure.id, cells,
-            tombstones=tuple(self._subjects.tombstones_of(cells)) if asked else (),
-            messages=messages if asked else (), until_ms=erasure.at_ms + horizon_ms, reason=erasure.reason,
+            tombstones=tuple(
+                self._subjects.seal(NOBODY, Sealed.TOMBSTONE, erasure.at_ms, name) for name in names
+            ),
+            messages=tuple(partition.state.messages_of(cells)), until_ms=erasure.at_ms + self._horizon_ms(),
+            reason=erasure.reason,
         )  # fmt: skip
-        places = [
-            Place("state", "removed", sum(state.cell_row(cell) >= 0 for cell in cells)),
+        return _Work(erasure, record, names, [
+            Place("state", "removed", sum(partition.state.knows(cell) for cell in cells)),
             Place("links", "removed", len(partition.links.of_profile(cells[0]))),
             Place("consent", "removed", sum(bool(partition.consents.of([cell])) for cell in cells)),
-        ]
+        ], actor)  # fmt: skip
+
+    async def _forget(self, work: _Work) -> None:
+        """Make log, state and keys forget. Whatever of it fails is done again by the next call."""
+        if work.forgotten:
+            return
+        erasure = work.erasure
+        await self._journal.write([work.record], self._clock.now_ms())
+        # What came in meanwhile is erased by a second record, appended in the same step in which the pseudonyms stop
+        # being found: nothing new is written under them behind it.
+        work.slots += self._subjects.take_out(erasure.cells)
         now_ms = self._clock.now_ms()
-        await self._journal.write([record], now_ms)
-        # What came in between the two lines above is erased by the second record: from here on the pseudonyms
-        # cannot be found any more, so nothing new is written under them.
-        slots = self._subjects.take_out(cells)
-        await self._journal.write([Erased(now_ms, erasure.tenant, erasure.id, cells, reason=erasure.reason)], now_ms)
-        await asyncio.to_thread(self._subjects.overwrite, slots)
+        again = Erased(now_ms, erasure.tenant, erasure.id, erasure.cells, reason=erasure.reason)
+        await self._journal.write([again], now_ms)
+        await asyncio.to_thread(self._subjects.overwrite, work.slots)
         self._door.forget()
         sealed = "unreadable: sealed under the keys that were destroyed"
-        return [
-            *places,
-            Place("keys", "destroyed", len(slots)),
+        work.places += [
+            Place("keys", "destroyed", len(work.slots)),
             *(Place(where, sealed) for where in ("events", "receipts", "quarantine")),
             Place("caches", "emptied"),
             Place("backups", "hold no keys; the erasure list is applied before a restored one serves"),
         ]
+        work.forgotten = True
+
+    async def _purge(self) -> int:
+        """Leave a checkpoint from after this call alone; how many were removed. Shared by all who wait for one."""
+        asked = self._purges_begun
+        async with self._purging:
+            if self._purged <= asked:
+                self._purges_begun += 1
+                number = self._purges_begun
+                try:
+                    await self._make_checkpoint()
+                    self._removed = await self._checkpoints.remove_older()
+                except OSError as error:
+                    raise _unavailable(error) from None
+                self._purged = number
+        return self._removed
+
+    def _over(self, task: asyncio.Task[SignedErasure]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # Whoever asked has been told, or has left.
+
+    def _horizon_ms(self) -> int:
+        """For how long something from before an erasure may still arrive: late, repeated, or out of the quarantine."""
+        settings = self._partition.state.settings
+        quarantine_ms = (self._retention.quarantine + 1) * DAY_MS
+        return max(settings["lateness_window_ms"], settings["dedup_window_ms"], quarantine_ms)
 
     def _holds(self, cells: Sequence[int]) -> bool:
         """Whether anything is left of people with these pseudonyms."""
@@ -195,3 +305,10 @@ class Eraser:
         return SignedErasure(
             msgspec.Raw(receipt), key.sign(receipt).hex(), key.public_key().public_bytes_raw().hex()
         )
+
+
+def _unavailable(error: OSError) -> Unavailable:
+    """The disk would not have a checkpoint."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return DiskFull("no room on the disk for a checkpoint without the person")
+    return Unavailable(f"a checkpoint without the person could not be written: {error.strerror}")

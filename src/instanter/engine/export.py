@@ -27,8 +27,9 @@ def export(
 ) -> Iterator[list[bytes]]:
     """NDJSON lines of all events, decisions, links and statements in the log, a bounded piece of work at a time.
 
-    Events of other people's devices that name one of the person's ids are there too. Reads the whole log, about a
-    second for each 100,000 records. May run in a thread.
+    Whose an event is says the key that it is sealed under: those on other people's devices that name the person are
+    there, and those of others on the person's own device are not. Reads the whole log, about a second for each 100,000
+    records. May run in a thread.
     """
     lines: list[bytes] = []
     wanted = frozenset(cells)
@@ -73,18 +74,18 @@ def _line(
     record: object, tenant: str, cells: frozenset[int], subjects: KeyStore, catalogue: Catalogue
 ) -> dict[str, Any] | None:
     match record:
-        case Tracked() if record.tenant == tenant and (record.key in cells or record.subject in cells):
+        case Tracked() if record.tenant == tenant and (record.subject or record.key) in cells:
             event = stored_event(record, subjects)
             return None if event is None else {
                 "kind": "event", "name": record.name, "receivedAt": _iso(record.received_ms), "event": event,
             }  # fmt: skip
-        case Decided() if record.tenant == tenant and record.key in cells:
+        case Decided() if record.tenant == tenant and (record.subject or record.key) in cells:
             receipt = opened_receipt(record, subjects)
             return None if receipt is None else {
                 "kind": "decision", "id": record.decision_id, "at": _iso(record.at_ms),
                 "decision": decode_receipt(receipt).readable(catalogue),
             }  # fmt: skip
-        case Linked() if record.tenant == tenant and (record.cell in cells or record.owner in cells):
+        case Linked() if record.tenant == tenant and record.cell in cells and record.owner in cells:
             return {"kind": "link", "at": _iso(record.at_ms), "ids": ids_of(record, subjects)}
         case Consented() if record.tenant == tenant and record.cell in cells:
             return {"kind": "consent", "at": _iso(record.at_ms), "purposes": record.purposes}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from itertools import islice
 
 import msgspec
 
 from ..events.gate import FREE, Judgement
-from ..events.subjects import Subjects
+from ..events.reject import identifiers_in, identifiers_named
+from ..events.subjects import NOBODY, Sealed, Subjects
 from ..foundation.clock import Clock
-from ..privacy.consent import PERSONALIZATION
+from ..foundation.limits import LINKED_CELLS_MAX, REFUSALS_MAX
+from ..privacy.consent import PERSONALIZATION, Word
+from ..privacy.tombstones import Tombstone
 from .partition import Partition
 
 
@@ -25,7 +29,12 @@ _AGREED = Agreement()
 
 
 class Gate:
-    """`events.gate.Gate` over one partition's control state. Nothing is looked up while nobody has ever objected."""
+    """`events.gate.Gate` over one partition's control state. Nothing is looked up while nobody has ever objected.
+
+    What is stated again is not written again. So that a grant from before the newest refusal, arriving late, does not
+    pass for news, the gate remembers when refusals were repeated; those of earlier processes count as repeated up to
+    the start of this one.
+    """
 
     def __init__(
         self, partition: Partition, subjects: Subjects, clock: Clock, *, purposes: Iterable[str], required: bool
@@ -36,6 +45,13 @@ class Gate:
         self._clock = clock
         self._purposes = frozenset(purposes) - {PERSONALIZATION}
         self._required = required
+        self._refusals: dict[bytes, int] = {}
+        """By keyed hash of the id: the newest event time of a refusal, new or repeated."""
+        self._refused_until_ms = clock.now_ms()
+        """Who is not in there may have repeated a refusal up to then."""
+        self._erased: dict[bytes, tuple[Tombstone, ...]] = {}
+        """By keyed hash of the id, as far as the tombstones of the partition have been looked at."""
+        self._tombstones_seen = 0
 
     def judge(
         self, tenant: str, identifiers: tuple[str, ...], *, stated: Mapping[str, bool] | None, gpc: bool,
@@ -47,22 +63,65 @@ class Gate:
         if partition.tombstones and self._was_erased(tenant, identifiers, happened_ms, message):
             return Judgement(withheld="erased")
         cells = self._cells(tenant, identifiers)
-        known = partition.consents.of(cells)
-        statement = None
-        if stated and happened_ms >= partition.consents.newest_ms(cells):
-            statement = stated if any(known.get(purpose) is not agreed for purpose, agreed in stated.items()) else None
-            known |= stated
+        said = partition.consents.said(cells)
+        news = self._news(tenant, identifiers, said, stated or {}, happened_ms)
+        known = {purpose: word.agreed for purpose, word in said.items()} | news
+        # What the event itself refuses holds for the event, whatever was said later.
+        known |= {purpose: False for purpose, agreed in (stated or {}).items() if not agreed}
         agreement = self._agreement(known, gpc=gpc)
         withheld = "" if agreement.personal else "gpc" if gpc else "consent"
-        if statement is None and not withheld and not agreement.denied:
+        if not news and not withheld and not agreement.denied:
             return FREE
-        return Judgement(withheld, tuple(sorted(agreement.denied)), statement)
+        return Judgement(withheld, tuple(sorted(agreement.denied)), news or None)
 
-    def agreement(self, cells: Sequence[int], *, stated: Mapping[str, bool] | None, gpc: bool) -> Agreement:
-        """What a decision for the person with these cells may stand on; `stated` counts for this decision alone."""
+    def agreement(
+        self, tenant: str, identifiers: tuple[str, ...], *, stated: Mapping[str, bool] | None, gpc: bool
+    ) -> Agreement:
+        """What a decision for the person of these ids may stand on; `stated` counts for this decision alone."""
         if not (stated or gpc or self._required or self._partition.consents):
             return _AGREED
-        return self._agreement(self._partition.consents.of(cells) | dict(stated or {}), gpc=gpc)
+        known = self._partition.consents.of(self._cells(tenant, identifiers))
+        return self._agreement(known | dict(stated or {}), gpc=gpc)
+
+    def names_erased(self, tenant: str, raw: bytes, received_ms: int) -> bool:
+        """Whether bytes that came in then name somebody who has been erased since."""
+        if not self._partition.tombstones:
+            return False
+        names = (name for field, text in identifiers_in(raw) for name in identifiers_named(field, text))
+        return any(stone.at_ms >= received_ms for name in names for stone in self._stones(tenant, name))
+
+    def _news(
+        self, tenant: str, identifiers: tuple[str, ...], said: Mapping[str, Word], stated: Mapping[str, bool],
+        happened_ms: int,
+    ) -> dict[str, bool]:  # fmt: skip
+        """What of a statement has to be written down."""
+        news: dict[str, bool] = {}
+        for purpose, agreed in stated.items():
+            word = said.get(purpose)
+            if word is not None and happened_ms < word.at_ms:
+                continue
+            regained = word is not None and agreed and not word.agreed
+            if regained and happened_ms < self._refused_ms(tenant, identifiers):
+                continue
+            if not agreed:
+                self._refuse(tenant, identifiers, happened_ms)
+            if word is None or word.agreed is not agreed:
+                news[purpose] = agreed
+        return news
+
+    def _refused_ms(self, tenant: str, identifiers: tuple[str, ...]) -> int:
+        names = (self._subjects.tombstone(tenant, identifier) for identifier in identifiers)
+        known = [self._refusals[name] for name in names if name in self._refusals]
+        return max(known, default=self._refused_until_ms)
+
+    def _refuse(self, tenant: str, identifiers: tuple[str, ...], happened_ms: int) -> None:
+        for identifier in identifiers:
+            name = self._subjects.tombstone(tenant, identifier)
+            newest_ms = max(self._refusals.pop(name, 0), happened_ms)
+            if len(self._refusals) >= REFUSALS_MAX:
+                del self._refusals[next(iter(self._refusals))]
+                self._refused_until_ms = self._clock.now_ms()
+            self._refusals[name] = newest_ms
 
     def _agreement(self, known: Mapping[str, bool], *, gpc: bool) -> Agreement:
         agreed = not self._required
@@ -79,10 +138,28 @@ class Gate:
         return list(cells)
 
     def _was_erased(self, tenant: str, identifiers: tuple[str, ...], happened_ms: int, message: int) -> bool:
-        now_ms, tombstones = self._clock.now_ms(), self._partition.tombstones
+        now_ms = self._clock.now_ms()
         return any(
-            tombstones.drops(
-                self._subjects.tombstone(tenant, identifier), happened_ms=happened_ms, message=message, now_ms=now_ms
-            )
-            for identifier in identifiers
-        )
+            stone.drops(happened_ms=happened_ms, message=message, now_ms=now_ms)
+            for identifier in identifiers for stone in self._stones(tenant, identifier)
+        )  # fmt: skip
+
+    def _stones(self, tenant: str, identifier: str) -> tuple[Tombstone, ...]:
+        if self._tombstones_seen != self._partition.tombstones.added:
+            self._learn()
+        return self._erased.get(self._subjects.tombstone(tenant, identifier), ())
+
+    def _learn(self) -> None:
+        """Look at the tombstones that are new. One whose key is gone is over."""
+        tombstones, now_ms = self._partition.tombstones, self._clock.now_ms()
+        fresh = list(islice(reversed(tombstones), tombstones.added - self._tombstones_seen))
+        self._tombstones_seen = tombstones.added
+        if len(self._erased) > 2 * LINKED_CELLS_MAX * (len(tombstones) + 1):
+            standing = {name: tuple(one for one in stones if one.until_ms > now_ms)
+                        for name, stones in self._erased.items()}
+            self._erased = {name: stones for name, stones in standing.items() if stones}
+        for stone in reversed(fresh):
+            for sealed in stone.ids:
+                name = self._subjects.unseal(NOBODY, Sealed.TOMBSTONE, stone.at_ms, sealed)
+                if name is not None:
+                    self._erased[name] = (*self._erased.get(name, ()), stone)

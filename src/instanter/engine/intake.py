@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import msgspec
@@ -123,10 +123,16 @@ class Intake:
             raise EventRejected(POISON, f"{type(unfit).__name__}: {unfit}")
         return admitted
 
-    async def append_again(self, admitted: Admitted, *, tenant: str) -> None:
-        """What `admit_again` gave; on return it is durable and folded. Raises `Unavailable`."""
+    def append_again(self, admitted: Admitted, *, tenant: str) -> Awaitable[None]:
+        """What `admit_again` gave, appended in the same step of the loop: nobody is erased in between.
+
+        When it is awaited it is durable and folded. Raises `Unavailable`.
+        """
         position = self._append([admitted], tenant)
-        await self._journal.durable(position)
+        return self._taken_up(position, self._journal.durable(position))
+
+    async def _taken_up(self, position: int, durable: asyncio.Future[None]) -> None:
+        await durable
         await self._journal.folded(position)
 
     def _admit(
@@ -165,9 +171,8 @@ class Intake:
         newest_ms = unheard = 0
         for one in admitted:
             record = one.record
-            if one.consent is not None:
-                at_ms = record.at_ms if isinstance(record, Withheld) else record.received_ms
-                entries.append((CONTROL_PARTITION, at_ms, encode_record(one.consent), one.consent))
+            at_ms = record.at_ms if isinstance(record, Withheld) else record.received_ms
+            entries += [(CONTROL_PARTITION, at_ms, encode_record(consent), consent) for consent in one.consents]
             if isinstance(record, Withheld):
                 entries.append((CONTROL_PARTITION, record.at_ms, one.payload, record))
                 self._meter.count(f"events_withheld.{record.reason}")

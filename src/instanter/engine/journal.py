@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from ..events.envelope import CONTROL_PARTITION, Record, Tracked, encode_record
@@ -65,6 +65,11 @@ class Journal:
     def unfolded(self) -> int:
         """Records durable and not yet folded."""
         return len(self._unfolded)
+
+    def in_flight(self) -> Iterator[Record]:
+        """Records appended and not folded yet."""
+        yield from (record for record, _, _ in self._unfolded)
+        yield from self._committer.in_flight()
 
     @property
     def next_position(self) -> int:

@@ -44,7 +44,7 @@ from ..privacy.audit import SERVER, Audit, Head, Plain, Trail, handed_in
 from ..privacy.erasures import ErasureList
 from ..privacy.subjects import KeyStore, KeySubject
 from .checkpoints import Checkpoints
-from .erase import ERASED_PER_TURN, Eraser, RetentionOptions
+from .erase import DAY_MS, ERASED_PER_TURN, Eraser, RetentionOptions
 from .export import export, opened_receipt
 from .gate import Gate
 from .intake import Intake
@@ -128,7 +128,7 @@ class Engine:
         self._tasks: list[asyncio.Task[None]] = []
         self.quarantine = QuarantineStore(
             stores.quarantine, subjects=stores.subjects, clock=clock, sync_window_ms=options.sync_window_ms,
-            meter=self.meter, before=stores.subjects.flush,
+            meter=self.meter, before=stores.subjects.flush, names_erased=gate.names_erased,
         )  # fmt: skip
         self.journal = Journal(
             stores.log, partition, sync_window_ms=options.sync_window_ms, meter=self.meter,
@@ -168,14 +168,17 @@ class Engine:
             log.warning("erasures were finished that this log still held", extra={"erasures": finished})
         await self.quarantine.note_missing(self.recovery.passed_over)
         state = self.partition.state
-        if state.active != frozenset(state.schema.declared()) or state.settings != state.schema.settings:
+        purposes = tuple(sorted(state.schema.purposes))
+        unplaced = set(purposes) - set(self.partition.consents.purposes)
+        same = state.active == frozenset(state.schema.declared()) and state.settings == state.schema.settings
+        if not same or unplaced:
             now_ms = self.clock.now_ms()
             before = _configuration_hash(state.settings, state.active) if state.active else ""
             after = _configuration_hash(state.schema.settings, frozenset(state.schema.declared()))
             await self.audit.note(
                 "configuration.changed", actor=SERVER, subject=after, details={"before": before, "after": after}
             )
-            configured = Configured(now_ms, dict(state.schema.settings), state.schema.declared())
+            configured = Configured(now_ms, dict(state.schema.settings), state.schema.declared(), purposes)
             await self.journal.write([configured], now_ms)
             if before:
                 await self._publish(self.clock.now_ms())
@@ -289,7 +292,8 @@ class Engine:
         if self.options.epoch_on_read and self._epoch_due(now_ms):
             await self._publish_if_possible(now_ms)
         subject, keys = self._person(tenant, request)
-        agreement = self.gate.agreement(keys, stated=stated_in(request.context), gpc=gpc)
+        identifiers = identifiers_of(request.anonymous_id, request.user_id)
+        agreement = self.gate.agreement(tenant, identifiers, stated=stated_in(request.context), gpc=gpc)
         if not agreement.personal:
             subject, keys = None, []
         decision_id = f"{_ID_PREFIX}{self._ids.token(_TOKEN_BYTES)}{self.journal.next_position:x}"
@@ -347,10 +351,10 @@ class Engine:
         return list(keys)[:LINKED_CELLS_MAX]
 
     def _person(self, tenant: str, request: DecideRequest) -> tuple[KeySubject | None, list[int]]:
-        """Who is asked about: the subject that the receipt is sealed for, made if it is new, and the cells."""
+        """Who is asked about: the subject that the receipt is sealed for, as an event's body is, and the cells."""
         keys = self.cells_of(tenant, user_id=request.user_id, anonymous_id=request.anonymous_id)
         identifiers = identifiers_of(request.anonymous_id, request.user_id)
-        known = next((one for one in identifiers if self.subjects.find(tenant, one)), None)
+        known = next((one for one in reversed(identifiers) if self.subjects.find(tenant, one)), None)
         return (self.subjects.subject(tenant, known) if known else None), keys
 
     def _profile(self, cell: int) -> list[int]:
@@ -483,6 +487,7 @@ class Engine:
         while True:
             await asyncio.sleep(TICK_MS / 1_000)
             try:
+                await asyncio.to_thread(self._log.roll, self.clock.now_ms() // DAY_MS * DAY_MS)
                 while await self.eraser.retain() == ERASED_PER_TURN:
                     await asyncio.sleep(0)
             except (InstanterError, OSError) as error:

@@ -83,7 +83,7 @@ class Partition:
             ItemDeleted: self.state.catalogue.delete,
             Linked: self._link,
             Unlinked: self._unlink,
-            Configured: self.state.configure,
+            Configured: self._configure,
             Epoch: self._publish,
             Ticked: self.state.tick,
             Consented: self._consent,
@@ -182,6 +182,10 @@ class Partition:
             return
         for first in range(0, len(piece), cuts[0]):
             self._fold_piece(piece[first : first + cuts[0]], place + first, noticed, cuts[1:])
+
+    def _configure(self, event: Configured) -> None:
+        self.state.configure(event)
+        self.consents.declare(event.purposes)
 
     def _link(self, event: Linked) -> None:
         self.links.link(event)

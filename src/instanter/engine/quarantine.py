@@ -29,7 +29,7 @@ from ..events.reject import (
     sealed,
     settled,
 )
-from ..events.subjects import Subjects
+from ..events.subjects import NOBODY, Subjects
 from ..foundation.clock import Clock
 from ..foundation.deadline import Deadline
 from ..foundation.errors import RequestRejected, Unavailable
@@ -205,9 +205,14 @@ class QuarantineStore:
 
     def __init__(
         self, quarantine: Log, *, subjects: Subjects, clock: Clock, sync_window_ms: float, meter: Meter,
-        before: Callable[[], None] | None = None,
+        before: Callable[[], None] | None = None, names_erased: Callable[[str, bytes, int], bool] | None = None,
     ) -> None:  # fmt: skip
-        """`before` runs before each group is written: it makes the keys durable under which entries are sealed."""
+        """`before` runs before each group is written: it makes the keys durable under which entries are sealed.
+
+        `names_erased` says of a tenant's bytes that came in at some time whether they name somebody erased since:
+        those that are sealed for their day alone are given out no more.
+        """
+        self._names_erased = names_erased
         self._log = quarantine
         self._subjects = subjects
         self._clock = clock
@@ -356,8 +361,12 @@ class QuarantineStore:
         return Kept(position, entry)
 
     def opened(self, kept: Kept) -> Quarantined | None:
-        """The entry with its seal taken off, None when a key is gone."""
-        return opened(kept.entry, self._subjects)
+        """The entry with its seal taken off, None when a key is gone, or somebody whom it names."""
+        entry = opened(kept.entry, self._subjects)
+        for_its_day = kept.entry.subjects == (NOBODY,)
+        if entry is not None and for_its_day and self._names_erased is not None:
+            return None if self._names_erased(entry.tenant, entry.raw, entry.at_ms) else entry
+        return entry
 
     async def outcome(self, kept: Kept) -> Outcome | None:
         """What the newest try made of an entry."""

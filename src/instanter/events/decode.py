@@ -79,8 +79,8 @@ class Admitted(msgspec.Struct, frozen=True):
     message_id: str
     links: tuple[LinkClaim, ...] = ()
     """Empty but for `identify` with both ids (one) and `alias` (two: its previousId may be of either sort)."""
-    consent: Consented | None = None
-    """What the event says about purposes, where that is news."""
+    consents: tuple[Consented, ...] = ()
+    """What the event says about purposes, where that is news: one for each id, since they need not be linked."""
 
 
 class _Circumstances(msgspec.Struct, frozen=True):
@@ -223,7 +223,7 @@ class Door:
             tenant, identifiers, stated=stated, gpc=gpc, happened_ms=happened_ms, message=message
         )
         if judged.withheld:
-            return self._withheld(judged, received_ms, happened_ms, tenant, name, identifiers[0], message_id)
+            return self._withheld(judged, received_ms, happened_ms, tenant, name, identifiers, message_id)
         who = self._subjects.subject(tenant, identifiers[0])
         owner = self._subjects.subject(tenant, user_id) if anonymous_id and user_id else who
         links = self._links(sent, type_, tenant, previous_id, who, owner) if type_ in _LINKING else ()
@@ -249,19 +249,21 @@ class Door:
             owner.cell,
             judged.denied,
         )
+        cells = (who.cell, owner.cell) if owner is not who else (who.cell,)
         return Admitted(
-            record, encode_record(record), message_id, links, _consented(judged, happened_ms, tenant, who.cell)
+            record, encode_record(record), message_id, links, _consented(judged, happened_ms, tenant, cells)
         )
 
     def _withheld(
-        self, judged: Judgement, received_ms: int, happened_ms: int, tenant: str, name: str, identifier: str,
-        message_id: str,
+        self, judged: Judgement, received_ms: int, happened_ms: int, tenant: str, name: str,
+        identifiers: tuple[str, ...], message_id: str,
     ) -> Admitted:  # fmt: skip
         """The stub of an event that may not be kept. A refusal is remembered, or it could not be obeyed."""
         record = Withheld(received_ms, tenant, name, judged.withheld)
-        cell = self._subjects.subject(tenant, identifier).cell if judged.statement else 0
-        consent = _consented(judged, happened_ms, tenant, cell)
-        return Admitted(record, encode_record(record), message_id, consent=consent)
+        known = identifiers if judged.statement else ()
+        cells = tuple(self._subjects.subject(tenant, identifier).cell for identifier in known)
+        consents = _consented(judged, happened_ms, tenant, cells)
+        return Admitted(record, encode_record(record), message_id, consents=consents)
 
     def _links(
         self, sent: dict[str, Any], type_: str, tenant: str, previous_id: str, who: Subject, owner: Subject
@@ -427,8 +429,9 @@ def _stated(sent: Mapping[str, Any] | None) -> dict[str, bool] | None:
     return purposes or None
 
 
-def _consented(judged: Judgement, at_ms: int, tenant: str, cell: int) -> Consented | None:
-    return Consented(at_ms, tenant, cell, dict(judged.statement)) if judged.statement else None
+def _consented(judged: Judgement, at_ms: int, tenant: str, cells: tuple[int, ...]) -> tuple[Consented, ...]:
+    stated = judged.statement
+    return tuple(Consented(at_ms, tenant, cell, dict(stated)) for cell in cells) if stated else ()
 
 
 def _refuse_type(type_: str | None) -> NoReturn:

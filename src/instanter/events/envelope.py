@@ -140,6 +140,8 @@ class Configured(msgspec.Struct, array_like=True, frozen=True, tag=7):
     settings: dict[str, int]
     features: tuple[tuple[str, str], ...]
     """(feature id, version) of every declared feature."""
+    purposes: tuple[str, ...] = ()
+    """What features are declared for: statements about these purposes always find room."""
 
 
 class Epoch(msgspec.Struct, array_like=True, frozen=True, tag=8):
@@ -171,10 +173,10 @@ class Decided(msgspec.Struct, array_like=True, frozen=True, tag=10):
 
 
 class Consented(msgspec.Struct, array_like=True, frozen=True, tag=11):
-    """A person's newest word on purposes; what is not named stays as it was."""
+    """A person's word on purposes; what is not named stays as it was."""
 
     at_ms: int
-    """Event time of the statement: an older one changes nothing that a newer one has said."""
+    """Event time of the statement: about each purpose the newest one counts."""
     tenant: str
     cell: int
     purposes: dict[str, bool]
@@ -199,7 +201,8 @@ class Erased(msgspec.Struct, array_like=True, frozen=True, tag=13):
     """Of the erasure, as its receipt names it."""
     cells: tuple[int, ...]
     tombstones: tuple[bytes, ...] = ()
-    """Keyed hashes of the ids: until `until_ms` events from before `at_ms` are dropped."""
+    """Keyed hashes of the ids, sealed (`subjects.Sealed.TOMBSTONE`): until `until_ms` events from before `at_ms` are
+    dropped."""
     messages: tuple[int, ...] = ()
     """References of the messages that were remembered: their duplicates are dropped too."""
     until_ms: int = 0

@@ -129,6 +129,11 @@ def identifiers_in(raw: bytes) -> Iterator[tuple[str, str]]:
                 yield field, text.strip()
 
 
+def identifiers_named(field: str, text: str) -> tuple[str, ...]:
+    """The ids that a text in one of the fields `PEOPLE` may be, as in `GET /v1/profiles/{id}`."""
+    return {"anonymousId": (ANONYMOUS_PREFIX + text,), "userId": (text,)}.get(field, (text, ANONYMOUS_PREFIX + text))
+
+
 def _unquoted(quoted: bytes) -> str:
     try:
         return _text.decode(quoted)
@@ -145,10 +150,7 @@ def people_in(raw: bytes, tenant: str, subjects: Subjects) -> tuple[int, ...]:
     for count, (field, text) in enumerate(identifiers_in(raw)):
         if count == PEOPLE_NAMED_MAX:
             return (NOBODY,)
-        names = {"anonymousId": (ANONYMOUS_PREFIX + text,), "userId": (text,)}.get(
-            field, (text, ANONYMOUS_PREFIX + text)
-        )
-        for name in names:
+        for name in identifiers_named(field, text):
             cell = subjects.find(tenant, name)
             if cell:
                 found[cell] = None

@@ -26,6 +26,8 @@ class Sealed(IntEnum):
     QUARANTINE = 3
     IDENTIFIER = 4
     """Lives as long as its subject; no day."""
+    TOMBSTONE = 5
+    """The keyed hash of an erased id: once it need not be recognised any more, nothing leads from it to a pseudonym."""
 
 
 class Subject(Protocol):
@@ -70,7 +72,7 @@ class Subjects(Protocol):
         ...
 
     def tombstone(self, tenant: str, identifier: str) -> bytes:
-        """The keyed hash by which an erased id is recognised, 16 bytes; nobody without the secret can compute it."""
+        """The keyed hash by which an id is recognised, 16 bytes; nobody without the secret can compute it."""
         ...
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -103,6 +103,12 @@ class GroupCommitter(Generic[T]):
     def writing(self) -> bool:
         """Whether entries are taken at all: not after a failed sync, and not while closing."""
         return not self._ended
+
+    def in_flight(self) -> Iterator[T]:
+        """What was carried by entries that are not handed back yet."""
+        for gathered in (self._committing, self._gathering):
+            if gathered is not None:
+                yield from gathered.carried
 
     @property
     def durable_end(self) -> int:

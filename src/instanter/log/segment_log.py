@@ -37,6 +37,8 @@ class SegmentLog:
         self._bases_guard = threading.Lock()
         self._ended = ""
         """Why nothing more is written; empty while writing goes on."""
+        self._rolls = False
+        """Whether the next group opens a new segment, full or not."""
         self._closed = False
         self.dropped_segments = 0
         try:
@@ -64,8 +66,10 @@ class SegmentLog:
         """As `Log.begin`."""
         start = self._end if after is None else after.end
         segment = self._bases[-1] if after is None else after.segment
-        if start - segment < self._segment_bytes:
+        rolls = start - segment >= self._segment_bytes or (self._rolls and start > segment + SEGMENT_HEADER_BYTES)
+        if not rolls:
             return Group(start=start, segment=segment, opening=b"")
+        self._rolls = False
         return Group(start=start, segment=start, opening=encode_segment_header(start))
 
     def commit(self, group: Group) -> None:
@@ -99,6 +103,13 @@ class SegmentLog:
         removed = self._remove_oldest(count)
         start = bases[removed]
         return Retained(start, removed, start - bases[0])
+
+    def roll(self, before_ms: int) -> None:
+        """Let the next group open a new segment if the newest one holds entries from before then.
+
+        A segment goes as a whole: asked once a day, no entry outlives its days by more than one.
+        """
+        self._rolls = self._begins_before(self._bases[-1], before_ms)
 
     def close(self) -> None:
         """As `Log.close`. Closing twice is fine."""

@@ -69,9 +69,11 @@ class Roll:
             self._settle()
 
     def remove(self, name: bytes, cell: int) -> None:
-        """Strike a subject off."""
+        """Strike a subject off. Somebody else who came by the same name later stays."""
         self._settle()
-        remove(self._by_name, number_of(name))
+        number, slot = number_of(name), find(self._by_cell, cell)
+        if find(self._by_name, number) == slot:
+            remove(self._by_name, number)
         remove(self._by_cell, cell)
         self._indexed -= 1
 
@@ -100,5 +102,7 @@ def _enter_all(by_name: Index, by_cell: Index, cells: Ints, rows: Ints) -> None:
     for row in range(len(rows)):
         slot = rows[row, 1]
         cells[slot] = rows[row, 2]
+        if find(by_name, rows[row, 0]) >= 0:
+            remove(by_name, rows[row, 0])  # Of somebody whose key should be destroyed: the newest of a name counts.
         insert(by_name, rows[row, 0], slot)
         insert(by_cell, rows[row, 2], slot)

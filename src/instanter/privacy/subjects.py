@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -79,6 +80,10 @@ class KeySubject:
         """Let the cipher go."""
         self._cipher = None
 
+    def forget(self) -> None:
+        """Let the key go: nothing is sealed with it any more."""
+        self._cipher, self._key, self._sealed_id, self.identifier = None, b"", b"", ""
+
 
 class KeyStore:
     """`events.subjects.Subjects` in two files of slots: keys of subjects, and of days.
@@ -91,19 +96,26 @@ class KeyStore:
         source: Callable[[int], bytes] = entropy, read_only: bool = False,
     ) -> None:  # fmt: skip
         """One store writes a folder; with `read_only` others may look beside it, and make nothing."""
-        self._lock = None if read_only else _locked(disk, directory)
         self._secret = secret
         self._source = source
         self._pool, self._pool_at = b"", 0
         wrapping = MasterKey(master, self._drawn)
-        self._subjects = Vault(disk, directory / "subjects.keys", wrapping, read_only=read_only)
-        self._days = Vault(disk, directory / "days.keys", wrapping, read_only=read_only)
+        with ExitStack() as opened:
+            if not read_only:
+                opened.callback(_locked(disk, directory).release)
+            self._subjects = Vault(disk, directory / "subjects.keys", wrapping, read_only=read_only)
+            opened.callback(self._subjects.close)
+            self._days = Vault(disk, directory / "days.keys", wrapping, read_only=read_only)
+            opened.callback(self._days.close)
+            self._closing = opened.pop_all()
         self._open: dict[str, KeySubject] = {}
         self._ready: deque[KeySubject] = deque()
         self._roll = Roll(self._subjects.entries)
         self._subjects.entries.clear()
         self._slot_of_day: dict[tuple[int, int], int] = {}
         self._day_keys: dict[tuple[int, int], bytes] = {}
+        self._retired: list[int] = []
+        """Slots of days that are over, not known to be destroyed."""
         self._signing = b""
         self._index_days()
 
@@ -162,8 +174,8 @@ class KeyStore:
         self._days.flush()
         self._subjects.flush()
 
-    def tombstones_of(self, cells: Iterable[int]) -> list[bytes]:
-        """The keyed hashes of the ids behind these pseudonyms, of those that are known."""
+    def names_of(self, cells: Iterable[int]) -> list[bytes]:
+        """The keyed hashes (`tombstone`) of the ids behind these pseudonyms, of those that are known."""
         slots = map(self._roll.slot_of_cell, cells)
         return [self._subjects.name(slot) for slot in slots if slot >= 0]
 
@@ -176,7 +188,8 @@ class KeyStore:
         there = {cell: slot for cell in cells if (slot := self._roll.slot_of_cell(cell)) >= 0}
         for cell, slot in there.items():
             self._roll.remove(self._subjects.name(slot), cell)
-        self._forget(frozenset(there))
+        if there:
+            self._forget(frozenset(there))
         return list(there.values())
 
     def overwrite(self, slots: Sequence[int]) -> None:
@@ -185,20 +198,29 @@ class KeyStore:
 
     def _forget(self, cells: frozenset[int]) -> None:
         for text in [text for text, subject in self._open.items() if subject.cell in cells]:
-            self._open.pop(text).rest()
+            self._open.pop(text).forget()
 
-    def retire(self, kind: Sealed, before_ms: int) -> int:
-        """Destroy the keys of a class's days that ended before `before_ms`; how many."""
+    def retire(self, kind: Sealed, before_ms: int) -> list[int]:
+        """Forget the keys of a class's days that ended before `before_ms`; the slots that `destroy_days` must destroy.
+
+        From here on nothing of those days can be read. Slots are given again until they have been destroyed.
+        """
         last = before_ms // DAY_MS - 1
-        old = [(of, day) for of, day in self._slot_of_day if of == kind and day <= last]
-        self._days.destroy([self._slot_of_day[one] for one in old])
+        old = [one for one in self._slot_of_day if one[0] == kind and one[1] <= last]
         for one in old:
-            del self._slot_of_day[one], self._day_keys[one]
+            self._day_keys.pop(one, None)
+            self._retired.append(self._slot_of_day.pop(one))
         if old:
             for subject in self._ready:
                 subject.rest()
             self._ready.clear()
-        return len(old)
+        return list(self._retired)
+
+    def destroy_days(self, slots: Sequence[int]) -> None:
+        """Destroy keys of days. Durable on return; may run in a thread."""
+        self._days.destroy(slots)
+        gone = frozenset(slots)
+        self._retired = [slot for slot in self._retired if slot not in gone]
 
     def signing_key(self) -> bytes:
         """The seed of the installation's signature, 32 bytes; made at the first call, durable on return."""
@@ -209,11 +231,8 @@ class KeyStore:
         return self._signing
 
     def close(self) -> None:
-        """Give the files back."""
-        self._subjects.close()
-        self._days.close()
-        if self._lock is not None:
-            self._lock.release()
+        """Give the files back. Closing twice is fine."""
+        self._closing.close()
 
     # Sealing.
 

@@ -2,13 +2,18 @@
 
 A slot is 128 bytes, so that it never lies across two sectors and is written, or overwritten with zeros, all or not
 at all: [mark u64, name 16 bytes, number i64, wrapped key 60 bytes, 28 unused, CRC-32 of all before u64]. The first
-slot holds the version and shows whether the master key is the right one. A slot of zeros is free.
+slot holds the version and shows whether the master key is the right one. A slot of zeros held a key once, or was
+never written because the power went; no key is put there again.
 
 A wrapped key is bound to its name and number, so that keys cannot be exchanged between slots.
+
+What a crash left unfinished at the end never was a whole slot of ours, and is cut. A slot that bears the marks of one
+and whose checksum is wrong was whole once: that is damage, and is named.
 """
 
 from __future__ import annotations
 
+import errno
 import struct
 import threading
 import zlib
@@ -33,9 +38,9 @@ _SUM: Final = struct.Struct("<Q")
 _HEAD: Final = b"INSTVALT"
 _KEY: Final = b"INSTSLOT"
 _FREE: Final = bytes(SLOT_BYTES)
+_UNUSED: Final = slice(92, 120)
 _READ_SLOTS: Final = 8_192
-_UNSYNCED_SLOTS_MAX: Final = 8_192
-"""Slots at the end that one crash can have torn."""
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Entry(NamedTuple):
@@ -84,10 +89,20 @@ class Vault:
         existed = path.name in disk.list(path.parent)
         if read_only and not existed:
             raise Broken(f"there are no keys in {path.parent}")
-        self._file: WritableFile | None = None if read_only else disk.open(path)
-        self._slots = self._load() if existed else 0
-        if self._slots == 0:
-            self._begin()
+        self._slots = 0
+        self._file: WritableFile | None = None
+        if read_only:
+            self._slots = self._load()
+            return
+        self._file = disk.open(path)
+        opened = False
+        try:
+            self._slots = self._load() if existed else 0
+            self._make_durable()
+            opened = True
+        finally:
+            if not opened:
+                self._file.close()
 
     def add(self, name: bytes, number: int, key: bytes) -> int:
         """Put a key in; its slot. It is durable after the next `flush`."""
@@ -134,11 +149,19 @@ class Vault:
                 del self._pending[slot]
 
     def destroy(self, slots: Sequence[int]) -> None:
-        """Overwrite these slots; on return nothing of their keys is on disk. Doing it twice is fine."""
-        self.flush()
+        """Overwrite these slots; on return nothing of their keys is on disk. Doing it twice is fine, and needs no room.
+
+        Raises `LogClosed` when the disk fails: which of them are destroyed is known when it has succeeded.
+        """
         with self._guard:
             for slot in slots:
-                self._disk.overwrite(self._path, slot * SLOT_BYTES, _FREE)
+                if slot in self._pending:
+                    self._pending[slot] = _FREE
+                    continue
+                try:
+                    self._disk.overwrite(self._path, slot * SLOT_BYTES, _FREE)
+                except OSError as error:
+                    raise LogClosed(f"a key in {self._path.name} could not be destroyed: {error.strerror}") from None
 
     def close(self) -> None:
         """Give the file back; what was not flushed is lost."""
@@ -150,15 +173,39 @@ class Vault:
         try:
             rest = memoryview(chunk)
             while rest:
-                rest = rest[self._file.write(rest) :]
+                taken = self._file.write(rest)
+                if taken == 0:
+                    raise OSError(errno.ENOSPC, "nothing was taken")
+                rest = rest[taken:]
         except OSError as error:
-            self._file.truncate(end_bytes)
-            raise DiskFull(f"no room for the keys of people: {error.strerror}") from None
+            self._take_back(self._file, end_bytes)
+            if error.errno in _NO_ROOM:
+                raise DiskFull("no room on the disk for the keys of people") from None
+            raise self._end(f"a write to {self._path.name} failed: {error.strerror}") from None
         try:
-            self._file.sync()
+            self._sync(self._file)
+        except LogClosed:
+            self._take_back(self._file, end_bytes)
+            raise
+
+    def _sync(self, file: WritableFile) -> None:
+        """Nobody knows what a failed sync left on the disk: it is not tried again."""
+        try:
+            file.sync()
         except OSError as error:
-            self._ended = f"a sync of {self._path.name} failed: {error.strerror}; nothing new is taken until a restart"
-            raise LogClosed(self._ended) from None
+            raise self._end(f"a sync of {self._path.name} failed: {error.strerror}") from None
+
+    def _take_back(self, file: WritableFile, end_bytes: int) -> None:
+        """Forget an unfinished write, lest the next start read from memory what is not on the disk."""
+        try:
+            file.truncate(end_bytes)
+        except OSError as error:
+            reason = f"an unfinished write to {self._path.name} cannot be taken back: {error.strerror}"
+            raise self._end(reason) from None
+
+    def _end(self, reason: str) -> LogClosed:
+        self._ended = self._ended or f"{reason}; nothing new is taken until a restart"
+        return LogClosed(self._ended)
 
     def _raw(self, slot: int) -> bytes:
         pending = self._pending.get(slot)
@@ -170,27 +217,34 @@ class Vault:
         mark, name, number, wrapped = _SLOT.unpack_from(raw)
         return mark, name, number, wrapped
 
-    def _begin(self) -> None:
-        name = _HEAD + bytes(NAME_BYTES - len(_HEAD))
-        head = _packed(_HEAD, name, VERSION, self._master.wrap(bytes(KEY_BYTES), _about(name, VERSION)))
-        self._append(head, end_bytes=0)
+    def _make_durable(self) -> None:
+        """A process that was killed may have left keys, and the file's own name, which can be read and be lost yet."""
+        assert self._file is not None
+        if self._slots == 0:
+            name = _HEAD + bytes(NAME_BYTES - len(_HEAD))
+            head = _packed(_HEAD, name, VERSION, self._master.wrap(bytes(KEY_BYTES), _about(name, VERSION)))
+            self._append(head, end_bytes=0)
+            self._slots = 1
+        else:
+            self._sync(self._file)
         self._disk.sync_directory(self._path.parent)
-        self._slots = 1
 
     def _load(self) -> int:
-        """Read and check all slots; how many there are. What a crash tore off the end is cut."""
-        whole = self._disk.size(self._path) // SLOT_BYTES
+        """Read and check all slots; how many there are. What a crash left unfinished at the end is cut."""
+        size_bytes = self._disk.size(self._path)
         last, torn = -1, -1
-        for slot, raw in self._stored(whole):
+        for slot, raw in self._stored(size_bytes // SLOT_BYTES):
+            if raw == _FREE and size_bytes < 2 * SLOT_BYTES:
+                break  # The power went when the file was begun.
             if raw == _FREE or _is_whole(raw):
                 last = slot
                 self._take(slot, raw)
             elif torn < 0:
                 torn = slot
-            if 0 <= torn < last or (0 <= torn < whole - _UNSYNCED_SLOTS_MAX):
+            if torn >= 0 and (torn < last or _is_ours(raw)):
                 reason = "checksum does not match"
                 raise Corrupt(file=str(self._path), offset=torn * SLOT_BYTES, reason=reason)
-        if self._file is not None:
+        if self._file is not None and size_bytes > (last + 1) * SLOT_BYTES:
             self._file.truncate((last + 1) * SLOT_BYTES)
         return last + 1
 
@@ -227,6 +281,11 @@ def _about(name: bytes, number: int) -> bytes:
 def _packed(mark: bytes, name: bytes, number: int, wrapped: bytes) -> bytes:
     content = _SLOT.pack(mark, name, number, wrapped)
     return content + _SUM.pack(zlib.crc32(content))
+
+
+def _is_ours(raw: bytes) -> bool:
+    """Whether bytes were a slot before they were damaged in one place."""
+    return raw[: len(_KEY)] in (_KEY, _HEAD) or raw[_UNUSED] == _FREE[_UNUSED]
 
 
 def _is_whole(raw: bytes) -> bool:
