@@ -79,6 +79,20 @@ def test_every_schema_is_one_and_every_reference_leads_to_one():
     assert not unused, unused
 
 
+def test_every_link_leads_to_an_operation_and_gives_it_what_it_needs():
+    needs = {
+        operation["operationId"]: {one["name"] for one in operation.get("parameters", [])}
+        for _, _, operation in operations()
+    }
+    links = [
+        link for _, _, operation in operations() for response in operation["responses"].values()
+        for link in response.get("links", {}).values()
+    ]
+    assert len(links) > 10
+    for link in links:
+        assert set(link["parameters"]) == needs[link["operationId"]], link
+
+
 def test_every_route_is_in_the_document_and_no_other(tmp_path: Path):
     async def work(engine: Engine) -> set[tuple[str, str]]:
         access = Access(engine, ManualClock(), Terms(key_requests_per_s=1), dev=True)

@@ -1,0 +1,89 @@
+"""S10: whatever fits the OpenAPI document, and whatever does not, is answered as the document says; by schemathesis.
+
+The contract test of `tests/api` holds each reply of our own tests against the document; here requests are made up
+from the document alone, call by call and one call after another, with a key and without.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .accountant import ask, recovered, replayed
+from .conftest import MakeSite
+from .keyed import KeyedSite
+from .servers import Nursery
+
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+ITEMS = {"items": [{"id": f"sku-{number}", "fields": {"title": "t", "category": "c", "price": number}}
+                   for number in range(20)]}  # fmt: skip
+EVENT = {"event": "Product Viewed", "anonymousId": "a1", "properties": {"product_id": "sku-1"}}
+SHORT = ("--phases", "fuzzing,stateful", "--max-examples", "5")
+FULL = ("--phases", "examples,coverage,fuzzing,stateful", "--max-examples", "1000")
+MINUTES_MAX = 20
+
+pytestmark = pytest.mark.faults
+
+
+def examined(port: int, folder: Path, *, full: bool, key: str = "") -> dict[str, Any]:
+    """The report of schemathesis on a server, which runs with --dev if there is no key for it."""
+    report = folder / "report.json"
+    command = [
+        str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(CONFIG), "run",
+        f"http://127.0.0.1:{port}/openapi.json", *(FULL if full else SHORT), "--generation-deterministic",
+        "--continue-on-failure", "--no-color", "--report-json-path", str(report),
+        *(["--header", f"Authorization: Bearer {key}"] if key else ["--exclude-checks", "ignored_auth"]),
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=60 * MINUTES_MAX, check=False
+    )  # fmt: skip
+    assert report.exists(), done.stdout + done.stderr
+    told: dict[str, Any] = json.loads(report.read_text())
+    told["output"] = done.stdout
+    return told
+
+
+def assert_kept(told: dict[str, Any], record_property: Callable[[str, object], None]) -> None:
+    """Every operation was called, and no reply breaks the document."""
+    failures = [(failure["title"], failure["count"], failure["operations"]) for failure in told["failures"]]
+    record_property("operations_min", told["operations"]["tested"])
+    record_property("calls", told["test_cases"]["generated"])
+    record_property("violations", told["test_cases"]["unique_failures"])
+    assert not failures, f"{failures}\n{told['output']}"
+    assert not told["errors"], told["errors"]
+    assert told["stop_reason"] == "completed"
+    assert told["operations"]["tested"] == told["operations"]["total"] > 20
+
+
+def assert_state(data: Path, config: Path) -> None:
+    """What a start comes to is what the log comes to."""
+    assert recovered(data, config).state.hash() == replayed(data, config).state.hash()
+
+
+def test_s10_every_operation_asks_for_a_key_and_keeps_the_document(
+    nursery: Nursery, tmp_path: Path, full: bool, record_property: Callable[[str, object], None]
+) -> None:
+    site = KeyedSite(nursery, tmp_path, config="[limits]\nrequests_per_s = 1000000\n")
+    key = site.key("write", "decide", "catalog", "admin")
+    with site.serve() as server:
+        assert ask(server.port, "POST", "/v1/track", EVENT).status == 401
+        assert_kept(examined(server.port, tmp_path, full=full, key=key), record_property)
+    assert_state(site.data, site.config)
+
+
+def test_s10_with_dev_every_operation_keeps_the_document(
+    make_site: MakeSite, tmp_path: Path, full: bool, record_property: Callable[[str, object], None]
+) -> None:
+    site = make_site()
+    server = site.start()
+    assert ask(server.port, "POST", "/v1/items", ITEMS).status == 200
+    assert ask(server.port, "POST", "/v1/track", EVENT).status == 200
+    assert_kept(examined(server.port, tmp_path, full=full), record_property)
+    assert server.stop() == 0
+    assert_state(site.data, site.config)
