@@ -1,0 +1,420 @@
+"""The accountant's books: what was sent and acknowledged, and what the records of the log must have come to.
+
+Independent of the engine: it reads the records, knows what the documents promise about them, and counts in plain
+Python, person by person and item by item. It shares no code with the fold.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Final
+from zlib import crc32
+
+import msgspec
+
+from ...events.envelope import (
+    Configured,
+    Consented,
+    Epoch,
+    Erased,
+    ItemDeleted,
+    ItemPatched,
+    ItemUpserted,
+    Linked,
+    Ticked,
+    Tracked,
+    Unlinked,
+    decode_record,
+)
+from ...foundation.ids import item_reference, reference
+from ...log.frames import Frame
+
+TENANT: Final = "default"
+MINUTE_MS: Final = 60_000
+HOUR_MS: Final = 60 * MINUTE_MS
+DAY_MS: Final = 24 * HOUR_MS
+GAP_MS: Final = 30 * MINUTE_MS
+SEQUENCE_MS: Final = 30 * MINUTE_MS
+WINDOW_MS: Final = DAY_MS
+AHEAD_MS: Final = 5 * MINUTE_MS
+IDLE_MS: Final = DAY_MS
+LINKED_MAX: Final = 8
+MICRO: Final = 1_000_000
+
+VIEWED: Final = "Product Viewed"
+ADDED: Final = "Product Added"
+OTHER: Final = "Help Viewed"
+
+# The features that the factory declares for the books to compare with; some of its configurations leave some out.
+VIEWS: Final = "sim_views"
+"""count of `VIEWED`, profile"""
+SPENT: Final = "sim_spent"
+"""sum of the price of `ADDED`, profile"""
+CARTS: Final = "sim_carts"
+"""count of `ADDED`, profile"""
+LATEST: Final = "sim_latest"
+"""last_k by item of `VIEWED`, profile"""
+SESSION_VIEWS: Final = "sim_session_views"
+"""count of `VIEWED`, session"""
+ITEM_VIEWS: Final = "sim_item_views"
+"""count of `VIEWED`, item"""
+
+
+class Violation(Exception):
+    """A promise was broken. `promise` is its name in the list of promises, as P1 or R10."""
+
+    def __init__(self, promise: str, what: str) -> None:
+        super().__init__(f"{promise}: {what}")
+        self.promise = promise
+
+
+def insist(kept: bool, promise: str, what: str) -> None:
+    """Raise `Violation` unless the promise was kept."""
+    if not kept:
+        raise Violation(promise, what)
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """One event as a client sent it."""
+
+    message_id: str
+    who: str
+    """Whose cell it goes to: `anonymous:a1` or `u1`."""
+    name: str
+    raw: bytes
+    item: str = ""
+    price: int = 0
+    user: str = ""
+    """The user id that an `identify` says `who` is."""
+    agrees: bool | None = None
+    """What the event says about the purpose `personalization`, if anything."""
+    timestamp_ms: int | None = None
+    sent_at_ms: int | None = None
+
+    def happened_ms(self, received_ms: int) -> int:
+        """Event time as the documents have it."""
+        if self.timestamp_ms is None:
+            return received_ms
+        corrected_ms = self.timestamp_ms + (received_ms - self.sent_at_ms if self.sent_at_ms is not None else 0)
+        return min(corrected_ms, received_ms + AHEAD_MS)
+
+
+class Buried(msgspec.Struct, frozen=True):
+    """An erased id: until `until_ms` nothing from before `at_ms` and none of the messages may come back."""
+
+    at_ms: int
+    until_ms: int
+    messages: frozenset[int]
+
+    def holds_back(self, message: int, *, happened_ms: int, now_ms: int) -> bool:
+        """Whether an event of this id is one from before."""
+        return now_ms < self.until_ms and (happened_ms <= self.at_ms or message in self.messages)
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """The newest event of a cell, as the log has it: what it says can be read until the cell is erased."""
+
+    subject: int
+    received_ms: int
+    body: bytes
+    message_id: str
+
+
+class Visit(msgspec.Struct):
+    """An event that belongs to a session."""
+
+    at_ms: int
+    viewed: bool
+
+
+class Cell:
+    """What is known of one id."""
+
+    def __init__(self) -> None:
+        self.newest_ms = self.first_ms = self.received_ms = 0
+        self.events = self.late = 0
+        self.seen: dict[int, int] = {}
+        """Message -> event time."""
+        self.visits: list[Visit] = []
+        self.counts: Counter[str] = Counter()
+        self.latest_ms = 0
+        self.latest: set[int] = set()
+        """Items viewed at the newest time of all."""
+
+    def remembered(self) -> list[int]:
+        """Messages that are certain to be known again."""
+        return [message for message, at_ms in self.seen.items() if at_ms >= self.newest_ms - WINDOW_MS]
+
+    def session(self) -> list[Visit]:
+        """The newest session, oldest first; empty if there is none."""
+        visits = sorted(self.visits, key=lambda one: one.at_ms)
+        first = len(visits)
+        while first and (first == len(visits) or visits[first].at_ms - visits[first - 1].at_ms <= GAP_MS):
+            first -= 1
+        return visits[first:]
+
+    def forget_idle(self) -> None:
+        """Nothing came for a day: session and messages are let go."""
+        self.seen.clear()
+        self.visits.clear()
+
+    def clear(self, feature: str) -> None:
+        """The feature counts from nothing."""
+        del self.counts[feature]
+        if feature == LATEST:
+            self.latest_ms, self.latest = 0, set()
+        if feature == SESSION_VIEWS:
+            self.visits = [Visit(one.at_ms, False) for one in self.visits]
+
+
+class Accounts:
+    """All books of one world. `read` takes in what the log has got; it is for `audit` to compare."""
+
+    def __init__(self) -> None:
+        self.sent: dict[int, Sent] = {}
+        """By reference of the message id."""
+        self.acked: set[int] = set()
+        self.refused: set[int] = set()
+        """Told to be no events: they must not be in the log."""
+        self.asked: set[bytes] = set()
+        """Control records that somebody asked for, their time left out."""
+        self.present: dict[int, int] = {}
+        """Message found in the log -> position of its newest record."""
+        self.agreed: dict[int, tuple[int, bool]] = {}
+        """Cell -> time and content of the newest statement about personalization."""
+        self.buried: dict[str, list[Buried]] = {}
+        """By id, each time it was erased."""
+        self.erased: set[int] = set()
+        """Cells that were erased; twice, once their pseudonyms lead nowhere."""
+        self.erased_twice: set[int] = set()
+        self.kept: dict[int, Kept] = {}
+        """By cell, also of those that were erased."""
+        self.position = 0
+        self.received_ms = 0
+        self.epoch = 0
+        self.configurations = 0
+        """How many there were, one after another."""
+        self.cells: dict[int, Cell] = {}
+        self.cell_of: dict[str, int] = {}
+        self.items: dict[int, dict[str, Any]] = {}
+        self.item_views: Counter[int] = Counter()
+        self.owners: dict[int, int] = {}
+        self.active: frozenset[tuple[str, str]] = frozenset()
+        self._frames: dict[int, int] = {}
+        self._claims: dict[int, str] = {}
+        """Cell -> the user id that its newest `identify` names."""
+
+    # What clients do.
+
+    def send(self, sent: Sent) -> None:
+        """An event is on its way."""
+        self.sent[reference(sent.message_id)] = sent
+
+    def ask(self, record: ItemUpserted | ItemPatched | ItemDeleted | Unlinked) -> None:
+        """A control record is on its way."""
+        self.asked.add(_timeless(record))
+
+    def withholds(self, sent: Sent, now_ms: int) -> str:
+        """Why an event must not be kept that is received now; empty if it must."""
+        ids, happened_ms = [sent.who, *([sent.user] if sent.user else [])], sent.happened_ms(now_ms)
+        message = reference(sent.message_id)
+        graves = [grave for one in ids for grave in self.buried.get(one, ())]
+        if any(grave.holds_back(message, happened_ms=happened_ms, now_ms=now_ms) for grave in graves):
+            return "erased"
+        at_ms, agreed = self.agreement(ids)
+        if sent.agrees is not None and happened_ms >= at_ms:
+            agreed = sent.agrees
+        return "" if agreed else "consent"
+
+    def agreement(self, ids: Iterable[str]) -> tuple[int, bool]:
+        """When the people with these ids said something about personalization last, and what; at first they agree."""
+        cells = {member for one in ids if one in self.cell_of for member in self.profile(self.cell_of[one])}
+        return max((self.agreed[cell] for cell in cells if cell in self.agreed), default=(0, True))
+
+    def learn(self, who: str, cell: int) -> None:
+        """An id has this cell already, though no record says so yet."""
+        self.cell_of.setdefault(who, cell)
+
+    def forget_unwritten(self) -> None:
+        """After a restart an id may have another cell than the one it had, if no record of the log names that."""
+        written = {*self.cells, *self.agreed, *self.owners, *self.owners.values()}
+        self.cell_of = {who: cell for who, cell in self.cell_of.items() if cell in written}
+
+    # What the log holds.
+
+    def read(self, frames: Iterable[Frame]) -> None:
+        """Take in frames, in their order; those known already must be what they were."""
+        for frame in frames:
+            known = self._frames.get(frame.position)
+            if known is not None:
+                insist(known == crc32(frame.payload), "P1", f"the record at {frame.position} is another one now")
+                continue
+            insist(frame.position >= self.position, "P1", f"a record came in at {frame.position}, before the end")
+            insist(frame.time_ms >= self.received_ms, "R10",
+                   f"received times go back by {self.received_ms - frame.time_ms} ms at {frame.position}")  # fmt: skip
+            self._frames[frame.position] = crc32(frame.payload)
+            self.position, self.received_ms = frame.end, frame.time_ms
+            self._take(frame)
+
+    def profile(self, cell: int) -> set[int]:
+        """All cells of the profile that a cell belongs to."""
+        while cell in self.owners:
+            cell = self.owners[cell]
+        return self._below(cell)
+
+    def is_active(self, feature: str) -> bool:
+        """Whether the feature counts now."""
+        return any(name == feature for name, _ in self.active)
+
+    def _take(self, frame: Frame) -> None:
+        record = decode_record(frame.payload, offset=frame.position)
+        match record:
+            case Tracked():
+                self._track(record, frame)
+            case ItemUpserted() | ItemPatched() | ItemDeleted():
+                insist(_timeless(record) in self.asked, "P1", f"nobody asked for {record}")
+                self._change_item(record)
+            case Linked():
+                self._link(record.cell, record.owner)
+            case Unlinked():
+                insist(_timeless(record) in self.asked, "P1", f"nobody asked for {record}")
+                self.owners.pop(record.cell, None)
+            case Configured():
+                self._configure(record)
+            case Epoch():
+                insist(record.number > self.epoch, "P3", f"epoch {record.number} follows on {self.epoch}")
+                self.epoch = record.number
+            case Ticked():
+                for cell in self.cells.values():
+                    if cell.received_ms < record.at_ms - IDLE_MS:
+                        cell.forget_idle()
+            case Erased():
+                self._erase(record)
+            case Consented():
+                at_ms = self.agreed.get(record.cell, (0, True))[0]
+                if record.at_ms >= at_ms:
+                    self.agreed[record.cell] = (record.at_ms, record.purposes["personalization"])
+            case _:
+                pass
+
+    def _track(self, record: Tracked, frame: Frame) -> None:
+        sent = self.sent.get(record.message)
+        insist(sent is not None, "P1", f"a phantom: nobody sent message {record.message} at {frame.position}")
+        assert sent is not None
+        name = sent.message_id
+        insist(record.message not in self.refused, "P1", f"{name} was refused and is in the log")
+        insist(record.received_ms == frame.time_ms, "R10", f"{name} and its frame were received at different times")
+        happened_ms = sent.happened_ms(record.received_ms)
+        insist(record.happened_ms == happened_ms, "R10", f"{name} happened at {record.happened_ms}, not {happened_ms}")
+        items = (item_reference(TENANT, sent.item),) if sent.item else ()
+        insist((record.name, record.items) == (sent.name, items), "P2", f"{name} is in the log as {record}")
+        cell = self.cell_of.setdefault(sent.who, record.key)
+        insist(cell == record.key, "P2", f"{name} of {sent.who} was put to the cell of somebody else")
+        insist(record.key not in self.erased_twice, "P8", f"{name} was written under a pseudonym that was erased")
+        self.present[record.message] = frame.position
+        self.kept[cell] = Kept(record.subject, record.received_ms, record.body, name)
+        if sent.user:
+            self._claims[cell] = sent.user
+        self._fold(self.cells.setdefault(cell, Cell()), sent, record)
+
+    def _fold(self, cell: Cell, sent: Sent, record: Tracked) -> None:
+        at_ms, newest_ms = record.happened_ms, max(cell.newest_ms, record.happened_ms)
+        horizon_ms = newest_ms - WINDOW_MS
+        if at_ms >= horizon_ms:
+            if cell.seen.get(record.message, horizon_ms - 1) >= horizon_ms:
+                return
+            cell.seen[record.message] = at_ms
+        lag_ms = newest_ms - at_ms
+        viewed = record.name == VIEWED
+        if lag_ms <= SEQUENCE_MS:
+            cell.visits.append(Visit(at_ms, viewed and self.is_active(SESSION_VIEWS)))
+        cell.newest_ms = newest_ms
+        cell.first_ms = min(cell.first_ms, at_ms) if cell.events else at_ms
+        cell.received_ms = max(cell.received_ms, record.received_ms)
+        cell.events += 1
+        cell.late += lag_ms > SEQUENCE_MS
+        if lag_ms > WINDOW_MS:
+            return
+        self._count(cell, sent, record, in_sequence=lag_ms <= SEQUENCE_MS)
+
+    def _count(self, cell: Cell, sent: Sent, record: Tracked, *, in_sequence: bool) -> None:
+        if record.name == ADDED:
+            cell.counts[CARTS] += self.is_active(CARTS)
+            cell.counts[SPENT] += sent.price * MICRO * self.is_active(SPENT)
+        if record.name != VIEWED:
+            return
+        cell.counts[VIEWS] += self.is_active(VIEWS)
+        self.item_views[record.items[0]] += self.is_active(ITEM_VIEWS)
+        if in_sequence and self.is_active(LATEST) and record.happened_ms >= cell.latest_ms:
+            if record.happened_ms > cell.latest_ms:
+                cell.latest_ms, cell.latest = record.happened_ms, set()
+            cell.latest.add(record.items[0])
+
+    def _change_item(self, record: ItemUpserted | ItemPatched | ItemDeleted) -> None:
+        ref = item_reference(record.tenant, record.id)
+        if isinstance(record, ItemUpserted):
+            self.items[ref] = dict(record.fields)
+        elif isinstance(record, ItemDeleted):
+            self.items.pop(ref, None)
+        elif ref in self.items:
+            self.items[ref].update(record.fields)
+
+    def _configure(self, record: Configured) -> None:
+        self.configurations += 1
+        begun = {name for name, _ in frozenset(record.features) - self.active}
+        for feature in begun:
+            for cell in self.cells.values():
+                cell.clear(feature)
+        if ITEM_VIEWS in begun:
+            self.item_views.clear()
+        self.active = frozenset(record.features)
+
+    def _link(self, cell: int, owner: int) -> None:
+        """The newest link of a cell counts, but no circle and no profile that is too large."""
+        if cell in self._upwards(owner) or self.owners.get(cell) == owner:
+            return
+        if len(self.profile(owner)) + len(self._below(cell)) > LINKED_MAX:
+            return
+        self.owners[cell] = owner
+        if cell in self._claims:
+            self.learn(self._claims[cell], owner)
+
+    def _erase(self, record: Erased) -> None:
+        gone = set(record.cells)
+        self.erased_twice |= gone & self.erased if record.reason == "request" else gone
+        self.erased |= gone
+        if record.tombstones:
+            self._bury(record)
+        self.agreed = {cell: said for cell, said in self.agreed.items() if cell not in gone}
+        self.cells = {key: cell for key, cell in self.cells.items() if key not in gone}
+        self.cell_of = {who: key for who, key in self.cell_of.items() if key not in gone}
+        self.owners = {
+            cell: owner for cell, owner in self.owners.items() if cell not in gone and owner not in gone
+        }  # fmt: skip
+
+    def _bury(self, record: Erased) -> None:
+        cells = [self.cells[key] for key in record.cells if key in self.cells]
+        messages = frozenset(one for cell in cells for one in cell.remembered())
+        for who, key in self.cell_of.items():
+            if key in record.cells:
+                self.buried.setdefault(who, []).append(Buried(record.at_ms, record.until_ms, messages))
+
+    def _upwards(self, cell: int) -> list[int]:
+        way = [cell]
+        while way[-1] in self.owners:
+            way.append(self.owners[way[-1]])
+        return way
+
+    def _below(self, cell: int) -> set[int]:
+        found, waiting = {cell}, [cell]
+        while waiting:
+            owner = waiting.pop()
+            members = [member for member, its in self.owners.items() if its == owner and member not in found]
+            found.update(members)
+            waiting += members
+        return found
+
+
+def _timeless(record: ItemUpserted | ItemPatched | ItemDeleted | Unlinked) -> bytes:
+    return msgspec.msgpack.encode(msgspec.structs.replace(record, at_ms=0))

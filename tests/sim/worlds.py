@@ -1,0 +1,98 @@
+"""The factory of the simulated world: real engines on its disk, its clock and its chance, as wiring makes them."""
+
+from __future__ import annotations
+
+from instanter.decisions.decide import Decider
+from instanter.decisions.placement import DEFAULT_PLACEMENTS
+from instanter.engine.gate import Gate
+from instanter.engine.loop import Engine, EngineOptions, Stores
+from instanter.engine.replay import recover
+from instanter.events.decode import Door
+from instanter.events.enrich import Enricher
+from instanter.events.kinds import NUMBERS
+from instanter.features.compile import compile_features
+from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
+from instanter.features.view import Reader
+from instanter.foundation.clock import SystemClock
+from instanter.foundation.ids import Ids
+from instanter.log.segment_log import SegmentLog
+from instanter.privacy.audit import open_trail
+from instanter.privacy.erasures import ErasureList
+from instanter.privacy.subjects import KeyStore
+from instanter.sim.world.accounts import (
+    ADDED,
+    CARTS,
+    ITEM_VIEWS,
+    LATEST,
+    SESSION_VIEWS,
+    SPENT,
+    VIEWED,
+    VIEWS,
+)
+from instanter.sim.world.run import Surroundings
+
+SECRET = bytes(range(32))
+ENRICHER = Enricher()
+SEGMENT_BYTES = 6_000
+QUARANTINE_BYTES = 20_000
+ITEMS_MAX = 512
+
+
+def _feature(name: str, on: str, aggregate: str, scope: str = "profile", **rest: str | int) -> FeatureDeclaration:
+    return FeatureDeclaration(name=name, on=(on,), aggregate=aggregate, scope=scope, unit="1", owner="sim", **rest)
+
+
+ALWAYS = (
+    *DEFAULT_FEATURES,
+    _feature(VIEWS, VIEWED, "count"),
+    _feature(LATEST, VIEWED, "last_k", by="item", k=3),
+    _feature(SESSION_VIEWS, VIEWED, "count", scope="session"),
+)
+FEATURES = (
+    (*ALWAYS, _feature(SPENT, ADDED, "sum", value="price"), _feature(ITEM_VIEWS, VIEWED, "count", scope="item")),
+    (_feature(CARTS, ADDED, "count"), *ALWAYS),
+)
+"""By configuration: they differ in what they count, and in where in the records it stands."""
+
+
+class Worlds:
+    """Makes engines and deciders; the compiled schemas are made once."""
+
+    def __init__(self) -> None:
+        self._schemas = [compile_features(features, memory_mb=8, items_max=ITEMS_MAX) for features in FEATURES]
+
+    def open(self, surroundings: Surroundings) -> Engine:
+        """As `Factory.open`."""
+        disk, root, schema = surroundings.disk, surroundings.root, self._schemas[surroundings.variant]
+        log = SegmentLog(disk, root / "log", segment_bytes=SEGMENT_BYTES)
+        quarantine = SegmentLog(
+            disk, root / "quarantine", segment_bytes=SEGMENT_BYTES, size_bytes_max=QUARANTINE_BYTES
+        )
+        trail = open_trail(SegmentLog(disk, root / "audit", segment_bytes=SEGMENT_BYTES), SECRET)
+        partition, recovery = recover(
+            schema, log, log_start=log.opened.start, log_end=log.opened.end, disk=disk,
+            checkpoints=root / "checkpoints",
+        )  # fmt: skip
+        subjects = KeyStore(disk, root / "keys", secret=SECRET, master=SECRET, source=surroundings.entropy)
+        clock = SystemClock(
+            not_before_ms=recovery.newest_ms, machine_ns=surroundings.machine_ns,
+            stopwatch_ns=surroundings.stopwatch_ns,
+        )  # fmt: skip
+        stores = Stores(
+            disk, log, quarantine, trail, root / "audit" / "acts", root / "checkpoints", subjects,
+            ErasureList(disk, root / "keys" / "erasures"),
+        )  # fmt: skip
+        gate = Gate(partition, subjects, clock, purposes=schema.purposes, required=False)
+        ids = Ids(surroundings.entropy)
+        return Engine(
+            stores=stores, partition=partition, recovery=recovery, clock=clock, ids=ids, gate=gate,
+            door=Door(subjects=subjects, ids=ids, enrich=ENRICHER, gate=gate, numbers=NUMBERS.union(schema.properties)),
+            decider=self.decider(surroundings.variant), reader=Reader(schema, FEATURES[surroundings.variant]),
+            options=EngineOptions(checkpoint_s=3_600.0, sync_window_ms=0.5),
+        )  # fmt: skip
+
+    def decider(self, variant: int) -> Decider:
+        """As `Factory.decider`."""
+        return Decider(
+            self._schemas[variant], FEATURES[variant], DEFAULT_PLACEMENTS, exploration=0.1, config_hash="sim"
+        )
