@@ -90,7 +90,7 @@ def told(capsys: Printed) -> Any:
 
 
 def test_a_restored_directory_is_the_original(data: Path, backup: Path, tmp_path: Path) -> None:
-    restored = restore(RealDisk(), backup, tmp_path / "restored", keys=data / "keys")
+    restored = restore(DataDirectory(RealDisk(), tmp_path / "restored"), backup, keys=data / "keys")
     assert log_bytes(tmp_path / "restored") == log_bytes(data)
     assert len(log_bytes(data)) == restored.manifest.position
     assert state_hash(tmp_path / "restored") == state_hash(data)
@@ -176,7 +176,7 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_log_that_was_cut_is_backed_up_with_a_checkpoint_it_can_stand_on(cut: Path, tmp_path: Path) -> None:
     back_up(DataDirectory(RealDisk(), cut), tmp_path / "backup", clock=CLOCK)
-    manifest = restore(RealDisk(), tmp_path / "backup", tmp_path / "restored", keys=None).manifest
+    manifest = restore(DataDirectory(RealDisk(), tmp_path / "restored"), tmp_path / "backup", keys=None).manifest
     assert 0 < manifest.log_start <= (manifest.checkpoint or 0) <= manifest.position
     assert log_bytes(tmp_path / "restored") == log_bytes(cut)
     assert state_hash(tmp_path / "restored") == state_hash(cut)
@@ -236,7 +236,7 @@ def test_every_changed_byte_of_a_backup_is_found_before_anything_is_put_in_place
             damaged[place] ^= 4
             path.write_bytes(damaged)
             with pytest.raises(Corrupt, match=path.name):
-                restore(RealDisk(), backup, tmp_path / "restored", keys=None)
+                restore(DataDirectory(RealDisk(), tmp_path / "restored"), backup, keys=None)
         path.write_bytes(whole[:-2])
         with pytest.raises(Corrupt, match=path.name):
             check_backup(RealDisk(), backup)
@@ -275,7 +275,7 @@ def test_a_newer_backup_is_refused_in_one_sentence(backup: Path, capsys: Printed
 def test_a_backup_of_a_newer_directory_is_refused_in_one_sentence(backup: Path, tmp_path: Path) -> None:
     rewritten(backup, directory_format=99)
     with pytest.raises(Broken, match="format 99; this program reads up to"):
-        restore(RealDisk(), backup, tmp_path / "restored", keys=None)
+        restore(DataDirectory(RealDisk(), tmp_path / "restored"), backup, keys=None)
     assert not (tmp_path / "restored").exists()
 
 
@@ -286,7 +286,7 @@ def test_without_keys_the_directory_cannot_be_opened_and_with_them_it_can(
     data: Path, backup: Path, tmp_path: Path
 ) -> None:  # fmt: skip
     restored = tmp_path / "restored"
-    assert restore(RealDisk(), backup, restored, keys=None).keys == 0
+    assert restore(DataDirectory(RealDisk(), restored), backup, keys=None).keys == 0
     with pytest.raises(Broken, match="its keys are not in"):
         DataDirectory(RealDisk(), restored).open()
     shutil.copytree(data / "keys", restored / "keys", dirs_exist_ok=True)
@@ -296,14 +296,14 @@ def test_without_keys_the_directory_cannot_be_opened_and_with_them_it_can(
 def test_keys_of_another_installation_are_refused(backup: Path, tmp_path: Path) -> None:
     DataDirectory(RealDisk(), tmp_path / "other").open()
     with pytest.raises(ConfigRejected, match="another installation"):
-        restore(RealDisk(), backup, tmp_path / "restored", keys=tmp_path / "other" / "keys")
+        restore(DataDirectory(RealDisk(), tmp_path / "restored"), backup, keys=tmp_path / "other" / "keys")
     assert not (tmp_path / "restored").exists()
 
 
 def test_a_folder_with_something_in_it_is_left_alone(data: Path, backup: Path) -> None:
     before = files(data)
     with pytest.raises(RequestRejected, match="not empty"):
-        restore(RealDisk(), backup, data, keys=None)
+        restore(DataDirectory(RealDisk(), data), backup, keys=None)
     assert files(data) == before
 
 
@@ -351,7 +351,7 @@ def test_a_restore_that_dies_anywhere_is_refused_by_the_server_and_can_be_run_ag
         step += 1
         restored = tmp_path / f"restored-{step}"
         try:
-            restore(DyingDisk(step), backup, restored, keys=data / "keys")
+            restore(DataDirectory(DyingDisk(step), restored), backup, keys=data / "keys")
             died = False
         except Died:
             whole = (restored / "instanter.json").exists() and not (restored / UNFINISHED).exists()
@@ -359,7 +359,7 @@ def test_a_restore_that_dies_anywhere_is_refused_by_the_server_and_can_be_run_ag
                 with pytest.raises(Broken, match="a restore into it did not come to its end"):
                     DataDirectory(RealDisk(), restored).open()
             if not whole:
-                restore(RealDisk(), backup, restored, keys=data / "keys")
+                restore(DataDirectory(RealDisk(), restored), backup, keys=data / "keys")
         assert log_bytes(restored) == log_bytes(data)
         assert state_hash(restored) == state_hash(data) if step % 10 == 0 else True
         DataDirectory(RealDisk(), restored).open()
@@ -428,3 +428,15 @@ def test_a_changed_audit_record_is_one_sentence_and_exit_code_1(data: Path, caps
     assert capsys.readouterr().out == (
         "0 acts: broken: the record ends with act 0, and the log knows of 1: its end was cut off\n"
     )
+
+
+def test_keys_that_lie_elsewhere_stay_there(data: Path, backup: Path, tmp_path: Path, capsys: Printed) -> None:
+    shutil.move(data / "keys", tmp_path / "keys")
+    config = tmp_path / "instanter.toml"
+    config.write_text('[privacy]\nkeys = "keys"\n')
+    words = ["restore", "--config", str(config), "--from", str(backup), "--data", str(tmp_path / "restored")]
+    assert frame.main(words) == 0
+    assert f"its keys are those in {tmp_path / 'keys'}" in capsys.readouterr().out
+    assert not (tmp_path / "restored" / "keys").exists()
+    for verb in (["verify"], ["verify", "--audit"], ["backup", "--to", str(tmp_path / "again")]):
+        assert frame.main([*verb, "--config", str(config), "--data", str(tmp_path / "restored")]) == 0

@@ -13,8 +13,8 @@ from ..foundation.rng import entropy
 FORMAT = 2
 LOGS = ("log", "quarantine", "audit")
 """Folders that are logs: a backup copies each up to a whole record."""
-WRITTEN_ONCE: tuple[str, ...] = ("moved",)
-"""Folders of files that never change once they have their name: a backup copies them as they are."""
+FILES = ("moved", "cold")
+"""Folders of files that only grow: a backup copies them as long as they are then, after the checkpoint."""
 UNFINISHED = "unfinished.json"
 """Lies in a directory that is being restored, until it is whole."""
 MIGRATING = "migrating"
@@ -43,6 +43,7 @@ class DataDirectory:
         self.audit = root / "audit"
         self.acts = self.audit / "acts"
         self.moved = root / "moved"
+        self.cold = root / "cold"
         self._marker = root / "instanter.json"
         self._secret = (Path(keys) if keys else root / "keys") / "installation.key"
 

@@ -23,7 +23,7 @@ from ...log.frames import FIRST_OF_GROUP, decode_frames
 from ...log.recovery import recover
 from ...log.segments import SEGMENT_HEADER_BYTES, Segment, list_segments
 from ...state.checkpoint import check_checkpoint, checkpoint_path, list_checkpoints
-from ..datadir import LOGS, WRITTEN_ONCE, DataDirectory, secret_in
+from ..datadir import FILES, LOGS, DataDirectory, secret_in
 from ..readiness import is_locked
 from .manifest import (
     BACKUP_FORMAT,
@@ -62,16 +62,14 @@ def back_up(directory: DataDirectory, to: Path, *, clock: Clock) -> BackupManife
     check_empty(disk, to, what="a backup")
     _check_apart(directory.root, to)
     format_, installation = directory.format(), installation_of(secret_in(disk, directory.keys))
-    for part in ("checkpoints", *LOGS, *WRITTEN_ONCE):
+    for part in ("checkpoints", *LOGS, *FILES):
         disk.make_directory(to / part)
     checkpoint, state, log = _state_and_log(directory, to)
     files = [*state, *log.files]
-    for part in WRITTEN_ONCE:
-        files += _copy_written_once(disk, directory.root / part, to / part, part)
     for part in LOGS[1:]:
         files += _copy_log(disk, directory.root / part, to / part, part).files
     files.append(copy_file(disk, directory.marker, to / directory.marker.name, named=directory.marker.name))
-    for part in ("checkpoints", *LOGS, *WRITTEN_ONCE):
+    for part in ("checkpoints", *LOGS, *FILES):
         disk.sync_directory(to / part)
     manifest = BackupManifest(
         BACKUP_FORMAT, format_, installation, clock.now_ms(), log.start, log.end, checkpoint, tuple(files)
@@ -101,11 +99,12 @@ def _state_and_log(directory: DataDirectory, to: Path) -> tuple[int | None, list
     disk, copied = directory.disk, dict[int, BackedUp]()
     for _ in range(BACKUP_TRIES_MAX):
         found = _copy_checkpoint(directory, to)
+        files = [file for part in FILES for file in _copy_files(disk, directory.root / part, to / part, part)]
         log = _copy_log(disk, directory.log, to / "log", "log", copied)
         if found is not None and log.start <= found[0] <= log.end:
-            return found[0], [found[1]], log
+            return found[0], [found[1], *files], log
         if found is None and log.start == 0:
-            return None, [], log
+            return None, files, log
         if found is None and not list_checkpoints(disk, directory.checkpoints):
             raise Broken(f"the log in {directory.log} begins at {log.start} and there is no checkpoint")
         if found is not None:
@@ -218,8 +217,10 @@ def _refuse_damage(segment: Segment, end: int) -> None:
         raise segment.damage(end, "not the bytes that were written here")
 
 
-def _copy_written_once(disk: Disk, folder: Path, to: Path, part: str) -> list[BackedUp]:
-    """Copy files; one that goes away meanwhile was replaced by a newer one that is not needed."""
+def _copy_files(disk: Disk, folder: Path, to: Path, part: str) -> list[BackedUp]:
+    """Copy files; one that goes away meanwhile is needed by no checkpoint that is left."""
+    for name in disk.list(to):
+        disk.unlink(to / name)
     files = []
     for name in disk.list(folder):
         try:

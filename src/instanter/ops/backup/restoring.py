@@ -12,10 +12,10 @@ import msgspec
 
 from ...foundation.disk import Disk, write_whole
 from ...foundation.errors import Broken, ConfigRejected, Corrupt
-from ..datadir import FORMAT, LOGS, UNFINISHED, WRITTEN_ONCE, DataDirectory, secret_in
+from ..datadir import FILES, FORMAT, LOGS, UNFINISHED, DataDirectory, secret_in
 from .manifest import BackupManifest, check_backup, check_empty, copy_file, installation_of
 
-_PARTS = ("checkpoints", *LOGS, *WRITTEN_ONCE)
+_PARTS = ("checkpoints", *LOGS, *FILES)
 
 
 class Restored(msgspec.Struct, frozen=True):
@@ -26,13 +26,15 @@ class Restored(msgspec.Struct, frozen=True):
     """Files of keys that were put beside it; 0: it cannot be opened until they are there."""
 
 
-def restore(disk: Disk, folder: Path, data: Path, *, keys: Path | None) -> Restored:
-    """Restore the backup in `folder` into the empty or new folder `data`, with the keys in the folder `keys`.
+def restore(directory: DataDirectory, folder: Path, *, keys: Path | None) -> Restored:
+    """Restore the backup in `folder` into an empty or new directory, with the keys in the folder `keys`.
+
+    Without them, the keys that lie where the directory's are (`[privacy] keys`) have to be the right ones, if any do.
 
     Raises `Corrupt` for the first damage in the backup, and `ConfigRejected` for keys of another installation;
     nothing has been written then.
     """
-    directory = DataDirectory(disk, data)
+    disk, data = directory.disk, directory.root
     again = UNFINISHED in disk.list(data)
     if not again:
         check_empty(disk, data, what="a restored directory", but=Path(UNFINISHED).with_suffix(".tmp").name)
@@ -40,8 +42,7 @@ def restore(disk: Disk, folder: Path, data: Path, *, keys: Path | None) -> Resto
     if manifest.directory_format > FORMAT:
         found = manifest.directory_format
         raise Broken(f"{folder} holds a data directory of format {found}; this program reads up to {FORMAT}")
-    if keys is not None:
-        _check_keys(disk, keys, data, manifest)
+    _check_keys(directory, keys, manifest)
     disk.make_directory(data)
     write_whole(disk, data / UNFINISHED, msgspec.json.encode({"from": str(folder)}))
     disk.sync_directory(data.parent)
@@ -68,11 +69,13 @@ def _put(disk: Disk, folder: Path, data: Path, path: str, sha256: str) -> None:
         raise Corrupt(file=str(folder / path), offset=0, reason="the file changed while it was restored")
 
 
-def _check_keys(disk: Disk, keys: Path, data: Path, manifest: BackupManifest) -> None:
-    if data.resolve() in (keys.resolve(), *keys.resolve().parents):
+def _check_keys(directory: DataDirectory, keys: Path | None, manifest: BackupManifest) -> None:
+    data = directory.root.resolve()
+    if keys is not None and data in (keys.resolve(), *keys.resolve().parents):
         raise ConfigRejected(f"{keys} lies in {data}: give a copy of the keys that lies elsewhere")
-    if installation_of(secret_in(disk, keys)) != manifest.installation:
-        raise ConfigRejected(f"the keys in {keys} are of another installation than the backup")
+    found = directory.keys if keys is None and directory.disk.list(directory.keys) else keys
+    if found is not None and installation_of(secret_in(directory.disk, found)) != manifest.installation:
+        raise ConfigRejected(f"the keys in {found} are of another installation than the backup")
 
 
 def _copy_keys(disk: Disk, keys: Path, to: Path) -> int:

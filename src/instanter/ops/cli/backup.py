@@ -12,8 +12,9 @@ from ...foundation.disk import RealDisk
 from ...foundation.ids import Ids
 from ...privacy.audit import COMMAND_LINE, Act, hand_in
 from ..backup.making import back_up
+from ..config import load
 from ..datadir import DataDirectory
-from .arguments import add_data
+from .arguments import add_config, add_data
 
 
 class BackupReport(msgspec.Struct, frozen=True):
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "checkpoint, quarantine and audit record, each file with its SHA-256. Keys are left out, always: keep a copy\n"
         "of the keys folder elsewhere. The manifest is written last; a folder without one is no backup.")
     parser.epilog = "example:\n  instanter backup --data shop/data --to backups/monday"
+    add_config(parser)
     add_data(parser)
     parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="a folder that is empty or not there yet")
 
@@ -42,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Make the backup, leave word of it for the audit record, and report."""
     disk, clock = RealDisk(), SystemClock()
-    directory = DataDirectory(disk, arguments.data)
+    directory = DataDirectory(disk, arguments.data, keys=load(arguments.config).privacy.keys)
     started_ns = elapsed_ns()
     manifest = back_up(directory, arguments.to, clock=clock)
     report = BackupReport(

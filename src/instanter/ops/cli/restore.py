@@ -12,8 +12,9 @@ from ...foundation.disk import RealDisk
 from ...foundation.ids import Ids
 from ...privacy.audit import COMMAND_LINE, Act, hand_in
 from ..backup.restoring import restore
+from ..config import load
 from ..datadir import DataDirectory
-from .arguments import add_data
+from .arguments import add_config, add_data
 
 
 class RestoreReport(msgspec.Struct, frozen=True):
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "cut off is run again; until it is done no server opens the folder.")
     parser.epilog = "example:\n  instanter restore --from backups/monday --data shop/data --keys keys-copy"
     parser.add_argument("--from", dest="source", type=Path, required=True, metavar="DIR", help="the backup")
+    add_config(parser)
     add_data(parser)
     parser.add_argument("--keys", type=Path, metavar="DIR",
                         help="a copy of the keys folder; without it the keys have to be put there by hand")
@@ -45,26 +47,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Restore, leave word of it for the audit record, and report."""
     disk = RealDisk()
-    restored = restore(disk, arguments.source, arguments.data, keys=arguments.keys)
+    directory = DataDirectory(disk, arguments.data, keys=load(arguments.config).privacy.keys)
+    restored = restore(directory, arguments.source, keys=arguments.keys)
     manifest = restored.manifest
     act = Act(
         "backup.restored", COMMAND_LINE, at_ms=SystemClock().now_ms(),
         details={"position": manifest.position, "made_at_ms": manifest.at_ms},
     )  # fmt: skip
-    directory = DataDirectory(disk, arguments.data)
     hand_in(disk, directory.acts, act, Ids())
     report = RestoreReport(
         str(arguments.data), manifest.position, len(manifest.files), manifest.size_bytes, restored.keys,
         manifest.installation,
     )  # fmt: skip
-    print(msgspec.json.encode(report).decode() if arguments.json else _in_words(report, directory.keys))
+    there = bool(disk.list(directory.keys))
+    print(msgspec.json.encode(report).decode() if arguments.json else _in_words(report, directory.keys, there=there))
     return 0
 
 
-def _in_words(report: RestoreReport, keys: Path) -> str:
+def _in_words(report: RestoreReport, keys: Path, *, there: bool) -> str:
     lines = [f"{report.data}: {report.files} files, {report.size_bytes / 1e6:,.1f} MB, the log up to {report.position}"]
     if report.keys:
         lines.append(f"with {report.keys} files of keys in {keys}")
+    elif there:
+        lines.append(f"its keys are those in {keys}")
     else:
         lines.append(
             f"it cannot be opened yet: put the keys of installation {report.installation} into {keys} first"

@@ -17,9 +17,10 @@ from ...log.segments import SegmentReader
 from ...privacy.audit import AuditReport, Head, audit_key, read_entries, verify_audit
 from ...state.checkpoint import check_checkpoint, checkpoint_path, list_checkpoints
 from ..backup.manifest import check_backup
+from ..config import load
 from ..datadir import DataDirectory
 from ..readiness import is_locked
-from .arguments import add_data
+from .arguments import add_config, add_data
 from .progress import records_progress
 
 
@@ -55,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "examples:\n  instanter verify --data shop/data\n"
         "  instanter verify --data shop/data --audit        # the record of what administrators did\n"
         "  instanter verify --backup backups/monday")
+    add_config(parser)
     add_data(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--audit", action="store_true",
@@ -71,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _verify_directory(arguments: argparse.Namespace) -> int:
     """Check everything, go on behind what is damaged where one can, and report."""
-    directory = DataDirectory(RealDisk(), arguments.data)
+    directory = DataDirectory(RealDisk(), arguments.data, keys=load(arguments.config).privacy.keys)
     directory.check()
     report = VerifyReport()
     with records_progress("reading", quiet=arguments.json) as progress:
@@ -104,7 +106,7 @@ def _verify_backup(arguments: argparse.Namespace) -> int:
 
 def _verify_audit(arguments: argparse.Namespace) -> int:
     """The log is read first: a server that serves meanwhile is only ahead of it in the record."""
-    directory = DataDirectory(RealDisk(), arguments.data)
+    directory = DataDirectory(RealDisk(), arguments.data, keys=load(arguments.config).privacy.keys)
     key = audit_key(directory.check())
     known = [
         Head(record.number, record.chain)
