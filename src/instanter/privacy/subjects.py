@@ -244,6 +244,7 @@ class KeyStore:
 
     def cipher(self, key: bytes, kind: Sealed, day: int) -> AESGCM:
         """The cipher of a subject's class on a day; the day's key is made if it is new."""
+        assert len(key) == KEY_BYTES, "nothing is sealed for somebody who was erased"
         return _cipher(key, _NO_KEY if kind is Sealed.IDENTIFIER else self._day_key(kind, day), kind)
 
     def keep_ready(self, subject: KeySubject) -> None:
