@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.types import Message, Receive, Scope, Send
 
 from instanter.api.admission import ALWAYS_OPEN, BEAT_S, FEW, IN_TIME_MS, Admission, AdmissionOptions, Pulse
 from instanter.api.replies import refusal, reply
-from instanter.foundation.errors import InstanterError
+from instanter.foundation.errors import InstanterError, RequestRejected
 from instanter.foundation.limits import BEHIND_MS_MAX, BODY_BYTES_MAX, BODY_FREE_BYTES, PASS_MS_MAX
 from instanter.foundation.measure import Measurements
 
@@ -234,6 +237,42 @@ def test_what_comes_up_is_refused_when_no_beat_was_in_time_for_long_and_this_pas
     assert refuses(PASS_MS_MAX + 1)
     assert not refuses(0)
     assert not refuses(PASS_MS_MAX + 1), "a pause that comes alone"
+
+
+def test_the_servers_end_of_a_body_is_let_go_with_the_answer_whoever_keeps_the_request() -> None:
+    """The server closes a connection that sends a body only once nobody can read from it any more."""
+
+    class Source:
+        async def receive(self) -> Message:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    async def run() -> None:
+        kept: list[Receive] = []
+
+        async def keeping(scope: Scope, receive: Receive, send: Send) -> None:
+            kept.append(receive)
+            with pytest.raises(RequestRejected):
+                await receive()
+
+        source = Source()
+        known = weakref.ref(source)
+        admission = Admission(keeping, AdmissionOptions(requests_max=1, body_read_s=0.01), Measurements())
+        scope = {"type": "http", "method": "POST", "path": "/v1/decide"}
+        asked = asyncio.create_task(admission(scope, source.receive, print_nothing))
+        del source
+        await asked
+        assert known() is None
+        assert (await kept[0]())["type"] == "http.disconnect"
+
+    async def print_nothing(message: Message) -> None:
+        return None
+
+    gc.disable()
+    try:
+        asyncio.run(run())
+    finally:
+        gc.enable()
 
 
 def test_whoever_watches_the_server_is_let_in_when_it_is_full() -> None:

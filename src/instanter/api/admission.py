@@ -142,6 +142,11 @@ _REFUSED: Final = _told(tracking=False)
 _REFUSED_TRACKING: Final = _told(tracking=True)
 
 
+async def _nothing_more() -> Message:
+    """What a request that has been answered receives."""
+    return {"type": "http.disconnect"}
+
+
 class _Visit:
     """One request: what it holds of the room inside."""
 
@@ -179,7 +184,9 @@ class _Visit:
         self._working = True
 
     def leave(self) -> None:
-        """Give everything back."""
+        """Give everything back. The server closes a connection whose body was not read when nobody can read it any
+        more: also not whoever still knows this visit, for as long as the garbage is not collected."""
+        self._receive = _nothing_more
         self._admission.bodies_bytes -= self._held_bytes
         self._admission.working -= self._working
 
