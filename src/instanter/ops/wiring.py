@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +15,7 @@ from ..decisions.decide import Decider
 from ..engine.erase import RetentionOptions
 from ..engine.gate import Gate
 from ..engine.loop import Engine, EngineOptions, Stores
-from ..engine.replay import Progress, recover
+from ..engine.replay import Progress, Recovery, recover
 from ..engine.warmup import warm_up
 from ..events.decode import Door
 from ..events.enrich import Enricher
@@ -30,7 +30,7 @@ from ..foundation.limits import QUARANTINE_BYTES_MAX
 from ..log.moved import MovedPositions
 from ..log.segment_log import SegmentLog
 from ..privacy.audit import open_trail
-from ..privacy.erasures import ErasureList
+from ..privacy.erasures import Erasure, ErasureList
 from ..privacy.subjects import KeyStore
 from ..state.schema import Schema
 from .config import Config, TenantSettings, load, located
@@ -123,6 +123,18 @@ def check_kept(active: frozenset[tuple[str, str]], schema: Schema) -> None:
         )
 
 
+def clock_behind(recovery: Recovery, erasures: Iterable[Erasure]) -> SystemClock:
+    """The machine's clock, but not before anything that was written down: what came first stays first."""
+    newest_ms = max([recovery.newest_ms, *(erasure.at_ms for erasure in erasures)])
+    clock = SystemClock(not_before_ms=newest_ms)
+    if (ahead_ms := clock.ahead_ms()) > MINUTE_MS:
+        reports.warning(
+            "the log ends later than the machine's clock: time goes on from there, a tenth slower, until they agree",
+            extra={"ahead_ms": ahead_ms},
+        )
+    return clock
+
+
 def open_engine(
     config: Config, data: Path, *, clock_of_events: bool = False, drop_features: bool = False,
     may_make_master_key: bool = False, progress: Progress | None = None, open_subjects: OpenSubjects = KeyStore,
@@ -157,7 +169,7 @@ def open_engine(
         if not drop_features:
             check_kept(partition.state.active, schema)
         opened.pop_all()
-    clock: Clock = EventsClock(recovery.newest_ms) if clock_of_events else SystemClock()
+    clock: Clock = EventsClock(recovery.newest_ms) if clock_of_events else clock_behind(recovery, stores.erasures)
     gate = Gate(
         partition, stores.subjects, clock, purposes=schema.purposes, required=config.privacy.consent_required
     )
