@@ -55,6 +55,7 @@ READS_MAX: Final = 3
 """How often a reading begins anew because the oldest entries went while it was in them."""
 LOOKED_BYTES: Final = 1024 * 1024
 """After so many new bytes it is looked whether the oldest have gone."""
+REASONS_REMEMBERED_MAX: Final = 4_096
 OTHERS: Final = "further groups"
 GONE: Final = "gone"
 """The outcome of an entry whose bytes cannot be read any more: nothing can come of it."""
@@ -122,30 +123,49 @@ def group_of(code: str, message: str) -> str:
     return f"{reference(f'{code}{chr(0)}{normalised(message)}') & 0xFFFFFFFFFFFFFFFF:016x}"
 
 
+class _Count(msgspec.Struct):
+    """One group in the making."""
+
+    code: str
+    message: str
+    first_ms: int
+    last_ms: int = 0
+    count: int = 0
+    example: int = 0
+
+
 class Grouping:
     """Counts entries by reason; at most `QUARANTINE_GROUPS_MAX` groups, what is beyond them is one."""
 
     def __init__(self) -> None:
-        self._groups: dict[str, Group] = {}
+        self._groups: dict[str, _Count] = {}
+        self._named: dict[tuple[str, str], str] = {}
+        """The groups of reasons met before: most entries repeat one."""
 
     def add(self, kept: Kept, outcome: Outcome | None) -> None:
         """Count one open entry."""
         entry = kept.entry
-        code, message = outcome or Outcome(entry.code, entry.message)
-        name = group_of(code, message)
-        if name not in self._groups and len(self._groups) >= QUARANTINE_GROUPS_MAX:
-            code = message = name = OTHERS
-        at = iso(entry.at_ms)
-        known = self._groups.get(name)
-        self._groups[name] = Group(
-            name, code, normalised(message), 1 + entry.more + (known.count if known else 0),
-            known.first_at if known else at, at, str(kept.position),
-        )  # fmt: skip
+        code, message = outcome or (entry.code, entry.message)
+        group = self._groups.get(self._named.get((code, message), "")) or self._group(code, message, entry.at_ms)
+        group.count += 1 + entry.more
+        group.last_ms, group.example = entry.at_ms, kept.position
 
     def listing(self, *, dropped_bytes: int) -> Listing:
         """What was counted."""
-        groups = sorted(self._groups.values(), key=lambda group: (-group.count, group.group))
+        groups = [
+            Group(name, one.code, one.message, one.count, iso(one.first_ms), iso(one.last_ms), str(one.example))
+            for name, one in sorted(self._groups.items(), key=lambda item: (-item[1].count, item[0]))
+        ]
         return Listing(sum(group.count for group in groups), groups, dropped_bytes)
+
+    def _group(self, code: str, message: str, at_ms: int) -> _Count:
+        name = group_of(code, message)
+        if len(self._named) < REASONS_REMEMBERED_MAX:
+            self._named[code, message] = name
+        if name not in self._groups and len(self._groups) >= QUARANTINE_GROUPS_MAX:
+            code = message = name = OTHERS
+            self._named.clear()
+        return self._groups.setdefault(name, _Count(code, normalised(message), at_ms))
 
 
 def iso(at_ms: int) -> str:

@@ -92,9 +92,8 @@ _peek = msgspec.json.Decoder(_Peek)
 _text = msgspec.json.Decoder(str)
 _encode_json = msgspec.json.Encoder().encode
 
-_VALUE = rb"""["']?\s{0,16}:\s{0,16}(?:("(?:[^"\\]|\\.){0,%d}")|'([^'\\]{0,%d})'|([\w@.+-]{1,%d}))""" % (
-    6 * ID_CHARS_MAX, ID_CHARS_MAX, ID_CHARS_MAX
-)  # fmt: skip
+# Possessive and bounded, so that hostile bytes are gone through once: each further opening quote ends what is open.
+_VALUE = rb"""["']?\s{0,16}+:\s{0,16}+(?:("(?:[^"\\]++|\\.){0,1024}+")|'([^']*+)'|([\w@.+-]++))"""
 _NAMED = {field: re.compile(field.encode() + _VALUE) for field in PEOPLE}
 
 
@@ -116,7 +115,7 @@ def message_id_of(raw: bytes | msgspec.Raw) -> str:
 def identifiers_in(raw: bytes) -> Iterator[tuple[str, str]]:
     """(field, id) wherever bytes that need not be JSON seem to name a person, field by field in the order of the text.
 
-    About 1 ns a byte.
+    About 1 ns a byte, and a microsecond for each id.
 
     >>> list(identifiers_in(b'{"userId": "u1", anonymousId: a1,, "x": {"userId": 7'))
     [('anonymousId', 'a1'), ('userId', 'u1'), ('userId', '7')]
@@ -125,7 +124,7 @@ def identifiers_in(raw: bytes) -> Iterator[tuple[str, str]]:
         for match in named.finditer(raw):
             quoted, single, bare = match.groups()
             text = _unquoted(quoted) if quoted is not None else (single or bare or b"").decode("utf-8", "replace")
-            if text.strip() and text != "null":
+            if not text.isspace() and text not in ("", "null"):
                 yield field, text.strip()
 
 
@@ -146,17 +145,24 @@ def people_in(raw: bytes, tenant: str, subjects: Subjects) -> tuple[int, ...]:
 
     Nobody is made known by this: bytes that could not be taken must not fill the key store.
     """
+    if sum(raw.count(field.encode()) for field in PEOPLE) > PEOPLE_NAMED_MAX:
+        return (NOBODY,)
     found: dict[int, None] = {}
-    for count, (field, text) in enumerate(identifiers_in(raw)):
-        if count == PEOPLE_NAMED_MAX:
-            return (NOBODY,)
-        for name in identifiers_named(field, text):
+    for field, text in dict.fromkeys(identifiers_in(raw)):
+        for name in _names(field, text[: ID_CHARS_MAX + 1]):
             cell = subjects.find(tenant, name)
             if cell:
                 found[cell] = None
         if len(found) > SEALS_NESTED_MAX:
             return (NOBODY,)
     return tuple(found) or (NOBODY,)
+
+
+def _names(field: str, text: str) -> tuple[str, ...]:
+    """In the form of `GET /v1/profiles/{id}`; nobody knows which sort of id a previousId is."""
+    if field == "anonymousId":
+        return (ANONYMOUS_PREFIX + text,)
+    return (text,) if field == "userId" else (text, ANONYMOUS_PREFIX + text)
 
 
 def quarantined(

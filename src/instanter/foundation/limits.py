@@ -23,9 +23,9 @@ BODY_SKIPPED_BYTES_MAX = 16 * 1024 * 1024
 
 REQUESTS_PER_S_MAX = 1_000_000
 """The highest rate that can be set."""
-TURN_WORK_MAX = 8
+TURN_WORK_MAX = 6
 """Work that one pass of the loop begins while tenants compete, in units of about 0.1 ms."""
-TURN_QUANTUM = 4
+TURN_QUANTUM = 6
 """Work that a tenant of share 1 may begin before it is the next one's turn."""
 TURNS_WAITING_MAX = 48
 """Requests of one tenant that wait for its turn; further ones are refused with 429."""
@@ -143,8 +143,8 @@ REASON_CHARS_MAX = 300
 # Quarantine.
 QUARANTINED_EVENT_BYTES_MAX = 512 * 1024
 """Up to here an event that was refused is kept whole, also where it was refused for its size."""
-PEOPLE_NAMED_MAX = 64
-"""Ids of people that are looked for in the bytes of a refused event; with more it is sealed for its day alone."""
+PEOPLE_NAMED_MAX = 1_000
+"""Mentions of people in the bytes of a refused event; with more it is sealed for its day alone."""
 SEALS_NESTED_MAX = 4
 """People for whom one refused body is sealed; one that names more is sealed for its day alone."""
 LATE_NOTED_PER_MINUTE_MAX = 120

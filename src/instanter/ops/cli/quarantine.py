@@ -157,7 +157,7 @@ def _listing_in_words(listing: Listing) -> str:
 def _group_in_words(group: Group) -> list[str]:
     return [
         _shown(f"{group.count:>8,}  {group.code}: {group.message}"),
-        f"{'':10}group {group.group}, {group.first_at} to {group.last_at}, newest at {group.example}",
+        f"{'':10}group {group.group}, {group.first_at} to {group.last_at}, newest at position {group.example}",
     ]
 
 
