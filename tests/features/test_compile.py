@@ -151,10 +151,15 @@ def test_time_to_live_is_handed_to_the_reader() -> None:
 
 
 def test_more_memory_is_room_for_more_people_and_there_is_always_some() -> None:
-    rooms = [compile_features(DEFAULT_FEATURES, memory_mb=mb).capacity.cells for mb in (1, 100, 200)]
-    assert rooms[0] == 1_024
-    assert rooms[1] > 10_000
-    assert abs(rooms[2] - 2 * rooms[1]) <= 2
+    rooms = [compile_features(DEFAULT_FEATURES, memory_mb=mb).capacity.cells for mb in (1, 64, 1_165, 2_165)]
+    assert rooms[0] == rooms[1] > 10_000
+    assert rooms[2] > 10 * rooms[1]
+    assert 1.9 < rooms[3] / rooms[2] < 2.6
+
+
+def test_of_people_on_disk_more_fit_than_of_those_in_memory() -> None:
+    room = compile_features(DEFAULT_FEATURES, memory_mb=2_048).capacity
+    assert room.cold > 5 * room.cells
 
 
 def test_no_features_compile_to_records_without_any() -> None:

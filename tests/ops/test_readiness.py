@@ -87,8 +87,8 @@ def test_a_log_that_cannot_be_opened_fails(tmp_path: Path) -> None:
 
 
 def test_memory_has_to_hold_the_state_and_the_program() -> None:
-    assert readiness.memory(1_000, machine_mb=1_000 + readiness.ENGINE_MB).status == "ok"
-    assert readiness.memory(1_000, machine_mb=999 + readiness.ENGINE_MB).status == "warn"
+    assert readiness.memory(1_000, machine_mb=1_100).status == "ok"
+    assert readiness.memory(1_000, machine_mb=1_099).status == "warn"
 
 
 def test_fewer_open_files_than_connections_and_the_engine_take_are_warned_of() -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from ..foundation.clock import elapsed_ns
 from ..foundation.disk import Disk
+from ..foundation.errors import Corrupt
 from ..foundation.measure import Meter
 from ..log.base import Log
 from ..log.segments import SEGMENT_HEADER_BYTES
-from ..state.checkpoint import CheckpointWriter, Snapshot, checkpoint_path, list_checkpoints
+from ..state.checkpoint import CheckpointWriter, Snapshot, checkpoint_path, cold_files_kept, list_checkpoints
 from .partition import Partition
 
 KEPT = 2
@@ -61,9 +62,12 @@ class Checkpoints:
     async def remove_older(self) -> int:
         """Remove every checkpoint but the newest, and but the base once the log was cut; how many went.
 
+        What cold files hold of erased people is overwritten first.
         The base is of before, and holds people under pseudonyms that lead nowhere once their keys are destroyed.
         """
         async with self._one_at_a_time:
+            while self._partition.state.scrub():
+                await asyncio.sleep(0)
             return await asyncio.get_running_loop().run_in_executor(self._worker, self._remove_older)
 
     @property
@@ -104,6 +108,7 @@ class Checkpoints:
             if not whole:
                 with contextlib.suppress(OSError):  # Else the next checkpoint removes it.
                     await loop.run_in_executor(self._worker, writer.give_up)
+        await loop.run_in_executor(self._worker, snapshot.sync_cold)
         return await loop.run_in_executor(self._worker, writer.finish)
 
     def _remove_older(self) -> int:
@@ -112,7 +117,15 @@ class Checkpoints:
         gone = older if start <= SEGMENT_HEADER_BYTES else older[:-1]
         for position in gone:
             self._disk.unlink(checkpoint_path(self._directory, position))
+        self._retain_cold()
         return len(gone)
+
+    def _retain_cold(self) -> None:
+        """Remove the cold files that nobody lies in any more and no checkpoint names."""
+        cold = self._partition.state.cold
+        if cold is not None:
+            with contextlib.suppress(Corrupt):  # Nobody knows then what is needed.
+                cold.files.retain(cold_files_kept(self._disk, self._directory))
 
     def _prune(self, now_ms: int) -> None:
         """Cut the log below the older of the kept checkpoints, and remove what is older still.
@@ -128,3 +141,4 @@ class Checkpoints:
         for position in positions:
             if position not in kept and position != base:
                 self._disk.unlink(checkpoint_path(self._directory, position))
+        self._retain_cold()

@@ -194,7 +194,9 @@ class Intake:
         """With the state full, only people who are known already are taken."""
         records = (one.record for one in admitted)
         if any(not isinstance(one, Withheld) and self._partition.state.cell_row(one.key) < 0 for one in records):
-            raise Overloaded("the state is full: state.memory_mb holds no more people", retry_after_s=60)
+            raise Overloaded(
+                "the state is full: memory holds no more people, and the disk takes none who are idle", retry_after_s=60
+            )
 
     def _set_aside(self, entry: Quarantined, *, gpc: bool) -> asyncio.Future[None]:
         """Keep a rejected event, or with `gpc` only why it was rejected; done when that is on disk."""

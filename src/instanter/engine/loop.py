@@ -408,6 +408,7 @@ class Engine:
             self.meter.observe("loop_lag", lag_ns)
             self.pauses.observe(lag_ns)
             self._after_fold()
+            self._keep_up()
             if loop.time() - turned > TURN_S:
                 turned = loop.time()
                 self.meter.turn()
@@ -423,6 +424,17 @@ class Engine:
                 self.journal.append(Ticked(now_ms), now_ms)
         except InstanterError:
             self.meter.count("beats_refused")
+
+    def _keep_up(self) -> None:
+        """A step of what the state does at leisure: idle people make room, the files they lie in are kept dense."""
+        if self.broken:
+            return
+        try:
+            self.partition.state.upkeep()
+        except OSError:
+            self.meter.count("upkeep_failed")
+        except InstanterError as error:
+            self._break(str(error))
 
     def _epoch_due(self, now_ms: int) -> bool:
         return now_ms - self._epoch_asked_ms >= EPOCH_MS and self.partition.state.unpublished > 0

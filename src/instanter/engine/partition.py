@@ -37,6 +37,7 @@ from ..privacy.access import AccessKey, AccessKeys
 from ..privacy.audit import Head
 from ..privacy.consent import Consents, Statement
 from ..privacy.tombstones import Tombstone, Tombstones
+from ..state.cold_files import ColdPlace
 from ..state.compiled import Ints
 from ..state.fold import LATE_FOR_SEQUENCES as FOLDED_LATE_FOR_SEQUENCES
 from ..state.fold import LATE_FOR_WINDOWS
@@ -64,8 +65,9 @@ class Noticed(NamedTuple):
 class Partition:
     """State and links as of `position`, the position of the first record not applied."""
 
-    def __init__(self, schema: Schema) -> None:
-        self.state = State(schema)
+    def __init__(self, schema: Schema, cold: ColdPlace | None = None) -> None:
+        """`cold` says where idle people may lie, see `State`."""
+        self.state = State(schema, cold)
         self.links = Links()
         self.consents = Consents()
         self.tombstones = Tombstones()

@@ -291,6 +291,7 @@ class Repairs:
 
     def _refuse_late(self, record: Tracked) -> None:
         state = self._partition.state
+        state.warm([record.key])
         row = state.cell_row(record.key)
         newest_ms = int(rows_of(state.tables.memory, CELLS)[row, CELL_NEWEST_MS]) if row >= 0 else record.happened_ms
         if newest_ms - record.happened_ms > state.settings["lateness_window_ms"]:

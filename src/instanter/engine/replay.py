@@ -17,6 +17,7 @@ from ..log.base import Readable
 from ..log.frames import Frame
 from ..log.segments import SEGMENT_HEADER_BYTES
 from ..state.checkpoint import checkpoint_path, list_checkpoints, load_checkpoint
+from ..state.cold_files import ColdPlace
 from ..state.schema import Schema
 from .partition import Noticed, Partition
 
@@ -43,7 +44,7 @@ class Recovery(msgspec.Struct, frozen=True):
 
 def recover(
     schema: Schema, log: Readable, *, log_start: int, log_end: int, disk: Disk, checkpoints: Path,
-    until: int | None = None, progress: Progress | None = None,
+    until: int | None = None, progress: Progress | None = None, cold: ColdPlace | None = None,
 ) -> tuple[Partition, Recovery]:  # fmt: skip
     """The partition at the end of the log (or `until`): newest usable checkpoint, then the tail.
 
@@ -63,7 +64,7 @@ def recover(
             if not log_start <= position <= log_end:
                 reason = f"it is of position {position}, the log holds {log_start} to {log_end}"
                 raise Corrupt(file=str(path), offset=0, reason=reason)
-            partition, newest_ms = open_checkpoint(schema, disk, path)
+            partition, newest_ms = open_checkpoint(schema, disk, path, cold)
         except Corrupt as error:
             damaged.append(str(error))
             continue
@@ -73,26 +74,30 @@ def recover(
         return partition, Recovery(position, records, newest_ms, tuple(damaged), tuple(poison))
     if log_start > 0:
         raise Broken(f"the log begins at {log_start} and no checkpoint at or after it can be used: {damaged}")
-    partition = Partition(schema)
+    partition = Partition(schema, cold)
     records, newest_ms = catch_up(partition, log, until=until, progress=progress, on_noticed=note)
     return partition, Recovery(None, records, newest_ms, tuple(damaged), tuple(poison))
 
 
-def beginning(schema: Schema, log: Readable, *, disk: Disk, checkpoints: Path) -> Partition:
+def beginning(
+    schema: Schema, log: Readable, *, disk: Disk, checkpoints: Path, cold: ColdPlace | None = None
+) -> Partition:
     """The partition that a rebuild starts with: empty, or the base checkpoint that the log was cut below."""
     first = next(log.read(), None)
     if first is None or first.position <= SEGMENT_HEADER_BYTES:
-        return Partition(schema)
+        return Partition(schema, cold)
     start = first.position - SEGMENT_HEADER_BYTES
     positions = [position for position in list_checkpoints(disk, checkpoints) if position >= start]
     if not positions:
         raise Broken(f"the log begins at {start} and there is no checkpoint at or after it")
-    return open_checkpoint(schema, disk, checkpoint_path(checkpoints, positions[-1]))[0]
+    return open_checkpoint(schema, disk, checkpoint_path(checkpoints, positions[-1]), cold)[0]
 
 
-def open_checkpoint(schema: Schema, disk: Disk, path: Path) -> tuple[Partition, int]:
+def open_checkpoint(
+    schema: Schema, disk: Disk, path: Path, cold: ColdPlace | None = None
+) -> tuple[Partition, int]:
     """The partition as of a checkpoint, and the time it was taken; `Corrupt` if it is damaged."""
-    partition = Partition(schema)
+    partition = Partition(schema, cold)
     manifest, control = load_checkpoint(disk, path, partition.state)
     try:
         partition.restore_control(control)

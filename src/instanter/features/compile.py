@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from ..events.envelope import RECORD_VERSION
 from ..foundation.errors import ConfigRejected
 from ..foundation.limits import ITEMS_MAX, PURPOSES_MAX
+from ..state.cold import COLD_WORDS
 from ..state.dedup import CHUNK_WORDS
 from ..state.layout import BySource, FeatureSpec, Kind, Layout, Scope, ValueSource, lay_out
 from ..state.program import SETTING_NAMES
@@ -14,9 +15,16 @@ from ..state.schema import Capacity, Schema
 from .declaration import FeatureDeclaration, check_all, duration_ms, version
 
 _PRICE = "price"
+_MIB = 1024 * 1024
 _BYTES_PER_WORD = 8
-_INDEX_WORDS = 4
-"""A cell's share of the index, which is at most half full."""
+_INDEX_BYTES = 64
+"""A row's share of its index, which is at most half full, with what growing takes."""
+_SUBJECT_BYTES = 100
+"""What the key store remembers of a person."""
+PROGRAM_MIB = 165
+"""Kernels and libraries."""
+PEOPLE_MIB_MIN = 48
+"""People have so much also where the limit is smaller than the program."""
 
 DEFAULT_SETTINGS = {
     "session_gap_ms": 30 * 60_000,
@@ -36,7 +44,10 @@ def compile_features(
     memory_mb: int = 2_048,
     items_max: int = ITEMS_MAX,
 ) -> Schema:
-    """The schema of these declarations; `ConfigRejected` if one is impossible. Same declarations, same schema."""
+    """The schema of these declarations; `ConfigRejected` if one is impossible. Same declarations, same schema.
+
+    `memory_mb` is what the process may take, see `capacity_in`.
+    """
     assert set(settings) == set(SETTING_NAMES)
     check_all(declarations, session_ms_max=settings["session_length_max_ms"])
     codes = {name: code for code, name in enumerate(sorted({name for d in declarations for name in d.on}), start=1)}
@@ -60,7 +71,7 @@ def compile_features(
         attributes=attributes,
         numbers=numbers,
         settings=dict(settings),
-        capacity=Capacity(cells=_cells_in(memory_mb, layout), items=items_max),
+        capacity=capacity_in(memory_mb, layout, items_max=items_max),
         ttl_ms={d.name: duration_ms(d.ttl) for d in declarations if d.ttl},
         purposes=layout.purposes,
     )
@@ -116,7 +127,15 @@ def _by(text: str, attributes: tuple[str, ...], contexts: tuple[str, ...]) -> tu
     return (BySource.ITEM if text else BySource.NOTHING), 0
 
 
-def _cells_in(memory_mb: int, layout: Layout) -> int:
-    """How many people fit: a cell, its two sessions, its share of message ids and of the index."""
-    words = layout.cell_words + 2 * layout.session_words + 4 * CHUNK_WORDS + _INDEX_WORDS
-    return max(memory_mb * 1024 * 1024 // (words * _BYTES_PER_WORD), 1_024)
+def capacity_in(memory_mb: int, layout: Layout, *, items_max: int) -> Capacity:
+    """How many people a process of so much memory has room for.
+
+    The program and the items come first. Of the rest two thirds are for people in memory: a cell, its two sessions,
+    its share of message ids and indexes; one third says where those on disk lie.
+    """
+    words = layout.cell_words + 2 * layout.session_words + 4 * CHUNK_WORDS
+    in_memory = words * _BYTES_PER_WORD + 7 + _INDEX_BYTES + _SUBJECT_BYTES
+    on_disk = COLD_WORDS * _BYTES_PER_WORD + 1 + _INDEX_BYTES + _SUBJECT_BYTES
+    items = min(items_max * (2 * layout.item_words * _BYTES_PER_WORD + 2 * _INDEX_BYTES), memory_mb * _MIB // 4)
+    people = max((memory_mb - PROGRAM_MIB) * _MIB - items, PEOPLE_MIB_MIN * _MIB)
+    return Capacity(cells=max(people * 2 // 3 // in_memory, 1_024), items=items_max, cold=people // 3 // on_disk)

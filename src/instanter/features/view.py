@@ -31,6 +31,7 @@ from ..state.operations import (
 from ..state.program import AT, HALF_LIFE_MS, KIND, SCOPE, TILE_MS, TILES, K
 from ..state.schema import Schema
 from ..state.table import CELLS, SCRATCH, SESSIONS, Index, address, find
+from ..state.upkeep import is_swept
 from .declaration import FeatureDeclaration
 
 LIST_KINDS = frozenset({Kind.TOP_K, Kind.LAST_K})
@@ -92,7 +93,8 @@ class Reader:
     ) -> Person:
         """The person with these cells at `now_ms`. Cells that do not exist, and none at all, read as nobody.
 
-        Features kept for a purpose in `denied` read as if nothing had been counted: their default, an empty list.
+        Who lies on disk is brought back first; see `State.warm` for what it raises. Features kept for a purpose in
+        `denied` read as if nothing had been counted: their default, an empty list.
         """
         values = self._defaults.copy()
         size = max(int(self.starts[-1]), 1)
@@ -100,12 +102,14 @@ class Reader:
         counts = np.zeros(max(len(self.lists), 1), np.int64)
         flags = 0
         if keys:
+            state.warm(keys[:LINKED_CELLS_MAX])
             memory = state.tables.memory
             plan = self._plan_without(denied) if denied else self._plan
             flags = _read_person(
                 plan, state.program.features, memory.ints, memory.reals, memory.regions,
                 state.tables.cell_index, np.array(keys[:LINKED_CELLS_MAX], np.int64),
-                state.schema.settings["session_gap_ms"], now_ms, values, refs, weights, counts,
+                state.schema.settings["session_gap_ms"], int(state.tables.idle[0]), now_ms, values, refs, weights,
+                counts,
             )  # fmt: skip
         return self._named(flags, values, refs, weights, counts)
 
@@ -187,7 +191,7 @@ def read_number(
 @allocating_kernel
 def _read_person(
     plan: Ints, features: Ints, ints: Ints, reals: Reals, regions: Ints, index: Index, keys: Ints, gap_ms: int,
-    now_ms: int, numbers: Reals, refs: Ints, weights: Reals, counts: Ints,
+    idle_since_ms: int, now_ms: int, numbers: Reals, refs: Ints, weights: Reals, counts: Ints,
 ) -> int:  # fmt: skip
     """Fill the arrays; returns whether the person is known and in a session, as flags.
 
@@ -204,7 +208,7 @@ def _read_person(
         cells[used] = cell
         used += 1
         session_row = ints[cell + CELL_SESSION] - 1
-        if session_row >= 0 and not asking_is_live:
+        if session_row >= 0 and not asking_is_live and not is_swept(ints, cell, idle_since_ms):
             found = address(regions, SESSIONS, session_row)
             if now_ms - ints[found + SESSION_END_MS] <= gap_ms and ints[found + SESSION_END_MS] > end_ms:
                 session, end_ms = found, ints[found + SESSION_END_MS]

@@ -60,7 +60,9 @@ class StateSettings(Section, frozen=True):
     """What the engine knows right now, held in memory."""
 
     memory_mb: Annotated[int, Meta(
-        ge=64, le=1_048_576, description="Memory that people's state may take.")] = 2_048
+        ge=64, le=1_048_576, description=(
+            "Memory that the program may take, and a tenth more. Beyond it the people idle for longest lie on disk. "
+            "Less than 256 is not kept to: the program itself takes about 165."))] = 2_048
     checkpoint_s: Annotated[int, Meta(
         ge=1, le=3_600, description="Time between checkpoints; a start reads the newest and the log after it.")] = 60
 
@@ -148,10 +150,10 @@ class TenantSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     id: Annotated[str, Meta(
         pattern=TENANT_PATTERN, min_length=1, max_length=64,
         description="Its name, as its access keys have it: a-z, 0-9 and -.")]
-    requests_per_s: Annotated[int | None, Meta(
-        ge=0, le=REQUESTS_PER_S_MAX, description="In place of limits.tenant_requests_per_s.")] = None
-    events_per_s: Annotated[int | None, Meta(
-        ge=0, le=REQUESTS_PER_S_MAX, description="In place of limits.events_per_s.")] = None
+    requests_per_s: Annotated[Annotated[int, Meta(ge=0, le=REQUESTS_PER_S_MAX)] | None, Meta(
+        description="In place of limits.tenant_requests_per_s.")] = None
+    events_per_s: Annotated[Annotated[int, Meta(ge=0, le=REQUESTS_PER_S_MAX)] | None, Meta(
+        description="In place of limits.events_per_s.")] = None
     share: Annotated[int, Meta(
         ge=1, le=100, description="Its part of the work while tenants compete; the others have 1.")] = 1
     items_max: Annotated[int, Meta(

@@ -28,8 +28,6 @@ from .wiring import load_checked
 _MIB: Final = 1024 * 1024
 _GIB: Final = 1024 * _MIB
 PYTHON_MIN: Final = (3, 11)
-ENGINE_MB: Final = 512
-"""Memory for the program itself, its item matrix and what is in flight, beside people's state."""
 FREE_BYTES_ADVISED: Final = 5 * _GIB
 SYNC_SAMPLES: Final = 200
 SYNC_BYTES: Final = 300
@@ -147,9 +145,9 @@ def is_locked(path: Path) -> bool:
 def memory(memory_mb: int, machine_mb: int | None = None) -> Check:
     """Whether the machine, or the container around us, has the memory that the configuration asks for."""
     has_mb = _machine_mb() if machine_mb is None else machine_mb
-    found = f"{has_mb} MB, {memory_mb} of them for state"
-    if has_mb < memory_mb + ENGINE_MB:
-        return Check("memory", "warn", found, f"lower state.memory_mb; the program needs {ENGINE_MB} MB beside it")
+    found = f"{has_mb} MB, {memory_mb} of them for the program"
+    if has_mb < memory_mb + memory_mb // 10:
+        return Check("memory", "warn", found, "lower state.memory_mb; the program may take a tenth more")
     return Check("memory", "ok", found)
 
 

@@ -32,6 +32,7 @@ from ..log.segment_log import SegmentLog
 from ..privacy.audit import open_trail
 from ..privacy.erasures import Erasure, ErasureList
 from ..privacy.subjects import KeyStore
+from ..state.cold_files import ColdPlace
 from ..state.schema import Schema
 from .config import Config, TenantSettings, load, located
 from .datadir import DataDirectory
@@ -164,7 +165,7 @@ def open_engine(
         )
         partition, recovery = recover(
             schema, stores.log, log_start=stores.log.opened.start, log_end=stores.log.opened.end, disk=disk,
-            checkpoints=directory.checkpoints, progress=progress,
+            checkpoints=directory.checkpoints, progress=progress, cold=ColdPlace(disk, directory.cold),
         )  # fmt: skip
         if not drop_features:
             check_kept(partition.state.active, schema)

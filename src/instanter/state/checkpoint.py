@@ -4,6 +4,9 @@ A file is a magic, then sections of [length u32, CRC-32 u32, kind u8, payload]: 
 slices, rows that changed before their slice was copied (as they were), catalogue and other control state, and an
 end. It is written under another name, synced, and renamed: a file with the right name is whole, or damaged.
 
+People on disk are rows that say where they lie. The manifest names the cold files that hold them: these are synced
+before the checkpoint counts, and stay as long as it does.
+
 `Snapshot` is driven by the thread that folds: each step copies one slice and returns it, to be written elsewhere.
 While it lives the state calls `relieve` by itself.
 """
@@ -24,14 +27,16 @@ import numpy as np
 from ..foundation.disk import Disk
 from ..foundation.errors import Broken, Corrupt
 from .catalogue import Item
+from .columns import TABLE_OF, Column, Copies, columns_in, copies
 from .compiled import Ints
-from .layout import Layout, Scope
+from .layout import Scope
 from .memory import State
 from .program import activate
-from .table import CELLS, CHUNKS, FIRST_ROW, FREE, ITEMS, LIVE, ROWS_MAX, SESSIONS, USED, WORDS, rows_of
+from .table import CELLS, CHUNKS, COLD, FIRST_ROW, FREE, ITEMS, LIVE, ROWS_MAX, SESSIONS, USED, WORDS, rows_of
 
 MAGIC = b"INSTCKPT"
-VERSION = 1
+VERSION = 2
+"""2: cells may be free rows, and people may lie in cold files."""
 _UNFINISHED = ".tmp"
 SLICE_BYTES = 256 * 1024
 """Copied in one step, about 0.1 ms."""
@@ -39,9 +44,14 @@ CONTROL_ROWS = 500
 """Control rows encoded in one step."""
 _HEADER = struct.Struct("<IIB")
 _SPILL_LIMIT = 0.5
-_SAVED_TABLES = (CELLS, SESSIONS, CHUNKS, ITEMS)
-_TABLE_OF = {Scope.SESSION: SESSIONS, Scope.PROFILE: CELLS, Scope.ITEM: ITEMS}
-_PLURALS = {CELLS: "people", SESSIONS: "sessions", CHUNKS: "chunks of message ids", ITEMS: "items"}
+_SAVED_TABLES = (CELLS, SESSIONS, CHUNKS, ITEMS, COLD)
+_PLURALS = {
+    CELLS: "people",
+    SESSIONS: "sessions",
+    CHUNKS: "chunks of message ids",
+    ITEMS: "items",
+    COLD: "people on disk",
+}
 
 
 class _Section(IntEnum):
@@ -50,16 +60,6 @@ class _Section(IntEnum):
     SPILLED = 3
     CONTROL = 4
     END = 5
-
-
-class Column(msgspec.Struct, frozen=True):
-    """Where a feature stands in the rows of a checkpoint."""
-
-    name: str
-    version: str
-    scope: int
-    offset: int
-    words: int
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -76,6 +76,13 @@ class Manifest(msgspec.Struct, frozen=True):
     epoch_hash: str
     epoch_ms: int
     sweep_from: int
+    idle_ms: int = 0
+    """See `program.Tables.idle`."""
+    configured: int = 0
+    cleared: dict[str, int] = {}
+    """See `State`."""
+    cold_files: dict[int, int] = {}
+    """Cold files that hold somebody, with the number of their records."""
 
 
 class _Versioned(msgspec.Struct, frozen=True):
@@ -106,6 +113,12 @@ class Snapshot:
             memory.unsaved[first : first + used] = 1
         state.saving = self
 
+    def sync_cold(self) -> None:
+        """Make the cold files that the manifest names durable; `OSError`. Before the checkpoint is finished, in
+        whatever thread."""
+        if self.manifest.cold_files and self._state.cold is not None:
+            self._state.cold.files.sync()
+
     def sections(self) -> Iterator[bytes]:
         """The file's bytes, a bounded piece of work at a time."""
         yield MAGIC + _section(_Section.MANIFEST, msgspec.msgpack.encode(self.manifest))
@@ -127,7 +140,9 @@ class Snapshot:
     def abandon(self) -> None:
         """Stop saving rows; the checkpoint is given up or done."""
         self._state.saving = None
-        self._memory.unsaved[:] = 0
+        for table in _SAVED_TABLES:
+            first, used = self._memory.regions[table, [FIRST_ROW, USED]]
+            self._memory.unsaved[first : first + used] = 0
         self._memory.spill[0] = 1
         self._relieved.clear()
 
@@ -161,21 +176,18 @@ def _manifest(state: State, position: int, at_ms: int) -> Manifest:
         position,
         at_ms,
         state.tables.memory.regions.tolist(),
-        _columns(state.schema.layout),
+        columns_in(state.schema.layout),
         state.settings,
         sorted(state.active),
         state.epoch,
         state.epoch_hash,
         state.epoch_ms,
         state.sweep_from,
+        int(state.tables.idle[0]),
+        state.configured,
+        dict(state.cleared),
+        {} if state.cold is None else state.cold.files.needed(),
     )
-
-
-def _columns(layout: Layout) -> list[Column]:
-    return [
-        Column(placed.spec.name, placed.spec.version, int(placed.spec.scope), placed.offset, placed.spec.words)
-        for placed in layout.features
-    ]
 
 
 def _section(kind: _Section, payload: bytes) -> bytes:
@@ -201,6 +213,7 @@ def write_checkpoint(disk: Disk, directory: Path, snapshot: Snapshot) -> Path:
     writer = CheckpointWriter(disk, directory, snapshot.manifest.position)
     for section in snapshot.sections():
         writer.write(section)
+    snapshot.sync_cold()
     snapshot.abandon()
     return writer.finish()
 
@@ -311,12 +324,12 @@ def _read_manifest(path: Path, sections: Iterator[tuple[int, int, bytes]]) -> Ma
 
 def _check_manifest(manifest: Manifest) -> None:
     """`ValueError` or `LookupError` if no rows can lie as the manifest says."""
-    for table in _SAVED_TABLES:
+    for table in _saved_tables(manifest):
         region = manifest.regions[table]
         if not (0 <= region[LIVE] <= region[USED] and 0 <= region[FREE] <= region[USED] and region[WORDS] >= 1):
             raise ValueError(f"{_PLURALS[table]} cannot lie so")
     for column in manifest.columns:
-        words = manifest.regions[_TABLE_OF[Scope(column.scope)]][WORDS]
+        words = manifest.regions[TABLE_OF[Scope(column.scope)]][WORDS]
         if not 0 <= column.offset < column.offset + column.words <= words:
             raise ValueError(f"{column.name} cannot lie so")
     bytes.fromhex(manifest.epoch_hash)
@@ -324,10 +337,17 @@ def _check_manifest(manifest: Manifest) -> None:
 
 def _refuse_if_too_large(path: Path, manifest: Manifest, state: State) -> None:
     regions = state.tables.memory.regions
-    for table in _SAVED_TABLES:
+    for table in _saved_tables(manifest):
         used, rows_max = manifest.regions[table][USED], int(regions[table, ROWS_MAX])
+        if table == COLD and used and state.cold is None:
+            raise Broken(f"{path} holds {used} people on disk, and it was not said where")
         if used > rows_max:
             raise Broken(f"{path} holds {used} {_PLURALS[table]}, there is room for {rows_max}: raise state.memory_mb")
+
+
+def _saved_tables(manifest: Manifest) -> tuple[int, ...]:
+    """Format 1 knows nobody on disk."""
+    return _SAVED_TABLES if manifest.version > 1 else tuple(table for table in _SAVED_TABLES if table != COLD)
 
 
 class _Loading:
@@ -362,10 +382,13 @@ class _Loading:
         state, manifest = self._state, self._manifest
         state.epoch, state.epoch_hash, state.epoch_ms = manifest.epoch, manifest.epoch_hash, manifest.epoch_ms
         state.sweep_from = manifest.sweep_from
+        state.tables.idle[0] = manifest.idle_ms
+        state.configured, state.cleared = manifest.configured, dict(manifest.cleared)
         state.put_in_force(manifest.settings)
         state.active = frozenset(manifest.active)
         activate(state.program, state.schema.layout, state.active)
         state.rebuild_indexes()
+        state.rebuild_cold(manifest.cold_files)
         for row in self.control.pop("catalogue", []):
             state.catalogue.restore(msgspec.convert(row, Item))
         state.publish_all()
@@ -388,22 +411,10 @@ class _Loading:
             at += 2 + words
 
 
-def _copies(manifest: Manifest, state: State) -> dict[int, list[tuple[int, int, int]]]:
-    """By table: (word in the checkpoint, word now, words) of everything that is still declared alike."""
-    now = {(column.name, column.version): column for column in _columns(state.schema.layout)}
-    copies: dict[int, list[tuple[int, int, int]]] = {table: [] for table in _SAVED_TABLES}
-    head = {table: manifest.regions[table][WORDS] for table in _SAVED_TABLES}
-    for column in manifest.columns:
-        table = _TABLE_OF[Scope(column.scope)]
-        head[table] = min(head[table], column.offset)
-        same = now.get((column.name, column.version))
-        if same is not None:
-            if same.words != column.words:
-                raise ValueError(f"{column.name} has {column.words} words, and {same.words} by its version")
-            copies[table].append((column.offset, same.offset, column.words))
-    for table, words in head.items():
-        copies[table].append((0, 0, words))
-    return copies
+def _copies(manifest: Manifest, state: State) -> Copies:
+    """By table: what is still declared alike."""
+    words = {table: manifest.regions[table][WORDS] for table in _saved_tables(manifest)}
+    return copies(manifest.columns, words, state.schema.layout)
 
 
 def read_control(disk: Disk, path: Path) -> dict[str, list[Any]]:
@@ -413,10 +424,8 @@ def read_control(disk: Disk, path: Path) -> dict[str, list[Any]]:
     control: dict[str, list[Any]] = {}
     for offset, kind, payload in sections:
         if kind == _Section.CONTROL:
-            try:
+            with _fitting(path, offset):
                 part = msgspec.msgpack.decode(payload, type=_ControlRows)
-            except msgspec.MsgspecError as error:
-                raise Corrupt(file=str(path), offset=offset, reason=f"section does not fit: {error}") from None
             control.setdefault(part.name, []).extend(part.rows)
     return control
 
@@ -428,6 +437,15 @@ def check_checkpoint(disk: Disk, path: Path) -> Manifest:
     for _ in sections:
         pass
     return manifest
+
+
+def cold_files_kept(disk: Disk, directory: Path) -> set[int]:
+    """The cold files that the checkpoints in a directory name; `Corrupt` if one does not say."""
+    needed: set[int] = set()
+    for position in list_checkpoints(disk, directory):
+        path = checkpoint_path(directory, position)
+        needed |= _read_manifest(path, _sections(disk, path)).cold_files.keys()
+    return needed
 
 
 def rewrite_checkpoint(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from .compiled import Ints, kernel
 from .layout import CELL_CHUNK, CELL_IDS, CELL_OVERFLOW
-from .table import CELLS, CHUNKS, Memory, address, allocate, rows_of, touch
+from .table import CHUNKS, Memory, address, allocate, touch
 
 CHUNK_IDS = 6
 CHUNK_NEXT, CHUNK_COUNT, CHUNK_FIRST = 0, 1, 2
@@ -55,18 +55,6 @@ def remember(memory: Memory, cell: int, message: int, at_ms: int, ids_max: int, 
         touch(memory, CHUNKS, seen.row)
         ints[seen.word] = message
         ints[seen.word + 1] = at_ms
-
-
-def remembered(memory: Memory, row: int) -> list[int]:
-    """The messages that the cell at `row` remembers, in no order."""
-    chunks = rows_of(memory, CHUNKS)
-    found: list[int] = []
-    row = int(memory.ints[address(memory.regions, CELLS, row) + CELL_CHUNK]) - 1
-    while row >= 0:
-        chunk = chunks[row]
-        found += chunk[CHUNK_FIRST : CHUNK_FIRST + 2 * int(chunk[CHUNK_COUNT]) : 2].tolist()
-        row = int(chunk[CHUNK_NEXT]) - 1
-    return found
 
 
 @kernel

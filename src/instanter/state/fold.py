@@ -11,7 +11,17 @@ import numpy as np
 from .aggregations import bounded
 from .compiled import Bytes, Ints, Reals, kernel
 from .dedup import look, remember
-from .layout import CELL_EVENTS, CELL_FIRST_MS, CELL_LATE, CELL_NEWEST_MS, CELL_RECEIVED_MS, SESSION_EVENTS
+from .layout import (
+    CELL_CHUNK,
+    CELL_EVENTS,
+    CELL_FIRST_MS,
+    CELL_LATE,
+    CELL_NEWEST_MS,
+    CELL_RECEIVED_MS,
+    CELL_SESSION,
+    CELL_SWEPT_MS,
+    SESSION_EVENTS,
+)
 from .operations import (
     BY_ATTRIBUTE,
     BY_CONTEXT,
@@ -52,6 +62,7 @@ from .program import (
 from .rows import cell_of, change_item, met_item_of
 from .sessions import session_of
 from .table import CELLS, ITEMS, MIGRATE_PER_BATCH, SESSIONS, address, find, migrate, touch
+from .upkeep import is_swept, let_go
 
 APPLIED, DUPLICATE, LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS, TABLE_FULL = 0, 1, 2, 3, 4
 """What became of an event."""
@@ -74,6 +85,9 @@ def _fold_event(program: Program, tables: Tables, columns: Columns, event: int) 
     memory, settings, at_ms = tables.memory, program.settings, columns.times_ms[event]
     ints, regions = memory.ints, memory.regions
     cell = address(regions, CELLS, row)
+    if is_swept(ints, cell, tables.idle[0]) and ints[cell + CELL_SESSION] + ints[cell + CELL_CHUNK] > 0:
+        touch(memory, CELLS, row)
+        let_go(memory, cell)
     newest_ms = max(ints[cell + CELL_NEWEST_MS], at_ms)
     horizon_ms = newest_ms - settings[DEDUP_MS]
     if at_ms >= horizon_ms:
@@ -92,6 +106,7 @@ def _fold_event(program: Program, tables: Tables, columns: Columns, event: int) 
         ints[session + SESSION_EVENTS] += 1
     _note(ints, cell, at_ms, newest_ms, verdict)
     ints[cell + CELL_RECEIVED_MS] = max(ints[cell + CELL_RECEIVED_MS], columns.received_ms[event])
+    ints[cell + CELL_SWEPT_MS] = tables.idle[0]
     code = columns.codes[event]
     if program.first[code] < program.first[code + 1]:
         feeds_items = program.feeds_items[code] and not columns.bots[event]

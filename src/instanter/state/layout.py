@@ -69,8 +69,10 @@ SEEN_SUFFIX = ".seen"
 # Words before the features in each record.
 CELL_KEY, CELL_NEWEST_MS, CELL_FIRST_MS, CELL_EVENTS, CELL_LATE = 0, 1, 2, 3, 4
 CELL_SESSION, CELL_PREVIOUS, CELL_CHUNK, CELL_IDS, CELL_OVERFLOW, CELL_RECEIVED_MS = 5, 6, 7, 8, 9, 10
-CELL_WORDS = 11
-CELL_UPKEEP_WORDS = (CELL_SESSION, CELL_PREVIOUS, CELL_CHUNK, CELL_IDS, CELL_RECEIVED_MS)
+CELL_SWEPT_MS = 11
+"""`Tables.idle` as it was when the cell last took an event."""
+CELL_WORDS = 12
+CELL_UPKEEP_WORDS = (CELL_SESSION, CELL_PREVIOUS, CELL_CHUNK, CELL_IDS, CELL_RECEIVED_MS, CELL_SWEPT_MS)
 """Words that say where something lies, how much room it takes or when it came, not what it is: outside the state
 hash."""
 

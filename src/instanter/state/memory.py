@@ -13,17 +13,35 @@ import mmh3
 import numpy as np
 
 from ..events.envelope import Configured, Epoch, Ticked, Tracked
+from ..foundation.errors import Broken, DiskFull
 from ..foundation.limits import FOLD_BATCH_EVENTS_MAX, FOLD_BATCH_ITEMS_MAX
-from .canonical import state_hash
+from .canonical import People, state_hash
 from .catalogue import Catalogue
+from .cold import COLD_KEY, COLD_RECEIVED_MS, COLD_WORDS, RESERVED_CELLS, Cold
+from .cold_files import ColdPlace
+from .columns import TABLE_OF
 from .compiled import Ints, Reals
-from .dedup import CHUNK_WORDS, remembered
+from .dedup import CHUNK_WORDS
 from .fold import APPLIED, DUPLICATE, LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS, TABLE_FULL, fold_batch
 from .layout import CELL_KEY, CELL_RECEIVED_MS, ITEM_KEY, SEEN_SUFFIX, Kind, Scope
 from .program import SETTING_NAMES, Tables, activate, make_attributes, make_changes, make_program
 from .rows import item_of
 from .schema import Schema, columns_of
-from .table import CELLS, ITEMS, LIVE, SESSIONS, USED, find, grown, index_of, make_index, make_memory, rows_of
+from .table import (
+    CELLS,
+    COLD,
+    ITEMS,
+    LIVE,
+    USED,
+    find,
+    free_rows,
+    grown,
+    index_of,
+    make_index,
+    make_memory,
+    rows_of,
+    settled,
+)
 from .upkeep import erase, publish, sweep
 
 SWEEP_CELLS = 50_000
@@ -65,7 +83,8 @@ class Saving(Protocol):
 class State:
     """Cells, sessions, items, catalogue and the published epoch of one log."""
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, cold: ColdPlace | None = None) -> None:
+        """`cold` says where on disk idle people make room for others; without it, room that has run out is refused."""
         layout, room = schema.layout, schema.capacity
         self.schema = schema
         self.program = make_program(layout, codes=len(schema.codes) + 1, settings=schema.settings)
@@ -77,15 +96,22 @@ class State:
                     CHUNK_WORDS,
                     layout.item_words,
                     max(layout.cell_words, layout.session_words),
+                    COLD_WORDS,
                 ),
-                rows_max=(room.cells, room.sessions, room.chunks, room.items, SCRATCH_ROWS),
+                rows_max=(room.cells, room.sessions, room.chunks, room.items, SCRATCH_ROWS, room.cold if cold else 0),
                 pairings=sum(placed.spec.kind is Kind.CO_OCCURRENCE for placed in layout.features),
             ),
             make_index(),
             make_index(),
             make_attributes(room.items, attributes=len(schema.attributes), numbers=len(schema.numbers)),
             make_changes(room.items),
+            np.zeros(1, np.int64),
         )
+        self.cold = None if cold is None else Cold(cold, layout)
+        self.configured = 0
+        """How often features were put in force."""
+        self.cleared: dict[str, int] = {}
+        """Feature -> which of those times it began or ended last: what lies on disk from before is not to count."""
         self.catalogue = Catalogue(
             self.tables.attributes,
             attribute_names=schema.attributes,
@@ -100,7 +126,7 @@ class State:
         self.epoch_hash = ""
         self.epoch_ms = 0
         self.sweep_from = 0
-        self._idle_from = 0
+        self._idle_from = (0, 0)
         self.saving: Saving | None = None
         self.verdicts: Counter[str] = Counter(dict.fromkeys(VERDICTS.values(), 0))
         """What became of the events folded by this process."""
@@ -109,16 +135,23 @@ class State:
 
     @property
     def cells_used(self) -> int:
-        """People (cells) known."""
-        return int(self.tables.memory.regions[CELLS, LIVE])
+        """People (cells) known, in memory or on disk."""
+        return int(self.tables.memory.regions[CELLS, LIVE]) + self.cells_cold
+
+    @property
+    def cells_cold(self) -> int:
+        """People (cells) who lie on disk."""
+        return int(self.tables.memory.regions[COLD, LIVE])
 
     @property
     def has_room(self) -> bool:
-        """Whether one more batch of unknown people would find room."""
-        return self.cells_used + 1_024 <= self.schema.capacity.cells
+        """Whether one more batch of people who are not in memory would find room there."""
+        if self.cold is not None and not self.cold.refused:
+            return True
+        return free_rows(self.tables.memory, CELLS) >= RESERVED_CELLS
 
     def cell_row(self, key: int) -> int:
-        """The row of a cell, or -1."""
+        """The row of a cell in memory, or -1."""
         return find(self.tables.cell_index, key)
 
     def find_item(self, ref: int) -> int:
@@ -127,35 +160,48 @@ class State:
 
     def knows(self, key: int) -> bool:
         """Whether there is a cell of this key."""
-        return self.cell_row(key) >= 0
+        return self.cell_row(key) >= 0 or (self.cold is not None and find(self.cold.index, key) >= 0)
 
     def received_ms(self, key: int) -> int:
         """When something of this cell was received last; 0 if there is no such cell."""
         row = self.cell_row(key)
-        return int(rows_of(self.tables.memory, CELLS)[row, CELL_RECEIVED_MS]) if row >= 0 else 0
+        if row >= 0:
+            return int(rows_of(self.tables.memory, CELLS)[row, CELL_RECEIVED_MS])
+        row = -1 if self.cold is None else find(self.cold.index, key)
+        return int(rows_of(self.tables.memory, COLD)[row, COLD_RECEIVED_MS]) if row >= 0 else 0
 
     def messages_of(self, keys: Sequence[int]) -> list[int]:
         """References of the messages that these cells remember."""
         found: list[int] = []
-        for row in map(self.cell_row, keys):
-            if row >= 0:
-                found += remembered(self.tables.memory, row)
+        for rows in self._people().of(keys):
+            found += rows.messages(self.program.settings)[:, 1].tolist()
         return found
 
     def idle_cells(self, received_before_ms: int, limit: int) -> list[int]:
-        """Keys of up to `limit` cells from which nothing was received since. Looks at a bounded number of cells and
-        goes on behind them at the next call; where it stands is no part of the state."""
-        rows = rows_of(self.tables.memory, CELLS)
-        first = self._idle_from if self._idle_from < len(rows) else 0
+        """Keys of up to `limit` cells, also on disk, from which nothing was received since. Looks at a bounded number
+        of cells and goes on behind them at the next call; where it stands is no part of the state."""
+        memory = self.tables.memory
+        table, first = self._idle_from
+        rows = rows_of(memory, COLD if table else CELLS)
+        key, received = (COLD_KEY, COLD_RECEIVED_MS) if table else (CELL_KEY, CELL_RECEIVED_MS)
         looked = rows[first : first + IDLE_CELLS]
-        idle = np.flatnonzero((looked[:, CELL_KEY] != 0) & (looked[:, CELL_RECEIVED_MS] < received_before_ms))[:limit]
-        self._idle_from = first + (int(idle[-1]) + 1 if len(idle) == limit else len(looked))
-        keys: list[int] = looked[idle, CELL_KEY].tolist()
+        idle = np.flatnonzero((looked[:, key] != 0) & (looked[:, received] < received_before_ms))[:limit]
+        following = first + (int(idle[-1]) + 1 if len(idle) == limit else len(looked))
+        other = 0 if table or self.cells_cold == 0 else 1
+        self._idle_from = (table, following) if following < len(rows) else (other, 0)
+        keys: list[int] = looked[idle, key].tolist()
         return keys
 
     def hash(self, *, order_free: bool = False) -> str:
-        """Canonical hash of everything folded, see `canonical`. Costs a pass over all records."""
-        return state_hash(self.tables.memory, self.schema.layout, self.program.settings, order_free=order_free)
+        """Canonical hash of everything folded, see `canonical`. Costs passes over all records, of memory a few MB and
+        40 bytes a person."""
+        return state_hash(self._people(), self.tables.memory, self.program.settings, order_free=order_free)
+
+    def _people(self) -> People:
+        cold = self.cold
+        memory, cleared = self.tables.memory, self.cleared
+        read = None if cold is None else lambda row: cold.stored(memory, row, cleared)
+        return People(self.tables, self.schema.layout, read, None if cold is None else cold.index)
 
     # Changing.
 
@@ -168,8 +214,13 @@ class State:
         assert len(events) <= FOLD_BATCH_EVENTS_MAX
         assert len(columns.items) <= FOLD_BATCH_ITEMS_MAX
         self.make_room(cells=len(events), items=len(columns.items) + 9 * len(events))
-        if self.saving is not None:
-            self.saving.relieve()
+        cold = self.cold
+        if cold is not None and cold.concerns(self.tables.memory) and not self._warm(columns.keys, len(events)):
+            if len(events) > 1:
+                half = len(events) // 2
+                return np.concatenate([self.fold(events[:half]), self.fold(events[half:])])
+            raise Broken("memory holds not even one person: raise state.memory_mb")
+        self._relieve()
         outcomes = np.zeros(len(events), np.uint8)
         fold_batch(self.program, self.tables, columns, outcomes)
         counts = np.bincount(outcomes, minlength=len(VERDICTS))
@@ -178,10 +229,49 @@ class State:
                 self.verdicts[name] += int(counts[verdict])
         return outcomes.astype(np.int64)
 
+    def warm(self, keys: Sequence[int]) -> None:
+        """Bring back who of these lies on disk: call before they are read. Free of cost while nobody does.
+
+        Raises `Unavailable` when nobody else can make room for them, `Corrupt` when their record is damaged.
+        """
+        if self.cold is None or self.cells_cold == 0:
+            return
+        if any(self.cell_row(key) < 0 for key in keys):
+            self.make_room(cells=len(keys), items=0)
+            if not self._warm(np.array(keys, np.int64), 0):
+                raise DiskFull("the state is full: memory holds no more people at once")
+
+    def upkeep(self) -> bool:
+        """One bounded step (1 ms) of what can be done at leisure: idle people make room before it is needed, files of
+        idle people are kept dense, what is left of erased people is overwritten. False if there was nothing to do."""
+        cold = self.cold
+        if cold is None:
+            return False
+        return self.scrub() or cold.upkeep(
+            self.tables.memory, self.tables.cell_index, era=self.configured, cleared=self.cleared,
+            idle_ms=int(self.tables.idle[0]), relieve=self._relieve,
+        )  # fmt: skip
+
+    def scrub(self) -> bool:
+        """One bounded step of overwriting erased people on disk; False once no cold file holds one. Raises
+        `OSError`; call it again then."""
+        return self.cold is not None and self.cold.scrub()
+
+    def _warm(self, keys: Ints, events: int) -> bool:
+        assert self.cold is not None
+        return self.cold.prepare(
+            self.tables.memory, self.tables.cell_index, keys, events=events, era=self.configured, cleared=self.cleared,
+            idle_ms=int(self.tables.idle[0]), relieve=self._relieve,
+        )  # fmt: skip
+
+    def _relieve(self) -> None:
+        if self.saving is not None:
+            self.saving.relieve()
+
     def make_room(self, *, cells: int, items: int) -> None:
         """Let the indexes grow before that many keys may come."""
-        cell_index = grown(self.tables.cell_index, room_for=cells)
-        item_index = grown(self.tables.item_index, room_for=items)
+        cell_index = grown(settled(self.tables.cell_index), room_for=cells)
+        item_index = grown(settled(self.tables.item_index), room_for=items)
         if cell_index is not self.tables.cell_index or item_index is not self.tables.item_index:
             self.tables = self.tables._replace(cell_index=cell_index, item_index=item_index)
 
@@ -197,6 +287,8 @@ class State:
         configuration: both ways lead to the same state.
         """
         counted = frozenset(event.features)
+        self.configured += 1
+        self.cleared |= {name: self.configured for name, _ in counted ^ self.active}
         self._clear(counted ^ self.active)
         self.active = counted
         self.put_in_force(event.settings)
@@ -214,11 +306,10 @@ class State:
 
     def _clear(self, features: frozenset[tuple[str, str]]) -> None:
         """Take out what features have counted. Costs a pass over the records that hold any."""
-        tables = {Scope.SESSION: SESSIONS, Scope.PROFILE: CELLS, Scope.ITEM: ITEMS}
         for placed in self.schema.layout.features:
             if (placed.spec.name.removesuffix(SEEN_SUFFIX), placed.spec.version) in features:
                 first, end = placed.offset, placed.offset + placed.spec.words
-                rows_of(self.tables.memory, tables[placed.spec.scope])[:, first:end] = 0
+                rows_of(self.tables.memory, TABLE_OF[placed.spec.scope])[:, first:end] = 0
                 if placed.spec.scope is Scope.ITEM:
                     self.published.reshape(-1, self.schema.layout.item_words)[:, first:end] = 0
 
@@ -226,28 +317,31 @@ class State:
         """Remove these cells, their sessions and the messages they remember; how many were there.
 
         Nothing else changes: what items were counted stays, which is clear and names nobody. A checkpoint that is
-        being written still gets the cells as they were.
+        being written still gets the cells as they were. What lies of them in cold files is gone once `scrub` has
+        returned False.
         """
         erased = 0
         for key in keys:
-            if self.saving is not None:
-                self.saving.relieve()
+            self._relieve()
             erased += erase(self.tables.memory, self.tables.cell_index, key)
+            if self.cold is not None:
+                erased += self.cold.forget(self.tables.memory, key)
         return erased
 
     def tick(self, event: Ticked) -> int:
-        """Forget the sessions and messages of people from whom nothing came for long; how many people.
+        """Forget the sessions and messages of people from whom nothing came for long; of how many rows were freed.
 
-        What counts is when it was received: an import of old events is not idle.
+        What counts is when it was received: an import of old events is not idle. From here on all of them count as
+        forgotten; their rows are freed in turn, which changes nothing that can be seen.
         """
+        self.tables.idle[0] = max(int(self.tables.idle[0]), event.at_ms - SWEEP_IDLE_MS)
         used = int(self.tables.memory.regions[CELLS, USED])
         first = self.sweep_from if self.sweep_from < used else 0
         self.sweep_from = first + SWEEP_CELLS
         swept, row = 0, first
         while row < min(self.sweep_from, used):
-            if self.saving is not None:
-                self.saving.relieve()
-            row, freed = sweep(self.tables.memory, row, self.sweep_from, event.at_ms - SWEEP_IDLE_MS)
+            self._relieve()
+            row, freed = sweep(self.tables.memory, row, self.sweep_from, int(self.tables.idle[0]))
             swept += freed
         return swept
 
@@ -272,6 +366,11 @@ class State:
         self.tables = self.tables._replace(
             cell_index=index_of(cells[:, CELL_KEY]), item_index=index_of(items[:, ITEM_KEY])
         )
+
+    def rebuild_cold(self, files: dict[int, int]) -> None:
+        """Find the people on disk again, after the tables were filled from a checkpoint that names these files."""
+        if self.cold is not None:
+            self.cold.rebuild(self.tables.memory, files)
 
     def publish_all(self) -> None:
         """Publish all item records as they are, after they were filled from a checkpoint."""

@@ -91,6 +91,9 @@ class Tables(NamedTuple):
     item_index: Index
     attributes: Attributes
     changes: Changes
+    idle: Ints
+    """[1]: from whom nothing was received since, of those that took their last event before it was so, has no
+    sessions and remembers no messages, whether their rows have been freed yet or not."""
 
 
 def make_program(layout: Layout, *, codes: int, settings: dict[str, int]) -> Program:

@@ -22,7 +22,10 @@ class Capacity(msgspec.Struct, frozen=True):
     """How many records there is room for. Reaching one is counted and refused, never silent."""
 
     cells: int
+    """People in memory."""
     items: int
+    cold: int = 0
+    """People whose place on disk is known, where there is a place for them."""
 
     @property
     def sessions(self) -> int:

@@ -17,9 +17,9 @@ from ..foundation.limits import FOLD_BATCH_EVENTS_MAX, FOLD_BATCH_ITEMS_MAX
 from .compiled import Bytes, Ints, Reals, kernel
 from .layout import SEEN_ITEMS_MAX
 
-CELLS, SESSIONS, CHUNKS, ITEMS, SCRATCH = 0, 1, 2, 3, 4
-"""The tables. Scratch holds merged records while they are read; it is not state."""
-TABLES = 5
+CELLS, SESSIONS, CHUNKS, ITEMS, SCRATCH, COLD = 0, 1, 2, 3, 4, 5
+"""The tables. Scratch holds merged records while they are read; it is not state. Cold says where people lie on disk."""
+TABLES = 6
 
 # Columns of `Memory.regions`, one row per table.
 BASE, WORDS, ROWS_MAX, FIRST_ROW, USED, FREE, LIVE = 0, 1, 2, 3, 4, 5, 6
@@ -79,8 +79,13 @@ def make_memory(*, words: tuple[int, ...], rows_max: tuple[int, ...], pairings: 
 def _touched_words_max(words: tuple[int, ...], pairings: int) -> int:
     """What one batch can touch: a cell, three sessions and two chunks an event, its items and their pairs."""
     events, pairs = FOLD_BATCH_EVENTS_MAX, 2 * FOLD_BATCH_EVENTS_MAX * (SEEN_ITEMS_MAX + 1) * pairings
-    rows = {CELLS: events, SESSIONS: 3 * events, CHUNKS: 2 * events, ITEMS: FOLD_BATCH_ITEMS_MAX + pairs, SCRATCH: 0}
+    rows = {CELLS: events, SESSIONS: 3 * events, CHUNKS: 2 * events, ITEMS: FOLD_BATCH_ITEMS_MAX + pairs}
     return sum(count * (words[table] + 2) for table, count in rows.items())
+
+
+def free_rows(memory: Memory, table: int) -> int:
+    """How many rows can still be allocated."""
+    return int(memory.regions[table, ROWS_MAX] - memory.regions[table, LIVE])
 
 
 def rows_of(memory: Memory, table: int) -> Ints:
@@ -107,6 +112,14 @@ def grown(index: Index, *, room_for: int) -> Index:
         places *= 2
     meta = np.array([index.meta[ENTRIES], 0], np.int64)
     return Index(np.zeros(places, np.int64), np.zeros(places, np.int64), index.keys, index.rows, meta)
+
+
+def settled(index: Index) -> Index:
+    """The index without the old arrays, if everything has been moved out of them."""
+    if len(index.old_keys) == 1 or index.meta[MIGRATED] < len(index.old_keys):
+        return index
+    nothing = np.zeros(1, np.int64)
+    return index._replace(old_keys=nothing, old_rows=nothing)
 
 
 def index_of(keys: Ints) -> Index:
@@ -137,6 +150,13 @@ def find(index: Index, key: int) -> int:
     if row < 0 and index.meta[MIGRATED] < len(index.old_keys):
         row = _probe(index.old_keys, index.old_rows, key)
     return row
+
+
+@kernel
+def find_all(index: Index, keys: Ints, rows: Ints) -> None:
+    """The row of each key, or -1."""
+    for i in range(len(keys)):
+        rows[i] = find(index, keys[i])
 
 
 @kernel
@@ -265,9 +285,9 @@ def release(memory: Memory, table: int, row: int) -> None:
 
 @kernel
 def _free_link(table: int) -> int:
-    """Which word of a free row says the next one. Cells are also met row by row: their first word is the key, and 0
+    """Which word of a free row says the next one. People are also met row by row: the first word is their key, and 0
     says that nobody is there."""
-    return 1 if table == CELLS else 0
+    return 1 if table in (CELLS, COLD) else 0
 
 
 @kernel

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from .compiled import Ints, kernel
 from .dedup import CHUNK_NEXT
-from .layout import CELL_CHUNK, CELL_IDS, CELL_PREVIOUS, CELL_RECEIVED_MS, CELL_SESSION
+from .layout import CELL_CHUNK, CELL_IDS, CELL_PREVIOUS, CELL_RECEIVED_MS, CELL_SESSION, CELL_SWEPT_MS
 from .program import Changes
 from .table import CELLS, CHUNKS, ITEMS, SESSIONS, USED, WORDS, Index, Memory, address, find, release, remove, touch
 
@@ -20,7 +20,7 @@ class Swept(NamedTuple):
 
 @kernel
 def sweep(memory: Memory, first: int, end: int, idle_since_ms: int) -> Swept:
-    """Free the sessions and message ids of cells `first` to `end` from which nothing was received since.
+    """Free the sessions and message ids of cells `first` to `end` that count as having none, see `Tables.idle`.
 
     Ends early when the rows saved for a checkpoint take half of their room.
     """
@@ -29,16 +29,22 @@ def sweep(memory: Memory, first: int, end: int, idle_since_ms: int) -> Swept:
         if 2 * memory.spill[0] > len(memory.spill):
             return Swept(row, swept)
         cell = address(regions, CELLS, row)
-        if ints[cell + CELL_RECEIVED_MS] >= idle_since_ms or ints[cell + CELL_SESSION] + ints[cell + CELL_CHUNK] == 0:
+        if not is_swept(ints, cell, idle_since_ms) or ints[cell + CELL_SESSION] + ints[cell + CELL_CHUNK] == 0:
             continue
         touch(memory, CELLS, row)
         swept += 1
-        _let_go(memory, cell)
+        let_go(memory, cell)
     return Swept(end, swept)
 
 
 @kernel
-def _let_go(memory: Memory, cell: int) -> None:
+def is_swept(ints: Ints, cell: int, idle_since_ms: int) -> bool:
+    """Whether the cell at word `cell` counts as having no sessions and no messages."""
+    return bool(ints[cell + CELL_RECEIVED_MS] < idle_since_ms and ints[cell + CELL_SWEPT_MS] < idle_since_ms)
+
+
+@kernel
+def let_go(memory: Memory, cell: int) -> None:
     """Free the sessions and message ids of the cell at word `cell`, which has been touched."""
     ints, regions = memory.ints, memory.regions
     for word in (cell + CELL_SESSION, cell + CELL_PREVIOUS):
@@ -61,7 +67,7 @@ def erase(memory: Memory, index: Index, key: int) -> bool:
     if row < 0:
         return False
     touch(memory, CELLS, row)
-    _let_go(memory, address(memory.regions, CELLS, row))
+    let_go(memory, address(memory.regions, CELLS, row))
     release(memory, CELLS, row)
     remove(index, key)
     return True

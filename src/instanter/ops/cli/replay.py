@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from ...foundation.clock import elapsed_ns
 from ...foundation.disk import RealDisk
 from ...foundation.errors import ConfigRejected, RequestRejected
 from ...log.segments import SegmentReader
+from ...state.cold_files import ColdPlace
 from ..config import load
 from ..datadir import DataDirectory
 from ..wiring import check_kept, schema_of
@@ -77,14 +79,26 @@ def run(arguments: argparse.Namespace) -> int:
 def replay(
     config: Path | None, data: Path, *, verify: bool, quiet: bool, live: _LiveState | None = None
 ) -> ReplayReport:
-    """Rebuild the state of a data directory; with `verify` compare it with the live one, else with a checkpoint."""
+    """Rebuild the state of a data directory; with `verify` compare it with the live one, else with a checkpoint.
+
+    Idle people lie in a folder of our own meanwhile, which is removed at the end.
+    """
     directory = DataDirectory(RealDisk(), data)
     directory.check()
+    with tempfile.TemporaryDirectory(prefix="instanter-replay-") as folder:
+        cold = ColdPlace(directory.disk, Path(folder), inherited=directory.cold)
+        return _replay(config, directory, cold, verify=verify, quiet=quiet, live=live)
+
+
+def _replay(
+    config: Path | None, directory: DataDirectory, cold: ColdPlace, *, verify: bool, quiet: bool,
+    live: _LiveState | None,
+) -> ReplayReport:  # fmt: skip
     schema = schema_of(load(config))
     log = SegmentReader(directory.disk, directory.log)
     started_ns = elapsed_ns()
     with records_progress("rebuilding", quiet=quiet) as progress:
-        partition = beginning(schema, log, disk=directory.disk, checkpoints=directory.checkpoints)
+        partition = beginning(schema, log, disk=directory.disk, checkpoints=directory.checkpoints, cold=cold)
         records, _ = catch_up(partition, log, until=int(live.position) if live else None, progress=progress)
     seconds = (elapsed_ns() - started_ns) / 1e9
     check_kept(partition.state.active, schema)
@@ -102,7 +116,7 @@ def replay(
     elif verify:
         other, recovery = recover(
             schema, log, log_start=0, log_end=partition.position, disk=directory.disk,
-            checkpoints=directory.checkpoints, until=partition.position,
+            checkpoints=directory.checkpoints, until=partition.position, cold=cold,
         )  # fmt: skip
         report.passed_over = list(recovery.damaged)
         report.compared_with, report.identical = _CHECKPOINT, other.state.hash() == report.hash

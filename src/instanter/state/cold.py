@@ -1,0 +1,461 @@
+"""Idle people on disk: who has been idle longest makes room, and is brought back when an event or a decision comes.
+
+Where somebody lies changes nothing of what they are: the fold finds everybody it needs in memory, so its verdicts and
+the state hash are the same with and without. In memory a row of the cold table remains, [key, place, received], and
+its entry in an index. The cold table is saved with a checkpoint like any other, so a checkpoint is of one position;
+the files it names stay as long as it does, and are durable before it counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from ..foundation.errors import DiskFull
+from ..foundation.limits import COLD_MOVED_MAX, FOLD_BATCH_EVENTS_MAX
+from .cold_files import ColdFiles, ColdPlace, Stored
+from .columns import TABLE_OF
+from .compiled import Ints, kernel
+from .dedup import CHUNK_NEXT, CHUNK_WORDS
+from .layout import (
+    CELL_CHUNK,
+    CELL_KEY,
+    CELL_PREVIOUS,
+    CELL_RECEIVED_MS,
+    CELL_SESSION,
+    SEEN_SUFFIX,
+    SESSION_CELL,
+    Layout,
+    Scope,
+)
+from .table import (
+    CELLS,
+    CHUNKS,
+    COLD,
+    LIVE,
+    MIGRATE_PER_BATCH,
+    ROWS_MAX,
+    SESSIONS,
+    WORDS,
+    Index,
+    Memory,
+    address,
+    allocate,
+    find,
+    find_all,
+    free_rows,
+    grown,
+    index_of,
+    insert,
+    make_index,
+    migrate,
+    release,
+    remove,
+    rows_of,
+    settled,
+    touch,
+)
+from .upkeep import erase, is_swept, let_go
+
+COLD_KEY, COLD_PLACE, COLD_RECEIVED_MS = 0, 1, 2
+COLD_WORDS = 3
+WINDOW = 8
+"""People looked at for each one that is moved out: the longest idle of them go."""
+RESERVED_CELLS = 1_024
+"""Rows kept free ahead of the fold, where the table is large enough for it."""
+COMPACTED_ROWS = 50_000
+"""Cold rows looked at in one step of compaction."""
+RETRY_STEPS = 500
+"""Steps of upkeep between two tries while the disk takes nobody."""
+
+
+class Parts(NamedTuple):
+    """A stored person's rows."""
+
+    cell: Ints
+    sessions: Ints
+    """[0 to 2, words]: the session, then the one before; see the counts in `cell`."""
+    chunks: Ints
+
+
+def parts_of(words: Ints, layout: Layout) -> Parts:
+    """Cut a person's words into rows, without a copy."""
+    sessions = int(words[CELL_SESSION] + words[CELL_PREVIOUS])
+    end = layout.cell_words + sessions * layout.session_words
+    held = words[layout.cell_words : end].reshape(sessions, layout.session_words)
+    return Parts(words[: layout.cell_words], held, words[end:].reshape(-1, CHUNK_WORDS))
+
+
+class Cold:
+    """The people of one state who lie on disk, and the way there and back."""
+
+    def __init__(self, place: ColdPlace, layout: Layout) -> None:
+        self.files = ColdFiles(place, layout)
+        self.index = make_index(256)
+        self.refused = False
+        """The disk took nobody when it was asked last."""
+        self.moved_out = 0
+        self.brought_back = 0
+        self._layout = layout
+        self._buffer: Ints = np.zeros(1 << 17, np.int64)
+        self._hand = 0
+        self._hand_compacting = 0
+        self._steps = 0
+        self._condemned: dict[int, tuple[int, int]] = {}
+        """Erased people, and the end of the files then: what lies before it is overwritten in the pass under way."""
+        self._waiting: dict[int, tuple[int, int]] = {}
+        """Those of the next pass."""
+        self._scrubbing: list[int] = []
+        self._scrubbed_to = 0
+
+    # Asking.
+
+    def people(self, memory: Memory) -> int:
+        """How many lie on disk."""
+        return int(memory.regions[COLD, LIVE])
+
+    def concerns(self, memory: Memory) -> bool:
+        """Whether a batch must be prepared for: somebody lies on disk, or room may run out."""
+        return (
+            memory.regions[COLD, LIVE] > 0
+            or free_rows(memory, CELLS) < FOLD_BATCH_EVENTS_MAX
+            or free_rows(memory, CHUNKS) < FOLD_BATCH_EVENTS_MAX
+        )
+
+    def stored(self, memory: Memory, row: int, cleared: dict[str, int]) -> Stored | None:
+        """The person at a cold row as they would be in memory; None if they were erased."""
+        word = address(memory.regions, COLD, row)
+        key, place = int(memory.ints[word + COLD_KEY]), int(memory.ints[word + COLD_PLACE])
+        found = self.files.read(place, key)
+        if found is not None and any(era > found.era for era in cleared.values()):
+            return Stored(found.era, self._without_cleared(found, cleared))
+        return found
+
+    def _without_cleared(self, found: Stored, cleared: dict[str, int]) -> Ints:
+        """Features that began after the person moved out have counted nothing of theirs yet."""
+        words = found.words.copy()
+        parts = parts_of(words, self._layout)
+        rows = {CELLS: parts.cell.reshape(1, -1), SESSIONS: parts.sessions}
+        for placed in self._layout.features:
+            since = cleared.get(placed.spec.name.removesuffix(SEEN_SUFFIX), 0)
+            if since > found.era and placed.spec.scope is not Scope.ITEM:
+                table = rows[TABLE_OF[placed.spec.scope]]
+                table[:, placed.offset : placed.offset + placed.spec.words] = 0
+        return words
+
+    # Moving.
+
+    def prepare(
+        self, memory: Memory, cells: Index, keys: Ints, *, events: int, era: int, cleared: dict[str, int], idle_ms: int,
+        relieve: Callable[[], None],
+    ) -> bool:  # fmt: skip
+        """Bring back who of `keys` lies on disk, and make room for who is new, in so many events.
+
+        False if memory has no room for all of them at once, and nobody was brought back then. Raises `DiskFull` when
+        the disk does not take those who have to make room, `Corrupt` when what it gave is not what was written.
+        """
+        keys = np.unique(keys)
+        hot, cold = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
+        find_all(cells, keys, hot)
+        find_all(self.index, keys, cold)
+        returning = [(int(row), self.stored(memory, int(row), cleared)) for row in cold[(hot < 0) & (cold >= 0)]]
+        chunks = events + sum(int(one.words[CELL_CHUNK]) for _, one in returning if one is not None)
+        absent = int((hot < 0).sum())
+        # Up to here nothing has changed; rows in memory may move, so they are told by key.
+        if not self._make_room(memory, cells, absent, chunks, hot[hot >= 0], era, idle_ms, relieve):
+            return False
+        for row, one in returning:
+            relieve()
+            self._let_go(memory, row)
+            if one is not None:
+                _put(memory, cells, one.words)
+                self.brought_back += 1
+        return True
+
+    def _let_go(self, memory: Memory, row: int) -> None:
+        """The person at a cold row is not there any more."""
+        place = int(memory.ints[address(memory.regions, COLD, row) + COLD_PLACE])
+        _unshelve(memory, self.index, row)
+        self.files.drop(place)
+
+    def _make_room(
+        self, memory: Memory, cells: Index, wanted: int, chunks: int, kept: Ints, era: int, idle_ms: int,
+        relieve: Callable[[], None],
+    ) -> bool:  # fmt: skip
+        while free_rows(memory, CELLS) < wanted or free_rows(memory, CHUNKS) < chunks:
+            short = max(wanted - free_rows(memory, CELLS), 1)
+            rows = self._idle_longest(memory, max(short, self._step(memory)), kept)
+            if not len(rows):
+                return False
+            if not self._move_out(memory, cells, rows, era, idle_ms, relieve):
+                raise DiskFull("the state is full: the disk takes no more of the people who are idle")
+        return True
+
+    def _step(self, memory: Memory) -> int:
+        """How many move out at once."""
+        return int(min(COLD_MOVED_MAX, memory.regions[CELLS, ROWS_MAX] // 16 + 1))
+
+    def _idle_longest(self, memory: Memory, count: int, kept: Ints) -> Ints:
+        """Rows of up to `count` people to move out: of a window of all, those of whom nothing was received for
+        longest. The window moves on with each call."""
+        rows, count = rows_of(memory, CELLS), min(count, COLD_MOVED_MAX)
+        start = self._hand if self._hand < len(rows) else 0
+        end = min(start + WINDOW * count, len(rows))
+        self._hand = end
+        window = rows[start:end]
+        there = np.flatnonzero(window[:, CELL_KEY] != 0)
+        there = there[~np.isin(there + start, kept)]
+        if not len(there):
+            return self._anybody(rows, count, kept)
+        count = min(count, len(there))
+        received = window[there, CELL_RECEIVED_MS]
+        chosen: Ints = there[np.argpartition(received, count - 1)[:count]] + start
+        return chosen
+
+    def _anybody(self, rows: Ints, count: int, kept: Ints) -> Ints:
+        """When the window holds nobody who may go: the first who may."""
+        there = np.flatnonzero(rows[:, CELL_KEY] != 0)
+        return there[~np.isin(there, kept)][:count]
+
+    def _move_out(
+        self, memory: Memory, cells: Index, rows: Ints, era: int, idle_ms: int, relieve: Callable[[], None]
+    ) -> bool:
+        """Write these people to disk, then let them go; False if the disk, or the table of places, takes no more."""
+        if free_rows(memory, COLD) < len(rows):
+            self.refused = True
+            return False
+        moved = 0
+        ends = np.zeros(len(rows), np.int64)
+        while moved < len(rows):
+            relieve()
+            packed = _pack_all(memory, rows[moved:], self._buffer, ends, idle_ms)
+            if packed == 0:
+                self._buffer = np.zeros(2 * len(self._buffer), np.int64)
+                continue
+            now = rows[moved : moved + packed]
+            if not self._write(memory, cells, now, ends[:packed], era, relieve):
+                return False
+            moved += packed
+        self.moved_out += moved
+        return True
+
+    def _write(
+        self, memory: Memory, cells: Index, rows: Ints, ends: Ints, era: int, relieve: Callable[[], None]
+    ) -> bool:
+        content, starts = self._buffer[: int(ends[-1])].tobytes(), [0, *(8 * ends[:-1]).tolist()]
+        table = rows_of(memory, CELLS)
+        keys, received = table[rows, CELL_KEY], table[rows, CELL_RECEIVED_MS]
+        payloads = [content[start:end] for start, end in zip(starts, (8 * ends).tolist(), strict=True)]
+        try:
+            places = self.files.append(list(zip(keys.tolist(), payloads, strict=True)), era)
+        except OSError:
+            self.refused = True
+            return False
+        self.refused = False
+        self._grow(len(rows))
+        done, shelved = 0, np.array(places, np.int64)
+        while done < len(rows):
+            relieve()
+            done += _shelve_all(memory, cells, self.index, keys[done:], shelved[done:], received[done:])
+        return True
+
+    def _grow(self, count: int) -> None:
+        migrate(self.index, MIGRATE_PER_BATCH)
+        self.index = grown(settled(self.index), room_for=count)
+
+    # Upkeep.
+
+    def upkeep(
+        self, memory: Memory, cells: Index, *, era: int, cleared: dict[str, int], idle_ms: int,
+        relieve: Callable[[], None],
+    ) -> bool:  # fmt: skip
+        """One bounded step: keep room ahead of the fold, then empty a file that is mostly of nobody. False if there
+        was nothing to do."""
+        self._steps += 1
+        if self.refused and self._steps % RETRY_STEPS:
+            return False
+        cells_max = int(memory.regions[CELLS, ROWS_MAX])
+        ahead = min(RESERVED_CELLS, cells_max // 16)
+        if free_rows(memory, CELLS) < ahead or free_rows(memory, CHUNKS) < ahead:
+            rows = self._idle_longest(memory, self._step(memory), np.empty(0, np.int64))
+            return len(rows) > 0 and self._move_out(memory, cells, rows, era, idle_ms, relieve)
+        return self._compact(memory, era, cleared, relieve)
+
+    def _compact(self, memory: Memory, era: int, cleared: dict[str, int], relieve: Callable[[], None]) -> bool:
+        number = self.files.sparse()
+        if not number:
+            return False
+        rows = rows_of(memory, COLD)
+        first = self._hand_compacting if self._hand_compacting < len(rows) else 0
+        looked = rows[first : first + COMPACTED_ROWS]
+        here = np.flatnonzero((looked[:, COLD_KEY] != 0) & (looked[:, COLD_PLACE] >> 32 == number))
+        here = here[: COLD_MOVED_MAX // 2]
+        self._hand_compacting = first + (int(here[-1]) + 1 if len(here) else len(looked))
+        found = [(int(row), self.stored(memory, int(row), cleared)) for row in here + first]
+        staying = [(row, one) for row, one in found if one is not None]
+        try:
+            places = self.files.append(
+                [(int(rows[row, COLD_KEY]), one.words.tobytes()) for row, one in staying], era
+            ) if staying else []  # fmt: skip
+        except OSError:
+            self.refused = True
+            return False
+        for (row, _), place in zip(staying, places, strict=True):
+            relieve()
+            touch(memory, COLD, row)
+            self.files.drop(int(rows[row, COLD_PLACE]))
+            rows[row, COLD_PLACE] = place
+        for row, one in found:
+            if one is None:
+                relieve()
+                self._let_go(memory, row)
+        return True
+
+    # Erasure.
+
+    def forget(self, memory: Memory, key: int) -> bool:
+        """Let an erased person go, and have every record of theirs overwritten by `scrub`; whether they lay on disk."""
+        row = find(self.index, key)
+        if row >= 0:
+            self._let_go(memory, row)
+        self._waiting[key] = self.files.end()
+        return bool(row >= 0)
+
+    def scrub(self) -> bool:
+        """One bounded step of overwriting what is left of erased people; False when no file holds any of them.
+        Raises `OSError`; the step is repeated then."""
+        if self._scrubbing:
+            following = self.files.scrub(self._scrubbing[-1], self._scrubbed_to, self._condemned)
+            self._scrubbed_to = max(following, 0)
+            if following < 0:
+                self._scrubbing.pop()
+        elif self._waiting:
+            self._condemned, self._waiting = self._waiting, {}
+            self._scrubbing, self._scrubbed_to = self.files.numbers(), 0
+        return bool(self._scrubbing or self._waiting)
+
+    # Loading.
+
+    def rebuild(self, memory: Memory, records: dict[int, int]) -> None:
+        """After the cold table was filled from a checkpoint."""
+        rows = rows_of(memory, COLD)
+        self.index = index_of(rows[:, COLD_KEY])
+        self.files.adopt(records, rows[rows[:, COLD_KEY] != 0, COLD_PLACE])
+
+
+@kernel
+def _pack_all(memory: Memory, rows: Ints, buffer: Ints, ends: Ints, idle_ms: int) -> int:
+    """Pack people one behind another; how many found room."""
+    ints, regions, at = memory.ints, memory.regions, 0
+    for i in range(len(rows)):
+        cell = address(regions, CELLS, rows[i])
+        if is_swept(ints, cell, idle_ms) and ints[cell + CELL_SESSION] + ints[cell + CELL_CHUNK] > 0:
+            if 2 * memory.spill[0] > len(memory.spill):
+                return i
+            touch(memory, CELLS, rows[i])
+            let_go(memory, cell)
+        end = at + _packed_words(ints, regions, cell)
+        if end > len(buffer):
+            return i
+        _pack(ints, regions, cell, buffer, at)
+        ends[i] = end
+        at = end
+    return len(rows)
+
+
+@kernel
+def _packed_words(ints: Ints, regions: Ints, cell: int) -> int:
+    words = regions[CELLS, WORDS]
+    for word in (cell + CELL_SESSION, cell + CELL_PREVIOUS):
+        if ints[word] > 0:
+            words += regions[SESSIONS, WORDS]
+    chunk = ints[cell + CELL_CHUNK] - 1
+    while chunk >= 0:
+        words += CHUNK_WORDS
+        chunk = ints[address(regions, CHUNKS, chunk) + CHUNK_NEXT] - 1
+    return int(words)
+
+
+@kernel
+def _pack(ints: Ints, regions: Ints, cell: int, buffer: Ints, at: int) -> None:
+    """The cell with counts for row numbers, its sessions, its chunks in their order."""
+    end = at
+    for word in range(regions[CELLS, WORDS]):
+        buffer[end] = ints[cell + word]
+        end += 1
+    for link in (CELL_SESSION, CELL_PREVIOUS):
+        if ints[cell + link] > 0:
+            session = address(regions, SESSIONS, ints[cell + link] - 1)
+            for word in range(regions[SESSIONS, WORDS]):
+                buffer[end + word] = ints[session + word]
+            buffer[end + SESSION_CELL] = 0
+            end += regions[SESSIONS, WORDS]
+            buffer[at + link] = 1
+    count, row = 0, ints[cell + CELL_CHUNK] - 1
+    while row >= 0:
+        chunk = address(regions, CHUNKS, row)
+        for word in range(CHUNK_WORDS):
+            buffer[end + word] = ints[chunk + word]
+        buffer[end + CHUNK_NEXT] = 0
+        end += CHUNK_WORDS
+        count += 1
+        row = ints[chunk + CHUNK_NEXT] - 1
+    buffer[at + CELL_CHUNK] = count
+
+
+@kernel
+def _put(memory: Memory, cells: Index, words: Ints) -> None:
+    """Make the rows of a person from their words; there is room for them."""
+    ints, regions = memory.ints, memory.regions
+    row = allocate(memory, CELLS)
+    cell = address(regions, CELLS, row)
+    end = regions[CELLS, WORDS]
+    for word in range(end):
+        ints[cell + word] = words[word]
+    for link in (CELL_SESSION, CELL_PREVIOUS):
+        if words[link] > 0:
+            session_row = allocate(memory, SESSIONS)
+            session = address(regions, SESSIONS, session_row)
+            for word in range(regions[SESSIONS, WORDS]):
+                ints[session + word] = words[end + word]
+            ints[session + SESSION_CELL] = row
+            ints[cell + link] = session_row + 1
+            end += regions[SESSIONS, WORDS]
+    before = cell + CELL_CHUNK
+    for _ in range(words[CELL_CHUNK]):
+        chunk_row = allocate(memory, CHUNKS)
+        chunk = address(regions, CHUNKS, chunk_row)
+        for word in range(CHUNK_WORDS):
+            ints[chunk + word] = words[end + word]
+        ints[before] = chunk_row + 1
+        before = chunk + CHUNK_NEXT
+        end += CHUNK_WORDS
+    insert(cells, words[CELL_KEY], row)
+
+
+@kernel
+def _shelve_all(memory: Memory, cells: Index, cold: Index, keys: Ints, places: Ints, received: Ints) -> int:
+    """Let people go from memory who lie at these places; how many, before the rows saved for a checkpoint take half
+    of their room."""
+    ints, regions = memory.ints, memory.regions
+    for i in range(len(keys)):
+        if i > 0 and 2 * memory.spill[0] > len(memory.spill):
+            return i
+        erase(memory, cells, keys[i])
+        row = allocate(memory, COLD)
+        word = address(regions, COLD, row)
+        ints[word + COLD_KEY] = keys[i]
+        ints[word + COLD_PLACE] = places[i]
+        ints[word + COLD_RECEIVED_MS] = received[i]
+        insert(cold, keys[i], row)
+    return len(keys)
+
+
+@kernel
+def _unshelve(memory: Memory, cold: Index, row: int) -> None:
+    remove(cold, memory.ints[address(memory.regions, COLD, row) + COLD_KEY])
+    release(memory, COLD, row)
+
+

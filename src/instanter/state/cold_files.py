@@ -1,0 +1,442 @@
+"""The files in which people who have been idle for long lie: append-only, each record with its own checksum.
+
+    cold/00000001.cold   magic, length u32, CRC-32 u32, preamble (MessagePack), then records, each at a multiple of 128
+
+A record is a header [CRC-32 u32, mark u32, words u32, era u32, key i64, 0 i64] and a person's words: the cell, its
+sessions, its chunks of message ids, with counts where the cell has row numbers. So it does not depend on where
+anything lay. The preamble says under which layout the file was written; features go by name and version.
+
+Nothing is ever changed but by erasure: `scrub` overwrites a record with a mark and zeros. The mark goes first and in
+one piece, so a reader finds the person or the mark, never half of either.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from enum import IntEnum
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from ..foundation.disk import Disk, WritableFile
+from ..foundation.errors import Broken, Corrupt
+from ..foundation.limits import COLD_FILE_BYTES, COLD_RECORD_BYTES_MAX
+from .columns import Column, Copies, columns_in, copies
+from .compiled import Ints
+from .dedup import CHUNK_WORDS
+from .layout import CELL_CHUNK, CELL_PREVIOUS, CELL_SESSION, Layout
+from .table import CELLS, SESSIONS
+
+MAGIC = b"INSTCOLD"
+VERSION = 1
+ALIGNED_BYTES = 128
+READ_BYTES = 4_096
+"""Read at once of a record whose size is not known yet: most are smaller."""
+SCAN_BYTES = 256 * 1024
+"""Read in one step of scrubbing."""
+SCRUBBED_PER_STEP = 4
+_START = struct.Struct("<8sII")
+_HEADER = struct.Struct("<IIIIqq")
+_SUFFIX = ".cold"
+
+
+class Mark(IntEnum):
+    """What a record is."""
+
+    THERE = 0
+    ERASING = 1
+    """Its words may still be there."""
+    ERASED = 2
+
+
+class _Preamble(msgspec.Struct, frozen=True):
+    version: int
+    cell_words: int
+    session_words: int
+    chunk_words: int
+    columns: list[Column]
+
+
+class _Versioned(msgspec.Struct, frozen=True):
+    version: int
+
+
+class _Format(NamedTuple):
+    """How the records of a file are read."""
+
+    preamble: _Preamble
+    copies: Copies | None
+    """None: they are of our layout."""
+
+
+class Stored(NamedTuple):
+    """A person as a record holds them, in our layout: cell, session, session before, chunks, one after another."""
+
+    era: int
+    words: Ints
+
+
+class Header(NamedTuple):
+    """A record's header."""
+
+    checksum: int
+    mark: int
+    words: int
+    era: int
+    key: int
+    zero: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the whole record."""
+        return _aligned(_HEADER.size + 8 * self.words)
+
+
+class ColdPlace(msgspec.Struct, frozen=True):
+    """Where cold files are written; those in `inherited` are only read, for whoever looks into another's directory."""
+
+    disk: Disk
+    directory: Path
+    inherited: Path | None = None
+
+
+def place_of(number: int, offset: int) -> int:
+    """One word for a file's number and a byte in it."""
+    return number << 32 | offset // ALIGNED_BYTES
+
+
+def file_of(place: int) -> int:
+    return place >> 32
+
+
+def offset_of(place: int) -> int:
+    return (place & 0xFFFFFFFF) * ALIGNED_BYTES
+
+
+def cold_path(directory: Path, number: int) -> Path:
+    return directory / f"{number:08d}{_SUFFIX}"
+
+
+def list_cold_files(disk: Disk, directory: Path) -> list[int]:
+    """Numbers of the cold files in a directory, in order."""
+    names = (name.removesuffix(_SUFFIX) for name in disk.list(directory) if name.endswith(_SUFFIX))
+    return sorted(int(name) for name in names if name.isdigit())
+
+
+class ColdFiles:
+    """The cold files of one state. Counts which records are still of use; knows nobody by key.
+
+    Driven by the thread that folds, but for `sync` and `retain`, which may run in the one that writes checkpoints.
+    """
+
+    def __init__(self, place: ColdPlace, layout: Layout) -> None:
+        self._disk = place.disk
+        self._directory = place.directory
+        self._inherited = place.inherited
+        self._layout = layout
+        self._preamble = _Preamble(VERSION, layout.cell_words, layout.session_words, CHUNK_WORDS, columns_in(layout))
+        self._formats: dict[int, _Format] = {}
+        self._file: WritableFile | None = None
+        self._end = 0
+        self._last = 0
+        self._own: set[int] = set()
+        self._unsynced: set[int] = set()
+        self._distrusted: set[int] = set()
+        """Files of which a sync failed: nobody knows what is on disk, so everybody moves out of them."""
+        self.number = 0
+        """The file that is being written, 0 if there is none."""
+        self.records: Counter[int] = Counter()
+        """By file: records ever appended."""
+        self.live: Counter[int] = Counter()
+        """By file: records that are somebody."""
+
+    # Writing.
+
+    def append(self, people: Sequence[tuple[int, bytes]], era: int) -> list[int]:
+        """Append (key, words) each; their places. Raises `OSError`, and nothing is kept then. Not durable yet."""
+        file = self._open()
+        parts: list[bytes] = []
+        places: list[int] = []
+        at = self._end
+        for key, payload in people:
+            places.append(place_of(self.number, at))
+            body = _HEADER.pack(0, Mark.THERE, len(payload) // 8, era, key, 0)[4:] + payload
+            padding = -(len(body) + 4) % ALIGNED_BYTES
+            parts += (zlib.crc32(body).to_bytes(4, "little"), body, bytes(padding))
+            at += 4 + len(body) + padding
+        self._write(file, b"".join(parts))
+        self._end = at
+        self.records[self.number] += len(people)
+        self.live[self.number] += len(people)
+        if self._end >= COLD_FILE_BYTES:
+            self._close()
+        return places
+
+    def drop(self, place: int) -> None:
+        """The record is nobody any more."""
+        self.live[file_of(place)] -= 1
+
+    def _open(self) -> WritableFile:
+        if self._file is None:
+            if self._last == 0:
+                self._disk.make_directory(self._directory)
+            self.number, self._end = self._following(), 0
+            self._last = self.number
+            self._file = self._disk.open(cold_path(self._directory, self.number))
+            self._own.add(self.number)
+            self._unsynced.add(self.number)
+            self._formats[self.number] = _Format(self._preamble, None)
+            content = msgspec.msgpack.encode(self._preamble)
+            start = _START.pack(MAGIC, len(content), zlib.crc32(content)) + content
+            self._write(self._file, start + bytes(-len(start) % ALIGNED_BYTES))
+            self._end = _aligned(len(start))
+        self._unsynced.add(self.number)
+        return self._file
+
+    def _following(self) -> int:
+        """The number of the next file, above all there are."""
+        there = () if self._last else (*self._numbers(self._directory), *self._numbers(self._inherited))
+        return 1 + max((self._last, *there))
+
+    def _numbers(self, directory: Path | None) -> list[int]:
+        return [] if directory is None else list_cold_files(self._disk, directory)
+
+    def _write(self, file: WritableFile, content: bytes) -> None:
+        whole = False
+        try:
+            view = memoryview(content)
+            while view:
+                view = view[file.write(view) :]
+            whole = True
+        finally:
+            if not whole:
+                # What was written of it is behind the end that anybody knows of; nothing more goes there.
+                self._close()
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file, self.number = None, 0
+
+    # Reading.
+
+    def read(self, place: int, key: int) -> Stored | None:
+        """The person at a place, None if they were erased; `Corrupt` names what does not fit."""
+        number, offset = file_of(place), offset_of(place)
+        path = self._path(number)
+        format_ = self._format(number)
+        try:
+            raw = self._disk.read(path, offset, READ_BYTES)
+            header = _header(path, offset, raw)
+            if header.size_bytes > len(raw):
+                raw = self._disk.read(path, offset, header.size_bytes)
+        except OSError as error:
+            raise Corrupt(file=str(path), offset=offset, reason=f"cannot be read: {error}") from None
+        if header.mark != Mark.THERE:
+            return None
+        body = raw[: _HEADER.size + 8 * header.words]
+        if len(body) < _HEADER.size + 8 * header.words or zlib.crc32(body[4:]) != header.checksum:
+            raise Corrupt(file=str(path), offset=offset, reason="checksum does not match")
+        if header.key != key:
+            raise Corrupt(file=str(path), offset=offset, reason="it is another person's record")
+        words = np.frombuffer(body, np.int64, offset=_HEADER.size)
+        preamble = format_.preamble
+        if len(words) != _expected_words(words, preamble):
+            raise Corrupt(file=str(path), offset=offset, reason="the record does not fit the layout of its file")
+        return Stored(header.era, words if format_.copies is None else self._converted(words, format_))
+
+    def _converted(self, words: Ints, format_: _Format) -> Ints:
+        """A record's words in our layout."""
+        then, layout = format_.preamble, self._layout
+        sessions = int(words[CELL_SESSION] + words[CELL_PREVIOUS])
+        chunks = words[then.cell_words + sessions * then.session_words :]
+        cell = np.zeros((1, layout.cell_words), np.int64)
+        held = np.zeros((sessions, layout.session_words), np.int64)
+        assert format_.copies is not None
+        for table, source, target in (
+            (CELLS, words[: then.cell_words].reshape(1, -1), cell),
+            (SESSIONS, words[then.cell_words : len(words) - len(chunks)].reshape(sessions, -1), held),
+        ):
+            for at, now, count in format_.copies[table]:
+                target[:, now : now + count] = source[:, at : at + count]
+        return np.concatenate([cell.ravel(), held.ravel(), chunks])
+
+    def _path(self, number: int) -> Path:
+        if self._inherited is not None and number not in self._own:
+            return cold_path(self._inherited, number)
+        return cold_path(self._directory, number)
+
+    def _format(self, number: int) -> _Format:
+        known = self._formats.get(number)
+        if known is None:
+            preamble = read_preamble(self._disk, self._path(number))
+            alike = preamble == self._preamble
+            then = {CELLS: preamble.cell_words, SESSIONS: preamble.session_words}
+            known = _Format(preamble, None if alike else copies(preamble.columns, then, self._layout))
+            self._formats[number] = known
+        return known
+
+    # What a checkpoint needs.
+
+    def adopt(self, records: dict[int, int], places: Ints) -> None:
+        """Take over the files of a checkpoint, and count who lies where. `Corrupt` if a file is missing or cut."""
+        numbers, first = np.unique(places >> 32, return_index=True)
+        order = np.sort(places)
+        self.records, self.live = Counter(records), Counter()
+        for number in map(int, numbers):
+            here = order[np.searchsorted(order, number << 32) : np.searchsorted(order, (number + 1) << 32)]
+            self.live[number] = len(here)
+            path, last = self._path(number), offset_of(int(here[-1]))
+            self._format(number)
+            if self._disk.size(path) < last + ALIGNED_BYTES:
+                raise Corrupt(file=str(path), offset=last, reason="the file is cut off")
+            _header(path, last, self._disk.read(path, last, _HEADER.size))
+        assert len(first) == len(numbers)
+
+    def needed(self) -> dict[int, int]:
+        """The files that hold somebody, with the number of their records."""
+        return {number: self.records[number] for number, count in self.live.items() if count > 0}
+
+    def sync(self) -> None:
+        """Make durable what was appended before. A failure moves everybody out of the file, to be tried again."""
+        for number in sorted(self._unsynced):
+            if number in self._distrusted:
+                if self.live[number] > 0:
+                    raise OSError(errno.EIO, os.strerror(errno.EIO), str(self._path(number)))
+                self._unsynced.discard(number)
+                continue
+            file = self._disk.open(self._path(number))
+            whole = False
+            try:
+                file.sync()
+                whole = True
+            finally:
+                file.close()
+                if not whole:
+                    self._distrusted.add(number)
+            if number != self.number:
+                self._unsynced.discard(number)
+        self._disk.sync_directory(self._directory)
+
+    def retain(self, needed: set[int]) -> list[int]:
+        """Remove our files that hold nobody and that no kept checkpoint needs; which."""
+        removed = []
+        for number in self._numbers(self._directory):
+            if number not in needed and number != self.number and self.live[number] <= 0:
+                self._disk.unlink(cold_path(self._directory, number))
+                self._own.discard(number)
+                self._unsynced.discard(number)
+                self._distrusted.discard(number)
+                removed.append(number)
+        if removed:
+            self._disk.sync_directory(self._directory)
+        return removed
+
+    def sparse(self) -> int:
+        """A file that everybody should move out of: mostly of nobody, or not to be trusted. 0 if there is none."""
+        if self.number in self._distrusted:
+            self._close()
+        for number, live in self.live.items():
+            few = 2 * live < self.records[number]
+            if live > 0 and number != self.number and (few or number in self._distrusted):
+                return number
+        return 0
+
+    # Erasure.
+
+    def end(self) -> tuple[int, int]:
+        """Behind everything appended so far: (file, byte)."""
+        return (self.number, self._end) if self.number else (self._following(), 0)
+
+    def numbers(self) -> list[int]:
+        """All our files, also those that hold nobody any more."""
+        return self._numbers(self._directory)
+
+    def scrub(self, number: int, offset: int, condemned: dict[int, tuple[int, int]]) -> int:
+        """One step through a file, from `offset` (0: its beginning): overwrite the records of these people that lie
+        before where each says. Where the next step begins, -1 behind the end."""
+        path = cold_path(self._directory, number)
+        if offset == 0:
+            offset = _first_record(self._disk, path)
+        raw, at, scrubbed = self._disk.read(path, offset, SCAN_BYTES), 0, 0
+        while at + _HEADER.size <= len(raw):
+            if number == self.number and offset + at >= self._end:
+                return -1
+            header = Header(*_HEADER.unpack_from(raw, at))
+            if header.mark not in tuple(Mark) or header.zero:
+                # The end of a write that was given up, or of a process that was killed.
+                return -1
+            before = condemned.get(header.key) if header.mark == Mark.THERE else None
+            if header.mark == Mark.ERASING or (before is not None and (number, offset + at) < before):
+                self._overwrite(path, offset + at, header)
+                scrubbed += 1
+            at += header.size_bytes
+            if scrubbed == SCRUBBED_PER_STEP:
+                break
+        return offset + at if at and self._disk.size(path) > offset + at else -1
+
+    def _overwrite(self, path: Path, offset: int, header: Header) -> None:
+        self._disk.overwrite(path, offset, _tombstone(Mark.ERASING, header.words))
+        rest = header.size_bytes - ALIGNED_BYTES
+        if rest:
+            self._disk.overwrite(path, offset + ALIGNED_BYTES, bytes(rest))
+        self._disk.overwrite(path, offset, _tombstone(Mark.ERASED, header.words))
+
+
+def read_preamble(disk: Disk, path: Path) -> _Preamble:
+    """Under which layout a file was written; `Corrupt` if it does not say."""
+    try:
+        magic, length, checksum = _START.unpack(disk.read(path, 0, _START.size))
+        content = disk.read(path, _START.size, length)
+    except (struct.error, OSError) as error:
+        raise Corrupt(file=str(path), offset=0, reason=f"cannot be read: {error}") from None
+    if magic != MAGIC or len(content) < length or zlib.crc32(content) != checksum:
+        raise Corrupt(file=str(path), offset=0, reason="not a file of people")
+    try:
+        version = msgspec.msgpack.decode(content, type=_Versioned).version
+        if version > VERSION:
+            raise Broken(f"{path} has format {version}; this program reads up to {VERSION}")
+        return msgspec.msgpack.decode(content, type=_Preamble)
+    except msgspec.MsgspecError as error:
+        raise Corrupt(file=str(path), offset=0, reason=f"the preamble does not fit: {error}") from None
+
+
+def _first_record(disk: Disk, path: Path) -> int:
+    start = disk.read(path, 0, _START.size)
+    return _aligned(_START.size + _START.unpack(start)[1]) if len(start) == _START.size else 0
+
+
+def _header(path: Path, offset: int, raw: bytes) -> Header:
+    if len(raw) < _HEADER.size:
+        raise Corrupt(file=str(path), offset=offset, reason="the record is cut off")
+    header = Header(*_HEADER.unpack_from(raw))
+    if header.mark not in tuple(Mark):
+        raise Corrupt(file=str(path), offset=offset, reason="there is no record here")
+    if header.size_bytes > COLD_RECORD_BYTES_MAX:
+        raise Corrupt(file=str(path), offset=offset, reason="checksum does not match")
+    if header.mark != Mark.THERE and raw[: _HEADER.size] != _tombstone(Mark(header.mark), header.words)[: _HEADER.size]:
+        raise Corrupt(file=str(path), offset=offset, reason="checksum does not match")
+    return header
+
+
+def _tombstone(mark: Mark, words: int) -> bytes:
+    body = _HEADER.pack(0, mark, words, 0, 0, 0)[4:]
+    return (zlib.crc32(body).to_bytes(4, "little") + body).ljust(ALIGNED_BYTES, b"\0")
+
+
+def _expected_words(words: Ints, preamble: _Preamble) -> int:
+    if len(words) < preamble.cell_words:
+        return -1
+    sessions, chunks = int(words[CELL_SESSION] + words[CELL_PREVIOUS]), int(words[CELL_CHUNK])
+    return preamble.cell_words + sessions * preamble.session_words + chunks * preamble.chunk_words
+
+
+def _aligned(size_bytes: int) -> int:
+    return -(-size_bytes // ALIGNED_BYTES) * ALIGNED_BYTES

@@ -1,0 +1,610 @@
+"""People on disk: a state with hardly any memory is what one with all of it is, at every moment."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from instanter.events.envelope import Configured, Ticked, Tracked
+from instanter.features.declaration import FeatureDeclaration
+from instanter.features.view import Reader
+from instanter.foundation.errors import Broken, Corrupt, DiskFull
+from instanter.sim.disk import PowerLost, SimulatedDisk
+from instanter.state.checkpoint import (
+    CheckpointWriter,
+    Snapshot,
+    checkpoint_path,
+    cold_files_kept,
+    list_checkpoints,
+    load_checkpoint,
+    write_checkpoint,
+)
+from instanter.state.cold_files import ALIGNED_BYTES, ColdPlace, cold_path, list_cold_files
+from instanter.state.memory import State
+from instanter.state.schema import Schema
+from instanter.state.table import CELLS, COLD, LIVE, rows_of
+
+from .shop import (
+    DAY_MS,
+    DECLARATIONS,
+    HOUR_MS,
+    ITEMS,
+    MINUTE_MS,
+    START_MS,
+    TENANT,
+    VIEWED,
+    ItemUpserted,
+    fold_all,
+    message,
+    person,
+    publish,
+    random_event,
+    schema_of,
+    tracked,
+)
+
+DIRECTORY, COLD_DIRECTORY = Path("/checkpoints"), Path("/cold")
+COUNTED = FeatureDeclaration(name="views", on=(VIEWED,), aggregate="count")
+PEOPLE = 12
+FULL = os.environ.get("INSTANTER_FULL") == "1"
+
+
+def small(declarations: Any = DECLARATIONS, *, cells: int = 4, cold: int = 100, **settings_: int) -> Schema:
+    schema = schema_of(declarations, cells=cells, **({"dedup_ids_max": 24} | settings_))
+    return msgspec.structs.replace(
+        schema, capacity=msgspec.structs.replace(schema.capacity, cold=cold)
+    )
+
+
+def large(declarations: Any = DECLARATIONS, **settings_: int) -> Schema:
+    return schema_of(declarations, cells=200, **({"dedup_ids_max": 24} | settings_))
+
+
+def on(disk: SimulatedDisk, schema: Schema | None = None) -> State:
+    return State(schema or small(), ColdPlace(disk, COLD_DIRECTORY))
+
+
+def opened(state: State) -> State:
+    """With features in force and a catalogue."""
+    state.configure(Configured(START_MS, {}, state.schema.declared()))
+    for item_id, fields in ITEMS.items():
+        state.catalogue.upsert(ItemUpserted(START_MS, TENANT, item_id, fields))
+    return state
+
+
+def story(length: int, *, people: int = PEOPLE, seed: int = 3, first: int = 0) -> list[Tracked]:
+    rng = random.Random(seed)
+    return [
+        random_event(rng, rng.randrange(people), START_MS + number * 7 * MINUTE_MS, number)
+        for number in range(first, first + length)
+    ]
+
+
+def saved(disk: SimulatedDisk, state: State, *, position: int) -> Path:
+    publish(state)
+    return write_checkpoint(disk, DIRECTORY, Snapshot(state, position=position, at_ms=9, control={}))
+
+
+def scrubbed(state: State) -> None:
+    while state.scrub():
+        pass
+
+
+def bytes_of(key: int) -> bytes:
+    return struct.pack("<q", key)
+
+
+def cold_bytes(disk: SimulatedDisk) -> bytes:
+    return b"".join(content for path, content in disk.files().items() if path.parent == COLD_DIRECTORY)
+
+
+def in_memory(state: State) -> int:
+    return int(state.tables.memory.regions[CELLS, LIVE])
+
+
+# Equal with and without.
+
+
+STEPS = st.lists(st.tuples(
+    st.sampled_from(("fold", "fold", "fold", "erase", "tick", "read", "upkeep", "reload", "configure", "publish")),
+    st.integers(0, 1_000),
+), min_size=1, max_size=25)  # fmt: skip
+
+
+class Pair:
+    """One state that has room for everybody and one that has hardly any, told the same."""
+
+    def __init__(self, cells: int) -> None:
+        self.disk = SimulatedDisk()
+        self.schema = small(cells=cells)
+        self.large = opened(State(large()))
+        self.small = opened(on(self.disk, self.schema))
+        self.position = 0
+        self.clock_ms = START_MS
+
+    def both(self, what: Callable[[State], Any]) -> Any:
+        ours, theirs = what(self.small), what(self.large)
+        assert ours == theirs
+        return ours
+
+    def fold(self, number: int) -> None:
+        rng = random.Random(number)
+        events = []
+        for n in range(rng.randrange(1, 40)):
+            self.clock_ms += rng.choice((1, MINUTE_MS, 20 * MINUTE_MS, HOUR_MS))
+            lag_ms = rng.choice((0, 0, 0, 10 * MINUTE_MS, 5 * HOUR_MS, 2 * DAY_MS))
+            who = rng.randrange(PEOPLE)
+            event = random_event(rng, who, self.clock_ms - lag_ms, rng.randrange(300) * PEOPLE + who)
+            events.append(msgspec.structs.replace(event, received_ms=self.clock_ms))
+            assert n < 128
+        self.both(lambda state: state.fold(events).tolist())
+
+    def read(self, number: int) -> None:
+        keys = [person(number % PEOPLE), person(number // 7 % PEOPLE), person(99)]
+        reader = Reader(self.schema, DECLARATIONS)
+
+        def seen(state: State) -> str:
+            state.warm(keys)
+            return str(reader.person(state, keys, self.clock_ms))
+
+        self.both(seen)
+        self.both(lambda state: sorted(state.messages_of([person(number % PEOPLE)])))
+
+    def tick(self, number: int) -> None:
+        self.clock_ms += number % 3 * 10 * HOUR_MS
+        tick = Ticked(self.clock_ms)
+        for state in (self.small, self.large):
+            state.tick(tick)
+
+    def configure(self, number: int) -> None:
+        """Some features stop, or begin again from nothing."""
+        rng = random.Random(number)
+        declared = [one for one in self.schema.declared() if rng.random() < 0.8]
+        for state in (self.small, self.large):
+            state.configure(Configured(self.clock_ms, {}, tuple(declared)))
+
+    def reload(self, number: int) -> None:
+        self.position += 1
+        path = saved(self.disk, self.small, position=self.position)
+        publish(self.large)
+        self.small = on(self.disk, self.schema)
+        load_checkpoint(self.disk, path, self.small)
+
+    def erase(self, number: int) -> None:
+        keys = [person(number % PEOPLE), person(number % 50)]
+        self.both(lambda state: state.erase(keys))
+        if number % 2:
+            scrubbed(self.small)
+
+    def upkeep(self, number: int) -> None:
+        for _ in range(number % 20):
+            self.small.upkeep()
+
+    def publish(self, number: int) -> None:
+        for state in (self.small, self.large):
+            publish(state)
+
+
+@settings(max_examples=400 if FULL else 12, deadline=None)
+@given(cells=st.sampled_from((3, 5, 8)), steps=STEPS)
+def test_hardly_any_memory_is_as_good_as_all_of_it(cells: int, steps: list[tuple[str, int]]) -> None:
+    pair = Pair(cells)
+    for step, number in steps:
+        getattr(pair, step)(number)
+        assert pair.small.hash() == pair.large.hash()
+        assert pair.small.cells_used == pair.large.cells_used
+        assert in_memory(pair.small) <= cells
+    assert pair.small.hash(order_free=True) == pair.large.hash(order_free=True)
+    assert pair.small.verdicts == pair.large.verdicts or any(step == "reload" for step, _ in steps)
+
+
+def test_nobody_is_refused_for_being_new() -> None:
+    disk = SimulatedDisk()
+    state = on(disk, small([COUNTED], cells=20, cold=1_000))
+    state.configure(Configured(START_MS, {}, state.schema.declared()))
+    assert set(fold_all(state, [tracked(who, START_MS + who, number=who) for who in range(500)], batch=128)) == {0}
+    assert (state.cells_used, in_memory(state) <= 20, state.has_room) == (500, True, True)
+    assert state.verdicts["table_full"] == 0
+
+
+def test_who_was_idle_longest_goes_and_who_came_last_stays() -> None:
+    state = on(SimulatedDisk(), small([COUNTED], cells=32, cold=1_000))
+    fold_all(state, [tracked(who, START_MS + who * MINUTE_MS, number=who) for who in range(400)], batch=4)
+    inside = {who for who in range(400) if state.cell_row(person(who)) >= 0}
+    assert len(inside) > 16
+    assert min(inside) >= 360
+
+
+def test_without_a_place_on_disk_room_is_refused_as_ever_and_nothing_is_prepared() -> None:
+    state = opened(State(small()))
+    assert fold_all(state, [tracked(who, START_MS, number=who) for who in range(6)]) == [0] * 4 + [4] * 2
+    state.warm([person(0), person(5)])
+    assert (state.upkeep(), state.scrub(), state.cold) == (False, False, None)
+
+
+def test_idle_people_on_disk_are_found_too() -> None:
+    state = on(SimulatedDisk(), small([COUNTED], cells=8, cold=1_000))
+    fold_all(state, [tracked(who, START_MS + who * HOUR_MS, number=who) for who in range(40)], batch=4)
+    found = [key for _ in range(8) for key in state.idle_cells(START_MS + 35 * HOUR_MS, 10)]
+    assert sorted(set(found)) == sorted(person(who) for who in range(35))
+
+
+def test_the_messages_of_people_on_disk_are_known() -> None:
+    state = opened(on(SimulatedDisk()))
+    fold_all(state, [tracked(n % 9, START_MS + n, number=n) for n in range(90)], batch=9)
+    assert state.cells_cold >= 5
+    for who in range(9):
+        assert sorted(state.messages_of([person(who)])) == sorted(message(n) for n in range(who, 90, 9))
+
+
+def test_who_was_brought_back_lies_nowhere_else_and_their_file_is_emptied_and_removed() -> None:
+    disk = SimulatedDisk()
+    state = on(disk, small([COUNTED], cells=8, cold=1_000))
+    for turn in range(6):
+        fold_all(state, [tracked(who, START_MS + turn * HOUR_MS, number=turn * 60 + who) for who in range(60)], batch=4)
+        state.cold.files._close()
+    wanted = state.hash()
+    assert len(list_cold_files(disk, COLD_DIRECTORY)) == 6
+    while state.upkeep():
+        pass
+    assert state.cold.files.retain(set()) != []
+    assert len(list_cold_files(disk, COLD_DIRECTORY)) <= 3
+    assert state.hash() == wanted
+    assert sum(state.cold.files.needed().values()) < 2 * state.cells_cold + 60
+    there = int((rows_of(state.tables.memory, COLD)[:, 0] != 0).sum())
+    assert sum(state.cold.files.live.values()) == state.cells_cold == there
+
+
+# Checkpoints.
+
+
+def test_a_checkpoint_in_the_making_is_of_one_position_while_people_come_and_go() -> None:
+    for steps_before in range(8 if FULL else 4):
+        disk = SimulatedDisk()
+        state, plain = opened(on(disk)), opened(State(large()))
+        before, after = story(120), story(120, seed=8, first=300)
+        fold_all(state, before, batch=6)
+        fold_all(plain, before)
+        publish(state)
+        wanted = plain.hash()
+        snapshot = Snapshot(state, position=7, at_ms=9, control={})
+        writer = CheckpointWriter(disk, DIRECTORY, 7)
+        sections = snapshot.sections()
+        for _ in range(steps_before):
+            writer.write(next(sections, b""))
+        fold_all(state, after, batch=6)
+        while state.upkeep():
+            pass
+        state.erase([person(3)])
+        for part in sections:
+            writer.write(part)
+        snapshot.sync_cold()
+        snapshot.abandon()
+        path = writer.finish()
+        disk.crash()
+        loaded = on(disk)
+        load_checkpoint(disk, path, loaded)
+        assert loaded.hash() == wanted
+        fold_all(loaded, after, batch=6)
+        loaded.erase([person(3)])
+        assert loaded.hash() == state.hash()
+
+
+def test_files_that_a_kept_checkpoint_names_stay() -> None:
+    disk = SimulatedDisk()
+    state = opened(on(disk))
+    fold_all(state, story(100), batch=6)
+    path = saved(disk, state, position=1)
+    named, wanted = cold_files_kept(disk, DIRECTORY), state.hash()
+    assert named
+    state.erase([person(who) for who in range(PEOPLE)])
+    fold_all(state, story(100, seed=5, first=500), batch=6)
+    state.cold.files._close()
+    fold_all(state, story(100, seed=6, first=900), batch=6)
+    state.cold.files.retain(cold_files_kept(disk, DIRECTORY))
+    assert named <= set(list_cold_files(disk, COLD_DIRECTORY))
+    loaded = on(disk)
+    load_checkpoint(disk, path, loaded)
+    assert loaded.hash() == wanted
+    disk.unlink(path)
+    state.cold.files.retain(cold_files_kept(disk, DIRECTORY))
+    assert not named & set(list_cold_files(disk, COLD_DIRECTORY))
+
+
+def test_another_layout_opens_people_on_disk() -> None:
+    disk = SimulatedDisk()
+    state, plain = opened(on(disk)), opened(State(large()))
+    for one in (state, plain):
+        fold_all(one, story(150), batch=6)
+    path = saved(disk, state, position=1)
+    other = [msgspec.structs.replace(DECLARATIONS[0], name="brand_new"), *reversed(DECLARATIONS[3:])]
+    loaded, direct, plain_disk = on(disk, small(other)), State(large(other)), SimulatedDisk()
+    load_checkpoint(disk, path, loaded)
+    load_checkpoint(plain_disk, saved(plain_disk, plain, position=1), direct)
+    for one in (loaded, direct):
+        one.configure(Configured(START_MS, {}, one.schema.declared()))
+    assert loaded.hash() == direct.hash()
+    for one in (loaded, direct):
+        fold_all(one, story(100, seed=9, first=300), batch=6)
+    assert loaded.hash() == direct.hash()
+    loaded.cold.files._distrusted |= set(loaded.cold.files.needed())
+    while loaded.upkeep():
+        pass
+    assert loaded.hash() == direct.hash()
+
+
+def test_whoever_only_looks_writes_elsewhere() -> None:
+    disk = SimulatedDisk()
+    state = opened(on(disk))
+    fold_all(state, story(100), batch=6)
+    path = saved(disk, state, position=1)
+    before = cold_bytes(disk)
+    looking = State(small(), ColdPlace(disk, Path("/elsewhere"), inherited=COLD_DIRECTORY))
+    load_checkpoint(disk, path, looking)
+    more = story(100, seed=5, first=300)
+    for one in (looking, state):
+        fold_all(one, more, batch=6)
+        one.erase([person(1)])
+    scrubbed(looking)
+    assert looking.hash() == state.hash()
+    assert cold_bytes(disk).startswith(before) or len(list_cold_files(disk, COLD_DIRECTORY)) > 1
+    assert list_cold_files(disk, Path("/elsewhere"))
+
+
+def test_people_on_disk_of_whom_nobody_says_where_are_refused() -> None:
+    disk = SimulatedDisk()
+    state = opened(on(disk))
+    fold_all(state, story(100), batch=6)
+    path = saved(disk, state, position=1)
+    with pytest.raises(Broken, match="people on disk, and it was not said where"):
+        load_checkpoint(disk, path, State(large()))
+
+
+# Crashes and errors.
+
+
+def work(disk: SimulatedDisk) -> None:
+    """Fold, save, fold, save: what is interrupted."""
+    state = opened(on(disk))
+    for position in (1, 2):
+        fold_all(state, story(60, seed=position, first=100 * position), batch=6)
+        state.upkeep()
+        saved(disk, state, position=position)
+        state.cold.files.retain(cold_files_kept(disk, DIRECTORY))
+    state.erase([person(2)])
+    scrubbed(state)
+
+
+def hashes() -> dict[int, tuple[str, str]]:
+    """By position: the hash then, and without person 2."""
+    wanted = {}
+    for position in (1, 2):
+        plain = opened(State(large()))
+        for first in range(1, position + 1):
+            fold_all(plain, story(60, seed=first, first=100 * first))
+        before = plain.hash()
+        plain.erase([person(2)])
+        wanted[position] = before, plain.hash()
+    return wanted
+
+
+def test_whenever_the_power_goes_every_checkpoint_that_counts_is_whole() -> None:
+    reference = SimulatedDisk()
+    work(reference)
+    wanted = hashes()
+    for operation in ("write", "sync", "sync_directory", "rename", "overwrite", "open"):
+        calls = reference.calls[operation]
+        for at in range(1, calls + 1, 1 if FULL else calls // 5 + 1):
+            for unsynced_bytes in (0, 700):
+                disk = SimulatedDisk()
+                disk.fail(operation, None, at=at)
+                with pytest.raises(PowerLost):
+                    work(disk)
+                disk.crash(unsynced_bytes=unsynced_bytes)
+                for position in list_checkpoints(disk, DIRECTORY):
+                    loaded = on(disk)
+                    load_checkpoint(disk, checkpoint_path(DIRECTORY, position), loaded)
+                    erasing = disk.calls["overwrite"] > 0
+                    assert erasing or loaded.hash() == wanted[position][0]
+                    loaded.erase([person(2)])
+                    scrubbed(loaded)
+                    assert loaded.hash() == wanted[position][1]
+                    fold_all(loaded, story(30, seed=4, first=600), batch=6)
+                    publish(loaded)
+                    saved(disk, loaded, position=9)
+
+
+def test_while_the_disk_takes_nobody_who_is_in_memory_goes_on_and_newcomers_wait() -> None:
+    disk = SimulatedDisk()
+    state, plain = opened(on(disk)), opened(State(large()))
+    fold_all(state, [tracked(who, START_MS, number=who) for who in range(4)])
+    disk.capacity_bytes = sum(map(len, disk.files().values()))
+    with pytest.raises(DiskFull):
+        state.fold([tracked(5, START_MS, number=5)])
+    assert (state.cells_used, state.has_room) == (4, False)
+    assert fold_all(state, [tracked(who, START_MS + HOUR_MS, number=10 + who) for who in range(4)]) == [0] * 4
+    disk.capacity_bytes = 1 << 30
+    assert fold_all(state, [tracked(5, START_MS, number=5)]) == [0]
+    assert state.has_room
+    fold_all(plain, [tracked(who, START_MS, number=who) for who in range(4)])
+    fold_all(plain, [tracked(who, START_MS + HOUR_MS, number=10 + who) for who in range(4)])
+    fold_all(plain, [tracked(5, START_MS, number=5)])
+    assert state.hash() == plain.hash()
+
+
+def test_a_write_that_was_given_up_half_way_leaves_nothing_that_is_read() -> None:
+    disk, rng = SimulatedDisk(), random.Random(1)
+    state, plain = opened(on(disk)), opened(State(large()))
+    for number, event in enumerate(story(200)):
+        if number % 3 == 0:
+            disk.capacity_bytes = sum(map(len, disk.files().values())) + rng.randrange(6_000)
+        try:
+            state.fold([event])
+        except DiskFull:
+            disk.capacity_bytes = 1 << 30
+            state.fold([event])
+        plain.fold([event])
+        disk.capacity_bytes = 1 << 30
+    assert state.hash() == plain.hash()
+
+
+def test_a_file_whose_sync_failed_is_named_by_no_checkpoint_until_everybody_has_moved_out() -> None:
+    disk = SimulatedDisk()
+    state = opened(on(disk))
+    fold_all(state, story(100), batch=6)
+    wanted = state.hash()
+    publish(state)
+    for _ in range(2):
+        snapshot = Snapshot(state, position=1, at_ms=9, control={})
+        if not state.cold.files._distrusted:
+            disk.fail("sync", errno.EIO)
+        with pytest.raises(OSError):
+            snapshot.sync_cold()
+        snapshot.abandon()
+    (bad,) = state.cold.files._distrusted
+    while state.upkeep():
+        pass
+    path = saved(disk, state, position=2)
+    disk.unlink(cold_path(COLD_DIRECTORY, bad))
+    loaded = on(disk)
+    load_checkpoint(disk, path, loaded)
+    assert loaded.hash() == wanted
+
+
+# Damage.
+
+
+def outcome(disk: SimulatedDisk, path: Path, loaded: State) -> str:
+    """The hash, or the file that is damaged."""
+    try:
+        load_checkpoint(disk, path, loaded)
+        return loaded.hash()
+    except Corrupt as error:
+        return error.file
+
+
+def test_every_flipped_bit_of_a_record_is_named_or_changes_nothing() -> None:
+    disk, rng = SimulatedDisk(), random.Random(5)
+    state = opened(on(disk))
+    fold_all(state, story(80), batch=6)
+    path, wanted = saved(disk, state, position=1), state.hash()
+    (number,) = list_cold_files(disk, COLD_DIRECTORY)
+    file = cold_path(COLD_DIRECTORY, number)
+    whole = disk.files()[file]
+    named = 0
+    for _ in range(4_000 if FULL else 200):
+        at = rng.randrange(8 * len(whole))
+        flipped = bytearray(whole)
+        flipped[at // 8] ^= 1 << at % 8
+        disk.put(file, bytes(flipped))
+        loaded = on(disk)
+        found = outcome(disk, path, loaded)
+        assert found in (wanted, str(file))
+        named += found == str(file)
+    assert named > 20
+
+
+def test_a_missing_or_cut_file_is_found_when_the_checkpoint_is_opened() -> None:
+    disk = SimulatedDisk()
+    state = opened(on(disk))
+    fold_all(state, story(80), batch=6)
+    path = saved(disk, state, position=1)
+    file = cold_path(COLD_DIRECTORY, 1)
+    whole = disk.files()[file]
+    last = max(int(place) & 0xFFFFFFFF for place in rows_of(state.tables.memory, COLD)[:, 1]) * ALIGNED_BYTES
+    for content in (b"", whole[:10], whole[:last], whole[: last + 20], b"x" * len(whole)):
+        disk.put(file, content)
+        with pytest.raises(Corrupt, match=str(file)):
+            load_checkpoint(disk, path, on(disk))
+    disk.unlink(file)
+    with pytest.raises(Corrupt, match=str(file)):
+        load_checkpoint(disk, path, on(disk))
+
+
+# Erasure.
+
+
+def test_no_cold_file_holds_the_erased_not_even_where_they_lay_before() -> None:
+    disk = SimulatedDisk()
+    state, plain = opened(on(disk)), opened(State(large()))
+    for turn in range(5):
+        events = [tracked(who, START_MS + turn * HOUR_MS, number=turn * PEOPLE + who) for who in range(PEOPLE)]
+        for one in (state, plain):
+            fold_all(one, events, batch=4)
+    path = saved(disk, state, position=1)
+    gone = [person(who) for who in (0, 5, PEOPLE - 1)]
+    assert all(bytes_of(key) in cold_bytes(disk) for key in gone)
+    assert state.erase(gone) == plain.erase(gone) == 3
+    scrubbed(state)
+    assert not any(bytes_of(key) in cold_bytes(disk) for key in gone)
+    assert bytes_of(person(1)) in cold_bytes(disk)
+    assert state.hash() == plain.hash()
+    disk.crash()
+    older = on(disk)
+    load_checkpoint(disk, path, older)
+    older.hash()
+    older.erase(gone)
+    assert older.hash() == plain.hash()
+
+
+def test_who_comes_back_after_an_erasure_is_not_overwritten_with_it() -> None:
+    disk = SimulatedDisk()
+    state, plain = opened(on(disk)), opened(State(large()))
+    for one in (state, plain):
+        fold_all(one, [tracked(who, START_MS, number=who) for who in range(PEOPLE)], batch=4)
+        assert one.erase([person(0)]) == 1
+        fold_all(one, [tracked(who, START_MS + HOUR_MS, number=50 + who) for who in range(PEOPLE)], batch=4)
+    assert state.cell_row(person(0)) < 0
+    scrubbed(state)
+    assert state.hash() == plain.hash()
+    assert state.cells_used == PEOPLE
+
+
+def test_erasing_goes_on_where_a_crash_left_it() -> None:
+    reference = SimulatedDisk()
+    state = opened(on(reference))
+    fold_all(state, story(80), batch=6)
+    path = saved(reference, state, position=1)
+    contents = reference.files()
+    key = next(int(key) for key in rows_of(state.tables.memory, COLD)[:, 0] if key)
+    for at in range(1, 8):
+        disk = SimulatedDisk()
+        for name, content in contents.items():
+            disk.put(name, content)
+        loaded = on(disk)
+        load_checkpoint(disk, path, loaded)
+        loaded.erase([key])
+        disk.fail("overwrite", None, at=at)
+        try:
+            scrubbed(loaded)
+        except PowerLost:
+            disk.crash()
+        again = on(disk)
+        load_checkpoint(disk, path, again)
+        again.erase([key])
+        scrubbed(again)
+        assert bytes_of(key) not in cold_bytes(disk)
+        assert again.hash() == loaded.hash()
+
+
+def test_a_scan_that_finds_nobody_writes_nothing() -> None:
+    disk = SimulatedDisk()
+    state = opened(on(disk))
+    fold_all(state, story(80), batch=6)
+    before = disk.calls["overwrite"]
+    state.erase([person(1_000)])
+    assert state.scrub()
+    scrubbed(state)
+    assert disk.calls["overwrite"] == before
+    assert np.asarray(state.scrub()).item() is False
