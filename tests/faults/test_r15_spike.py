@@ -26,7 +26,7 @@ MIB = 1024 * 1024
 RATED_PER_S = 110
 """100 decisions and 10 batches of 100 events, the load under which decisions are measured."""
 BUDGET_MS = 50.0
-RESIDENT_GROWTH_MAX = 256 * MIB
+RESIDENT_GROWTH_MAX = 128 * MIB
 LOOK_S = 0.05
 KNOWN = {"200", "429", "offered", "given up", "broken off", "not connected", "impolite"}
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.faults
 
 
 def plan(full: bool) -> list[dict[str, Any]]:
-    long, short = (60, 10) if full else (2, 1)
+    long, short = (60, 10) if full else (10, 3)
     return [
         {"name": "rated", "per_s": RATED_PER_S, "seconds": 5 if full else 1, "connections": 16},
         {"name": "peak", "per_s": 0, "seconds": 5 if full else 1, "connections": 16},

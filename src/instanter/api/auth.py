@@ -186,7 +186,8 @@ class Call:
             bucket.take(count)
 
     def end(self) -> None:
-        """It has been answered."""
+        """It has been answered. The request forgets this: a cycle of the two would wait for the garbage collector."""
+        self._request.scope.pop(CALL, None)
         if self._begun:
             assert self._known is not None
             self._access.turns.leave(self._known.quotas.line)
