@@ -14,7 +14,7 @@ import msgspec
 
 from ..events.envelope import CONTROL_PARTITION
 from ..foundation.disk import Disk
-from ..foundation.errors import Corrupt
+from ..foundation.errors import Broken, Corrupt
 from ..log.commit import commit_now
 from ..log.segment_log import SegmentLog
 
@@ -51,10 +51,14 @@ class ErasureList:
     def __iter__(self) -> Iterator[Erasure]:
         for frame in self._log.read():
             try:
-                yield _decode(frame.payload)
+                erasure = _decode(frame.payload)
             except msgspec.MsgspecError as error:
                 reason = f"not an erasure: {error}"
                 raise Corrupt(file=str(self._directory), offset=frame.position, reason=reason) from None
+            if erasure.version > VERSION:
+                found = erasure.version
+                raise Broken(f"{self._directory} has format {found}; this program reads up to {VERSION}")
+            yield erasure
 
     def close(self) -> None:
         """Give the files back."""
