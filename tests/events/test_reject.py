@@ -5,7 +5,19 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from instanter.events.reject import QUARANTINE_VERSION, decode_quarantined, encode_quarantined, quarantined
+from instanter.events.reject import (
+    LATE,
+    QUARANTINE_VERSION,
+    decode_quarantined,
+    encode_quarantined,
+    identifiers_in,
+    opened,
+    pointer,
+    quarantined,
+    sealed,
+    settled,
+)
+from instanter.events.subjects import NOBODY, Sealed, Subject
 from instanter.foundation import limits
 from instanter.foundation.errors import Corrupt, EventRejected
 
@@ -45,3 +57,78 @@ def test_a_newer_format_is_refused_in_one_sentence():
     newer = encode_quarantined(msgspec.structs.replace(entry, version=QUARANTINE_VERSION + 1))
     with pytest.raises(Corrupt, match="newer than this program"):
         decode_quarantined(newer)
+
+
+class Keys:
+    """Subjects whose seals are as plain as can be: whose it is, and of which day, before the bytes."""
+
+    def __init__(self, **cells: int) -> None:
+        self.cells = {name.replace("_", ":"): cell for name, cell in cells.items()}
+        self.destroyed: set[int] = set()
+
+    def find(self, tenant: str, identifier: str) -> int:
+        return self.cells.get(identifier, 0)
+
+    def subject(self, tenant: str, identifier: str) -> Subject:
+        raise AssertionError("a bad event makes nobody known")
+
+    def seal(self, cell: int, kind: Sealed, at_ms: int, plain: bytes) -> bytes:
+        assert kind is Sealed.QUARANTINE
+        return b"%d/%d/" % (cell, at_ms) + plain[::-1]
+
+    def unseal(self, cell: int, kind: Sealed, at_ms: int, sealed: bytes) -> bytes | None:
+        mark = b"%d/%d/" % (cell, at_ms)
+        assert sealed.startswith(mark)
+        return None if cell in self.destroyed else sealed[len(mark) :][::-1]
+
+    def tombstone(self, tenant: str, identifier: str) -> bytes:
+        raise AssertionError("nobody is erased here")
+
+
+@pytest.mark.parametrize(("raw", "named"), [
+    (b'{"userId": "u1"}', ["u1"]), (b"{'userId': 'u1'", ["u1"]), (b"userId: u1,", ["u1"]), (b'userId":17}', ["17"]),
+    (rb'{"userId": "\u0075\"1"}', ['u"1']), (b'{"userId": null, "anonymousId": ""}', []),
+    (b'{"userId": " u1 "', ["u1"]),
+    (b'[{"userId":"u1"},{"anonymousId":"a1","userId":"u2"}]', ["a1", "u1", "u2"]), (b"\xff\xfeuserId", []),
+    (b'{"userId": "never ends', []), (b'{"x": "userId"}', []), (b"", []),
+])  # fmt: skip
+def test_who_is_named_is_found_in_bytes_that_need_not_be_json(raw: bytes, named: list[str]):
+    assert [text for _, text in identifiers_in(raw)] == named
+
+
+@pytest.mark.parametrize(("raw", "cells"), [
+    (b'{"userId": "u1"}', (1,)), (b'{"anonymousId": "a1", "userId": "u1"}', (11, 1)), (b'{"previousId": "a1"', (11,)),
+    (b'{"userId": "stranger"}', (NOBODY,)), (b"{", (NOBODY,)), (b'{"anonymousId": "u1"}', (NOBODY,)),
+    (b'[{"userId":1},{"userId":2},{"userId":3},{"userId":4}]', (101, 102, 103, 104)),
+    (b'[{"userId":1},{"userId":2},{"userId":3},{"userId":4},{"userId":5}]', (NOBODY,)),
+    (b'{"userId": "u1"}' * (limits.PEOPLE_NAMED_MAX + 1), (NOBODY,)),
+])  # fmt: skip
+def test_what_is_kept_is_sealed_for_whom_it_names(raw: bytes, cells: tuple[int, ...]):
+    keys = Keys(u1=1, anonymous_a1=11, **{str(number): 100 + number for number in range(1, 6)})
+    entry = quarantined(raw, ERROR, at_ms=5, tenant="t", defaults={"ip": "192.0.2.7"}, kind="track", sent_at_ms=4)
+    stored = decode_quarantined(encode_quarantined(sealed(entry, keys)))
+    assert (stored.subjects, stored.message_id, stored.defaults) == (cells, "", b"")
+    assert opened(stored, keys) == entry
+    keys.destroyed = {cells[-1]}
+    assert opened(stored, keys) is None
+
+
+def test_what_has_no_bytes_needs_no_seal():
+    entry = quarantined(b"", ERROR, at_ms=5, tenant="t")
+    assert sealed(entry, Keys()) == entry
+    assert opened(entry, Keys()) == entry
+
+
+def test_the_first_format_is_still_read():
+    stored = [1, 5, "t", "schema", "no", "m-1", b"{}", 2]
+    entry = decode_quarantined(msgspec.msgpack.encode(stored))
+    assert (entry.version, entry.raw, entry.subjects, entry.position, entry.settles) == (1, b"{}", (), 0, 0)
+    assert opened(entry, Keys()) is entry
+
+
+def test_pointers_and_outcomes_carry_nothing_of_the_event():
+    late = pointer(400, LATE, "too old" * 100, at_ms=5, tenant="t", more=3)
+    assert (late.position, late.code, late.more, late.raw, late.message_id) == (400, "late", 3, b"", "")
+    assert len(late.message) == limits.REASON_CHARS_MAX
+    word = settled(64, at_ms=6, tenant="t")
+    assert (word.settles, word.code, word.raw) == (64, "", b"")
