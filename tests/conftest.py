@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import pytest
 from hypothesis import settings
@@ -11,6 +12,8 @@ from . import leaks, reliability
 
 settings.register_profile("instanter", deadline=None)
 settings.load_profile("instanter")
+
+Figures = Callable[..., None]
 
 LONG = os.environ.get("INSTANTER_LONG") == "1"
 
@@ -38,7 +41,15 @@ def full() -> bool:
     return os.environ.get("INSTANTER_FULL") == "1"
 
 
-@pytest.fixture(scope="session")
-def long() -> bool:
-    """Whether this is `make faults-long`. A test that has only a long form is marked `long` instead."""
-    return LONG
+@pytest.fixture
+def figures(record_property: Callable[[str, object], None]) -> Figures:
+    """What a test of a row measured, for docs/reliability.md: `figures(kills=25, lost=0, ready_s_max=0.4)`.
+
+    Whole numbers of all tests of a row are added up there; `_max` and `_min` at the end of a name say otherwise.
+    """
+
+    def note(**measured: object) -> None:
+        for name, value in measured.items():
+            record_property(name, value)
+
+    return note

@@ -219,6 +219,12 @@ class Balance:
     def even(self) -> bool:
         return not (self.lost or self.phantom or self.double)
 
+    @property
+    def figures(self) -> dict[str, int]:
+        """The same, counted."""
+        return {"events": self.present, "lost": len(self.lost), "phantom": len(self.phantom),
+                "double": len(self.double)}
+
 
 def keys_of(data: Path) -> KeyStore:
     """The keys of a directory that a server with `--dev` made, to be read."""

@@ -13,6 +13,8 @@ from .accountant import Accountant
 from .servers import RARELY_S, Nursery, Site
 
 MakeSite = Callable[..., Site]
+Figures = Callable[..., None]
+"""See the fixture `figures`."""
 
 
 @pytest.fixture(scope="session")

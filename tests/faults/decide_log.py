@@ -31,7 +31,7 @@ def main(data: Path, config_path: Path) -> None:
     schema = schema_of(config)
     directory = DataDirectory(RealDisk(), data)
     master = master_key(directory.disk, directory.keys, file="", may_make=False)
-    subjects = KeyStore(directory.disk, directory.keys, secret=directory.check(), master=master)
+    subjects = KeyStore(directory.disk, directory.keys, secret=directory.check(), master=master, read_only=True)
     log = SegmentReader(RealDisk(), data / "log")
     partition = beginning(schema, log, disk=RealDisk(), checkpoints=data / "none")
     catch_up(partition, log)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from .accountant import Client, Reply, ask, recovered, replayed
-from .conftest import MakeSite
+from .conftest import Figures, MakeSite
 from .hostile import SOUND, Hostile, hostile_requests
 from .servers import ForkedServer
 
@@ -48,7 +48,9 @@ def assert_sound(what: str, path: str, reply: Reply) -> None:
             assert (reply.json["code"], reply.json["message"]) == (error["code"], error["message"])
 
 
-def test_r12_every_hostile_body_is_taken_or_refused_with_a_reason(make_site: MakeSite, full: bool) -> None:
+def test_r12_every_hostile_body_is_taken_or_refused_with_a_reason(
+    make_site: MakeSite, full: bool, figures: Figures
+) -> None:
     site = make_site()
     server, statuses, codes = site.start(), Counter[int](), Counter[str]()
     client = Client(server.port)
@@ -65,8 +67,9 @@ def test_r12_every_hostile_body_is_taken_or_refused_with_a_reason(make_site: Mak
             codes[reply.json["error"]["code"]] += 1
     client.close()
     grown_bytes, spent_s = rss_bytes(server) - rss_before, cpu_s(server) - cpu_before
-    print(f"{dict(statuses)} {dict(codes)}; {spent_s * 1_000 / (sent_bytes / 2**20):.1f} ms of CPU per MiB sent, "
-          f"{grown_bytes / 2**20:.1f} MiB more resident")
+    figures(bodies=statuses.total(), refused=codes.total(), status_5xx=sum(statuses[one] for one in range(500, 600)),
+            cpu_ms_per_mib_max=round(spent_s * 1_000 / (sent_bytes / 2**20), 1),
+            grown_mib_max=round(grown_bytes / 2**20, 1))  # fmt: skip
     assert {"malformed", "schema", "too_large", "too_deep", "encoding"} <= set(codes), "the cases reach every reason"
     assert grown_bytes <= RSS_GROWTH_BYTES_MAX
     assert server.process.poll() is None, "the same process"

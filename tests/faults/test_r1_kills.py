@@ -6,13 +6,12 @@ import os
 import random
 import shutil
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from .accountant import Accountant, Balance, ask, balance, recovered, replayed
-from .conftest import MakeSite
+from .conftest import Figures, MakeSite
 from .servers import ForkedServer, Site
 from .tracing import traced
 
@@ -48,7 +47,7 @@ def assert_same_state(site: Site, server: ForkedServer) -> None:
 
 
 def test_r1_killed_at_a_sync_of_the_log(
-    make_site: MakeSite, accountant: Accountant, strace: str, tmp_path: Path
+    make_site: MakeSite, accountant: Accountant, strace: str, tmp_path: Path, figures: Figures
 ) -> None:  # fmt: skip
     site = make_site()
     server = site.start()
@@ -58,12 +57,12 @@ def test_r1_killed_at_a_sync_of_the_log(
             accountant.send(server.port, stop=threading.Event(), events_max=EVENTS_MAX)
         server, books = books_after_a_restart(site, accountant, server)
         assert books.even, (k, books)
-    print(f"ready after {max(site.ready_s):.2f} s at most, imports aside, in {len(site.ready_s)} starts")
+    figures(kills=len(SYNCS), ready_s_max=round(max(site.ready_s), 2), **books.figures)
     assert_same_state(site, server)
 
 
 def test_r1_killed_while_a_checkpoint_is_written(
-    make_site: MakeSite, accountant: Accountant, strace: str, tmp_path: Path
+    make_site: MakeSite, accountant: Accountant, strace: str, tmp_path: Path, figures: Figures
 ) -> None:  # fmt: skip
     site = make_site(checkpoint_s=1)
     server = site.start()
@@ -73,19 +72,23 @@ def test_r1_killed_while_a_checkpoint_is_written(
             accountant.send(server.port, stop=threading.Event(), events_max=EVENTS_MAX)
         server, books = books_after_a_restart(site, accountant, server)
         assert books.even, (name, k, books)
+    figures(kills=len(CHECKPOINT_KILLS), ready_s_max=round(max(site.ready_s), 2), **books.figures)
     assert_same_state(site, server)
 
 
-def test_r1_killed_at_a_random_moment(make_site: MakeSite, accountant: Accountant, tmp_path: Path, full: bool) -> None:
+def test_r1_killed_at_a_random_moment(
+    make_site: MakeSite, accountant: Accountant, tmp_path: Path, full: bool, figures: Figures
+) -> None:
     site, chance = make_site(checkpoint_s=1), random.Random(1)
-    server = site.start()
-    for _ in range(25 if full or not shutil.which("strace") else 2):
+    server, kills = site.start(), 25 if full or not shutil.which("strace") else 2
+    for _ in range(kills):
         killing = threading.Timer(chance.uniform(0.02, 1.6), server.kill)
         killing.start()
         accountant.send(server.port, stop=threading.Event(), events_max=EVENTS_MAX)
         killing.join()
         server, books = books_after_a_restart(site, accountant, server)
         assert books.even, books
+    figures(kills=kills, ready_s_max=round(max(site.ready_s), 2), **books.figures)
     assert_same_state(site, server)
 
 
@@ -104,7 +107,7 @@ def test_r1_the_accountant_notices_what_is_lost_invented_and_doubled(
 
 @pytest.mark.long
 def test_r1_two_hundred_kills_at_random_moments(
-    make_site: MakeSite, accountant: Accountant, record_property: Callable[[str, object], None]
+    make_site: MakeSite, accountant: Accountant, figures: Figures
 ) -> None:  # fmt: skip
     site, chance = make_site(checkpoint_s=1), random.Random(200)
     server = site.start()
@@ -120,7 +123,5 @@ def test_r1_two_hundred_kills_at_random_moments(
             assert server.process.wait(10) == DIED
             server = site.start()
             assert not accountant.send_again(server.port).refused
-    record_property("kills", 200)
-    record_property("events", books.present)
-    record_property("lost, phantom, double", f"{len(books.lost)}, {len(books.phantom)}, {len(books.double)}")
+    figures(kills=200, ready_s_max=round(max(site.ready_s), 2), **books.figures)
     assert_same_state(site, server)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from .accountant import ask, recovered
-from .conftest import MakeSite
+from .conftest import Figures, MakeSite
 
 SCRIPT = Path(__file__).parent / "decide_log.py"
 START_MS = 1_700_000_000_000
@@ -50,7 +50,9 @@ def fill(port: int) -> None:
         assert ask(port, "POST", "/v1/batch", {"batch": events[first : first + 50]}).json["rejected"] == []
 
 
-def test_r25_one_log_has_one_state_and_one_list_of_decisions(make_site: MakeSite, full: bool) -> None:
+def test_r25_one_log_has_one_state_and_one_list_of_decisions(
+    make_site: MakeSite, full: bool, figures: Figures
+) -> None:
     site = make_site(checkpoint_s=1)
     server = site.start()
     fill(server.port)
@@ -64,5 +66,6 @@ def test_r25_one_log_has_one_state_and_one_list_of_decisions(make_site: MakeSite
     for variant, output in zip(variants, outputs, strict=True):
         assert output == outputs[0], variant
     told = json.loads(outputs[0])
+    figures(variants=len(variants), decisions=len(told["decisions"]), different=len(set(outputs)) - 1)
     assert told["hash"] == live
     assert {reply["placements"]["home.recommended"]["servedBy"] for reply in told["decisions"]} == {"personal"}

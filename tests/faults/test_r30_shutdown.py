@@ -15,7 +15,7 @@ from instanter.foundation.clock import elapsed_ns
 from instanter.ops.child import ChildServer
 
 from .accountant import Accountant, Client, Shift, balance, recovered, replayed
-from .conftest import MakeSite
+from .conftest import Figures, MakeSite
 from .servers import ForkedServer
 
 DRAINED_S_MAX = 5.0
@@ -67,7 +67,9 @@ def end_under_load(
 
 
 @pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
-def test_r30_told_to_end_under_load(times: int, make_site: MakeSite, accountant: Accountant) -> None:
+def test_r30_told_to_end_under_load(
+    times: int, make_site: MakeSite, accountant: Accountant, figures: Figures
+) -> None:
     site = make_site()
     shift, code, seconds, answered = end_under_load(site.start(), accountant, times=times)
     assert code == 0
@@ -79,6 +81,7 @@ def test_r30_told_to_end_under_load(times: int, make_site: MakeSite, accountant:
     accountant.acked.note(["half"])
     books = balance(accountant, site.data, site.config)
     assert books.even, books
+    figures(ended_s_max=round(seconds, 2), **books.figures)
     assert recovered(site.data, site.config).state.hash() == replayed(site.data, site.config).state.hash()
     assert [path.suffix for path in (site.data / "checkpoints").iterdir()] == [".ckpt"], "the next start is quick"
 

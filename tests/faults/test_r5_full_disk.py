@@ -13,8 +13,8 @@ import pytest
 
 from instanter.foundation.clock import elapsed_ns
 
-from .accountant import Accountant, Client, Shift, ask, balance
-from .conftest import MakeSite
+from .accountant import Accountant, Balance, Client, Shift, ask, balance
+from .conftest import Figures, MakeSite
 from .servers import ForkedServer, Site
 
 DISK_BYTES = 16 * 1024 * 1024
@@ -79,21 +79,23 @@ def fill(accountant: Accountant, server: ForkedServer) -> Shift:
     return shift
 
 
-def assert_resumed(accountant: Accountant, server: ForkedServer, freed_ns: int) -> None:
-    """What was refused is taken now, without a restart."""
+def assert_resumed(accountant: Accountant, server: ForkedServer, freed_ns: int) -> float:
+    """What was refused is taken now, without a restart; after how many seconds."""
     while accountant.send_again(server.port, also_acked=0, padding=PADDING).refused:
         assert (elapsed_ns() - freed_ns) / 1e9 < RESUMED_S_MAX
     assert set(accountant.acked) == set(accountant.sent)
+    return (elapsed_ns() - freed_ns) / 1e9
 
 
-def assert_balanced(accountant: Accountant, site: Site, server: ForkedServer) -> None:
+def assert_balanced(accountant: Accountant, site: Site, server: ForkedServer) -> Balance:
     assert server.stop() == 0
     books = balance(accountant, site.data, site.config)
     assert books.even, books
+    return books
 
 
 def test_r5_a_full_disk_that_is_freed(
-    make_site: MakeSite, accountant: Accountant, small_disk: Path, tmp_path: Path
+    make_site: MakeSite, accountant: Accountant, small_disk: Path, tmp_path: Path, figures: Figures
 ) -> None:  # fmt: skip
     site = make_site(data=small_disk / "data", checkpoint_s=1)
     server = site.start()
@@ -101,16 +103,17 @@ def test_r5_a_full_disk_that_is_freed(
     somebody = small_disk / "somebody-elses"
     somebody.write_bytes(bytes(FILLED_BYTES))
     asking = Asking(server.port)
-    fill(accountant, server)
+    shift = fill(accountant, server)
     somebody.unlink()
-    assert_resumed(accountant, server, elapsed_ns())
+    resumed_s = assert_resumed(accountant, server, elapsed_ns())
     asking.end()
     assert asking.answered == asking.asked > 0
-    assert_balanced(accountant, site, server)
+    books = assert_balanced(accountant, site, server)
+    figures(refused_507=shift.refused[507], decided=asking.answered, resumed_s_max=round(resumed_s, 2), **books.figures)
 
 
 def test_r5_a_limit_on_the_size_of_files_that_is_lifted(
-    make_site: MakeSite, accountant: Accountant, tmp_path: Path
+    make_site: MakeSite, accountant: Accountant, tmp_path: Path, figures: Figures
 ) -> None:  # fmt: skip
     site = make_site()
     server = site.start()
@@ -118,9 +121,10 @@ def test_r5_a_limit_on_the_size_of_files_that_is_lifted(
     _, hard = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (LIMIT_BYTES, hard))
     asking = Asking(server.port)
-    fill(accountant, server)
+    shift = fill(accountant, server)
     resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (hard, hard))
-    assert_resumed(accountant, server, elapsed_ns())
+    resumed_s = assert_resumed(accountant, server, elapsed_ns())
     asking.end()
     assert asking.answered == asking.asked > 0
-    assert_balanced(accountant, site, server)
+    books = assert_balanced(accountant, site, server)
+    figures(refused_507=shift.refused[507], decided=asking.answered, resumed_s_max=round(resumed_s, 2), **books.figures)

@@ -20,6 +20,7 @@ from instanter.sim.disk import PowerLost, SimulatedDisk
 from instanter.state.checkpoint import list_checkpoints
 
 from ..engine.harness import event, open_engine, stock_shop, take
+from .conftest import Figures
 
 START_MS = 1_700_000_000_000
 DAY_MS = 86_400_000
@@ -117,21 +118,23 @@ def rebuilt(disk: DyingDisk) -> Partition:
 
 @pytest.mark.faults
 @pytest.mark.parametrize("keep_days", [3_650, 1], ids=["all of the log kept", "the log cut"])
-def test_r6_death_at_every_step_of_a_checkpoint(keep_days: int) -> None:
+def test_r6_death_at_every_step_of_a_checkpoint(keep_days: int, figures: Figures) -> None:
     base = shop_with_two_checkpoints(keep_days)
     segments = len([path for path in base.files() if path.suffix == ".seg"])
-    steps = 0
+    steps = deaths = 0
     for unsynced_bytes in (0, 100_000, None):
         steps, died = 0, True
         while died:
             steps += 1
             disk = copy.deepcopy(base)
             died = checkpoint_that_dies(disk, steps, keep_days)
+            deaths += died
             disk.come_back(unsynced_bytes)
             assert_recovers(disk, keep_days, where=f"step {steps}, {unsynced_bytes} unsynced bytes")
     left = len([path for path in disk.files() if path.suffix == ".seg"])
     assert (left < segments) == (keep_days == 1), "the last one, which did not die, cut the log if it was to be cut"
     assert steps > 10
+    figures(deaths=deaths)
 
 
 def assert_recovers(disk: DyingDisk, keep_days: int, *, where: str) -> None:

@@ -10,7 +10,7 @@ from instanter.state.layout import CELL_EVENTS, CELL_OVERFLOW
 from instanter.state.table import CELLS, address
 
 from .accountant import PEOPLE, Accountant, Client, Shift, ask, balance, message_ids, recovered
-from .conftest import MakeSite
+from .conftest import Figures, MakeSite
 
 BATCH = 200
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.faults
 
 
 def test_r7_ids_sent_up_to_five_times_across_a_restart(
-    make_site: MakeSite, accountant: Accountant, full: bool
+    make_site: MakeSite, accountant: Accountant, full: bool, figures: Figures
 ) -> None:
     site, chance = make_site(), random.Random(7)
     ids = [f"m-{number}" for number in range(100_000 if full else 4_000)]
@@ -35,6 +35,7 @@ def test_r7_ids_sent_up_to_five_times_across_a_restart(
     assert books.present == len(ids)
     kept = sum(count for by_cell in message_ids(site.data).values() for count in by_cell.values())
     assert kept == len(again), "the log keeps them all"
+    figures(sent=len(again), **books.figures)
 
 
 def test_r7_what_a_person_can_no_longer_remember_is_counted_as_overflow(make_site: MakeSite) -> None:

@@ -9,7 +9,7 @@ import pytest
 from instanter.foundation.clock import SystemClock
 
 from .accountant import ask, message_ids, recovered
-from .conftest import MakeSite
+from .conftest import Figures, MakeSite
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -41,7 +41,9 @@ def session_of(port: int, person: str) -> dict[str, Any]:
     }
 
 
-def test_r9_late_events_are_kept_and_counted_and_leave_the_session_alone(make_site: MakeSite) -> None:
+def test_r9_late_events_are_kept_and_counted_and_leave_the_session_alone(
+    make_site: MakeSite, figures: Figures
+) -> None:
     site, now_ms = make_site(), SystemClock().now_ms()
     server = site.start()
 
@@ -59,9 +61,12 @@ def test_r9_late_events_are_kept_and_counted_and_leave_the_session_alone(make_si
         NEWEST, LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS
     )  # fmt: skip
     assert_kept(site, server, NEWEST + LATE_FOR_SEQUENCES + LATE_FOR_WINDOWS)
+    figures(late=counted["late_for_sequences"] + counted["late_for_windows"], applied=counted["applied"])
 
 
-def test_r9_a_source_that_was_silent_for_days_and_then_sends_all_at_once_is_not_late(make_site: MakeSite) -> None:
+def test_r9_a_source_that_was_silent_for_days_and_then_sends_all_at_once_is_not_late(
+    make_site: MakeSite, figures: Figures
+) -> None:
     site, now_ms = make_site(), SystemClock().now_ms()
     server = site.start()
     ask(server.port, "POST", "/v1/batch", {"batch": views("others", [now_ms])})
@@ -71,6 +76,7 @@ def test_r9_a_source_that_was_silent_for_days_and_then_sends_all_at_once_is_not_
     assert counted["applied"] == BURST + 1
     assert (counted["late_for_sequences"], counted["late_for_windows"]) == (0, 0), "late is told by the own newest time"
     assert_kept(site, server, BURST + 1)
+    figures(burst=BURST, burst_called_late=counted["late_for_sequences"] + counted["late_for_windows"])
 
 
 def assert_kept(site: Any, server: Any, count: int) -> None:

@@ -3,6 +3,7 @@
 import errno
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -115,5 +116,5 @@ class LogAgainstAList(RuleBasedStateMachine):
         self.kept = present
 
 
-TestLogAgainstAList = LogAgainstAList.TestCase
+TestLogAgainstAList = pytest.mark.row("R27")(LogAgainstAList.TestCase)
 TestLogAgainstAList.settings = settings(deadline=None, max_examples=60, stateful_step_count=25)

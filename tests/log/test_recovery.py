@@ -13,6 +13,8 @@ from instanter.log.segment_log import SegmentLog
 from instanter.log.segments import SegmentReader, list_segments, segment_path
 from instanter.sim.disk import PowerLost, SimulatedDisk
 
+from ..conftest import Figures
+
 DIRECTORY = Path("/log")
 SEGMENT_BYTES = 400
 FLIPS = 10_000
@@ -64,8 +66,11 @@ class LateDisk(SimulatedDisk):
         return raw[: max(0, self.late_bytes - offset)]
 
 
+@pytest.mark.row("R2")
 class TestTornEnd:
-    def test_cut_at_every_byte_of_the_last_three_records_it_opens_with_the_longest_whole_prefix(self) -> None:
+    def test_cut_at_every_byte_of_the_last_three_records_it_opens_with_the_longest_whole_prefix(
+        self, figures: Figures
+    ) -> None:
         body = [b"%d" % number * 9 for number in range(20)]
         files, frames = written_log([body, [b"tail-1"], [b"tail-22"], [b"tail-333"]])
         path = max(files)
@@ -84,6 +89,7 @@ class TestTornEnd:
                 assert log.opened.cut.size_bytes == cut_bytes
                 assert (log.opened.cut.file, log.opened.cut.offset) == (str(path), reached - base)
             self.assert_goes_on(log, disk, expected)
+        figures(cuts=frames[-1].end - frames[-3].position)
 
     @pytest.mark.parametrize("seed", range(30))
     def test_garbage_behind_the_end_is_cut(self, seed: int) -> None:
@@ -165,8 +171,9 @@ class TestTornEndOnARealDisk:
         log.close()
 
 
+@pytest.mark.row("R3")
 class TestDamage:
-    def test_every_flipped_bit_is_found_and_named_and_no_wrong_payload_is_served(self) -> None:
+    def test_every_flipped_bit_is_found_and_named_and_no_wrong_payload_is_served(self, figures: Figures) -> None:
         files, frames = written_log(groups_of(7, 24))
         bases = sorted(int(path.stem) for path in files)
         places = {placed(frame, bases): frame for frame in frames}
@@ -182,6 +189,7 @@ class TestDamage:
             start = max(start for start in starts if start <= offset)
             found[self.detect(files | {path: bytes(damaged)}, frames, path, start)] += 1
         assert sum(found.values()) == FLIPS
+        figures(flips=FLIPS, found=sum(found.values()))
         assert min(found.values()) > FLIPS // 200
 
     def detect(self, files: dict[Path, bytes], frames: list[Frame], path: Path, start: int) -> str:

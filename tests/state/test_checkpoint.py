@@ -31,6 +31,7 @@ from instanter.state.memory import State
 from instanter.state.schema import Schema
 from instanter.state.table import CHUNKS, SESSIONS
 
+from ..conftest import Figures
 from .contents import cell_at, content, item_at, placed_in, sessions_at
 from .shop import (
     DAY_MS,
@@ -304,9 +305,11 @@ def test_a_checkpoint_given_up_leaves_nothing_and_the_next_one_is_whole() -> Non
 # Damage.
 
 
-def test_every_flipped_bit_is_detected(contents: bytes) -> None:
+@pytest.mark.row("R3")
+def test_every_flipped_bit_is_detected(contents: bytes, figures: Figures) -> None:
     rng, disk, state = random.Random(11), SimulatedDisk(), State(SCHEMA)
-    for _ in range(10_000):
+    flips, found = 10_000, 0
+    for _ in range(flips):
         place, bit = rng.randrange(len(contents)), 1 << rng.randrange(8)
         damaged = bytearray(contents)
         damaged[place] ^= bit
@@ -315,8 +318,11 @@ def test_every_flipped_bit_is_detected(contents: bytes) -> None:
             load_checkpoint(disk, PATH, state)
         assert raised.value.file == str(PATH)
         assert raised.value.offset <= place
+        found += 1
+    figures(flips=flips, found=found)
 
 
+@pytest.mark.row("R3")
 def test_every_flipped_bit_of_a_header_is_detected(contents: bytes) -> None:
     disk, state = SimulatedDisk(), State(SCHEMA)
     headers = [range(offset, offset + HEADER.size) for offset, _, _ in sections_of(contents)]
@@ -329,6 +335,7 @@ def test_every_flipped_bit_of_a_header_is_detected(contents: bytes) -> None:
                 load_checkpoint(disk, PATH, state)
 
 
+@pytest.mark.row("R3")
 def test_every_cut_is_detected(contents: bytes) -> None:
     disk, state, rng = SimulatedDisk(), State(SCHEMA), random.Random(12)
     edges = [offset + shift for offset, _, _ in sections_of(contents) for shift in (-1, 0, 1, 4, 8, 9, 10)]

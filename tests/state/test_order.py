@@ -16,6 +16,7 @@ from instanter.state.checkpoint import Snapshot, load_checkpoint, write_checkpoi
 from instanter.state.layout import CELL_EVENTS, CELL_IDS, CELL_LATE, CELL_OVERFLOW, Kind, Scope
 from instanter.state.memory import State
 
+from ..conftest import Figures
 from .contents import agree, cell_at, content, item_at, placed_in, sessions_at
 from .oracle import Oracle
 from .shop import (
@@ -72,8 +73,9 @@ def shuffled(events: Sequence[Tracked], rng: random.Random, within_ms: int) -> l
     return sorted(events, key=lambda event: event.happened_ms + delays[event.message])
 
 
+@pytest.mark.row("R8")
 @pytest.mark.parametrize("seed", range(20))
-def test_any_order_inside_lateness_comes_to_the_same_state(seed: int, full: bool) -> None:
+def test_any_order_inside_lateness_comes_to_the_same_state(seed: int, full: bool, figures: Figures) -> None:
     events, rng = stream(seed, 70), random.Random(-seed)
     in_order = open_shop(ROOMY)
     fold_all(in_order, events)
@@ -86,6 +88,7 @@ def test_any_order_inside_lateness_comes_to_the_same_state(seed: int, full: bool
         assert state.hash(order_free=True) == wanted
         joined += arrived != events
     assert joined
+    figures(permutations=500 if full else 50)
     _assert_decayed_alike(in_order, state)
 
 
@@ -167,7 +170,10 @@ def _reloaded(state: State, directory: Path) -> State:
     return fresh
 
 
-def test_each_message_counts_once_however_often_it_is_sent_also_across_a_restart(tmp_path: Path, full: bool) -> None:
+@pytest.mark.row("R7")
+def test_each_message_counts_once_however_often_it_is_sent_also_across_a_restart(
+    tmp_path: Path, full: bool, figures: Figures
+) -> None:
     rng = random.Random(7)
     people, each = (400, 250) if full else (20, 250)
     events = [
@@ -188,9 +194,11 @@ def test_each_message_counts_once_however_often_it_is_sent_also_across_a_restart
     fold_all(state, arrivals[cut:], batch=128)
     # The whole lot again: after the last of a person, all are inside the day and among the last 256.
     assert set(fold_all(state, events, batch=128)) == {1}
+    figures(sent=len(arrivals) + len(events), events=len(events))
     assert state.hash(order_free=True) == once.hash(order_free=True)
 
 
+@pytest.mark.row("R7")
 def test_beyond_the_last_256_a_message_counts_again_and_the_overflow_is_counted() -> None:
     state = empty_state()
     events = [tracked(0, START_MS + n, number=n) for n in range(300)]
@@ -243,6 +251,7 @@ def test_which_messages_of_one_moment_are_remembered_does_not_depend_on_their_or
 # Late.
 
 
+@pytest.mark.row("R9")
 def test_late_events_are_counted_and_change_only_what_still_stands() -> None:
     state = open_shop()
     newest_ms = START_MS + 30 * DAY_MS

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -173,7 +174,7 @@ def _repeat(state: State, done: Any) -> None:
             state.fold(done)
 
 
-TestState = StateMachine.TestCase
+TestState = pytest.mark.row("R27")(StateMachine.TestCase)
 TestState.settings = settings(
     max_examples=2_000 if FULL else 100, stateful_step_count=50 if FULL else 30, deadline=None
 )
