@@ -14,7 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.types import Message, Receive, Scope, Send
 
-from instanter.api.admission import ALWAYS_OPEN, BEAT_S, FEW, IN_TIME_MS, Admission, AdmissionOptions, Pulse
+from instanter.api.admission import (
+    ALWAYS_OPEN,
+    BEAT_S,
+    FEW,
+    IN_TIME_MS,
+    WORK_DIVISOR,
+    Admission,
+    AdmissionOptions,
+    Pulse,
+)
 from instanter.api.replies import refusal, reply
 from instanter.foundation.errors import InstanterError, RequestRejected
 from instanter.foundation.limits import BEHIND_MS_MAX, BODY_BYTES_MAX, BODY_FREE_BYTES, PASS_MS_MAX
@@ -233,6 +242,7 @@ def test_what_comes_up_is_refused_when_no_beat_was_in_time_for_long_and_this_pas
     assert not any(refuses(IN_TIME_MS) for _ in range(50)), "in time"
     assert refuses(10 * BEHIND_MS_MAX), "one pass that lasts"
     assert not refuses(10 * BEHIND_MS_MAX, come_up=FEW), "other reasons than requests"
+    assert not refuses(10 * BEHIND_MS_MAX / WORK_DIVISOR), "after a long pass there is more time for work"
     assert not refuses(PASS_MS_MAX), "in each pass some work is done"
     assert refuses(PASS_MS_MAX + 1)
     assert not refuses(0)

@@ -31,6 +31,7 @@ _OVERLOADED: Final = Overloaded("more requests come than can be answered in time
 BEAT_S = 0.005
 IN_TIME_MS = 10.0
 """A beat that comes no later than this finds a loop that keeps up."""
+WORK_DIVISOR = 3
 FEW = 32
 """So much comes up in one pass of the loop without being refused for the loop's sake: it is not what holds it up."""
 
@@ -52,6 +53,8 @@ class Pulse:
         self._now_ns = now_ns
         self._due_ns = self._in_time_ns = now_ns()
         self._came_up = 0
+        self._work_ns = int(PASS_MS_MAX * 1e6)
+        """How much of this pass is for work, however many come up."""
 
     async def beat(self) -> None:
         """Measure until cancelled."""
@@ -70,19 +73,20 @@ class Pulse:
         now_ns = self._now_ns()
         if now_ns - self._due_ns <= IN_TIME_MS * 1e6:
             self._in_time_ns = now_ns
+        self._work_ns = max(int(PASS_MS_MAX * 1e6), (now_ns - self._due_ns) // WORK_DIVISOR)
 
     def allows(self) -> bool:
         """Count something that comes up; False if it is to be refused for the sake of those before it.
 
-        That is when the loop has been behind for `BEHIND_MS_MAX`, this pass has worked for `PASS_MS_MAX`, and more
-        than a few have come up in it. So a pause that has other reasons refuses nobody, and under a load that stays
-        too high each pass still does some work.
+        That is when the loop has been behind for `BEHIND_MS_MAX`, this pass has worked for `PASS_MS_MAX`, or a third
+        of what the last one took, and more than a few have come up in it. So a pause that has other reasons refuses
+        nobody, and where refusing alone takes long there is still a third of the time for work.
         """
         self._came_up += 1
         if self._came_up <= FEW:
             return True
         now_ns = self._now_ns()
-        return now_ns - self._due_ns <= PASS_MS_MAX * 1e6 or now_ns - self._in_time_ns <= BEHIND_MS_MAX * 1e6
+        return now_ns - self._due_ns <= self._work_ns or now_ns - self._in_time_ns <= BEHIND_MS_MAX * 1e6
 
 
 class Admission:
