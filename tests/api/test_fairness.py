@@ -158,11 +158,12 @@ def test_a_newcomer_waits_for_one_quantum_of_each_other_and_not_for_their_lines(
         noisy, quiet = Line(), Line()
         for _ in range(TURN_WORK_MAX + TURNS_WAITING_MAX):
             turns.take(noisy, 1)
-        waiter = turns.take(quiet, 4)
+        waiter = turns.take(quiet, TURN_WORK_MAX)
         assert waiter is not None
-        passes.make()
+        for _ in range(-(-TURN_QUANTUM // TURN_WORK_MAX) + 1):
+            passes.make()
         assert waiter.done()
-        assert len(noisy.waiting) >= TURNS_WAITING_MAX - TURN_WORK_MAX
+        assert len(noisy.waiting) >= TURNS_WAITING_MAX - TURN_QUANTUM - TURN_WORK_MAX
 
     run(work)
 

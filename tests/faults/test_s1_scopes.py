@@ -129,10 +129,10 @@ async def target(client: Client, operation: Operation, owner: AccessKey) -> str:
     if path == "/v1/keys/{id}":
         made = await client.post("/v1/keys", BODIES["/v1/keys"], headers=owner.headers)
         return path.replace("{id}", made.json()["id"])
-    if path == "/v1/quarantine/{position}":
+    if path == "/v1/quarantine/{id}":
         await client.post("/v1/track", {"messageId": "bad"}, headers=owner.headers)
         groups = (await client.get("/v1/quarantine", headers=owner.headers)).json()["groups"]
-        return path.replace("{position}", groups[0]["example"])
+        return path.replace("{id}", groups[0]["example"])
     if path.startswith("/v1/profiles/"):
         number = client.engine.clock.now_ms()
         linked = {"messageId": f"p-{number}", "anonymousId": "a9", "userId": "u9"}

@@ -22,7 +22,7 @@ from .replies import encoded, refusal
 from .routing import RawPath, Resource, route_of
 
 METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-DECISION_WORK: Final = 4
+DECISION_WORK: Final = 6
 
 
 async def show_metrics(engine: Engine, request: Request) -> Response:
