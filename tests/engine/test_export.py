@@ -1,0 +1,107 @@
+"""A copy of everything held about a person: all of it, and nothing of anybody else's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instanter.engine.loop import Engine
+from instanter.foundation.errors import RequestRejected
+
+from .harness import decide, event, take, with_engine
+
+
+def exported(engine: Engine, identifier: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for chunk in engine.export("default", identifier) for line in chunk]
+
+
+def sort(lines: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [line for line in lines if line["kind"] == kind]
+
+
+def login(number: int, person: str, user: str) -> bytes:
+    body = {"type": "identify", "messageId": f"i{number}", "anonymousId": person, "userId": user,
+            "traits": {"email": f"{user}@example.org"}}
+    return json.dumps(body).encode()
+
+
+def test_an_export_has_events_as_sent_decisions_links_and_statements(tmp_path: Path) -> None:
+    async def work(engine: Engine) -> None:
+        sent = event(1, person="a1", userId="u1", context={"page": {"url": "https://shop.example/x"}})
+        await take(engine, sent, login(1, "a1", "u1"))
+        await engine.consent("default", "u1", {"email": True}, actor="test")
+        decision = await decide(engine, person="a1", userId="u1")
+        await engine.journal.settled()
+        for identifier in ("u1", "anonymous:a1"):
+            lines = exported(engine, identifier)
+            first = sort(lines, "event")[0]
+            assert first["event"] == json.loads(sent)
+            assert first["name"] == "Product Viewed"
+            assert [line["id"] for line in sort(lines, "decision")] == [decision["decisionId"]]
+            assert [sorted(line["ids"]) for line in sort(lines, "link")] == [["anonymous:a1", "u1"]]
+            assert [line["purposes"] for line in sort(lines, "consent")] == [{"email": True}]
+            assert len(sort(lines, "event")) == 2
+
+    with_engine(tmp_path, work)
+
+
+def test_an_event_on_somebody_elses_device_that_names_the_person_is_the_persons(tmp_path: Path) -> None:
+    async def work(engine: Engine) -> None:
+        await take(engine, event(1, person="a1"), event(2, person="b1", userId="u1"), event(3, person="b1"))
+        await take(engine, event(4, person="", userId="u1"))
+        (one, two) = sort(exported(engine, "u1"), "event")
+        assert (one["event"]["messageId"], two["event"]["messageId"]) == ("m-2", "m-4")
+        assert one["event"]["anonymousId"] == "b1"
+
+    with_engine(tmp_path, work)
+
+
+def test_who_takes_over_a_device_is_not_told_of_whoever_had_it_before(tmp_path: Path) -> None:
+    async def work(engine: Engine) -> None:
+        await take(engine, login(1, "shared", "ada"), event(2, person="shared", userId="ada"))
+        await take(engine, login(3, "shared", "bob"), event(4, person="shared", userId="bob"))
+        bobs = json.dumps(exported(engine, "bob"))
+        assert "ada" not in bobs
+        assert len(sort(exported(engine, "bob"), "event")) == 2
+        assert len(sort(exported(engine, "ada"), "event")) == 2
+        assert "bob" not in json.dumps(exported(engine, "ada"))
+
+    with_engine(tmp_path, work)
+
+
+def test_after_an_erasure_others_events_stay_whole_and_name_the_person_no_more(tmp_path: Path) -> None:
+    async def work(engine: Engine) -> None:
+        await take(engine, event(1, person="b1", userId="u2"), login(2, "a1", "u1"))
+        alias = {"type": "alias", "messageId": "al", "previousId": "a1", "userId": "u2"}
+        await take(engine, json.dumps(alias).encode())
+        assert "a1" in json.dumps(exported(engine, "u2"))
+        await engine.unlink("default", engine.subjects.find("default", "anonymous:a1"))
+        await engine.unlink("default", engine.subjects.find("default", "a1"))
+        await engine.eraser.erase("default", "anonymous:a1")
+        (first, second) = sort(exported(engine, "u2"), "event")
+        assert first["event"]["anonymousId"] == "b1"
+        assert second["event"]["previousId"] is None
+
+    with_engine(tmp_path, work)
+
+
+def test_nobody_has_no_export(tmp_path: Path) -> None:
+    async def work(engine: Engine) -> None:
+        with pytest.raises(RequestRejected):
+            engine.export("default", "nobody")
+
+    with_engine(tmp_path, work)
+
+
+def test_a_person_erased_while_their_export_is_read_is_in_the_rest_of_it_no_more(tmp_path: Path) -> None:
+    async def work(engine: Engine) -> None:
+        await take(engine, *(event(number) for number in range(600)))
+        chunks = engine.export("default", "anonymous:a1")
+        assert len(next(chunks)) > 200
+        await engine.eraser.erase("default", "anonymous:a1")
+        assert [line for chunk in chunks for line in chunk] == []
+
+    with_engine(tmp_path, work)

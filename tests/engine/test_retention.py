@@ -1,0 +1,158 @@
+"""How long each class of data is kept: what is older cannot be read once retention ran, what is younger can."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from instanter.engine.erase import DAY_MS, RetentionOptions
+from instanter.engine.loop import Engine
+from instanter.foundation.clock import ManualClock
+from instanter.foundation.errors import EventRejected, LogClosed, RequestRejected
+from instanter.log.segments import SegmentReader, list_segments
+from instanter.sim.disk import SimulatedDisk
+
+from .harness import decide, event, open_engine, take, with_engine
+
+ROOT = Path("shop")
+START_MS = 19_676 * DAY_MS + 3 * 3_600_000
+KEEP = RetentionOptions(events=3, receipts=5, profiles=10, quarantine=2)
+
+
+def login(person: str, user: str) -> bytes:
+    return json.dumps({"type": "identify", "messageId": f"i-{user}", "anonymousId": person, "userId": user}).encode()
+
+
+def bodies(engine: Engine, person: str = "a1") -> list[str]:
+    lines = [json.loads(line) for chunk in engine.export("default", f"anonymous:{person}") for line in chunk]
+    return [line["event"]["messageId"] for line in lines if line["kind"] == "event"]
+
+
+def is_known(engine: Engine, identifier: str) -> bool:
+    return engine.subjects.find("default", identifier) != 0
+
+
+def test_each_class_of_a_day_goes_at_its_day_and_not_before(tmp_path: Path) -> None:
+    async def work(engine: Engine) -> None:
+        clock = engine.clock
+        assert isinstance(clock, ManualClock)
+        decisions = []
+        for day in range(8):
+            await take(engine, event(day))
+            decisions.append((await decide(engine))["decisionId"])
+            await engine.intake.reject(b'{"x": %d' % day, EventRejected("malformed", "no"), tenant="default")
+            await engine.journal.settled()
+            await engine.eraser.retain()
+            assert bodies(engine) == [f"m-{one}" for one in range(day + 1) if day - one <= KEEP.events]
+            for one, decision in enumerate(decisions):
+                if day - one <= KEEP.receipts:
+                    assert engine.receipt("default", decision)
+                else:
+                    with pytest.raises(RequestRejected, match="expired") as refused:
+                        engine.receipt("default", decision)
+                    assert refused.value.status == 410
+            open_ = [await engine.repairs.show(position, tenant="default") for position in await every(engine)]
+            assert [one.readable for one in open_] == [day - one <= KEEP.quarantine for one in range(day + 1)]
+            clock.advance(DAY_MS)
+
+    with_engine(tmp_path, work, clock=ManualClock(START_MS), retention=KEEP)
+
+
+async def every(engine: Engine) -> list[int]:
+    return await engine.quarantine.select("default", lambda code, group, position: True, 100)
+
+
+def test_what_is_over_stays_unreadable_after_a_restart_and_its_keys_are_gone(tmp_path: Path) -> None:
+    clock = ManualClock(START_MS)
+
+    async def fill(engine: Engine) -> None:
+        await take(engine, event(1))
+        clock.advance(5 * DAY_MS)
+        await take(engine, event(2))
+        await engine.eraser.retain()
+
+    async def look(engine: Engine) -> None:
+        assert bodies(engine) == ["m-2"]
+
+    with_engine(tmp_path, fill, clock=clock, retention=KEEP)
+    with_engine(tmp_path, look, clock=clock, retention=RetentionOptions())
+
+
+def test_who_is_gone_for_long_is_erased_whole_and_who_came_back_is_not(tmp_path: Path) -> None:
+    async def work(engine: Engine) -> None:
+        clock = engine.clock
+        assert isinstance(clock, ManualClock)
+        await take(engine, event(1, person="a1"), login("a1", "u1"), event(2, person="b1"), event(3, person="c1"))
+        await take(engine, event(4, person="linked", userId="u2"), login("linked", "u2"))
+        clock.advance(9 * DAY_MS)
+        await take(engine, event(5, person="b1"), event(6, person="", userId="u2"))
+        clock.advance(DAY_MS)
+        assert await engine.eraser.retain() == 0, "ten days and not more"
+        clock.advance(1)
+        assert await engine.eraser.retain() == 2
+        assert [is_known(engine, one) for one in ("u1", "anonymous:a1", "anonymous:c1")] == [False] * 3
+        assert [is_known(engine, one) for one in ("anonymous:b1", "u2", "anonymous:linked")] == [True] * 3
+        assert (len(engine.partition.links), engine.partition.state.cells_used) == (1, 3)
+        assert len(engine.partition.tombstones) == 0, "they may come back at once"
+        await take(engine, event(7, person="a1", at_ms=START_MS))
+        assert is_known(engine, "anonymous:a1")
+
+    with_engine(tmp_path, work, clock=ManualClock(START_MS), retention=KEEP)
+
+
+def test_more_idle_people_than_one_turn_forgets_are_forgotten_in_several(tmp_path: Path) -> None:
+    async def work(engine: Engine) -> None:
+        clock = engine.clock
+        assert isinstance(clock, ManualClock)
+        for first in range(0, 1_200, 100):
+            await take(engine, *(event(number, person=f"p{number}") for number in range(first, first + 100)))
+        clock.advance(11 * DAY_MS)
+        forgotten = [await engine.eraser.retain() for _ in range(4)]
+        assert sum(forgotten) == 1_200
+        assert max(forgotten) <= 500
+        assert (engine.subjects.count, engine.partition.state.cells_used) == (0, 0)
+
+    with_engine(tmp_path, work, clock=ManualClock(START_MS), retention=KEEP)
+
+
+def test_keys_that_could_not_be_destroyed_are_found_idle_again_after_the_next_start() -> None:
+    disk, clock = SimulatedDisk(), ManualClock(START_MS)
+
+    async def run(fails: bool) -> None:
+        engine = open_engine(ROOT, clock=clock, disk=disk, retention=KEEP)
+        await engine.start()
+        if fails:
+            await take(engine, event(1))
+            clock.advance(11 * DAY_MS)
+            disk.fail("overwrite", 5)
+            with pytest.raises(LogClosed):
+                await engine.eraser.retain()
+        else:
+            assert await engine.eraser.retain() == 1
+            assert (engine.subjects.count, engine.partition.state.cells_used) == (0, 0)
+        await engine.abandon()
+
+    asyncio.run(run(True))
+    asyncio.run(run(False))
+
+
+def test_the_clear_part_goes_with_segments_that_are_closed_each_day(tmp_path: Path) -> None:
+    async def work(engine: Engine) -> None:
+        clock = engine.clock
+        assert isinstance(clock, ManualClock)
+        for day in range(8):
+            engine._log.roll(clock.now_ms() // DAY_MS * DAY_MS)
+            engine._log.roll(clock.now_ms() // DAY_MS * DAY_MS)
+            await take(engine, event(2 * day), event(2 * day + 1))
+            await engine.checkpoint()
+            clock.advance(DAY_MS)
+        await engine.checkpoint()
+        oldest = next(SegmentReader(engine._stores.disk, tmp_path / "log").read()).time_ms
+        age_days = (clock.now_ms() - oldest) / DAY_MS
+        assert 3 <= age_days <= 5
+        assert 4 <= len(list_segments(engine._stores.disk, tmp_path / "log")) <= 6
+
+    with_engine(tmp_path, work, clock=ManualClock(START_MS), retention=KEEP, keep_days=3)
