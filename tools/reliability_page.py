@@ -22,9 +22,9 @@ TABLE = ROOT / "tests" / "reliability.toml"
 _OPENING = """\
 # Reliability
 
-What Instanter promises, the tests that show it, and what they measured. Written by `make faults` (and `make
-faults-long`, `make fuzz`) from the reports of the tests; no figure here was typed. The tests are in `tests/faults` and
-those marked `row`; [tests/reliability.toml](../tests/reliability.toml) says which row stands for what.
+What Instanter promises, the tests that show it, and what they measured. Written by `make faults` and
+`make faults-long` from the reports of the tests; no figure here was typed. The tests are in `tests/faults`, and those
+marked `row` elsewhere; [tests/reliability.toml](../tests/reliability.toml) says which row stands for what.
 """
 _RUN_BY = {"C": "make faults", "N": "make faults-long"}
 
@@ -156,12 +156,14 @@ def promise_state(promise: str, rows: dict[str, Row], found: dict[str, Verdict])
     """Kept, broken, or what of it was not shown."""
     behind = {name: found[name] for name, row in rows.items() if promise in row.promises}
     broken = [name for name, verdict in behind.items() if verdict.state == "failed"]
-    missing = {name: verdict.state for name, verdict in behind.items()
-               if verdict.state not in ("passed", "failed", "awaited")}  # fmt: skip
+    missing: dict[str, list[str]] = {}
+    for name, verdict in behind.items():
+        if verdict.state not in ("passed", "failed", "awaited"):
+            missing.setdefault(verdict.state, []).append(name)
     if broken:
         return f"**broken**: {', '.join(broken)}"
     if missing:
-        return "not shown in this run: " + ", ".join(f"{name} {state}" for name, state in missing.items())
+        return "not shown in this run: " + "; ".join(f"{', '.join(names)} {state}" for state, names in missing.items())
     return "kept" if any(verdict.state == "passed" for verdict in behind.values()) else "nothing to show it yet"
 
 

@@ -1,0 +1,106 @@
+"""The page of promises: what a row or a promise is called for what its tests reported, and that each has a place."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from ..reliability import rows_of
+
+
+@pytest.fixture(scope="module")
+def tool(root: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("reliability_page", root / "tools" / "reliability_page.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def told(tool: ModuleType, outcomes: list[str], *, form: str = "full", row: str = "R4", at: str = "2025") -> Any:
+    tests = tuple(
+        tool.Test((row,), f"test_{number}", outcome, why="no strace", figures={"kills": 2, "ready_s_max": number + 0.5})
+        for number, outcome in enumerate(outcomes)
+    )
+    return tool.Run(at, "abc", "a machine", form, 3.0, tests)
+
+
+@pytest.mark.parametrize(("outcomes", "form", "state"), [
+    ([], "full", "not run"),
+    (["passed", "passed"], "full", "passed"),
+    (["passed", "passed"], "short", "cut short"),
+    (["passed", "failed"], "full", "failed"),
+    (["skipped", "failed"], "short", "failed"),
+    (["passed", "skipped"], "full", "in part"),
+    (["skipped"], "full", "not run"),
+])
+def test_a_row_is_called_what_became_of_its_tests(
+    outcomes: list[str], form: str, state: str, tool: ModuleType
+) -> None:
+    known = tool.table()
+    found = tool.verdicts(known.rows, [told(tool, outcomes, form=form)])
+    assert found["R4"].state == state
+    for promise in known.rows["R4"].promises:
+        text = tool.promise_state(promise, known.rows, found)
+        assert text.startswith("**broken**: R4" if state == "failed" else "not shown in this run"), promise
+    assert found["R13"].state == "not run"
+    assert found["R17"].state == "awaited"
+
+
+def test_a_promise_is_kept_when_every_row_that_can_be_shown_was(tool: ModuleType) -> None:
+    known = tool.table()
+    behind = [name for name, row in known.rows.items() if "P4" in row.promises and not row.awaits]
+    runs = [told(tool, ["passed"], form="long", row=name) for name in behind]
+    for number, run in enumerate(runs):
+        (test,) = run.tests
+        runs[number] = tool.Run(run.at, "abc", "m", "long", 1.0, (tool.Test(test.rows, f"of {number}", "passed"),))
+    assert tool.promise_state("P4", known.rows, tool.verdicts(known.rows, runs)) == "kept"
+    one_less = tool.promise_state("P4", known.rows, tool.verdicts(known.rows, runs[1:]))
+    assert one_less == f"not shown in this run: {behind[0]} not run"
+
+
+def test_what_needs_the_long_form_is_not_shown_by_the_full_one(tool: ModuleType) -> None:
+    found = tool.verdicts(tool.table().rows, [told(tool, ["passed"], row="R31")])
+    assert found["R31"].state == "cut short"
+
+
+def test_of_a_test_that_ran_twice_the_newest_report_counts(tool: ModuleType) -> None:
+    runs = [told(tool, ["failed"], at="2025-02-01"), told(tool, ["passed"], at="2025-02-02")]
+    for order in (runs, runs[::-1]):
+        assert tool.verdicts(tool.table().rows, order)["R4"].state == "passed"
+
+
+def test_whole_numbers_are_added_up_and_extremes_are_extremes(tool: ModuleType) -> None:
+    found = tool.verdicts(tool.table().rows, [told(tool, ["passed", "passed", "skipped"])])
+    assert found["R4"].figures == "kills 4, ready_s_max 1.5"
+
+
+def test_the_page_has_every_row_and_every_promise_and_the_runs_it_stands_on(tool: ModuleType) -> None:
+    known = tool.table()
+    page = tool.page(known, [told(tool, ["passed"])])
+    assert [name for name in known.rows if f"\n| {name} " not in page] == []
+    assert [name for name in known.promises if f"\n| {name} | " not in page] == []
+    assert "| 2025 | abc | full | 3 s | a machine |" in page
+
+
+def test_every_row_says_what_is_done_or_what_it_awaits(tool: ModuleType) -> None:
+    known = tool.table()
+    for name, row in known.rows.items():
+        assert bool(row.done and row.passes) is not bool(row.awaits), name
+        assert set(row.promises) <= set(known.promises), name
+
+
+def test_a_test_finds_its_row_by_its_file_or_its_mark() -> None:
+    mark = pytest.mark.row("R2", "R3").mark
+    assert rows_of(Path("tests/faults/test_r14_slow.py"), []) == ["R14"]
+    assert rows_of(Path("tests/log/test_x.py"), [mark]) == ["R2", "R3"]
+    assert rows_of(Path("tests/faults/test_s2_x.py"), [mark]) == ["S2", "R2", "R3"]
+    assert rows_of(Path("tests/log/test_rest.py"), []) == []
+    with pytest.raises(pytest.UsageError, match="no row R99"):
+        rows_of(Path("tests/faults/test_r99_x.py"), [])
