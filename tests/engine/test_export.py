@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from instanter.engine.loop import Engine
-from instanter.foundation.errors import RequestRejected
+from instanter.foundation.errors import Overloaded, RequestRejected
+from instanter.foundation.limits import EXPORTS_MAX
 
 from .harness import decide, event, take, with_engine
 
@@ -103,5 +104,19 @@ def test_a_person_erased_while_their_export_is_read_is_in_the_rest_of_it_no_more
         assert len(next(chunks)) > 200
         await engine.eraser.erase("default", "anonymous:a1")
         assert [line for chunk in chunks for line in chunk] == []
+
+    with_engine(tmp_path, work)
+
+
+def test_few_exports_are_made_at_once_and_a_finished_one_makes_room(tmp_path: Path):
+    async def work(engine: Engine) -> None:
+        await take(engine, event(1, person="a1"))
+        running = [engine.export("default", "anonymous:a1") for _ in range(EXPORTS_MAX)]
+        for lines in running:
+            next(lines)
+        with pytest.raises(Overloaded):
+            engine.export("default", "anonymous:a1")
+        assert list(running[0]) == []
+        assert list(engine.export("default", "anonymous:a1"))
 
     with_engine(tmp_path, work)

@@ -48,6 +48,7 @@ class Decisions:
         self.took_ms: list[float] = []
         self.unanswered: Counter[str] = Counter()
         self.down_ns = 0
+        self._absences = 0
         self._thread = threading.Thread(target=self._ask)
 
     def __enter__(self) -> Decisions:
@@ -63,6 +64,7 @@ class Decisions:
     def nobody_there(self) -> Iterator[None]:
         """From here until it ends there is no process that could answer."""
         began_ns = elapsed_ns()
+        self._absences += 1
         self.up.clear()
         try:
             yield
@@ -73,15 +75,22 @@ class Decisions:
     def _ask(self) -> None:
         client: Client | None = None
         while not self.stop.wait(1 / ASKS_PER_S):
+            absences = self._absences
             self.up.wait()
             began_ns, kept = elapsed_ns(), client is not None
             client = client or Client(self.port)
             failure = self._answer(client)
             if failure and kept:  # A kept connection can have been closed meanwhile: every client asks once more.
+                client.close()
                 client = Client(self.port)
                 failure = self._answer(client)
-            self._note(began_ns, failure)
-            client = None if failure else client
+            if absences == self._absences:
+                self._note(began_ns, failure)
+            if failure:
+                client.close()
+                client = None
+        if client is not None:
+            client.close()
 
     def _answer(self, client: Client) -> str:
         """Ask once; what went wrong."""
@@ -92,8 +101,6 @@ class Decisions:
         return "" if status == 200 else str(status)
 
     def _note(self, began_ns: int, failure: str) -> None:
-        if not self.up.is_set():
-            return
         if failure:
             self.unanswered[failure] += 1
         else:

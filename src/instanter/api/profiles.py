@@ -97,7 +97,7 @@ def _check_identifier(identifier: str) -> None:
 
 
 async def _streamed(first: bytes, lines: Iterator[list[bytes]]) -> AsyncIterator[bytes]:
-    """The log is read in a thread, a bounded piece at a time, and only as fast as the client takes it."""
+    """The log is read in a thread, a bounded piece at a time. What the client has not taken yet lies in memory."""
     yield first
     while (chunk := await asyncio.to_thread(next, lines, None)) is not None:
         if chunk:

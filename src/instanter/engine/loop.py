@@ -34,7 +34,7 @@ from ..foundation.deadline import Deadline
 from ..foundation.disk import Disk
 from ..foundation.errors import InstanterError, Overloaded, RequestRejected, Unavailable
 from ..foundation.ids import Ids, reference
-from ..foundation.limits import LINKED_CELLS_MAX
+from ..foundation.limits import EXPORTS_MAX, LINKED_CELLS_MAX
 from ..foundation.measure import Buckets, Measurements
 from ..log.base import frame_at
 from ..log.moved import MovedPositions, NothingMoved
@@ -66,6 +66,7 @@ TICK_MS = 60_000
 AUDITED_AGAIN_MS = 86_400_000
 """The log is told how far the audit record reaches at least this often, so that retention cannot make it forget."""
 TURN_S = 30.0
+EXPORT_RETRY_S = 10
 _TOKEN_BYTES = 8
 _TOKEN_CHARS = 2 * _TOKEN_BYTES
 _ID_PREFIX = "d_"
@@ -125,6 +126,7 @@ class Engine:
         self._epoch_number = partition.state.epoch
         self._ticked_ms = clock.now_ms()
         self._stopping = False
+        self._exports = 0
         self._tasks: list[asyncio.Task[None]] = []
         self.quarantine = QuarantineStore(
             stores.quarantine, subjects=stores.subjects, clock=clock, sync_window_ms=options.sync_window_ms,
@@ -389,11 +391,25 @@ class Engine:
         return self.partition.consents.of(self._profile(cell)) if cell else {}
 
     def export(self, tenant: str, identifier: str) -> Iterator[list[bytes]]:
-        """Everything held about a person as NDJSON lines, see `export.export`. Raises `RequestRejected` for nobody."""
+        """Everything held about a person as NDJSON lines, see `export.export`.
+
+        Raises `RequestRejected` for nobody, and `Overloaded` while `EXPORTS_MAX` others are being made.
+        """
         cell = self.subjects.find(tenant, identifier)
         if not cell:
             raise RequestRejected("unknown_profile", "nothing is known under this identifier", status=404)
-        return export(tenant, self._profile(cell), self._log, self.subjects, self.partition.state.catalogue)
+        if self._exports >= EXPORTS_MAX:
+            raise Overloaded(f"{EXPORTS_MAX} exports are being made", retry_after_s=EXPORT_RETRY_S)
+        lines = export(tenant, self._profile(cell), self._log, self.subjects, self.partition.state.catalogue)
+        return self._counted(lines)
+
+    def _counted(self, lines: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+        """The same, counted as an export from the first piece to the last, or to when it is given up."""
+        self._exports += 1
+        try:
+            yield from lines
+        finally:
+            self._exports -= 1
 
     # The beat.
 

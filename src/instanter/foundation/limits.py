@@ -100,6 +100,8 @@ READING_PLANS_MAX = 256
 """Sets of denied purposes for which it is remembered what may be read of a person."""
 TOMBSTONES_MAX = 100_000
 """Erased people whose late events are still dropped."""
+EXPORTS_MAX = 2
+"""Exports made at once: each reads the whole log, and what its client has not taken yet lies in memory."""
 ACCESS_KEYS_MAX = 10_000
 """Access keys that count."""
 ACCESS_KEYS_PER_TENANT_MAX = 1_000
