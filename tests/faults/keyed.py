@@ -31,6 +31,15 @@ class Answer(NamedTuple):
     body: Any
 
 
+def keys_command(*words: str) -> Any:
+    """What `instanter keys` prints, as JSON."""
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told):
+        code = main(["keys", *words, "--json"])
+    assert code == 0, told.getvalue()
+    return json.loads(told.getvalue())
+
+
 class KeyedSite:
     """A data directory with keys of its own. Make the keys, then `serve`."""
 
@@ -51,11 +60,7 @@ class KeyedSite:
 
     def run(self, *words: str) -> Any:
         """`instanter keys`, its JSON."""
-        told = io.StringIO()
-        with contextlib.redirect_stdout(told):
-            code = main(["keys", *words, "--data", str(self.data), "--config", str(self.config), "--json"])
-        assert code == 0, told.getvalue()
-        return json.loads(told.getvalue())
+        return keys_command(*words, "--data", str(self.data), "--config", str(self.config))
 
     @contextlib.contextmanager
     def serve(self) -> Iterator[ForkedServer]:

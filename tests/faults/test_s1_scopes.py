@@ -15,7 +15,7 @@ from instanter.foundation.clock import ManualClock
 from instanter.privacy.access import PUBLIC_SCOPES, SCOPES, Scope
 
 from ..api.client import AccessKey, Client, track, with_client
-from .keyed import Caller, KeyedSite
+from .keyed import Caller, KeyedSite, keys_command
 from .servers import Nursery
 
 pytestmark = pytest.mark.faults
@@ -203,6 +203,20 @@ def test_a_key_is_nowhere_on_disk_and_stops_at_once_when_it_is_revoked(
         assert text.encode() not in raw
         assert text.rpartition("_")[2].encode() not in raw
     record_property("accepted_after_revocation", 0)
+
+
+def test_the_command_makes_and_revokes_keys_of_a_running_server(nursery: Nursery, tmp_path: Path) -> None:
+    site = KeyedSite(nursery, tmp_path)
+    admin = site.key("admin", tenant="two")
+    with site.serve() as server:
+        asking = ("--url", f"http://127.0.0.1:{server.port}", "--key", admin)
+        made = keys_command("create", "--name", "page", "--scope", "write", "--public", *asking)
+        assert (made["tenant"], made["public"]) == ("two", True)
+        with Caller(server.port, made["key"]) as caller:
+            assert caller.call("POST", "/v1/track", track(1)).status == 200
+            revoked = keys_command("revoke", made["id"], *asking)
+            assert caller.call("POST", "/v1/track", track(2)).status == 401
+        assert revoked in keys_command("list", *asking)["keys"]
 
 
 def test_a_server_says_nothing_to_whoever_has_no_key_but_that_it_is_there(nursery: Nursery, tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from instanter.api.tenancy import NO_TERMS
 from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.foundation.errors import ConfigRejected
 from instanter.foundation.limits import CONFIG_BYTES_MAX, FEATURES_MAX
 from instanter.ops.config import Config, load, parse, sections
 from instanter.ops.reference import template
-from instanter.ops.wiring import load_checked
+from instanter.ops.wiring import load_checked, terms_of
 
 FEATURE = '[[features]]\nname = "{name}"\non = ["Product Viewed"]\naggregate = "count"\n'
 
@@ -186,3 +187,20 @@ def test_a_weight_without_an_input_names_file_line_and_what_was_meant(tmp_path: 
         load_checked(file)
     assert str(refused.value).startswith(f"{file}:2: ")
     assert 'did you mean "cross.price_fit"?' in str(refused.value)
+
+
+def test_terms_of_tenants_are_read_and_what_they_do_not_say_is_as_for_all():
+    config = parse('[limits]\nevents_per_s = 7\n[[tenants]]\nid = "two"\nrequests_per_s = 5\nshare = 3\n')
+    terms = terms_of(config, dev=False)
+    assert (terms.of("two").requests_per_s, terms.of("two").events_per_s, terms.of("two").share) == (5, 7, 3)
+    assert terms.of("three") == terms.others
+    assert terms.others.requests_per_s == config.limits.tenant_requests_per_s
+    assert terms_of(config, dev=True).of("two") == NO_TERMS
+
+
+@pytest.mark.parametrize("text", [
+    "[[tenants]]\nshare = 2", '[[tenants]]\nid = "No Name"', '[[tenants]]\nid = "a"\nshare = 0',
+    '[[tenants]]\nid = "a"\n[[tenants]]\nid = "a"', '[[tenants]]\nid = "a"\nrequests_per_s = -1',
+])
+def test_terms_that_cannot_be_are_refused_with_their_line(text: str) -> None:
+    assert refusal(text).line >= 1

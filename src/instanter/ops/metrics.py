@@ -57,6 +57,7 @@ GAUGES: Final = (
     Gauge("instanter_catalogue_items", "Items in the catalogue.",
           lambda engine: len(engine.partition.state.catalogue.items)),
     Gauge("instanter_links", "Links between cells.", lambda engine: len(engine.partition.links)),
+    Gauge("instanter_access_keys", "Access keys that count.", lambda engine: len(engine.partition.access_keys)),
     Gauge("instanter_position", "Position behind the last folded record.", lambda engine: engine.partition.position),
     Gauge("instanter_epoch", "Number of the published epoch.", lambda engine: engine.partition.state.epoch),
 )  # fmt: skip
@@ -96,6 +97,7 @@ COUNTED: Final = (
             "stage"),
     Counted("receipts_lost", "instanter_receipts_lost", "Decisions whose receipt the log did not take."),
     Counted("requests_refused.", "instanter_requests_refused", "Requests refused, by reason.", "code"),
+    Counted("turns_waited", "instanter_turns_waited", "Requests that had to wait for their tenant's turn."),
     Counted("connections_refused", "instanter_connections_refused",
             "Connections closed because there were as many as may be."),
     Counted("requests_failed", "instanter_requests_failed", "Requests that failed by a defect of ours."),

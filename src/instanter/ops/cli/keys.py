@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import quote
 
 import msgspec
@@ -25,22 +24,6 @@ from ..config import load
 from ..datadir import DataDirectory
 from .arguments import KEY_VARIABLE, add_config, add_data, add_key
 from .connection import Connection
-
-
-class Keys(Protocol):
-    """Where keys are made: a server, or a directory."""
-
-    def create(self, grant: Grant) -> KeyCreated:
-        """Make a key. Raises `Rejected`, `Unavailable`."""
-        ...
-
-    def list(self) -> KeyListing:
-        """The tenant's keys."""
-        ...
-
-    def revoke(self, key_id: str) -> KeyShown:
-        """Revoke a key of the tenant."""
-        ...
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -113,7 +96,7 @@ def _grant(arguments: argparse.Namespace) -> Grant:
 
 
 @contextmanager
-def _opened(arguments: argparse.Namespace) -> Iterator[Keys]:
+def _opened(arguments: argparse.Namespace) -> Iterator[ServerKeys | DirectoryKeys]:
     if arguments.url:
         connection = Connection(arguments.url, key=arguments.key)
         try:
@@ -150,13 +133,16 @@ class ServerKeys:
         self._connection = connection
 
     def create(self, grant: Grant) -> KeyCreated:
+        """Make a key. Raises `Rejected`, `Unavailable`."""
         asked = KeyRequest(grant.name, list(grant.scopes), grant.public, grant.requests_per_s)
         return self._connection.call("POST", "/v1/keys", asked, reply=KeyCreated)
 
     def list(self) -> KeyListing:
+        """The tenant's keys."""
         return self._connection.call("GET", "/v1/keys", reply=KeyListing)
 
     def revoke(self, key_id: str) -> KeyShown:
+        """Revoke a key of the tenant."""
         return self._connection.call("DELETE", f"/v1/keys/{quote(key_id, safe='')}", reply=KeyShown)
 
 
@@ -172,6 +158,7 @@ class DirectoryKeys:
         self._ids = ids
 
     def create(self, grant: Grant) -> KeyCreated:
+        """As `ServerKeys.create`."""
         if not self._ring.keys.has_room(self._tenant):
             raise Overloaded("there is no room for another access key: revoke one")
         key_id, text = new_key(self._ids)
@@ -183,9 +170,11 @@ class DirectoryKeys:
         return created(key, text)
 
     def list(self) -> KeyListing:
+        """As `ServerKeys.list`."""
         return listing(self._ring.keys.of_tenant(self._tenant))
 
     def revoke(self, key_id: str) -> KeyShown:
+        """As `ServerKeys.revoke`."""
         key = self._ring.keys.get(key_id)
         if key is None or key.tenant != self._tenant:
             raise RequestRejected("unknown_key", f"the tenant {self._tenant} has no such access key", status=404)
