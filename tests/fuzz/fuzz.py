@@ -28,7 +28,7 @@ NAMES = ("event", "batch", "segment", "checkpoint", "configuration")
 COVERED = (
     "instanter.events.", "instanter.log.", "instanter.ops.config", "instanter.ops.toml_lines",
     "instanter.features.declaration", "instanter.decisions.placement", "instanter.state.checkpoint",
-    "instanter.state.catalogue",
+    "instanter.state.catalogue", "instanter.state.columns",
 )  # fmt: skip
 """Modules, by how their names begin, that steer the fuzzer. Not the kernels: those are compiled."""
 HANG_S = 20
@@ -61,7 +61,8 @@ def fuzz_here(name: str, arguments: list[str]) -> None:
     def one(chunk: bytes) -> None:
         targets.run(targets.TARGETS[name], chunk)
 
-    atheris.Setup([sys.argv[0], *arguments], one)
+    again = f"{sys.executable} {HERE / 'fuzz.py'} --here {name}"  # With this the merge calls itself, by a shell.
+    atheris.Setup([again, *arguments], one)
     atheris.Fuzz()
 
 

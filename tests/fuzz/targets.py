@@ -6,12 +6,14 @@ errors. Anything else that comes out of `run` is a finding, and so is taking lon
 
 from __future__ import annotations
 
+import gc
 import os
 import struct
 import tempfile
 import zlib
 from collections.abc import Callable
 from functools import cache
+from itertools import count
 from pathlib import Path
 from time import thread_time_ns
 
@@ -51,6 +53,9 @@ LOG = Path("/log")
 CHECKPOINT = checkpoint_path(Path("/checkpoints"), 7)
 SECTION = struct.Struct("<IIB")
 FRAME = struct.Struct("<IIQ")
+COLLECT_EVERY = 16
+"""States refer to themselves, and are larger than the collector of garbage can know."""
+LOADS = count()
 SCHEMA = compile_features(DEFAULT_FEATURES, memory_mb=4, items_max=64)
 
 
@@ -158,6 +163,8 @@ def checkpoint(chunk: bytes) -> None:
     disk.put(CHECKPOINT, repaired_checkpoint(raw) if how & 1 else raw)
     try:
         check_checkpoint(disk, CHECKPOINT)
+        if next(LOADS) % COLLECT_EVERY == 0:
+            gc.collect()
         load_checkpoint(disk, CHECKPOINT, State(SCHEMA))
     except Broken as error:
         raise Refused(str(error)) from None
