@@ -74,14 +74,14 @@ class Worlds:
             checkpoints=root / "checkpoints",
         )  # fmt: skip
         subjects = KeyStore(disk, root / "keys", secret=SECRET, master=SECRET, source=surroundings.entropy)
+        erasures = ErasureList(disk, root / "keys" / "erasures")
+        newest_ms = max([recovery.newest_ms, *(erasure.at_ms for erasure in erasures)])
         clock = SystemClock(
-            not_before_ms=recovery.newest_ms, machine_ns=surroundings.machine_ns,
-            stopwatch_ns=surroundings.stopwatch_ns,
-        )  # fmt: skip
+            not_before_ms=newest_ms, machine_ns=surroundings.machine_ns, stopwatch_ns=surroundings.stopwatch_ns
+        )
         stores = Stores(
-            disk, log, quarantine, trail, root / "audit" / "acts", root / "checkpoints", subjects,
-            ErasureList(disk, root / "keys" / "erasures"),
-        )  # fmt: skip
+            disk, log, quarantine, trail, root / "audit" / "acts", root / "checkpoints", subjects, erasures
+        )
         gate = Gate(partition, subjects, clock, purposes=schema.purposes, required=False)
         ids = Ids(surroundings.entropy)
         return Engine(

@@ -7,7 +7,7 @@ Python, person by person and item by item. It shares no code with the fold.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 from zlib import crc32
 
@@ -236,10 +236,11 @@ class Accounts:
         """An id has this cell already, though no record says so yet."""
         self.cell_of.setdefault(who, cell)
 
-    def forget_unwritten(self) -> None:
-        """After a restart an id may have another cell than the one it had, if no record of the log names that."""
+    def forget_unwritten(self, find: Callable[[str], int]) -> None:
+        """After a restart an id may have no cell any more, or another one, if no record of the log names what it had;
+        `find` says which it has."""
         written = {*self.cells, *self.agreed, *self.owners, *self.owners.values()}
-        self.cell_of = {who: cell for who, cell in self.cell_of.items() if cell in written}
+        self.cell_of = {who: cell for who, cell in self.cell_of.items() if cell in written or find(who) == cell}
 
     # What the log holds.
 

@@ -11,12 +11,13 @@ from ...decisions.decide import Decider, Decision
 from ...decisions.receipt import decode_receipt
 from ...decisions.request import DecideRequest
 from ...engine.partition import Partition
-from ...engine.replay import beginning, catch_up
+from ...engine.replay import beginning, catch_up, open_checkpoint
 from ...events.subjects import Sealed, Subjects
 from ...foundation.deadline import Deadline
 from ...foundation.disk import Disk
 from ...foundation.measure import NoMeter
 from ...log.segments import SegmentReader
+from ...state.checkpoint import checkpoint_path, list_checkpoints
 from ...state.layout import (
     CELL_EVENTS,
     CELL_FIRST_MS,
@@ -29,6 +30,7 @@ from ...state.layout import (
     SESSION_START_MS,
 )
 from ...state.memory import State
+from ...state.schema import Schema
 from ...state.table import CELLS, ITEMS, SESSIONS, address, rows_of
 from .accounts import CARTS, DAY_MS, ITEM_VIEWS, LATEST, SESSION_VIEWS, SPENT, TENANT, VIEWS, Accounts, Cell, insist
 
@@ -93,6 +95,15 @@ def compare_rebuilt(partition: Partition, accounts: Accounts, *, disk: Disk, roo
     if accounts.configurations == 1 and accounts.active == declared:
         hashes = (rebuilt.state.epoch_hash, partition.state.epoch_hash)
         insist(hashes[0] == hashes[1], "P3", f"a rebuild comes to another epoch: {hashes}")
+
+
+def read_everything(disk: Disk, root: Path, schema: Schema) -> None:
+    """Read every frame of every log and every checkpoint; `Corrupt` if one is damaged."""
+    for directory in ("log", "quarantine", "audit", "keys/erasures"):
+        for _ in SegmentReader(disk, root / directory).read():
+            pass
+    for position in list_checkpoints(disk, root / "checkpoints"):
+        open_checkpoint(schema, disk, checkpoint_path(root / "checkpoints", position))
 
 
 def published(state: State) -> dict[int, bytes]:

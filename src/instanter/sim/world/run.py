@@ -23,14 +23,22 @@ from ...engine.loop import Engine
 from ...events.envelope import ItemDeleted, ItemPatched, ItemUpserted, Unlinked
 from ...foundation.deadline import Deadline
 from ...foundation.disk import Disk
-from ...foundation.errors import InstanterError, Unavailable
+from ...foundation.errors import Corrupt, InstanterError, Unavailable
 from ...foundation.ids import reference
 from ...log.segments import SegmentReader
 from ..chance import Chance
 from ..disk import PowerLost, SimulatedDisk
 from ..loop import SimulatedLoop
 from .accounts import DAY_MS, HOUR_MS, MINUTE_MS, TENANT, Accounts, Sent, Violation, insist
-from .audit import Remembered, compare, compare_bodies, compare_decision, compare_rebuilt, replayed
+from .audit import (
+    Remembered,
+    compare,
+    compare_bodies,
+    compare_decision,
+    compare_rebuilt,
+    read_everything,
+    replayed,
+)
 from .people import ITEMS, MARK, YEAR_MS, Person, bad_event
 
 START_MS: Final = 1_700_000_000_000
@@ -42,6 +50,7 @@ _ACTIONS_MAX: Final = 14
 _STEPS_MAX: Final = 4_000
 _OPERATIONS_MAX: Final = 150
 _DECISIONS_CHECKED: Final = 2
+_DAMAGES: Final = 2
 _FAR_MS: Final = 3_600_000.0
 _MS_NS: Final = 1_000_000
 _STEPS_S: Final = 1_000_000_000
@@ -116,6 +125,8 @@ class World:
         finally:
             if not self._loop.is_closed():
                 self._loop.end()
+            self._engine = None
+            self._decisions.clear()
         return hashlib.blake2b("\n".join(self.trace).encode(), digest_size=16).hexdigest()
 
     # Lives.
@@ -148,6 +159,8 @@ class World:
         if errors:
             raise errors[0]
         self._come_back(end)
+        if last:
+            self._damage_copies(variant)
 
     def _come_back(self, end: End) -> None:
         """The disk after the end of a life."""
@@ -410,7 +423,7 @@ class World:
                f"the log ends at {engine.partition.position}, it had reached {self.accounts.position}")  # fmt: skip
         insist(not engine.recovery.damaged, "P5", f"damaged without damage: {engine.recovery.damaged}")
         self.accounts.read(SegmentReader(self.disk, ROOT / "log").read())
-        self.accounts.forget_unwritten()
+        self.accounts.forget_unwritten(lambda who: engine.subjects.find(TENANT, who))
         compare(engine.partition, self.accounts)
         compare_rebuilt(engine.partition, self.accounts, disk=self.disk, root=ROOT)
         self._say(f"started with {engine.partition.hash()} at {engine.partition.position}")
@@ -421,6 +434,35 @@ class World:
             partition = replayed(self._live_engine.partition, disk=self.disk, root=ROOT, until=position)
             if partition.position == position:
                 compare_decision(remembered, self._factory.decider(variant), partition)
+
+    def _damage_copies(self, variant: int) -> None:
+        """In a copy of what the world has left one bit is flipped: it is found and named, and nothing wrong is told."""
+        for _ in range(_DAMAGES):
+            copy = self.disk.copy()
+            path = self._chance.pick([path for path, raw in sorted(copy.files().items()) if raw])
+            offset = self._chance.below(copy.size(path))
+            copy.flip(path, offset, self._chance.below(8))
+            self._loop = SimulatedLoop(self._chance, job_ns=self._job_ns)
+            how = self._loop.run_until_complete(self._found(variant, copy, path))
+            self._loop.end()
+            self._say(f"{path} was damaged at {offset}: {how}")
+
+    async def _found(self, variant: int, copy: SimulatedDisk, path: Path) -> str:
+        damaged, place = copy.files()[path], str(path)
+        try:
+            engine = self._factory.open(self._surroundings(variant, copy))
+            if any(place in reason for reason in engine.recovery.damaged):
+                how = "passed over"
+            elif copy.files().get(path) != damaged:
+                return "taken for torn"
+            else:
+                read_everything(copy, ROOT, engine.partition.state.schema)
+                raise Violation("P5", f"{path} was damaged, and nobody noticed")
+        except Corrupt as damage:
+            insist(damage.file in (place, str(path.parent)), "P5", f"{path} was damaged, and {damage} was said")
+            return "refused"
+        compare(engine.partition, self.accounts)
+        return how
 
     def _say(self, what: str) -> None:
         self.trace.append(f"{self._loop.now_ns()} {self._loop.steps} {what}")

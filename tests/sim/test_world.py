@@ -1,0 +1,137 @@
+"""The simulated world notices what it is there to notice: each test breaks something, and a seed says so."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from instanter.engine.loop import Engine
+from instanter.foundation.clock import ManualClock
+from instanter.foundation.disk import Bytes, Disk, WritableFile
+from instanter.sim.disk import SimulatedDisk
+from instanter.sim.world.run import Failed, Surroundings, World
+
+from .worlds import Worlds
+
+SEEDS = range(25)
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    logging.disable(logging.WARNING)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+class _UnsyncedFile:
+    def __init__(self, file: WritableFile) -> None:
+        self.write = file.write
+        self.truncate = file.truncate
+        self.close = file.close
+
+    def sync(self) -> None:
+        """Says that it was done."""
+
+
+class LyingDisk:
+    """Passes everything on to the disk of the world but syncs, or but what is to be overwritten."""
+
+    def __init__(self, disk: Disk, lies: str) -> None:
+        self._disk = disk
+        self._lies = lies
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._disk, name)
+
+    def open(self, path: Path) -> WritableFile:
+        file = self._disk.open(path)
+        return _UnsyncedFile(file) if self._lies == "sync" else file
+
+    def overwrite(self, path: Path, offset: int, content: Bytes) -> None:
+        if self._lies != "overwrite":
+            self._disk.overwrite(path, offset, content)
+
+
+class LyingWorlds(Worlds):
+    """Engines on a disk that lies."""
+
+    def __init__(self, lies: str) -> None:
+        super().__init__()
+        self._lies = lies
+
+    def open(self, surroundings: Surroundings) -> Engine:
+        disk = LyingDisk(surroundings.disk, self._lies)
+        return super().open(msgspec.structs.replace(surroundings, disk=disk))
+
+
+class BackwardWorlds(Worlds):
+    """Engines whose clock is the machine's as it is."""
+
+    def open(self, surroundings: Surroundings) -> Engine:
+        engine = super().open(surroundings)
+
+        class Raw(ManualClock):
+            def now_ms(self) -> int:
+                return surroundings.machine_ns() // 1_000_000
+
+        raw = Raw()
+        engine.clock = raw
+        engine.intake._clock = raw
+        return engine
+
+
+class ForgetfulWorlds(Worlds):
+    """Engines that take every message for a new one."""
+
+    def open(self, surroundings: Surroundings) -> Engine:
+        engine = super().open(surroundings)
+        fold = engine.partition.state.fold
+
+        def forget(events: list[object]) -> object:
+            return fold([msgspec.structs.replace(one, message=number) for number, one in enumerate(events, 1)])
+
+        engine.partition.state.fold = forget
+        return engine
+
+
+def broken(worlds: Worlds) -> list[str]:
+    """What the first seed says that fails."""
+    for seed in SEEDS:
+        try:
+            World(seed, worlds).run()
+        except Failed as failed:
+            return [str(failed)]
+    return []
+
+
+@pytest.mark.parametrize(("worlds", "told"), [
+    pytest.param(LyingWorlds("sync"), "damaged at byte", id="syncs that do nothing"),
+    pytest.param(LyingWorlds("overwrite"), "P8", id="keys that stay"),
+    pytest.param(BackwardWorlds(), "R10", id="a clock that goes back"),
+    pytest.param(ForgetfulWorlds(), "P2", id="messages that are forgotten"),
+])
+def test_what_is_broken_is_found_soon(worlds: Worlds, told: str) -> None:
+    found = broken(worlds)
+    assert found
+    assert told in found[0]
+
+
+def test_a_failure_says_seed_life_step_and_promise() -> None:
+    (line,) = broken(LyingWorlds("sync"))
+    assert line.startswith("seed ")
+    assert ", life " in line
+    assert ", step " in line
+
+
+def test_two_numbers_are_two_worlds_and_all_of_a_world_is_in_its_trace() -> None:
+    worlds = Worlds()
+    first, second = World(1, worlds), World(2, worlds)
+    assert first.run() != second.run()
+    told = "\n".join(first.trace + second.trace)
+    for what in ("taken", "decided", "changed", "checkpoint", "on disk", "started with", "was damaged at"):
+        assert what in told
+    assert isinstance(first.disk, SimulatedDisk)
