@@ -152,8 +152,7 @@ def _read_quarantine(directory: DataDirectory, report: VerifyReport) -> int:
     entries = 0
     try:
         for frame in SegmentReader(directory.disk, directory.quarantine).read():
-            decode_quarantined(frame.payload, offset=frame.position)
-            entries += 1
+            entries += not decode_quarantined(frame.payload, offset=frame.position).settles
     except Corrupt as error:
         report.damage.append(str(error))
     return entries
