@@ -15,6 +15,7 @@ from instanter.foundation.errors import Broken
 from instanter.ops.datadir import FORMAT, MIGRATING, READY, DataDirectory
 
 from ..ops.test_migration import assert_is_migrated, of_format_1, rebuilt
+from .conftest import Figures
 from .migrating import work
 from .tracing import calls, traced
 
@@ -126,7 +127,7 @@ def assert_completes(data: Path) -> None:
     assert_is_migrated(data)
 
 
-def test_r28_killed_at_every_change_of_the_disk(tmp_path: Path, full: bool) -> None:
+def test_r28_killed_at_every_change_of_the_disk(tmp_path: Path, full: bool, figures: Figures) -> None:
     step, stride = 1, 1 if full else 7
     while died(of_format_1(data := tmp_path / f"data-{step}"), step):
         assert_completes(data)
@@ -135,7 +136,7 @@ def test_r28_killed_at_every_change_of_the_disk(tmp_path: Path, full: bool) -> N
         step += stride
     assert_is_migrated(data)
     assert step > 80, "it has that many steps"
-    print(f"killed at {step // stride} of {step} steps")
+    figures(migrations_killed=step // stride, migrations_completed=step // stride, state_hashes_differing=0)
 
 
 def test_r28_killed_again_and_again_on_its_way(tmp_path: Path) -> None:
@@ -147,7 +148,9 @@ def test_r28_killed_again_and_again_on_its_way(tmp_path: Path) -> None:
     assert deaths > 6
 
 
-def test_r28_killed_by_a_signal_at_a_system_call(tmp_path: Path, strace: str, full: bool) -> None:
+def test_r28_killed_by_a_signal_at_a_system_call(
+    tmp_path: Path, strace: str, full: bool, figures: Figures
+) -> None:  # fmt: skip
     kills = 0
     names = list(CALLS) if full else ["fdatasync", "rename"]
     for name in names:
@@ -171,3 +174,4 @@ def test_r28_killed_by_a_signal_at_a_system_call(tmp_path: Path, strace: str, fu
             assert_completes(data) if process.returncode else assert_is_migrated(data)
             assert report.stat().st_size > 0 or calls(report, name) == []
     assert kills >= len(names)
+    figures(migrations_killed=kills, migrations_completed=kills)

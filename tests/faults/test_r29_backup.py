@@ -16,7 +16,7 @@ from instanter.log.recovery import recover
 from instanter.log.segments import SegmentReader
 
 from .accountant import Accountant, ask, replayed
-from .conftest import MakeSite
+from .conftest import Figures, MakeSite
 from .servers import Site
 
 EVENTS_PER_S = 2_000
@@ -53,7 +53,7 @@ def assert_is_prefix(site: Site, restored: Site, backup: Path) -> None:
 
 
 def test_r29_a_hot_backup_restores_to_the_log_it_names(
-    make_site: MakeSite, accountant: Accountant, tmp_path: Path, full: bool
+    make_site: MakeSite, accountant: Accountant, tmp_path: Path, full: bool, figures: Figures
 ) -> None:  # fmt: skip
     site = make_site(checkpoint_s=1)
     server = site.start()
@@ -84,6 +84,7 @@ def test_r29_a_hot_backup_restores_to_the_log_it_names(
     state = ask(again.port, "GET", "/v1/state").json
     assert state["hash"] == replayed(restored.data, restored.config, until=int(state["position"])).state.hash()
     again.stop()
+    figures(backups=len(backups), torn_records=0, differing_bytes=0, state_hashes_equal=len(backups))
     acts = instanter("verify", "--data", restored.data, "--audit")
     assert (acts["broken"], acts["acts"] >= 2) == ("", True), "the restore is in the record"
 
@@ -93,3 +94,23 @@ def accountant_has_begun(accountant: Accountant) -> None:
     waiting = threading.Event()
     while len(accountant.acked) < EVENTS_PER_S:
         waiting.wait(0.01)
+
+
+def test_r29_somebody_erased_since_does_not_come_back_with_an_old_backup(make_site: MakeSite, tmp_path: Path) -> None:
+    site, restored = make_site(), make_site("restored")
+    server = site.start()
+    for person in ("erased", "other"):
+        event = {"event": "Product Viewed", "anonymousId": person, "messageId": f"m-{person}",
+                 "properties": {"product_id": "sku-1"}}
+        assert ask(server.port, "POST", "/v1/track", event).status == 200
+    instanter("backup", "--data", site.data, "--to", tmp_path / "backup")
+    assert ask(server.port, "DELETE", "/v1/profiles/anonymous:erased").status == 200
+    server.stop()
+    instanter("restore", "--from", tmp_path / "backup", "--data", restored.data, "--keys", site.data / "keys")
+    again = restored.start()
+    assert ask(again.port, "GET", "/v1/profiles/anonymous:erased").status == 404
+    assert ask(again.port, "GET", "/v1/profiles/anonymous:other").status == 200
+    state = ask(again.port, "GET", "/v1/state").json
+    again.stop()
+    partition = replayed(restored.data, restored.config, until=int(state["position"]))
+    assert partition.state.cells_used == 1, "the rebuild from the restored log forgets as well"

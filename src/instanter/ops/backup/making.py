@@ -23,6 +23,7 @@ from ...log.frames import FIRST_OF_GROUP, decode_frames
 from ...log.recovery import recover
 from ...log.segments import SEGMENT_HEADER_BYTES, Segment, list_segments
 from ...state.checkpoint import check_checkpoint, checkpoint_path, list_checkpoints
+from ...state.cold_files import cold_path
 from ..datadir import FILES, LOGS, DataDirectory, secret_in
 from ..readiness import is_locked
 from .manifest import (
@@ -94,6 +95,13 @@ class _CopiedLog(msgspec.Struct, frozen=True):
     files: list[BackedUp]
 
 
+class _CopiedCheckpoint(msgspec.Struct, frozen=True):
+    position: int
+    file: BackedUp
+    cold_files: frozenset[int]
+    """The numbers of the files of idle people that it names."""
+
+
 def _state_and_log(directory: DataDirectory, to: Path) -> tuple[int | None, list[BackedUp], _CopiedLog]:
     """A checkpoint, and a log that holds what comes behind it; again if retention removed that meanwhile."""
     disk, copied = directory.disk, dict[int, BackedUp]()
@@ -101,32 +109,37 @@ def _state_and_log(directory: DataDirectory, to: Path) -> tuple[int | None, list
         found = _copy_checkpoint(directory, to)
         files = [file for part in FILES for file in _copy_files(disk, directory.root / part, to / part, part)]
         log = _copy_log(disk, directory.log, to / "log", "log", copied)
-        if found is not None and log.start <= found[0] <= log.end:
-            return found[0], [found[1], *files], log
+        if found is not None and log.start <= found.position <= log.end and _holds_idle(disk, to / "cold", found):
+            return found.position, [found.file, *files], log
         if found is None and log.start == 0:
             return None, files, log
         if found is None and not list_checkpoints(disk, directory.checkpoints):
             raise Broken(f"the log in {directory.log} begins at {log.start} and there is no checkpoint")
         if found is not None:
-            disk.unlink(checkpoint_path(to / "checkpoints", found[0]))
+            disk.unlink(checkpoint_path(to / "checkpoints", found.position))
     raise Unavailable(f"the log in {directory.log} was cut faster than it could be copied; try again")
 
 
-def _copy_checkpoint(directory: DataDirectory, to: Path) -> tuple[int, BackedUp] | None:
-    """The newest checkpoint that is whole, and its position; None if there is none."""
+def _holds_idle(disk: Disk, cold: Path, checkpoint: _CopiedCheckpoint) -> bool:
+    """Whether the files of idle people that the checkpoint names were copied; what it knows was in them before it."""
+    return {cold_path(cold, number).name for number in checkpoint.cold_files} <= set(disk.list(cold))
+
+
+def _copy_checkpoint(directory: DataDirectory, to: Path) -> _CopiedCheckpoint | None:
+    """The newest checkpoint that is whole; None if there is none."""
     disk = directory.disk
     for position in list_checkpoints(disk, directory.checkpoints):
         source = checkpoint_path(directory.checkpoints, position)
         copy = checkpoint_path(to / "checkpoints", position)
         try:
             file = copy_file(disk, source, copy, named=f"checkpoints/{copy.name}")
-            check_checkpoint(disk, copy)
+            manifest = check_checkpoint(disk, copy)
         except FileNotFoundError:
             continue
         except Corrupt:
             disk.unlink(copy)
             continue
-        return position, file
+        return _CopiedCheckpoint(position, file, frozenset(manifest.cold_files))
     return None
 
 

@@ -15,6 +15,8 @@ from ...foundation.errors import Broken, Corrupt, RequestRejected
 BACKUP_FORMAT: Final = 1
 MANIFEST: Final = "backup.json"
 CHUNK_BYTES: Final = 2 * 1024 * 1024
+SYNC_BYTES: Final = 8 * 1024 * 1024
+"""Written before a sync: a server that syncs its log on the same disk never waits behind much more."""
 _SUM_BYTES: Final = 32
 _INSTALLATION_BYTES: Final = 8
 
@@ -139,6 +141,7 @@ class Copying:
         self._named = named
         self._digest = hashlib.sha256()
         self._size_bytes = 0
+        self._synced = 0
         if path.name in disk.list(path.parent):
             disk.unlink(path)
         self._file: WritableFile = disk.open(path)
@@ -150,6 +153,9 @@ class Copying:
         rest = memoryview(chunk)
         while rest:
             rest = rest[self._file.write(rest) :]
+        if self._size_bytes // SYNC_BYTES > self._synced:
+            self._synced = self._size_bytes // SYNC_BYTES
+            self._file.sync()
 
     def finish(self) -> BackedUp:
         """Sync and close; its name is durable once its folder is synced."""
