@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .cold_files import Stored
+from .cold_files import Stored, parts_of
 from .compiled import Ints
 from .dedup import CHUNK_COUNT, CHUNK_FIRST, CHUNK_NEXT, CHUNK_WORDS
 from .layout import (
@@ -128,47 +128,48 @@ class People:
 
     def _mixed(self, places: Ints) -> Rows:
         """Of people some of whom lie on disk; those who turn out to be erased are left out."""
-        layout = self.layout
-        cells: list[Ints] = []
-        sessions: list[Ints] = []
-        previous: list[Ints] = []
-        chunks: list[Ints] = []
-        whose: list[int] = []
-        for place in places.tolist():
-            words = self._stored(place) if place < 0 else self._packed(place)
-            if words is None:
-                continue
-            cell = words[: layout.cell_words].copy()
-            self._forget_swept(cell.reshape(1, -1))
-            counts = words[[CELL_SESSION, CELL_PREVIOUS]]
-            at = layout.cell_words
-            for link, rows in ((CELL_SESSION, sessions), (CELL_PREVIOUS, previous)):
-                if cell[link]:
-                    rows.append(words[at : at + layout.session_words])
-                at += layout.session_words * int(words[link])
-            at = layout.cell_words + layout.session_words * int(counts.sum())
-            if cell[CELL_CHUNK]:
-                whose += [len(cells)] * int(cell[CELL_CHUNK])
-                chunks.append(words[at:])
-            cells.append(cell)
-        whole = np.array(cells, np.int64).reshape(len(cells), layout.cell_words)
+        hot = np.flatnonzero(places >= 0)
+        of_disk, found = self._from_disk(places, np.flatnonzero(places < 0))
+        parts = ((self._rows(places[hot]), hot), (found, of_disk))
+        order = np.argsort(np.concatenate([whose for _, whose in parts]), kind="stable")
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        ranks = (rank[: len(hot)], rank[len(hot) :])
+
+        def merged(pick: Callable[[Rows], Ints], owners: Callable[[Rows, Ints], Ints]) -> tuple[Ints, Ints]:
+            whose = np.concatenate([owners(rows, at) for (rows, _), at in zip(parts, ranks, strict=True)])
+            by_owner = np.argsort(whose, kind="stable")
+            return np.concatenate([pick(rows) for rows, _ in parts])[by_owner], whose[by_owner]
+
+        cells, _ = merged(lambda rows: rows.cells, lambda rows, at: at)
+        sessions, _ = merged(lambda rows: rows.sessions, lambda rows, at: at[rows.in_session > 0])
+        previous, _ = merged(lambda rows: rows.previous, lambda rows, at: at[rows.had_session > 0])
+        chunks, owners = merged(lambda rows: rows.chunks, lambda rows, at: at[rows.owners])
         return Rows(
-            whole, (whole[:, CELL_SESSION] > 0).astype(np.int64), _stacked(sessions, layout.session_words),
-            (whole[:, CELL_PREVIOUS] > 0).astype(np.int64), _stacked(previous, layout.session_words),
-            np.array(whose, np.int64), np.concatenate([*chunks, np.zeros(0, np.int64)]).reshape(-1, CHUNK_WORDS),
+            cells, (cells[:, CELL_SESSION] > 0).astype(np.int64), sessions,
+            (cells[:, CELL_PREVIOUS] > 0).astype(np.int64), previous, owners, chunks,
         )  # fmt: skip
 
-    def _stored(self, place: int) -> Ints | None:
+    def _from_disk(self, places: Ints, at: Ints) -> tuple[Ints, Rows]:
+        """The people at these of the places who are still there, and which they are."""
         assert self._read_cold is not None
-        found = self._read_cold(place - _ON_DISK)
-        return None if found is None else found.words
-
-    def _packed(self, place: int) -> Ints:
-        """The words of somebody in memory, as they would lie on disk."""
-        rows = self._rows(np.array([place]))
-        cell = rows.cells[0]
-        cell[[CELL_SESSION, CELL_PREVIOUS, CELL_CHUNK]] = rows.in_session[0], rows.had_session[0], len(rows.chunks)
-        return np.concatenate([cell, rows.sessions.ravel(), rows.previous.ravel(), rows.chunks.ravel()])
+        layout = self.layout
+        read = [(int(i), self._read_cold(int(places[i]) - _ON_DISK)) for i in at]
+        there = [(i, parts_of(one.words, layout)) for i, one in read if one is not None]
+        cells = _stacked([one.cell for _, one in there], layout.cell_words)
+        in_session, had_session = cells[:, CELL_SESSION] > 0, cells[:, CELL_PREVIOUS] > 0
+        sessions = _stacked([one.sessions[:1] for _, one in there if one.cell[CELL_SESSION]], layout.session_words)
+        previous = _stacked([one.sessions[1:] for _, one in there if one.cell[CELL_PREVIOUS]], layout.session_words)
+        chunks = _stacked([one.chunks for _, one in there], CHUNK_WORDS)
+        owners = np.repeat(np.arange(len(cells)), cells[:, CELL_CHUNK])
+        self._forget_swept(cells)
+        kept = cells[:, CELL_SESSION] > 0
+        rows = Rows(
+            cells, kept.astype(np.int64), sessions[kept[in_session]],
+            (cells[:, CELL_PREVIOUS] > 0).astype(np.int64), previous[(cells[:, CELL_PREVIOUS] > 0)[had_session]],
+            owners[cells[owners, CELL_CHUNK] > 0], chunks[cells[owners, CELL_CHUNK] > 0],
+        )  # fmt: skip
+        return np.array([i for i, _ in there], np.int64), rows
 
     def _forget_swept(self, cells: Ints) -> None:
         idle_ms = self._tables.idle[0]
@@ -177,8 +178,9 @@ class People:
             cells[swept, word] = 0
 
 
-def _stacked(rows: list[Ints], words: int) -> Ints:
-    return np.concatenate([*rows, np.zeros(0, np.int64)]).reshape(-1, words)
+def _stacked(rows: Sequence[Ints], words: int) -> Ints:
+    """A copy of all rows, one below another."""
+    return np.concatenate([np.zeros((0, words), np.int64), *(row.reshape(-1, words) for row in rows)])
 
 
 def state_hash(people: People, memory: Memory, settings: Ints, *, order_free: bool = False) -> str:

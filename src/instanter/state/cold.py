@@ -9,13 +9,12 @@ the files it names stay as long as it does, and are durable before it counts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
 from ..foundation.errors import DiskFull
 from ..foundation.limits import COLD_MOVED_MAX, FOLD_BATCH_EVENTS_MAX
-from .cold_files import ColdFiles, ColdPlace, Stored
+from .cold_files import ColdFiles, ColdPlace, Stored, parts_of
 from .columns import TABLE_OF
 from .compiled import Ints, kernel
 from .dedup import CHUNK_NEXT, CHUNK_WORDS
@@ -69,23 +68,6 @@ COMPACTED_ROWS = 50_000
 """Cold rows looked at in one step of compaction."""
 RETRY_STEPS = 500
 """Steps of upkeep between two tries while the disk takes nobody."""
-
-
-class Parts(NamedTuple):
-    """A stored person's rows."""
-
-    cell: Ints
-    sessions: Ints
-    """[0 to 2, words]: the session, then the one before; see the counts in `cell`."""
-    chunks: Ints
-
-
-def parts_of(words: Ints, layout: Layout) -> Parts:
-    """Cut a person's words into rows, without a copy."""
-    sessions = int(words[CELL_SESSION] + words[CELL_PREVIOUS])
-    end = layout.cell_words + sessions * layout.session_words
-    held = words[layout.cell_words : end].reshape(sessions, layout.session_words)
-    return Parts(words[: layout.cell_words], held, words[end:].reshape(-1, CHUNK_WORDS))
 
 
 class Cold:

@@ -71,6 +71,7 @@ class _Versioned(msgspec.Struct, frozen=True):
 class _Format(NamedTuple):
     """How the records of a file are read."""
 
+    path: Path
     preamble: _Preamble
     copies: Copies | None
     """None: they are of our layout."""
@@ -81,6 +82,23 @@ class Stored(NamedTuple):
 
     era: int
     words: Ints
+
+
+class Parts(NamedTuple):
+    """A stored person's rows."""
+
+    cell: Ints
+    sessions: Ints
+    """[0 to 2, words]: the session, then the one before; see the counts in `cell`."""
+    chunks: Ints
+
+
+def parts_of(words: Ints, layout: Layout) -> Parts:
+    """Cut a person's words into rows, without a copy."""
+    sessions = int(words[CELL_SESSION] + words[CELL_PREVIOUS])
+    end = layout.cell_words + sessions * layout.session_words
+    held = words[layout.cell_words : end].reshape(sessions, layout.session_words)
+    return Parts(words[: layout.cell_words], held, words[end:].reshape(-1, CHUNK_WORDS))
 
 
 class Header(NamedTuple):
@@ -192,7 +210,7 @@ class ColdFiles:
             self._file = self._disk.open(cold_path(self._directory, self.number))
             self._own.add(self.number)
             self._unsynced.add(self.number)
-            self._formats[self.number] = _Format(self._preamble, None)
+            self._formats[self.number] = _Format(cold_path(self._directory, self.number), self._preamble, None)
             content = msgspec.msgpack.encode(self._preamble)
             start = _START.pack(MAGIC, len(content), zlib.crc32(content)) + content
             self._write(self._file, start + bytes(-len(start) % ALIGNED_BYTES))
@@ -230,8 +248,8 @@ class ColdFiles:
     def read(self, place: int, key: int) -> Stored | None:
         """The person at a place, None if they were erased; `Corrupt` names what does not fit."""
         number, offset = file_of(place), offset_of(place)
-        path = self._path(number)
         format_ = self._format(number)
+        path = format_.path
         try:
             raw = self._disk.read(path, offset, READ_BYTES)
             header = _header(path, offset, raw)
@@ -279,7 +297,8 @@ class ColdFiles:
             preamble = read_preamble(self._disk, self._path(number))
             alike = preamble == self._preamble
             then = {CELLS: preamble.cell_words, SESSIONS: preamble.session_words}
-            known = _Format(preamble, None if alike else copies(preamble.columns, then, self._layout))
+            found = None if alike else copies(preamble.columns, then, self._layout)
+            known = _Format(self._path(number), preamble, found)
             self._formats[number] = known
         return known
 

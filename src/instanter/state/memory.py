@@ -144,6 +144,11 @@ class State:
         return int(self.tables.memory.regions[COLD, LIVE])
 
     @property
+    def cells_max(self) -> int:
+        """People (cells) there is room for, in memory and on disk."""
+        return self.schema.capacity.cells + (self.schema.capacity.cold if self.cold is not None else 0)
+
+    @property
     def has_room(self) -> bool:
         """Whether one more batch of people who are not in memory would find room there."""
         if self.cold is not None and not self.cold.refused:
