@@ -1,13 +1,14 @@
-"""A quiet tenant and one that sends too much, from a process of their own.
+"""A tenant's traffic, from a process of its own. Prints one JSON object.
 
-python tenants_load.py PORT QUIET_KEY NOISY_KEY RATE NOISY_RATE SECONDS: the quiet tenant asks for RATE decisions a
-second, first alone, then while the noisy one sends NOISY_RATE events a second; with 0 it asks for decisions over
-many connections, each as soon as the last is answered. Prints one JSON object.
+python tenants_load.py quiet PORT KEY RATE SECONDS: RATE decisions a second, and how long they took.
+python tenants_load.py noisy PORT KEY RATE SECONDS: RATE events a second; with 0 decisions over many connections, each
+as soon as the last is answered. It steps back for others on this machine: a sender of the world would not be on it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from collections import Counter
@@ -40,63 +41,61 @@ def view(key: str, number: int) -> bytes:
     return request("/v1/track", key, event)
 
 
-class Flood:
-    """As many decisions as are answered, until told to stop."""
+def flood(port: int, key: str, seconds: float) -> Counter[int]:
+    """As many decisions as are answered in that time, by status."""
+    sent = [decision(key, number) for number in range(200)]
+    until_ns = elapsed_ns() + int(seconds * 1e9)
+    statuses: Counter[int] = Counter()
+    guard = threading.Lock()
 
-    def __init__(self, port: int, key: str) -> None:
-        self._port = port
-        self._sent = [decision(key, number) for number in range(200)]
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(CONNECTIONS)]
-        self.statuses: Counter[int] = Counter()
-        self._guard = threading.Lock()
-        for thread in self._threads:
-            thread.start()
-
-    def _run(self) -> None:
-        connection, number, seen = Connection(self._port), 0, Counter[int]()
-        while not self._stop.is_set():
+    def keep_asking() -> None:
+        connection, number, seen = Connection(port), 0, Counter[int]()
+        while elapsed_ns() < until_ns:
             number += 1
-            seen[connection.exchange(self._sent[number % len(self._sent)]).status] += 1
+            seen[connection.exchange(sent[number % len(sent)]).status] += 1
         connection.close()
-        with self._guard:
-            self.statuses.update(seen)
+        with guard:
+            statuses.update(seen)
 
-    def end(self) -> Counter[int]:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-        return self.statuses
+    threads = [threading.Thread(target=keep_asking) for _ in range(CONNECTIONS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return statuses
 
 
-def main(port: int, quiet: str, noisy: str, rate: int, noisy_rate: int, seconds: float) -> dict[str, Any]:
-    count = int(rate * seconds)
-    asked = Stream([decision(quiet, number) for number in range(count)], rate, QUIET_CONNECTIONS)
-    open_loop(port, [Stream(asked.requests[: rate], rate, QUIET_CONNECTIONS)])
-    (alone,) = open_loop(port, [asked])
-    if noisy_rate:
-        statuses: Counter[int] = Counter()
+def events(port: int, key: str, rate: int, seconds: float) -> Counter[int]:
+    """So many events a second, whatever is answered, by status."""
+    statuses: Counter[int] = Counter()
 
-        def counted(reply: Reply) -> bool:
-            statuses[reply.status] += 1
-            return reply.status in (200, 429)
+    def counted(reply: Reply) -> bool:
+        statuses[reply.status] += 1
+        return True
 
-        sent = [view(noisy, number) for number in range(int(noisy_rate * seconds))]
-        beside, _ = open_loop(port, [asked, Stream(sent, noisy_rate, CONNECTIONS, check=counted)])
-    else:
-        flood = Flood(port, noisy)
-        started_ns = elapsed_ns()
-        (beside,) = open_loop(port, [asked])
-        statuses = flood.end()
-        assert elapsed_ns() > started_ns
+    sent = [view(key, number) for number in range(int(rate * seconds))]
+    open_loop(port, [Stream(sent, rate, CONNECTIONS, check=counted)])
+    return statuses
+
+
+def noisy(port: int, key: str, rate: int, seconds: float) -> dict[str, Any]:
+    os.nice(10)
+    started_ns = elapsed_ns()
+    statuses = events(port, key, rate, seconds) if rate else flood(port, key, seconds)
+    by_status = {str(status): number for status, number in sorted(statuses.items())}
+    return {"statuses": by_status, "seconds": (elapsed_ns() - started_ns) / 1e9}
+
+
+def quiet(port: int, key: str, rate: int, seconds: float) -> dict[str, Any]:
+    asked = [decision(key, number) for number in range(int(rate * seconds))]
+    (outcome,) = open_loop(port, [Stream(asked, rate, QUIET_CONNECTIONS)])
+    latencies_ms = outcome.latencies_ms
     return {
-        "alone_p50_ms": quantile(alone.latencies_ms, 0.5), "alone_p99_ms": quantile(alone.latencies_ms, 0.99),
-        "beside_p50_ms": quantile(beside.latencies_ms, 0.5), "beside_p99_ms": quantile(beside.latencies_ms, 0.99),
-        "quiet_failures": alone.failures + beside.failures, "seconds": beside.seconds,
-        "noisy": {str(status): number for status, number in sorted(statuses.items())},
+        "p50_ms": quantile(latencies_ms, 0.5), "p99_ms": quantile(latencies_ms, 0.99), "refused": outcome.failures
     }  # fmt: skip
 
 
 if __name__ == "__main__":
-    port, quiet, noisy, rate, noisy_rate, seconds = sys.argv[1:]
-    print(json.dumps(main(int(port), quiet, noisy, int(rate), int(noisy_rate), float(seconds))))
+    role, port, key, rate, seconds = sys.argv[1:]
+    told = {"quiet": quiet, "noisy": noisy}[role](int(port), key, int(rate), float(seconds))
+    print(json.dumps(told))
