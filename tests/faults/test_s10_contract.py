@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from .accountant import ask, recovered, replayed
-from .conftest import MakeSite
+from .conftest import Figures, MakeSite
 from .keyed import KeyedSite
 from .servers import Nursery
 
@@ -24,41 +23,42 @@ CONFIG = Path(__file__).with_name("schemathesis.toml")
 ITEMS = {"items": [{"id": f"sku-{number}", "fields": {"title": "t", "category": "c", "price": number}}
                    for number in range(20)]}  # fmt: skip
 EVENT = {"event": "Product Viewed", "anonymousId": "a1", "properties": {"product_id": "sku-1"}}
-SHORT = ("--phases", "fuzzing,stateful", "--max-examples", "5")
-FULL = ("--phases", "examples,coverage,fuzzing,stateful", "--max-examples", "1000")
+SHORT = {"alone": ("fuzzing", 5), "in a row": ("stateful", 5)}
+FULL = {"alone": ("coverage,fuzzing", 1_000), "in a row": ("stateful", 150)}
+"""Phases and examples: of each operation called by itself, and of calls in which one follows from the other."""
+IN_A_ROW_MIN = 5
+"""Operations that are reached at least when only those are called that follow from another call."""
 MINUTES_MAX = 20
 
 pytestmark = pytest.mark.faults
 
 
-def examined(port: int, folder: Path, *, full: bool, key: str = "") -> dict[str, Any]:
+def examined(port: int, folder: Path, *, phases: str, examples: int, key: str = "") -> dict[str, Any]:
     """The report of schemathesis on a server, which runs with --dev if there is no key for it."""
     report = folder / "report.json"
     command = [
         str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(CONFIG), "run",
-        f"http://127.0.0.1:{port}/openapi.json", *(FULL if full else SHORT), "--generation-deterministic",
-        "--continue-on-failure", "--no-color", "--report-json-path", str(report),
+        f"http://127.0.0.1:{port}/openapi.json", "--phases", phases, "--max-examples", str(examples),
+        "--generation-deterministic", "--continue-on-failure", "--no-color", "--report-json-path", str(report),
         *(["--header", f"Authorization: Bearer {key}"] if key else ["--exclude-checks", "ignored_auth"]),
     ]  # fmt: skip
     done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=60 * MINUTES_MAX, check=False
-    )  # fmt: skip
+        command, cwd=folder, capture_output=True, text=True, timeout=60 * MINUTES_MAX, check=False)
     assert report.exists(), done.stdout + done.stderr
     told: dict[str, Any] = json.loads(report.read_text())
     told["output"] = done.stdout
     return told
 
 
-def assert_kept(told: dict[str, Any], record_property: Callable[[str, object], None]) -> None:
-    """Every operation was called, and no reply breaks the document."""
+def assert_kept(told: dict[str, Any], figures: Figures) -> None:
+    """No reply breaks the document."""
     failures = [(failure["title"], failure["count"], failure["operations"]) for failure in told["failures"]]
-    record_property("operations_min", told["operations"]["tested"])
-    record_property("calls", told["test_cases"]["generated"])
-    record_property("violations", told["test_cases"]["unique_failures"])
+    cases = told["test_cases"]
+    figures(operations_max=told["operations"]["tested"], calls=cases["generated"], violations=cases["unique_failures"])
     assert not failures, f"{failures}\n{told['output']}"
     assert not told["errors"], told["errors"]
     assert told["stop_reason"] == "completed"
-    assert told["operations"]["tested"] == told["operations"]["total"] > 20
+    assert told["operations"]["tested"] >= IN_A_ROW_MIN
 
 
 def assert_state(data: Path, config: Path) -> None:
@@ -66,24 +66,29 @@ def assert_state(data: Path, config: Path) -> None:
     assert recovered(data, config).state.hash() == replayed(data, config).state.hash()
 
 
+@pytest.mark.parametrize("how", SHORT)
 def test_s10_every_operation_asks_for_a_key_and_keeps_the_document(
-    nursery: Nursery, tmp_path: Path, full: bool, record_property: Callable[[str, object], None]
+    how: str, nursery: Nursery, tmp_path: Path, full: bool, figures: Figures
 ) -> None:
+    phases, examples = (FULL if full else SHORT)[how]
     site = KeyedSite(nursery, tmp_path, config="[limits]\nrequests_per_s = 1000000\n")
     key = site.key("write", "decide", "catalog", "admin")
     with site.serve() as server:
         assert ask(server.port, "POST", "/v1/track", EVENT).status == 401
-        assert_kept(examined(server.port, tmp_path, full=full, key=key), record_property)
+        told = examined(server.port, tmp_path, phases=phases, examples=examples, key=key)
+        assert_kept(told, figures)
+        assert how != "alone" or told["operations"]["tested"] == told["operations"]["total"] > 20
     assert_state(site.data, site.config)
 
 
 def test_s10_with_dev_every_operation_keeps_the_document(
-    make_site: MakeSite, tmp_path: Path, full: bool, record_property: Callable[[str, object], None]
+    make_site: MakeSite, tmp_path: Path, full: bool, figures: Figures
 ) -> None:
     site = make_site()
     server = site.start()
     assert ask(server.port, "POST", "/v1/items", ITEMS).status == 200
     assert ask(server.port, "POST", "/v1/track", EVENT).status == 200
-    assert_kept(examined(server.port, tmp_path, full=full), record_property)
+    told = examined(server.port, tmp_path, phases="fuzzing,stateful", examples=30 if full else 3)
+    assert_kept(told, figures)
     assert server.stop() == 0
     assert_state(site.data, site.config)
