@@ -236,11 +236,14 @@ class Accounts:
         """An id has this cell already, though no record says so yet."""
         self.cell_of.setdefault(who, cell)
 
-    def forget_unwritten(self, find: Callable[[str], int]) -> None:
-        """After a restart an id may have no cell any more, or another one, if no record of the log names what it had;
-        `find` says which it has."""
+    def forget_unwritten(self, find: Callable[[str], int], *, retiring: bool) -> None:
+        """After a restart an id may have no cell any more, or another one, if no record of the log names what it had,
+        or if the keys of idle people were being destroyed; `find` says which it has."""
         written = {*self.cells, *self.agreed, *self.owners, *self.owners.values()}
-        self.cell_of = {who: cell for who, cell in self.cell_of.items() if cell in written or find(who) == cell}
+        self.cell_of = {
+            who: cell for who, cell in self.cell_of.items()
+            if find(who) == cell or (cell in written and not (retiring and not find(who)))
+        }  # fmt: skip
 
     # What the log holds.
 
