@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ..reliability import rows_of
+from ..reliability import rows_known, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +104,13 @@ def test_a_test_finds_its_row_by_its_file_or_its_mark() -> None:
     assert rows_of(Path("tests/log/test_rest.py"), []) == []
     with pytest.raises(pytest.UsageError, match="no row R99"):
         rows_of(Path("tests/faults/test_r99_x.py"), [])
+
+
+def test_every_row_that_awaits_nothing_has_a_test(root: Path) -> None:
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (root / "tests").rglob("test_*.py"))
+    files = {path.name.split("_")[1].upper() for path in (root / "tests").rglob("test_*.py")}
+    without = [
+        name for name, row in rows_known().items()
+        if "awaits" not in row and name not in files and f'mark.row("{name}"' not in text
+    ]
+    assert without == []
