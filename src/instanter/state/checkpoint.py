@@ -185,7 +185,7 @@ def _manifest(state: State, position: int, at_ms: int) -> Manifest:
         state.sweep_from,
         int(state.tables.idle[0]),
         state.configured,
-        dict(state.cleared),
+        dict(sorted(state.cleared.items())),
         {} if state.cold is None else state.cold.files.needed(),
     )
 
