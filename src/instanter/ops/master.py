@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ from ..foundation.disk import Disk, write_whole
 from ..foundation.errors import ConfigRejected
 from ..foundation.rng import entropy
 from ..privacy.vault import KEY_BYTES
+
+log = logging.getLogger("instanter.serve")
 
 VARIABLE: Final = "INSTANTER_MASTER_KEY"
 MADE_NAME: Final = "master.key"
@@ -40,6 +43,8 @@ def master_key(
         )  # fmt: skip
     disk.make_directory(keys)
     write_whole(disk, made, entropy(KEY_BYTES).hex().encode())
+    log.warning("a master key was made; it lies beside the keys it protects, which is good for trying out only",
+                extra={"file": str(made)})
     return _parsed(_read(disk, made), str(made))
 
 
