@@ -231,7 +231,7 @@ def test_a_public_key_decides_for_visitors_and_reads_nothing(tmp_path: Path):
         order = {"type": "track", "event": "Order Completed", "anonymousId": "a1"}
         decided = await client.post("/v1/decide", DECIDE, headers=public.headers)
         assert decided.status_code == 200
-        for more in ({"userId": "u1"}, {"events": [order]}, {"timestamp": 1_700_000_000_000}):
+        for more in ({"userId": "u1"}, {"events": [order]}, {"timestamp": 1_700_000_000_000}, {"explain": True}):
             refused = await client.post("/v1/decide", {**DECIDE, **more}, headers=public.headers)
             assert (refused.status_code, refused.json()["error"]["code"]) == (403, "forbidden"), more
         ranked = {"placement": "search", "candidates": ["sku-1"], "userId": "u1", "deadlineMs": 10_000}

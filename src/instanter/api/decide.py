@@ -61,6 +61,8 @@ def _check_caller(caller: Caller, asked: Asking) -> None:
     """Refuse what the question asks beyond the scope of the route."""
     if asked.user_id is not None:
         caller.require_private("asserts no userId")
+    if asked.explain:
+        caller.require_private("asks for no explanation: that is what is known of the person")
     if asked.events:
         caller.require("write")
     if asked.timestamp is not None:
