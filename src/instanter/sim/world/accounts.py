@@ -185,6 +185,8 @@ class Accounts:
         """Cell -> time and content of the newest statement about personalization."""
         self.buried: dict[str, list[Buried]] = {}
         """By id, each time it was erased."""
+        self.retiring = False
+        """Retention was begun and its end is not known: who was idle may have lost the keys, and not yet the rest."""
         self.erased: set[int] = set()
         """Cells that were erased; twice, once their pseudonyms lead nowhere."""
         self.erased_twice: set[int] = set()
@@ -236,14 +238,15 @@ class Accounts:
         """An id has this cell already, though no record says so yet."""
         self.cell_of.setdefault(who, cell)
 
-    def forget_unwritten(self, find: Callable[[str], int], *, retiring: bool) -> None:
+    def forget_unwritten(self, find: Callable[[str], int]) -> None:
         """After a restart an id may have no cell any more, or another one, if no record of the log names what it had,
         or if the keys of idle people were being destroyed; `find` says which it has."""
         written = {*self.cells, *self.agreed, *self.owners, *self.owners.values()}
         self.cell_of = {
             who: cell for who, cell in self.cell_of.items()
-            if find(who) == cell or (cell in written and not (retiring and not find(who)))
+            if find(who) == cell or (cell in written and not (self.retiring and not find(who)))
         }  # fmt: skip
+        self.retiring = False
 
     # What the log holds.
 
@@ -313,6 +316,8 @@ class Accounts:
         insist(record.happened_ms == happened_ms, "R10", f"{name} happened at {record.happened_ms}, not {happened_ms}")
         items = (item_reference(TENANT, sent.item),) if sent.item else ()
         insist((record.name, record.items) == (sent.name, items), "P2", f"{name} is in the log as {record}")
+        if self.retiring:
+            self.cell_of[sent.who] = record.key
         cell = self.cell_of.setdefault(sent.who, record.key)
         insist(cell == record.key, "P2", f"{name} of {sent.who} was put to the cell of somebody else")
         insist(record.key not in self.erased_twice, "P8", f"{name} was written under a pseudonym that was erased")

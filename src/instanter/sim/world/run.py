@@ -114,8 +114,6 @@ class World:
         self._slow_ns = 0
         self._engine: Engine | None = None
         self._made = 0
-        self._retiring = False
-        """Retention was begun and not heard of again: who was idle may have lost the keys, and not yet the rest."""
         self._decisions: list[Remembered] = []
 
     def run(self) -> str:
@@ -385,10 +383,11 @@ class World:
         self._say(f"the machine's clock says {self._machine_ns() // _MS_NS}")
 
     async def _retain(self) -> None:
-        self._retiring = True
+        self.accounts.retiring = True
         try:
             retired = await self._live_engine.eraser.retain()
-            self._retiring = False
+            self._read_books(self._live_engine)
+            self.accounts.retiring = False
             self._say(f"retired {retired}")
         except Unavailable as error:
             self._say(f"nobody was retired: {type(error).__name__}")
@@ -429,7 +428,7 @@ class World:
                f"the log ends at {engine.partition.position}, it had reached {self.accounts.position}")  # fmt: skip
         insist(not engine.recovery.damaged, "P5", f"damaged without damage: {engine.recovery.damaged}")
         self.accounts.read(SegmentReader(self.disk, ROOT / "log").read())
-        self.accounts.forget_unwritten(lambda who: engine.subjects.find(TENANT, who), retiring=self._retiring)
+        self.accounts.forget_unwritten(lambda who: engine.subjects.find(TENANT, who))
         compare(engine.partition, self.accounts)
         compare_rebuilt(engine.partition, self.accounts, disk=self.disk, root=ROOT)
         self._say(f"started with {engine.partition.hash()} at {engine.partition.position}")
@@ -445,7 +444,8 @@ class World:
         """In a copy of what the world has left one bit is flipped: it is found and named, and nothing wrong is told."""
         for _ in range(_DAMAGES):
             copy = self.disk.copy()
-            path = self._chance.pick(sorted(path for path, raw in copy.files().items() if raw and path.suffix != UNFINISHED))
+            files = sorted(path for path, raw in copy.files().items() if raw and path.suffix != UNFINISHED)
+            path = self._chance.pick(files)
             offset = self._chance.below(copy.size(path))
             copy.flip(path, offset, self._chance.below(8))
             self._loop = SimulatedLoop(self._chance, job_ns=self._job_ns)
