@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from ..events.decode import Door
 from ..events.envelope import Erased, Tracked
@@ -302,9 +303,22 @@ class Eraser:
         at = datetime.fromtimestamp(erasure.at_ms / 1_000, UTC).isoformat(timespec="milliseconds")
         receipt = msgspec.json.encode(ErasureReceipt(erasure.id, at, erasure.tenant, places))
         key = Ed25519PrivateKey.from_private_bytes(self._subjects.signing_key())
-        return SignedErasure(
-            msgspec.Raw(receipt), key.sign(receipt).hex(), key.public_key().public_bytes_raw().hex()
-        )
+        return SignedErasure(msgspec.Raw(receipt), key.sign(receipt).hex(), public_key_of(self._subjects).hex())
+
+
+def public_key_of(subjects: KeyStore) -> bytes:
+    """By which receipts of this installation are checked."""
+    return Ed25519PrivateKey.from_private_bytes(subjects.signing_key()).public_key().public_bytes_raw()
+
+
+def is_signed_by(signed: SignedErasure, public_key: str) -> bool:
+    """Whether a receipt, byte for byte, was signed by the installation with this public key (hexadecimal)."""
+    try:
+        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
+        key.verify(bytes.fromhex(signed.signature), bytes(signed.receipt))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def _unavailable(error: OSError) -> Unavailable:

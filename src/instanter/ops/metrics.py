@@ -89,6 +89,12 @@ COUNTED: Final = (
             "Events in the log of which the fold could not make what was meant, by reason.", "code"),
     Counted("events_noted_together", "instanter_events_noted_together",
             "Those of them that share an entry of the quarantine, because there were many in a minute."),
+    Counted("events_withheld.", "instanter_events_withheld",
+            "Events that were not kept: no consent, the browser's signal, or late ones of somebody erased.", "reason"),
+    Counted("people_erased", "instanter_people_erased", "Erasures that somebody asked for."),
+    Counted("people_retired", "instanter_people_retired", "People erased because nothing came of them for long."),
+    Counted("days_destroyed.", "instanter_days_destroyed", "Keys of days that are over and destroyed, by class.", "of"),
+    Counted("retention_refused", "instanter_retention_refused", "Turns of retention that did not come to their end."),
     Counted("events_replayed", "instanter_events_replayed", "Quarantined events that were taken at a later try."),
     Counted("quarantine_dropped_bytes", "instanter_quarantine_dropped_bytes",
             "Bytes of the oldest entries that had to go for new ones, counted at every mebibyte."),
@@ -105,6 +111,7 @@ COUNTED: Final = (
     Counted("requests_failed", "instanter_requests_failed", "Requests that failed by a defect of ours."),
     Counted("checkpoints_failed", "instanter_checkpoints_failed", "Checkpoints that were not finished."),
     Counted("beats_refused", "instanter_beats_refused", "Epochs and ticks that the log did not take."),
+    Counted("upkeep_failed", "instanter_upkeep_failed", "Steps of upkeep of idle people's files that failed."),
 )  # fmt: skip
 
 FOLDED: Final = Counted("", "instanter_events_folded", "Events folded, by what became of them.", "verdict")

@@ -15,8 +15,10 @@ import msgspec
 from ..events.envelope import CONTROL_PARTITION
 from ..foundation.disk import Disk
 from ..foundation.errors import Broken, Corrupt
+from ..log.base import Readable
 from ..log.commit import commit_now
 from ..log.segment_log import SegmentLog
+from ..log.segments import SegmentReader
 
 VERSION: Final = 1
 _SEGMENT_BYTES: Final = 64 * 1024 * 1024
@@ -49,17 +51,24 @@ class ErasureList:
         commit_now(self._log, [(CONTROL_PARTITION, erasure.at_ms, _encode(erasure))])
 
     def __iter__(self) -> Iterator[Erasure]:
-        for frame in self._log.read():
-            try:
-                erasure = _decode(frame.payload)
-            except msgspec.MsgspecError as error:
-                reason = f"not an erasure: {error}"
-                raise Corrupt(file=str(self._directory), offset=frame.position, reason=reason) from None
-            if erasure.version > VERSION:
-                found = erasure.version
-                raise Broken(f"{self._directory} has format {found}; this program reads up to {VERSION}")
-            yield erasure
+        return _erasures(self._log, self._directory)
 
     def close(self) -> None:
         """Give the files back."""
         self._log.close()
+
+
+def read_erasures(disk: Disk, directory: Path) -> Iterator[Erasure]:
+    """What the list names, also beside its writer. Raises `Corrupt` or `Broken`."""
+    return _erasures(SegmentReader(disk, directory), directory)
+
+
+def _erasures(log: Readable, directory: Path) -> Iterator[Erasure]:
+    for frame in log.read():
+        try:
+            erasure = _decode(frame.payload)
+        except msgspec.MsgspecError as error:
+            raise Corrupt(file=str(directory), offset=frame.position, reason=f"not an erasure: {error}") from None
+        if erasure.version > VERSION:
+            raise Broken(f"{directory} has format {erasure.version}; this program reads up to {VERSION}")
+        yield erasure

@@ -53,6 +53,10 @@ class Connection:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Broken(f"{method} {path}: the reply is not as the API says: {error}") from None
 
+    def read(self, path: str) -> bytes:
+        """The body of a `GET` as it came."""
+        return self._exchange("GET", path, None)
+
     def close(self) -> None:
         """Hang up. May be called twice."""
         self._http.close()

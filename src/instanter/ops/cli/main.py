@@ -47,6 +47,8 @@ VERBS: Final = (
     Verb("restore", "put a backup back into an empty folder"),
     Verb("keys", "make, list and revoke access keys"),
     Verb("migrate", "bring a data directory to today's format, as a start does"),
+    Verb("erase", "erase a person, and print the signed receipt"),
+    Verb("export", "print everything that is held about a person"),
     Verb("quarantine", "list the events that were rejected, and why"),
     Verb("bench", "measure how fast the engine is on this machine"),
     Verb("doctor", "check whether this machine and configuration are ready to serve"),

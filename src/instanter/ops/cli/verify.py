@@ -8,17 +8,21 @@ from pathlib import Path
 
 import msgspec
 
+from ...engine.erase import ErasureReceipt, SignedErasure, is_signed_by, public_key_of
 from ...events.envelope import CONTROL_PARTITION, Audited, Record, decode_record
 from ...events.reject import decode_quarantined
 from ...foundation.disk import RealDisk
-from ...foundation.errors import Corrupt
+from ...foundation.errors import Corrupt, RequestRejected
 from ...log.recovery import recover
 from ...log.segments import SegmentReader
 from ...privacy.audit import AuditReport, Head, audit_key, read_entries, verify_audit
+from ...privacy.erasures import read_erasures
+from ...privacy.subjects import KeyStore
 from ...state.checkpoint import check_checkpoint, checkpoint_path, list_checkpoints
 from ..backup.manifest import check_backup
 from ..config import load
 from ..datadir import DataDirectory
+from ..master import master_key
 from ..readiness import is_locked
 from .arguments import add_config, add_data
 from .progress import records_progress
@@ -46,6 +50,15 @@ class BackupVerifyReport(msgspec.Struct, frozen=True):
     at_ms: int
 
 
+class ErasureVerifyReport(msgspec.Struct, frozen=True):
+    """What `instanter verify --erasure` found."""
+
+    id: str
+    at: str
+    broken: str
+    """The first thing that is wrong, in one sentence; empty when nothing is."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `instanter verify`."""
     parser.description = (
@@ -55,12 +68,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "examples:\n  instanter verify --data shop/data\n"
         "  instanter verify --data shop/data --audit        # the record of what administrators did\n"
+        "  instanter verify --data shop/data --erasure receipt.json\n"
         "  instanter verify --backup backups/monday")
     add_config(parser)
     add_data(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--audit", action="store_true",
                       help="follow the chain of the audit record, and check that it reaches as far as the log says")
+    what.add_argument("--erasure", type=Path, metavar="FILE",
+                      help="check the receipt of an erasure: that this installation signed it and has its entry")
+    parser.add_argument("--public-key", default="", metavar="HEX",
+                        help="--erasure: check against this key alone, without a data directory")
     what.add_argument("--backup", type=Path, metavar="DIR", help="check a backup instead of a data directory")
 
 
@@ -68,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Check what was asked for, and report."""
     if arguments.backup is not None:
         return _verify_backup(arguments)
+    if arguments.erasure is not None:
+        return _verify_erasure(arguments)
     return _verify_audit(arguments) if arguments.audit else _verify_directory(arguments)
 
 
@@ -102,6 +122,46 @@ def _verify_backup(arguments: argparse.Namespace) -> int:
     else:
         print(f"{report.files} files, {report.size_bytes / 1e6:,.1f} MB, the log up to {report.position}: whole")
     return 0
+
+
+def _verify_erasure(arguments: argparse.Namespace) -> int:
+    signed = _signed_in(arguments.erasure)
+    report = _checked(signed, arguments.public_key) if arguments.public_key else _checked_here(signed, arguments)
+    if arguments.json:
+        print(msgspec.json.encode(report).decode())
+    else:
+        print(f"erasure {report.id} of {report.at}: {report.broken or 'the signature is right'}")
+    return 1 if report.broken else 0
+
+
+def _signed_in(path: Path) -> SignedErasure:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=SignedErasure)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise RequestRejected("schema", f"{path} does not hold the receipt of an erasure") from None
+
+
+def _checked(signed: SignedErasure, public_key: str) -> ErasureVerifyReport:
+    try:
+        receipt = msgspec.json.decode(signed.receipt, type=ErasureReceipt)
+    except msgspec.DecodeError:
+        return ErasureVerifyReport("", "", "it is not the receipt of an erasure")
+    broken = "" if is_signed_by(signed, public_key) else "it was not signed with this key, or was changed since"
+    return ErasureVerifyReport(receipt.id, receipt.at, broken)
+
+
+def _checked_here(signed: SignedErasure, arguments: argparse.Namespace) -> ErasureVerifyReport:
+    privacy = load(arguments.config).privacy
+    directory = DataDirectory(RealDisk(), arguments.data, keys=privacy.keys)
+    secret = directory.check()
+    master = master_key(directory.disk, directory.keys, file=privacy.master_key_file, may_make=False)
+    subjects = KeyStore(directory.disk, directory.keys, secret=secret, master=master, read_only=True)
+    report = _checked(signed, public_key_of(subjects).hex())
+    subjects.close()
+    listed = (erasure.id for erasure in read_erasures(directory.disk, directory.keys / "erasures"))
+    if not report.broken and report.id not in listed:
+        return msgspec.structs.replace(report, broken="the erasure list does not name it")
+    return report
 
 
 def _verify_audit(arguments: argparse.Namespace) -> int:
