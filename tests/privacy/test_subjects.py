@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from instanter.foundation import limits
 from instanter.foundation.errors import Broken, ConfigRejected, Corrupt, LogClosed
 from instanter.privacy.roll import FRESH_MAX, Roll
 from instanter.privacy.subjects import DAY_MS, KeyStore, KeySubject
-from instanter.privacy.vault import NAME_BYTES, Entry
+from instanter.privacy.vault import NAME_BYTES, Entries
 from instanter.sim.disk import SimulatedDisk
 
 ROOT = Path("keys")
@@ -334,7 +335,8 @@ TestEverybody.settings = settings(max_examples=20, stateful_step_count=15, deadl
 
 def test_the_roll_takes_the_newest_of_a_name_however_it_was_filled() -> None:
     one = (5).to_bytes(NAME_BYTES, "little")
-    roll = Roll([Entry(1, one, 70), Entry(2, one, 71)])
+    columns = [np.array(column, np.int64) for column in ([1, 2], [5, 5], [70, 71])]
+    roll = Roll([Entries(*columns)])
     assert roll.of_name(one) == (2, 71)
     roll.remove(one, 70)
     assert roll.of_name(one) == (2, 71)

@@ -6,19 +6,21 @@ kernel costs more than what it does for one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from ..state.compiled import Ints, kernel
 from ..state.table import Index, find, grown, insert, make_index, migrate, remove
-from .vault import Entry
+from .vault import Entries
 
 FRESH_MAX: Final = 256
 """Subjects indexed in one go, about 20 us."""
 MIGRATED_PER_SUBJECT: Final = 64
 _NUMBER_BYTES: Final = 8
+_NO_NAME: Final = 1
+"""Stands for 0, which is an empty place of an index."""
 
 
 def number_of(name: bytes) -> int:
@@ -27,21 +29,24 @@ def number_of(name: bytes) -> int:
     >>> number_of(bytes(16)), number_of(b"\\x05" + bytes(15))
     (1, 5)
     """
-    return int.from_bytes(name[:_NUMBER_BYTES], "little", signed=True) or 1
+    return int.from_bytes(name[:_NUMBER_BYTES], "little", signed=True) or _NO_NAME
 
 
 class Roll:
     """Changed on one thread; `slot_of_cell` may be asked from others."""
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        self._by_name, self._by_cell = make_index(), make_index()
+    def __init__(self, entries: Sequence[Entries] = ()) -> None:
+        count = sum(len(some.slots) for some in entries)
+        self._by_name, self._by_cell = grown(make_index(), room_for=count), grown(make_index(), room_for=count)
         self._cells: Ints = np.zeros(4_096, np.int64)
         """Pseudonym by slot."""
         self._fresh: dict[int, tuple[int, int]] = {}
         """Number of the name -> (slot, pseudonym)."""
         self._fresh_cells: dict[int, int] = {}
         self._indexed = 0
-        self._enter([(number_of(entry.name), entry.slot, entry.number) for entry in entries])
+        for some in entries:
+            names = np.where(some.names == 0, _NO_NAME, some.names)
+            self._enter(np.stack([names, some.slots, some.numbers], axis=1))
 
     def __len__(self) -> int:
         return self._indexed + len(self._fresh)
@@ -78,20 +83,20 @@ class Roll:
         self._indexed -= 1
 
     def _settle(self) -> None:
-        self._enter([(number, slot, cell) for number, (slot, cell) in self._fresh.items()])
+        self._enter(np.array([(number, slot, cell) for number, (slot, cell) in self._fresh.items()], np.int64))
         self._fresh.clear()
         self._fresh_cells.clear()
 
-    def _enter(self, rows: list[tuple[int, int, int]]) -> None:
-        if not rows:
+    def _enter(self, rows: Ints) -> None:
+        """Index rows of [number of the name, slot, pseudonym]."""
+        if not len(rows):
             return
-        columns = np.array(rows, np.int64)
         self._by_name = grown(self._by_name, room_for=len(rows))
         self._by_cell = grown(self._by_cell, room_for=len(rows))
-        slots_max = int(columns[:, 1].max()) + 1
+        slots_max = int(rows[:, 1].max()) + 1
         if slots_max > len(self._cells):
             self._cells = np.concatenate([self._cells, np.zeros(max(slots_max, len(self._cells)), np.int64)])
-        _enter_all(self._by_name, self._by_cell, self._cells, columns)
+        _enter_all(self._by_name, self._by_cell, self._cells, rows)
         self._indexed += len(rows)
 
 

@@ -268,14 +268,15 @@ class KeyStore:
     # Slots.
 
     def _index_days(self) -> None:
-        for entry in self._days.entries:
-            key = self._days.key(entry.slot)
-            assert key is not None, "a slot in use has a key"
-            if entry.name == _SIGNING:
-                self._signing = key
-            else:
-                one = (entry.number & 0xF, entry.number >> 4)
-                self._slot_of_day[one], self._day_keys[one] = entry.slot, key
+        for some in self._days.entries:
+            for slot, number in zip(some.slots.tolist(), some.numbers.tolist(), strict=True):
+                key = self._days.key(slot)
+                assert key is not None, "a slot in use has a key"
+                if self._days.name(slot) == _SIGNING:
+                    self._signing = key
+                else:
+                    one = (number & 0xF, number >> 4)
+                    self._slot_of_day[one], self._day_keys[one] = slot, key
         self._days.entries.clear()
 
     def adopt(self, tenant: str, identifier: str, cell: int) -> KeySubject:
