@@ -344,6 +344,27 @@ def test_another_layout_opens_people_on_disk() -> None:
     assert loaded.hash() == direct.hash()
 
 
+def test_with_less_memory_than_before_a_checkpoint_opens_and_the_idle_lie_on_disk() -> None:
+    disk = SimulatedDisk()
+    state = opened(on(disk, small(cells=10)))
+    fold_all(state, story(150), batch=6)
+    state.erase([person(2)])
+    path, wanted = saved(disk, state, position=1), state.hash()
+    loaded = on(disk, small(cells=4))
+    load_checkpoint(disk, path, loaded)
+    assert loaded.hash() == wanted
+    assert in_memory(loaded) <= 4 < in_memory(state)
+    assert loaded.epoch_hash == state.epoch_hash
+    assert (loaded.published == state.published).all()
+    for one in (loaded, state):
+        fold_all(one, story(100, seed=5, first=300), batch=6)
+        publish(one)
+    assert (loaded.hash(), loaded.epoch_hash) == (state.hash(), state.epoch_hash)
+    again = on(disk, small(cells=4))
+    load_checkpoint(disk, saved(disk, loaded, position=2), again)
+    assert again.hash() == loaded.hash()
+
+
 def test_whoever_only_looks_writes_elsewhere() -> None:
     disk = SimulatedDisk()
     state = opened(on(disk))

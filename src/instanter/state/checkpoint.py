@@ -45,6 +45,7 @@ CONTROL_ROWS = 500
 _HEADER = struct.Struct("<IIB")
 _SPILL_LIMIT = 0.5
 _SAVED_TABLES = (CELLS, SESSIONS, CHUNKS, ITEMS, COLD)
+_PEOPLE = (CELLS, SESSIONS, CHUNKS)
 _PLURALS = {
     CELLS: "people",
     SESSIONS: "sessions",
@@ -262,14 +263,20 @@ def load_checkpoint(disk: Disk, path: Path, state: State) -> tuple[Manifest, dic
     """Fill a fresh state from a checkpoint; the manifest and the control rows by name.
 
     The columns of features that are still declared alike are copied, the others dropped: an old checkpoint opens
-    under a new configuration. `Corrupt` names the file and the byte.
+    under a new configuration. People for whom there is no room in memory any more are moved to disk, if the state has
+    a place there; while that is done they take as much memory as before. `Corrupt` names the file and the byte.
     """
     sections = _sections(disk, path)
     manifest = _read_manifest(path, sections)
     offset = len(MAGIC)
     with _fitting(path, offset):
         _check_manifest(manifest)
-        _refuse_if_too_large(path, manifest, state)
+        wide = _wide(manifest, state)
+        _refuse_if_too_large(path, manifest, wide or state)
+        if wide is not None:
+            control = load_checkpoint(disk, path, wide)[1]
+            state.take_over(wide)
+            return manifest, control
         loading = _Loading(state, manifest)
     for offset, kind, payload in sections:
         with _fitting(path, offset):
@@ -343,6 +350,19 @@ def _refuse_if_too_large(path: Path, manifest: Manifest, state: State) -> None:
             raise Broken(f"{path} holds {used} people on disk, and it was not said where")
         if used > rows_max:
             raise Broken(f"{path} holds {used} {_PLURALS[table]}, there is room for {rows_max}: raise state.memory_mb")
+
+
+def _wide(manifest: Manifest, state: State) -> State | None:
+    """A state with room for everybody in memory, if `state` has less and a place for them on disk."""
+    regions, used = state.tables.memory.regions, {table: manifest.regions[table][USED] for table in _PEOPLE}
+    if state.cold is None or all(used[table] <= regions[table, ROWS_MAX] for table in _PEOPLE):
+        return None
+    room = state.schema.capacity
+    cells = max(used[CELLS], -(-used[SESSIONS] // 2), -(-used[CHUNKS] // 4))
+    if cells > room.cells + room.cold:
+        return None
+    capacity = msgspec.structs.replace(room, cells=cells)
+    return State(msgspec.structs.replace(state.schema, capacity=capacity), state.cold.place)
 
 
 def _saved_tables(manifest: Manifest) -> tuple[int, ...]:

@@ -74,6 +74,7 @@ class Cold:
     """The people of one state who lie on disk, and the way there and back."""
 
     def __init__(self, place: ColdPlace, layout: Layout) -> None:
+        self.place = place
         self.files = ColdFiles(place, layout)
         self.index = make_index(256)
         self.refused = False
@@ -247,6 +248,25 @@ class Cold:
         migrate(self.index, MIGRATE_PER_BATCH)
         self.index = grown(settled(self.index), room_for=count)
 
+    def hand_over(
+        self, memory: Memory, cells: Index, narrow: Memory, narrow_cells: Index, *, era: int, idle_ms: int
+    ) -> None:
+        """Move everybody to a memory with less room: who was idle longest goes to disk. `DiskFull` if it does not
+        take them."""
+        spare = COLD_MOVED_MAX
+        nobody = np.empty(0, np.int64)
+        for table in (CELLS, CHUNKS):
+            most = max(int(narrow.regions[table, ROWS_MAX]) - spare, int(narrow.regions[table, ROWS_MAX]) // 2)
+            while memory.regions[table, LIVE] > most:
+                rows = self._idle_longest(memory, COLD_MOVED_MAX, nobody)
+                if not self._move_out(memory, cells, rows, era, idle_ms, _nothing):
+                    raise DiskFull("memory has less room than before, and the disk takes nobody who is idle")
+        ends = np.zeros(1, np.int64)
+        for row in np.flatnonzero(rows_of(memory, CELLS)[:, CELL_KEY]):
+            while _pack_all(memory, np.array([row]), self._buffer, ends, idle_ms) == 0:
+                self._buffer = np.zeros(2 * len(self._buffer), np.int64)
+            _put(narrow, narrow_cells, self._buffer[: int(ends[0])])
+
     # Upkeep.
 
     def upkeep(
@@ -325,6 +345,10 @@ class Cold:
         rows = rows_of(memory, COLD)
         self.index = index_of(rows[:, COLD_KEY])
         self.files.adopt(records, rows[rows[:, COLD_KEY] != 0, COLD_PLACE])
+
+
+def _nothing() -> None:
+    """No checkpoint is being written."""
 
 
 @kernel

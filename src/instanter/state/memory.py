@@ -30,6 +30,7 @@ from .schema import Schema, columns_of
 from .table import (
     CELLS,
     COLD,
+    FREE,
     ITEMS,
     LIVE,
     USED,
@@ -376,6 +377,30 @@ class State:
         """Find the people on disk again, after the tables were filled from a checkpoint that names these files."""
         if self.cold is not None:
             self.cold.rebuild(self.tables.memory, files)
+
+    def take_over(self, wide: State) -> None:
+        """Become what `wide` is, a state of the same schema with more room for people; it is of no use afterwards."""
+        assert wide.cold is not None
+        self.epoch, self.epoch_hash, self.epoch_ms = wide.epoch, wide.epoch_hash, wide.epoch_ms
+        self.sweep_from, self.configured, self.cleared = 0, wide.configured, wide.cleared
+        self.active = wide.active
+        self.put_in_force(wide.settings)
+        activate(self.program, self.schema.layout, self.active)
+        self.tables.idle[0] = wide.tables.idle[0]
+        self.make_room(cells=self.schema.capacity.cells, items=0)
+        wide.cold.hand_over(
+            wide.tables.memory, wide.tables.cell_index, self.tables.memory, self.tables.cell_index,
+            era=self.configured, idle_ms=int(self.tables.idle[0]),
+        )  # fmt: skip
+        self.cold = wide.cold
+        ours, theirs = self.tables.memory, wide.tables.memory
+        for table in (ITEMS, COLD):
+            ours.regions[table, [USED, FREE, LIVE]] = theirs.regions[table, [USED, FREE, LIVE]]
+            rows_of(ours, table)[:] = rows_of(theirs, table)
+        self.rebuild_indexes()
+        for item in wide.catalogue.items.values():
+            self.catalogue.restore(item)
+        self.publish_all()
 
     def publish_all(self) -> None:
         """Publish all item records as they are, after they were filled from a checkpoint."""
