@@ -45,6 +45,11 @@ def track(number: int, name: str = "Product Viewed", **fields: Any) -> dict[str,
     return {"type": "track", "event": name, "messageId": f"m-{number}", "properties": properties, **fields}
 
 
+def of_others(number: int, person: str) -> dict[str, Any]:
+    """Nothing in it is planted."""
+    return {**track(number, anonymousId=person), "properties": {"product_id": "sku-1"}}
+
+
 class Visitor:
     """Speaks to a server, and everything said is planted."""
 
@@ -110,7 +115,7 @@ def live_everywhere(visitor: Visitor) -> list[Any]:
         {"type": "alias", "messageId": "al-1", "previousId": planted("anonymous", 1), "userId": HER},
         track(30, anonymousId=OTHERS_DEVICE, userId=HER, **PERSONAL),
         track(31, "Products Searched", userId=HER, **PERSONAL),
-        *(track(40 + number, anonymousId=f"p{number}") for number in range(9)),
+        *(of_others(40 + number, f"p{number}") for number in range(9)),
     )  # fmt: skip
     visitor.client.call("PUT", f"/v1/profiles/{HER}/consent", {"purposes": {"email": False}})
     decisions = [visitor.decide(userId=HER, anonymousId=DEVICE), visitor.decide(anonymousId=DEVICE)]
