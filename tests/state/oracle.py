@@ -49,6 +49,8 @@ class Life:
         self.remembered: list[tuple[int, int]] = []
         self.overflow = 0
         self.era = 0
+        self.idle_ms = 0
+        """What counted as idle at the last event."""
 
     @property
     def newest_ms(self) -> int:
@@ -66,6 +68,7 @@ class Oracle:
         self.gone: set[int] = set()
         """Keys below which erased people live on in what was counted about items."""
         self.verdicts: Counter[str] = Counter()
+        self.idle_ms = 0
         self.at_length_limit = False
         """A late event fell into a run of events about as long as a session may be: there sessions may be kept apart
         that would be one in order."""
@@ -77,11 +80,16 @@ class Oracle:
         return verdict
 
     def tick(self, at_ms: int) -> None:
-        """Who has not been heard of for a day has no session and no remembered messages any more."""
+        """Who has not been heard of for a day has no session and no remembered messages any more.
+
+        A tick that says nothing later than one before it changes nothing.
+        """
+        self.idle_ms = max(self.idle_ms, at_ms - IDLE_MS)
         for life in self.lives.values():
-            if max(told.event.received_ms for told in life.told) < at_ms - IDLE_MS:
+            if max(told.event.received_ms for told in life.told) < self.idle_ms and life.idle_ms < self.idle_ms:
                 life.era += 1
                 life.remembered = []
+                life.idle_ms = self.idle_ms
 
     def erase(self, key: int) -> int:
         """Nobody knows the person any more; what items were counted stays."""
@@ -110,6 +118,7 @@ class Oracle:
             verdict = "late_for_windows"
         elif late_ms > self.settings["lateness_sequence_ms"]:
             verdict = "late_for_sequences"
+        life.idle_ms = self.idle_ms
         life.told.append(Told(event, verdict, tuple(self.catalogue.get(item) for item in event.items), life.era))
         if verdict == "applied" and late_ms:
             self._watch_length(life, at_ms)
