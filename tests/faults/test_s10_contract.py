@@ -28,7 +28,7 @@ FULL = {"alone": ("coverage,fuzzing", 1_000), "in a row": ("stateful", 150)}
 """Phases and examples: of each operation called by itself, and of calls in which one follows from the other."""
 IN_A_ROW_MIN = 5
 """Operations that are reached at least when only those are called that follow from another call."""
-MINUTES_MAX = 20
+MINUTES_MAX = 30
 
 pytestmark = pytest.mark.faults
 
