@@ -111,7 +111,8 @@ def keep(name: str, count: int) -> list[str]:
     shutil.rmtree(merged, ignore_errors=True)
     shutil.copytree(CORPUS / name, merged)
     known = {path.name for path in merged.iterdir()}
-    _child(name, "-merge=1", f"-timeout={HANG_S}", str(merged), str(BUILD / name / "found"))
+    _child(name, "-merge=1", f"-timeout={HANG_S}", f"-artifact_prefix={BUILD / name}/", str(merged),
+           str(BUILD / name / "found"))  # fmt: skip
     new = sorted((path for path in merged.iterdir() if path.name not in known), key=lambda path: path.stat().st_size)
     taken = [path for path in new if path.stat().st_size <= KEPT_BYTES_MAX][:count]
     for path in taken:
