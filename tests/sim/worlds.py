@@ -35,7 +35,7 @@ SECRET = bytes(range(32))
 ENRICHER = Enricher()
 SEGMENT_BYTES = 6_000
 QUARANTINE_BYTES = 20_000
-ITEMS_MAX = 512
+ITEMS_MAX = 64
 
 
 def _feature(name: str, on: str, aggregate: str, scope: str = "profile", **rest: str | int) -> FeatureDeclaration:
@@ -59,7 +59,7 @@ class Worlds:
     """Makes engines and deciders; the compiled schemas are made once."""
 
     def __init__(self) -> None:
-        self._schemas = [compile_features(features, memory_mb=8, items_max=ITEMS_MAX) for features in FEATURES]
+        self._schemas = [compile_features(features, memory_mb=1, items_max=ITEMS_MAX) for features in FEATURES]
 
     def open(self, surroundings: Surroundings) -> Engine:
         """As `Factory.open`."""

@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from ..events.decode import Door
-from ..events.envelope import Erased, Tracked
+from ..events.envelope import Erased, Ticked, Tracked
 from ..events.subjects import NOBODY, Sealed
 from ..foundation.clock import Clock
 from ..foundation.errors import DiskFull, RequestRejected, Unavailable
@@ -172,6 +172,8 @@ class Eraser:
     async def _retire_days(self) -> None:
         """What was sealed on days that are over cannot be read from here on."""
         now_ms, keep = self._clock.now_ms(), self._retention
+        # Written down first: time never goes back behind it, so no day whose key is destroyed comes a second time.
+        await self._journal.write([Ticked(now_ms)], now_ms)
         for kind, keep_ms in (
             (Sealed.EVENT, keep.events * DAY_MS), (Sealed.RECEIPT, keep.receipts * DAY_MS),
             (Sealed.QUARANTINE, keep.quarantine * DAY_MS), (Sealed.TOMBSTONE, self._horizon_ms()),

@@ -164,11 +164,7 @@ class Engine:
     # Life.
 
     async def start(self) -> None:
-        """Finish erasures, record the configuration if it is new, publish, and begin to beat."""
-        finished = await self.eraser.finish()
-        if finished:
-            log.warning("erasures were finished that this log still held", extra={"erasures": finished})
-        await self.quarantine.note_missing(self.recovery.passed_over)
+        """Record the configuration if it is new, publish, finish erasures, and begin to beat."""
         state = self.partition.state
         purposes = tuple(sorted(state.schema.purposes))
         unplaced = set(purposes) - set(self.partition.consents.purposes)
@@ -184,6 +180,11 @@ class Engine:
             await self.journal.write([configured], now_ms)
             if before:
                 await self._publish(self.clock.now_ms())
+        # Behind the configuration: finishing an erasure makes a checkpoint, and that is laid out by this one.
+        finished = await self.eraser.finish()
+        if finished:
+            log.warning("erasures were finished that this log still held", extra={"erasures": finished})
+        await self.quarantine.note_missing(self.recovery.passed_over)
         await self._continue_audit()
         self._tasks = [
             asyncio.create_task(self._beat()),

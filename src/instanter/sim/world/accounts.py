@@ -229,6 +229,12 @@ class Accounts:
             agreed = sent.agrees
         return "" if agreed else "consent"
 
+    def may_withhold(self, sent: Sent, now_ms: int) -> bool:
+        """Whether it is right as well that the event is not kept: somebody erased sent it before, and it depends on
+        what was known of it at that moment."""
+        ids, known = (sent.who, sent.user), reference(sent.message_id) in self.present
+        return known and any(now_ms < grave.until_ms for one in ids for grave in self.buried.get(one, ()))
+
     def agreement(self, ids: Iterable[str]) -> tuple[int, bool]:
         """When the people with these ids said something about personalization last, and what; at first they agree."""
         cells = {member for one in ids if one in self.cell_of for member in self.profile(self.cell_of[one])}

@@ -67,14 +67,15 @@ def compare(partition: Partition, accounts: Accounts) -> None:
     insist(state.epoch == accounts.epoch, "P3", f"epoch {state.epoch}, not {accounts.epoch}")
 
 
-def compare_bodies(subjects: Subjects, accounts: Accounts, *, now_ms: int) -> None:
-    """What people sent can be read back, unless they were erased: then never again."""
+def compare_bodies(subjects: Subjects, accounts: Accounts, *, retained_ms: int) -> None:
+    """What people sent can be read back, unless they were erased: then never again. What was old when retention was
+    at work last, at `retained_ms`, may be gone too."""
     for kept in accounts.kept.values():
         plain = subjects.unseal(kept.subject, Sealed.EVENT, kept.received_ms, kept.body)
         if kept.subject in accounts.erased_twice:
             insist(plain is None, "P8", f"{kept.message_id} can be read though its person was erased")
         elif plain is None:
-            aged = now_ms - kept.received_ms > EVENTS_KEPT_MS or kept.subject in accounts.erased
+            aged = retained_ms - kept.received_ms > EVENTS_KEPT_MS or kept.subject in accounts.erased
             insist(aged, "P1", f"{kept.message_id} cannot be read any more")
         else:
             found = msgspec.msgpack.decode(plain)["messageId"]
