@@ -204,7 +204,7 @@ def test_what_is_no_data_directory_is_one_sentence(words: list[str], tmp_path: P
 
 
 @pytest.mark.parametrize(("name", "content", "sentence"), [
-    ("instanter.json", b'{"format": 99}', "has format 99; this program reads up to 1"),
+    ("instanter.json", b'{"format": 99}', "has format 99; this program reads up to 2"),
     ("instanter.json", b"garbage", "cannot be opened"),
     ("keys/installation.key", b"abcd", "does not hold a key"),
     ("keys/installation.key", b"not hexadecimal", "cannot be opened"),
@@ -218,7 +218,7 @@ def test_a_directory_that_this_program_cannot_read_is_one_sentence(
 
 
 @pytest.mark.parametrize(("words", "exit_code", "sentence"), [
-    ([], 2, "serving needs --dev"),
+    ([], 2, "no master key is given"),
     (["--dev", "--host", "0.0.0.0"], 2, "loopback addresses only, not on 0.0.0.0"),
     (["--dev", "--host", "shop.example"], 2, "loopback addresses only, not on shop.example"),
     (["--dev", "--host", "192.0.2.1"], 2, "loopback"),
@@ -272,7 +272,7 @@ def test_a_server_with_fewer_features_than_its_directory_says_so_and_serves_when
                      'by = "item.frame"\nk = 4\nhalf_life = "7d"\nunit = "views"\nowner = "shop"\n')
 
     async def once(config: Config, *, drop: bool) -> None:
-        engine = open_engine(config, tmp_path, drop_features=drop)()
+        engine = open_engine(config, tmp_path, drop_features=drop, may_make_master_key=True)()
         await engine.start()
         await engine.stop(Deadline(5_000))
 

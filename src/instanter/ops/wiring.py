@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -151,10 +152,11 @@ def open_engine(
     warm_up(schema, decider, tuple(placement.id for placement in config.placements))
     disk = RealDisk()
     directory = DataDirectory(disk, data, keys=config.privacy.keys)
+    find_master = partial(master_key, disk, directory.keys, file=config.privacy.master_key_file)
+    if not may_make_master_key:
+        find_master(may_make=False)  # Refused before anything is made in the directory.
     secret = directory.open()
-    master = master_key(
-        disk, directory.keys, file=config.privacy.master_key_file, may_make=may_make_master_key
-    )
+    master = find_master(may_make=may_make_master_key)
     footing = footing_of(config, schema, secret=secret, master=master)
     migrated = migrate(directory, footing, clock=SystemClock(), ids=Ids())
     if migrated is not None:
