@@ -25,6 +25,7 @@ from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
 from instanter.log.segments import SegmentReader
+from instanter.privacy.erasures import Erasure, ErasureList
 from instanter.sim.world.run import Failed, World
 
 from ..engine.harness import decide, event, open_engine, stock_shop, take, with_engine
@@ -34,6 +35,8 @@ SEED = os.environ.get("INSTANTER_SEED")
 SCRIPT = Path(__file__).parents[1] / "sim" / "run_seed.py"
 FAILURES_SHOWN = 5
 REPEATED = (3, 87, 137)
+FOUND = (446, 533, 564, 1119)
+"""Seeds beyond the short form that have found something."""
 
 pytestmark = pytest.mark.faults
 
@@ -52,7 +55,7 @@ def worlds() -> Iterator[Worlds]:
 def test_r26_the_promises_hold_in_all_seeds(
     worlds: Worlds, full: bool, record_property: pytest.RecordProperty
 ) -> None:
-    seeds = [int(SEED)] if SEED else range(2_000 if full else 200)
+    seeds = [int(SEED)] if SEED else [*range(2_000 if full else 200), *(() if full else FOUND)]
     failures: list[str] = []
     for seed in seeds:
         try:
@@ -143,3 +146,36 @@ def test_r26_seed_4_received_times_do_not_go_back_when_a_record_had_to_wait(tmp_
     with_engine(tmp_path, work, clock=clock)
     times = [frame.time_ms for frame in SegmentReader(RealDisk(), tmp_path / "log").read()]
     assert times == sorted(times)
+
+
+def test_r26_seed_533_a_checkpoint_that_an_erasure_asks_for_at_a_start_is_of_the_new_configuration(
+    tmp_path: Path,
+) -> None:
+    async def person(engine: Engine) -> int:
+        await views(engine)
+        return engine.subjects.find("default", "anonymous:p0")
+
+    cell = with_engine(tmp_path, person, features=MORE)
+    erasures = ErasureList(RealDisk(), tmp_path / "keys" / "erasures")
+    erasures.add(Erasure(1, "unfinished", ManualClock().now_ms(), "default", (cell,)))
+    erasures.close()
+
+    async def look(engine: Engine) -> str:
+        assert engine.recovery.damaged == ()
+        return engine.partition.state.hash()
+
+    with_engine(tmp_path, look, stop=False)
+    assert with_engine(tmp_path, look, features=MORE, stop=False) == rebuilt(tmp_path, MORE)[0]
+
+
+def test_r26_seed_446_time_does_not_go_back_behind_what_retention_went_by(tmp_path: Path) -> None:
+    clock = ManualClock()
+
+    async def retire(engine: Engine) -> int:
+        await views(engine)
+        clock.advance(200 * 86_400_000)
+        await engine.eraser.retain()
+        return clock.now_ms()
+
+    retired_ms = with_engine(tmp_path, retire, clock=clock, stop=False)
+    assert max(frame.time_ms for frame in SegmentReader(RealDisk(), tmp_path / "log").read()) >= retired_ms

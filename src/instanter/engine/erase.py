@@ -243,13 +243,15 @@ class Eraser:
         if work.forgotten:
             return
         erasure = work.erasure
-        await self._journal.write([work.record], self._clock.now_ms())
+        first = work.record = self._with_messages(work.record)
+        await self._journal.write([first], self._clock.now_ms())
         # What came in meanwhile is erased by a second record, appended in the same step in which the pseudonyms stop
         # being found: nothing new is written under them behind it.
         work.slots += self._subjects.take_out(erasure.cells)
         now_ms = self._clock.now_ms()
+        work.record = self._with_messages(first)
         again = Erased(now_ms, erasure.tenant, erasure.id, erasure.cells, reason=erasure.reason)
-        await self._journal.write([again], now_ms)
+        await self._journal.write([work.record if work.record.messages != first.messages else again], now_ms)
         await asyncio.to_thread(self._subjects.overwrite, work.slots)
         self._door.forget()
         sealed = "unreadable: sealed under the keys that were destroyed"
@@ -260,6 +262,13 @@ class Eraser:
             Place("backups", "hold no keys; the erasure list is applied before a restored one serves"),
         ]
         work.forgotten = True
+
+    def _with_messages(self, record: Erased) -> Erased:
+        """The record with all messages of its cells, also of events on their way: it will be behind them in the log."""
+        cells = frozenset(record.cells)
+        coming = [one.message for one in self._journal.in_flight() if isinstance(one, Tracked) and one.key in cells]
+        messages = dict.fromkeys([*record.messages, *self._partition.state.messages_of(record.cells), *coming])
+        return msgspec.structs.replace(record, messages=tuple(messages))
 
     async def _purge(self) -> int:
         """Leave a checkpoint from after this call alone; how many were removed. Shared by all who wait for one."""
