@@ -8,12 +8,14 @@ tools/reliability_page.py reads it.
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -74,6 +76,21 @@ def _memory_mib() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (1024 * 1024)
 
 
+def flat(name: str, value: object) -> Iterator[tuple[str, int | float | str]]:
+    """A figure as it can be told: numbers and words; of a map each entry by itself.
+
+    >>> list(flat("answers", {200: 3, 429: 1.5})), list(flat("even", True)), list(flat("who", ("a", 1)))
+    ([('answers 200', 3), ('answers 429', 1.5)], [('even', 'True')], [('who', "('a', 1)")])
+    """
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from flat(f"{name} {key}", part)
+    elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        yield name, value
+    else:
+        yield name, str(value)
+
+
 class Rows:
     """The plugin: gathers while the tests run, writes when they have ended."""
 
@@ -96,7 +113,8 @@ class Rows:
         rows = self._rows.get(report.nodeid)
         if rows:
             why = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""
-            self._note(report.nodeid, rows, report.outcome, dict(report.user_properties), report.duration, why)
+            figures = {name: plain for noted, value in report.user_properties for name, plain in flat(noted, value)}
+            self._note(report.nodeid, rows, report.outcome, figures, report.duration, why)
 
     def note(self, row: str, test: str, *, passed: bool, **figures: Any) -> None:
         """What was found by something else than a test."""

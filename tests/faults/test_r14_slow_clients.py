@@ -17,7 +17,7 @@ from instanter.foundation.clock import elapsed_ns
 from instanter.ops.bench.load import quantile
 
 from .accountant import Client, ask
-from .conftest import MakeSite
+from .conftest import Figures, MakeSite
 from .honest import Honest
 from .servers import ForkedServer, Site
 from .slow_clients import DRIPPING, HOST, LARGE, SILENT, UNREAD, SlowClient, held, resident_bytes, silent
@@ -92,7 +92,7 @@ def started(site: Site, settings: str) -> ForkedServer:
 
 
 def test_whoever_is_slow_is_cut_off_and_the_others_are_answered(
-    make_site: MakeSite, full: bool, files: None, capsys: pytest.CaptureFixture[str]
+    make_site: MakeSite, full: bool, files: None, figures: Figures
 ) -> None:
     server = started(make_site(), "" if full else QUICK)
     counts = {"dripping": 500, "silent": 500, "unread": 200} if full else {"dripping": 45, "silent": 45, "unread": 20}
@@ -104,10 +104,11 @@ def test_whoever_is_slow_is_cut_off_and_the_others_are_answered(
         left, largest = siege.last(server.pid)
     siege.close()
     baseline_ms, p99_ms = quantile(before.took_ms, 0.99), quantile(meanwhile.took_ms, 0.99)
-    with capsys.disabled():
-        kept = ", ".join(f"{kind} {kept_s:.1f}" for kind, kept_s in sorted(siege.closed_s.items()))
-        print(f"\nR14: {counts}: closed after at most (s): {kept}; p99 {baseline_ms:.1f} -> {p99_ms:.1f} ms of "
-              f"{len(meanwhile.took_ms)} decisions; memory +{(largest - resident) / MIB:.1f} MiB")
+    figures(
+        sockets=sum(counts.values()), closed_after_s_max=round(max(siege.closed_s.values()), 1),
+        decisions=len(meanwhile.took_ms), alone_p99_ms=round(baseline_ms, 1), beside_p99_ms=round(p99_ms, 1),
+        grown_mib_max=round((largest - resident) / MIB, 1),
+    )  # fmt: skip
     assert left == set(), "all are closed"
     assert max(siege.closed_s.values()) <= CLOSED_S_MAX
     assert (meanwhile.statuses, meanwhile.failures) == ({200}, [])

@@ -17,7 +17,7 @@ from instanter.foundation.ids import reference
 from instanter.log.segments import SegmentReader
 
 from .accountant import ask
-from .conftest import MakeSite
+from .conftest import Figures, MakeSite
 from .servers import ForkedServer, Site
 from .slow_clients import resident_bytes
 from .spike import EVENTS, batches, message_id
@@ -88,7 +88,7 @@ def lost(site: Site, acked: list[int]) -> int:
 
 
 def test_a_spike_is_refused_early_and_leaves_nothing_behind(
-    make_site: MakeSite, full: bool, capsys: pytest.CaptureFixture[str]
+    make_site: MakeSite, full: bool, figures: Figures
 ) -> None:
     site = make_site()
     server = site.start()
@@ -97,13 +97,12 @@ def test_a_spike_is_refused_early_and_leaves_nothing_behind(
     phases, grown_bytes = spiked(server, plan(full))
     acked = list(batches(phases))
     by_name = {phase["name"]: phase for phase in phases}
-    with capsys.disabled():
-        print("\nR15:")
-        for phase in phases:
-            counts = {what: count for what, count in phase["counts"].items() if count}
-            print(f"  {phase['name']:11} ok {phase['ok_per_s']:.0f}/s p50 {phase['ok_p50_ms']:.1f} p99 "
-                  f"{phase['ok_p99_ms']:.1f} ms, refused p99 {phase['refused_p99_ms']:.1f} ms, {counts}")
-        print(f"  memory +{grown_bytes / MIB:.1f} MiB, {len(acked)} batches acknowledged")
+    for phase in phases:
+        figures(**{phase["name"]: {
+            "ok_per_s": round(phase["ok_per_s"]), "ok_p99_ms": round(phase["ok_p99_ms"], 1),
+            "refused_p99_ms": round(phase["refused_p99_ms"], 1), "refused": phase["counts"].get("429", 0),
+        }})  # fmt: skip
+    figures(grown_mib_max=round(grown_bytes / MIB, 1))
     assert ask(server.port, "GET", "/readyz").status == 200, "alive"
     for phase in phases:
         assert set(phase["counts"]) <= KNOWN
@@ -114,7 +113,9 @@ def test_a_spike_is_refused_early_and_leaves_nothing_behind(
     assert grown_bytes <= RESIDENT_GROWTH_MAX
     assert server.stop() == 0
     assert len(acked) > 10
-    assert lost(site, acked) == 0
+    gone = lost(site, acked)
+    figures(events_acked=len(acked) * EVENTS, lost=gone)
+    assert gone == 0
     if full:
         peak = by_name["peak"]["ok_per_s"]
         assert by_name["10x"]["ok_per_s"] >= 0.8 * min(peak, 10 * RATED_PER_S)

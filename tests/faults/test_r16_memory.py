@@ -16,6 +16,8 @@ from instanter.foundation.deadline import Deadline
 from instanter.ops.config import Config, StateSettings
 from instanter.ops.wiring import open_engine
 
+from .conftest import Figures
+
 CROWD = Path(__file__).with_name("crowd.py")
 UNLIMITED_MB = 16_384
 
@@ -30,10 +32,15 @@ def crowd(memory_mb: int, people: int, events: int, folder: str, *, history_h: i
 
 
 @pytest.mark.faults
-def test_a_crowd_stays_within_the_limit_and_is_what_it_is_without_one(tmp_path: Path, full: bool) -> None:
+def test_a_crowd_stays_within_the_limit_and_is_what_it_is_without_one(
+    tmp_path: Path, full: bool, figures: Figures
+) -> None:
     memory_mb, people, events = (512, 700_000, 1_500_000) if full else (256, 100_000, 110_000)
     limited = crowd(memory_mb, people, events, str(tmp_path / "cold"))
     unlimited = crowd(UNLIMITED_MB, people, events, "")
+    figures(people=people, events=events, limit_mib=memory_mb, resident_mib_max=limited["resident_kb"] // 1024,
+            on_disk=limited["on_disk"], brought_back=limited["brought_back"],
+            hashes_differing=int(limited["hash"] != unlimited["hash"]))  # fmt: skip
     assert limited["hash"] == unlimited["hash"]
     assert (limited["people"], limited["refused"]) == (people, 0)
     assert unlimited["on_disk"] == 0
@@ -48,7 +55,9 @@ def held() -> tuple[int, int]:
 
 
 @pytest.mark.faults
-def test_starting_and_stopping_leaves_no_files_and_no_threads_behind(tmp_path: Path, full: bool) -> None:
+def test_starting_and_stopping_leaves_no_files_and_no_threads_behind(
+    tmp_path: Path, full: bool, figures: Figures
+) -> None:
     config = Config(state=StateSettings(memory_mb=64))
 
     async def once() -> None:
@@ -61,5 +70,6 @@ def test_starting_and_stopping_leaves_no_files_and_no_threads_behind(tmp_path: P
     for _ in range(50 if full else 3):
         asyncio.run(once())
     now_files, now_threads = held()
+    figures(cycles=50 if full else 3, files_more_max=now_files - files, threads_more_max=now_threads - threads)
     assert now_files <= files + 2
     assert now_threads <= threads + 2

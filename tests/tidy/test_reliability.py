@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ..reliability import rows_known, rows_of
+from ..reliability import flat, rows_known, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +114,10 @@ def test_every_row_that_awaits_nothing_has_a_test(root: Path) -> None:
         if "awaits" not in row and name not in files and f'mark.row("{name}"' not in text
     ]
     assert without == []
+
+
+def test_whatever_a_test_notes_can_be_told() -> None:
+    noted = {"answers": {200: 3, 429: {"p99": 1.5}}, "share": float("nan"), "even": True, "kills": 2}
+    assert [pair for name, value in noted.items() for pair in flat(name, value)] == [
+        ("answers 200", 3), ("answers 429 p99", 1.5), ("share", "nan"), ("even", "True"), ("kills", 2)
+    ]  # fmt: skip
