@@ -69,7 +69,7 @@ class Asking:
 
 def fill(accountant: Accountant, server: ForkedServer) -> Shift:
     """Send until the disk is full and for a while longer."""
-    shift = accountant.send(server.port, stop=threading.Event(), events_max=6_000, events_per_s=6_000, padding=PADDING)
+    shift = accountant.send(server.port, stop=threading.Event(), events_max=4_500, events_per_s=6_000, padding=PADDING)
     assert shift.acked > 0
     assert set(shift.refused) == {507}
     assert not shift.unpolite, "507 says why, and when to come back"
