@@ -30,6 +30,8 @@ class Sender(threading.Thread):
         self.refused = 0
         self.without_retry = 0
         self.others = 0
+        self.dropped = 0
+        """Connections that ended under a request."""
 
     def run(self) -> None:
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
@@ -37,9 +39,15 @@ class Sender(threading.Thread):
         while elapsed_ns() < self._until_ns:
             number += 1
             body = json.dumps({"messageId": f"{self._name}-{number}", "anonymousId": "a1", "event": "Product Viewed"})
-            self._http.request("POST", self._path, body, headers)
-            reply = self._http.getresponse()
-            reply.read()
+            try:
+                self._http.request("POST", self._path, body, headers)
+                reply = self._http.getresponse()
+                reply.read()
+            except (OSError, http.client.HTTPException):
+                # Refused before its body was read: the server may close the connection, and the next one is opened.
+                self._http.close()
+                self.dropped += 1
+                continue
             if reply.status == 200:
                 self.granted_ns.append(elapsed_ns())
             elif reply.status == 429:
@@ -68,6 +76,7 @@ def main(port: int, path: str, seconds: float, connections: int, keys: list[str]
         "refused": sum(sender.refused for sender in senders),
         "without_retry": sum(sender.without_retry for sender in senders),
         "others": sum(sender.others for sender in senders),
+        "dropped": sum(sender.dropped for sender in senders),
     }  # fmt: skip
 
 

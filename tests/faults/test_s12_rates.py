@@ -49,9 +49,7 @@ def test_over_http_a_sender_far_over_its_rate_gets_its_rate(
         told = over_http(server.port, seconds, *keys)
     # One second's worth at once, then so many a second until the last that was granted.
     wanted = rate * (1 + told["seconds"])
-    assert told["granted"] <= wanted + WITHIN * wanted + 1, told
-    if full:  # On a busy machine a sender may not come to ask for all that it would get.
-        assert told["granted"] >= wanted - WITHIN * wanted - 1, told
+    assert abs(told["granted"] - wanted) <= WITHIN * wanted + 1, told
     assert told["refused"] > 0
     assert (told["without_retry"], told["others"]) == (0, 0)
     record_property(f"{of}_granted_share", round(told["granted"] / wanted, 4))
