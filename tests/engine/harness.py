@@ -16,7 +16,7 @@ from instanter.decisions.request import decode_decide
 from instanter.engine.gate import Gate
 from instanter.engine.intake import Taken
 from instanter.engine.loop import Engine, EngineOptions, Stores
-from instanter.engine.replay import recover
+from instanter.engine.recovery import recover
 from instanter.events.decode import Door
 from instanter.events.enrich import Enricher
 from instanter.events.envelope import ItemPatched, ItemUpserted

@@ -9,7 +9,7 @@ import pytest
 
 from instanter.decisions.receipt import decode_receipt
 from instanter.engine.loop import Engine
-from instanter.engine.replay import beginning, catch_up
+from instanter.engine.recovery import beginning, catch_up
 from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from instanter.foundation.clock import ManualClock

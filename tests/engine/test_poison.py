@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from instanter.engine.loop import Engine
 from instanter.engine.partition import Partition
+from instanter.engine.recovery import catch_up, recover
 from instanter.engine.repair import RepairRequest
-from instanter.engine.replay import catch_up, recover
 from instanter.events.envelope import Configured, Record, Tracked
 from instanter.events.reject import POISON
 from instanter.features.compile import compile_features

@@ -19,7 +19,7 @@ from typing import Any
 
 from instanter.engine.export import stored_event
 from instanter.engine.partition import Partition
-from instanter.engine.replay import beginning, catch_up, recover
+from instanter.engine.recovery import beginning, catch_up, recover
 from instanter.events.envelope import Tracked, decode_record
 from instanter.foundation.clock import elapsed_ns
 from instanter.foundation.disk import RealDisk

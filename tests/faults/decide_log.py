@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from instanter.decisions.request import decode_decide
-from instanter.engine.replay import beginning, catch_up
+from instanter.engine.recovery import beginning, catch_up
 from instanter.foundation.deadline import Deadline
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.measure import NoMeter

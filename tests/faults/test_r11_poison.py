@@ -18,8 +18,8 @@ import pytest
 
 from instanter.engine.loop import Engine
 from instanter.engine.partition import Partition
+from instanter.engine.recovery import catch_up
 from instanter.engine.repair import RepairRequest
-from instanter.engine.replay import catch_up
 from instanter.events.envelope import Tracked, decode_record, encode_record
 from instanter.foundation.clock import ManualClock, elapsed_ns
 from instanter.foundation.disk import RealDisk

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from instanter.engine.loop import Engine
-from instanter.engine.replay import beginning, catch_up
+from instanter.engine.recovery import beginning, catch_up
 from instanter.events.envelope import Configured, Ticked, decode_record
 from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration

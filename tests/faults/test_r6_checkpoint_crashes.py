@@ -10,7 +10,7 @@ import pytest
 
 from instanter.engine.loop import Engine
 from instanter.engine.partition import Partition
-from instanter.engine.replay import beginning, catch_up
+from instanter.engine.recovery import beginning, catch_up
 from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.foundation.clock import ManualClock

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from instanter.engine.partition import Partition
-from instanter.engine.replay import catch_up, recover
+from instanter.engine.recovery import catch_up, recover
 from instanter.events.decode import Door
 from instanter.events.enrich import Enricher
 from instanter.events.subjects import HashedSubjects

@@ -15,7 +15,7 @@ import pytest
 
 from instanter.decisions.receipt import RECEIPT_VERSION, decode_receipt
 from instanter.engine.export import opened_receipt, stored_event
-from instanter.engine.replay import beginning, catch_up, recover
+from instanter.engine.recovery import beginning, catch_up, recover
 from instanter.events.envelope import Audited, Decided, Record, Tracked, decode_record
 from instanter.events.reject import QUARANTINE_VERSION, decode_quarantined, opened
 from instanter.foundation.disk import RealDisk

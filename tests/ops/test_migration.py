@@ -18,7 +18,7 @@ from instanter.decisions.receipt import decode_receipt
 from instanter.engine.export import opened_receipt, stored_event
 from instanter.engine.loop import Engine
 from instanter.engine.partition import Partition
-from instanter.engine.replay import beginning, catch_up, recover
+from instanter.engine.recovery import beginning, catch_up, recover
 from instanter.events.envelope import (
     CONTROL_PARTITION,
     Decided,

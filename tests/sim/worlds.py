@@ -6,7 +6,7 @@ from instanter.decisions.decide import Decider
 from instanter.decisions.placement import DEFAULT_PLACEMENTS
 from instanter.engine.gate import Gate
 from instanter.engine.loop import Engine, EngineOptions, Stores
-from instanter.engine.replay import recover
+from instanter.engine.recovery import recover
 from instanter.events.decode import Door
 from instanter.events.enrich import Enricher
 from instanter.events.kinds import NUMBERS

@@ -52,8 +52,8 @@ from .journal import Journal
 from .partition import Partition
 from .profile import Profiles
 from .quarantine import QuarantineStore
+from .recovery import Recovery
 from .repair import Repairs
-from .replay import Recovery
 
 log = logging.getLogger("instanter.engine")
 

@@ -16,7 +16,7 @@ from ..decisions.decide import Decider
 from ..engine.erase import RetentionOptions
 from ..engine.gate import Gate
 from ..engine.loop import Engine, EngineOptions, Stores
-from ..engine.replay import Progress, Recovery, recover
+from ..engine.recovery import Progress, Recovery, recover
 from ..engine.warmup import warm_up
 from ..events.decode import Door
 from ..events.enrich import Enricher

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from ...engine.replay import beginning, catch_up, recover
+from ...engine.recovery import beginning, catch_up, recover
 from ...foundation.clock import elapsed_ns
 from ...foundation.disk import RealDisk
 from ...foundation.errors import ConfigRejected, RequestRejected

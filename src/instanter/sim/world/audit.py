@@ -11,7 +11,7 @@ from ...decisions.decide import Decider, Decision
 from ...decisions.receipt import decode_receipt
 from ...decisions.request import DecideRequest
 from ...engine.partition import Partition
-from ...engine.replay import beginning, catch_up, open_checkpoint
+from ...engine.recovery import beginning, catch_up, open_checkpoint
 from ...events.subjects import Sealed, Subjects
 from ...foundation.deadline import Deadline
 from ...foundation.disk import Disk
