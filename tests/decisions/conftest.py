@@ -18,6 +18,7 @@ from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.foundation.deadline import Deadline
 from instanter.foundation.ids import item_reference
 from instanter.foundation.measure import Measurements
+from instanter.models.lineup import NoRankers, Rankers
 from instanter.state.memory import State
 
 START_MS = 1_700_000_000_000
@@ -62,13 +63,14 @@ class Shop:
 
     def decide(
         self, *placements: dict[str, Any], keys: Sequence[int] = (1,), after_ms: int = 0,
-        deadline: Deadline | None = None, decision_id: str = "", decider: Decider | None = None, **rest: Any,
+        deadline: Deadline | None = None, decision_id: str = "", decider: Decider | None = None,
+        rankers: Rankers | None = None, **rest: Any,
     ) -> Decision:  # fmt: skip
         request = decode_decide(msgspec.json.encode({"placements": placements, **rest}))
         return (decider or self.decider).decide(
             request, state=self.state, keys=keys, tenant=TENANT, now_ms=START_MS + after_ms, position=77,
-            decision_id=decision_id or f"d_{next(self._decisions)}", deadline=deadline or Deadline(10_000),
-            meter=self.meter,
+            decision_id=decision_id or f"d_{next(self._decisions)}", deadline=deadline or Deadline(600_000),
+            meter=self.meter, rankers=rankers or NoRankers(),
         )  # fmt: skip
 
     def ask(self, placement: str, **options: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instanter.decisions.candidates import of_caller, of_rows
+from instanter.decisions.candidates import given_by, of_caller, of_rows
 from instanter.decisions.eligibility import NOT_IN_CATALOGUE, Filters, judge, reason_of
 from instanter.decisions.explain import Explainer
 from instanter.decisions.fallback import StageFailed, Stages, descend
@@ -61,7 +61,7 @@ def test_a_found_row_that_left_the_catalogue_is_not_eligible(shop) -> None:
 
 def test_a_filter_does_not_hide_a_reason_found_before(shop) -> None:
     ref = shop.item("bed", stock=0)
-    pool = of_caller(shop.state, "shop", ["bed"])
+    pool = of_caller(shop.state, given_by("shop", ["bed"], frozenset()))
     codes = judge(shop.state, pool, Filters(bought=frozenset([ref]), page=ref))
     assert reason_of(int(codes[0])) == "out_of_stock"
 

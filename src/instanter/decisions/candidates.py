@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,7 +20,19 @@ from ..state.memory import State
 from ..state.table import BASE, ITEMS, Index, find
 from .request import Candidate
 
-CALLER = "candidates"
+CALLER: Final = "candidates"
+STOCK: Final = "stock"
+
+
+class Given(NamedTuple):
+    """The caller's own list, without repetition."""
+
+    ids: list[str]
+    refs: Ints
+    fields: Sequence[tuple[int, dict[str, Any]]] = ()
+    """(place in the list, fields that count for this request only)."""
+    duplicates: Sequence[str] = ()
+    """Ids that were named again."""
 
 
 class Pool(msgspec.Struct, frozen=True):
@@ -31,7 +43,7 @@ class Pool(msgspec.Struct, frozen=True):
     """Of the caller's list, which comes first; what was found goes by its row."""
     in_stock: dict[int, bool] = {}
     """Place in the pool -> whether the stock that came with the request allows it."""
-    duplicates: list[str] = []
+    duplicates: Sequence[str] = ()
     """Ids that the caller named again."""
     origins: list[tuple[str, int]] = []
     """(source, how many it gave)."""
@@ -72,29 +84,33 @@ def of_rows(state: State, rows: Ints, origins: list[tuple[str, int]]) -> Pool:
     return Pool(_columns(state, refs, rows, np.full(len(rows), -1, np.int64)), [], origins=origins)
 
 
-def of_caller(state: State, tenant: str, given: Sequence[str | Candidate]) -> Pool:
-    """The caller's list in its order. Items the catalogue does not know are candidates like the others."""
+def given_by(tenant: str, candidates: Sequence[str | Candidate], known: frozenset[str]) -> Given:
+    """The list that came with a request, with those of its fields that are `known`: the others mean nothing."""
     fields: dict[str, dict[str, Any]] = {}
     duplicates: list[str] = []
-    for candidate in given:
+    for candidate in candidates:
         item_id, own = (candidate, {}) if isinstance(candidate, str) else (candidate.id, candidate.fields)
         if item_id in fields:
             duplicates.append(item_id)
         else:
-            fields[item_id] = own
+            fields[item_id] = {name: value for name, value in own.items() if name in known} if own else own
     refs = np.array([item_reference(tenant, item_id) for item_id in fields], np.int64)
-    rows = np.empty(len(refs), np.int64)
-    _find_rows(state.tables.item_index, refs, rows)
-    columns = _columns(state, refs, rows, np.arange(len(refs)))
-    in_stock = {}
     overridden = [(place, own) for place, own in enumerate(fields.values()) if own]
-    for place, own in overridden:
+    return Given(list(fields), refs, overridden, duplicates)
+
+
+def of_caller(state: State, given: Given) -> Pool:
+    """The caller's list in its order. Items the catalogue does not know are candidates like the others."""
+    rows = np.empty(len(given.refs), np.int64)
+    _find_rows(state.tables.item_index, given.refs, rows)
+    columns = _columns(state, given.refs, rows, np.arange(len(given.refs)))
+    in_stock = {}
+    for place, own in given.fields:
         _override(state, columns, place, own)
-        stock = own.get("stock")
+        stock = own.get(STOCK)
         if isinstance(stock, int | float):
             in_stock[place] = stock > 0
-    digest = hashlib.blake2b(msgspec.msgpack.encode(overridden), digest_size=16).digest() if overridden else b""
-    return Pool(columns, list(fields), in_stock, duplicates, [(CALLER, len(refs))], digest)
+    return Pool(columns, given.ids, in_stock, given.duplicates, [(CALLER, len(given.refs))], _digest(given))
 
 
 def joined(first: Pool, second: Pool) -> Pool:
@@ -114,6 +130,11 @@ def _columns(state: State, refs: Ints, rows: Ints, ranks: Ints) -> Candidates:
         attributes[unknown] = 0
         numbers[unknown] = np.nan
     return Candidates(refs, rows, ranks, attributes, numbers)
+
+
+def _digest(given: Given) -> bytes:
+    """Of the fields that came with the request, b"" if none did."""
+    return hashlib.blake2b(msgspec.msgpack.encode(given.fields), digest_size=16).digest() if given.fields else b""
 
 
 def _override(state: State, columns: Candidates, place: int, fields: dict[str, Any]) -> None:

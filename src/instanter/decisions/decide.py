@@ -1,6 +1,7 @@
 """The one decision path: context, candidates, eligibility, features, score, arrange, policy, receipt.
 
-Synchronous, and a function of its arguments alone: the same state, request, times and id give the same answer.
+Synchronous, and a function of its arguments alone: the same state, request, times, rankers and id give the same
+answer. So a decision that was made is made again from its receipt, by the same stages.
 """
 
 from __future__ import annotations
@@ -8,64 +9,50 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import Final
 
 import msgspec
-import numpy as np
 
-from ..features.assemble import Assembler, Candidates, Matrix
+from ..features.assemble import Assembler
 from ..features.declaration import FeatureDeclaration
 from ..features.neighbours import Neighbourhood, Neighbours
 from ..features.view import Person, Reader
+from ..foundation.clock import elapsed_ns
 from ..foundation.deadline import Deadline
-from ..foundation.errors import RequestRejected
-from ..foundation.ids import item_reference, reference
+from ..foundation.errors import Broken, RequestRejected
+from ..foundation.ids import item_reference
+from ..foundation.limits import RANKER_MS_MAX
 from ..foundation.measure import Meter
 from ..foundation.rng import KeyedRng
-from ..models.base import SourceContext
+from ..models.base import Ranker, SourceContext
 from ..models.linear import LinearRanker, default_weights
-from ..models.standing import Standing, TenantLists
-from ..state.compiled import Bytes, Ints, Reals
+from ..models.lineup import Fault, NoRankers, Rankers
+from ..models.standing import Standing
+from ..state.catalogue import Catalogue
+from ..state.compiled import Reals
 from ..state.layout import BySource, Kind, Scope
 from ..state.memory import State
 from ..state.schema import Schema
+from .answer import Answers, placement_receipt, query_hash
 from .arrange import arrange
-from .candidates import CALLER, Pool, found, joined, of_caller, of_rows
-from .eligibility import DUPLICATE, OVER_LIMIT, Filters, bought_recently, judge, reason_of
-from .explain import EXPLORED, NEW, POPULAR_NOW, Explainer
-from .fallback import DEFAULT, PERSONAL, POPULAR, SESSION, StageFailed, Stages, descend
+from .candidates import STOCK, Given, Pool, found, given_by, joined, of_caller
+from .eligibility import Filters, bought_recently
+from .enclosed import enclose, given_again
+from .explain import Explainer
+from .fallback import DEFAULT, PERSONAL, POPULAR, RANKER_FAILURES, SESSION, StageFailed, Stages, descend
 from .placement import Placement
-from .policy import Draw, allowed, draw
-from .receipt import (
-    RECEIPT_VERSION,
-    ExploredSlot,
-    PlacementReceipt,
-    Receipt,
-    caller_part,
-    encode_receipt,
-    inputs_hash,
-    packed,
-    short_hash,
-)
-from .request import (
-    Candidate,
-    DecideReply,
-    DecideRequest,
-    ExcludedItem,
-    PlacementReply,
-    PlacementRequest,
-    RankedItem,
-    RankReply,
-)
+from .plain import default, eligible, empty, popular
+from .policy import allowed, draw
+from .receipt import RECEIPT_VERSION, PlacementReceipt, Receipt, encode_receipt, inputs_hash
+from .request import DecideReply, DecideRequest, PlacementReply, PlacementRequest, RankReply
 from .score import score as checked_scores
-from .score import shown_amounts, shown_scores
-
-EMPTY_CATALOGUE: Final = "empty_catalogue"
-NOTHING_ELIGIBLE: Final = "nothing_eligible"
-NO_CANDIDATES: Final = "no_candidates"
+from .slate import Asked, Inputs, Moment, Slate, Spot
 
 _encoder = msgspec.json.Encoder()
+_BUILT_IN: Final = NoRankers()
+UNHURRIED_MS: Final = 86_400_000.0
+"""The deadline of a decision that nobody waits for."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -74,6 +61,10 @@ class Decision(msgspec.Struct, frozen=True):
     id: str
     reply: DecideReply
     receipt: bytes
+    enclosed: bytes = b""
+    """What lies beside the receipt, see `enclosed`."""
+    faults: tuple[Fault, ...] = ()
+    """Rankers that did not do their work."""
 
     def encode(self) -> bytes:
         """The body of the reply of `POST /v1/decide`."""
@@ -93,73 +84,6 @@ class Decision(msgspec.Struct, frozen=True):
         )  # fmt: skip
 
 
-class _Spot(msgspec.Struct, frozen=True):
-    """A placement as configured, with its ranker."""
-
-    placement: Placement
-    ranker: LinearRanker
-    exploration: float
-
-
-class _Asked(msgspec.Struct, frozen=True):
-    """A placement as asked for."""
-
-    spot: _Spot
-    request: PlacementRequest
-    limit: int
-    page: int
-    """Reference of the item of the page, 0 if there is none."""
-
-    @property
-    def is_callers(self) -> bool:
-        """Whether only the caller's list may be shown."""
-        if self.spot.placement.kind == "rerank":
-            return True
-        return self.request.candidates is not None and CALLER not in self.spot.placement.sources
-
-    @property
-    def given(self) -> Sequence[str | Candidate]:
-        return self.request.candidates or ()
-
-
-class _Moment(msgspec.Struct, frozen=True):
-    """What one decision stands on, for all its placements."""
-
-    state: State
-    tenant: str
-    now_ms: int
-    person: Person
-    lists: TenantLists
-    bought: frozenset[int]
-    stages: Stages
-
-
-class _Slate(msgspec.Struct, frozen=True):
-    """A placement's list in the making. `order`, `scores`, `gains` and the matrix go by place among the eligible."""
-
-    asked: _Asked
-    rung: str
-    model: str
-    pool: Pool
-    codes: Bytes
-    eligible: Ints
-    """Places in the pool."""
-    refs: list[int]
-    """References of the eligible."""
-    scores: Reals
-    order: list[int]
-    gains: dict[int, float]
-    matrix: Matrix | None = None
-    reason: str = ""
-    draw: Draw | None = None
-    incumbent: int = 0
-    allowed: int = 1
-
-    def shown(self) -> list[int]:
-        """References in the order of the list."""
-        return [self.refs[place] for place in self.order]
-
-
 class Decider:
     """Decides for one configuration. Holds caches, and nothing that an answer depends on."""
 
@@ -172,11 +96,14 @@ class Decider:
         self.assembler = Assembler(schema, declarations, self.reader)
         self._neighbourhood = Neighbourhood(schema)
         self._standing = Standing(schema.layout, self.assembler)
-        self._explainer = Explainer(self.assembler.columns, self.reader.lists, schema.attributes)
+        self._answers = Answers(
+            Explainer(self.assembler.columns, self.reader.lists, schema.attributes), self.assembler.columns
+        )
         self._config_hash = config_hash
         self._features_hash = hashlib.blake2b(repr(schema.declared()).encode(), digest_size=8).hexdigest()
+        self._fields = frozenset((*schema.numbers, *schema.attributes, STOCK))
         self._spots = {
-            placement.id: _Spot(
+            placement.id: Spot(
                 placement,
                 self._ranker(placement, weights or {}),
                 exploration if placement.exploration is None else placement.exploration,
@@ -194,6 +121,11 @@ class Decider:
         built_in = default_weights(columns, lists, reorders=placement.kind == "rerank")
         return LinearRanker(columns, {**built_in, **weights, **placement.weights})
 
+    @property
+    def placements(self) -> tuple[Placement, ...]:
+        """What can be asked for."""
+        return tuple(spot.placement for spot in self._spots.values())
+
     def admit(self, request: DecideRequest) -> None:
         """Raise `RequestRejected` if the request names a placement that there is not, or one twice."""
         seen: set[str] = set()
@@ -209,6 +141,7 @@ class Decider:
     def decide(
         self, request: DecideRequest, *, state: State, keys: Sequence[int], tenant: str, now_ms: int, position: int,
         decision_id: str, deadline: Deadline, meter: Meter, denied: frozenset[str] = frozenset(),
+        rankers: Rankers = _BUILT_IN,
     ) -> Decision:  # fmt: skip
         """Answer. Raises what `admit` raises and nothing else; `keys` are the person's cells, none for nobody.
 
@@ -216,43 +149,90 @@ class Decider:
         """
         self.admit(request)
         stages = Stages(deadline, meter)
-        moment = self._look(state, keys, tenant, now_ms, stages, denied)
-        slates: list[_Slate] = []
-        shown: set[int] = set()
-        for asked in map(partial(self._asked, tenant), request.placements):
-            slate = self._serve(moment, asked, shown)
-            slates.append(slate)
-            shown.update(slate.shown())
-        slates = self._explore(slates, shown, decision_id, stages)
-        receipt = stages.run("receipt", lambda: encode_receipt(
-            self._receipt(request, moment, slates, keys=keys, position=position, decision_id=decision_id)
+        moment = self.look(state, keys, tenant, now_ms, stages, denied)
+        asked = [self._asked(tenant, one) for one in request.placements]
+        slates = self._slates(moment, asked, decision_id, rankers)
+        receipt = stages.run("receipt", lambda: self._receipt(
+            moment, slates, keys=keys, position=position, decision_id=decision_id, denied=denied,
+            deadline_ms=request.deadline_ms or 0.0,
         ))  # fmt: skip
         replies = {
-            slate.asked.request.id: self._reply(slate, moment, explain=request.explain) for slate in slates
+            slate.asked.id: self._answers.reply(slate, state, explain=request.explain) for slate in slates
         }
         stages.report()
         reply = DecideReply(
             decision_id=decision_id, position=str(position), epoch=state.epoch, took_ms=round(deadline.elapsed_ms(), 3),
             degraded=stages.degraded, placements=replies,
         )  # fmt: skip
-        return Decision(decision_id, reply, receipt)
+        enclosed = enclose((one.id, one.given) for one in asked)
+        return Decision(decision_id, reply, encode_receipt(receipt), enclosed, tuple(stages.faults))
+
+    def again(
+        self, receipt: Receipt, asked: Sequence[Asked], *, state: State, meter: Meter, rankers: Rankers,
+        as_made: bool = True,
+    ) -> tuple[Receipt, list[Slate]]:  # fmt: skip
+        """The decision of a receipt once more, on the state it was made on; the receipt that comes of it.
+
+        `asked` is what `asked_again` found in it. `as_made` lets answer the rungs that answered then and cuts what was
+        cut then; else every placement is decided anew, as if there had been time for all of it.
+        """
+        cut = frozenset(receipt.degraded) if as_made else frozenset()
+        stages = Stages(Deadline(UNHURRIED_MS), meter, cut=cut & {"context", "policy"})
+        denied = frozenset(receipt.denied)
+        moment = self.look(state, receipt.keys, receipt.tenant, receipt.at_ms, stages, denied)
+        rungs = {one.id: one for one in receipt.placements} if as_made else {}
+        slates = self._slates(moment, asked, receipt.decision_id, rankers, rungs)
+        made = self._receipt(
+            moment, slates, keys=receipt.keys, position=receipt.position, decision_id=receipt.decision_id,
+            denied=denied, deadline_ms=receipt.deadline_ms,
+        )  # fmt: skip
+        return made, slates
+
+    def asked(
+        self, placement: str, *, limit: int = 0, page: int = 0, given: Given | None = None, query_hash: int = 0
+    ) -> Asked:
+        """A question about one placement, in references; `RequestRejected` if there is no such placement."""
+        spot = self._spots.get(placement)
+        if spot is None:
+            raise RequestRejected("unknown_placement", f'there is no placement "{placement}"')
+        return Asked(spot, limit or spot.placement.limit, page, given, query_hash)
+
+    def asked_again(self, receipt: Receipt, enclosed: bytes, catalogue: Catalogue) -> list[Asked]:
+        """What a receipt was asked; `Corrupt` if it was not kept, `RequestRejected` if a placement is gone."""
+        return [
+            self.asked(
+                one.id, limit=one.limit, page=one.page, given=given_again(one, enclosed, catalogue),
+                query_hash=one.query_hash,
+            )
+            for one in receipt.placements
+        ]  # fmt: skip
+
+    def inputs(self, moment: Moment, asked: Asked) -> Inputs | None:
+        """What a ranker would read to answer, or None if nothing is eligible; for training on lists others chose."""
+        return self._inputs(moment, asked, _filters(moment, asked, frozenset()), _ranked_rungs(moment, asked)[0])
 
     # Context.
 
-    def _asked(self, tenant: str, request: PlacementRequest) -> _Asked:
-        spot = self._spots[request.id]
+    def _asked(self, tenant: str, request: PlacementRequest) -> Asked:
+        given = None
+        if request.candidates is not None or self._spots[request.id].placement.kind == "rerank":
+            given = given_by(tenant, request.candidates or (), self._fields)
         page = item_reference(tenant, request.item) if request.item else 0
-        return _Asked(spot, request, request.limit or spot.placement.limit, page)
+        return self.asked(
+            request.id, limit=request.limit or 0, page=page, given=given, query_hash=query_hash(request.query)
+        )
 
-    def _look(
-        self, state: State, keys: Sequence[int], tenant: str, now_ms: int, stages: Stages, denied: frozenset[str]
-    ) -> _Moment:
+    def look(
+        self, state: State, keys: Sequence[int], tenant: str, now_ms: int, stages: Stages,
+        denied: frozenset[str] = frozenset(),
+    ) -> Moment:  # fmt: skip
+        """What a decision for this person at this time stands on."""
         try:
             person = stages.run("context", lambda: self.reader.person(state, keys, now_ms, denied))
         except StageFailed:
             person = self.reader.person(state, (), now_ms)
-        lists = stages.run("context", lambda: self._standing.of(state, tenant))
-        return _Moment(state, tenant, now_ms, person, lists, bought_recently(person, now_ms), stages)
+        lists = stages.run("context", lambda: self._standing.of(state, tenant), hurried=True)
+        return Moment(state, tenant, now_ms, person, lists, bought_recently(person, now_ms), stages)
 
     def _recent(self, person: Person, page: int) -> list[int]:
         """The page's item, then what the person looked at last: in the live session, else before."""
@@ -265,124 +245,105 @@ class Decider:
 
     # The rungs.
 
-    def _serve(self, moment: _Moment, asked: _Asked, shown: set[int]) -> _Slate:
-        """The list of one placement, from the highest rung that holds."""
-        filters = Filters(
-            moment.bought if asked.spot.placement.kind == "items" else frozenset(),
-            frozenset() if asked.spot.placement.repeats else frozenset(shown),
-            asked.page,
-        )
-        attempts: list[Callable[[], _Slate]] = [
-            partial(self._ranked, moment, asked, filters, rung) for rung in _ranked_rungs(moment, asked)
-        ]
-        attempts.append(partial(self._popular, moment, asked, filters))
-        attempts.append(partial(self._default, moment, asked, filters))
-        return descend(attempts, otherwise=self._empty(asked))
+    def _slates(
+        self, moment: Moment, questions: Sequence[Asked], decision_id: str, rankers: Rankers,
+        rungs: Mapping[str, PlacementReceipt] | None = None,
+    ) -> list[Slate]:  # fmt: skip
+        """All lists of one decision; `rungs` names which have to answer."""
+        slates: list[Slate] = []
+        shown: set[int] = set()
+        for asked in questions:
+            slate = self._serve(moment, asked, shown, rankers, rungs.get(asked.id) if rungs else None)
+            slates.append(slate)
+            shown.update(slate.shown())
+        return self._explore(slates, shown, decision_id, moment.stages)
 
-    def _ranked(self, moment: _Moment, asked: _Asked, filters: Filters, rung: str) -> _Slate:
-        stages, state, ranker = moment.stages, moment.state, asked.spot.ranker
-        person = self.reader.without_profile(moment.person) if rung == SESSION else moment.person
-        near = stages.run("candidates", lambda: self._neighbourhood.of(state, self._recent(person, asked.page)))
-        pool = stages.run("candidates", lambda: self._pool(moment, asked, person, near))
-        codes, eligible = self._eligible(moment, pool, filters)
-        if not len(eligible):
-            return self._default(moment, asked, filters)
-        candidates = pool.columns if len(eligible) == len(pool) else pool.columns.taken(eligible)
-        matrix = stages.run("features", lambda: self.assembler.matrix(
-            state, person, candidates, near, moment.lists.priors, moment.now_ms
-        ))  # fmt: skip
-        scores = stages.run("score", lambda: checked_scores(ranker, matrix, self.assembler.columns))
+    def _serve(
+        self, moment: Moment, asked: Asked, shown: set[int], rankers: Rankers, made: PlacementReceipt | None
+    ) -> Slate:
+        """The list of one placement, from the highest rung that holds, or from the one that made it."""
+        filters = _filters(moment, asked, frozenset(shown))
+        ranked = {
+            rung: partial(self._ranked, moment, asked, filters, rung, rankers) for rung in _ranked_rungs(moment, asked)
+        }
+        plain: dict[str, Callable[[], Slate]] = {
+            POPULAR: partial(popular, moment, asked, filters), DEFAULT: partial(default, moment, asked, filters)
+        }
+        attempts: list[Callable[[], Slate]] = [*ranked.values(), *plain.values()]
+        if made is not None:
+            ladder = plain if made.model == made.rung else ranked
+            attempts = [ladder[made.rung]] if made.rung in ladder else []
+        return descend(attempts, otherwise=empty(asked))
+
+    def _ranked(self, moment: Moment, asked: Asked, filters: Filters, rung: str, rankers: Rankers) -> Slate:
+        stages = moment.stages
+        inputs = self._inputs(moment, asked, filters, rung)
+        if inputs is None:
+            return default(moment, asked, filters)
+        pool = inputs.pool
+        candidates = pool.columns if len(inputs.eligible) == len(pool) else pool.columns.taken(inputs.eligible)
+        standing = (*rankers.of(moment.tenant, asked.id), asked.spot.ranker)
+        ranker, scores = stages.run("score", lambda: self._scored(stages, asked, inputs, standing))
         arranged = stages.run("arrange", lambda: arrange(
             candidates, scores, limit=asked.limit, diversity=asked.spot.placement.diversity
         ))  # fmt: skip
         order = arranged.order.tolist()
-        return _Slate(
-            asked, rung, f"{ranker.name}@{ranker.version}", pool, codes, eligible, candidates.refs.tolist(), scores,
-            order, dict(zip(order, arranged.gains.tolist(), strict=True)), matrix,
+        return Slate(
+            asked, rung, f"{ranker.name}@{ranker.version}", pool, inputs.codes, inputs.eligible,
+            candidates.refs.tolist(), scores, order, dict(zip(order, arranged.gains.tolist(), strict=True)),
+            inputs.matrix, ranker,
         )  # fmt: skip
 
-    def _pool(self, moment: _Moment, asked: _Asked, person: Person, near: Neighbours) -> Pool:
-        callers = of_caller(moment.state, moment.tenant, asked.given)
+    def _inputs(self, moment: Moment, asked: Asked, filters: Filters, rung: str) -> Inputs | None:
+        """The matrix of the eligible, or None if nothing is."""
+        stages, state = moment.stages, moment.state
+        person = self.reader.without_profile(moment.person) if rung == SESSION else moment.person
+        near = stages.run("candidates", lambda: self._neighbourhood.of(state, self._recent(person, asked.page)))
+        pool = stages.run("candidates", lambda: self._pool(moment, asked, person, near))
+        codes, places = eligible(moment, pool, filters)
+        if not len(places):
+            return None
+        candidates = pool.columns if len(places) == len(pool) else pool.columns.taken(places)
+        matrix = stages.run("features", lambda: self.assembler.matrix(
+            state, person, candidates, near, moment.lists.priors, moment.now_ms
+        ))  # fmt: skip
+        return Inputs(pool, codes, places, matrix)
+
+    def _scored(
+        self, stages: Stages, asked: Asked, inputs: Inputs, standing: Sequence[Ranker]
+    ) -> tuple[Ranker, Reals]:
+        """The first ranker that gives scores, and these. One that fails or takes too long is noted."""
+        for ranker in standing:
+            began_ns = elapsed_ns()
+            try:
+                scores = checked_scores(ranker, inputs.matrix, self.assembler.columns)
+            except RANKER_FAILURES as error:
+                stages.note(Fault(asked.id, ranker, str(error)), failed=True)
+                continue
+            took_ms = (elapsed_ns() - began_ns) / 1e6
+            if took_ms > RANKER_MS_MAX and ranker is not asked.spot.ranker:
+                stages.note(Fault(asked.id, ranker, f"it took {took_ms:.0f} ms"), failed=False)
+            return ranker, scores
+        raise Broken("no ranker gave scores")
+
+    def _pool(self, moment: Moment, asked: Asked, person: Person, near: Neighbours) -> Pool:
+        callers = [] if asked.given is None else [of_caller(moment.state, asked.given)]
         if asked.is_callers:
-            return callers
+            return callers[0]
         page_row = moment.state.find_item(asked.page) if asked.page else -1
         context = SourceContext(moment.state, moment.lists, self.reader, person, near, page_row)
-        finds = found(context, asked.spot.placement.sources)
-        return joined(callers, finds) if asked.given else finds
-
-    def _popular(self, moment: _Moment, asked: _Asked, filters: Filters) -> _Slate:
-        """By what everybody likes; nothing of it can be cut."""
-        pool = self._plain_pool(moment, asked, moment.lists.popular, POPULAR)
-        rows = pool.columns.rows
-        popularity = moment.lists.popularity
-        known = (rows >= 0) & (rows < len(popularity))
-        scores = np.zeros(len(pool))
-        scores[known] = popularity[rows[known]]
-        return self._plain(moment, asked, filters, pool, scores, POPULAR)
-
-    def _default(self, moment: _Moment, asked: _Asked, filters: Filters) -> _Slate:
-        """The newest, looking through the whole catalogue if need be; a caller's list in its own order."""
-        slate = self._by_age(moment, asked, filters, moment.lists.newest)
-        if slate.order or asked.is_callers or len(moment.lists.rows) == len(moment.lists.newest):
-            return slate
-        rows = moment.lists.rows
-        created = moment.state.catalogue.created_ms[rows].astype(np.float64)
-        return self._by_age(moment, asked, filters, rows[np.argsort(-created, kind="stable")])
-
-    def _by_age(self, moment: _Moment, asked: _Asked, filters: Filters, rows: Ints) -> _Slate:
-        pool = self._plain_pool(moment, asked, rows, "newest")
-        return self._plain(moment, asked, filters, pool, 1.0 / np.arange(1.0, len(pool) + 1.0), DEFAULT)
-
-    def _plain_pool(self, moment: _Moment, asked: _Asked, rows: Ints, source: str) -> Pool:
-        def made() -> Pool:
-            callers = of_caller(moment.state, moment.tenant, asked.given)
-            if asked.is_callers:
-                return callers
-            listed = of_rows(moment.state, rows, [(source, len(rows))])
-            return joined(callers, listed) if asked.given else listed
-
-        return moment.stages.run("candidates", made, hurried=True)
-
-    def _plain(
-        self, moment: _Moment, asked: _Asked, filters: Filters, pool: Pool, scores: Reals, rung: str
-    ) -> _Slate:
-        codes, eligible = self._eligible(moment, pool, filters)
-        kept = scores[eligible]
-        order = np.argsort(-kept, kind="stable")[: asked.limit].tolist()
-        reason = "" if order else self._why_empty(moment, asked, pool)
-        return _Slate(
-            asked, rung, rung, pool, codes, eligible, pool.columns.refs[eligible].tolist(), kept, order, {},
-            reason=reason,
-        )  # fmt: skip
-
-    def _eligible(self, moment: _Moment, pool: Pool, filters: Filters) -> tuple[Bytes, Ints]:
-        codes = moment.stages.run("eligibility", lambda: judge(moment.state, pool, filters))
-        return codes, np.flatnonzero(codes == 0)
-
-    def _why_empty(self, moment: _Moment, asked: _Asked, pool: Pool) -> str:
-        if asked.is_callers:
-            return NOTHING_ELIGIBLE if len(pool) else NO_CANDIDATES
-        has_items = next(moment.state.catalogue.of_tenant(moment.tenant), None) is not None
-        return NOTHING_ELIGIBLE if has_items else EMPTY_CATALOGUE
-
-    def _empty(self, asked: _Asked) -> _Slate:
-        nothing, weightless = np.zeros(0, np.int64), np.zeros(0)
-        columns = Candidates(nothing, nothing, nothing, np.zeros((0, 1, 1), np.int64), np.zeros((0, 1)))
-        return _Slate(
-            asked, DEFAULT, DEFAULT, Pool(columns, []), np.zeros(0, np.uint8), nothing, [], weightless, [], {},
-            reason=NOTHING_ELIGIBLE,
-        )  # fmt: skip
+        return reduce(joined, [*callers, found(context, asked.spot.placement.sources)])
 
     # Policy.
 
-    def _explore(self, slates: list[_Slate], shown: set[int], decision_id: str, stages: Stages) -> list[_Slate]:
+    def _explore(self, slates: list[Slate], shown: set[int], decision_id: str, stages: Stages) -> list[Slate]:
         """Draw the explored slot of each list that has one."""
         try:
             return stages.run("policy", lambda: self._drawn(slates, shown, decision_id))
         except StageFailed:
             return slates
 
-    def _drawn(self, slates: list[_Slate], shown: set[int], decision_id: str) -> list[_Slate]:
+    def _drawn(self, slates: list[Slate], shown: set[int], decision_id: str) -> list[Slate]:
         explores = [bool(slate.order) and slate.asked.spot.exploration > 0.0 for slate in slates]
         pools = [slate.refs if explored else [] for slate, explored in zip(slates, explores, strict=True)]
         sets = allowed(pools, shown)
@@ -391,9 +352,9 @@ class Decider:
             for slate, others, explored in zip(slates, sets, explores, strict=True)
         ]
 
-    def _with_draw(self, slate: _Slate, others: list[int], decision_id: str) -> _Slate:
+    def _with_draw(self, slate: Slate, others: list[int], decision_id: str) -> Slate:
         incumbent = slate.refs[slate.order[-1]]
-        rng = KeyedRng(f"{decision_id}/{slate.asked.request.id}")
+        rng = KeyedRng(f"{decision_id}/{slate.asked.id}")
         drawn = draw(incumbent, others, epsilon=slate.asked.spot.exploration, rng=rng)
         order = slate.order
         if drawn.explored:
@@ -402,113 +363,32 @@ class Decider:
             slate, order=order, draw=drawn, incumbent=incumbent, allowed=len(others) + 1
         )
 
-    # The answer.
-
-    def _reply(self, slate: _Slate, moment: _Moment, *, explain: bool) -> PlacementReply:
-        reasons = self._reasons(slate)
-        raw = slate.scores[slate.order]
-        scores = shown_amounts(raw) if slate.matrix is None else shown_scores(raw)
-        state, pool = moment.state, slate.pool
-        items = []
-        last = len(slate.order)
-        in_pools = slate.eligible[slate.order].tolist()
-        for position, (place, in_pool, score, texts) in enumerate(
-            zip(slate.order, in_pools, scores, reasons, strict=True), start=1
-        ):
-            drawn = slate.draw if position == last else None
-            found_row = int(pool.columns.rows[in_pool]) if in_pool >= len(pool.ids) else -1
-            items.append(RankedItem(
-                id=pool.id_at(in_pool, state),
-                position=position,
-                score=score,
-                propensity=drawn.propensity if drawn else 1.0,
-                reasons=[EXPLORED, *texts] if drawn and drawn.explored else texts,
-                fields=state.catalogue.at_row[found_row].fields if found_row >= 0 else None,
-                features=self._features(slate, place) if explain else None,
-                stages=_stages(slate, place) if explain else None,
-            ))  # fmt: skip
-        return PlacementReply(
-            items=items, excluded=_excluded(slate, state, explain=explain), served_by=slate.rung, experiments=[],
-            model=slate.model, reason=slate.reason, rules=_rules(slate) if explain else None,
-        )  # fmt: skip
-
-    def _features(self, slate: _Slate, place: int) -> dict[str, float] | None:
-        return None if slate.matrix is None else self._explainer.features(slate.matrix[place])
-
-    def _reasons(self, slate: _Slate) -> list[list[str]]:
-        if slate.matrix is None:
-            if slate.rung == POPULAR:
-                return [[POPULAR_NOW] if slate.scores[place] > 0.0 else [] for place in slate.order]
-            return [[] if slate.asked.is_callers else [NEW] for _ in slate.order]
-        rows = slate.matrix[slate.order]
-        contributions = slate.asked.spot.ranker.contributions(rows, self.assembler.columns)
-        return self._explainer.reasons(rows, contributions)
+    # The receipt.
 
     def _receipt(
-        self, request: DecideRequest, moment: _Moment, slates: list[_Slate], *, keys: Sequence[int], position: int,
-        decision_id: str,
+        self, moment: Moment, slates: list[Slate], *, keys: Sequence[int], position: int, decision_id: str,
+        denied: frozenset[str], deadline_ms: float,
     ) -> Receipt:  # fmt: skip
         state = moment.state
         return Receipt(
             RECEIPT_VERSION, decision_id, moment.tenant, moment.now_ms, position, state.epoch, state.epoch_hash,
             tuple(keys), inputs_hash(moment.person, state.epoch_hash, [slate.pool for slate in slates]),
             self._config_hash, self._features_hash, tuple(moment.stages.degraded),
-            tuple(_placement_receipt(slate) for slate in slates), request.deadline_ms or 0.0,
+            tuple(placement_receipt(slate) for slate in slates), deadline_ms, tuple(sorted(denied)),
         )  # fmt: skip
 
 
-def _ranked_rungs(moment: _Moment, asked: _Asked) -> list[str]:
+def _filters(moment: Moment, asked: Asked, shown: frozenset[int]) -> Filters:
+    return Filters(
+        moment.bought if asked.spot.placement.kind == "items" else frozenset(),
+        frozenset() if asked.spot.placement.repeats else shown,
+        asked.page,
+    )
+
+
+def _ranked_rungs(moment: Moment, asked: Asked) -> list[str]:
     """The rungs that use the ranker, the highest first."""
     rungs = [PERSONAL] if moment.person.known else []
     if moment.person.in_session or asked.page:
         rungs.append(SESSION)
     return rungs or [POPULAR if moment.lists.has_interest else DEFAULT]
-
-
-def _placement_receipt(slate: _Slate) -> PlacementReceipt:
-    asked, pool, drawn = slate.asked, slate.pool, slate.draw
-    slot = None
-    if drawn is not None and slate.allowed > 1:
-        slot = ExploredSlot(
-            len(slate.order), slate.incumbent, slate.allowed, asked.spot.exploration, drawn.propensity
-        )
-    return PlacementReceipt(
-        asked.request.id, asked.limit, slate.rung, slate.model, len(pool), short_hash(packed(pool.columns.refs)),
-        packed(slate.shown()), caller_part(pool), pool.fields_hash, asked.page,
-        reference(asked.request.query) if asked.request.query else 0, slot,
-    )  # fmt: skip
-
-
-def _stages(slate: _Slate, place: int) -> dict[str, float]:
-    """The score after each stage that changed it."""
-    after = {"score": float(slate.scores[place])}
-    if place in slate.gains:
-        after["arrange"] = slate.gains[place]
-    return after
-
-
-def _excluded(slate: _Slate, state: State, *, explain: bool) -> list[ExcludedItem]:
-    """Every id of the caller's list that is not shown; with `explain` also what was found and ruled out."""
-    pool = slate.pool
-    excluded = [
-        ExcludedItem(id=pool.id_at(place, state), reason=reason_of(int(slate.codes[place])))
-        for place in np.flatnonzero(slate.codes).tolist()
-        if place < len(pool.ids) or explain
-    ]
-    if pool.ids:
-        shown = set(slate.order)
-        excluded += [
-            ExcludedItem(id=pool.ids[place], reason=OVER_LIMIT)
-            for i, place in enumerate(slate.eligible.tolist())
-            if place < len(pool.ids) and i not in shown
-        ]
-    return excluded + [ExcludedItem(id=item_id, reason=DUPLICATE) for item_id in pool.duplicates]
-
-
-def _rules(slate: _Slate) -> list[str]:
-    """What took part: the sources with what they gave, and the filters with what they ruled out."""
-    rules = [f"source {name}: {count}" for name, count in slate.pool.origins]
-    codes, counts = np.unique(slate.codes[slate.codes > 0], return_counts=True)
-    return rules + [
-        f"filter {reason_of(code)}: {count}" for code, count in zip(codes.tolist(), counts.tolist(), strict=True)
-    ]

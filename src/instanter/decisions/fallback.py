@@ -17,6 +17,7 @@ from ..foundation.clock import elapsed_ns
 from ..foundation.deadline import Deadline
 from ..foundation.errors import InstanterError
 from ..foundation.measure import Meter
+from ..models.lineup import Fault
 
 PERSONAL: Final = "personal"
 SESSION: Final = "session"
@@ -29,6 +30,8 @@ SHARES: Final = {"candidates": 0.4, "features": 0.6, "score": 0.7, "arrange": 0.
 
 FAILURES: Final = (InstanterError, ArithmeticError, LookupError, ValueError, TypeError)
 """What a stage may raise: ours, and what arrays and rankers raise on values nobody expected."""
+RANKER_FAILURES: Final = (*FAILURES, AssertionError, AttributeError, RuntimeError)
+"""What a ranker that may be anybody's raises: another one answers in its place."""
 
 _T = TypeVar("_T")
 
@@ -44,15 +47,21 @@ class StageFailed(InstanterError):
 class Stages:
     """Runs the stages of one decision: measures each, and holds it to its share."""
 
-    def __init__(self, deadline: Deadline, meter: Meter) -> None:
+    def __init__(self, deadline: Deadline, meter: Meter, *, cut: frozenset[str] = frozenset()) -> None:
+        """`cut` fail whatever they do: what failed when a decision was made fails when it is made again."""
         self.degraded: list[str] = []
         """Stages that were cut or failed, in the order in which it happened."""
+        self.faults: list[Fault] = []
+        """Rankers in whose place another one answered, or that took too long."""
+        self._cut = cut
         self._deadline = deadline
         self._meter = meter
         self._spent_ns = dict.fromkeys(STAGES, 0)
 
     def run(self, stage: str, work: Callable[[], _T], *, hurried: bool = False) -> _T:
         """What `work` returns, or `StageFailed`. `hurried` runs it even when its share is used up."""
+        if stage in self._cut and not hurried:
+            raise self._failed(stage, "it was cut when the decision was made")
         if not hurried and stage in SHARES and not self._deadline.allows(SHARES[stage]):
             raise self._failed(stage, "its share of the deadline is used up")
         began_ns = elapsed_ns()
@@ -62,6 +71,12 @@ class Stages:
             raise self._failed(stage, str(error)) from error
         finally:
             self._spent_ns[stage] += elapsed_ns() - began_ns
+
+    def note(self, fault: Fault, *, failed: bool) -> None:
+        """A ranker did not do its work: it failed and another one has to, or it took too long."""
+        self.faults.append(fault)
+        if failed and "score" not in self.degraded:
+            self.degraded.append("score")
 
     def report(self) -> None:
         """Tell the meter; once, at the end."""

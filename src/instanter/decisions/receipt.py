@@ -2,7 +2,7 @@
 
 Nothing personal: the person stands as keys of cells, a search as the hash of its words. At most 2 KB for up to about
 150 items shown, and at most 4 KB with the caller's candidates, which are held by reference up to a bound and by their
-hash beyond it. Fields that came with the request are held by their hash.
+hash beyond it. A longer list, and fields that came with the request, lie beside the receipt: see `enclosed`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from ..state.catalogue import Catalogue
 from ..state.compiled import Ints
 from .candidates import Pool
 
-RECEIPT_VERSION = 1
+RECEIPT_VERSION = 2
+"""2: a decision can be recomputed from it."""
 _HASH_BYTES = 8
 
 
@@ -57,6 +58,12 @@ class PlacementReceipt(msgspec.Struct, array_like=True, frozen=True):
     """Reference of the item the page was about."""
     query_hash: int = 0
     slot: ExploredSlot | None = None
+    given: int = -1
+    """How many candidates the caller's list had; -1 if there was none."""
+    matrix_hash: bytes = b""
+    """Over the whole matrix that a ranker read; empty where none did."""
+    scores_hash: bytes = b""
+    """Over the scores of what was shown, in order."""
 
     def shown(self) -> list[int]:
         """References of what was shown, in order."""
@@ -84,6 +91,8 @@ class Receipt(msgspec.Struct, array_like=True, frozen=True):
     degraded: tuple[str, ...]
     placements: tuple[PlacementReceipt, ...]
     deadline_ms: float = 0.0
+    denied: tuple[str, ...] = ()
+    """Purposes the person had not agreed to: features for them were left out."""
 
     def readable(self, catalogue: Catalogue) -> dict[str, Any]:
         """As `GET /v1/decisions/{id}` shows it: ids for references where the catalogue still knows them."""
@@ -148,7 +157,7 @@ def _readable(placement: PlacementReceipt, catalogue: Catalogue) -> dict[str, An
     slot = placement.slot
     items = [
         {
-            "id": _id_of(ref, catalogue),
+            "id": id_of(ref, catalogue),
             "position": position,
             "propensity": slot.propensity if slot is not None and slot.position == position else 1.0,
         }
@@ -163,6 +172,7 @@ def _readable(placement: PlacementReceipt, catalogue: Catalogue) -> dict[str, An
     }
 
 
-def _id_of(ref: int, catalogue: Catalogue) -> str:
+def id_of(ref: int, catalogue: Catalogue) -> str:
+    """The id of a reference, or the reference itself where the catalogue does not know it any more."""
     item = catalogue.items.get(ref)
     return item.id if item is not None else f"ref:{ref & 0xFFFFFFFFFFFFFFFF:016x}"

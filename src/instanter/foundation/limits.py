@@ -181,12 +181,18 @@ VALUES_LISTED_MAX = 8_192
 VALUE_LIST_MAX = 64
 TENANTS_STANDING_MAX = 64
 """Tenants whose lists are kept between decisions."""
+MODEL_FAULTS_MAX = 20
+"""Faults of a model within a minute; with the last of them it is benched."""
+RANKER_MS_MAX = 25
+"""A ranker that takes longer for one list is counted as faulty."""
 EXPLANATIONS_MAX = 4_096
 """Combinations of reasons whose words are remembered."""
 DIVERSE_PLACES_MAX = 48
 """Places of a list that are arranged for difference; the ones below follow the score."""
 RECEIPT_CANDIDATES_MAX = 192
-"""Caller's candidates that a receipt holds by reference; a longer list is held by its hash."""
+"""Caller's candidates that a receipt holds by reference; a longer list lies beside the receipt."""
+ENCLOSED_BYTES_MAX = 64 * 1024
+"""Of what lies beside a receipt: the caller's list and fields; a decision with more cannot be recomputed."""
 
 # Configuration.
 CONFIG_BYTES_MAX = 1024 * 1024

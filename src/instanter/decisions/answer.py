@@ -1,0 +1,123 @@
+"""What the caller is told of a list: items with scores, propensities and reasons, and what was left out and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..features.assemble import Column
+from ..foundation.ids import reference
+from ..state.memory import State
+from .eligibility import DUPLICATE, OVER_LIMIT, reason_of
+from .explain import EXPLORED, NEW, POPULAR_NOW, Explainer
+from .fallback import POPULAR
+from .receipt import ExploredSlot, PlacementReceipt, caller_part, packed, short_hash
+from .request import ExcludedItem, PlacementReply, RankedItem
+from .score import shown_amounts, shown_scores
+from .slate import Slate
+
+
+class Answers:
+    """Puts finished lists into words and receipts."""
+
+    def __init__(self, explainer: Explainer, columns: Sequence[Column]) -> None:
+        self._explainer = explainer
+        self._columns = columns
+
+    def reply(self, slate: Slate, state: State, *, explain: bool) -> PlacementReply:
+        """As it stands on the wire."""
+        reasons = self._reasons(slate)
+        raw = slate.scores[slate.order]
+        scores = shown_amounts(raw) if slate.matrix is None else shown_scores(raw)
+        pool = slate.pool
+        items = []
+        last = len(slate.order)
+        in_pools = slate.eligible[slate.order].tolist()
+        for position, (place, in_pool, score, texts) in enumerate(
+            zip(slate.order, in_pools, scores, reasons, strict=True), start=1
+        ):
+            drawn = slate.draw if position == last else None
+            found_row = int(pool.columns.rows[in_pool]) if in_pool >= len(pool.ids) else -1
+            items.append(RankedItem(
+                id=pool.id_at(in_pool, state),
+                position=position,
+                score=score,
+                propensity=drawn.propensity if drawn else 1.0,
+                reasons=[EXPLORED, *texts] if drawn and drawn.explored else texts,
+                fields=state.catalogue.at_row[found_row].fields if found_row >= 0 else None,
+                features=self._features(slate, place) if explain else None,
+                stages=_stages(slate, place) if explain else None,
+            ))  # fmt: skip
+        return PlacementReply(
+            items=items, excluded=_excluded(slate, state, explain=explain), served_by=slate.rung, experiments=[],
+            model=slate.model, reason=slate.reason, rules=_rules(slate) if explain else None,
+        )  # fmt: skip
+
+    def _features(self, slate: Slate, place: int) -> dict[str, float] | None:
+        return None if slate.matrix is None else self._explainer.features(slate.matrix[place])
+
+    def _reasons(self, slate: Slate) -> list[list[str]]:
+        if slate.matrix is None or slate.ranker is None:
+            if slate.rung == POPULAR:
+                return [[POPULAR_NOW] if slate.scores[place] > 0.0 else [] for place in slate.order]
+            return [[] if slate.asked.is_callers else [NEW] for _ in slate.order]
+        rows = slate.matrix[slate.order]
+        return self._explainer.reasons(rows, slate.ranker.contributions(rows, self._columns))
+
+
+def placement_receipt(slate: Slate) -> PlacementReceipt:
+    """What the receipt keeps of a list."""
+    asked, pool, drawn = slate.asked, slate.pool, slate.draw
+    slot = None
+    if drawn is not None and slate.allowed > 1:
+        slot = ExploredSlot(
+            len(slate.order), slate.incumbent, slate.allowed, asked.spot.exploration, drawn.propensity
+        )
+    return PlacementReceipt(
+        asked.id, asked.limit, slate.rung, slate.model, len(pool), short_hash(packed(pool.columns.refs)),
+        packed(slate.shown()), caller_part(pool), pool.fields_hash, asked.page, asked.query_hash, slot,
+        -1 if asked.given is None else len(asked.given.refs),
+        b"" if slate.matrix is None else short_hash(slate.matrix.tobytes()),
+        short_hash(slate.scores[slate.order].tobytes()),
+    )  # fmt: skip
+
+
+def query_hash(query: str) -> int:
+    """A search as receipts have it, 0 for none."""
+    return reference(query) if query else 0
+
+
+def _stages(slate: Slate, place: int) -> dict[str, float]:
+    """The score after each stage that changed it."""
+    after = {"score": float(slate.scores[place])}
+    if place in slate.gains:
+        after["arrange"] = slate.gains[place]
+    return after
+
+
+def _excluded(slate: Slate, state: State, *, explain: bool) -> list[ExcludedItem]:
+    """Every id of the caller's list that is not shown; with `explain` also what was found and ruled out."""
+    pool = slate.pool
+    excluded = [
+        ExcludedItem(id=pool.id_at(place, state), reason=reason_of(int(slate.codes[place])))
+        for place in np.flatnonzero(slate.codes).tolist()
+        if place < len(pool.ids) or explain
+    ]
+    if pool.ids:
+        shown = set(slate.order)
+        excluded += [
+            ExcludedItem(id=pool.ids[place], reason=OVER_LIMIT)
+            for i, place in enumerate(slate.eligible.tolist())
+            if place < len(pool.ids) and i not in shown
+        ]
+    return excluded + [ExcludedItem(id=item_id, reason=DUPLICATE) for item_id in pool.duplicates]
+
+
+def _rules(slate: Slate) -> list[str]:
+    """What took part: the sources with what they gave, and the filters with what they ruled out."""
+    rules = [f"source {name}: {count}" for name, count in slate.pool.origins]
+    codes, counts = np.unique(slate.codes[slate.codes > 0], return_counts=True)
+    return rules + [
+        f"filter {reason_of(code)}: {count}" for code, count in zip(codes.tolist(), counts.tolist(), strict=True)
+    ]

@@ -1,0 +1,87 @@
+"""The lower rungs: lists that need no ranker and no inputs, so that there is always an answer."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Final
+
+import numpy as np
+
+from ..features.assemble import Candidates
+from ..state.compiled import Bytes, Ints, Reals
+from .candidates import Pool, joined, of_caller, of_rows
+from .eligibility import Filters, judge
+from .fallback import DEFAULT, POPULAR
+from .slate import Asked, Moment, Slate
+
+EMPTY_CATALOGUE: Final = "empty_catalogue"
+NOTHING_ELIGIBLE: Final = "nothing_eligible"
+NO_CANDIDATES: Final = "no_candidates"
+
+
+def eligible(moment: Moment, pool: Pool, filters: Filters) -> tuple[Bytes, Ints]:
+    """The codes of `judge`, and the places of those it lets pass."""
+    codes = moment.stages.run("eligibility", lambda: judge(moment.state, pool, filters))
+    return codes, np.flatnonzero(codes == 0)
+
+
+def popular(moment: Moment, asked: Asked, filters: Filters) -> Slate:
+    """By what everybody likes; nothing of it can be cut."""
+    pool = _pool(moment, asked, moment.lists.popular, POPULAR)
+    rows = pool.columns.rows
+    popularity = moment.lists.popularity
+    known = (rows >= 0) & (rows < len(popularity))
+    scores = np.zeros(len(pool))
+    scores[known] = popularity[rows[known]]
+    return _listed(moment, asked, filters, pool, scores, POPULAR)
+
+
+def default(moment: Moment, asked: Asked, filters: Filters) -> Slate:
+    """The newest, looking through the whole catalogue if need be; a caller's list in its own order."""
+    slate = _by_age(moment, asked, filters, moment.lists.newest)
+    if slate.order or asked.is_callers or len(moment.lists.rows) == len(moment.lists.newest):
+        return slate
+    rows = moment.lists.rows
+    created = moment.state.catalogue.created_ms[rows].astype(np.float64)
+    return _by_age(moment, asked, filters, rows[np.argsort(-created, kind="stable")])
+
+
+def empty(asked: Asked) -> Slate:
+    """Nothing, where even the lower rungs failed."""
+    nothing, weightless = np.zeros(0, np.int64), np.zeros(0)
+    columns = Candidates(nothing, nothing, nothing, np.zeros((0, 1, 1), np.int64), np.zeros((0, 1)))
+    return Slate(
+        asked, DEFAULT, DEFAULT, Pool(columns, []), np.zeros(0, np.uint8), nothing, [], weightless, [], {},
+        reason=NOTHING_ELIGIBLE,
+    )  # fmt: skip
+
+
+def _by_age(moment: Moment, asked: Asked, filters: Filters, rows: Ints) -> Slate:
+    pool = _pool(moment, asked, rows, "newest")
+    return _listed(moment, asked, filters, pool, 1.0 / np.arange(1.0, len(pool) + 1.0), DEFAULT)
+
+
+def _pool(moment: Moment, asked: Asked, rows: Ints, source: str) -> Pool:
+    def made() -> Pool:
+        listed = [] if asked.is_callers else [of_rows(moment.state, rows, [(source, len(rows))])]
+        callers = [] if asked.given is None else [of_caller(moment.state, asked.given)]
+        return reduce(joined, [*callers, *listed])
+
+    return moment.stages.run("candidates", made, hurried=True)
+
+
+def _listed(moment: Moment, asked: Asked, filters: Filters, pool: Pool, scores: Reals, rung: str) -> Slate:
+    codes, places = eligible(moment, pool, filters)
+    kept = scores[places]
+    order = np.argsort(-kept, kind="stable")[: asked.limit].tolist()
+    reason = "" if order else _why_empty(moment, asked, pool)
+    return Slate(
+        asked, rung, rung, pool, codes, places, pool.columns.refs[places].tolist(), kept, order, {}, reason=reason
+    )
+
+
+def _why_empty(moment: Moment, asked: Asked, pool: Pool) -> str:
+    if asked.is_callers:
+        return NOTHING_ELIGIBLE if len(pool) else NO_CANDIDATES
+    has_items = next(moment.state.catalogue.of_tenant(moment.tenant), None) is not None
+    return NOTHING_ELIGIBLE if has_items else EMPTY_CATALOGUE

@@ -1,0 +1,99 @@
+"""What the path of a decision carries from stage to stage."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..features.assemble import Matrix
+from ..features.view import Person
+from ..models.base import Ranker
+from ..models.standing import TenantLists
+from ..state.compiled import Bytes, Ints, Reals
+from ..state.memory import State
+from .candidates import CALLER, Given, Pool
+from .fallback import Stages
+from .placement import Placement
+from .policy import Draw
+
+
+class Spot(msgspec.Struct, frozen=True):
+    """A placement as configured, with the ranker that always answers for it."""
+
+    placement: Placement
+    ranker: Ranker
+    exploration: float
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A placement as asked for."""
+
+    spot: Spot
+    limit: int
+    page: int = 0
+    """Reference of the item of the page, 0 if there is none."""
+    given: Given | None = None
+    """The caller's own list."""
+    query_hash: int = 0
+
+    @property
+    def id(self) -> str:
+        return self.spot.placement.id
+
+    @property
+    def is_callers(self) -> bool:
+        """Whether only the caller's list may be shown."""
+        if self.spot.placement.kind == "rerank":
+            return True
+        return self.given is not None and CALLER not in self.spot.placement.sources
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """What one decision stands on, for all its placements."""
+
+    state: State
+    tenant: str
+    now_ms: int
+    person: Person
+    lists: TenantLists
+    bought: frozenset[int]
+    stages: Stages
+
+
+class Inputs(msgspec.Struct, frozen=True):
+    """The eligible candidates of one placement, and what a ranker reads of them."""
+
+    pool: Pool
+    codes: Bytes
+    """By place in the pool: 0 for an eligible candidate, else why not."""
+    eligible: Ints
+    """Places in the pool."""
+    matrix: Matrix
+    """[eligible candidates, columns]."""
+
+
+class Slate(msgspec.Struct, frozen=True):
+    """A placement's list in the making. `order`, `scores`, `gains` and the matrix go by place among the eligible."""
+
+    asked: Asked
+    rung: str
+    model: str
+    pool: Pool
+    codes: Bytes
+    eligible: Ints
+    """Places in the pool."""
+    refs: list[int]
+    """References of the eligible."""
+    scores: Reals
+    order: list[int]
+    gains: dict[int, float]
+    matrix: Matrix | None = None
+    ranker: Ranker | None = None
+    """That gave the scores; None where no ranker did."""
+    reason: str = ""
+    draw: Draw | None = None
+    incumbent: int = 0
+    allowed: int = 1
+
+    def shown(self) -> list[int]:
+        """References in the order of the list."""
+        return [self.refs[place] for place in self.order]

@@ -1,0 +1,174 @@
+"""A decision is made again from its receipt and what lies beside it: the same answer, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from instanter.decisions.decide import Decider, Decision
+from instanter.decisions.enclosed import given_again
+from instanter.decisions.placement import Placement
+from instanter.decisions.receipt import Receipt, decode_receipt
+from instanter.features.assemble import Column, Matrix
+from instanter.foundation.deadline import Deadline
+from instanter.foundation.errors import Corrupt
+from instanter.foundation.limits import ENCLOSED_BYTES_MAX, MODEL_FAULTS_MAX
+from instanter.foundation.measure import Measurements, NoMeter
+from instanter.models.base import Ranker
+from instanter.models.lineup import FAULTS_MS, Lineup, NoRankers
+from instanter.state.compiled import Reals
+
+HOME = {"id": "home.recommended"}
+
+
+class ByPlace:
+    """A ranker that likes the first columns best, or does something else than ranking."""
+
+    name = "by_place"
+
+    def __init__(self, version: str = "1", gives: object = None) -> None:
+        self.version = version
+        self._gives = gives
+
+    def score(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
+        if isinstance(self._gives, Exception):
+            raise self._gives
+        if self._gives is not None:
+            return self._gives  # what no ranker may give
+        return np.arange(float(len(matrix)))
+
+    def contributions(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
+        return np.zeros(matrix.shape)
+
+
+def again(shop: Any, decision: Decision, decider: Decider | None = None, rankers: Any = None) -> Receipt:
+    """The receipt of the decision made once more on the state as it is."""
+    decider = decider or shop.decider
+    receipt = decode_receipt(decision.receipt)
+    asked = decider.asked_again(receipt, decision.enclosed, shop.state.catalogue)
+    made, _ = decider.again(receipt, asked, state=shop.state, meter=NoMeter(), rankers=rankers or NoRankers())
+    return made
+
+
+def bought(shop: Any) -> None:
+    shop.stock()
+    for name, item in (("Product Viewed", "sku-3"), ("Product Clicked", "sku-8"), ("Order Completed", "sku-9")):
+        shop.happen(name, item)
+    shop.publish()
+
+
+@pytest.mark.parametrize("exploration", [0.0, 1.0])
+@pytest.mark.parametrize("keys", [(), (1,)])
+def test_a_decision_made_again_is_the_same(shop, exploration: float, keys: tuple[int, ...]) -> None:
+    bought(shop)
+    placements = (*shop.decider.placements, Placement(id="mixed", sources=("candidates", "popular")))
+    decider = shop.decider_of(placements, exploration=exploration)
+    asked = (
+        HOME, {"id": "home.hero"}, {"id": "product.similar", "item": "sku-3", "limit": 3},
+        {"id": "search", "query": "sofa", "candidates": ["sku-4", "gone", {"id": "sku-5", "fields": {"price": 3}}]},
+        {"id": "mixed", "candidates": [{"id": "sku-1", "fields": {"stock": 0}}, "sku-2"]},
+        {"id": "cart.addons", "candidates": []},
+    )  # fmt: skip
+    decision = shop.decide(*asked, keys=keys, after_ms=5_000, decider=decider)
+    assert again(shop, decision, decider) == decode_receipt(decision.receipt)
+
+
+def test_a_long_list_lies_beside_the_receipt_and_one_that_is_too_long_is_not_kept(shop) -> None:
+    bought(shop)
+    long = shop.decide({"id": "search", "candidates": [f"sku-{number}" for number in range(1_000)]})
+    assert len(long.enclosed) > 8_000
+    assert again(shop, long) == decode_receipt(long.receipt)
+    words = ["x" * 4_000] * 4
+    huge = [{"id": f"sku-{number}", "fields": {"category": words}} for number in range(40)]
+    kept_not = shop.decide({"id": "search", "candidates": huge})
+    assert sum(map(len, words)) * len(huge) > ENCLOSED_BYTES_MAX
+    assert kept_not.enclosed == b""
+    with pytest.raises(Corrupt, match="was not kept"):
+        again(shop, kept_not)
+
+
+def test_fields_that_mean_nothing_are_not_kept(shop) -> None:
+    bought(shop)
+    fields = {"margin": "secret", "price": 2}
+    decision = shop.decide({"id": "search", "candidates": [{"id": "sku-1", "fields": fields}]})
+    assert b"secret" not in decision.enclosed
+    assert again(shop, decision) == decode_receipt(decision.receipt)
+
+
+def test_bytes_beside_a_receipt_that_are_none_of_it_are_corrupt(shop) -> None:
+    bought(shop)
+    decision = shop.decide({"id": "search", "candidates": [{"id": "sku-1", "fields": {"price": 2}}]})
+    (placement,) = decode_receipt(decision.receipt).placements
+    with pytest.raises(Corrupt, match="beside"):
+        given_again(placement, b"\xff", shop.state.catalogue)
+
+
+def test_what_was_cut_is_cut_again(shop) -> None:
+    bought(shop)
+    readings = iter([0] * 4 + [99_000_000] * 1_000)
+    hurried = shop.decide(HOME, deadline=Deadline(100, stopwatch=lambda: next(readings)))
+    receipt = decode_receipt(hurried.receipt)
+    assert receipt.degraded
+    assert msgspec.structs.replace(again(shop, hurried), degraded=receipt.degraded) == receipt
+
+
+def test_another_state_gives_another_receipt(shop) -> None:
+    bought(shop)
+    decision = shop.decide(HOME)
+    shop.happen("Product Viewed", "sku-4")
+    assert again(shop, decision) != decode_receipt(decision.receipt)
+
+
+# Rankers.
+
+
+def standing(*rankers: Ranker) -> Lineup:
+    lineup = Lineup()
+    lineup.stand("shop", "home.recommended", rankers)
+    return lineup
+
+
+def test_the_model_in_charge_ranks_and_the_receipt_names_it(shop) -> None:
+    bought(shop)
+    decision = shop.decide(HOME, rankers=standing(ByPlace("7")))
+    assert decision.reply.placements["home.recommended"].model == "by_place@7"
+    assert not decision.faults
+    receipt = decode_receipt(decision.receipt)
+    assert again(shop, decision, rankers=standing(ByPlace("7"))) == receipt
+    assert again(shop, decision) != receipt
+
+
+@pytest.mark.parametrize("gives", [
+    RuntimeError("no"), ValueError("no"), AttributeError("no"), np.full(40, np.nan), np.full(40, np.inf), np.zeros(3),
+    np.zeros(40, np.int64), [None] * 40,
+])  # fmt: skip
+def test_where_a_ranker_fails_the_one_behind_it_answers(shop, gives: object) -> None:
+    bought(shop)
+    stand_in = shop.decide(HOME, rankers=standing(ByPlace("8", gives), ByPlace("7")))
+    assert stand_in.reply.placements["home.recommended"].model == "by_place@7"
+    assert [fault.ranker.version for fault in stand_in.faults] == ["8"]
+    assert stand_in.reply.degraded == ["score"]
+    both = shop.decide(HOME, rankers=standing(ByPlace("8", gives), ByPlace("7", gives)))
+    assert both.reply.placements["home.recommended"].model.startswith("linear@")
+    assert both.reply.placements["home.recommended"].served_by == "personal"
+
+
+def test_twenty_faults_within_a_minute_bench_a_model() -> None:
+    lineup, model = standing(ByPlace("8")), ByPlace("8")
+    slow = [lineup.note(model, number * FAULTS_MS) for number in range(100)]
+    assert not any(slow)
+    noted = [lineup.note(model, 100 * FAULTS_MS + number) for number in range(MODEL_FAULTS_MAX)]
+    assert noted.index(True) >= MODEL_FAULTS_MAX - 2
+    lineup.stand("shop", "home.recommended", [model])
+    assert not lineup.note(model, 101 * FAULTS_MS), "put in charge again it starts anew"
+
+
+def test_faults_are_told_and_counted_by_nobody_else(shop) -> None:
+    bought(shop)
+    meter = shop.meter = Measurements()
+    shop.decide(HOME, rankers=standing(ByPlace("8", ValueError("no"))))
+    assert meter.counts["degraded.score"] == 1
