@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from instanter.decisions.decide import Decider
-from instanter.decisions.placement import DEFAULT_PLACEMENTS
+from instanter.decisions.placement import DEFAULT_PLACEMENTS, Placement
 from instanter.decisions.request import decode_decide
+from instanter.engine.configuration import Configuration, Configurations
 from instanter.engine.gate import Gate
 from instanter.engine.intake import Taken
 from instanter.engine.loop import Engine, EngineOptions, Stores
@@ -57,11 +57,14 @@ class CountingIds:
 
 def open_engine(
     root: Path, *, clock: ManualClock, features: tuple[FeatureDeclaration, ...] = DEFAULT_FEATURES,
-    disk: Disk | None = None, segment_bytes: int = 4 * 1024 * 1024, consent_required: bool = False, **options: Any,
+    disk: Disk | None = None, segment_bytes: int = 4 * 1024 * 1024, consent_required: bool = False,
+    placements: tuple[Placement, ...] = DEFAULT_PLACEMENTS, exploration: float = 0.0, **options: Any,
 ) -> Engine:  # fmt: skip
     """Recover a directory and make its engine, as wiring does."""
     disk = disk or RealDisk()
     schema = compile_features(features, memory_mb=64, items_max=4_096)
+    configuration = Configuration(features, placements, schema.settings, exploration=exploration)
+    Configurations(disk, root / "configurations").keep(configuration)
     log = SegmentLog(disk, root / "log", segment_bytes=segment_bytes)
     quarantine = SegmentLog(disk, root / "quarantine", segment_bytes=1 << 20, size_bytes_max=8 << 20)
     audit = SegmentLog(disk, root / "audit", segment_bytes=1 << 20)
@@ -78,7 +81,7 @@ def open_engine(
     return Engine(
         stores=stores, partition=partition, recovery=recovery, clock=clock, ids=ids, gate=gate,
         door=Door(subjects=subjects, ids=ids, enrich=ENRICHER, gate=gate, numbers=NUMBERS.union(schema.properties)),
-        decider=Decider(schema, features, DEFAULT_PLACEMENTS, exploration=0.0, config_hash="test"),
+        decider=configuration.decider(schema),
         reader=Reader(schema, features),
         options=EngineOptions(**{"checkpoint_s": 3_600.0, "sync_window_ms": 0.0, **options}),
     )  # fmt: skip

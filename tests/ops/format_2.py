@@ -33,6 +33,7 @@ from instanter.events.envelope import (
     KeyIssued,
     KeyRevoked,
     Linked,
+    ModelPlaced,
     Record,
     Ticked,
     Tracked,
@@ -162,13 +163,14 @@ def fill(writing: Writing, door: Door, subjects: KeyStore, heads: list[Head]) ->
     write(Consented(at_ms, TENANT, cell, {"personalization": True, "ads": False}),
           Withheld(at_ms, TENANT, "Product Viewed", "gpc"))
     write(KeyIssued(at_ms, "k1", TENANT, bytes(32), ("events:write",), name="site"), KeyRevoked(at_ms, "k1"))
-    write(Audited(at_ms, heads[-1].number, heads[-1].chain))
+    write(Audited(at_ms, heads[-1].number, heads[-1].chain),
+          ModelPlaced(at_ms, TENANT, "home.hero", "lambdamart@0a1b", "logistic@2c3d", "placed"))
     receipt = Receipt(
         RECEIPT_VERSION, DECISION, TENANT, at_ms, writing.partition.position, 1, "e", (cell,), b"i" * 16, "c", "f", (),
         (PlacementReceipt("home", 3, "personal", "linear", 2, b"h" * 8, b""),),
     )  # fmt: skip
     body = subjects.seal(cell, Sealed.RECEIPT, at_ms, encode_receipt(receipt))
-    write(Decided(at_ms, TENANT, cell, DECISION, body, cell))
+    write(Decided(at_ms, TENANT, cell, DECISION, body, cell, subjects.seal(cell, Sealed.RECEIPT, at_ms, b"\x90")))
     write(Ticked(writing.at_ms))
     write(Epoch(writing.at_ms, 1, writing.partition.state.epoch_hash))
 

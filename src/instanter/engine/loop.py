@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -367,10 +368,11 @@ class Engine:
     def _keep_receipt(self, decision: Decision, tenant: str, subject: KeySubject | None, now_ms: int) -> None:
         key = subject.cell if subject is not None else 0
         if subject is not None:
-            sealed = subject.seal(Sealed.RECEIPT, now_ms, decision.receipt)
+            seal = partial(subject.seal, Sealed.RECEIPT, now_ms)
         else:
-            sealed = self.subjects.seal(NOBODY, Sealed.RECEIPT, now_ms, decision.receipt)
-        record = Decided(now_ms, tenant, key, decision.id, sealed, key or NOBODY)
+            seal = partial(self.subjects.seal, NOBODY, Sealed.RECEIPT, now_ms)
+        enclosed = seal(decision.enclosed) if decision.enclosed else b""
+        record = Decided(now_ms, tenant, key, decision.id, seal(decision.receipt), key or NOBODY, enclosed)
         try:
             self.journal.append(record, self.clock.now_ms(), partition=key % self.options.partitions)
         except Unavailable:

@@ -6,7 +6,7 @@ Live serving, recovery, replay and verification all go through `Partition.apply`
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -24,6 +24,7 @@ from ..events.envelope import (
     KeyIssued,
     KeyRevoked,
     Linked,
+    ModelPlaced,
     Record,
     Ticked,
     Tracked,
@@ -74,6 +75,10 @@ class Partition:
         self.access_keys = AccessKeys()
         self.audited = Head()
         """Where the record of administrators' acts had come to."""
+        self.models: dict[tuple[str, str], ModelPlaced] = {}
+        """Who ranks, by tenant and placement; where none was placed it is the built-in ranker."""
+        self.records = 0
+        """Applied since the log began."""
         self.position = 0
         self.passed_over = 0
         """Records that this process could not fold: poison."""
@@ -95,6 +100,7 @@ class Partition:
             KeyIssued: self._issue_key,
             KeyRevoked: self._revoke_key,
             Audited: self._remember_audited,
+            ModelPlaced: self._place_model,
         }
 
     def apply(self, records: Sequence[Record], *, ends: Sequence[int]) -> list[Noticed]:
@@ -115,6 +121,7 @@ class Partition:
         self._fold(tracked, len(records), noticed)
         if ends:
             self.position = ends[-1]
+        self.records += len(records)
         return noticed
 
     def unfit(self, events: Sequence[Tracked]) -> Exception | None:
@@ -136,6 +143,8 @@ class Partition:
             "tombstones": list(self.tombstones),
             "access_keys": self.access_keys.rows(),
             "audited": [self.audited],
+            "models": list(self.models.values()),
+            "records": [self.records],
         }
 
     def restore_control(self, rows: dict[str, list[Any]]) -> None:
@@ -147,12 +156,17 @@ class Partition:
         )
         self.tombstones = Tombstones(msgspec.convert(rows.get("tombstones", []), list[Tombstone]))
         self.access_keys = AccessKeys(msgspec.convert(rows.get("access_keys", []), list[AccessKey]))
+        models = msgspec.convert(rows.get("models", []), list[ModelPlaced])
+        self.models = {(placed.tenant, placed.placement): placed for placed in models}
+        self.records = next(iter(msgspec.convert(rows.get("records", []), list[int])), 0)
         self.audited = next(iter(msgspec.convert(rows.get("audited", []), list[Head])), Head())
 
     def hash(self) -> str:
         """Of the state and of everything beside it; the order in which it came to be does not show."""
         digest = hashlib.blake2b(self.state.hash().encode(), digest_size=16)
-        parts = (self.links, self.consents, self.tombstones)
+        parts: list[Iterable[object]] = [self.links, self.consents, self.tombstones]
+        if self.models:
+            parts.append(self.models.values())
         for rows in parts:
             digest.update(msgspec.msgpack.encode(sorted(msgspec.msgpack.encode(row) for row in rows)))
         return digest.hexdigest()
@@ -212,6 +226,12 @@ class Partition:
 
     def _remember_audited(self, event: Audited) -> None:
         self.audited = Head(event.number, event.chain)
+
+    def _place_model(self, event: ModelPlaced) -> None:
+        if event.model:
+            self.models[event.tenant, event.placement] = event
+        else:
+            self.models.pop((event.tenant, event.placement), None)
 
     def _publish(self, event: Epoch) -> None:
         self.state.publish(event)

@@ -170,6 +170,8 @@ class Decided(msgspec.Struct, array_like=True, frozen=True, tag=10):
     receipt: bytes
     subject: int = 0
     """The pseudonym whose key seals `receipt`, `subjects.NOBODY` where nobody was named. 0: it is not sealed."""
+    enclosed: bytes = b""
+    """What was asked and has no room in the receipt, sealed likewise; empty where everything has."""
 
 
 class Consented(msgspec.Struct, array_like=True, frozen=True, tag=11):
@@ -242,6 +244,20 @@ class Audited(msgspec.Struct, array_like=True, frozen=True, tag=16):
     chain: bytes
 
 
+class ModelPlaced(msgspec.Struct, array_like=True, frozen=True, tag=17):
+    """From about here on this model ranks for a placement; every receipt names the one that did."""
+
+    at_ms: int
+    tenant: str
+    placement: str
+    model: str
+    """The model in charge as receipts name it, "kind@id"; "" for the built-in ranker alone."""
+    stand_in: str = ""
+    """The model that answers where the one in charge fails, likewise."""
+    reason: str = ""
+    """`placed` (somebody said so), `trained` (a gate let it pass), `rolled_back` or `benched` (it failed)."""
+
+
 Record = (
     Tracked
     | ItemUpserted
@@ -259,6 +275,7 @@ Record = (
     | KeyIssued
     | KeyRevoked
     | Audited
+    | ModelPlaced
 )
 
 _encoder = msgspec.msgpack.Encoder()

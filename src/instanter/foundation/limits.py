@@ -84,8 +84,6 @@ COLD_MOVED_MAX = 128
 # Privacy.
 SUBJECTS_OPEN_MAX = 32_768
 """Subjects whose keys are unwrapped in memory; further ones take the place of the longest there."""
-CIPHERS_MAX = 16_384
-"""Ciphers kept ready, 2.5 KB each; without one sealing takes 1.5 us longer."""
 PURPOSES_MAX = 32
 """Purposes of consent in one configuration, and in one statement."""
 PURPOSES_STATED_MAX = 32

@@ -13,7 +13,7 @@ from ..foundation.rng import entropy
 FORMAT = 2
 LOGS = ("log", "quarantine", "audit")
 """Folders that are logs: a backup copies each up to a whole record."""
-FILES = ("moved", "cold")
+FILES = ("moved", "cold", "configurations", "models")
 """Folders of files that only grow: a backup copies them as long as they are then, after the checkpoint."""
 UNFINISHED = "unfinished.json"
 """Lies in a directory that is being restored, until it is whole."""
@@ -44,6 +44,8 @@ class DataDirectory:
         self.acts = self.audit / "acts"
         self.moved = root / "moved"
         self.cold = root / "cold"
+        self.configurations = root / "configurations"
+        self.models = root / "models"
         self._marker = root / "instanter.json"
         self._secret = (Path(keys) if keys else root / "keys") / "installation.key"
 

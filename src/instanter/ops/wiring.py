@@ -13,6 +13,7 @@ import msgspec
 
 from ..api.tenancy import NO_TERMS, TenantTerms, Terms
 from ..decisions.decide import Decider
+from ..engine.configuration import Configuration, Configurations
 from ..engine.erase import RetentionOptions
 from ..engine.gate import Gate
 from ..engine.loop import Engine, EngineOptions, Stores
@@ -21,12 +22,11 @@ from ..engine.warmup import warm_up
 from ..events.decode import Door
 from ..events.enrich import Enricher
 from ..events.kinds import NUMBERS
-from ..features.compile import compile_features
 from ..features.view import Reader
 from ..foundation.clock import Clock, EventsClock, SystemClock
 from ..foundation.disk import Disk, RealDisk
 from ..foundation.errors import ConfigRejected
-from ..foundation.ids import Ids, reference
+from ..foundation.ids import Ids
 from ..foundation.limits import QUARANTINE_BYTES_MAX
 from ..log.moved import MovedPositions
 from ..log.segment_log import SegmentLog
@@ -54,10 +54,11 @@ QUARANTINE_SEGMENT_BYTES = QUARANTINE_BYTES_MAX // 8
 AUDIT_SEGMENT_BYTES = 8 * 1024 * 1024
 
 
-def schema_of(config: Config) -> Schema:
-    """The state's schema of a configuration."""
-    return compile_features(
-        config.features,
+def configuration_of(config: Config) -> Configuration:
+    """What folding and deciding stand on."""
+    return Configuration(
+        features=config.features,
+        placements=config.placements,
         settings={
             "session_gap_ms": config.session.gap_min * MINUTE_MS,
             "session_length_max_ms": config.session.length_max_h * HOUR_MS,
@@ -66,16 +67,19 @@ def schema_of(config: Config) -> Schema:
             "dedup_window_ms": config.dedup.window_h * HOUR_MS,
             "dedup_ids_max": config.dedup.ids_max,
         },
-        memory_mb=config.state.memory_mb,
+        weights=config.ranker.weights,
+        exploration=config.decide.exploration,
     )
+
+
+def schema_of(config: Config) -> Schema:
+    """The state's schema of a configuration."""
+    return configuration_of(config).schema(memory_mb=config.state.memory_mb)
 
 
 def decider_of(config: Config, schema: Schema) -> Decider:
     """The decider of a configuration; `ConfigRejected` if a ranker's weight has no input."""
-    return Decider(
-        schema, config.features, config.placements, weights=config.ranker.weights,
-        exploration=config.decide.exploration, config_hash=config_hash(config),
-    )  # fmt: skip
+    return configuration_of(config).decider(schema)
 
 
 def load_checked(path: Path | None) -> Config:
@@ -86,11 +90,6 @@ def load_checked(path: Path | None) -> Config:
     except ConfigRejected as error:
         raise located(error, path) from None
     return config
-
-
-def config_hash(config: Config) -> str:
-    """A short name of a configuration's content, as receipts carry it."""
-    return f"{reference(msgspec.json.encode(config, order='deterministic').decode()) & 0xFFFFFFFFFFFF:012x}"
 
 
 def terms_of(config: Config, *, dev: bool) -> Terms:
@@ -171,6 +170,7 @@ def open_engine(
         )  # fmt: skip
         if not drop_features:
             check_kept(partition.state.active, schema)
+        Configurations(disk, directory.configurations).keep(configuration_of(config))
         opened.pop_all()
     clock: Clock = EventsClock(recovery.newest_ms) if clock_of_events else clock_behind(recovery, stores.erasures)
     gate = Gate(

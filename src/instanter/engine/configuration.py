@@ -1,0 +1,90 @@
+"""What folding and deciding stand on, kept by the hash that receipts name: old decisions stay recomputable."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ..decisions.decide import Decider
+from ..decisions.placement import Placement
+from ..features.compile import compile_features
+from ..features.declaration import FeatureDeclaration
+from ..foundation.disk import Disk, write_whole
+from ..foundation.errors import Corrupt
+from ..foundation.limits import CONFIG_BYTES_MAX
+from ..state.schema import Schema
+
+_SUFFIX: Final = ".json"
+_HASH_BYTES: Final = 8
+_KEPT_BYTES_MAX: Final = 4 * CONFIG_BYTES_MAX
+
+
+class Configuration(msgspec.Struct, frozen=True):
+    """The part of a configuration that answers depend on; whatever else is set changes none."""
+
+    features: tuple[FeatureDeclaration, ...]
+    placements: tuple[Placement, ...]
+    settings: dict[str, int]
+    """Of the fold, see `program.SETTING_NAMES`."""
+    weights: dict[str, float] = {}
+    exploration: float = 0.05
+
+    def encode(self) -> bytes:
+        """Equal configurations give equal bytes."""
+        return msgspec.json.encode(self, order="deterministic")
+
+    @property
+    def name(self) -> str:
+        """As receipts carry it: the hash of `encode`."""
+        return _name_of(self.encode())
+
+    def schema(self, *, memory_mb: int) -> Schema:
+        """The state's schema, with room for what that much memory holds."""
+        return compile_features(self.features, settings=self.settings, memory_mb=memory_mb)
+
+    def decider(self, schema: Schema) -> Decider:
+        """The decider over that schema; `ConfigRejected` if a ranker's weight has no input."""
+        return Decider(
+            schema, self.features, self.placements, weights=self.weights, exploration=self.exploration,
+            config_hash=self.name,
+        )  # fmt: skip
+
+
+class Configurations:
+    """Every configuration that decisions were made under, a file each. They are few and small, and none is removed."""
+
+    def __init__(self, disk: Disk, directory: Path) -> None:
+        self._disk = disk
+        self._directory = directory
+
+    def keep(self, configuration: Configuration) -> str:
+        """Make sure that it is kept; its name. Durable on return."""
+        name = configuration.name
+        self._disk.make_directory(self._directory)
+        if f"{name}{_SUFFIX}" not in self._disk.list(self._directory):
+            write_whole(self._disk, self._path(name), configuration.encode())
+        return name
+
+    def get(self, name: str) -> Configuration:
+        """The configuration of that name; `Corrupt` if it is not there, or not what was kept."""
+        path = self._path(name)
+        if path.name not in self._disk.list(self._directory):
+            raise Corrupt(file=str(path), offset=0, reason="the configuration is not there")
+        raw = self._disk.read(path, 0, _KEPT_BYTES_MAX)
+        if _name_of(raw) != name:
+            raise Corrupt(file=str(path), offset=0, reason="the configuration is not what was kept under this name")
+        try:
+            return msgspec.json.decode(raw, type=Configuration)
+        except msgspec.MsgspecError as error:
+            reason = f"the configuration is of another version: {error}"
+            raise Corrupt(file=str(path), offset=0, reason=reason) from None
+
+    def _path(self, name: str) -> Path:
+        return self._directory / f"{name}{_SUFFIX}"
+
+
+def _name_of(raw: bytes) -> str:
+    return hashlib.blake2b(raw, digest_size=_HASH_BYTES).hexdigest()

@@ -1,0 +1,289 @@
+"""The one replay: fold the log again, stop where a decision stood, and see exactly what it saw.
+
+Serves receipts that are recomputed, training sets, values at a point in time, and what-if. Stands on the nearest
+checkpoint before the first stop, and goes on from stop to stop, so stops come in the order of the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+
+import msgspec
+
+from ..decisions.decide import Decider
+from ..decisions.receipt import Receipt, decode_receipt
+from ..decisions.slate import Slate
+from ..events.envelope import Decided, decode_record
+from ..events.subjects import Sealed
+from ..foundation.disk import Disk
+from ..foundation.errors import Broken, Corrupt, InstanterError, RequestRejected
+from ..foundation.measure import NoMeter
+from ..log.base import Readable, frame_at
+from ..log.frames import Frame
+from ..log.segments import SEGMENT_HEADER_BYTES
+from ..models.base import Ranker
+from ..models.lineup import Rankers
+from ..privacy.subjects import KeyStore
+from ..state.checkpoint import checkpoint_path, list_checkpoints
+from ..state.cold_files import ColdPlace
+from ..state.schema import Schema
+from .configuration import Configurations
+from .partition import Partition
+from .recovery import CHUNK_RECORDS, open_checkpoint
+
+JUMP_BYTES: Final = 16 * 1024 * 1024
+"""A checkpoint so much nearer to the next stop is opened rather than folding up to it."""
+
+
+class Past:
+    """The state of one configuration at one position after another."""
+
+    def __init__(
+        self, schema: Schema, log: Readable, *, disk: Disk, checkpoints: Path, cold: ColdPlace | None = None
+    ) -> None:
+        self._schema = schema
+        self._log = log
+        self._disk = disk
+        self._checkpoints = checkpoints
+        self._cold = cold
+        self._partition: Partition | None = None
+        self._frames: Iterator[Frame] = iter(())
+        self._ahead: Frame | None = None
+        self.folded = 0
+        """Records folded so far."""
+
+    def at(self, position: int) -> Partition:
+        """The partition with everything before `position` folded, and nothing else.
+
+        Positions may go back, which costs a checkpoint and the log behind it. `RequestRejected` (expired) where the log
+        does not reach back so far any more, `Broken` for a position that no record begins or ends at.
+        """
+        partition = self._partition
+        if partition is None or position < partition.position or self._nearer(partition.position, position):
+            partition = self._partition = self._nearest(position)
+            self._frames, self._ahead = self._log.read(partition.position or None), None
+        while frames := self._up_to(position):
+            records = [decode_record(frame.payload, offset=frame.position) for frame in frames]
+            partition.apply(records, ends=[frame.end for frame in frames])
+            self.folded += len(frames)
+        if partition.position != position and not (partition.position == 0 and position <= SEGMENT_HEADER_BYTES):
+            raise Broken(f"the log has no record that ends at {position}, the fold stands at {partition.position}")
+        return partition
+
+    def _nearer(self, now: int, position: int) -> bool:
+        if position - now <= JUMP_BYTES:
+            return False
+        return any(now + JUMP_BYTES < found <= position for found in list_checkpoints(self._disk, self._checkpoints))
+
+    def _nearest(self, position: int) -> Partition:
+        for found in list_checkpoints(self._disk, self._checkpoints):
+            if found <= position:
+                try:
+                    path = checkpoint_path(self._checkpoints, found)
+                    return open_checkpoint(self._schema, self._disk, path, self._cold)[0]
+                except (Corrupt, FileNotFoundError):  # Damaged, or a running server has just replaced it.
+                    continue
+        first = next(self._log.read(), None)
+        if first is not None and first.position > SEGMENT_HEADER_BYTES:
+            raise RequestRejected("expired", f"the log and its checkpoints do not reach back to {position}", status=410)
+        return Partition(self._schema, self._cold)
+
+    def _up_to(self, position: int) -> list[Frame]:
+        """The next frames before `position`, at most `CHUNK_RECORDS`."""
+        frames: list[Frame] = []
+        while len(frames) < CHUNK_RECORDS:
+            frame = self._ahead or next(self._frames, None)
+            self._ahead = None
+            if frame is None:
+                break
+            if frame.position >= position:
+                self._ahead = frame
+                break
+            frames.append(frame)
+        return frames
+
+
+class Made(NamedTuple):
+    """A decision as the log holds it."""
+
+    at: int
+    """Position of its record."""
+    record: Decided
+    receipt: Receipt
+    enclosed: bytes
+
+
+class Again(NamedTuple):
+    """A decision recomputed."""
+
+    made: Made
+    receipt: Receipt
+    """What came of it this time."""
+    slates: list[Slate]
+    partition: Partition
+    """As it stood then."""
+    differences: list[str]
+    """Names of what is not the same, e.g. "home.hero.items"."""
+
+    @property
+    def identical(self) -> bool:
+        return not self.differences
+
+
+class Models(Protocol):
+    """Where the models that receipts name are kept."""
+
+    def ranker(self, model: str, decider: Decider) -> Ranker:
+        """The model "kind@id" over a decider's columns; `Corrupt` where it is damaged or gone."""
+        ...
+
+
+class NoModels:
+    """An installation that has never had a model."""
+
+    def ranker(self, model: str, decider: Decider) -> Ranker:
+        raise Corrupt(file=model, offset=0, reason="there are no models here")
+
+
+class _Named(NamedTuple):
+    """The rankers that a receipt names, each for its placement."""
+
+    by_placement: dict[str, Ranker]
+
+    def of(self, tenant: str, placement: str) -> tuple[Ranker, ...]:
+        found = self.by_placement.get(placement)
+        return () if found is None else (found,)
+
+
+class Replay:
+    """Recomputes decisions. May run beside a server: it only reads."""
+
+    def __init__(
+        self, log: Readable, *, disk: Disk, checkpoints: Path, configurations: Configurations, models: Models,
+        memory_mb: int, cold: ColdPlace | None = None,
+    ) -> None:  # fmt: skip
+        self._log = log
+        self._disk = disk
+        self._checkpoints = checkpoints
+        self._configurations = configurations
+        self._models = models
+        self._memory_mb = memory_mb
+        self._cold = cold
+        self._name = ""
+        self._decider: Decider | None = None
+        self._past: Past | None = None
+
+    @property
+    def folded(self) -> int:
+        """Records folded since the configuration changed last."""
+        return 0 if self._past is None else self._past.folded
+
+    def decisions(self, made: Iterable[Made]) -> Iterator[Again]:
+        """Each decision recomputed, in the order given: by position, for speed.
+
+        Raises what `Past.at` raises, and `Corrupt` where something a decision stood on was not kept.
+        """
+        for one in made:
+            yield self.decision(one)
+
+    def decision(self, made: Made) -> Again:
+        """One decision recomputed; see `decisions`."""
+        receipt = made.receipt
+        if receipt.version < 2:
+            raise Corrupt(file="receipt", offset=0, reason="it was written before decisions could be recomputed")
+        decider, past = self.footing(receipt.config_hash)
+        partition = past.at(receipt.position)
+        asked = decider.asked_again(receipt, made.enclosed, partition.state.catalogue)
+        again, slates = decider.again(
+            receipt, asked, state=partition.state, meter=NoMeter(), rankers=self._named(receipt, decider)
+        )
+        return Again(made, again, slates, partition, differences(receipt, again))
+
+    def footing(self, configuration: str) -> tuple[Decider, Past]:
+        """The decider and the past of the configuration of that name."""
+        if self._decider is None or self._past is None or configuration != self._name:
+            kept = self._configurations.get(configuration)
+            schema = kept.schema(memory_mb=self._memory_mb)
+            self._decider, self._past, self._name = kept.decider(schema), self.past(schema), configuration
+        return self._decider, self._past
+
+    def past(self, schema: Schema) -> Past:
+        """The past as a schema sees it."""
+        return Past(schema, self._log, disk=self._disk, checkpoints=self._checkpoints, cold=self._cold)
+
+    def _named(self, receipt: Receipt, decider: Decider) -> Rankers:
+        return _Named({
+            one.id: self._models.ranker(one.model, decider)
+            for one in receipt.placements
+            if one.model != one.rung and not one.model.startswith(BUILT_IN)
+        })
+
+
+BUILT_IN: Final = "linear@"
+"""How receipts name the ranker that comes with the configuration."""
+
+
+def differences(receipt: Receipt, again: Receipt) -> list[str]:
+    """Names of what is not the same in two receipts of one decision. What was cut for lack of time is no difference:
+    it is cut again, and not told again."""
+    found = _unequal(receipt, again, leave=("placements", "degraded"))
+    for one, other in zip(receipt.placements, again.placements, strict=False):
+        found += [f"{one.id}.{name}" for name in _unequal(one, other)]
+    if len(receipt.placements) != len(again.placements):
+        found.append("placements")
+    return found
+
+
+def _unequal(one: msgspec.Struct, other: msgspec.Struct, leave: tuple[str, ...] = ()) -> list[str]:
+    names = [name for name in one.__struct_fields__ if name not in leave]
+    return [name for name in names if getattr(one, name) != getattr(other, name)]
+
+
+def opened(at: int, record: Decided, subjects: KeyStore) -> Made | None:
+    """The decision in a record, None when it can be read no more: erased, or older than receipts are kept."""
+    if record.subject == 0:
+        return Made(at, record, decode_receipt(record.receipt), record.enclosed)
+    receipt = subjects.unseal(record.subject, Sealed.RECEIPT, record.at_ms, record.receipt)
+    if receipt is None:
+        return None
+    enclosed = b""
+    if record.enclosed:
+        enclosed = subjects.unseal(record.subject, Sealed.RECEIPT, record.at_ms, record.enclosed) or b""
+    return Made(at, record, decode_receipt(receipt), enclosed)
+
+
+def decided_in(log: Readable, *, start: int | None = None, until: int | None = None) -> Iterator[tuple[int, Decided]]:
+    """The decisions that the log holds, with their positions; the other records are not decoded."""
+    for frame in log.read(start):
+        if until is not None and frame.position >= until:
+            return
+        if _is_decided(frame.payload):
+            record = decode_record(frame.payload, offset=frame.position)
+            if isinstance(record, Decided):
+                yield frame.position, record
+
+
+_DECIDED_TAG: Final = 10
+_FIXARRAY, _ARRAY_16 = 0x90, 0xDC
+
+
+def _is_decided(payload: Any) -> bool:
+    """Whether a record's tag, right behind the header of its array, is that of a decision."""
+    first = payload[0]
+    if first == _ARRAY_16:
+        return bool(payload[3] == _DECIDED_TAG)
+    return bool(first & 0xF0 == _FIXARRAY and payload[1] == _DECIDED_TAG)
+
+
+def find_decision(log: Readable, decision_id: str, position: int) -> tuple[int, Decided] | None:
+    """The record of a decision at `position`, None if another one or none is there."""
+    try:
+        frame = frame_at(log, position)
+        record = decode_record(frame.payload, offset=frame.position)
+    except InstanterError:
+        return None
+    found = isinstance(record, Decided) and record.decision_id == decision_id
+    return (frame.position, record) if found and isinstance(record, Decided) else None
+
