@@ -14,7 +14,7 @@ from instanter.events.subjects import NOBODY, Sealed
 from instanter.foundation import limits
 from instanter.foundation.errors import Broken, ConfigRejected, Corrupt, LogClosed
 from instanter.privacy.roll import FRESH_MAX, Roll
-from instanter.privacy.subjects import DAY_MS, KeyStore, KeySubject
+from instanter.privacy.subjects import DAY_MS, KeyStore
 from instanter.privacy.vault import NAME_BYTES, Entries
 from instanter.sim.disk import SimulatedDisk
 
@@ -237,7 +237,6 @@ def test_caches_are_bounded_and_who_fell_out_is_the_same_again() -> None:
     people = (store.subject("s", f"u{number}") for number in range(count))
     sealed = [(one.cell, one.seal_event(AT_MS, b"%d" % number)) for number, one in enumerate(people)]
     assert len(store._open) == limits.SUBJECTS_OPEN_MAX
-    assert len(store._ready) == limits.CIPHERS_MAX
     assert store.count == count
     for number in (0, 5, count - 1):
         cell, body = sealed[number]
@@ -342,14 +341,3 @@ def test_the_roll_takes_the_newest_of_a_name_however_it_was_filled() -> None:
     assert roll.of_name(one) == (2, 71)
     roll.remove(one, 71)
     assert (roll.of_name(one), roll.slot_of_cell(71), len(roll)) == ((-1, 0), -1, 0)
-
-
-def test_a_subject_whose_cipher_had_to_go_makes_it_again() -> None:
-    store = opened()
-    ada = store.subject("s", "ada")
-    body = ada.seal_event(AT_MS, b"1")
-    others: list[KeySubject] = [store.subject("s", f"u{n}") for n in range(limits.CIPHERS_MAX)]
-    for one in others:
-        one.seal_event(AT_MS, b"")
-    assert store.unseal(ada.cell, Sealed.EVENT, AT_MS, body) == b"1"
-    assert store.unseal(ada.cell, Sealed.EVENT, AT_MS, ada.seal_event(AT_MS, b"2")) == b"2"

@@ -8,8 +8,7 @@ either a person or everything too old can be destroyed, at once and exactly, by 
 from __future__ import annotations
 
 import hashlib
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -20,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from ..events.subjects import NOBODY, Sealed
 from ..foundation.disk import Disk, Lock
 from ..foundation.errors import Broken, Corrupt, LogClosed
-from ..foundation.limits import CIPHERS_MAX, SUBJECTS_OPEN_MAX
+from ..foundation.limits import SUBJECTS_OPEN_MAX
 from ..foundation.rng import entropy
 from .roll import Roll
 from .vault import KEY_BYTES, NAME_BYTES, MasterKey, Vault
@@ -30,6 +29,7 @@ _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _CELL_BYTES: Final = 8
 _POOL_BYTES: Final = 16_384
+_NONCES_DRAWN: Final = 1_024
 _NO_KEY: Final = bytes(KEY_BYTES)
 _SIGNING: Final = b"signing".ljust(NAME_BYTES, b"\0")
 
@@ -37,14 +37,14 @@ _SIGNING: Final = b"signing".ljust(NAME_BYTES, b"\0")
 class KeySubject:
     """`events.subjects.Subject` of this store."""
 
-    __slots__ = ("_cipher", "_from_ms", "_key", "_sealed_id", "_store", "_until_ms", "cell", "identifier")
+    __slots__ = ("_event_key", "_from_ms", "_key", "_sealed_id", "_store", "_until_ms", "cell", "identifier")
 
     def __init__(self, store: KeyStore, identifier: str, cell: int, key: bytes) -> None:
         self.identifier = identifier
         self.cell = cell
         self._store = store
         self._key = key
-        self._cipher: AESGCM | None = None
+        self._event_key = b""
         """Of events, for the day from `_from_ms` to `_until_ms`."""
         self._from_ms = self._until_ms = 0
         self._sealed_id = b""
@@ -61,28 +61,28 @@ class KeySubject:
         return self._store.seal_under(self._key, kind, at_ms, plain)
 
     def seal_event(self, at_ms: int, plain: bytes) -> bytes:
-        """The cipher is kept ready: this is the way of every event."""
-        cipher = self._cipher
-        if cipher is None or not self._from_ms <= at_ms < self._until_ms:
-            cipher = self._ready(at_ms)
-        nonce = self._store.nonce()
-        return nonce + cipher.encrypt(nonce, plain, None)
+        """The key of the day is kept: this is the way of every event.
 
-    def _ready(self, at_ms: int) -> AESGCM:
-        day = at_ms // DAY_MS
-        if self._cipher is None:
-            self._store.keep_ready(self)
-        self._cipher = cipher = self._store.cipher(self._key, Sealed.EVENT, day)
+        A cipher is not. It takes 1 us to make and 2.5 KB to keep, and one that was left alone for long takes as much
+        to come back into the processor's cache.
+        """
+        if not self._from_ms <= at_ms < self._until_ms:
+            self._begin_day(at_ms // DAY_MS)
+        nonce = next(self._store.nonces)
+        return nonce + AESGCM(self._event_key).encrypt(nonce, plain, None)
+
+    def _begin_day(self, day: int) -> None:
+        self._event_key = self._store.sealing_key(self._key, Sealed.EVENT, day)
         self._from_ms, self._until_ms = day * DAY_MS, (day + 1) * DAY_MS
-        return cipher
 
     def rest(self) -> None:
-        """Let the cipher go."""
-        self._cipher = None
+        """Let the key of the day go: it may have been destroyed."""
+        self._event_key, self._from_ms, self._until_ms = b"", 0, 0
 
     def forget(self) -> None:
-        """Let the key go: nothing is sealed with it any more."""
-        self._cipher, self._key, self._sealed_id, self.identifier = None, b"", b"", ""
+        """Let all keys go: nothing is sealed with them any more."""
+        self.rest()
+        self._key, self._sealed_id, self.identifier = b"", b"", ""
 
 
 class KeyStore:
@@ -99,6 +99,8 @@ class KeyStore:
         self._secret = secret
         self._source = source
         self._pool, self._pool_at = b"", 0
+        self.nonces = self._fresh_nonces()
+        """One for each sealing."""
         wrapping = MasterKey(master, self._drawn)
         with ExitStack() as opened:
             if not read_only:
@@ -109,7 +111,6 @@ class KeyStore:
             opened.callback(self._days.close)
             self._closing = opened.pop_all()
         self._open: dict[str, KeySubject] = {}
-        self._ready: deque[KeySubject] = deque()
         self._roll = Roll(self._subjects.entries)
         self._subjects.entries.clear()
         self._slot_of_day: dict[tuple[int, int], int] = {}
@@ -148,7 +149,7 @@ class KeyStore:
         if key is None or day_key is None:
             return None
         try:
-            return _cipher(key, day_key, kind).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
+            return AESGCM(_combined(key, day_key, kind)).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
         except (InvalidTag, ValueError):
             raise Corrupt(file="sealed bytes", offset=0, reason="they are not what was sealed") from None
 
@@ -211,9 +212,8 @@ class KeyStore:
             self._day_keys.pop(one, None)
             self._retired.append(self._slot_of_day.pop(one))
         if old:
-            for subject in self._ready:
+            for subject in self._open.values():
                 subject.rest()
-            self._ready.clear()
         return list(self._retired)
 
     def destroy_days(self, slots: Sequence[int]) -> None:
@@ -237,25 +237,22 @@ class KeyStore:
     # Sealing.
 
     def seal_under(self, key: bytes, kind: Sealed, at_ms: int, plain: bytes) -> bytes:
-        """Seal with a cipher made for it."""
-        nonce = self.nonce()
+        """Seal under a key made for it."""
+        nonce = next(self.nonces)
         day = 0 if kind is Sealed.IDENTIFIER else at_ms // DAY_MS
-        return nonce + self.cipher(key, kind, day).encrypt(nonce, plain, None)
+        return nonce + AESGCM(self.sealing_key(key, kind, day)).encrypt(nonce, plain, None)
 
-    def cipher(self, key: bytes, kind: Sealed, day: int) -> AESGCM:
-        """The cipher of a subject's class on a day; the day's key is made if it is new."""
+    def sealing_key(self, key: bytes, kind: Sealed, day: int) -> bytes:
+        """What a subject's class is sealed under on a day; the day's key is made if it is new."""
         assert len(key) == KEY_BYTES, "nothing is sealed for somebody who was erased"
-        return _cipher(key, _NO_KEY if kind is Sealed.IDENTIFIER else self._day_key(kind, day), kind)
+        return _combined(key, _NO_KEY if kind is Sealed.IDENTIFIER else self._day_key(kind, day), kind)
 
-    def keep_ready(self, subject: KeySubject) -> None:
-        """A cipher is made for it: the longest kept one may have to go."""
-        if len(self._ready) >= CIPHERS_MAX:
-            self._ready.popleft().rest()
-        self._ready.append(subject)
-
-    def nonce(self) -> bytes:
-        """Twelve fresh bytes."""
-        return self._drawn(_NONCE_BYTES)
+    def _fresh_nonces(self) -> Iterator[bytes]:
+        """Twelve fresh bytes each, without end; taken from the system many at a time."""
+        while True:
+            pool = self._source(_NONCES_DRAWN * _NONCE_BYTES)
+            for at in range(0, len(pool), _NONCE_BYTES):
+                yield pool[at : at + _NONCE_BYTES]
 
     def _drawn(self, size_bytes: int) -> bytes:
         """Fresh bytes; taken from the system many at a time, and each given out once."""
@@ -331,5 +328,5 @@ def _locked(disk: Disk, directory: Path) -> Lock:
         raise LogClosed(f"another process is using the keys in {directory}") from None
 
 
-def _cipher(key: bytes, day_key: bytes, kind: Sealed) -> AESGCM:
-    return AESGCM(hashlib.blake2b(key, digest_size=KEY_BYTES, key=day_key, person=kind.name.encode()).digest())
+def _combined(key: bytes, day_key: bytes, kind: Sealed) -> bytes:
+    return hashlib.blake2b(key, digest_size=KEY_BYTES, key=day_key, person=kind.name.encode()).digest()
