@@ -171,19 +171,22 @@ class Intake:
         newest_ms = unheard = 0
         for one in admitted:
             record = one.record
-            at_ms = record.at_ms if isinstance(record, Withheld) else record.received_ms
-            entries += [(CONTROL_PARTITION, at_ms, encode_record(consent), consent) for consent in one.consents]
+            received_ms = record.at_ms if isinstance(record, Withheld) else record.received_ms
+            if one.consents:
+                entries += [(CONTROL_PARTITION, received_ms, encode_record(said), said) for said in one.consents]
             if isinstance(record, Withheld):
-                entries.append((CONTROL_PARTITION, record.at_ms, one.payload, record))
+                entries.append((CONTROL_PARTITION, received_ms, one.payload, record))
                 self._meter.count(f"events_withheld.{record.reason}")
                 continue
-            unheard += record.name not in heard
-            newest_ms = max(newest_ms, record.happened_ms)
-            entries.append((record.key % partitions, record.received_ms, one.payload, record))
+            if record.name not in heard:
+                unheard += 1
+            if record.happened_ms > newest_ms:
+                newest_ms = record.happened_ms
+            entries.append((record.key % partitions, received_ms, one.payload, record))
             for claim in one.links:
                 if links.would_change(cell=claim.cell, owner=claim.owner):
-                    linked = Linked(record.received_ms, tenant, claim.cell, claim.owner, claim.body, sealed=True)
-                    entries.append((CONTROL_PARTITION, record.received_ms, encode_record(linked), linked))
+                    linked = Linked(received_ms, tenant, claim.cell, claim.owner, claim.body, sealed=True)
+                    entries.append((CONTROL_PARTITION, received_ms, encode_record(linked), linked))
         position = self._journal.extend(entries)
         self._clock.observe(newest_ms)
         if unheard:
