@@ -44,7 +44,7 @@ class Sender(threading.Thread):
                 reply = self._http.getresponse()
                 reply.read()
             except (OSError, http.client.HTTPException):
-                # Refused before its body was read: the server may close the connection, and the next one is opened.
+                # The server closed the connection; the next one is opened.
                 self._http.close()
                 self.dropped += 1
                 continue

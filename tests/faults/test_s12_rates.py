@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from instanter.api.tenancy import TenantTerms, Terms
 from instanter.foundation.clock import ManualClock
+from instanter.ops.child import is_ready
 
 from ..api.client import Client, track, with_client
 from .keyed import KeyedSite
@@ -52,7 +55,45 @@ def test_over_http_a_sender_far_over_its_rate_gets_its_rate(
     assert abs(told["granted"] - wanted) <= WITHIN * wanted + 1, told
     assert told["refused"] > 0
     assert (told["without_retry"], told["others"]) == (0, 0)
+    assert told["dropped"] == 0, "who is refused hears of it, over a connection that goes on"
     record_property(f"{of}_granted_share", round(told["granted"] / wanted, 4))
+
+
+@pytest.mark.parametrize("key_is", ["over its rate", "unknown"])
+def test_a_connection_goes_on_after_a_refusal_that_came_before_its_small_body(
+    key_is: str, nursery: Nursery, tmp_path: Path
+) -> None:
+    site = KeyedSite(nursery, tmp_path, config="[limits]\nrequests_per_s = 1\n")
+    key = site.key("write")
+    body = json.dumps(track(1)).encode()
+    head = (
+        f"POST /v1/track HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key if key_is == 'over its rate' else 'ik_0_0'}"
+        f"\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode()  # fmt: skip
+    with site.serve() as server, socket.create_connection(("127.0.0.1", server.port), timeout=30) as sender:
+        statuses = []
+        for _ in range(10):
+            sender.sendall(head)
+            assert is_ready(server.port), "the server has come to the head, and goes on"
+            sender.sendall(body)
+            reply = http.client.HTTPResponse(sender)
+            reply.begin()
+            reply.read()
+            statuses.append(reply.status)
+    refused = 429 if key_is == "over its rate" else 401
+    assert statuses.count(refused) >= 5
+    assert set(statuses) <= {200, refused}
+
+
+def test_nobody_waits_for_the_body_of_a_refused_request_that_should_have_none(
+    nursery: Nursery, tmp_path: Path
+) -> None:
+    site = KeyedSite(nursery, tmp_path)
+    with site.serve() as server, socket.create_connection(("127.0.0.1", server.port), timeout=30) as sender:
+        sender.sendall(b"DELETE /v1/keys/k HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+        reply = http.client.HTTPResponse(sender)
+        reply.begin()
+        assert reply.status == 401
 
 
 @pytest.mark.parametrize("path", ["/v1/track", "/v1/decide", "/v1/keys", "/v1/profiles/anonymous:a1", "/v1/items/x"])

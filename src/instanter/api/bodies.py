@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import zlib
+from contextlib import suppress
 
 from starlette.requests import ClientDisconnect, Request
 
-from ..foundation.errors import RequestRejected
-from ..foundation.limits import BODY_SKIPPED_BYTES_MAX
+from ..foundation.errors import InstanterError, RequestRejected
+from ..foundation.limits import BODY_FREE_BYTES, BODY_SKIPPED_BYTES_MAX
 from .auth import call_of
 
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
@@ -22,8 +23,7 @@ async def read_body(request: Request, *, bytes_max: int) -> bytes:
     that sends all before it listens would else find the connection gone, and not the reason. One that asks first,
     by `Expect: 100-continue`, is told at once.
     """
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > (bytes_max if "expect" in request.headers else BODY_SKIPPED_BYTES_MAX):
+    if _length_bytes(request) > (bytes_max if "expect" in request.headers else BODY_SKIPPED_BYTES_MAX):
         raise too_large(bytes_max)
     try:
         body = await _gather(request, bytes_max)
@@ -34,6 +34,26 @@ async def read_body(request: Request, *, bytes_max: int) -> bytes:
     if call is not None:
         await call.begin(plain)
     return plain
+
+
+async def skip_body(request: Request) -> None:
+    """Read and forget the body of a request that is refused, if it is small and on its way.
+
+    The server closes a connection on which a body is still to come when the reply is there, and the client may never
+    see the reply. Takes as long as any body may, and holds less than one: what is larger than `BODY_FREE_BYTES`, has
+    no known length or waits to be asked for is left alone. A body that ends early is as good as one that was read.
+    """
+    if "expect" in request.headers or not 0 < _length_bytes(request) <= BODY_FREE_BYTES:
+        return
+    with suppress(ClientDisconnect, InstanterError):
+        async for _ in request.stream():
+            pass
+
+
+def _length_bytes(request: Request) -> int:
+    """What the body's length will be, as far as that was said; 0 where it was not."""
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdigit() else 0
 
 
 async def _gather(request: Request, bytes_max: int) -> bytes:

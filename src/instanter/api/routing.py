@@ -13,10 +13,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..engine.loop import Engine
-from ..foundation.errors import InstanterError, RequestRejected
+from ..foundation.errors import InstanterError, RateLimited, RequestRejected
 from ..foundation.ids import Ids
 from ..foundation.limits import ID_CHARS_MAX
 from .auth import CALL, Access, Demand, Required
+from .bodies import skip_body
 from .replies import code_of, failure, refusal
 
 log = logging.getLogger("instanter.api")
@@ -116,7 +117,12 @@ class Endpoint:
 
     async def _called(self, handler: Handler, request: Request, demand: Demand) -> Response:
         """Answer whoever has the key for it; a request with a body begins when that has been read."""
-        call = request.scope[CALL] = self._access.admit(request, demand)
+        try:
+            call = request.scope[CALL] = self._access.admit(request, demand)
+        except (RequestRejected, RateLimited):
+            if request.method not in _WITHOUT_BODY:
+                await skip_body(request)
+            raise
         try:
             if request.method in _WITHOUT_BODY:
                 await call.begin()
