@@ -16,7 +16,7 @@ from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
-from instanter.foundation.errors import Corrupt
+from instanter.foundation.errors import Broken, Corrupt
 from instanter.log.segments import SegmentReader
 from instanter.privacy.subjects import KeyStore
 
@@ -160,6 +160,9 @@ def test_the_past_is_what_the_present_was(tmp_path: Path) -> None:
                 checkpoints=tmp_path / "checkpoints")  # fmt: skip
     for position in (*hashes, *reversed(hashes)):
         assert past.at(position).hash() == hashes[position]
+    for between_no_records in (list(hashes)[3] + 1, 10 * list(hashes)[-1]):
+        with pytest.raises(Broken, match="no position between two records"):
+            past.at(between_no_records)
 
 
 def test_an_erased_persons_decisions_cannot_be_read(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ class Past:
         """The partition with everything before `position` folded, and nothing else.
 
         Positions may go back, which costs a checkpoint and the log behind it. `RequestRejected` (expired) where the log
-        does not reach back so far any more, `Broken` for a position that no record begins or ends at.
+        does not reach back so far any more, `Broken` for a position beyond its end or within a record.
         """
         partition = self._partition
         if partition is None or position < partition.position or self._nearer(partition.position, position):
@@ -68,8 +68,8 @@ class Past:
             records = [decode_record(frame.payload, offset=frame.position) for frame in frames]
             partition.apply(records, ends=[frame.end for frame in frames])
             self.folded += len(frames)
-        if partition.position != position and not (partition.position == 0 and position <= SEGMENT_HEADER_BYTES):
-            raise Broken(f"the log has no record that ends at {position}, the fold stands at {partition.position}")
+        if partition.position > position or (partition.position < position and self._ahead is None):
+            raise Broken(f"{position} is no position between two records; the fold stands at {partition.position}")
         return partition
 
     def _nearer(self, now: int, position: int) -> bool:
