@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Awaitable, Callable, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -16,14 +17,15 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from ..events.decode import Door
-from ..events.envelope import Erased, Ticked, Tracked
+from ..events.envelope import CONTROL_PARTITION, Erased, Ticked, Tracked, decode_record
 from ..events.subjects import NOBODY, Sealed
 from ..foundation.clock import Clock
 from ..foundation.errors import DiskFull, RequestRejected, Unavailable
 from ..foundation.ids import Ids
 from ..foundation.measure import Meter
+from ..log.base import Readable
 from ..privacy.audit import SERVER, Audit
-from ..privacy.erasures import VERSION, Erasure, ErasureList
+from ..privacy.erasures import VERSION, Erasure, ErasureList, Headstone
 from ..privacy.subjects import KeyStore
 from .checkpoints import Checkpoints
 from .journal import Journal
@@ -31,7 +33,12 @@ from .partition import Partition
 
 ERASED_PER_TURN = 500
 """People forgotten for their idleness in one turn of retention."""
+BURIED_PER_WRITE = 128
+"""Tombstones given to an older log in one go, up to 20 KB each."""
 DAY_MS = 86_400_000
+_THERE = -(1 << 64)
+"""Stands for the tombstone itself beside its messages, whose references are of 64 bits."""
+reports = logging.getLogger("instanter.engine")
 
 
 class Place(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -76,7 +83,8 @@ class _Work:
     ) -> None:
         self.erasure = erasure
         self.actor = actor
-        self.record = record
+        self.record = self.listed = record
+        """What the log is told, and what of it is written down beside the erasure list."""
         self.names = frozenset(names)
         """Keyed hashes of the ids."""
         self.places = places
@@ -91,9 +99,11 @@ class Eraser:
     def __init__(
         self, *, partition: Partition, journal: Journal, subjects: KeyStore, erasures: ErasureList, door: Door,
         audit: Audit, checkpoints: Checkpoints, make_checkpoint: Callable[[], Awaitable[object]], clock: Clock,
-        ids: Ids, meter: Meter, retention: RetentionOptions,
+        ids: Ids, meter: Meter, retention: RetentionOptions, log: Readable,
     ) -> None:  # fmt: skip
+        """`log` is the one that the journal writes."""
         self._partition = partition
+        self._log = log
         self._journal = journal
         self._subjects = subjects
         self._erasures = erasures
@@ -144,14 +154,89 @@ class Eraser:
     async def finish(self) -> int:
         """Carry out what the erasure list names and this log or the keys still hold; how many erasures.
 
-        That is so after a kill in the middle of one, and after an older backup was restored. Raises `Unavailable`.
+        That is so after a kill in the middle of one, and after an older backup was restored; such a log is told of the
+        tombstones that stand, too. And people whom older keys, put back, would bring back go again. Raises
+        `Unavailable`. Doing it twice is fine.
         """
-        unfinished = [erasure for erasure in self._erasures if self._holds(erasure.cells)]
-        for erasure in unfinished:
-            await self._forget(self._work(erasure))
+        await self._take_out_again()
+        standing = self._erasures.standing(self._clock.now_ms())
+        buried = self._buried()
+        unfinished: list[_Work] = []
+        untold: list[Erased] = []
+        for erasure in self._erasures:
+            stone = standing.get(erasure.id)
+            if self._holds(erasure.cells):
+                unfinished.append(self._work(erasure, stone=stone))
+            elif stone is not None and not buried.get(stone.ids, frozenset()).issuperset((_THERE, *stone.messages)):
+                untold.append(_record(erasure, stone))
+        for first in range(0, len(untold), BURIED_PER_WRITE):
+            await self._journal.write(untold[first : first + BURIED_PER_WRITE], self._clock.now_ms())
+        for work in unfinished:
+            await self._forget(work)
         if unfinished:
             await self._purge()
         return len(unfinished)
+
+    def _buried(self) -> dict[tuple[bytes, ...], frozenset[int]]:
+        """What the log knows of tombstones: by sealed ids the messages, and `_THERE`."""
+        found: dict[tuple[bytes, ...], frozenset[int]] = {}
+        for stone in self._partition.tombstones:
+            found[stone.ids] = found.get(stone.ids, frozenset((_THERE,))).union(stone.messages)
+        return found
+
+    async def _take_out_again(self) -> None:
+        """Destroy the keys of people whom this log has erased, if the keys are from before that.
+
+        They are if they do not know the log's newest erasure; only then the log is read, from its beginning.
+        """
+        newest_id = self._partition.tombstones.newest_id
+        listed = {erasure.id for erasure in self._erasures}
+        if not newest_id or newest_id in listed or any(one.id == newest_id for one in self._erasures.headstones()):
+            return
+        reports.warning("the keys are older than erasures in the log: what they bring back is destroyed again")
+        erased = [self._sealed_again(one) for one in await asyncio.to_thread(self._erased_in_log, listed)]
+        slots = self._subjects.take_out(cell for record in erased for cell in record.cells)
+        await asyncio.to_thread(self._subjects.overwrite, slots)
+        for record in erased:
+            if record.reason == "request":
+                erasure = Erasure(VERSION, record.id, record.at_ms, record.tenant, record.cells, record.reason)
+                await asyncio.to_thread(self._write_down, erasure, record)
+        await asyncio.to_thread(self._erasures.add_headstone, self._seen(newest_id))
+        await self._retire_days()
+
+    def _erased_in_log(self, listed: Collection[str]) -> list[Erased]:
+        """The erasures of the log that are not listed, one record each, all messages in it."""
+        found: dict[str, Erased] = {}
+        for frame in self._log.read():
+            record = decode_record(frame.payload) if frame.partition == CONTROL_PARTITION else None
+            if not isinstance(record, Erased) or record.id in listed:
+                continue
+            known = found.get(record.id)
+            if known is None or not known.tombstones or len(record.messages) > len(known.messages):
+                found[record.id] = record
+        return list(found.values())
+
+    def _sealed_again(self, record: Erased) -> Erased:
+        """The record with tombstones that these keys open, as far as they know whom it was about."""
+        if not record.tombstones or record.until_ms <= self._clock.now_ms():
+            return record
+        return msgspec.structs.replace(record, tombstones=self._sealed(record.cells, record.at_ms) or record.tombstones)
+
+    def _sealed(self, cells: Sequence[int], at_ms: int) -> tuple[bytes, ...]:
+        """The keyed hashes of the ids behind these pseudonyms, as a tombstone has them."""
+        names = self._subjects.names_of(cells)
+        return tuple(self._subjects.seal(NOBODY, Sealed.TOMBSTONE, at_ms, name) for name in names)
+
+    def _write_down(self, erasure: Erasure, record: Erased) -> None:
+        """Put an erasure on the list, its headstone before it, and before that the key which that is sealed under."""
+        if record.tombstones:
+            self._subjects.flush()
+            self._erasures.add_headstone(_headstone(record))
+        self._erasures.add(erasure)
+
+    def _seen(self, erasure_id: str) -> Headstone:
+        now_ms = self._clock.now_ms()
+        return Headstone(VERSION, erasure_id, now_ms, now_ms + self._horizon_ms())
 
     async def retain(self) -> int:
         """One turn of retention: destroy the keys of days that are over, and forget people who are gone for long.
@@ -186,22 +271,25 @@ class Eraser:
     async def _forget_idle(self, gone: Sequence[int]) -> None:
         """Keys first: whom a crash leaves with a state and no key is found idle again.
 
-        No entry of the erasure list: an old backup, restored, would find them idle as well.
+        No entry of the erasure list: an old backup, restored, would find them idle as well. But a mark beside it, so
+        that older keys, put back, are seen to be older.
         """
         returning = {record.key for record in self._journal.in_flight() if isinstance(record, Tracked)}
         profiles = [members for cell in gone if returning.isdisjoint(members := self._members(cell))]
         cells = tuple(dict.fromkeys(member for members in profiles for member in members))
+        token = self._ids.token()
         slots = self._subjects.take_out(cells)
         await asyncio.to_thread(self._subjects.overwrite, slots)
+        await asyncio.to_thread(self._erasures.add_headstone, self._seen(token))
         now_ms = self._clock.now_ms()
-        await self._journal.write([Erased(now_ms, "", self._ids.token(), cells, reason="retention")], now_ms)
+        await self._journal.write([Erased(now_ms, "", token, cells, reason="retention")], now_ms)
         self._meter.count("people_retired", len(profiles))
 
     async def _begin(self, tenant: str, cell: int, actor: str) -> _Work:
         """From here on the person is gone whatever happens: the list is on disk."""
         cells = tuple(dict.fromkeys([cell, *self._partition.links.cells(cell)]))
         work = self._work(Erasure(VERSION, self._ids.token(), self._clock.now_ms(), tenant, cells), actor)
-        await asyncio.to_thread(self._erasures.add, work.erasure)
+        await asyncio.to_thread(self._write_down, work.erasure, work.listed)
         self._unfinished |= dict.fromkeys(work.names, work)
         return work
 
@@ -220,18 +308,16 @@ class Eraser:
         purged = Place("checkpoints", "removed; a new one stands without the person", removed)
         return self._signed(work.erasure, [*work.places, purged])
 
-    def _work(self, erasure: Erasure, actor: str = SERVER) -> _Work:
+    def _work(self, erasure: Erasure, actor: str = SERVER, stone: Headstone | None = None) -> _Work:
         """An erasure with what has to be known of the person before it begins."""
         partition, cells = self._partition, erasure.cells
         names = self._subjects.names_of(cells)
-        record = Erased(
-            erasure.at_ms, erasure.tenant, erasure.id, cells,
-            tombstones=tuple(
-                self._subjects.seal(NOBODY, Sealed.TOMBSTONE, erasure.at_ms, name) for name in names
-            ),
-            messages=tuple(partition.state.messages_of(cells)), until_ms=erasure.at_ms + self._horizon_ms(),
-            reason=erasure.reason,
-        )  # fmt: skip
+        if stone is None:
+            stone = Headstone(
+                VERSION, erasure.id, erasure.at_ms, erasure.at_ms + self._horizon_ms(),
+                ids=self._sealed(cells, erasure.at_ms),
+            )  # fmt: skip
+        record = self._with_messages(_record(erasure, stone))
         return _Work(erasure, record, names, [
             Place("state", "removed", sum(partition.state.knows(cell) for cell in cells)),
             Place("links", "removed", len(partition.links.of_profile(cells[0]))),
@@ -253,6 +339,9 @@ class Eraser:
         again = Erased(now_ms, erasure.tenant, erasure.id, erasure.cells, reason=erasure.reason)
         await self._journal.write([work.record if work.record.messages != first.messages else again], now_ms)
         await asyncio.to_thread(self._subjects.overwrite, work.slots)
+        if work.record.tombstones and work.record.messages != work.listed.messages:
+            await asyncio.to_thread(self._erasures.add_headstone, _headstone(work.record))
+            work.listed = work.record
         self._door.forget()
         sealed = "unreadable: sealed under the keys that were destroyed"
         work.places += [
@@ -315,6 +404,17 @@ class Eraser:
         receipt = msgspec.json.encode(ErasureReceipt(erasure.id, at, erasure.tenant, places))
         key = Ed25519PrivateKey.from_private_bytes(self._subjects.signing_key())
         return SignedErasure(msgspec.Raw(receipt), key.sign(receipt).hex(), public_key_of(self._subjects).hex())
+
+
+def _record(erasure: Erasure, stone: Headstone) -> Erased:
+    return Erased(
+        erasure.at_ms, erasure.tenant, erasure.id, erasure.cells, tombstones=stone.ids, messages=stone.messages,
+        until_ms=stone.until_ms, reason=erasure.reason,
+    )  # fmt: skip
+
+
+def _headstone(record: Erased) -> Headstone:
+    return Headstone(VERSION, record.id, record.at_ms, record.until_ms, record.tombstones, record.messages)
 
 
 def public_key_of(subjects: KeyStore) -> bytes:

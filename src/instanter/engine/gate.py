@@ -11,6 +11,7 @@ from ..events.gate import FREE, Judgement
 from ..events.reject import identifiers_in, identifiers_named
 from ..events.subjects import NOBODY, Sealed, Subjects
 from ..foundation.clock import Clock
+from ..foundation.errors import Corrupt
 from ..foundation.limits import LINKED_CELLS_MAX, REFUSALS_MAX
 from ..privacy.consent import PERSONALIZATION, Word
 from ..privacy.tombstones import Tombstone
@@ -160,6 +161,12 @@ class Gate:
             self._erased = {name: stones for name, stones in standing.items() if stones}
         for stone in reversed(fresh):
             for sealed in stone.ids:
-                name = self._subjects.unseal(NOBODY, Sealed.TOMBSTONE, stone.at_ms, sealed)
+                name = self._name_in(stone, sealed)
                 if name is not None:
                     self._erased[name] = (*self._erased.get(name, ()), stone)
+
+    def _name_in(self, stone: Tombstone, sealed: bytes) -> bytes | None:
+        try:
+            return self._subjects.unseal(NOBODY, Sealed.TOMBSTONE, stone.at_ms, sealed)
+        except Corrupt:  # Older keys were put back, and have got another one of that day since.
+            return None

@@ -50,11 +50,13 @@ from .export import export, opened_receipt
 from .gate import Gate
 from .intake import Intake
 from .journal import Journal
+from .models import ServedModels
 from .partition import Partition
 from .profile import Profiles
 from .quarantine import QuarantineStore
 from .recovery import Recovery
 from .repair import Repairs
+from .replay import Models, NoModels
 
 log = logging.getLogger("instanter.engine")
 
@@ -101,6 +103,7 @@ class Stores(NamedTuple):
     erasures: ErasureList
     moved: MovedPositions | NothingMoved = NothingMoved()
     """Where a migration has put the receipts of decisions that were made before it."""
+    models: Models = NoModels()
 
 
 class Engine:
@@ -151,7 +154,11 @@ class Engine:
         self.eraser = Eraser(
             partition=partition, journal=self.journal, subjects=stores.subjects, erasures=stores.erasures, door=door,
             audit=self.audit, checkpoints=self.checkpoints, make_checkpoint=self.checkpoint, clock=clock, ids=ids,
-            meter=self.meter, retention=options.retention,
+            meter=self.meter, retention=options.retention, log=stores.log,
+        )  # fmt: skip
+        self.models = ServedModels(
+            models=stores.models, partition=partition, journal=self.journal, decider=decider, clock=clock,
+            audit=self.audit, meter=self.meter,
         )  # fmt: skip
         self.intake = Intake(
             door=door, journal=self.journal, quarantine=self.quarantine, partition=partition, clock=clock,
@@ -185,6 +192,7 @@ class Engine:
         finished = await self.eraser.finish()
         if finished:
             log.warning("erasures were finished that this log still held", extra={"erasures": finished})
+        self.models.open()
         await self.quarantine.note_missing(self.recovery.passed_over)
         await self._continue_audit()
         self._tasks = [
@@ -304,8 +312,10 @@ class Engine:
         decision = self.decider.decide(
             request, state=self.partition.state, keys=keys, tenant=tenant, now_ms=now_ms,
             position=self.partition.position, decision_id=decision_id, deadline=deadline, meter=self.meter,
-            denied=agreement.denied,
+            denied=agreement.denied, rankers=self.models.lineup,
         )  # fmt: skip
+        if decision.faults:
+            self.models.note(tenant, decision.faults)
         self._keep_receipt(decision, tenant, subject, now_ms)
         self.meter.observe("decide", int(deadline.elapsed_ms() * 1_000_000))
         for placed in decision.reply.placements.values():

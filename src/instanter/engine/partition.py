@@ -141,6 +141,7 @@ class Partition:
             "consents": list(self.consents),
             "purposes": list(self.consents.purposes),
             "tombstones": list(self.tombstones),
+            "erased": [self.tombstones.newest_id],
             "access_keys": self.access_keys.rows(),
             "audited": [self.audited],
             "models": list(self.models.values()),
@@ -154,7 +155,8 @@ class Partition:
             msgspec.convert(rows.get("consents", []), list[Statement]),
             msgspec.convert(rows.get("purposes", []), list[str]),
         )
-        self.tombstones = Tombstones(msgspec.convert(rows.get("tombstones", []), list[Tombstone]))
+        newest_id = next(iter(msgspec.convert(rows.get("erased", []), list[str])), "")
+        self.tombstones = Tombstones(msgspec.convert(rows.get("tombstones", []), list[Tombstone]), newest_id)
         self.access_keys = AccessKeys(msgspec.convert(rows.get("access_keys", []), list[AccessKey]))
         models = msgspec.convert(rows.get("models", []), list[ModelPlaced])
         self.models = {(placed.tenant, placed.placement): placed for placed in models}

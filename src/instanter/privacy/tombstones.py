@@ -35,7 +35,9 @@ class Tombstone(msgspec.Struct, frozen=True, array_like=True):
 class Tombstones:
     """All tombstones at one position of the log; at most `TOMBSTONES_MAX`, the oldest go first."""
 
-    def __init__(self, rows: Iterable[Tombstone] = ()) -> None:
+    def __init__(self, rows: Iterable[Tombstone] = (), newest_id: str = "") -> None:
+        self.newest_id = newest_id
+        """Of the newest erasure, whether it left a tombstone or not; by it one sees whether keys are older than it."""
         self._rows: deque[Tombstone] = deque(rows, maxlen=TOMBSTONES_MAX)
         self.added = len(self._rows)
         """How many there ever were, for whoever keeps an index of them."""
@@ -51,6 +53,7 @@ class Tombstones:
 
     def apply(self, event: Erased) -> None:
         """Remember an erasure; the oldest ones that are over at its time go."""
+        self.newest_id = event.id
         while self._rows and self._rows[0].until_ms <= event.at_ms:
             self._rows.popleft()
         if event.tombstones:
