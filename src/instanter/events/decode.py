@@ -11,7 +11,7 @@ Codes: `malformed` (not JSON), `schema` (JSON that is no event), `too_deep`, `to
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from itertools import islice
 from math import inf, isfinite, nan
 from typing import Any, NoReturn
@@ -218,7 +218,7 @@ class Door:
         message = reference(message_id)
         identifiers = identifiers_of(anonymous_id, user_id)
 
-        stated = _stated(event.context.consent) if event.context is not None else None
+        stated = _stated(event.context.consent) if event.context is not None and event.context.consent else None
         judged = self._gate.judge(
             tenant, identifiers, stated=stated, gpc=gpc, happened_ms=happened_ms, message=message
         )
@@ -249,10 +249,11 @@ class Door:
             owner.cell,
             judged.denied,
         )
-        cells = (who.cell, owner.cell) if owner is not who else (who.cell,)
-        return Admitted(
-            record, encode_record(record), message_id, links, _consented(judged, happened_ms, tenant, cells)
-        )
+        consents: tuple[Consented, ...] = ()
+        if judged.statement:
+            cells = (who.cell, owner.cell) if owner is not who else (who.cell,)
+            consents = _consented(judged.statement, happened_ms, tenant, cells)
+        return Admitted(record, encode_record(record), message_id, links, consents)
 
     def _withheld(
         self, judged: Judgement, received_ms: int, happened_ms: int, tenant: str, name: str,
@@ -260,9 +261,10 @@ class Door:
     ) -> Admitted:  # fmt: skip
         """The stub of an event that may not be kept. A refusal is remembered, or it could not be obeyed."""
         record = Withheld(received_ms, tenant, name, judged.withheld)
-        known = identifiers if judged.statement else ()
-        cells = tuple(self._subjects.subject(tenant, identifier).cell for identifier in known)
-        consents = _consented(judged, happened_ms, tenant, cells)
+        consents: tuple[Consented, ...] = ()
+        if judged.statement:
+            cells = [self._subjects.subject(tenant, identifier).cell for identifier in identifiers]
+            consents = _consented(judged.statement, happened_ms, tenant, cells)
         return Admitted(record, encode_record(record), message_id, consents=consents)
 
     def _links(
@@ -429,9 +431,10 @@ def _stated(sent: Mapping[str, Any] | None) -> dict[str, bool] | None:
     return purposes or None
 
 
-def _consented(judged: Judgement, at_ms: int, tenant: str, cells: tuple[int, ...]) -> tuple[Consented, ...]:
-    stated = judged.statement
-    return tuple(Consented(at_ms, tenant, cell, dict(stated)) for cell in cells) if stated else ()
+def _consented(
+    statement: Mapping[str, bool], at_ms: int, tenant: str, cells: Sequence[int]
+) -> tuple[Consented, ...]:
+    return tuple(Consented(at_ms, tenant, cell, dict(statement)) for cell in cells)
 
 
 def _refuse_type(type_: str | None) -> NoReturn:
