@@ -17,6 +17,7 @@ from instanter.engine.gate import Gate
 from instanter.engine.intake import Taken
 from instanter.engine.loop import Engine, EngineOptions, Stores
 from instanter.engine.recovery import recover
+from instanter.engine.replay import Models, NoModels
 from instanter.events.decode import Door
 from instanter.events.enrich import Enricher
 from instanter.events.envelope import ItemPatched, ItemUpserted
@@ -37,6 +38,7 @@ from instanter.privacy.subjects import KeyStore
 T = TypeVar("T")
 SECRET = bytes(range(32))
 ENRICHER = Enricher()
+NO_MODELS = NoModels()
 
 
 def iso(at_ms: int) -> str:
@@ -58,7 +60,8 @@ class CountingIds:
 def open_engine(
     root: Path, *, clock: ManualClock, features: tuple[FeatureDeclaration, ...] = DEFAULT_FEATURES,
     disk: Disk | None = None, segment_bytes: int = 4 * 1024 * 1024, consent_required: bool = False,
-    placements: tuple[Placement, ...] = DEFAULT_PLACEMENTS, exploration: float = 0.0, **options: Any,
+    placements: tuple[Placement, ...] = DEFAULT_PLACEMENTS, exploration: float = 0.0,
+    models: Models = NO_MODELS, **options: Any,
 ) -> Engine:  # fmt: skip
     """Recover a directory and make its engine, as wiring does."""
     disk = disk or RealDisk()
@@ -74,7 +77,7 @@ def open_engine(
     subjects = KeyStore(disk, root / "keys", secret=SECRET, master=SECRET)
     stores = Stores(
         disk, log, quarantine, open_trail(audit, SECRET), root / "audit" / "acts", root / "checkpoints", subjects,
-        ErasureList(disk, root / "keys" / "erasures"), MovedPositions(disk, root / "moved"),
+        ErasureList(disk, root / "keys" / "erasures"), MovedPositions(disk, root / "moved"), models,
     )  # fmt: skip
     gate = Gate(partition, subjects, clock, purposes=schema.purposes, required=consent_required)
     ids = Ids(CountingIds())

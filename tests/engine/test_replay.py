@@ -78,6 +78,7 @@ def test_decisions_are_recomputed_identically_in_the_same_log_and_after_a_restar
 
     async def second(engine: Engine) -> None:
         await visit(engine, 200)
+        await engine.journal.settled()
 
     with_engine(tmp_path, first, clock=clock, exploration=0.5)
     with_engine(tmp_path, second, clock=clock, exploration=0.5, stop=False)

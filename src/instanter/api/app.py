@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from ..engine.loop import Engine
 from ..foundation.errors import RequestRejected
-from . import decide, items, keys, operations, profiles, quarantine, track
+from . import decide, items, keys, models, operations, profiles, quarantine, track
 from .auth import Access
 from .openapi import openapi_document
 from .replies import encoded, refusal
@@ -52,6 +52,8 @@ RESOURCES: Final = (
     Resource("/v1/profiles/{id:path}", "admin", {"GET": profiles.get, "DELETE": profiles.erase}),
     Resource("/v1/keys", "admin", {"POST": keys.create, "GET": keys.list_}),
     Resource("/v1/keys/{id:path}", "admin", {"DELETE": keys.revoke}),
+    Resource("/v1/models", "admin", {"GET": models.list_}),
+    Resource("/v1/models/{placement:path}", "admin", {"PUT": models.place, "DELETE": models.roll_back}),
     Resource("/v1/quarantine", "admin", {"GET": quarantine.groups}),
     Resource("/v1/quarantine/repair", "admin", {"POST": quarantine.repair}),
     Resource("/v1/quarantine/{id:path}", "admin", {"GET": quarantine.get}),

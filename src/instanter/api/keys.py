@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -12,6 +11,7 @@ from starlette.responses import Response
 
 from ..engine.loop import Engine
 from ..events.bodies import body_decoder
+from ..events.times import time_text
 from ..foundation.limits import BODY_BYTES_MAX, KEYS_LISTED_MAX, NAME_CHARS_MAX, REQUESTS_PER_S_MAX
 from ..privacy.access import AccessKey, Grant, Scope
 from .bodies import read_body
@@ -85,8 +85,8 @@ async def revoke(engine: Engine, request: Request) -> Response:
 def shown(key: AccessKey) -> KeyShown:
     """A key as it is listed."""
     return KeyShown(
-        key.id, key.tenant, key.name, list(key.scopes), key.public, key.requests_per_s, _at(key.issued_ms),
-        None if key.counts else _at(key.revoked_ms),
+        key.id, key.tenant, key.name, list(key.scopes), key.public, key.requests_per_s, time_text(key.issued_ms),
+        None if key.counts else time_text(key.revoked_ms),
     )  # fmt: skip
 
 
@@ -101,7 +101,3 @@ def listing(keys: list[AccessKey]) -> KeyListing:
     room = KEYS_LISTED_MAX - sum(key.counts for key in keys)
     left_out = {key.id for key in revoked[max(room, 0) :]}
     return KeyListing([shown(key) for key in keys if key.id not in left_out])
-
-
-def _at(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec="milliseconds")

@@ -18,6 +18,7 @@ from ..events.schema import SentContext, TrackingEvent, WireTime
 from ..foundation.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, BODY_BYTES_MAX, EVENT_BYTES_MAX
 from .items import ChangeReply, ItemReply, ItemsRequest, PatchRequest
 from .keys import KeyCreated, KeyListing, KeyRequest, KeyShown
+from .models import ModelListing, ModelRequest, ModelShown
 from .operations import HealthReply, NotReadyReply, ReadyReply, StateReply
 from .profiles import NDJSON_MEDIA_TYPE, ConsentReply, ConsentRequest, UnlinkReply
 from .routing import Resource
@@ -102,6 +103,13 @@ OPERATIONS = (
     Operation("get", "/v1/keys", "The tenant's access keys, the oldest first", reply=KeyListing, errors=_LIMITED),
     Operation(
         "delete", "/v1/keys/{id}", "Revoke an access key", reply=KeyShown, errors=(400, 404, *_STORES)),
+    Operation("get", "/v1/models", "The placements that a model ranks for", reply=ModelListing, errors=_LIMITED),
+    Operation(
+        "put", "/v1/models/{placement}", "Put a model in charge of a placement; the one before it stands in",
+        ModelRequest, ModelShown, (*_BODY, 404, 422, *_STORES)),
+    Operation(
+        "delete", "/v1/models/{placement}", "Let the stand-in take over, or the built-in ranker", reply=ModelShown,
+        errors=(400, 404, *_STORES)),
     Operation(
         "get", "/v1/quarantine", "Events that could not be taken, by reason", reply=Listing, errors=(429, 503)),
     Operation(
@@ -182,6 +190,7 @@ _DESCRIPTIONS = {
     410: "There was one, and it is no longer held",
     413: "Over a size",
     415: "A content-encoding that is not known",
+    422: "Understood, and refused for what it is",
     429: "Over a limit; Retry-After says when there is room",
     503: "Not now; Retry-After says when to try again",
     507: "The disk is full; Retry-After says when to try again",

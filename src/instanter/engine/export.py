@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -11,6 +10,7 @@ import msgspec
 from ..decisions.receipt import decode_receipt
 from ..events.envelope import Consented, Decided, Linked, Tracked, decode_record
 from ..events.subjects import ANONYMOUS_PREFIX, Sealed
+from ..events.times import time_text
 from ..identity.links import Link
 from ..log.base import Log
 from ..privacy.subjects import KeyStore
@@ -77,18 +77,18 @@ def _line(
         case Tracked() if record.tenant == tenant and (record.subject or record.key) in cells:
             event = stored_event(record, subjects)
             return None if event is None else {
-                "kind": "event", "name": record.name, "receivedAt": _iso(record.received_ms), "event": event,
+                "kind": "event", "name": record.name, "receivedAt": time_text(record.received_ms), "event": event,
             }  # fmt: skip
         case Decided() if record.tenant == tenant and (record.subject or record.key) in cells:
             receipt = opened_receipt(record, subjects)
             return None if receipt is None else {
-                "kind": "decision", "id": record.decision_id, "at": _iso(record.at_ms),
+                "kind": "decision", "id": record.decision_id, "at": time_text(record.at_ms),
                 "decision": decode_receipt(receipt).readable(catalogue),
             }  # fmt: skip
         case Linked() if record.tenant == tenant and record.cell in cells and record.owner in cells:
-            return {"kind": "link", "at": _iso(record.at_ms), "ids": ids_of(record, subjects)}
+            return {"kind": "link", "at": time_text(record.at_ms), "ids": ids_of(record, subjects)}
         case Consented() if record.tenant == tenant and record.cell in cells:
-            return {"kind": "consent", "at": _iso(record.at_ms), "purposes": record.purposes}
+            return {"kind": "consent", "at": time_text(record.at_ms), "purposes": record.purposes}
         case _:
             return None
 
@@ -98,7 +98,3 @@ def opened_receipt(record: Decided, subjects: KeyStore) -> bytes | None:
     if not record.subject:
         return record.receipt
     return subjects.unseal(record.subject, Sealed.RECEIPT, record.at_ms, record.receipt)
-
-
-def _iso(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec="milliseconds")

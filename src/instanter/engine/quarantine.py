@@ -11,7 +11,6 @@ import contextlib
 import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 import msgspec
@@ -30,6 +29,7 @@ from ..events.reject import (
     settled,
 )
 from ..events.subjects import NOBODY, Subjects
+from ..events.times import time_text
 from ..foundation.clock import Clock
 from ..foundation.deadline import Deadline
 from ..foundation.errors import RequestRejected, Unavailable
@@ -153,7 +153,10 @@ class Grouping:
     def listing(self, *, dropped_bytes: int) -> Listing:
         """What was counted."""
         groups = [
-            Group(name, one.code, one.message, one.count, iso(one.first_ms), iso(one.last_ms), str(one.example))
+            Group(
+                name, one.code, one.message, one.count, time_text(one.first_ms), time_text(one.last_ms),
+                str(one.example),
+            )
             for name, one in sorted(self._groups.items(), key=lambda item: (-item[1].count, item[0]))
         ]
         return Listing(sum(group.count for group in groups), groups, dropped_bytes)
@@ -166,11 +169,6 @@ class Grouping:
             code = message = name = OTHERS
             self._named.clear()
         return self._groups.setdefault(name, _Count(code, normalised(message), at_ms))
-
-
-def iso(at_ms: int) -> str:
-    """A time as it is shown."""
-    return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec="milliseconds")
 
 
 def entries(quarantine: Readable) -> Iterator[Kept]:

@@ -19,7 +19,7 @@ from ..events.decode import Admitted, decode_batch
 from ..events.envelope import Tracked, Withheld, decode_record
 from ..events.reject import BATCH, LATE, LATE_FOR_SEQUENCES, Quarantined, quarantined
 from ..events.rewrite import Rewrite, Step
-from ..events.times import AHEAD_MS_MAX
+from ..events.times import AHEAD_MS_MAX, time_text
 from ..foundation.errors import EventRejected, RequestRejected
 from ..foundation.limits import REPAIR_EVENTS_MAX, REPAIR_EXAMPLES_MAX, REWRITE_STEPS_MAX
 from ..foundation.measure import Meter
@@ -31,7 +31,7 @@ from ..state.table import CELLS, rows_of
 from .export import stored_event
 from .intake import Again, Intake
 from .partition import Partition
-from .quarantine import GONE, Kept, QuarantineStore, iso
+from .quarantine import GONE, Kept, QuarantineStore
 
 AT_ONCE: Final = 64
 """Entries that go through the door before their effects are waited for."""
@@ -174,7 +174,7 @@ class Repairs:
         entry = kept.entry if source is None else source
         return EntryReply(
             position=str(position),
-            at=iso(kept.entry.at_ms),
+            at=time_text(kept.entry.at_ms),
             code=entry.code,
             message=entry.message,
             kind=entry.kind,

@@ -64,3 +64,12 @@ def event_time_ms(*, received_ms: int, timestamp_ms: int | None, sent_at_ms: int
         raise EventRejected("schema", "the event time is before 1970")
     latest_ms = received_ms + AHEAD_MS_MAX
     return happened_ms if happened_ms < latest_ms else latest_ms
+
+
+def time_text(at_ms: int) -> str:
+    """A time as replies have it.
+
+    >>> time_text(1_700_000_000_123)
+    '2023-11-14T22:13:20.123+00:00'
+    """
+    return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec="milliseconds")
