@@ -149,6 +149,6 @@ async def decide(engine: Engine, *, person: str = "a1", **fields: Any) -> dict[s
     """A decision as the client sees it."""
     body = {"anonymousId": person, "placements": [{"id": "home.recommended"}], "deadlineMs": 10_000, **fields}
     request = decode_decide(json.dumps(body).encode())
-    decision = await engine.decide(request, tenant="default", deadline=Deadline(10_000))
+    decision = await engine.decide(request, tenant="default", deadline=Deadline(60_000))
     reply: dict[str, Any] = json.loads(decision.encode())
     return reply
