@@ -24,11 +24,11 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 CORPUS = HERE / "corpus"
 BUILD = ROOT / "build" / "fuzz"
-NAMES = ("event", "batch", "segment", "checkpoint", "configuration")
+NAMES = ("event", "batch", "segment", "checkpoint", "configuration", "vault", "cold")
 COVERED = (
     "instanter.events.", "instanter.log.", "instanter.ops.config", "instanter.ops.toml_lines",
     "instanter.features.declaration", "instanter.decisions.placement", "instanter.state.checkpoint",
-    "instanter.state.catalogue", "instanter.state.columns",
+    "instanter.state.catalogue", "instanter.state.columns", "instanter.state.cold_files", "instanter.privacy.vault",
 )  # fmt: skip
 """Modules, by how their names begin, that steer the fuzzer. Not the kernels: those are compiled."""
 HANG_S = 20

@@ -17,6 +17,8 @@ from itertools import count
 from pathlib import Path
 from time import thread_time_ns
 
+import numpy as np
+
 from instanter.events.decode import Admitted, Door, decode_batch
 from instanter.events.enrich import Enricher
 from instanter.events.envelope import decode_record, encode_record
@@ -32,6 +34,8 @@ from instanter.log.frames import FRAME_HEADER_BYTES
 from instanter.log.segment_log import SegmentLog
 from instanter.log.segments import SEGMENT_HEADER_BYTES, SegmentReader, encode_segment_header, segment_path
 from instanter.ops.config import load
+from instanter.privacy.roll import Roll, number_of
+from instanter.privacy.vault import KEY_BYTES, NAME_BYTES, SLOT_BYTES, MasterKey, Vault
 from instanter.sim.disk import SimulatedDisk
 from instanter.state.checkpoint import (
     MAGIC,
@@ -41,6 +45,16 @@ from instanter.state.checkpoint import (
     load_checkpoint,
     write_checkpoint,
 )
+from instanter.state.cold_files import (
+    ALIGNED_BYTES,
+    ColdFiles,
+    ColdPlace,
+    cold_path,
+    list_cold_files,
+    parts_of,
+    place_of,
+)
+from instanter.state.cold_files import MAGIC as COLD_MAGIC
 from instanter.state.memory import State
 
 Target = Callable[[bytes], None]
@@ -51,6 +65,11 @@ RECEIVED_MS = 1_750_000_000_000
 BATCH_EVENTS = 40
 LOG = Path("/log")
 CHECKPOINT = checkpoint_path(Path("/checkpoints"), 7)
+KEYS = Path("/keys/subjects.keys")
+COLD = Path("/cold")
+COLD_PLACES_MAX = 64
+COLD_START = struct.Struct("<8sII")
+COLD_RECORD = struct.Struct("<IIIIqq")
 SECTION = struct.Struct("<IIB")
 FRAME = struct.Struct("<IIQ")
 COLLECT_EVERY = 16
@@ -199,8 +218,154 @@ def configuration(chunk: bytes) -> None:
         raise Refused(error.reason) from None
 
 
+def ticking() -> Callable[[int], bytes]:
+    """Bytes for nonces, the same in every run."""
+    numbers = count(1)
+    return lambda size: next(numbers).to_bytes(size, "little")
+
+
+def vault(chunk: bytes) -> None:
+    """A file of keys, and the roll made of it. The first byte says whether its checksums and its head are made right,
+    and whether it is only read."""
+    how, raw = chunk[0] if chunk else 0, chunk[1:]
+    disk, master = SimulatedDisk(), MasterKey(bytes(KEY_BYTES), ticking())
+    disk.put(KEYS, repaired_vault(raw) if how & 1 else raw)
+    try:
+        opened = Vault(disk, KEYS, master, read_only=how & 2 > 0)
+        check_roll(opened, Roll(opened.entries))
+        if how & 2:
+            return
+        there = sum(len(some.slots) for some in opened.entries)
+        slot = opened.add(b"somebody".ljust(NAME_BYTES), 1, bytes(KEY_BYTES))
+        opened.flush()
+        opened.close()
+        again = Vault(disk, KEYS, master)
+        assert sum(len(some.slots) for some in again.entries) == there + 1
+        again.destroy(range(1, slot + 1))
+        assert all(again.key(one) is None for one in range(1, slot + 1))
+    except (Broken, ConfigRejected) as error:
+        raise Refused(str(error)) from None
+
+
+def check_roll(opened: Vault, roll: Roll) -> None:
+    """Who is in the file is found, by the newest slot of the name and of the pseudonym."""
+    newest: dict[int, int] = {}
+    cells: dict[int, int] = {}
+    damage: Broken | None = None
+    for some in opened.entries:
+        for slot, cell in zip(some.slots.tolist(), some.numbers.tolist(), strict=True):
+            newest[number_of(opened.name(slot))] = slot
+            cells[cell] = slot
+            try:
+                assert opened.key(slot) is not None
+            except Broken as error:
+                damage = error
+    for some in opened.entries:
+        for slot in some.slots.tolist():
+            name = opened.name(slot)
+            assert roll.of_name(name)[0] == newest[number_of(name)]
+    assert all(roll.slot_of_cell(cell) >= 0 for cell in cells if cell), "0 is nobody"
+    if damage is not None:
+        raise damage
+
+
+@cache
+def vault_head() -> bytes:
+    """The head of a file of keys that the fuzzer's master key opens."""
+    disk = SimulatedDisk()
+    Vault(disk, KEYS, MasterKey(bytes(KEY_BYTES), ticking())).close()
+    return disk.read(KEYS, 0, SLOT_BYTES)
+
+
+def repaired_vault(raw: bytes) -> bytes:
+    """The bytes with a right head, and each slot that is not of zeros with a right checksum."""
+    whole = bytearray(vault_head() + raw[SLOT_BYTES:])
+    for at in range(SLOT_BYTES, len(whole) - SLOT_BYTES + 1, SLOT_BYTES):
+        content = bytes(whole[at : at + SLOT_BYTES - 8])
+        if any(content):
+            whole[at + SLOT_BYTES - 8 : at + SLOT_BYTES] = zlib.crc32(content).to_bytes(8, "little")
+    return bytes(whole)
+
+
+def cold(chunk: bytes) -> None:
+    """A file of idle people: read at every place, then everybody in it erased. The first byte says whether its
+    checksums are made right, and whether its preamble is ours."""
+    how, raw = chunk[0] if chunk else 0, chunk[1:]
+    disk = SimulatedDisk()
+    place, path = ColdPlace(disk, COLD), cold_path(COLD, 1)
+    if how & 2:
+        raw = cold_start() + raw
+    disk.put(path, repaired_cold(raw) if how & 1 else raw)
+    files = ColdFiles(place, SCHEMA.layout)
+    offsets = list(range(0, len(raw), ALIGNED_BYTES))[:COLD_PLACES_MAX]
+    people = {place_of(1, at): COLD_RECORD.unpack_from(raw, at)[4]
+              for at in offsets if at + COLD_RECORD.size <= len(raw)}  # fmt: skip
+    damage = read_people(files, people)
+    try:
+        files.adopt({1: len(people)}, np.array(sorted(people) or [place_of(1, 0)], np.int64))
+    except Broken as error:
+        damage = damage or error
+    erase_people(files, people)
+    assert list_cold_files(disk, COLD) == [1]
+    assert disk.size(path) - len(raw) < ALIGNED_BYTES, "a record that was cut off is not made whole"
+    if damage is not None:
+        raise Refused(str(damage))
+
+
+def read_people(files: ColdFiles, people: dict[int, int]) -> Broken | None:
+    """Read everybody; what was wrong with somebody, if with all."""
+    damage: Broken | None = None
+    found = 0
+    for place, key in people.items():
+        try:
+            stored = files.read(place, key)
+            found += 1
+            if stored is not None:
+                parts = parts_of(stored.words, SCHEMA.layout)
+                assert parts.cell.shape == (SCHEMA.layout.cell_words,)
+        except Broken as error:
+            damage = error
+    return None if found else damage
+
+
+def erase_people(files: ColdFiles, people: dict[int, int]) -> None:
+    """Overwrite everybody; whoever the steps come by is not there any more."""
+    condemned = dict.fromkeys(people.values(), files.end())
+    step, steps = 0, 0
+    while step >= 0:
+        step = files.scrub(1, step, condemned)
+        steps += 1
+        assert steps <= len(people) + 2, "a step goes on"
+
+
+@cache
+def cold_start() -> bytes:
+    """How a file of people begins under our layout."""
+    disk = SimulatedDisk()
+    ColdFiles(ColdPlace(disk, COLD), SCHEMA.layout).append([], era=1)
+    return disk.read(cold_path(COLD, 1), 0, disk.size(cold_path(COLD, 1)))
+
+
+def repaired_cold(raw: bytes) -> bytes:
+    """The bytes with the magic, and with checksums that are right as far as the lengths make sense."""
+    whole = bytearray(raw)
+    if len(whole) < COLD_START.size:
+        return raw
+    length = COLD_START.unpack_from(whole)[1] % (len(whole) - COLD_START.size + 1)
+    COLD_START.pack_into(whole, 0, COLD_MAGIC, length, zlib.crc32(whole[COLD_START.size : COLD_START.size + length]))
+    at = -(-(COLD_START.size + length) // ALIGNED_BYTES) * ALIGNED_BYTES
+    while at + COLD_RECORD.size <= len(whole):
+        words = min(COLD_RECORD.unpack_from(whole, at)[2], (len(whole) - at - COLD_RECORD.size) // 8)
+        end = at + COLD_RECORD.size + 8 * words
+        whole[at + 8 : at + 12] = words.to_bytes(4, "little")
+        whole[at : at + 4] = zlib.crc32(whole[at + 4 : end]).to_bytes(4, "little")
+        at += -(-(end - at) // ALIGNED_BYTES) * ALIGNED_BYTES
+    return bytes(whole)
+
+
 TARGETS: dict[str, Target] = {
     "event": event, "batch": batch, "segment": segment, "checkpoint": checkpoint, "configuration": configuration,
+    "vault": vault, "cold": cold,
 }  # fmt: skip
 
 
@@ -211,6 +376,7 @@ def warm() -> None:
     path = write_checkpoint(disk, CHECKPOINT.parent, Snapshot(State(SCHEMA), position=7, at_ms=9, control={}))
     load_checkpoint(disk, path, State(SCHEMA))
     door()
+    vault(b"\1" + vault_head() + bytes(SLOT_BYTES - 8) + b"key")
 
 
 def run(target: Target, chunk: bytes) -> bool:

@@ -389,7 +389,7 @@ class ColdFiles:
             if number == self.number and offset + at >= self._end:
                 return -1
             header = Header(*_HEADER.unpack_from(raw, at))
-            if header.mark not in tuple(Mark) or header.zero:
+            if header.mark not in tuple(Mark) or header.zero or header.size_bytes > COLD_RECORD_BYTES_MAX:
                 # The end of a write that was given up, or of a process that was killed.
                 return -1
             before = condemned.get(header.key) if header.mark == Mark.THERE else None
@@ -403,8 +403,8 @@ class ColdFiles:
 
     def _overwrite(self, path: Path, offset: int, header: Header) -> None:
         self._disk.overwrite(path, offset, _tombstone(Mark.ERASING, header.words))
-        rest = header.size_bytes - ALIGNED_BYTES
-        if rest:
+        rest = min(header.size_bytes, self._disk.size(path) - offset) - ALIGNED_BYTES
+        if rest > 0:
             self._disk.overwrite(path, offset + ALIGNED_BYTES, bytes(rest))
         self._disk.overwrite(path, offset, _tombstone(Mark.ERASED, header.words))
 
