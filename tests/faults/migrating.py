@@ -8,9 +8,9 @@ from pathlib import Path
 from instanter.foundation.clock import SystemClock
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.ids import Ids
-from instanter.ops.config import Config
 from instanter.ops.datadir import DataDirectory
 from instanter.ops.migration.migrate import migrate
+from instanter.ops.settings import Config
 from instanter.ops.wiring import footing_of, schema_of
 
 MASTER = bytes(32)

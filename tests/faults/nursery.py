@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from instanter.ops.cli.main import main
-from instanter.ops.config import Config, StateSettings
+from instanter.ops.settings import Config, StateSettings
 from instanter.ops.wiring import open_engine
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from instanter.foundation.deadline import Deadline
-from instanter.ops.config import Config, StateSettings
+from instanter.ops.settings import Config, StateSettings
 from instanter.ops.wiring import open_engine
 
 from .conftest import Figures

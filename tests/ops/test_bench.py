@@ -34,7 +34,7 @@ from instanter.ops.bench.result import CaseResult, Figure, Report, concluded, ju
 from instanter.ops.bench.server import Metrics, Server, free_port
 from instanter.ops.bench.traffic import Traffic, batch, user_agents
 from instanter.ops.cli.bench import kept
-from instanter.ops.config import Config
+from instanter.ops.settings import Config
 from instanter.ops.wiring import schema_of
 from instanter.sim.shop import Shop
 

@@ -22,7 +22,8 @@ from instanter.foundation.errors import (
 )
 from instanter.ops.cli import main as frame
 from instanter.ops.cli.arguments import port, positive
-from instanter.ops.config import Config, load
+from instanter.ops.config import load
+from instanter.ops.settings import Config
 
 CLI = Path(frame.__file__).parent
 

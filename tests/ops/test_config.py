@@ -12,8 +12,9 @@ from instanter.api.tenancy import NO_TERMS
 from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.foundation.errors import ConfigRejected
 from instanter.foundation.limits import CONFIG_BYTES_MAX, FEATURES_MAX
-from instanter.ops.config import Config, load, parse, sections
+from instanter.ops.config import load, parse, sections
 from instanter.ops.reference import template
+from instanter.ops.settings import Config
 from instanter.ops.wiring import load_checked, terms_of
 
 FEATURE = '[[features]]\nname = "{name}"\non = ["Product Viewed"]\naggregate = "count"\n'

@@ -40,9 +40,9 @@ from instanter.log.moved import MovedPositions, MovedWriter
 from instanter.log.segment_log import SegmentLog
 from instanter.log.segments import SegmentReader, encode_segment_header
 from instanter.ops.cli import main as frame
-from instanter.ops.config import Config
 from instanter.ops.datadir import FORMAT, MIGRATING, READY, DataDirectory
 from instanter.ops.migration.migrate import REPLACED, Footing, Migrated, migrate, needs_migration
+from instanter.ops.settings import Config
 from instanter.ops.wiring import footing_of, open_engine, schema_of
 from instanter.privacy.subjects import KeyStore
 from instanter.sim.disk import SimulatedDisk

@@ -13,7 +13,7 @@ import pytest
 from instanter.foundation.limits import FILES_RESERVED
 from instanter.ops import readiness
 from instanter.ops.cli import main as frame
-from instanter.ops.config import Config, GeoSettings
+from instanter.ops.settings import Config, GeoSettings
 
 
 @pytest.fixture

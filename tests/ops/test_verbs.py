@@ -17,8 +17,9 @@ from instanter.foundation.deadline import Deadline
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import ConfigRejected
 from instanter.ops.cli import main as frame
-from instanter.ops.config import Config, parse
+from instanter.ops.config import parse
 from instanter.ops.datadir import DataDirectory
+from instanter.ops.settings import Config
 from instanter.ops.wiring import check_kept, open_engine
 
 from .shop_data import make_data, write_config

@@ -21,8 +21,8 @@ from ..events.kinds import KNOWN
 from ..foundation.clock import elapsed_ns
 from ..foundation.errors import ConfigRejected
 from ..foundation.limits import FILES_RESERVED
-from .config import Config
 from .serving import open_files_max
+from .settings import Config
 from .wiring import load_checked
 
 _MIB: Final = 1024 * 1024

@@ -16,7 +16,8 @@ import msgspec
 
 from ..decisions.placement import DEFAULT_PLACEMENTS, Placement
 from ..features.declaration import DEFAULT_FEATURES, FeatureDeclaration
-from .config import Section, TenantSettings, expectation, sections, unwrapped
+from .config import expectation, sections, unwrapped
+from .settings import Section, TenantSettings
 
 _WIDTH: Final = 110
 

@@ -37,7 +37,7 @@ from ..foundation.errors import Overloaded, Unavailable
 from ..foundation.limits import BACKLOG_MAX, FILES_RESERVED, HEAD_BYTES_MAX, SEND_BUFFER_BYTES_MAX
 from ..foundation.measure import Meter
 from . import metrics
-from .config import ServeSettings
+from .settings import ServeSettings
 
 reports = logging.getLogger("instanter.serve")
 

@@ -35,10 +35,11 @@ from ..privacy.erasures import Erasure, ErasureList
 from ..privacy.subjects import KeyStore
 from ..state.cold_files import ColdPlace
 from ..state.schema import Schema
-from .config import Config, TenantSettings, load, located
+from .config import load, located
 from .datadir import DataDirectory
 from .master import master_key
 from .migration.migrate import Footing, migrate
+from .settings import Config, TenantSettings
 
 reports = logging.getLogger("instanter.serve")
 

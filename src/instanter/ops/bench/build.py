@@ -24,9 +24,9 @@ from ...log.segment_log import SegmentLog
 from ...privacy.subjects import KeyStore
 from ...sim.shop import Shop
 from ...state.checkpoint import Snapshot, write_checkpoint
-from ..config import Config
 from ..datadir import DataDirectory
 from ..master import master_key
+from ..settings import Config
 from ..wiring import schema_of
 from .traffic import Traffic, in_stock
 
