@@ -21,6 +21,7 @@ BANNED = {
     "os.urandom": IDS, "secrets": IDS, "uuid": IDS,
     "random": CHANCE, "numpy.random": CHANCE,
     "pickle": "use msgspec", "marshal": "use msgspec", "shelve": "use msgspec",
+    "joblib": "use msgspec", "dill": "use msgspec", "cloudpickle": "use msgspec",
 }
 """A whole module is banned by its name, a function by its full one."""
 
@@ -133,6 +134,7 @@ def test_no_check_is_switched_off(modules: dict[str, ast.Module], root) -> None:
     "from uuid import uuid4",
     "import os\nos.urandom(4)",
     "import pickle",
+    "from joblib import load",
 ])
 def test_a_banned_use_is_found_however_it_is_written(source: str) -> None:
     assert banned_uses(ast.parse(source))

@@ -192,5 +192,14 @@ RECEIPT_CANDIDATES_MAX = 192
 ENCLOSED_BYTES_MAX = 64 * 1024
 """Of what lies beside a receipt: the caller's list and fields; a decision with more cannot be recomputed."""
 
+# Trained models.
+MODELS_KEPT_MAX = 64
+"""Trained models in one data directory; before a further one is kept the oldest that nothing needs are removed."""
+MODEL_BYTES_MAX = 32 * 1024 * 1024
+MODEL_INPUTS_MAX = 1_024
+MODEL_NODES_MAX = 500_000
+"""Splits and leaves of all trees of one model."""
+CALIBRATION_KNOTS_MAX = 512
+
 # Configuration.
 CONFIG_BYTES_MAX = 1024 * 1024

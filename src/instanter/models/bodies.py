@@ -1,0 +1,184 @@
+"""What a trained model has learned, as arrays and as the bytes that are kept of them, little endian.
+
+The loops that read these arrays check nothing, so whatever comes from a file is checked here first: `ValueError` for
+arrays that no model can have. After that every walk ends at a leaf, and every number is finite.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from ..foundation.limits import MODEL_NODES_MAX
+from ..state.compiled import Bytes, Reals
+
+Places = npt.NDArray[np.int32]
+
+CATEGORICAL: Final = 1
+DEFAULT_LEFT: Final = 2
+MISSING_SHIFT: Final = 2
+MISSING_NONE, MISSING_ZERO, MISSING_NAN = 0, 1, 2
+"""What a split takes for missing: nothing (not a number is 0), zero and not a number, or not a number."""
+
+_I4: Final = np.dtype("<i4")
+_F8: Final = np.dtype("<f8")
+_U1: Final = np.dtype("u1")
+
+
+class TreesBody(msgspec.Struct, frozen=True, array_like=True, tag="trees"):
+    """An ensemble of trees as it is kept; the fields are those of `Trees`."""
+
+    first_node: bytes
+    first_leaf: bytes
+    feature: bytes
+    threshold: bytes
+    left: bytes
+    right: bytes
+    flags: bytes
+    mean: bytes
+    leaf: bytes
+
+
+class LogisticBody(msgspec.Struct, frozen=True, array_like=True, tag="logistic"):
+    """A logistic model as it is kept; the fields are those of `Weights`."""
+
+    intercept: float
+    weight: bytes
+    mean: bytes
+    deviation: bytes
+    unbounded: bytes
+
+
+Body = TreesBody | LogisticBody
+
+
+class Trees(msgspec.Struct, frozen=True, eq=False):
+    """Trees with numeric splits, one behind the other.
+
+    A split sends a row to the left if its input is at most the threshold. Children are counted from the tree's first
+    split on; `~child` is a leaf, counted from the tree's first leaf on. A tree without a split has one leaf.
+    """
+
+    first_node: Places
+    """[trees + 1]"""
+    first_leaf: Places
+    """[trees + 1]"""
+    feature: Places
+    """Which input a split looks at."""
+    threshold: Reals
+    left: Places
+    right: Places
+    flags: Bytes
+    """`DEFAULT_LEFT` for what is missing, and from bit `MISSING_SHIFT` on what counts as missing."""
+    mean: Reals
+    """Of the training rows that came by a split, the mean of their leaves."""
+    leaf: Reals
+
+    def __len__(self) -> int:
+        return len(self.first_node) - 1
+
+    def packed(self) -> TreesBody:
+        """As it is kept."""
+        return TreesBody(
+            _packed(self.first_node, _I4), _packed(self.first_leaf, _I4), _packed(self.feature, _I4),
+            _packed(self.threshold, _F8), _packed(self.left, _I4), _packed(self.right, _I4), _packed(self.flags, _U1),
+            _packed(self.mean, _F8), _packed(self.leaf, _F8),
+        )  # fmt: skip
+
+
+class Weights(msgspec.Struct, frozen=True, eq=False):
+    """What a logistic model multiplies its inputs by, once they are standardised."""
+
+    intercept: float
+    weight: Reals
+    mean: Reals
+    deviation: Reals
+    unbounded: Bytes
+    """1 for an input that comes in as sign(x) log(1 + |x|)."""
+
+    def packed(self) -> LogisticBody:
+        """As it is kept."""
+        return LogisticBody(
+            self.intercept, _packed(self.weight, _F8), _packed(self.mean, _F8), _packed(self.deviation, _F8),
+            _packed(self.unbounded, _U1),
+        )  # fmt: skip
+
+
+def unpacked(body: Body, inputs: int) -> Trees | Weights:
+    """The arrays of a model with so many inputs; `ValueError` if it cannot be one."""
+    return unpacked_trees(body, inputs) if isinstance(body, TreesBody) else unpacked_weights(body, inputs)
+
+
+def unpacked_trees(body: TreesBody, inputs: int) -> Trees:
+    """The trees; `ValueError` if one has no end, or reads what is not there."""
+    trees = Trees(
+        _array(body.first_node, _I4), _array(body.first_leaf, _I4), _array(body.feature, _I4),
+        _array(body.threshold, _F8), _array(body.left, _I4), _array(body.right, _I4), _array(body.flags, _U1),
+        _array(body.mean, _F8), _array(body.leaf, _F8),
+    )  # fmt: skip
+    check_trees(trees, inputs)
+    return trees
+
+
+def check_trees(trees: Trees, inputs: int) -> None:
+    """`ValueError` for trees that cannot be walked to an end with so many inputs."""
+    splits = len(trees.feature)
+    _require({len(part) for part in (trees.threshold, trees.left, trees.right, trees.flags, trees.mean)} == {splits},
+             "the splits have different lengths")  # fmt: skip
+    _require(len(trees.first_node) == len(trees.first_leaf) >= 1, "the trees have different lengths")
+    nodes, leaves = np.diff(trees.first_node), np.diff(trees.first_leaf)
+    _require(trees.first_node[0] == trees.first_leaf[0] == 0, "the first tree does not begin at 0")
+    _require(trees.first_node[-1] == splits and trees.first_leaf[-1] == len(trees.leaf), "nodes belong to no tree")
+    _require(bool((nodes >= 0).all() and (leaves == nodes + 1).all()), "a tree has one leaf more than splits")
+    _require(splits + len(trees.leaf) <= MODEL_NODES_MAX, f"there are more than {MODEL_NODES_MAX} nodes")
+    _require(bool(((trees.feature >= 0) & (trees.feature < inputs)).all()), "a split looks at no input")
+    _require(not np.isnan(trees.threshold).any(), "a threshold is not a number")
+    _require(not (trees.flags & CATEGORICAL).any(), "a split is by category")
+    _require(bool(((trees.flags >> MISSING_SHIFT) <= MISSING_NAN).all()), "a split knows another kind of missing")
+    _require(bool(np.isfinite(trees.mean).all() and np.isfinite(trees.leaf).all()), "a leaf is not a finite number")
+    _check_children(trees, nodes)
+
+
+def _check_children(trees: Trees, nodes: Places) -> None:
+    """Every child comes behind its parent, and every node but a root has exactly one parent: so there is no circle."""
+    tree_of = np.repeat(np.arange(len(nodes)), nodes)
+    own = np.arange(len(trees.feature)) - trees.first_node[:-1][tree_of]
+    children = np.concatenate([trees.left, trees.right]).astype(np.int64)
+    trees_of, parents = np.tile(tree_of, 2), np.tile(own, 2)
+    inner = children >= 0
+    _require(bool((children[inner] > parents[inner]).all()), "a split comes before its parent")
+    _require(bool((children[inner] < nodes[trees_of[inner]]).all()), "a split is of another tree")
+    _require(bool((~children[~inner] <= nodes[trees_of[~inner]]).all()), "a leaf is of another tree")
+    below = children[inner] + trees.first_node[:-1][trees_of[inner]]
+    ends = ~children[~inner] + trees.first_leaf[:-1][trees_of[~inner]]
+    _require(len(np.unique(below)) == len(below) and len(np.unique(ends)) == len(ends), "a node has two parents")
+
+
+def unpacked_weights(body: LogisticBody, inputs: int) -> Weights:
+    """The weights; `ValueError` if there is not one for each input, or one is no number."""
+    weights = Weights(
+        body.intercept, _array(body.weight, _F8), _array(body.mean, _F8), _array(body.deviation, _F8),
+        _array(body.unbounded, _U1),
+    )  # fmt: skip
+    parts = (weights.weight, weights.mean, weights.deviation)
+    _require({len(part) for part in (*parts, weights.unbounded)} == {inputs}, "there is not one weight an input")
+    _require(bool(np.isfinite([weights.intercept, *np.concatenate(parts)]).all()), "a weight is not a finite number")
+    _require(bool((weights.deviation > 0.0).all()), "an input has no deviation")
+    return weights
+
+
+def _packed(array: npt.NDArray[Any], kind: np.dtype[Any]) -> bytes:
+    return array.astype(kind).tobytes()
+
+
+def _array(raw: bytes, kind: np.dtype[Any]) -> npt.NDArray[Any]:
+    """In the machine's own byte order. `ValueError` if the length is no whole number of elements."""
+    return np.frombuffer(raw, kind).astype(kind.newbyteorder("="))
+
+
+def _require(holds: bool | np.bool_, otherwise: str) -> None:
+    if not holds:
+        raise ValueError(otherwise)

@@ -1,0 +1,265 @@
+"""Ensembles of decision trees: read from LightGBM's text form, walked without LightGBM, equal to it in every bit.
+
+LightGBM adds up leaves in double precision, tree by tree, and compares inputs in double precision as well. Inputs are
+float32 here, so each threshold can be rounded down to float32 and each comparison comes out the same. What a split
+does with missing inputs is settled before the walk: every (input, kind of missing, default side) is a slot of its own,
+in which a missing input is minus infinity if it goes left and not a number if it goes right. The walk is then one
+comparison a split, four rows side by side, so that the processor does not wait for one row's split to be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from ..features.assemble import Column, Matrix
+from ..foundation.errors import Broken
+from ..state.compiled import Ints, Reals, kernel
+from .artefact import Artefact, encode, identify
+from .bodies import DEFAULT_LEFT, MISSING_NAN, MISSING_SHIFT, MISSING_ZERO, Places, Trees, check_trees
+from .calibration import log_odds
+from .inputs import input_of, wire
+
+Floats = npt.NDArray[np.float32]
+
+_ZERO: Final = float(np.float32(1e-35))
+"""LightGBM takes inputs up to here for zero."""
+_BLOCK_ROWS: Final = 512
+"""Rows walked at once: their slots stay in the processor's cache."""
+_KINDS_OF_SLOT: Final = 6
+_INFINITY: Final = np.inf
+
+
+def from_lightgbm(text: str, inputs: int) -> Trees:
+    """The trees of LightGBM's own text (`Booster.model_to_string`). `Broken` for a model that is not one sum of trees
+    with numeric splits: several classes, averaged or linear leaves, categories."""
+    if "\naverage_output" in text or "\nnum_tree_per_iteration=1\n" not in text:
+        raise Broken("the trees are averaged, or there are several sums of them")
+    blocks = text.split("\nend of trees", 1)[0].split("\nTree=")[1:]
+    trees = [_block(block) for block in blocks]
+    nodes, leaves = [len(tree["threshold"]) for tree in trees], [len(tree["leaf_value"]) for tree in trees]
+
+    def joined(name: str) -> Reals:
+        return np.array([value for tree in trees for value in tree[name]], np.float64)
+
+    def places(name: str) -> Places:
+        return joined(name).astype(np.int32)
+
+    def ends(sizes: list[int]) -> Places:
+        return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+
+    made = Trees(
+        ends(nodes), ends(leaves), places("split_feature"), joined("threshold"), places("left_child"),
+        places("right_child"), joined("decision_type").astype(np.uint8),
+        np.array([mean for tree in trees for mean in _means(tree)], np.float64), joined("leaf_value"),
+    )  # fmt: skip
+    try:
+        check_trees(made, inputs)
+    except ValueError as error:
+        raise Broken(f"the trees cannot be served: {error}") from None
+    return made
+
+
+def _block(block: str) -> dict[str, list[float]]:
+    """The arrays of one tree."""
+    lines = dict(line.split("=", 1) for line in block.splitlines()[1:] if "=" in line)
+    if lines.get("is_linear", "0") != "0" or lines.get("num_cat", "0") != "0":
+        raise Broken("a tree has linear leaves or splits by category")
+    names = ("split_feature", "threshold", "decision_type", "left_child", "right_child", "leaf_value", "leaf_count")
+    return {name: [float(value) for value in lines.get(name, "").split()] for name in names}
+
+
+def _means(tree: Mapping[str, Sequence[float]]) -> list[float]:
+    """Of each split, the mean leaf of the training rows that came by. Children stand behind their parents."""
+    splits = len(tree["threshold"])
+    sums, counts = [0.0] * splits, [0.0] * splits
+    for split in reversed(range(splits)):
+        for child in (int(tree["left_child"][split]), int(tree["right_child"][split])):
+            count = counts[child] if child >= 0 else tree["leaf_count"][~child]
+            counts[split] += count
+            sums[split] += sums[child] if child >= 0 else tree["leaf_value"][~child] * count
+    return [total / count if count else 0.0 for total, count in zip(sums, counts, strict=True)]
+
+
+class Walk(msgspec.Struct, frozen=True, eq=False):
+    """Trees as they are walked: splits and leaves in one array, the right child behind the left one."""
+
+    slots: Ints
+    """[slots, 3]: input, kind of missing, 1 if what is missing goes left."""
+    roots: Places
+    left: Places
+    """Of a leaf: itself."""
+    slot: Places
+    """Of a leaf: the one behind the others, which is 0 in every row."""
+    threshold: Floats
+    """Of a leaf: infinity, so that the walk stays there."""
+    value: Reals
+    """Of a leaf what it adds, of a split the mean of the leaves below."""
+
+
+def walk_of(trees: Trees) -> Walk:
+    """Lay trees out for the walk; takes milliseconds."""
+    nodes = np.diff(trees.first_node)
+    tree_of = np.repeat(np.arange(len(nodes)), nodes)
+    roots = (trees.first_node[:-1] + trees.first_leaf[:-1]).astype(np.int32)
+    own = np.arange(len(trees.feature)) - trees.first_node[:-1][tree_of]
+    left_at = roots[tree_of] + 1 + 2 * own
+    split_at, leaf_at = np.empty(len(trees.feature), np.int64), np.empty(len(trees.leaf), np.int64)
+    split_at[trees.first_node[:-1][nodes > 0]] = roots[nodes > 0]
+    leaf_at[trees.first_leaf[:-1][nodes == 0]] = roots[nodes == 0]
+    for child, at in ((trees.left, left_at), (trees.right, left_at + 1)):
+        inner = child >= 0
+        split_at[child[inner] + trees.first_node[:-1][tree_of[inner]]] = at[inner]
+        leaf_at[~child[~inner] + trees.first_leaf[:-1][tree_of[~inner]]] = at[~inner]
+    missing = trees.flags.astype(np.int64) >> MISSING_SHIFT
+    to_left = (trees.flags & DEFAULT_LEFT) // DEFAULT_LEFT
+    codes, slot_of = np.unique(trees.feature * _KINDS_OF_SLOT + missing * 2 + to_left, return_inverse=True)
+    total = len(split_at) + len(leaf_at)
+    left, slot = np.arange(total, dtype=np.int32), np.full(total, len(codes), np.int32)
+    threshold, value = np.full(total, _INFINITY, np.float32), np.empty(total)
+    left[split_at], slot[split_at], threshold[split_at] = left_at, slot_of, _rounded_down(trees.threshold)
+    value[split_at], value[leaf_at] = trees.mean, trees.leaf
+    slots = np.stack([codes // _KINDS_OF_SLOT, codes % _KINDS_OF_SLOT // 2, codes % 2], axis=1).astype(np.int64)
+    return Walk(slots, roots, left, slot, threshold, value)
+
+
+def _rounded_down(thresholds: Reals) -> Floats:
+    """The largest float32 that is not above: what is at most the one is at most the other.
+
+    >>> _rounded_down(np.array([0.1, 0.5, 1e300, -1e300, np.inf])).astype(float).tolist()
+    [0.09999999403953552, 0.5, 3.4028234663852886e+38, -inf, inf]
+    """
+    largest = float(np.finfo(np.float32).max)
+    within = np.clip(thresholds, -largest, largest).astype(np.float32)
+    above = (within > -largest) & (within.astype(np.float64) > thresholds)
+    within[above] = np.nextafter(within[above], np.float32(-_INFINITY))
+    within[thresholds < -largest] = -_INFINITY
+    within[np.isposinf(thresholds)] = _INFINITY
+    return within
+
+
+def add_up(walk: Walk, slots: Ints, matrix: Matrix) -> Reals:
+    """The sum of leaves of each row. `slots` are the walk's with columns of the matrix for inputs, see `inputs`."""
+    scores = np.empty(len(matrix))
+    filled = np.empty((min(len(matrix), _BLOCK_ROWS), len(slots) + 1), np.float32)
+    for first in range(0, len(matrix), _BLOCK_ROWS):
+        rows = matrix[first : first + _BLOCK_ROWS]
+        _fill(rows, slots, filled)
+        _add_up(filled, walk.roots, walk.left, walk.slot, walk.threshold, walk.value,
+                scores[first : first + len(rows)])  # fmt: skip
+    return scores
+
+
+class TreeRanker:
+    """A trained ensemble over the columns of one assembler."""
+
+    def __init__(self, columns: Sequence[Column], artefact: Artefact, version: str = "") -> None:
+        """`version` is the model's id, worked out here if not given. `Broken` for a model of another kind."""
+        trees = artefact.model()
+        if not isinstance(trees, Trees):
+            raise Broken(f"a {artefact.kind} model has no trees")
+        self.name: str = artefact.kind
+        self.version = version or identify(encode(artefact))
+        self._wired = wire(columns, artefact)
+        self.columns, self.missing = self._wired.columns, self._wired.missing
+        self._calibration = artefact.calibration
+        self._walk = walk_of(trees)
+        self._slots = self._walk.slots.copy()
+        self._slots[:, 0] = self._wired.places[self._walk.slots[:, 0]]
+
+    def raw_scores(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
+        """The sum of leaves, whatever it is calibrated to."""
+        self._wired.check(columns)
+        return add_up(self._walk, self._slots, matrix)
+
+    def score(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
+        """The sum of leaves; of a calibrated model the log-odds of a reward."""
+        scores = self.raw_scores(matrix, columns)
+        return scores if self._calibration is None else log_odds(self._calibration, scores)
+
+    def contributions(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
+        """By how much each column's splits moved the mean on the way to the leaves (Saabas' attribution). They add up
+        to the raw score less the mean of all, short of what inputs without a column added."""
+        self._wired.check(columns)
+        walk, added = self._walk, np.zeros(matrix.shape)
+        slots = np.empty((min(len(matrix), _BLOCK_ROWS), len(self._slots) + 1), np.float32)
+        for first in range(0, len(matrix), _BLOCK_ROWS):
+            rows = matrix[first : first + _BLOCK_ROWS]
+            _fill(rows, self._slots, slots)
+            _attribute(slots, self._slots, walk.roots, walk.left, walk.slot, walk.threshold, walk.value,
+                       added[first : first + len(rows)])  # fmt: skip
+        return added
+
+    def mean(self) -> float:
+        """The raw score of an average training row."""
+        return float(self._walk.value[self._walk.roots].sum())
+
+
+@kernel
+def _fill(matrix: Matrix, table: Ints, slots: Floats) -> None:
+    """The slots of each row; the last one is 0."""
+    for row in range(len(matrix)):
+        for slot in range(len(table)):
+            value, missing = input_of(matrix, row, table[slot, 0]), table[slot, 1]
+            if abs(value) <= _ZERO or (value != value and missing != MISSING_NAN):
+                value = 0.0
+            if (missing == MISSING_ZERO and value == 0.0) or value != value:
+                value = -_INFINITY if table[slot, 2] == 1 else np.nan
+            slots[row, slot] = value
+        slots[row, len(table)] = 0.0
+
+
+@kernel
+def _next(slots: Floats, row: int, node: int, left: Places, slot: Places, threshold: Floats) -> int:
+    below: int = left[node] + (0 if slots[row, slot[node]] <= threshold[node] else 1)
+    return below
+
+
+@kernel
+def _add_up(
+    slots: Floats, roots: Places, left: Places, slot: Places, threshold: Floats, value: Reals, scores: Reals
+) -> None:
+    """Each row's leaves, tree by tree. Four rows walk together until all are at their leaves."""
+    rows = len(scores)
+    for row in range(rows):
+        scores[row] = 0.0
+    for tree in range(len(roots)):
+        for row in range(0, rows - 3, 4):
+            a = b = c = d = roots[tree]
+            while True:
+                to_a = _next(slots, row, a, left, slot, threshold)
+                to_b = _next(slots, row + 1, b, left, slot, threshold)
+                to_c = _next(slots, row + 2, c, left, slot, threshold)
+                to_d = _next(slots, row + 3, d, left, slot, threshold)
+                if (to_a == a) & (to_b == b) & (to_c == c) & (to_d == d):
+                    break
+                a, b, c, d = to_a, to_b, to_c, to_d
+            scores[row] += value[a]
+            scores[row + 1] += value[b]
+            scores[row + 2] += value[c]
+            scores[row + 3] += value[d]
+        for row in range(rows - rows % 4, rows):
+            node = roots[tree]
+            while left[node] != node:
+                node = _next(slots, row, node, left, slot, threshold)
+            scores[row] += value[node]
+
+
+@kernel
+def _attribute(
+    slots: Floats, table: Ints, roots: Places, left: Places, slot: Places, threshold: Floats, value: Reals,
+    added: Reals,
+) -> None:  # fmt: skip
+    for row in range(len(added)):
+        for tree in range(len(roots)):
+            node = roots[tree]
+            while left[node] != node:
+                below = _next(slots, row, node, left, slot, threshold)
+                column = table[slot[node], 0]
+                if column >= 0:
+                    added[row, column] += value[below] - value[node]
+                node = below
