@@ -56,7 +56,12 @@ def given_again(placement: PlacementReceipt, enclosed: bytes, catalogue: Catalog
     refs = np.frombuffer(raw, "<i8").astype(np.int64)
     if len(refs) != placement.given or (placement.fields_hash and beside is None):
         raise Corrupt(file="receipt", offset=0, reason=f"the list that {placement.id} was asked about was not kept")
-    return Given([id_of(ref, catalogue) for ref in refs.tolist()], refs, beside.fields if beside is not None else [])
+    return Given(ids_of(refs.tolist(), catalogue), refs, beside.fields if beside is not None else ())
+
+
+def ids_of(refs: Iterable[int], catalogue: Catalogue) -> list[str]:
+    """The ids of references, or the references themselves where the catalogue does not know them any more."""
+    return [id_of(ref, catalogue) for ref in refs]
 
 
 def _beside(placement: str, enclosed: bytes) -> _Enclosed | None:

@@ -23,6 +23,8 @@ from ..foundation.limits import RANKER_MS_MAX
 from ..foundation.measure import Meter
 from ..models.base import Ranker
 from ..models.lineup import Fault, Lineup
+from ..models.store import ModelStore
+from ..models.trained import check_scores, ranker_of
 from ..privacy.audit import Audit
 from .journal import Journal
 from .partition import Partition
@@ -38,6 +40,19 @@ TRIED_ROWS: Final = 200
 """Candidates that a model is timed on before it serves ..."""
 TRIED: Final = 5
 """... so many times; the fastest counts."""
+
+
+class StoredModels:
+    """The models of a directory, put to work over a decider's columns."""
+
+    def __init__(self, store: ModelStore) -> None:
+        self._store = store
+
+    def ranker(self, model: str, decider: Decider) -> Ranker:
+        """The model "kind@id"; also raises `Broken` if it does not give what it gave when it was trained."""
+        artefact = self._store.get(model.partition("@")[2])
+        check_scores(artefact)
+        return ranker_of(decider.assembler.columns, artefact, model.partition("@")[2])
 
 
 class ServedModels:

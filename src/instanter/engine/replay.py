@@ -17,8 +17,9 @@ from ..decisions.receipt import Receipt, decode_receipt
 from ..decisions.slate import Slate
 from ..events.envelope import Decided, decode_record
 from ..events.subjects import Sealed
+from ..features.assemble import Column
 from ..foundation.disk import Disk
-from ..foundation.errors import Broken, Corrupt, InstanterError, RequestRejected
+from ..foundation.errors import Broken, Corrupt, RequestRejected
 from ..foundation.measure import NoMeter
 from ..log.base import Readable, frame_at
 from ..log.frames import Frame
@@ -124,6 +125,8 @@ class Again(NamedTuple):
     slates: list[Slate]
     partition: Partition
     """As it stood then."""
+    columns: tuple[Column, ...]
+    """Of the matrices of the slates."""
     differences: list[str]
     """Names of what is not the same, e.g. "home.hero.items"."""
 
@@ -199,7 +202,7 @@ class Replay:
         again, slates = decider.again(
             receipt, asked, state=partition.state, meter=NoMeter(), rankers=self._named(receipt, decider)
         )
-        return Again(made, again, slates, partition, differences(receipt, again))
+        return Again(made, again, slates, partition, decider.assembler.columns, differences(receipt, again))
 
     def footing(self, configuration: str) -> tuple[Decider, Past]:
         """The decider and the past of the configuration of that name."""
@@ -277,13 +280,8 @@ def _is_decided(payload: Any) -> bool:
     return bool(first & 0xF0 == _FIXARRAY and payload[1] == _DECIDED_TAG)
 
 
-def find_decision(log: Readable, decision_id: str, position: int) -> tuple[int, Decided] | None:
-    """The record of a decision at `position`, None if another one or none is there."""
-    try:
-        frame = frame_at(log, position)
-        record = decode_record(frame.payload, offset=frame.position)
-    except InstanterError:
-        return None
-    found = isinstance(record, Decided) and record.decision_id == decision_id
-    return (frame.position, record) if found and isinstance(record, Decided) else None
-
+def decided_at(log: Readable, position: int, subjects: KeyStore) -> Made | None:
+    """The decision whose record lies there, None if none does or it can be read no more."""
+    frame = frame_at(log, position)
+    record = decode_record(frame.payload, offset=frame.position)
+    return opened(position, record, subjects) if isinstance(record, Decided) else None

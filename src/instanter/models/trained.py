@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from ..features.assemble import Column
 from ..foundation.errors import Broken
 from ..state.compiled import Reals
-from .artefact import SHOWN_POSITION, Artefact
+from .artefact import Artefact, Calibration, Input, Kind, make_check
+from .bodies import Body, Trees, Weights
 from .dataset import Dataset
 from .logistic import LogisticRanker
 from .trees import TreeRanker
@@ -28,20 +30,39 @@ def check_scores(artefact: Artefact) -> None:
     """`Broken` unless the known rows get the very scores that they got when the model was made. Compiles what is not
     compiled yet, so it warms as well."""
     matrix, expected = artefact.check.unpacked(len(artefact.inputs))
-    unfixed = np.ascontiguousarray(matrix)
     columns = [Column(one.name) for one in artefact.inputs]
     ranker = ranker_of(columns, artefact)
-    scores = ranker.raw_scores(unfixed, columns)
+    scores = ranker.raw_scores(matrix, columns)
     if scores.tobytes() != expected.tobytes():
         furthest = float(np.abs(scores - expected).max())
         raise Broken(f"the model gives known rows other scores than it gave, by up to {furthest:.3g}")
-    if not np.isfinite(ranker.score(unfixed, columns)).all() or not np.isfinite(
-        ranker.contributions(unfixed, columns)
-    ).all():
+    told = (ranker.score(matrix, columns), ranker.contributions(matrix, columns))
+    if not all(np.isfinite(numbers).all() for numbers in told):
         raise Broken("the model gives known rows what is not a finite number")
 
 
 def scores_of(artefact: Artefact, dataset: Dataset) -> Reals:
     """What the model would have said of each row, position fixed as at serving. Takes 8 bytes a row."""
-    columns = [Column(name, name in dataset.unbounded) for name in dataset.columns if name != SHOWN_POSITION]
+    columns = [Column(name, name in dataset.unbounded) for name in dataset.columns]
     return ranker_of(columns, artefact).score(dataset.matrix, columns)
+
+
+def warm_up() -> None:
+    """Load or compile what trained models run on, with the smallest ones there are: so that the first model that is
+    put in charge holds nobody up."""
+    one, two = np.ones(1), np.array([0, 1], np.int32)
+    trees = Trees(
+        two, np.array([0, 2], np.int32), np.zeros(1, np.int32), one, np.array([-1], np.int32), np.array([-2], np.int32),
+        np.zeros(1, np.uint8), one, np.array([1.0, 2.0]),
+    )  # fmt: skip
+    weights = Weights(0.0, one, one, one, np.ones(1, np.uint8))
+    rows = np.array([[0.0], [2.0]], np.float32)
+    calibration = Calibration("isotonic", (0.0, 1.0), (0.0, 1.0), 1.0)
+    bodies: tuple[tuple[Kind, Body, Reals], ...] = (
+        ("lambdamart", trees.packed(), np.array([1.0, 2.0])),
+        ("logistic", weights.packed(), np.array([-1.0, math.log(3.0) - 1.0])),
+    )
+    for kind, body, scores in bodies:
+        check_scores(Artefact(
+            kind=kind, inputs=(Input("warm"),), body=body, check=make_check(rows, scores), calibration=calibration
+        ))  # fmt: skip

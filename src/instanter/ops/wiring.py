@@ -17,6 +17,7 @@ from ..engine.configuration import Configuration, Configurations
 from ..engine.erase import RetentionOptions
 from ..engine.gate import Gate
 from ..engine.loop import Engine, EngineOptions, Stores
+from ..engine.models import StoredModels
 from ..engine.recovery import Progress, Recovery, recover
 from ..engine.warmup import warm_up
 from ..events.decode import Door
@@ -30,6 +31,7 @@ from ..foundation.ids import Ids
 from ..foundation.limits import QUARANTINE_BYTES_MAX
 from ..log.moved import MovedPositions
 from ..log.segment_log import SegmentLog
+from ..models.store import ModelStore
 from ..privacy.audit import open_trail
 from ..privacy.erasures import Erasure, ErasureList
 from ..privacy.subjects import KeyStore
@@ -239,5 +241,5 @@ def open_stores(
             reports.warning("an unfinished write was taken away", extra={"reason": str(cut)})
     return Stores(
         disk, log, quarantine, open_trail(audit, secret), directory.acts, directory.checkpoints, subjects, erasures,
-        MovedPositions(disk, directory.moved),
+        MovedPositions(disk, directory.moved), StoredModels(ModelStore(disk, directory.models)),
     )  # fmt: skip
