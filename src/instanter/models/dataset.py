@@ -19,6 +19,8 @@ class Rows:
     >>> rows = Rows(np.zeros((2, 1), np.float32), positions=np.array([3, 0], np.int32))
     >>> rows.columns, rows.block(0, 2).tolist()
     (2, [[0.0, 3.0], [0.0, nan]])
+    >>> rows.row(0).tolist()
+    [0.0, 3.0]
     """
 
     def __init__(self, matrix: Matrix, positions: npt.NDArray[np.int32] | None = None) -> None:
@@ -36,6 +38,15 @@ class Rows:
             return rows
         shown = self._positions[first:last]
         return np.column_stack([rows, np.where(shown > 0, shown, np.nan).astype(np.float32)])
+
+    def row(self, index: int) -> Reals:
+        """One row, in double precision."""
+        row = np.empty(self.columns)
+        row[: self.matrix.shape[1]] = self.matrix[index]
+        if self._positions is not None:
+            shown = int(self._positions[index])
+            row[-1] = shown if shown > 0 else np.nan
+        return row
 
 
 class Dataset(msgspec.Struct, frozen=True, eq=False):

@@ -23,7 +23,8 @@ from .inputs import input_of, wire
 
 _BLOCK_ROWS: Final = 8_192
 _STEPS_MAX: Final = 50
-_STEP_LEAST: Final = 1e-9
+_SAME: Final = 1e-12
+"""Of the loss: what rounding may make of it. Newton's step that gains no more was the last one."""
 _HALVINGS_MAX: Final = 30
 _RIDGE: Final = 1e-9
 """So that there is a step also where inputs say the same and nothing is penalised."""
@@ -95,12 +96,12 @@ def fit(
             tried = found + step / 2.0**halved
             odds = basis.odds(tried)
             tried_loss = _loss(odds, outcomes, weights, tried, l2)
-            if tried_loss <= loss:
+            if tried_loss <= loss + _SAME * abs(loss):
                 break
-        moved = float(np.abs(tried - found).max())
+        gained = loss - tried_loss
         found, loss = tried, tried_loss
         progress((number + 1) / _STEPS_MAX)
-        if moved < _STEP_LEAST:
+        if gained <= _SAME * abs(loss):
             break
     return Weights(float(found[-1]), found[:-1], mean, deviation, unbounded)
 

@@ -1,8 +1,9 @@
 """Models made of examples. Only training commands call this: it takes LightGBM, which a server never loads.
 
-Memory: the matrix is taken as it is. Beside it LightGBM holds one byte a value, its bins, and about 50 bytes a row for
-gradients, labels and weights; while it looks for bins, a sample of at most 200,000 rows. A shown position as an input
-is put beside the others one block at a time. The logistic model needs two blocks of rows.
+Memory: the matrix is taken as it is. Beside it LightGBM holds its bins, one byte a value, and at the beginning a sample
+of at most 200,000 rows in double precision, and a row takes about 100 bytes for gradients, scores, labels and weights.
+A shown position as an input is put beside the others one block at a time. The logistic model needs two blocks of rows.
+Measured with 500,000 rows of 40 inputs, whose matrix has 76 MiB: 185 MiB beside it, 80 for the logistic model.
 
 The same examples, options and library versions give the same bytes.
 """
@@ -298,11 +299,10 @@ def _source(part: Dataset, options: TrainingOptions) -> Any:
 
         def __getitem__(self, index: int | slice | list[int]) -> Reals:
             if isinstance(index, list):
-                return np.concatenate([self[one : one + 1] for one in index])
+                return np.stack([rows.row(one) for one in index])
             if isinstance(index, slice):
                 first, last, _ = index.indices(len(rows))
                 return rows.block(first, last).astype(np.float64)
-            one: Reals = self[index : index + 1][0]
-            return one
+            return rows.row(index)
 
     return Blocks()
