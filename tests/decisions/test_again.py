@@ -99,6 +99,17 @@ def test_fields_that_mean_nothing_are_not_kept(shop) -> None:
     assert again(shop, decision) == decode_receipt(decision.receipt)
 
 
+@pytest.mark.parametrize("value", [
+    10**400, -(10**30), 2**63, -(2**63), 1e308, ["a", {"b": 10**40}], {"x": [10**40]}, [[1]], "x", True, None, [],
+])  # fmt: skip
+def test_fields_of_any_kind_are_kept_as_they_count(shop, value: object) -> None:
+    bought(shop)
+    candidates = [{"id": "sku-1", "fields": dict.fromkeys(("price", "stock", "category"), value)}, "sku-2"]
+    decision = shop.decide({"id": "search", "candidates": candidates})
+    assert not decision.reply.degraded
+    assert again(shop, decision) == decode_receipt(decision.receipt)
+
+
 def test_bytes_beside_a_receipt_that_are_none_of_it_are_corrupt(shop) -> None:
     bought(shop)
     decision = shop.decide({"id": "search", "candidates": [{"id": "sku-1", "fields": {"price": 2}}]})

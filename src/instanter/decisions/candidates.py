@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +23,7 @@ from .request import Candidate
 
 CALLER: Final = "candidates"
 STOCK: Final = "stock"
+_WORD: Final = 2**63
 
 
 class Given(NamedTuple):
@@ -93,10 +95,20 @@ def given_by(tenant: str, candidates: Sequence[str | Candidate], known: frozense
         if item_id in fields:
             duplicates.append(item_id)
         else:
-            fields[item_id] = {name: value for name, value in own.items() if name in known} if own else own
+            fields[item_id] = {name: _kept(value) for name, value in own.items() if name in known} if own else own
     refs = np.array([item_reference(tenant, item_id) for item_id in fields], np.int64)
     overridden = [(place, own) for place, own in enumerate(fields.values()) if own]
     return Given(list(fields), refs, overridden, duplicates)
+
+
+def _kept(value: Any) -> Any:
+    """A field's value as a receipt keeps it, which means the same: what lists and objects are as text, and numbers
+    that no machine word holds as the nearest that one does."""
+    if isinstance(value, list | dict):
+        return texts_of(value)
+    if isinstance(value, int) and not -_WORD <= value < _WORD:
+        return math.inf if value > 0 else -math.inf
+    return value
 
 
 def of_caller(state: State, given: Given) -> Pool:
