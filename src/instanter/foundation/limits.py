@@ -201,5 +201,11 @@ MODEL_NODES_MAX = 500_000
 """Splits and leaves of all trees of one model."""
 CALIBRATION_KNOTS_MAX = 512
 
+# Feedback.
+SLATES_OPEN_MAX = 200_000
+"""Lists whose outcomes are still waited for; beyond it the oldest is taken for complete, and counted."""
+OUTCOMES_WAITING_MAX = 500_000
+"""Events whose outcomes are not settled yet; beyond it the oldest is settled early."""
+
 # Configuration.
 CONFIG_BYTES_MAX = 1024 * 1024

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from ..decisions.placement import DEFAULT_PLACEMENTS, Placement, Weight
 from ..features.declaration import DEFAULT_FEATURES, FeatureDeclaration
+from ..feedback.rewards import DEFAULT_WORTHS, Rewarded
 from ..foundation.limits import (
     ITEMS_MAX,
     NAME_CHARS_MAX,
@@ -81,11 +82,18 @@ class DedupSettings(Section, frozen=True):
 
 
 class FeedbackSettings(Section, frozen=True):
-    """How outcomes are joined to what was shown."""
+    """How outcomes are joined to what was shown, and what they are worth to a model that learns."""
 
     window_min: Annotated[int, Meta(
         ge=1, le=7 * _MINUTES_A_DAY,
         description="Minutes after a slate or decision in which a click on one of its items belongs to it.")] = 30
+    delay_s: Annotated[int, Meta(
+        ge=0, le=86_400,
+        description="Seconds for which outcomes that come late are waited for before a list is learned from.")] = 300
+    rewards: Annotated[dict[Rewarded, Annotated[float, Meta(ge=0, le=1_000)]], Meta(
+        description="What outcomes are worth to a model that learns, by kind: "
+                    + ", ".join(f"{kind} ({worth:g})" for kind, worth in DEFAULT_WORTHS.items())
+                    + ". revenue is worth so much times log(1 + revenue); what was given back is worth nothing.")] = {}
 
 
 class DecideSettings(Section, frozen=True):

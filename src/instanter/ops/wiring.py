@@ -24,6 +24,7 @@ from ..events.decode import Door
 from ..events.enrich import Enricher
 from ..events.kinds import NUMBERS
 from ..features.view import Reader
+from ..feedback.rewards import DEFAULT_WORTHS, Rewards
 from ..foundation.clock import Clock, EventsClock, SystemClock
 from ..foundation.disk import Disk, RealDisk
 from ..foundation.errors import ConfigRejected
@@ -93,6 +94,15 @@ def load_checked(path: Path | None) -> Config:
     except ConfigRejected as error:
         raise located(error, path) from None
     return config
+
+
+def rewards_of(config: Config) -> Rewards:
+    """What outcomes are worth."""
+    feedback = config.feedback
+    return Rewards(
+        window_ms=feedback.window_min * MINUTE_MS, delay_ms=feedback.delay_s * 1_000,
+        worths={**DEFAULT_WORTHS, **feedback.rewards},
+    )  # fmt: skip
 
 
 def terms_of(config: Config, *, dev: bool) -> Terms:

@@ -1,0 +1,122 @@
+"""What was shown and what came of it, joined over the whole log: the examples that training sets are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from ..decisions.receipt import PlacementReceipt
+from ..events.envelope import Decided, Erased, Linked, Tracked, Unlinked, decode_record
+from ..feedback.example import Example
+from ..feedback.join import Joiner
+from ..feedback.rewards import Rewards
+from ..feedback.slates import DECISION, Slate, slate_of
+from ..foundation.errors import Corrupt
+from ..identity.links import Links
+from ..log.base import Readable
+from ..privacy.subjects import KeyStore
+from .replay import Made, opened
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Which lists to learn from."""
+
+    tenant: str
+    placement: str
+    lists: bool = False
+    """Also the lists that others chose, as `Product List Viewed` tells of them: training for reranks."""
+    until: int | None = None
+    """Position up to which the log is looked at; what comes behind it is the future."""
+
+
+class Joined(NamedTuple):
+    """A list with what came of it."""
+
+    example: Example
+    at: int
+    """Position of the record that tells of it: the decision's, or the event's."""
+
+
+class Joining:
+    """One pass over the log."""
+
+    def __init__(self, log: Readable, subjects: KeyStore, rewards: Rewards, wanted: Wanted) -> None:
+        self._log = log
+        self._subjects = subjects
+        self._wanted = wanted
+        self._links = Links()
+        self._joiner = Joiner(rewards)
+        self._at: dict[str, int] = {}
+        """Of decisions that are still open, where they lie."""
+        self.records = 0
+        self.newest_ms = 0
+        """Receipt time of the newest record looked at."""
+        self.position = 0
+        """Behind the last record looked at."""
+        self.unreadable = 0
+        """Decisions of erased people, and older than receipts are kept: they are left out."""
+
+    def examples(self) -> Iterator[Joined]:
+        """Each list once, when everything that belongs to it has come; those still open at the end are left out."""
+        for frame in self._log.read():
+            if self._wanted.until is not None and frame.position >= self._wanted.until:
+                break
+            self._take(decode_record(frame.payload, offset=frame.position), frame.position)
+            self.records += 1
+            self.newest_ms, self.position = max(self.newest_ms, frame.time_ms), frame.end
+            for example in self._joiner.due(self.newest_ms):
+                yield Joined(example, self._at.pop(example.slate.id, example.slate.position))
+
+    def _take(self, record: object, position: int) -> None:
+        match record:
+            case Tracked() if record.tenant == self._wanted.tenant:
+                self._note(record, position)
+            case Decided() if record.tenant == self._wanted.tenant:
+                self._show(position, record)
+            case Linked():
+                self._links.link(record)
+            case Unlinked():
+                self._links.unlink(record)
+            case Erased():
+                self._links.drop(record.cells)
+                self._joiner.drop(record.cells)
+            case _:
+                pass
+
+    def _note(self, event: Tracked, position: int) -> None:
+        cells = tuple(self._links.cells(event.key))
+        if self._wanted.lists:
+            slate = slate_of(event, cells=cells, position=position)
+            if slate is not None:
+                self._joiner.show(slate)
+        self._joiner.note(event, cells)
+
+    def _show(self, position: int, record: Decided) -> None:
+        try:
+            made = opened(position, record, self._subjects)
+        except Corrupt:
+            made = None
+        if made is None:
+            self.unreadable += 1
+            return
+        for placement in made.receipt.placements:
+            if placement.id == self._wanted.placement and placement.items:
+                self._at[made.receipt.decision_id] = position
+                self._joiner.show(shown_by(made, placement))
+
+
+def shown_by(made: Made, placement: PlacementReceipt) -> Slate:
+    """One list of a decision, as outcomes are joined to it."""
+    items = tuple(placement.shown())
+    slot = placement.slot
+    propensities = tuple(
+        slot.propensity if slot is not None and slot.position == place else 1.0 for place in range(1, len(items) + 1)
+    )
+    return Slate(
+        id=made.receipt.decision_id, source=DECISION, tenant=made.record.tenant, placement=placement.id,
+        key=made.record.key, cells=made.receipt.keys, at_ms=made.receipt.at_ms, position=made.receipt.position,
+        items=items,
+        places=tuple(range(1, len(items) + 1)), propensities=propensities,
+    )  # fmt: skip

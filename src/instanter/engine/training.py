@@ -1,0 +1,162 @@
+"""Training sets out of the replay: the inputs as they were served, bit for bit, with what came of every row.
+
+Two passes over the log. The first joins outcomes to lists; the second folds the log again, stops where each list was
+made, and takes the rows that the ranker read then. Nothing of the future can get in: the fold has not seen it yet.
+Rows go to a file as they come, so memory does not grow with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from ..decisions.candidates import Given
+from ..decisions.decide import UNHURRIED_MS
+from ..decisions.enclosed import ids_of
+from ..decisions.fallback import Stages
+from ..feedback.slates import DECISION
+from ..feedback.slates import Slate as Shown
+from ..foundation.deadline import Deadline
+from ..foundation.errors import Corrupt, RequestRejected
+from ..foundation.measure import NoMeter
+from ..log.base import Readable
+from ..models.dataset import Dataset
+from ..privacy.subjects import KeyStore
+from .joining import Joined
+from .partition import Partition
+from .recovery import Progress
+from .replay import Made, Replay, decided_at
+from .rows import RowFile, Taken
+
+PRICE: Final = "price"
+PROGRESS_LISTS: Final = 1_000
+
+
+class Counts(msgspec.Struct):
+    """What a training set is made of, and what was left out of it."""
+
+    decisions: int = 0
+    """Lists of ours."""
+    lists: int = 0
+    """Lists that others chose."""
+    differing: int = 0
+    """Decisions that the replay does not come to again: their inputs are not those that were served."""
+    unread: int = 0
+    """Lists that no ranker read inputs of, or none of whose items could be shown."""
+
+
+class Gathered(NamedTuple):
+    """A training set and its origin."""
+
+    dataset: Dataset
+    counts: Counts
+    from_position: int
+    from_ms: int
+    to_ms: int
+
+
+class Gathering:
+    """Makes the training set of one placement, as its present configuration reads it."""
+
+    def __init__(
+        self, replay: Replay, log: Readable, subjects: KeyStore, *, configuration: str, placement: str
+    ) -> None:
+        """`configuration` is the one that is in force: lists that others chose are read as it would have."""
+        self._replay = replay
+        self._log = log
+        self._subjects = subjects
+        self._configuration = configuration
+        self._placement = placement
+        self.counts = Counts()
+
+    def gather(self, joined: Iterable[Joined], file: Path, progress: Progress | None = None) -> Gathered:
+        """Rows of all examples that can be read; `file` takes them while they come and is mapped by the dataset.
+
+        Raises `RequestRejected` (no_examples) if there is none, and what `Past.at` raises.
+        """
+        found = sorted(joined, key=lambda one: one.example.slate.position)
+        decider, _ = self._replay.footing(self._configuration)
+        with RowFile(file, decider.assembler.columns) as rows:
+            self._fill(rows, found, progress)
+            if not len(rows):
+                raise RequestRejected("no_examples", f'the log holds no list of "{self._placement}" to learn from')
+            dataset = rows.dataset()
+        at_ms = [one.example.slate.at_ms for one in found]
+        return Gathered(dataset, self.counts, found[0].example.slate.position, min(at_ms), max(at_ms))
+
+    def _fill(self, rows: RowFile, found: Sequence[Joined], progress: Progress | None) -> None:
+        done = 0
+        for group in self._by_configuration(found):
+            for one in group:
+                taken = self._rows_of(one)
+                done += 1
+                if taken is None:
+                    self.counts.unread += 1
+                else:
+                    rows.add(one.example, taken)
+                if progress is not None and done % PROGRESS_LISTS == 0:
+                    progress(done, len(found))
+
+    def _by_configuration(self, found: Sequence[Joined]) -> list[list[Joined]]:
+        """Those of one configuration together, each in the order of the log, so that the fold only goes forward."""
+        groups: dict[str, list[Joined]] = {}
+        for one in found:
+            groups.setdefault(self._made_under(one), []).append(one)
+        return list(groups.values())
+
+    def _made_under(self, one: Joined) -> str:
+        made = self._made(one) if one.example.slate.source == DECISION else None
+        return self._configuration if made is None else made.receipt.config_hash
+
+    def _made(self, one: Joined) -> Made | None:
+        return decided_at(self._log, one.at, self._subjects)
+
+    def _rows_of(self, one: Joined) -> Taken | None:
+        if one.example.slate.source == DECISION:
+            return self._rows_of_decision(one)
+        return self._rows_of_list(one.example.slate)
+
+    def _rows_of_decision(self, one: Joined) -> Taken | None:
+        made = self._made(one)
+        if made is None:
+            return None
+        try:
+            again = self._replay.decision(made)
+        except Corrupt:
+            again = None
+        if again is None or not again.identical:
+            self.counts.differing += 1
+            return None
+        (slate,) = (slate for slate in again.slates if slate.asked.id == self._placement)
+        if slate.matrix is None:
+            return None
+        self.counts.decisions += 1
+        return Taken(range(len(slate.order)), slate.matrix[slate.order], again.columns)
+
+    def _rows_of_list(self, slate: Shown) -> Taken | None:
+        decider, past = self._replay.footing(self._configuration)
+        partition = past.at(slate.position)
+        moment = decider.look(
+            partition.state, _keys(partition, slate.key), slate.tenant, slate.at_ms,
+            Stages(Deadline(UNHURRIED_MS), NoMeter()),
+        )  # fmt: skip
+        inputs = decider.inputs(moment, decider.asked(self._placement, given=_given(slate, partition)))
+        if inputs is None:
+            return None
+        self.counts.lists += 1
+        return Taken(inputs.eligible.tolist(), inputs.matrix, decider.assembler.columns)
+
+
+def _keys(partition: Partition, key: int) -> list[int]:
+    """The cells of whoever a list was shown to, the one that saw it first."""
+    return [key, *(cell for cell in partition.links.cells(key) if cell != key)]
+
+
+def _given(slate: Shown, partition: Partition) -> Given:
+    """A list that others chose, as the question that would have been asked about it."""
+    prices = [(place, {PRICE: price}) for place, price in enumerate(slate.prices) if price == price]
+    return Given(ids_of(slate.items, partition.state.catalogue), np.array(slate.items, np.int64), prices)
