@@ -100,7 +100,7 @@ def compare_rebuilt(partition: Partition, accounts: Accounts, *, disk: Disk, roo
 
 def read_everything(disk: Disk, root: Path, schema: Schema) -> None:
     """Read every frame of every log and every checkpoint; `Corrupt` if one is damaged."""
-    for directory in ("log", "quarantine", "audit", "keys/erasures"):
+    for directory in ("log", "quarantine", "audit", "keys/erasures", "keys/headstones"):
         for _ in SegmentReader(disk, root / directory).read():
             pass
     for position in list_checkpoints(disk, root / "checkpoints"):
