@@ -28,6 +28,7 @@ READY_S_MAX = 180.0
 """The first start on a machine compiles the fold."""
 STOP_S_MAX = 15.0
 CALL_S_MAX = 30.0
+TRAIN_S_MAX = 600.0
 BATCH_EVENTS = 500
 BATCH_BYTES = 400_000
 """Leaves room below the 500 KB that one batch may have."""
@@ -58,7 +59,7 @@ class Server:
     def __enter__(self) -> Self:
         command = [
             sys.executable, "-m", "instanter.ops.cli.main", "serve", "--dev", "--clock=events", "--host", HOST,
-            "--port", str(self.port), "--data", str(Path(self._directory.name) / "data"), "--config", str(self._config),
+            "--port", str(self.port), "--data", str(self.data), "--config", str(self._config),
         ]  # fmt: skip
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
@@ -68,6 +69,24 @@ class Server:
             self._stop()
             raise
         return self
+
+    @property
+    def data(self) -> Path:
+        """Its data directory."""
+        return Path(self._directory.name) / "data"
+
+    def train(self, placement: str, *options: str) -> JsonObject:
+        """Learn a ranker from what has been fed, and put it in charge of the placement; what `instanter train` says."""
+        command = [
+            sys.executable, "-m", "instanter.ops.cli.main", "train", "--data", str(self.data), "--config",
+            str(self._config), "--placement", placement, "--place", "--url", f"http://{HOST}:{self.port}", "--json",
+            *options,
+        ]  # fmt: skip
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TRAIN_S_MAX)
+        if ran.returncode != 0:
+            raise RunnerError(f"training failed: {(ran.stderr or ran.stdout).strip().splitlines()[-1:]}")
+        told: JsonObject = json.loads(ran.stdout.strip().splitlines()[-1])
+        return told
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

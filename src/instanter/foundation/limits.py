@@ -207,5 +207,8 @@ SLATES_OPEN_MAX = 200_000
 OUTCOMES_WAITING_MAX = 500_000
 """Events whose outcomes are not settled yet; beyond it the oldest is settled early."""
 
+HISTORY_LINES_MAX = 1_000
+"""Trainings that are remembered, with what became of each model."""
+
 # Configuration.
 CONFIG_BYTES_MAX = 1024 * 1024

@@ -3,51 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
+import re
+import sys
+import threading
 from contextlib import closing
-from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
 import msgspec
 
-from ...api.models import ModelRequest, ModelShown
-from ...engine.joining import Joining, Wanted
-from ...engine.training import Counts, Gathering
-from ...foundation.clock import SystemClock, elapsed_ns
-from ...foundation.errors import ConfigRejected, RequestRejected
-from ...models.artefact import Window
-from ...models.training import Origin, TrainingOptions, train
-from ...privacy.access import DEFAULT_TENANT
+from ...api.models import ModelListing, ModelRequest, ModelShown
+from ...foundation.clock import elapsed_ns
+from ...foundation.errors import ConfigRejected, InstanterError, RequestRejected
+from ...models.training import TrainingOptions
 from ..config import load
-from ..reading import Reading, reading
-from ..settings import Config
-from ..wiring import configuration_of, rewards_of
+from ..reading import reading
+from ..training import Job, TrainReport, remember, trained
 from .arguments import add_config, add_data, add_key
 from .connection import Connection
 from .erase import add_tenant
 from .progress import records_progress
 
-POSITIONS = ("input", "fixed", "debiased")
-KINDS = ("lambdamart", "logistic")
-
-
-class TrainReport(msgspec.Struct, frozen=True):
-    """What `instanter train` made."""
-
-    model: str
-    """As receipts and `PUT /v1/models/{placement}` name it."""
-    placement: str
-    lists: int
-    rows: int
-    counts: Counts
-    unreadable: int
-    metrics: dict[str, float]
-    parent: str
-    seconds: float
-    joining_s: float
-    gathering_s: float
-    training_s: float
-    placed: bool = False
+PLACE_TIMEOUT_S: Final = 60.0
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,95 +33,123 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Learn to rank one placement from the lists that were shown and what came of them. The inputs are taken from\n"
         "a replay of the log, as they were served. Reads the directory, also beside a server, and adds one file to\n"
-        "DIR/models. With --place the model is put in charge of the placement on the server at --url.")
+        "DIR/models. With --place the model is put in charge of the placement on the server at --url; with --every it\n"
+        "goes on for ever, and a model takes over only if it passes a gate on the newest lists.")
     parser.epilog = (
         "examples:\n  instanter train --data shop/data --placement home.recommended\n"
-        "  instanter train --data shop/data --placement search --place --url http://127.0.0.1:8080")
+        "  instanter train --data shop/data --placement search --place --url http://127.0.0.1:8080\n"
+        "  instanter train --data shop/data --placement search --every 15m --place --url http://127.0.0.1:8080")
     add_config(parser)
     add_data(parser)
     add_tenant(parser)
     parser.add_argument("--placement", required=True, metavar="P", help="the placement to learn for")
-    parser.add_argument("--kind", choices=KINDS, default=KINDS[0], help="of the model (default: %(default)s)")
-    parser.add_argument("--position", choices=POSITIONS, default=POSITIONS[0],
+    parser.add_argument("--kind", choices=("lambdamart", "logistic"), default="lambdamart",
+                        help="of the model (default: %(default)s)")
+    parser.add_argument("--position", choices=("input", "fixed", "debiased"), default="input",
                         help="what is done about where an item was shown: nothing, an input that is 1 at serving, or "
                              "the library's own de-bias (default: %(default)s)")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="chosen",
+                        help="another option of training, such as trees_max=400 or leaves=15; may be repeated")
     parser.add_argument("--place", action="store_true", help="put the model in charge; needs --url")
+    parser.add_argument("--gate", action="store_true",
+                        help="keep the newest tenth of the lists back, and put the model in charge only if it ranks "
+                             "them as well as what ranks now")
+    parser.add_argument("--every", type=_span_s, default=0, metavar="SPAN",
+                        help="train again after each SPAN, such as 15m, with the gate; until stopped")
     parser.add_argument("--url", default="", metavar="U", help="with --place: the server that serves this directory")
     add_key(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train, place if asked to, and report."""
+    """Train, place if asked to, and report; with --every again and again."""
     if arguments.place and not arguments.url:
         raise ConfigRejected("--place puts the model in charge on a server", suggestion="add --url")
+    options = _options(arguments)
+    if not arguments.every:
+        _tell(_once(arguments, options), arguments)
+        return 0
+    pause = threading.Event()
+    while True:
+        began_ns = elapsed_ns()
+        try:
+            _tell(_once(arguments, options), arguments)
+        except (InstanterError, OSError) as error:
+            print(f"instanter train: {error}", file=sys.stderr, flush=True)
+        pause.wait(max(arguments.every - (elapsed_ns() - began_ns) / 1e9, 0.0))
+
+
+def _once(arguments: argparse.Namespace, options: TrainingOptions) -> TrainReport:
     config = load(arguments.config)
-    options = TrainingOptions(kind=arguments.kind, position=arguments.position)
+    gated = arguments.gate or bool(arguments.every)
+    incumbent = _in_charge(arguments) if arguments.url else ""
+    job = Job(arguments.tenant, arguments.placement, options, gated, incumbent)
     with reading(config, arguments.data) as read:
-        report = trained(read, config, options, tenant=arguments.tenant, placement=arguments.placement,
-                         quiet=arguments.json)  # fmt: skip
-    if arguments.place:
-        with closing(Connection(arguments.url, key=arguments.key)) as connection:
-            path = f"/v1/models/{quote(arguments.placement, safe='')}"
-            connection.call("PUT", path, ModelRequest(report.model), reply=ModelShown)
-        report = msgspec.structs.replace(report, placed=True)
-    print(msgspec.json.encode(report).decode() if arguments.json else in_words(report))
-    return 0
+        with records_progress("reading lists", quiet=arguments.json) as progress:
+            report = trained(read, config, job, progress)
+        if arguments.place and (report.verdict is None or report.verdict.passes):
+            _place(arguments, report.model)
+            report = msgspec.structs.replace(report, placed=True)
+        remember(read, report)
+    return report
 
 
-def trained(
-    read: Reading, config: Config, options: TrainingOptions, *, tenant: str = DEFAULT_TENANT, placement: str,
-    quiet: bool,
-) -> TrainReport:  # fmt: skip
-    """Train a model and keep it."""
-    configuration = configuration_of(config)
-    kinds = {known.id: known.kind for known in config.placements}
-    if placement not in kinds:
-        raise RequestRejected("unknown_placement", f'there is no placement "{placement}"')
-    wanted = Wanted(tenant, placement, lists=kinds[placement] == "rerank")
-    joining = Joining(read.log, read.subjects, rewards_of(config), wanted)
-    began_ns = elapsed_ns()
-    with tempfile.TemporaryDirectory(prefix="instanter-train-") as folder:
-        joined = list(joining.examples())
-        joined_ns = elapsed_ns()
-        gathering = Gathering(
-            read.replay, read.log, read.subjects, configuration=read.configurations.keep(configuration),
-            placement=placement,
-        )  # fmt: skip
-        with records_progress("reading lists", quiet=quiet, total=len(joined)) as progress:
-            gathered = gathering.gather(joined, Path(folder) / "rows", progress)
-        gathered_ns = elapsed_ns()
-        parent = next((one.id for one in read.models.list() if (one.tenant, one.placement) == (tenant, placement)), "")
-        origin = Origin(
-            tenant=tenant, placement=placement, configuration=configuration.name, made_ms=SystemClock().now_ms(),
-            window=Window(gathered.from_position, joining.position, gathered.from_ms, gathered.to_ms + 1),
-            parent=parent, versions=dict(configuration.schema(memory_mb=64).declared()),
-        )  # fmt: skip
-        artefact = train(gathered.dataset, options, origin)
-        model_id = read.models.put(artefact)
-    ended_ns = elapsed_ns()
-    return TrainReport(
-        f"{artefact.kind}@{model_id}", placement, artefact.lists, artefact.rows, gathered.counts, joining.unreadable,
-        artefact.metrics, parent, _s(ended_ns - began_ns), _s(joined_ns - began_ns), _s(gathered_ns - joined_ns),
-        _s(ended_ns - gathered_ns),
-    )  # fmt: skip
+def _in_charge(arguments: argparse.Namespace) -> str:
+    """The model that ranks the placement now."""
+    with closing(Connection(arguments.url, key=arguments.key)) as connection:
+        listing = connection.call("GET", "/v1/models", reply=ModelListing)
+    return next((one.model for one in listing.models if one.placement == arguments.placement), "")
+
+
+def _place(arguments: argparse.Namespace, model: str) -> None:
+    with closing(Connection(arguments.url, key=arguments.key, timeout_s=PLACE_TIMEOUT_S)) as connection:
+        path = f"/v1/models/{quote(arguments.placement, safe='')}"
+        connection.call("PUT", path, ModelRequest(model), reply=ModelShown)
+
+
+def _options(arguments: argparse.Namespace) -> TrainingOptions:
+    """What `--kind`, `--position` and `--set` say."""
+    chosen: dict[str, str] = {"kind": arguments.kind, "position": arguments.position}
+    for text in arguments.chosen:
+        name, equals, value = text.partition("=")
+        if not equals or name not in TrainingOptions.__struct_fields__:
+            known = ", ".join(TrainingOptions.__struct_fields__)
+            raise RequestRejected("bad_option", f'--set takes NAME=VALUE of {known}, not "{text}"')
+        chosen[name] = value
+    try:
+        return msgspec.convert(chosen, TrainingOptions, strict=False)
+    except msgspec.ValidationError as error:
+        raise RequestRejected("bad_option", f"--set: {error}") from None
+
+
+def _span_s(text: str) -> int:
+    """Seconds of "90s", "15m" or "2h", for argparse's `type=`."""
+    match = re.fullmatch(r"([1-9][0-9]{0,4})([smh])", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a span such as 90s, 15m or 2h")
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+def _tell(report: TrainReport, arguments: argparse.Namespace) -> None:
+    print(msgspec.json.encode(report).decode() if arguments.json else in_words(report), flush=True)
 
 
 def in_words(report: TrainReport) -> str:
     """For people."""
-    counts = report.counts
+    counts, verdict = report.counts, report.verdict
     lines = [
-        f"{report.model}",
+        report.model,
         f"{report.lists:,} lists, {report.rows:,} rows: {counts.decisions:,} decisions, {counts.lists:,} lists that "
         "others chose",
         f"left out: {report.unreadable:,} erased or expired, {counts.differing:,} not recomputed, {counts.unread:,} "
         "without inputs",
-        ", ".join(f"{name} {value:.4f}" for name, value in report.metrics.items()),
+        ", ".join(f"{name} {value:.4g}" for name, value in report.metrics.items()),
         f"{report.seconds:g} s: joining {report.joining_s:g}, replay {report.gathering_s:g}, "
         f"training {report.training_s:g}",
     ]
-    lines.append("in charge now" if report.placed else f"PUT /v1/models/{report.placement} puts it in charge")
+    if verdict is not None:
+        lines.append(
+            f"gate: {verdict.why}; NDCG@10 {verdict.difference:+.4f} ({verdict.low:+.4f} to {verdict.high:+.4f}) over "
+            f"{verdict.lists:,} lists"
+        )
+    lines.append("in charge now" if report.placed else f"not in charge: PUT /v1/models/{report.placement}")
     return "\n".join(lines)
-
-
-def _s(elapsed: int) -> float:
-    return round(elapsed / 1e9, 3)

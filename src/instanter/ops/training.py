@@ -1,0 +1,145 @@
+"""Training a placement's ranker from a data directory: once, or again and again with a gate before each takeover."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ..decisions.decide import Decider
+from ..engine.joining import Joining, Wanted
+from ..engine.recovery import Progress
+from ..engine.training import Counts, Gathered, Gathering
+from ..foundation.clock import SystemClock, elapsed_ns
+from ..foundation.disk import write_whole
+from ..foundation.errors import InstanterError, RequestRejected
+from ..foundation.limits import HISTORY_LINES_MAX
+from ..models.artefact import Artefact, Window
+from ..models.dataset import Dataset
+from ..models.gate import Verdict, judge
+from ..models.trained import scores_of
+from ..models.training import Origin, TrainingOptions, train
+from ..state.compiled import Reals
+from .reading import Reading
+from .settings import Config
+from .wiring import configuration_of, rewards_of
+
+NEWEST_SHARE: Final = 0.1
+"""Of the lists, for the gate: the model does not see them."""
+HISTORY: Final = "history.ndjson"
+_HISTORY_BYTES_MAX: Final = 4 * 1024 * 1024
+
+
+class TrainReport(msgspec.Struct, frozen=True):
+    """What training made."""
+
+    model: str
+    """As receipts and `PUT /v1/models/{placement}` name it."""
+    tenant: str
+    placement: str
+    lists: int
+    rows: int
+    counts: Counts
+    unreadable: int
+    """Decisions of erased people, and older than receipts are kept."""
+    metrics: dict[str, float]
+    parent: str
+    at_ms: int
+    seconds: float
+    joining_s: float
+    gathering_s: float
+    training_s: float
+    verdict: Verdict | None = None
+    """Of the gate, where one was asked for."""
+    placed: bool = False
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What is to be trained."""
+
+    tenant: str
+    placement: str
+    options: TrainingOptions
+    gated: bool = False
+    incumbent: str = ""
+    """The model that ranks now, "" for the built-in ranker; what a candidate is measured against."""
+
+
+def trained(read: Reading, config: Config, job: Job, progress: Progress | None = None) -> TrainReport:
+    """Train a model and keep it; with a gate also measure it on the newest lists, which it has not seen.
+
+    Raises `RequestRejected` where there is no such placement or too little to learn from.
+    """
+    configuration = configuration_of(config)
+    kinds = {known.id: known.kind for known in config.placements}
+    if job.placement not in kinds:
+        raise RequestRejected("unknown_placement", f'there is no placement "{job.placement}"')
+    wanted = Wanted(job.tenant, job.placement, lists=kinds[job.placement] == "rerank")
+    joining = Joining(read.log, read.subjects, rewards_of(config), wanted)
+    marks_ns = [elapsed_ns()]
+    with tempfile.TemporaryDirectory(prefix="instanter-train-") as folder:
+        joined = list(joining.examples())
+        marks_ns.append(elapsed_ns())
+        name = read.configurations.keep(configuration)
+        gathering = Gathering(read.replay, read.log, read.subjects, configuration=name, placement=job.placement)
+        gathered = gathering.gather(joined, Path(folder) / "rows", progress)
+        marks_ns.append(elapsed_ns())
+        seen, newest = gathered.dataset, None
+        if job.gated:
+            seen, newest = seen.split(at_share=1.0 - NEWEST_SHARE)
+        origin = _origin(config, job, gathered, until=joining.position)
+        artefact = train(seen, job.options, origin)
+        model_id = read.models.put(artefact)
+        verdict = None if newest is None else _verdict(read, job, name, artefact, newest)
+        marks_ns.append(elapsed_ns())
+    joining_s, gathering_s, training_s = (round((end - begin) / 1e9, 3) for begin, end in pairwise(marks_ns))
+    return TrainReport(
+        f"{artefact.kind}@{model_id}", job.tenant, job.placement, artefact.lists, artefact.rows, gathered.counts,
+        joining.unreadable, artefact.metrics, origin.parent, origin.made_ms,
+        round(joining_s + gathering_s + training_s, 3), joining_s, gathering_s, training_s, verdict,
+    )  # fmt: skip
+
+
+def _origin(config: Config, job: Job, gathered: Gathered, *, until: int) -> Origin:
+    configuration = configuration_of(config)
+    declared = configuration.schema(memory_mb=config.state.memory_mb).declared()
+    versions = {f"{scope}.{feature}": version for feature, version in declared for scope in ("item", "cross", "person")}
+    window = Window(gathered.from_position, until, gathered.from_ms, gathered.to_ms + 1)
+    return Origin(
+        tenant=job.tenant, placement=job.placement, configuration=configuration.name,
+        made_ms=SystemClock().now_ms(), window=window, parent=job.incumbent.partition("@")[2], versions=versions,
+    )  # fmt: skip
+
+
+def _verdict(read: Reading, job: Job, configuration: str, artefact: Artefact, newest: Dataset) -> Verdict:
+    decider, _ = read.replay.footing(configuration)
+    return judge(newest, scores_of(artefact, newest), _incumbent(read, job, decider, newest))
+
+
+def _incumbent(read: Reading, job: Job, decider: Decider, newest: Dataset) -> Reals:
+    """What ranks now would have said; the built-in ranker where the model in charge cannot be read."""
+    try:
+        if job.incumbent:
+            return scores_of(read.models.get(job.incumbent.partition("@")[2]), newest)
+    except InstanterError:
+        pass
+    return decider.asked(job.placement).spot.ranker.score(newest.matrix, decider.assembler.columns)
+
+
+def remember(read: Reading, report: TrainReport) -> None:
+    """Add a line to what was trained and what became of it; the newest `HISTORY_LINES_MAX` are kept."""
+    disk, path = read.directory.disk, read.directory.models / HISTORY
+    lines = [*history(read), msgspec.json.encode(report)][-HISTORY_LINES_MAX:]
+    write_whole(disk, path, b"\n".join(lines) + b"\n")
+
+
+def history(read: Reading) -> Sequence[bytes]:
+    """The lines of `remember`, oldest first."""
+    disk, path = read.directory.disk, read.directory.models / HISTORY
+    if HISTORY not in disk.list(read.directory.models):
+        return ()
+    return disk.read(path, 0, _HISTORY_BYTES_MAX).splitlines()

@@ -1,0 +1,55 @@
+"""A planted bad model is stopped, a good one passes, and too few lists decide nothing."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+
+from instanter.foundation.rng import KeyedRng
+from instanter.models.dataset import Dataset
+from instanter.models.gate import LISTS_LEAST, judge
+from instanter.models.trained import scores_of
+from instanter.models.training import TrainingOptions, train
+
+OPTIONS = TrainingOptions(trees_max=40, leaves=4, min_data_in_leaf=10, learning_rate=0.2)
+
+
+def lists(count: int, *, seed: str = "lists") -> Dataset:
+    """Ten items each; the larger the first input, the likelier a click."""
+    rng = KeyedRng(seed)
+    matrix = np.array([[rng.uniform(), rng.uniform()] for _ in range(10 * count)], np.float32)
+    labels = np.array([float(rng.uniform() < 0.5 * row[0] ** 3) for row in matrix])
+    places = np.tile(np.arange(1, 11, dtype=np.int32), count)
+    return Dataset(
+        ("liked", "noise"), matrix, np.arange(0, 10 * count + 1, 10), labels, places, np.ones(10 * count),
+        np.arange(count),
+    )  # fmt: skip
+
+
+def test_a_good_model_passes_and_a_planted_bad_one_is_stopped() -> None:
+    older, newest = lists(600).split(at_share=0.6)
+    incumbent = newest.matrix[:, 1].astype(np.float64)
+    good = scores_of(train(older, OPTIONS), newest)
+    assert judge(newest, good, incumbent).passes
+    inverted = msgspec.structs.replace(older, labels=1.0 - older.labels)
+    bad = scores_of(train(inverted, OPTIONS), newest)
+    verdict = judge(newest, bad, good)
+    assert not verdict.passes
+    assert verdict.high < 0.0
+    assert "worse" in verdict.why
+
+
+def test_a_model_as_good_as_the_last_one_passes() -> None:
+    newest = lists(200)
+    scores = newest.matrix[:, 0].astype(np.float64)
+    verdict = judge(newest, scores, scores)
+    assert (verdict.passes, verdict.difference) == (True, 0.0)
+
+
+@pytest.mark.parametrize("count", [1, LISTS_LEAST // 2])
+def test_a_few_lists_decide_nothing(count: int) -> None:
+    newest = lists(count)
+    verdict = judge(newest, newest.matrix[:, 0].astype(np.float64), newest.matrix[:, 1].astype(np.float64))
+    assert not verdict.passes
+    assert "only" in verdict.why
