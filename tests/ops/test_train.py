@@ -1,0 +1,131 @@
+"""`instanter train`: from a directory's log to a model in charge, gated or not, once or again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from instanter.foundation.deadline import Deadline
+from instanter.ops.child import running_server
+from instanter.ops.cli import main as frame
+from instanter.ops.cli.connection import Connection
+from instanter.ops.config import load
+from instanter.ops.reading import reading
+from instanter.ops.training import history
+from instanter.ops.wiring import open_engine
+
+from ..engine.harness import decide, event, stock_shop, take
+from .shop_data import write_config
+
+Printed = pytest.CaptureFixture[str]
+HOME = "home.recommended"
+START_MS = 1_700_000_000_000
+VISITS = 240
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = write_config(tmp_path)
+    path.write_text(path.read_text() + "\n[feedback]\nwindow_min = 1\ndelay_s = 0\n")
+    return path
+
+
+@pytest.fixture
+def data(tmp_path: Path, config: Path) -> Path:
+    """A directory in whose log people clicked the cheapest of what they were shown, most of the time."""
+    make = open_engine(load(config), tmp_path / "data", clock_of_events=True, may_make_master_key=True)
+
+    async def fill() -> None:
+        engine = make()
+        await engine.start()
+        await stock_shop(engine)
+        at_ms = START_MS
+        for number in range(VISITS):
+            person = f"p{number % 17}"
+            await take(engine, event(number, person=person, at_ms=at_ms))
+            reply = await decide(engine, person=person)
+            items = sorted((item["id"] for item in reply["placements"][HOME]["items"]), key=lambda one: int(one[4:]))
+            await take(engine, event(
+                10_000 + number, person=person, name="Product Clicked", at_ms=at_ms + 1_000,
+                context={"decisionId": reply["decisionId"]}, properties={"product_id": items[number % 5 == 0]},
+            ))  # fmt: skip
+            at_ms += 2_000
+        await take(engine, event(99_999, person="late", at_ms=at_ms + 600_000))
+        await engine.stop(Deadline(10_000))
+
+    asyncio.run(fill())
+    return tmp_path / "data"
+
+
+def run(capsys: Printed, *words: object) -> tuple[int, str, str]:
+    code = frame.main([str(word) for word in words])
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def told(capsys: Printed, *words: object) -> dict[str, Any]:
+    code, out, err = run(capsys, "train", *words, "--set", "min_data_in_leaf=5", "--set", "leaves=7", "--json")
+    assert code == 0, err
+    report: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return report
+
+
+def test_a_model_is_trained_kept_and_remembered(data: Path, config: Path, capsys: Printed) -> None:
+    here = ("--data", data, "--config", config)
+    report = told(capsys, "--placement", HOME, *here)
+    assert (report["lists"], report["placed"], report["verdict"]) == (VISITS, False, None)
+    assert report["counts"] == {"decisions": VISITS, "lists": 0, "differing": 0, "unread": 0}
+    assert report["metrics"]["ndcg_10"] > report["metrics"]["ndcg_10_as_shown"] + 0.1
+    again = told(capsys, "--placement", HOME, *here, "--kind", "logistic")
+    assert again["model"].startswith("logistic@")
+    with reading(load(config), data) as read:
+        assert [json.loads(line)["model"] for line in history(read)] == [report["model"], again["model"]]
+        artefact = read.models.get(report["model"].partition("@")[2])
+    assert (artefact.placement, artefact.lists, artefact.tenant) == (HOME, VISITS, "default")
+    assert {"lightgbm", "numpy"} <= set(artefact.libraries)
+
+
+def test_a_model_takes_over_on_a_running_server_if_the_gate_lets_it(
+    data: Path, config: Path, capsys: Printed
+) -> None:
+    with running_server(data, config=config) as server:
+        here = ("--data", data, "--config", config, "--placement", HOME, "--url", server.url, "--place")
+        good = told(capsys, *here, "--gate")
+        assert good["verdict"]["passes"] is (good["verdict"]["lists"] >= 50)
+        placed = told(capsys, *here)
+        assert placed["placed"]
+        connection = Connection(server.url)
+        shown = connection.call("GET", "/v1/models", reply=msgspec.Raw)
+        body = {"anonymousId": "p1", "placements": [{"id": HOME}]}
+        reply = connection.call("POST", "/v1/decide", body, reply=dict[str, Any])
+        connection.close()
+        assert json.loads(bytes(shown))["models"][0]["model"] == placed["model"]
+        assert reply["placements"][HOME]["model"] == placed["model"]
+        assert reply["placements"][HOME]["items"][0]["id"] == min(
+            (item["id"] for item in reply["placements"][HOME]["items"]), key=lambda one: int(one[4:])
+        )
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (("--placement", "nowhere"), "there is no placement"),
+    (("--placement", HOME, "--place"), "add --url"),
+    (("--placement", HOME, "--set", "leafs=3"), "NAME=VALUE"),
+    (("--placement", HOME, "--set", "leaves=many"), "leaves"),
+    (("--placement", HOME, "--set", "leaves=1"), "from 2 to"),
+    (("--placement", "home.hero"), "holds no list"),
+    (("--placement", HOME, "--every", "soon"), "not a span"),
+])  # fmt: skip
+def test_what_cannot_be_trained_is_said(
+    words: tuple[str, ...], message: str, data: Path, config: Path, capsys: Printed
+) -> None:
+    try:
+        code, _, err = run(capsys, "train", "--data", data, "--config", config, *words)
+    except SystemExit as ended:
+        code, err = int(str(ended.code)), capsys.readouterr().err
+    assert code == 2
+    assert message in err
