@@ -15,6 +15,7 @@ from instanter.foundation.clock import ManualClock
 from instanter.privacy.access import PUBLIC_SCOPES, SCOPES, Scope
 
 from ..api.client import AccessKey, Client, track, with_client
+from ..engine.rankers import Shelf
 from .keyed import Caller, KeyedSite, keys_command
 from .servers import Nursery
 
@@ -35,6 +36,7 @@ BODIES: dict[str, Any] = {
     "/v1/items/{id}": {"fields": {"stock": 3}},
     "/v1/keys": {"name": "made in a test", "scopes": ["write"]},
     "/v1/profiles/{id}/consent": {"purposes": {"personalization": True}},
+    "/v1/models/{placement}": {"model": "plain@1"},
     "/v1/quarantine/repair": {"code": "schema", "dryRun": True},
 }
 PUBLIC_KEYS_REFUSED = {"/v1/alias"}
@@ -129,6 +131,10 @@ async def target(client: Client, operation: Operation, owner: AccessKey) -> str:
     if path == "/v1/keys/{id}":
         made = await client.post("/v1/keys", BODIES["/v1/keys"], headers=owner.headers)
         return path.replace("{id}", made.json()["id"])
+    if path == "/v1/models/{placement}":
+        path = path.replace("{placement}", "home.hero")
+        await client.call("PUT", path, BODIES[operation.path], headers=owner.headers)
+        return path
     if path == "/v1/quarantine/{id}":
         await client.post("/v1/track", {"messageId": "bad"}, headers=owner.headers)
         groups = (await client.get("/v1/quarantine", headers=owner.headers)).json()["groups"]
@@ -167,7 +173,9 @@ def test_every_key_gets_from_every_operation_what_the_document_says(
         record_property("wrong", len(wrong))
 
     clock = ManualClock()
-    with_client(tmp_path, work, terms=Terms(key_requests_per_s=1_000_000), clock=clock)
+    with_client(
+        tmp_path, work, terms=Terms(key_requests_per_s=1_000_000), clock=clock, models=Shelf("plain@1"),
+    )  # fmt: skip
 
 
 def test_the_table_has_every_kind_of_operation() -> None:
