@@ -19,6 +19,7 @@ from instanter.api.admission import (
     BEAT_S,
     FEW,
     IN_TIME_MS,
+    LITTLE_FREE,
     WORK_DIVISOR,
     Admission,
     AdmissionOptions,
@@ -331,3 +332,26 @@ def test_whatever_comes_in_whatever_order_the_bounds_hold_and_everything_is_give
         assert {await call.answered() for call in calls.values()} <= {200, 429}
 
     inside(work)
+
+
+def test_who_dribbles_is_asked_seldom_and_refused_in_time() -> None:
+    pieces = 0
+
+    async def dribble() -> Message:
+        nonlocal pieces
+        pieces += 1
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    async def work() -> None:
+        replies: list[Message] = []
+
+        async def take(message: Message) -> None:
+            replies.append(message)
+
+        options = AdmissionOptions(requests_max=2, body_read_s=0.5)
+        admission = Admission(Application(), options, Measurements())
+        await admission({"type": "http", "method": "POST", "path": "/v1/decide", "headers": []}, dribble, take)
+        assert replies[0]["status"] == 408
+
+    asyncio.run(work())
+    assert LITTLE_FREE < pieces <= LITTLE_FREE + 4

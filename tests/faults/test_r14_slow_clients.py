@@ -5,11 +5,16 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import resource
 import socket
 import threading
 from collections.abc import Iterator
-from itertools import cycle, islice
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import count, cycle, islice
+from statistics import median
+from typing import NamedTuple
 
 import pytest
 
@@ -28,8 +33,14 @@ GIVE_UP_S = 30.0
 RESIDENT_GROWTH_MAX = 96 * MIB
 OPENING_PAUSE_S = 0.002
 """Between two slow clients: they are many, not a spike."""
-DRIP_S = 1.0
-LOOK_S = 0.1
+DRIPS_PER_S = 50
+"""Each client drips once a second; they are not in step, so a fiftieth of them does at a time."""
+LOOK_FROM_S, LOOK_S = 7.0, 0.5
+"""When the kernel's table is looked at first, and how often then: a look takes 8 ms of a processor that others need.
+Who is closed before it is taken for closed then."""
+SLOWER_MAX = 2.0
+ROUNDS = 3
+"""A p99 is of ten decisions, and the machine has other things to do: the middle one of so many sieges counts."""
 QUICK = "[serve]\nheader_read_s = 2\nbody_read_s = 2\nwrite_s = 2\n"
 """Of the short form; the full one stands on the defaults."""
 
@@ -53,15 +64,18 @@ class Siege:
         """Drip until all are closed; the kinds that were not, and the most memory that the server took."""
         began_ns = elapsed_ns()
         waiting = {client.port: client for client in self.clients}
-        dripped_ns = largest = 0
-        while waiting and elapsed_ns() - began_ns < GIVE_UP_S * 1e9:
-            if elapsed_ns() - dripped_ns > DRIP_S * 1e9:
-                dripped_ns = elapsed_ns()
-                for client in waiting.values():
-                    client.drip()
-            threading.Event().wait(LOOK_S)
-            still = held(self._port)
+        look_ns, largest = began_ns + int(LOOK_FROM_S * 1e9), 0
+        for turn in count():
+            if not waiting or elapsed_ns() - began_ns > GIVE_UP_S * 1e9:
+                break
+            for client in self.clients[turn % DRIPS_PER_S :: DRIPS_PER_S]:
+                client.drip()
+            threading.Event().wait(1 / DRIPS_PER_S)
             largest = max(largest, resident_bytes(pid))
+            if elapsed_ns() < look_ns:
+                continue
+            look_ns = elapsed_ns() + int(LOOK_S * 1e9)
+            still = held(self._port)
             for port in [port for port in waiting if port not in still]:
                 client = waiting.pop(port)
                 kept_s = (elapsed_ns() - client.began_ns) / 1e9
@@ -71,6 +85,11 @@ class Siege:
     def close(self) -> None:
         for client in self.clients:
             client.close()
+
+
+def step_aside() -> None:
+    """Slow clients are on machines of their own: here their thread leaves the processors to the others."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
 
 
 @pytest.fixture
@@ -91,31 +110,52 @@ def started(site: Site, settings: str) -> ForkedServer:
     return server
 
 
+class Round(NamedTuple):
+    """What honest clients met, alone and beside a siege."""
+
+    alone_p99_ms: float
+    beside_p99_ms: float
+    decisions: int
+    grown_bytes: int
+    closed_s_max: float
+
+
+def besieged(server: ForkedServer, *, seconds: float, **counts: int) -> Round:
+    """One siege: all that are slow are closed in time, all that are not are answered."""
+    with Honest(server.port) as before:
+        threading.Event().wait(seconds)
+    resident = resident_bytes(server.pid)
+    with Honest(server.port) as meanwhile, ThreadPoolExecutor(1, initializer=step_aside) as elsewhere:
+        siege = elsewhere.submit(partial(Siege, server.port, **counts)).result()
+        left, largest = elsewhere.submit(siege.last, server.pid).result()
+    siege.close()
+    assert left == set(), "all are closed"
+    assert (meanwhile.statuses, meanwhile.failures) == ({200}, [])
+    assert ask(server.port, "GET", "/readyz").status == 200
+    return Round(
+        quantile(before.took_ms, 0.99), quantile(meanwhile.took_ms, 0.99), len(meanwhile.took_ms), largest - resident,
+        max(siege.closed_s.values()),
+    )  # fmt: skip
+
+
 def test_whoever_is_slow_is_cut_off_and_the_others_are_answered(
     make_site: MakeSite, full: bool, files: None, figures: Figures
 ) -> None:
     server = started(make_site(), "" if full else QUICK)
     counts = {"dripping": 500, "silent": 500, "unread": 200} if full else {"dripping": 45, "silent": 45, "unread": 20}
-    with Honest(server.port) as before:
-        threading.Event().wait(8 if full else 1)
-    resident = resident_bytes(server.pid)
-    with Honest(server.port) as meanwhile:
-        siege = Siege(server.port, **counts)
-        left, largest = siege.last(server.pid)
-    siege.close()
-    baseline_ms, p99_ms = quantile(before.took_ms, 0.99), quantile(meanwhile.took_ms, 0.99)
+    rounds = [besieged(server, seconds=8 if full else 1, **counts) for _ in range(ROUNDS if full else 1)]
+    ratio = median(one.beside_p99_ms / one.alone_p99_ms for one in rounds)
+    closed_s_max, grown_bytes = max(one.closed_s_max for one in rounds), max(one.grown_bytes for one in rounds)
     figures(
-        sockets=sum(counts.values()), closed_after_s_max=round(max(siege.closed_s.values()), 1),
-        decisions=len(meanwhile.took_ms), alone_p99_ms=round(baseline_ms, 1), beside_p99_ms=round(p99_ms, 1),
-        grown_mib_max=round((largest - resident) / MIB, 1),
+        sockets=sum(counts.values()), closed_after_s_max=round(closed_s_max, 1), ratio=round(ratio, 2),
+        decisions=sum(one.decisions for one in rounds),
+        alone_p99_ms=[round(one.alone_p99_ms, 1) for one in rounds],
+        beside_p99_ms=[round(one.beside_p99_ms, 1) for one in rounds], grown_mib_max=round(grown_bytes / MIB, 1),
     )  # fmt: skip
-    assert left == set(), "all are closed"
-    assert max(siege.closed_s.values()) <= CLOSED_S_MAX
-    assert (meanwhile.statuses, meanwhile.failures) == ({200}, [])
-    assert largest - resident <= RESIDENT_GROWTH_MAX
-    assert ask(server.port, "GET", "/readyz").status == 200
+    assert closed_s_max <= CLOSED_S_MAX
+    assert grown_bytes <= RESIDENT_GROWTH_MAX
     if full:
-        assert p99_ms <= 2 * baseline_ms
+        assert ratio <= SLOWER_MAX
 
 
 def test_beyond_the_bound_connections_are_answered_429_and_closed_and_open_ones_go_on(make_site: MakeSite) -> None:

@@ -28,6 +28,14 @@ _BODILESS: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
 _OVERLOADED: Final = Overloaded("more requests come than can be answered in time")
 
+LITTLE_BYTES: Final = 64
+"""A piece of a body that is no larger, and not the last, is one of somebody who dribbles ..."""
+LITTLE_FREE: Final = 2
+"""... and after so many of them the next one is waited for before it is taken."""
+PAUSE_S: Final = 0.25
+PAUSE_S_MAX: Final = 2.0
+_SPREAD: Final = 16
+
 BEAT_S = 0.005
 IN_TIME_MS = 10.0
 """A beat that comes no later than this finds a loop that keeps up."""
@@ -104,6 +112,7 @@ class Admission:
         self._pulse = pulse
         self.working = 0
         """Requests worked on."""
+        self.visits = 0
         self.bodies_bytes = 0
         """Held of bodies, beyond what is free of each."""
 
@@ -154,7 +163,9 @@ async def _nothing_more() -> Message:
 class _Visit:
     """One request: what it holds of the room inside."""
 
-    __slots__ = ("_admission", "_held_bytes", "_read_s", "_receive", "_size_bytes", "_until_s", "_working")
+    __slots__ = (
+        "_admission", "_held_bytes", "_little", "_number", "_read_s", "_receive", "_size_bytes", "_until_s", "_working",
+    )  # fmt: skip
 
     def __init__(self, admission: Admission, receive: Receive, read_s: float) -> None:
         self._admission = admission
@@ -164,6 +175,9 @@ class _Visit:
         self._size_bytes = 0
         self._held_bytes = 0
         self._working = False
+        self._little = 0
+        admission.visits += 1
+        self._number = admission.visits
 
     async def receive(self) -> Message:
         """The next message. Raises `RequestRejected` (slow) and `Overloaded` where the body ends here."""
@@ -171,16 +185,25 @@ class _Visit:
             return await self._receive()
         try:
             async with asyncio.timeout_at(self._until_s):
+                if self._little > LITTLE_FREE:
+                    await asyncio.sleep(self._pause_s())
                 message = await self._receive()
         except TimeoutError:
             raise RequestRejected("slow", f"the body took longer than {self._read_s:g} s", status=408) from None
         if message["type"] == "http.request":
-            self._hold(len(message.get("body", b"")))
+            size_bytes = len(message.get("body", b""))
+            self._little += size_bytes <= LITTLE_BYTES
+            self._hold(size_bytes)
             if not message.get("more_body", False):
                 if not self._admission.has_place():
                     raise Overloaded(_OVERLOADED.message)
                 self.begin_work()
         return message
+
+    def _pause_s(self) -> float:
+        """How long the next piece of a dribbled body may gather: many who dribble in step do not come up in one."""
+        spread = 0.75 + 0.5 * (self._number % _SPREAD) / _SPREAD
+        return min(PAUSE_S * (self._little - LITTLE_FREE), PAUSE_S_MAX) * spread
 
     def begin_work(self) -> None:
         """All of the request is here, and there is a place: take it."""
