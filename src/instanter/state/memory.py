@@ -311,13 +311,15 @@ class State:
             self.program.settings[word] = settings.get(name, self.program.settings[word])
 
     def _clear(self, features: frozenset[tuple[str, str]]) -> None:
-        """Take out what features have counted. Costs a pass over the records that hold any."""
+        """Take out what features have counted. Costs a pass over the records that hold any, and touches no others:
+        memory that nothing was written to is not taken yet."""
+        items = int(self.tables.memory.regions[ITEMS, USED])
         for placed in self.schema.layout.features:
             if (placed.spec.name.removesuffix(SEEN_SUFFIX), placed.spec.version) in features:
                 first, end = placed.offset, placed.offset + placed.spec.words
                 rows_of(self.tables.memory, TABLE_OF[placed.spec.scope])[:, first:end] = 0
                 if placed.spec.scope is Scope.ITEM:
-                    self.published.reshape(-1, self.schema.layout.item_words)[:, first:end] = 0
+                    self.published.reshape(-1, self.schema.layout.item_words)[:items, first:end] = 0
 
     def erase(self, keys: Sequence[int]) -> int:
         """Remove these cells, their sessions and the messages they remember; how many were there.
