@@ -34,6 +34,11 @@ def rees46() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def trivago() -> ModuleType:
+    return load("example_trivago", EXAMPLES / "trivago" / "run.py")
+
+
+@pytest.fixture(scope="session")
 def ranking(ranklens: ModuleType) -> ModuleType:
     return sys.modules["ranking"]
 
@@ -51,6 +56,11 @@ def ranklens_data() -> Path:
 @pytest.fixture(scope="session")
 def rees46_data() -> Path:
     return _existing("rees46_night")
+
+
+@pytest.fixture(scope="session")
+def trivago_data() -> Path:
+    return _existing("trivago_hotels")
 
 
 def _existing(name: str) -> Path:
