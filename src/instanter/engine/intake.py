@@ -12,7 +12,7 @@ from ..events.decode import Admitted, Door
 from ..events.envelope import CONTROL_PARTITION, Linked, Record, Tracked, Withheld, encode_record
 from ..events.reject import BATCH, POISON, Quarantined, quarantined
 from ..foundation.clock import Clock, elapsed_ns
-from ..foundation.errors import EventRejected, Overloaded
+from ..foundation.errors import EventRejected, Overloaded, Unavailable
 from ..foundation.measure import Meter
 from ..log.commit import Entry
 from .journal import Journal
@@ -84,21 +84,26 @@ class Intake:
         rejected: list[Rejection] = []
         waiters: list[asyncio.Future[None]] = []
         position = -1
-        for first in range(0, len(raws), EVENTS_PER_STEP):
-            if first:
-                await asyncio.sleep(0)
-            step = raws[first : first + EVENTS_PER_STEP]
-            admitted, refused = self._admit(step, kind, tenant, sent_at_ms, defaults, gpc, public)
-            if admitted:
-                position = self._append(admitted, tenant)
-                waiters.append(self._journal.durable(position))
-            for raw, error in refused:
-                entry = quarantined(
-                    raw, error, at_ms=self._clock.now_ms(), tenant=tenant, kind=kind or "", sent_at_ms=sent_at_ms,
-                    defaults=defaults, public=public,
-                )  # fmt: skip
-                rejected.append(Rejection(entry.message_id, error.code, error.message))
-                waiters.append(self._set_aside(entry, gpc=gpc))
+        try:
+            for first in range(0, len(raws), EVENTS_PER_STEP):
+                if first:
+                    await asyncio.sleep(0)
+                step = raws[first : first + EVENTS_PER_STEP]
+                admitted, refused = self._admit(step, kind, tenant, sent_at_ms, defaults, gpc, public)
+                if admitted:
+                    position = self._append(admitted, tenant)
+                    waiters.append(self._journal.durable(position))
+                for raw, error in refused:
+                    entry = quarantined(
+                        raw, error, at_ms=self._clock.now_ms(), tenant=tenant, kind=kind or "", sent_at_ms=sent_at_ms,
+                        defaults=defaults, public=public,
+                    )  # fmt: skip
+                    rejected.append(Rejection(entry.message_id, error.code, error.message))
+                    waiters.append(self._set_aside(entry, gpc=gpc))
+        except Unavailable:
+            for waiter in waiters:  # Nobody waits for what went before the refusal.
+                waiter.cancel()
+            raise
         await asyncio.gather(*waiters)
         if position >= 0:
             await self._journal.folded(position)
