@@ -15,7 +15,7 @@ from instanter.decisions.placement import Placement
 from instanter.decisions.receipt import Receipt, decode_receipt
 from instanter.features.assemble import Column, Matrix
 from instanter.foundation.deadline import Deadline
-from instanter.foundation.errors import Corrupt
+from instanter.foundation.errors import Corrupt, RequestRejected
 from instanter.foundation.limits import ENCLOSED_BYTES_MAX, MODEL_FAULTS_MAX
 from instanter.foundation.measure import Measurements, NoMeter
 from instanter.models.base import Ranker
@@ -87,7 +87,7 @@ def test_a_long_list_lies_beside_the_receipt_and_one_that_is_too_long_is_not_kep
     kept_not = shop.decide({"id": "search", "candidates": huge})
     assert sum(map(len, words)) * len(huge) > ENCLOSED_BYTES_MAX
     assert kept_not.enclosed == b""
-    with pytest.raises(Corrupt, match="was not kept"):
+    with pytest.raises(RequestRejected, match="was not kept"):
         again(shop, kept_not)
 
 

@@ -99,7 +99,7 @@ class Decider:
         self._answers = Answers(
             Explainer(self.assembler.columns, self.reader.lists, schema.attributes), self.assembler.columns
         )
-        self._config_hash = config_hash
+        self.config_hash = config_hash
         self._features_hash = hashlib.blake2b(repr(schema.declared()).encode(), digest_size=8).hexdigest()
         self._fields = frozenset((*schema.numbers, *schema.attributes, STOCK))
         self._spots = {
@@ -198,7 +198,7 @@ class Decider:
         return Asked(spot, limit or spot.placement.limit, page, given, query_hash)
 
     def asked_again(self, receipt: Receipt, enclosed: bytes, catalogue: Catalogue) -> list[Asked]:
-        """What a receipt was asked; `Corrupt` if it was not kept, `RequestRejected` if a placement is gone."""
+        """What a receipt was asked; `RequestRejected` if it was not kept, or a placement is gone."""
         return [
             self.asked(
                 one.id, limit=one.limit, page=one.page, given=given_again(one, enclosed, catalogue),
@@ -373,7 +373,7 @@ class Decider:
         return Receipt(
             RECEIPT_VERSION, decision_id, moment.tenant, moment.now_ms, position, state.epoch, state.epoch_hash,
             tuple(keys), inputs_hash(moment.person, state.epoch_hash, [slate.pool for slate in slates]),
-            self._config_hash, self._features_hash, tuple(moment.stages.degraded),
+            self.config_hash, self._features_hash, tuple(moment.stages.degraded),
             tuple(placement_receipt(slate) for slate in slates), deadline_ms, tuple(sorted(denied)),
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ..foundation.errors import Corrupt
+from ..foundation.errors import Corrupt, RequestRejected
 from ..foundation.limits import ENCLOSED_BYTES_MAX, RECEIPT_CANDIDATES_MAX
 from ..state.catalogue import Catalogue
 from .candidates import Given
@@ -48,14 +48,17 @@ def enclose(lists: Iterable[tuple[str, Given | None]]) -> bytes:
 
 
 def given_again(placement: PlacementReceipt, enclosed: bytes, catalogue: Catalogue) -> Given | None:
-    """The caller's list of a placement as it was asked, or None if there was none; `Corrupt` if it was not kept."""
+    """The caller's list of a placement as it was asked, or None if there was none.
+
+    `RequestRejected` (not_kept) if it took more than `ENCLOSED_BYTES_MAX`.
+    """
     if placement.given < 0:
         return None
     beside = _beside(placement.id, enclosed)
     raw = beside.refs if beside is not None and beside.refs else placement.caller
     refs = np.frombuffer(raw, "<i8").astype(np.int64)
     if len(refs) != placement.given or (placement.fields_hash and beside is None):
-        raise Corrupt(file="receipt", offset=0, reason=f"the list that {placement.id} was asked about was not kept")
+        raise RequestRejected("not_kept", f"the list that {placement.id} was asked about was not kept", status=410)
     return Given(ids_of(refs.tolist(), catalogue), refs, beside.fields if beside is not None else ())
 
 

@@ -26,7 +26,6 @@ from ..events.envelope import (
     KeyRevoked,
     Ticked,
     Unlinked,
-    decode_record,
 )
 from ..events.subjects import NOBODY, Sealed
 from ..features.view import Reader
@@ -37,7 +36,6 @@ from ..foundation.errors import InstanterError, Overloaded, RequestRejected, Una
 from ..foundation.ids import Ids, reference
 from ..foundation.limits import EXPORTS_MAX, LINKED_CELLS_MAX
 from ..foundation.measure import Buckets, Measurements
-from ..log.base import frame_at
 from ..log.moved import MovedPositions, NothingMoved
 from ..log.segment_log import SegmentLog
 from ..privacy.access import AccessKey, Grant, check_grant, issued, new_key
@@ -56,7 +54,7 @@ from .profile import Profiles
 from .quarantine import QuarantineStore
 from .recovery import Recovery
 from .repair import Repairs
-from .replay import Models, NoModels
+from .replay import ID_PREFIX, ID_TOKEN_BYTES, Models, NoModels, decided_as, unreadable
 
 log = logging.getLogger("instanter.engine")
 
@@ -70,9 +68,6 @@ AUDITED_AGAIN_MS = 86_400_000
 """The log is told how far the audit record reaches at least this often, so that retention cannot make it forget."""
 TURN_S = 30.0
 EXPORT_RETRY_S = 10
-_TOKEN_BYTES = 8
-_TOKEN_CHARS = 2 * _TOKEN_BYTES
-_ID_PREFIX = "d_"
 
 
 class EngineOptions(msgspec.Struct, frozen=True):
@@ -308,7 +303,7 @@ class Engine:
         agreement = self.gate.agreement(tenant, identifiers, stated=stated_in(request.context), gpc=gpc)
         if not agreement.personal:
             subject, keys = None, []
-        decision_id = f"{_ID_PREFIX}{self._ids.token(_TOKEN_BYTES)}{self.journal.next_position:x}"
+        decision_id = f"{ID_PREFIX}{self._ids.token(ID_TOKEN_BYTES)}{self.journal.next_position:x}"
         decision = self.decider.decide(
             request, state=self.partition.state, keys=keys, tenant=tenant, now_ms=now_ms,
             position=self.partition.position, decision_id=decision_id, deadline=deadline, meter=self.meter,
@@ -324,36 +319,13 @@ class Engine:
 
     def receipt(self, tenant: str, decision_id: str) -> bytes:
         """The receipt of a decision, or `RequestRejected` when there is none (any more). May run in a thread."""
-        unknown = RequestRejected("unknown_decision", f"no decision {decision_id}", status=404)
-        try:
-            position = int(decision_id[len(_ID_PREFIX) + _TOKEN_CHARS :], 16)
-        except ValueError:
-            raise unknown from None
-        record = self._decided(decision_id, position)
-        if record is None or record.tenant != tenant:
-            raise unknown
-        receipt = opened_receipt(record, self.subjects)
+        found = decided_as(decision_id, self._log, self._stores.moved)
+        if found is None or found[1].tenant != tenant:
+            raise RequestRejected("unknown_decision", f"no decision {decision_id}", status=404)
+        receipt = opened_receipt(found[1], self.subjects)
         if receipt is None:
-            if record.subject != NOBODY and not self.subjects.has([record.subject]):
-                raise RequestRejected("erased", "the receipt was erased with its person", status=410)
-            raise RequestRejected("expired", "the receipt is older than receipts are kept", status=410)
+            raise unreadable(found[1], self.subjects)
         return receipt
-
-    def _decided(self, decision_id: str, position: int) -> Decided | None:
-        """The record of a decision that was appended at `position`: there, or where a migration has put it."""
-        for place in (self._stores.moved.find(position), position):
-            if place is None:
-                continue
-            try:
-                frame = frame_at(self._log, place)
-            except RequestRejected as error:
-                if error.code == "expired":
-                    raise RequestRejected("expired", "the log no longer holds this decision", status=410) from None
-                continue
-            record = decode_record(frame.payload, offset=frame.position)
-            if isinstance(record, Decided) and record.decision_id == decision_id:
-                return record
-        return None
 
     def cells_of(self, tenant: str, *, user_id: str | None, anonymous_id: str | None) -> list[int]:
         """The cells of a person's profile; those of the anonymous id first, whose session is the live one."""

@@ -16,13 +16,14 @@ from ..decisions.decide import Decider
 from ..decisions.receipt import Receipt, decode_receipt
 from ..decisions.slate import Slate
 from ..events.envelope import Decided, decode_record
-from ..events.subjects import Sealed
+from ..events.subjects import NOBODY, Sealed
 from ..features.assemble import Column
 from ..foundation.disk import Disk
 from ..foundation.errors import Broken, Corrupt, RequestRejected
 from ..foundation.measure import NoMeter
 from ..log.base import Readable, frame_at
 from ..log.frames import Frame
+from ..log.moved import MovedPositions, NothingMoved
 from ..log.segments import SEGMENT_HEADER_BYTES
 from ..models.base import Ranker
 from ..models.lineup import Rankers
@@ -30,7 +31,7 @@ from ..privacy.subjects import KeyStore
 from ..state.checkpoint import checkpoint_path, list_checkpoints
 from ..state.cold_files import ColdPlace
 from ..state.schema import Schema
-from .configuration import Configurations
+from .configuration import Configuration, Configurations
 from .partition import Partition
 from .recovery import CHUNK_RECORDS, open_checkpoint
 
@@ -44,7 +45,7 @@ class Past:
     def __init__(
         self, schema: Schema, log: Readable, *, disk: Disk, checkpoints: Path, cold: ColdPlace | None = None
     ) -> None:
-        self._schema = schema
+        self.schema = schema
         self._log = log
         self._disk = disk
         self._checkpoints = checkpoints
@@ -65,13 +66,20 @@ class Past:
         if partition is None or position < partition.position or self._nearer(partition.position, position):
             partition = self._partition = self._nearest(position)
             self._frames, self._ahead = self._log.read(partition.position or None), None
+        try:
+            self._fold(partition, position)
+        except Corrupt:
+            self._partition = None
+            raise
+        if partition.position > position or (partition.position < position and self._ahead is None):
+            raise Broken(f"{position} is no position between two records; the fold stands at {partition.position}")
+        return partition
+
+    def _fold(self, partition: Partition, position: int) -> None:
         while frames := self._up_to(position):
             records = [decode_record(frame.payload, offset=frame.position) for frame in frames]
             partition.apply(records, ends=[frame.end for frame in frames])
             self.folded += len(frames)
-        if partition.position > position or (partition.position < position and self._ahead is None):
-            raise Broken(f"{position} is no position between two records; the fold stands at {partition.position}")
-        return partition
 
     def _nearer(self, now: int, position: int) -> bool:
         if position - now <= JUMP_BYTES:
@@ -83,13 +91,13 @@ class Past:
             if found <= position:
                 try:
                     path = checkpoint_path(self._checkpoints, found)
-                    return open_checkpoint(self._schema, self._disk, path, self._cold)[0]
+                    return open_checkpoint(self.schema, self._disk, path, self._cold)[0]
                 except (Corrupt, FileNotFoundError):  # Damaged, or a running server has just replaced it.
                     continue
         first = next(self._log.read(), None)
         if first is not None and first.position > SEGMENT_HEADER_BYTES:
             raise RequestRejected("expired", f"the log and its checkpoints do not reach back to {position}", status=410)
-        return Partition(self._schema, self._cold)
+        return Partition(self.schema, self._cold)
 
     def _up_to(self, position: int) -> list[Frame]:
         """The next frames before `position`, at most `CHUNK_RECORDS`."""
@@ -139,7 +147,8 @@ class Models(Protocol):
     """Where the models that receipts name are kept."""
 
     def ranker(self, model: str, decider: Decider) -> Ranker:
-        """The model "kind@id" over a decider's columns; `Corrupt` where it is damaged or gone."""
+        """The model "kind@id" over a decider's columns; `RequestRejected` if there is none, `Corrupt` if it is
+        damaged."""
         ...
 
 
@@ -147,7 +156,7 @@ class NoModels:
     """An installation that has never had a model."""
 
     def ranker(self, model: str, decider: Decider) -> Ranker:
-        raise Corrupt(file=model, offset=0, reason="there are no models here")
+        raise RequestRejected("unknown_model", "there are no models here", status=404)
 
 
 class _Named(NamedTuple):
@@ -174,19 +183,21 @@ class Replay:
         self._models = models
         self._memory_mb = memory_mb
         self._cold = cold
-        self._name = ""
-        self._decider: Decider | None = None
-        self._past: Past | None = None
+        self._footing: tuple[Configuration, Decider, Past] | None = None
+        self._rankers: dict[str, Ranker] = {}
+        """Of the decider, by name."""
+        self._folded = 0
 
     @property
     def folded(self) -> int:
-        """Records folded since the configuration changed last."""
-        return 0 if self._past is None else self._past.folded
+        """Records folded so far."""
+        return self._folded + (0 if self._footing is None else self._footing[2].folded)
 
     def decisions(self, made: Iterable[Made]) -> Iterator[Again]:
         """Each decision recomputed, in the order given: by position, for speed.
 
-        Raises what `Past.at` raises, and `Corrupt` where something a decision stood on was not kept.
+        Raises what `Past.at` raises; `RequestRejected` (old_receipt, not_kept, model_gone) where something a decision
+        stood on was not kept, and `Corrupt` where that is damaged.
         """
         for one in made:
             yield self.decision(one)
@@ -195,7 +206,7 @@ class Replay:
         """One decision recomputed; see `decisions`."""
         receipt = made.receipt
         if receipt.version < 2:
-            raise Corrupt(file="receipt", offset=0, reason="it was written before decisions could be recomputed")
+            raise RequestRejected("old_receipt", "it was made before decisions could be recomputed", status=410)
         decider, past = self.footing(receipt.config_hash)
         partition = past.at(receipt.position)
         asked = decider.asked_again(receipt, made.enclosed, partition.state.catalogue)
@@ -206,11 +217,21 @@ class Replay:
 
     def footing(self, configuration: str) -> tuple[Decider, Past]:
         """The decider and the past of the configuration of that name."""
-        if self._decider is None or self._past is None or configuration != self._name:
-            kept = self._configurations.get(configuration)
-            schema = kept.schema(memory_mb=self._memory_mb)
-            self._decider, self._past, self._name = kept.decider(schema), self.past(schema), configuration
-        return self._decider, self._past
+        before = self._footing
+        if before is None or before[1].config_hash != configuration:
+            before = self._footing = self._stand_on(self._configurations.get(configuration))
+        return before[1], before[2]
+
+    def _stand_on(self, kept: Configuration) -> tuple[Configuration, Decider, Past]:
+        """The past goes on where only what is decided with it has changed."""
+        self._rankers = {}
+        if self._footing is not None:
+            before, _, past = self._footing
+            if (before.features, before.settings) == (kept.features, kept.settings):
+                return kept, kept.decider(past.schema), past
+            self._folded += past.folded
+        schema = kept.schema(memory_mb=self._memory_mb)
+        return kept, kept.decider(schema), self.past(schema)
 
     def past(self, schema: Schema) -> Past:
         """The past as a schema sees it."""
@@ -218,10 +239,18 @@ class Replay:
 
     def _named(self, receipt: Receipt, decider: Decider) -> Rankers:
         return _Named({
-            one.id: self._models.ranker(one.model, decider)
+            one.id: self._ranker(one.model, decider)
             for one in receipt.placements
             if one.model != one.rung and not one.model.startswith(BUILT_IN)
         })
+
+    def _ranker(self, model: str, decider: Decider) -> Ranker:
+        if model not in self._rankers:
+            try:
+                self._rankers[model] = self._models.ranker(model, decider)
+            except RequestRejected as error:
+                raise RequestRejected("model_gone", f"it was ranked by {model}: {error.message}", status=410) from None
+        return self._rankers[model]
 
 
 BUILT_IN: Final = "linear@"
@@ -285,3 +314,43 @@ def decided_at(log: Readable, position: int, subjects: KeyStore) -> Made | None:
     frame = frame_at(log, position)
     record = decode_record(frame.payload, offset=frame.position)
     return opened(position, record, subjects) if isinstance(record, Decided) else None
+
+
+# Decisions by name.
+
+ID_PREFIX: Final = "d_"
+ID_TOKEN_BYTES: Final = 8
+"""Of chance, in hexadecimal behind the prefix; behind it stands the position of the decision's record."""
+
+
+def decided_as(
+    decision_id: str, log: Readable, moved: MovedPositions | NothingMoved
+) -> tuple[int, Decided] | None:
+    """The record of the decision of that id and its position now; None if there is none.
+
+    Raises `RequestRejected` (expired) where the log does not reach back so far any more.
+    """
+    try:
+        position = int(decision_id[len(ID_PREFIX) + 2 * ID_TOKEN_BYTES :], 16)
+    except ValueError:
+        return None
+    for place in (moved.find(position), position):
+        if place is None:
+            continue
+        try:
+            frame = frame_at(log, place)
+        except RequestRejected as error:
+            if error.code == "expired":
+                raise RequestRejected("expired", "the log no longer holds this decision", status=410) from None
+            continue
+        record = decode_record(frame.payload, offset=frame.position)
+        if isinstance(record, Decided) and record.decision_id == decision_id:
+            return place, record
+    return None
+
+
+def unreadable(record: Decided, subjects: KeyStore) -> RequestRejected:
+    """Why a decision can be read no more: `erased` or `expired`."""
+    if record.subject != NOBODY and not subjects.has([record.subject]):
+        return RequestRejected("erased", "the receipt was erased with its person", status=410)
+    return RequestRejected("expired", "the receipt is older than receipts are kept", status=410)

@@ -126,7 +126,7 @@ class Gathering:
             return None
         try:
             again = self._replay.decision(made)
-        except Corrupt:
+        except (Corrupt, RequestRejected):
             again = None
         if again is None or not again.identical:
             self.counts.differing += 1

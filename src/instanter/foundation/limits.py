@@ -192,6 +192,10 @@ RECEIPT_CANDIDATES_MAX = 192
 ENCLOSED_BYTES_MAX = 64 * 1024
 """Of what lies beside a receipt: the caller's list and fields; a decision with more cannot be recomputed."""
 
+# Replays.
+DIFFERING_TOLD_MAX = 1_000
+"""Decisions of one replay that are told with what came out differently; further ones are only counted."""
+
 # Trained models.
 MODELS_KEPT_MAX = 64
 """Trained models in one data directory; before a further one is kept the oldest that nothing needs are removed."""

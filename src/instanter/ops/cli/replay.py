@@ -17,10 +17,13 @@ from ...log.segments import SegmentReader
 from ...state.cold_files import ColdPlace
 from ..config import load
 from ..datadir import DataDirectory
+from ..reading import reading
+from ..replaying import Replayed, Span, replayed, replayed_all
 from ..wiring import check_kept, schema_of
 from .arguments import add_config, add_data, add_key
 from .connection import Connection
 from .progress import records_progress
+from .span import add_span, span_of
 
 _CHECKPOINT: Final = "checkpoint"
 
@@ -52,19 +55,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Rebuild the state from the beginning of the log. With --verify the rebuilt state is compared with what a\n"
         "server would start from (newest checkpoint and tail), or with --url with the live state of a running server.\n"
-        "Only reads; may run beside a server. Exit code 1 if the two differ.")
+        "With --decisions the decisions in the log are made again, each on the state, configuration and model that it\n"
+        "was made with, and compared with their receipts.\n"
+        "Only reads; may run beside a server. Exit code 1 if something differs.")
     parser.epilog = (
         "examples:\n  instanter replay --config shop/instanter.toml --data shop/data --verify\n"
-        "  instanter replay --config shop/instanter.toml --data shop/data --verify --url http://127.0.0.1:8080")
+        "  instanter replay --config shop/instanter.toml --data shop/data --verify --url http://127.0.0.1:8080\n"
+        "  instanter replay --data shop/data --decisions\n"
+        "  instanter replay --data shop/data --decisions d_91c2e07f3a4b5d6e2f81\n"
+        "  instanter replay --data shop/data --decisions --from 2026-05-01 --sample 1000")
     add_config(parser)
     add_data(parser)
     parser.add_argument("--verify", action="store_true", help="compare the rebuilt state with the live one")
     parser.add_argument("--url", metavar="U", help="with --verify: a running server that serves this directory")
     add_key(parser)
+    parser.add_argument("--decisions", nargs="*", metavar="ID",
+                        help="make decisions again and compare them: those named, or all")
+    add_span(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Rebuild, compare if asked to, and report."""
+    if arguments.decisions is not None:
+        return _decisions(arguments)
+    if span_of(arguments) != Span():
+        raise ConfigRejected("--from, --until and --sample choose decisions", suggestion="add --decisions")
     if arguments.url and not arguments.verify:
         raise ConfigRejected("--url says what to compare with, and nothing is compared", suggestion="add --verify")
     live = _live_state(arguments.url, arguments.key) if arguments.url else None
@@ -121,6 +136,49 @@ def _replay(
         report.passed_over = list(recovery.damaged)
         report.compared_with, report.identical = _CHECKPOINT, other.state.hash() == report.hash
     return report
+
+
+def _decisions(arguments: argparse.Namespace) -> int:
+    span = span_of(arguments)
+    if arguments.verify or (arguments.decisions and span != Span()):
+        raise ConfigRejected("--decisions ID ..., --from, --until and --sample, or --verify: one of these at a time")
+    with (
+        reading(load(arguments.config), arguments.data) as read,
+        records_progress("making decisions again", quiet=arguments.json) as progress,
+    ):
+        if arguments.decisions:
+            report = replayed(read, arguments.decisions, progress)
+        else:
+            report = replayed_all(read, span, progress)
+    print(msgspec.json.encode(report).decode() if arguments.json else _decisions_in_words(report))
+    return 0 if report.same else 1
+
+
+def _decisions_in_words(report: Replayed) -> str:
+    lines = [
+        f"made {report.decisions:,} decisions again in {report.seconds:g} s, {report.folded_events:,} records folded",
+        f"identical: {report.identical:,}",
+    ]
+    differing = report.decisions - report.identical - sum(report.skipped.values())
+    if differing:
+        lines.append(f"DIFFERENT: {differing:,}")
+        lines += [f"  {one.decision_id}: {', '.join(one.differences)}" for one in report.differing[:DIFFERING_SHOWN]]
+    if differing > DIFFERING_SHOWN:
+        lines.append("  ...; --json tells more of them")
+    lines += [f"not made again, {_WHY.get(why, why)}: {count:,}" for why, count in sorted(report.skipped.items())]
+    return "\n".join(lines)
+
+
+DIFFERING_SHOWN: Final = 20
+_WHY: Final = {
+    "erased": "erased with their people",
+    "expired": "older than what is kept",
+    "old_receipt": "from before decisions could be made again",
+    "not_kept": "asked about lists too long to keep",
+    "model_gone": "their model is not kept any more",
+    "damaged": "DAMAGED",
+    "unknown": "not in this log",
+}
 
 
 def _live_state(url: str, key: str) -> _LiveState:
