@@ -167,9 +167,33 @@ def test_a_schema_without_item_features_still_assembles(little) -> None:
     shop = little(FeatureDeclaration(name="views", on=("Product Viewed",), aggregate="count"), only=True)
     shop.item("a", price=3.0)
     (row,) = assembled(shop, "a", recent=("a",))
-    assert row == {
-        "item.price": 3.0, "cross.price_fit": 0.0, "cross.co_viewed": 0.0, "position": 0.0, "item.recency": 1.0
-    }
+    assert {name: value for name, value in row.items() if not name.startswith("list.")} == {
+        "item.price": 3.0, "cross.price_fit": 0.0, "cross.co_viewed": 0.0, "position": 0.0, "item.recency": 1.0,
+        "person.views": 0.0,
+    }  # fmt: skip
+    assert row["list.touched"] == 1.0
+
+
+def test_numbers_of_the_person_are_the_same_for_every_candidate(little) -> None:
+    shop = little(FeatureDeclaration(name="looks", on=("Product Viewed",), aggregate="count", scope="session"))
+    for item_id in "ab":
+        shop.item(item_id)
+        shop.happen("Product Viewed", item_id)
+    assert [row["person.looks"] for row in assembled(shop, "a", "b")] == [2.0, 2.0]
+    assert [row["person.looks"] for row in assembled(shop, "a", "b", keys=())] == [0.0, 0.0]
+
+
+def test_a_meeting_is_told_with_its_score_or_its_age(little) -> None:
+    shop = little(FeatureDeclaration(name="tops", on=("Product Viewed",), aggregate="top_k", by="item", k=3))
+    for item_id in "abc":
+        shop.item(item_id)
+    shop.happen("Product Viewed", "a")
+    shop.happen("Product Viewed", "a", after_ms=1_000)
+    shop.happen("Product Viewed", "b", after_ms=4_000)
+    rows = assembled(shop, "a", "b", "c", after_ms=5_000)
+    assert [row["score.tops"] for row in rows] == [2.0, 1.0, 0.0]
+    assert [row["age.session_items"] for row in rows[:2]] == [4.0, 1.0]
+    assert math.isnan(rows[2]["age.session_items"])
 
 
 def test_lists_of_attributes_by_time_count_by_place(little) -> None:

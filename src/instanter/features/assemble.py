@@ -7,9 +7,13 @@
     item.recency        1 for an item that came just now, half of it every 30 days
     cross.<top-k>       share (0 to 1) of the candidate's value in the person's top-k; the best of several values
     cross.<last-k>      1 for the newest of the person's last-k, 1/2 for the one before ..., 0 if it is not there
+    score.<top-k>       the score itself, 0 if the value is not there
+    age.<last-k>        seconds since it was put there, NaN if it is not there
     cross.price_fit     1 at the mean price the person looked at, less the further away by ratio, 0 if unknown
     cross.co_viewed     how close the candidate is to what the person looked at, see `neighbours`
     position            1 for the first of the caller's list, 1/2 for the second ..., 0 if it is not there
+    person.<feature>    a number of the person or of the session: the same for all candidates
+    list.<...>          the candidate among the others, see `relative`
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from ..state.memory import State
 from ..state.operations import DECAYED, LAST, TIME_SINCE, WINDOWED
 from ..state.program import AT, KIND, TILE_MS
 from ..state.schema import Schema
+from . import relative
 from .declaration import FeatureDeclaration
 from .neighbours import Neighbours, place_of
 from .view import Person, Reader, is_number, read_number
@@ -57,6 +62,9 @@ _SHARE_OF_VALUE, _SHARE_OF_ITEM, _PLACE_OF_VALUE, _PLACE_OF_ITEM = 0, 1, 2, 3
 # Where the single columns stand behind the rates and lists.
 _PRICE_FIT, _CO_VIEWED, _POSITION, _RECENCY = 0, 1, 2, 3
 _SINGLE = ("cross.price_fit", "cross.co_viewed", "position", "item.recency")
+_SINGLES = len(_SINGLE)
+_MET_AS = {Kind.TOP_K: "score", Kind.LAST_K: "age"}
+"""What is told of a meeting beside its share or place."""
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -103,9 +111,14 @@ class Assembler:
         counts = {placed.spec.name for _, placed in numeric if placed.spec.kind is Kind.COUNT}
         rates = [(name, names.index(n), names.index(d)) for name, n, d in RATES if {n, d} <= counts]
         crosses = [(i, spec, how) for i, spec in enumerate(reader.lists) if (how := _meeting(spec)) >= 0]
-        self.columns = _columns(names, schema.numbers, [rate[0] for rate in rates], [one[1].name for one in crosses])
+        self.columns = (
+            *_columns_of_items(names, schema.numbers, [rate[0] for rate in rates]),
+            *_columns_of_people([one[1] for one in crosses], reader.numbers),
+            *(Column(name, unbounded=name in relative.UNBOUNDED) for name in relative.NAMES),
+        )
+        _check_names(self.columns)
         defaults = {declaration.name: declaration.default for declaration in declarations}
-        self._reader = reader
+        self._person_numbers = len(reader.numbers)
         self._words = schema.layout.item_words
         self._items = np.array(
             [[number, schema.ttl_ms.get(placed.spec.name, 0)] for number, placed in numeric] or np.zeros((0, 2)),
@@ -119,6 +132,9 @@ class Assembler:
             [[i, how, spec.by_column, reader.starts[i]] for i, spec, how in crosses] or np.zeros((0, 4)), np.int64
         )
         self._prices = _price_means(schema.layout.features)
+        at = {column.name: place for place, column in enumerate(self.columns)}
+        self._click_rate = at.get("item.click_rate", relative.NO_RATE)
+        self._first_of_list = at[relative.NAMES[0]]
 
     def priors(self, state: State, rows: Ints) -> Reals:
         """The average of each rate over these items, as of the epoch: what an unseen item starts from."""
@@ -135,13 +151,18 @@ class Assembler:
     def matrix(
         self, state: State, person: Person, candidates: Candidates, neighbours: Neighbours, priors: Reals, now_ms: int
     ) -> Matrix:
-        """The inputs, [candidates, columns]. One compiled call."""
+        """The inputs, [candidates, columns]. Two compiled calls."""
         matrix = np.empty((len(candidates), len(self.columns)), np.float32)
         _assemble(
             state.program.features, self._items, self._defaults, self._rates, self._crosses, priors, state.published,
             state.published_reals, self._words, state.catalogue.created_ms, candidates.refs, candidates.rows,
-            candidates.ranks, candidates.attributes, candidates.numbers, person.refs, person.weights, person.counts,
-            neighbours.table_refs, neighbours.table_weights, self.mean_price(person), now_ms, matrix,
+            candidates.ranks, candidates.attributes, candidates.numbers, person.values[: self._person_numbers],
+            person.refs, person.weights, person.counts, neighbours.table_refs, neighbours.table_weights,
+            self.mean_price(person), now_ms, matrix,
+        )  # fmt: skip
+        relative.stand(
+            candidates.refs, candidates.ranks, candidates.numbers[:, 0], neighbours.recent, self._click_rate,
+            self._first_of_list, matrix,
         )  # fmt: skip
         return matrix
 
@@ -155,14 +176,21 @@ def _meeting(spec: FeatureSpec) -> int:
     return -1
 
 
-def _columns(
-    features: Sequence[str], fields: Sequence[str], rates: Sequence[str], lists: Sequence[str]
-) -> tuple[Column, ...]:
+def _columns_of_items(features: Sequence[str], fields: Sequence[str], rates: Sequence[str]) -> list[Column]:
     columns = [Column(f"item.{name}", unbounded=True) for name in (*features, *fields)]
     for rate in rates:
         columns += [Column(f"item.{rate}_rate"), Column(f"item.{rate}_lift")]
-    columns += [Column(f"cross.{name}") for name in lists]
+    return columns
+
+
+def _columns_of_people(lists: Sequence[FeatureSpec], numbers: Sequence[str]) -> list[Column]:
+    columns = [Column(f"cross.{spec.name}") for spec in lists]
+    columns += [Column(f"{_MET_AS[spec.kind]}.{spec.name}", unbounded=True) for spec in lists]
     columns += [Column(name) for name in _SINGLE]
+    return [*columns, *(Column(f"person.{name}", unbounded=True) for name in numbers)]
+
+
+def _check_names(columns: Sequence[Column]) -> None:
     seen: set[str] = set()
     for column in columns:
         if column.name in seen:
@@ -171,7 +199,6 @@ def _columns(
                 suggestion="an item feature has the name of an item field or of a rate; rename the feature",
             )
         seen.add(column.name)
-    return tuple(columns)
 
 
 def _price_means(features: Sequence[Placed]) -> tuple[str, ...]:
@@ -208,13 +235,15 @@ def _sum_counts(published: Ints, words: int, rows: Ints, offsets: Ints, sums: In
 def _assemble(
     features: Ints, items: Ints, defaults: Reals, rates: Ints, crosses: Ints, priors: Reals, published: Ints,
     published_reals: Reals, words: int, created_ms: Ints, refs: Ints, rows: Ints, ranks: Ints, attributes: Ints,
-    numbers: Reals, person_refs: Ints, person_weights: Reals, person_counts: Ints, near_refs: Ints,
-    near_weights: Reals, mean_price: float, now_ms: int, matrix: Matrix,
+    numbers: Reals, person_numbers: Reals, person_refs: Ints, person_weights: Reals, person_counts: Ints,
+    near_refs: Ints, near_weights: Reals, mean_price: float, now_ms: int, matrix: Matrix,
 ) -> None:  # fmt: skip
     totals = _totals(crosses, person_weights, person_counts)
     first_rate = len(items) + numbers.shape[1]
     first_cross = first_rate + 2 * len(rates)
-    single = first_cross + len(crosses)
+    first_met = first_cross + len(crosses)
+    single = first_met + len(crosses)
+    first_person = single + _SINGLES
     for c in range(len(refs)):
         row = rows[c]
         for i in range(len(items)):
@@ -231,17 +260,23 @@ def _assemble(
             matrix[c, first_rate + 2 * rate] = share
             matrix[c, first_rate + 2 * rate + 1] = math.log(share / priors[rate])
         for i in range(len(crosses)):
-            count = person_counts[crosses[i, 0]]
-            matrix[c, first_cross + i] = _cross(
-                crosses[i, 1], crosses[i, 2], crosses[i, 3], count, totals[i], refs[c], attributes[c], person_refs,
-                person_weights,
-            )  # fmt: skip
+            how, start = crosses[i, 1], crosses[i, 3]
+            place = _met(how, crosses[i, 2], start, person_counts[crosses[i, 0]], refs[c], attributes[c], person_refs)
+            weight = person_weights[start + place] if place >= 0 else 0.0
+            if how in (_SHARE_OF_VALUE, _SHARE_OF_ITEM):
+                matrix[c, first_cross + i] = weight / (totals[i] + SHARE_STRENGTH)
+                matrix[c, first_met + i] = weight
+            else:
+                matrix[c, first_cross + i] = 1.0 / (1.0 + place) if place >= 0 else 0.0
+                matrix[c, first_met + i] = (now_ms - weight) / 1e3 if place >= 0 else np.nan
         matrix[c, single + _PRICE_FIT] = _price_fit(numbers[c, 0], mean_price)
         near = place_of(near_refs, refs[c])
         matrix[c, single + _CO_VIEWED] = near_weights[near] if near_refs[near] == refs[c] else 0.0
         matrix[c, single + _POSITION] = 1.0 / (1.0 + ranks[c]) if ranks[c] >= 0 else 0.0
         known_ms = created_ms[row] if row >= 0 else 0
         matrix[c, single + _RECENCY] = decay(now_ms - known_ms, RECENCY_HALF_LIFE_MS) if known_ms != 0 else 0.0
+        for i in range(len(person_numbers)):
+            matrix[c, first_person + i] = person_numbers[i]
 
 
 @allocating_kernel
@@ -260,11 +295,9 @@ def _rate(part: float, whole: float, prior: float) -> float:
 
 
 @kernel
-def _cross(
-    how: int, column: int, start: int, count: int, total: float, ref: int, attributes: Ints, person_refs: Ints,
-    person_weights: Reals,
-) -> float:  # fmt: skip
-    """The list runs from the strongest or newest on, so the first match is the best one."""
+def _met(how: int, column: int, start: int, count: int, ref: int, attributes: Ints, person_refs: Ints) -> int:
+    """Where in the list the candidate or one of its values is first, -1 if nowhere. The list runs from the strongest or
+    newest on, so the first match is the best one."""
     for j in range(count):
         known = person_refs[start + j]
         if how in (_SHARE_OF_ITEM, _PLACE_OF_ITEM):
@@ -274,10 +307,8 @@ def _cross(
             for i in range(attributes.shape[1]):
                 matches = matches or attributes[column, i] == known
         if matches:
-            if how in (_SHARE_OF_VALUE, _SHARE_OF_ITEM):
-                return float(person_weights[start + j]) / (total + SHARE_STRENGTH)
-            return 1.0 / (1.0 + j)
-    return 0.0
+            return j
+    return -1
 
 
 @kernel

@@ -24,6 +24,8 @@ class Neighbours(msgspec.Struct, frozen=True):
     """Items met in sessions with the recent ones, the closest first. The recent ones themselves are not among them:
     that they were met together is this person's own doing."""
 
+    recent: Ints
+    """What they are neighbours of: what the person looked at, the newest first."""
     refs: Ints
     rows: Ints
     weights: Reals
@@ -44,20 +46,25 @@ class Neighbourhood:
         self._k = placed.spec.k if placed else 0
         self._words = schema.layout.item_words
         nothing, weightless = np.zeros(0, np.int64), np.zeros(0, np.float64)
-        self._nobody = Neighbours(nothing, nothing, weightless, np.zeros(1, np.int64), np.zeros(1, np.float64))
+        self._nobody = Neighbours(
+            nothing, nothing, nothing, weightless, np.zeros(1, np.int64), np.zeros(1, np.float64)
+        )  # fmt: skip
 
     def of(self, state: State, recent: Sequence[int]) -> Neighbours:
         """Neighbours of these items (references, the newest first), as of the epoch."""
-        if not recent or self._at < 0:
+        if not recent:
             return self._nobody
+        newest = np.array(recent[:_RECENT_MAX], np.int64)
+        if self._at < 0:
+            return msgspec.structs.replace(self._nobody, recent=newest)
         keys, weights = np.zeros(_PLACES, np.int64), np.zeros(_PLACES, np.float64)
         refs, rows, sums = np.empty(_FOUND_MAX, np.int64), np.empty(_FOUND_MAX, np.int64), np.empty(_FOUND_MAX)
         count = _gather(
-            state.published, self._words, self._at, self._k, state.tables.item_index,
-            np.array(recent[:_RECENT_MAX], np.int64), keys, weights, refs, rows, sums,
+            state.published, self._words, self._at, self._k, state.tables.item_index, newest, keys, weights, refs,
+            rows, sums,
         )  # fmt: skip
         order = np.argsort(-sums[:count], kind="stable")
-        return Neighbours(refs[order], rows[order], sums[order], keys, weights)
+        return Neighbours(newest, refs[order], rows[order], sums[order], keys, weights)
 
 
 @kernel
