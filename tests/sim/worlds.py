@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from instanter.decisions.decide import Decider
 from instanter.decisions.placement import DEFAULT_PLACEMENTS
+from instanter.engine.checkpoints import ReplayBounds
 from instanter.engine.gate import Gate
 from instanter.engine.loop import Engine, EngineOptions, Stores
 from instanter.engine.recovery import recover
@@ -36,6 +37,7 @@ ENRICHER = Enricher()
 SEGMENT_BYTES = 6_000
 QUARANTINE_BYTES = 20_000
 ITEMS_MAX = 64
+REPLAYS = ReplayBounds(events=60, checkpoints=4)
 
 
 def _feature(name: str, on: str, aggregate: str, scope: str = "profile", **rest: str | int) -> FeatureDeclaration:
@@ -88,7 +90,7 @@ class Worlds:
             stores=stores, partition=partition, recovery=recovery, clock=clock, ids=ids, gate=gate,
             door=Door(subjects=subjects, ids=ids, enrich=ENRICHER, gate=gate, numbers=NUMBERS.union(schema.properties)),
             decider=self.decider(surroundings.variant), reader=Reader(schema, FEATURES[surroundings.variant]),
-            options=EngineOptions(checkpoint_s=3_600.0, sync_window_ms=0.5),
+            options=EngineOptions(checkpoint_s=3_600.0, sync_window_ms=0.5, replays=REPLAYS),
         )  # fmt: skip
 
     def decider(self, variant: int) -> Decider:

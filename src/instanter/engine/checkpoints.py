@@ -4,35 +4,62 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
+
+import msgspec
 
 from ..foundation.clock import elapsed_ns
 from ..foundation.disk import Disk
-from ..foundation.errors import Corrupt
+from ..foundation.errors import Broken, Corrupt
+from ..foundation.limits import CHECKPOINTS_KEPT_BYTES_MAX, CHECKPOINTS_KEPT_MAX, REPLAY_EVENTS_MAX
 from ..foundation.measure import Meter
 from ..log.base import Log
 from ..log.segments import SEGMENT_HEADER_BYTES
-from ..state.checkpoint import CheckpointWriter, Snapshot, checkpoint_path, cold_files_kept, list_checkpoints
+from ..state.checkpoint import (
+    CheckpointWriter,
+    Manifest,
+    Snapshot,
+    checkpoint_path,
+    cold_files_kept,
+    list_checkpoints,
+    read_manifest,
+)
+from ..state.cold_files import cold_path
 from .partition import Partition
 
 KEPT = 2
-"""Newest checkpoints kept beside the base."""
+"""Newest checkpoints, which are kept in any case."""
+DUE_AT = 0.875
+"""Share of the records between two checkpoints at which the next one is begun; the rest comes in while it is made."""
+
+
+class ReplayBounds(msgspec.Struct, frozen=True):
+    """What is kept so that replays need not fold from the beginning."""
+
+    events: int = REPLAY_EVENTS_MAX
+    """Records that a replay may have to fold, as long as the other bounds are not reached."""
+    checkpoints: int = CHECKPOINTS_KEPT_MAX
+    size_bytes: int = CHECKPOINTS_KEPT_BYTES_MAX
 
 
 class Checkpoints:
     """Makes the checkpoints of one partition, one at a time, and prunes what they replace."""
 
     def __init__(
-        self, *, disk: Disk, directory: Path, partition: Partition, log: Log, keep_ms: int, meter: Meter
-    ) -> None:
+        self, *, disk: Disk, directory: Path, partition: Partition, log: Log, keep_ms: int, meter: Meter,
+        replays: ReplayBounds,
+    ) -> None:  # fmt: skip
         self._disk = disk
         self._directory = directory
         self._partition = partition
         self._log = log
         self._keep_ms = keep_ms
         self._meter = meter
+        self._replays = replays
+        self._records = partition.records
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._one_at_a_time = asyncio.Lock()
         self._wanted_ms: int | None = None
@@ -48,6 +75,7 @@ class Checkpoints:
         async with self._one_at_a_time:
             started_ns = elapsed_ns()
             at_ms = now_ms()
+            self._records = self._partition.records
             self._wanted_ms, self._taken = at_ms, None
             try:
                 await publish(at_ms)
@@ -75,6 +103,11 @@ class Checkpoints:
         """Whether one is being made."""
         return self._one_at_a_time.locked()
 
+    @property
+    def due(self) -> bool:
+        """Whether so much was folded that one should not wait for its time, or replays would have to fold too much."""
+        return self._partition.records - self._records >= self._replays.events * DUE_AT
+
     def close(self) -> None:
         """Stop the thread; a checkpoint in the making is given up with its unfinished file."""
         self._worker.shutdown(wait=True, cancel_futures=True)
@@ -85,8 +118,9 @@ class Checkpoints:
             return
         partition = self._partition
         self._taken = Snapshot(
-            partition.state, position=partition.position, at_ms=self._wanted_ms, control=partition.control_rows()
-        )
+            partition.state, position=partition.position, at_ms=self._wanted_ms, control=partition.control_rows(),
+            records=partition.records,
+        )  # fmt: skip
 
     def _end_saving(self) -> None:
         """The fold need not keep rows as they were any longer."""
@@ -128,17 +162,67 @@ class Checkpoints:
                 cold.files.retain(cold_files_kept(self._disk, self._directory))
 
     def _prune(self, now_ms: int) -> None:
-        """Cut the log below the older of the kept checkpoints, and remove what is older still.
+        """Cut the log below the older of the newest checkpoints, and remove those that nothing needs any more.
 
-        Once the log has been cut, the checkpoint it was cut below stays as the base: the new beginning.
+        The oldest that the log still holds everything behind is the base, the new beginning, once the log was cut.
         """
         positions = list_checkpoints(self._disk, self._directory)
         if len(positions) < KEPT:
             return
-        kept = positions[:KEPT]
-        retained = self._log.retain(below=kept[-1], older_than_ms=now_ms - self._keep_ms)
-        base = kept[-1] if retained.segments_removed or retained.start == 0 else positions[-1]
+        newest = positions[:KEPT]
+        retained = self._log.retain(below=newest[-1], older_than_ms=now_ms - self._keep_ms)
+        reaching = [position for position in positions if position >= retained.start]
+        base = reaching[-1:] if retained.start > 0 else []
+        kept = {*newest, *base, *self._for_replays(reaching, base)}
         for position in positions:
-            if position not in kept and position != base:
+            if position not in kept:
                 self._disk.unlink(checkpoint_path(self._directory, position))
         self._retain_cold()
+
+    def _for_replays(self, positions: Sequence[int], base: Sequence[int]) -> list[int]:
+        """Of the checkpoints that replays can stand on those to keep; they lie further apart where they are many."""
+        marks = [mark for mark in map(self._mark, reversed(positions)) if mark is not None and mark.records]
+        if len(marks) <= KEPT:
+            return []
+        older, newest = marks[:-KEPT], marks[-KEPT:]
+        begin = older[0].records if older[0].position in base else 0
+        held = {number for mark in newest for number in mark.cold_files}
+        apart, bounds = self._replays.events, self._replays
+        while True:
+            kept = spaced([(mark.position, mark.records) for mark in older], begin, newest[0].records, apart=apart)
+            chosen = [mark for mark in older if mark.position in kept]
+            if len(chosen) <= bounds.checkpoints and self._size_bytes(chosen, held) <= bounds.size_bytes:
+                return kept
+            apart *= 2
+            self._meter.count("checkpoints_spread")
+
+    def _mark(self, position: int) -> Manifest | None:
+        try:
+            return read_manifest(self._disk, checkpoint_path(self._directory, position))
+        except Broken:
+            return None
+
+    def _size_bytes(self, marks: Sequence[Manifest], held: Set[int]) -> int:
+        """Of checkpoints, and of the files of idle people that are kept for them alone."""
+        paths = [checkpoint_path(self._directory, mark.position) for mark in marks]
+        cold = self._partition.state.cold
+        if cold is not None:
+            numbers = {number for mark in marks for number in mark.cold_files} - held
+            paths += [cold_path(cold.place.directory, number) for number in numbers]
+        return sum(self._disk.size(path) for path in paths)
+
+
+def spaced(marks: Sequence[tuple[int, int]], begin: int, end: int, *, apart: int) -> list[int]:
+    """The positions of the fewest marks such that none of the gaps is longer than `apart`, as far as there are marks.
+
+    `marks` are (position, records), ascending, and lie between the records `begin` and `end`.
+
+    >>> spaced([(10, 100), (20, 250), (30, 300), (40, 650), (50, 900)], 0, 940, apart=300)
+    [30, 40]
+    """
+    kept, last = [], begin
+    for (position, records), (_, following) in pairwise([*marks, (0, end)]):
+        if following - last > apart:
+            kept.append(position)
+            last = records
+    return kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -42,7 +43,7 @@ from ..privacy.access import AccessKey, Grant, check_grant, issued, new_key
 from ..privacy.audit import SERVER, Audit, Head, Plain, Trail, handed_in
 from ..privacy.erasures import ErasureList
 from ..privacy.subjects import KeyStore, KeySubject
-from .checkpoints import Checkpoints
+from .checkpoints import Checkpoints, ReplayBounds
 from .erase import DAY_MS, ERASED_PER_TURN, Eraser, RetentionOptions
 from .export import export, opened_receipt
 from .gate import Gate
@@ -82,6 +83,7 @@ class EngineOptions(msgspec.Struct, frozen=True):
     epoch_on_read: bool = False
     """With a clock driven by events: an epoch that is due is published before a decision reads it."""
     retention: RetentionOptions = RetentionOptions()
+    replays: ReplayBounds = ReplayBounds()
 
 
 class Stores(NamedTuple):
@@ -125,6 +127,7 @@ class Engine:
         self._epoch_number = partition.state.epoch
         self._ticked_ms = clock.now_ms()
         self._stopping = False
+        self._checkpoint_due = asyncio.Event()
         self._exports = 0
         self._tasks: list[asyncio.Task[None]] = []
         self.quarantine = QuarantineStore(
@@ -138,7 +141,7 @@ class Engine:
         )  # fmt: skip
         self.checkpoints = Checkpoints(
             disk=stores.disk, directory=stores.checkpoints, partition=partition, log=stores.log,
-            keep_ms=options.keep_days * 86_400_000, meter=self.meter,
+            keep_ms=options.keep_days * 86_400_000, meter=self.meter, replays=options.replays,
         )  # fmt: skip
         self.audit = Audit(
             stores.trail, known=partition.audited, clock=clock, sync_window_ms=options.sync_window_ms, meter=self.meter,
@@ -417,6 +420,8 @@ class Engine:
     def _after_fold(self) -> None:
         """Append the epoch or tick that is due."""
         now_ms = self.clock.now_ms()
+        if self.checkpoints.due and not self.checkpoints.writing:
+            self._checkpoint_due.set()
         try:
             if self._epoch_due(now_ms):
                 self._append_epoch(now_ms)
@@ -461,7 +466,9 @@ class Engine:
 
     async def _checkpoint_regularly(self) -> None:
         while True:
-            await asyncio.sleep(self.options.checkpoint_s)
+            self._checkpoint_due.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._checkpoint_due.wait(), self.options.checkpoint_s)
             try:
                 await self.checkpoint()
             except (InstanterError, OSError) as error:

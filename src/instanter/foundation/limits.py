@@ -193,6 +193,12 @@ ENCLOSED_BYTES_MAX = 64 * 1024
 """Of what lies beside a receipt: the caller's list and fields; a decision with more cannot be recomputed."""
 
 # Replays.
+REPLAY_EVENTS_MAX = 1_000_000
+"""Records between one kept checkpoint and the next, so that no replay of a decision folds more."""
+CHECKPOINTS_KEPT_MAX = 64
+"""Checkpoints kept for replays; with more, those that are kept lie twice as far apart."""
+CHECKPOINTS_KEPT_BYTES_MAX = 4 * 1024 * 1024 * 1024
+"""Disk that they may take, with the files of idle people that only they name; beyond it likewise."""
 DIFFERING_TOLD_MAX = 1_000
 """Decisions of one replay that are told with what came out differently; further ones are only counted."""
 

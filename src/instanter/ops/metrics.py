@@ -119,6 +119,8 @@ COUNTED: Final = (
     Counted("connections_refused", "instanter_connections_refused",
             "Connections closed because there were as many as may be."),
     Counted("requests_failed", "instanter_requests_failed", "Requests that failed by a defect of ours."),
+    Counted("checkpoints_spread", "instanter_checkpoints_spread",
+            "How often checkpoints kept for replays had to lie twice as far apart, to be no more and no larger."),
     Counted("checkpoints_failed", "instanter_checkpoints_failed", "Checkpoints that were not finished."),
     Counted("beats_refused", "instanter_beats_refused", "Epochs and ticks that the log did not take."),
     Counted("upkeep_failed", "instanter_upkeep_failed", "Steps of upkeep of idle people's files that failed."),

@@ -84,6 +84,8 @@ class Manifest(msgspec.Struct, frozen=True):
     """See `State`."""
     cold_files: dict[int, int] = {}
     """Cold files that hold somebody, with the number of their records."""
+    records: int = 0
+    """Folded since the log began; 0 where that was not noted."""
 
 
 class _Versioned(msgspec.Struct, frozen=True):
@@ -100,11 +102,13 @@ class _ControlRows(msgspec.Struct, frozen=True, array_like=True):
 class Snapshot:
     """A checkpoint in the making: call `abandon` when it is done or given up."""
 
-    def __init__(self, state: State, *, position: int, at_ms: int, control: Mapping[str, Sequence[Any]]) -> None:
+    def __init__(
+        self, state: State, *, position: int, at_ms: int, control: Mapping[str, Sequence[Any]], records: int = 0
+    ) -> None:
         """Taken between two batches and right after an epoch. Costs a byte per row and a copy of two dictionaries."""
         assert state.unpublished == 0, "an epoch comes right before a checkpoint"
         memory = state.tables.memory
-        self.manifest = _manifest(state, position, at_ms)
+        self.manifest = _manifest(state, position, at_ms, records)
         self._memory = memory
         self._state = state
         self._control = {"catalogue": list(state.catalogue.items.values()), **control}
@@ -171,7 +175,7 @@ class Snapshot:
             yield _section(_Section.SPILLED, payload)
 
 
-def _manifest(state: State, position: int, at_ms: int) -> Manifest:
+def _manifest(state: State, position: int, at_ms: int, records: int) -> Manifest:
     return Manifest(
         VERSION,
         position,
@@ -188,6 +192,7 @@ def _manifest(state: State, position: int, at_ms: int) -> Manifest:
         state.configured,
         dict(sorted(state.cleared.items())),
         {} if state.cold is None else state.cold.files.needed(),
+        records,
     )
 
 
@@ -450,6 +455,11 @@ def read_control(disk: Disk, path: Path) -> dict[str, list[Any]]:
     return control
 
 
+def read_manifest(disk: Disk, path: Path) -> Manifest:
+    """What a checkpoint is of, at the cost of reading its first section; `Corrupt` if that is damaged."""
+    return _read_manifest(path, _sections(disk, path))
+
+
 def check_checkpoint(disk: Disk, path: Path) -> Manifest:
     """Read a checkpoint whole and check every section; `Corrupt` names what is damaged."""
     sections = _sections(disk, path)
@@ -463,8 +473,7 @@ def cold_files_kept(disk: Disk, directory: Path) -> set[int]:
     """The cold files that the checkpoints in a directory name; `Corrupt` if one does not say."""
     needed: set[int] = set()
     for position in list_checkpoints(disk, directory):
-        path = checkpoint_path(directory, position)
-        needed |= _read_manifest(path, _sections(disk, path)).cold_files.keys()
+        needed |= read_manifest(disk, checkpoint_path(directory, position)).cold_files.keys()
     return needed
 
 
