@@ -15,14 +15,18 @@ from starlette.responses import Response
 
 from ..engine.loop import Engine
 from ..foundation.errors import RequestRejected
-from . import decide, items, keys, models, operations, profiles, quarantine, track
+from . import decide, items, jobs, keys, models, operations, profiles, quarantine, track
 from .auth import Access
+from .jobs import Jobs, NoJobs
 from .openapi import openapi_document
 from .replies import encoded, refusal
 from .routing import RawPath, Resource, route_of
 
 METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 DECISION_WORK: Final = 6
+REPLAY_WORK: Final = 12
+"""Mostly in another process; here a receipt is looked for, and a process begun."""
+NO_JOBS: Final = NoJobs()
 
 
 async def show_metrics(engine: Engine, request: Request) -> Response:
@@ -43,6 +47,7 @@ RESOURCES: Final = (
     ),
     Resource("/v1/decide", "decide", {"POST": decide.decide}, public=True, work=DECISION_WORK),
     Resource("/v1/rank", "decide", {"POST": decide.rank}, public=True, work=DECISION_WORK),
+    Resource("/v1/decisions/{id:path}/replay", "admin", {"POST": decide.replay}, work=REPLAY_WORK),
     Resource("/v1/decisions/{id:path}", "decide", {"GET": decide.receipt}),
     Resource("/v1/items", "catalog", {"POST": items.upsert}),
     Resource("/v1/items/{id:path}", "catalog", {"GET": items.get, "PATCH": items.patch, "DELETE": items.delete}),
@@ -54,6 +59,8 @@ RESOURCES: Final = (
     Resource("/v1/keys/{id:path}", "admin", {"DELETE": keys.revoke}),
     Resource("/v1/models", "admin", {"GET": models.list_}),
     Resource("/v1/models/{placement:path}", "admin", {"PUT": models.place, "DELETE": models.roll_back}),
+    Resource("/v1/jobs", "admin", {"GET": jobs.list_}),
+    Resource("/v1/jobs/{id:path}", "admin", {"GET": jobs.get}),
     Resource("/v1/quarantine", "admin", {"GET": quarantine.groups}),
     Resource("/v1/quarantine/repair", "admin", {"POST": quarantine.repair}),
     Resource("/v1/quarantine/{id:path}", "admin", {"GET": quarantine.get}),
@@ -66,7 +73,9 @@ RESOURCES: Final = (
 """Every route, with what it asks of an access key."""
 
 
-def make_app(engine: Engine, *, metrics: Callable[[], bytes], access: Access) -> Starlette:
+def make_app(
+    engine: Engine, *, metrics: Callable[[], bytes], access: Access, jobs: Jobs = NO_JOBS
+) -> Starlette:  # fmt: skip
     """All routes over one engine. `metrics` renders what `GET /metrics` answers."""
     app = Starlette(
         routes=[route_of(resource, engine, access) for resource in RESOURCES],
@@ -74,6 +83,7 @@ def make_app(engine: Engine, *, metrics: Callable[[], bytes], access: Access) ->
         exception_handlers={HTTPException: _no_route},
     )
     app.state.metrics = metrics
+    app.state.jobs = jobs
     app.router.redirect_slashes = False
     return app
 

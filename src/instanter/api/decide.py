@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from typing import Final
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,16 +18,31 @@ from ..engine.loop import Engine
 from ..events.assertions import FORBIDDEN
 from ..foundation.clock import elapsed_ns
 from ..foundation.deadline import Deadline
-from ..foundation.errors import RequestRejected
-from ..foundation.limits import BODY_BYTES_MAX
+from ..foundation.errors import RequestRejected, Unavailable
+from ..foundation.limits import BODY_BYTES_MAX, REPLAY_WAIT_MS_MAX
 from .auth import count_events
 from .bodies import read_body
+from .jobs import Refusal, accepted, jobs_of
 from .replies import encoded, reply
 from .routing import path_id
 from .tenancy import Caller, caller_of, objects, tenant_of
 
+REPLAY: Final = "replay"
+"""The kind of job that makes a decision again."""
 _POSITION_DIGITS_MAX = 19
 _DECISION_ID = re.compile("d_[0-9a-f]{17,32}")
+
+
+class ReplayReply(msgspec.Struct, rename="camel"):
+    """`POST /v1/decisions/{id}/replay`: the decision made again from the log, beside what its receipt says."""
+
+    decision_id: str
+    identical: bool
+    differences: list[str]
+    """Names of what is not the same, e.g. "home.hero.items"."""
+    folded_events: int
+    """Records of the log that were folded to come to where it was made."""
+    took_ms: float
 
 
 async def decide(engine: Engine, request: Request) -> Response:
@@ -48,13 +65,34 @@ async def rank(engine: Engine, request: Request) -> Response:
 
 async def receipt(engine: Engine, request: Request) -> Response:
     """`GET /v1/decisions/{id}`: what the decision stood on; one just made is waited for until it is on disk."""
-    decision_id = path_id(request)
+    receipt = await _receipt(engine, tenant_of(request), path_id(request))
+    return reply(decode_receipt(receipt).readable(engine.partition.state.catalogue))
+
+
+async def replay(engine: Engine, request: Request) -> Response:
+    """`POST /v1/decisions/{id}/replay`: make it again from the log. What takes longer is answered 202, with the job."""
+    await read_body(request, bytes_max=BODY_BYTES_MAX)
+    tenant, decision_id, jobs = tenant_of(request), path_id(request), jobs_of(request)
+    await _receipt(engine, tenant, decision_id)
+    job = await jobs.ended(jobs.start(tenant, REPLAY, decision_id), REPLAY_WAIT_MS_MAX / 1_000)
+    if job.refusal is not None:
+        raise _not_replayed(job.refusal)
+    return encoded(job.outcome) if job.state == "done" else accepted(job)
+
+
+def _not_replayed(refusal: Refusal) -> RequestRejected | Unavailable:
+    if refusal.status < 500:
+        return RequestRejected(refusal.code, refusal.message, status=refusal.status)
+    return Unavailable(refusal.message)
+
+
+async def _receipt(engine: Engine, tenant: str, decision_id: str) -> bytes:
+    """The receipt of a decision, which is on disk then. Raises what `Engine.receipt` does."""
     if not _DECISION_ID.fullmatch(decision_id):
         raise RequestRejected("unknown_decision", "that is not the id of a decision", status=404)
     await engine.journal.settled()
     # A made-up id can cost a pass over a segment: not on the loop.
-    receipt = await asyncio.to_thread(engine.receipt, tenant_of(request), decision_id)
-    return reply(decode_receipt(receipt).readable(engine.partition.state.catalogue))
+    return await asyncio.to_thread(engine.receipt, tenant, decision_id)
 
 
 def _check_caller(caller: Caller, asked: Asking) -> None:

@@ -16,7 +16,9 @@ from ..engine.quarantine import Listing
 from ..engine.repair import EntryReply, RepairReply, RepairRequest
 from ..events.schema import SentContext, TrackingEvent, WireTime
 from ..foundation.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, BODY_BYTES_MAX, EVENT_BYTES_MAX
+from .decide import ReplayReply
 from .items import ChangeReply, ItemReply, ItemsRequest, PatchRequest
+from .jobs import JobListing, JobShown
 from .keys import KeyCreated, KeyListing, KeyRequest, KeyShown
 from .models import ModelListing, ModelRequest, ModelShown
 from .operations import HealthReply, NotReadyReply, ReadyReply, StateReply
@@ -60,6 +62,8 @@ class Operation(NamedTuple):
     errors: tuple[int, ...] = ()
     tracking: bool = False
     media_type: str = "application/json"
+    accepted: type | None = None
+    """The reply to a call whose work goes on, with 202."""
 
 
 OPERATIONS = (
@@ -75,6 +79,11 @@ OPERATIONS = (
     Operation("post", "/v1/decide", "Decide what a person sees", DecideRequest, DecideReply, (*_BODY, *_STORES)),
     Operation("post", "/v1/rank", "Order the caller's own list", RankRequest, RankReply, (*_BODY, *_STORES)),
     Operation("get", "/v1/decisions/{id}", "The receipt of a decision", errors=(400, 404, 410, 429)),
+    Operation(
+        "post", "/v1/decisions/{id}/replay", "Make a decision again from the log; 202 and a job when that takes long",
+        reply=ReplayReply, errors=(*_BODY, 404, 410, 422, 429, 503), accepted=JobShown),
+    Operation("get", "/v1/jobs", "The tenant's jobs, the newest first", reply=JobListing, errors=_LIMITED),
+    Operation("get", "/v1/jobs/{id}", "How a job stands, and what came of it", reply=JobShown, errors=(400, 404, 429)),
     Operation(
         "post", "/v1/items", f"Put items into the catalogue, all or none, at most {BODY_BYTES_MAX // 1024} KiB",
         ItemsRequest, ChangeReply, (*_BODY, *_STORES)),
@@ -130,7 +139,10 @@ OPERATIONS = (
 def openapi_document(resources: Sequence[Resource]) -> dict[str, Any]:
     """The document, OpenAPI 3.1; what each route asks of an access key is what the resources say."""
     resource_of = {resource.template: resource for resource in resources}
-    types = [kind for operation in OPERATIONS for kind in (operation.request, operation.reply) if kind is not None]
+    types = [
+        kind for operation in OPERATIONS for kind in (operation.request, operation.reply, operation.accepted)
+        if kind is not None
+    ]
     unique = list(dict.fromkeys([*types, NotReadyReply]))
     schemas, components = msgspec.json.schema_components(unique, ref_template="#/components/schemas/{name}")
     schema_of = dict(zip(unique, schemas, strict=True))
@@ -209,6 +221,8 @@ def _described(
     links = _links(operation)
     if links:
         described["responses"]["200"]["links"] = links
+    if operation.accepted is not None:
+        described["responses"]["202"] = _goes_on(schema_of[operation.accepted])
     asked = _asked_of_a_key(resource)
     described.update(asked)
     for status in sorted({*operation.errors, *((401, 403, 429) if asked["security"] else ())}):
@@ -239,7 +253,11 @@ def _links(operation: Operation) -> dict[str, Any]:
             "erase": _link("delete_profiles_id", id=user),
         }
     if operation.path in ("/v1/decide", "/v1/rank"):
-        return {"receipt": _link("get_decisions_id", id="$response.body#/decisionId")}
+        decision = "$response.body#/decisionId"
+        return {
+            "receipt": _link("get_decisions_id", id=decision),
+            "replay": _link("post_decisions_id_replay", id=decision),
+        }
     if operation.request is ItemsRequest:
         return {verb: _link(f"{verb}_items_id", id="$request.body#/items/0/id") for verb in ("get", "patch", "delete")}
     if operation.request is KeyRequest:
@@ -278,6 +296,16 @@ def _refusal(status: int, *, tracking: bool) -> dict[str, Any]:
     if status in _STORES:
         described["headers"] = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
     return described
+
+
+def _goes_on(schema: dict[str, Any]) -> dict[str, Any]:
+    """The reply to a call whose work goes on."""
+    location = {"description": "Where the job can be asked for", "schema": {"type": "string"}}
+    return {
+        **_content("It takes longer: a job goes on with it", schema),
+        "headers": {"Location": location},
+        "links": {"job": _link("get_jobs_id", id="$response.body#/id")},
+    }
 
 
 def _content(description: str, schema: dict[str, Any], *, media_type: str = "application/json") -> dict[str, Any]:

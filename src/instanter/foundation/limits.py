@@ -217,6 +217,24 @@ SLATES_OPEN_MAX = 200_000
 OUTCOMES_WAITING_MAX = 500_000
 """Events whose outcomes are not settled yet; beyond it the oldest is settled early."""
 
+# Jobs.
+JOBS_WAITING_MAX = 16
+"""Jobs that wait for their turn; one more is refused with 429."""
+JOBS_WAITING_PER_TENANT_MAX = 8
+"""Of these, jobs of one tenant."""
+JOBS_KEPT_MAX = 256
+"""Jobs that have ended and can still be asked for."""
+JOBS_KEPT_BYTES_MAX = 16 * 1024 * 1024
+"""Outcomes of these, together; beyond it the oldest go."""
+JOB_S_MAX = 600
+"""Seconds for one job; then its process is killed."""
+JOB_OUTCOME_BYTES_MAX = 1024 * 1024
+"""What the process of a job may say in all."""
+JOB_MEMORY_MB_MAX = 1_024
+"""Of the state, what the process of a job holds in memory, where `state.memory_mb` is more."""
+REPLAY_WAIT_MS_MAX = 2_000
+"""How long a request waits for its replay before it is answered 202."""
+
 HISTORY_LINES_MAX = 1_000
 """Trainings that are remembered, with what became of each model."""
 

@@ -46,6 +46,7 @@ class DataDirectory:
         self.cold = root / "cold"
         self.configurations = root / "configurations"
         self.models = root / "models"
+        self.jobs = root / "jobs"
         self._marker = root / "instanter.json"
         self._secret = (Path(keys) if keys else root / "keys") / "installation.key"
 

@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 from ..api.admission import Admission
 from ..decisions.fallback import STAGES as DECISION_STAGES
 from ..engine.loop import Engine
+from .jobs.queue import JobQueue
 
 QUANTILES: Final = (0.5, 0.99)
 
@@ -79,6 +80,19 @@ EDGE_GAUGES: Final = (
               lambda admission: admission.bodies_bytes),
 )  # fmt: skip
 
+class JobGauge(NamedTuple):
+    """A value of the queue of jobs as it is now."""
+
+    name: str
+    text: str
+    read: Callable[[JobQueue], float]
+
+
+JOB_GAUGES: Final = (
+    JobGauge("instanter_jobs_waiting", "Jobs that wait for their turn.", lambda jobs: jobs.waiting),
+    JobGauge("instanter_jobs_running", "Jobs that run, each in a process of its own.", lambda jobs: jobs.running),
+)  # fmt: skip
+
 COUNTED: Final = (
     Counted("events_accepted", "instanter_events_accepted", "Events acknowledged."),
     Counted("events_unheard", "instanter_events_unheard",
@@ -123,6 +137,10 @@ COUNTED: Final = (
             "How often checkpoints kept for replays had to lie twice as far apart, to be no more and no larger."),
     Counted("checkpoints_failed", "instanter_checkpoints_failed", "Checkpoints that were not finished."),
     Counted("beats_refused", "instanter_beats_refused", "Epochs and ticks that the log did not take."),
+    Counted("jobs_done.", "instanter_jobs_done", "Jobs that came to an outcome, by kind.", "kind"),
+    Counted("jobs_failed.", "instanter_jobs_failed",
+            "Jobs that did not: refused, crashed, killed after their time, or stopped with the server; by kind.",
+            "kind"),
     Counted("upkeep_failed", "instanter_upkeep_failed", "Steps of upkeep of idle people's files that failed."),
 )  # fmt: skip
 
@@ -153,11 +171,12 @@ assert set(DECISION_STAGES) <= set(STAGES)
 
 
 class EngineCollector(Collector):
-    """Reads an engine's measurements when asked, and those of the edge that it is served by."""
+    """Reads an engine's measurements when asked, and those of the edge that it is served by and of its jobs."""
 
-    def __init__(self, engine: Engine, admission: Admission | None = None) -> None:
+    def __init__(self, engine: Engine, admission: Admission | None = None, jobs: JobQueue | None = None) -> None:
         self._engine = engine
         self._admission = admission
+        self._jobs = jobs
 
     def collect(self) -> Iterator[Metric]:
         yield from self._stages()
@@ -167,6 +186,9 @@ class EngineCollector(Collector):
         if self._admission is not None:
             for edge in EDGE_GAUGES:
                 yield GaugeMetricFamily(edge.name, edge.text, edge.read(self._admission))
+        if self._jobs is not None:
+            for job in JOB_GAUGES:
+                yield GaugeMetricFamily(job.name, job.text, job.read(self._jobs))
         yield _labelled(FOLDED, self._engine.partition.state.verdicts)
         counts = self._engine.meter.counts
         for counted in COUNTED:
@@ -203,10 +225,10 @@ def _labelled(counted: Counted, counts: Mapping[str, int]) -> Metric:
     return family
 
 
-def render(engine: Engine, admission: Admission | None = None) -> bytes:
+def render(engine: Engine, admission: Admission | None = None, jobs: JobQueue | None = None) -> bytes:
     """The text of `GET /metrics`: the engine's, and the process's own (`process_*`)."""
     registry = CollectorRegistry()
-    registry.register(EngineCollector(engine, admission))
+    registry.register(EngineCollector(engine, admission, jobs))
     ProcessCollector(registry=registry)
     return generate_latest(registry)
 
@@ -235,7 +257,7 @@ def page() -> str:
         (STAGE_SECONDS, "summary", "stage", "Seconds by stage, since the start: `_count` and `_sum`."),
         (RECENT, "gauge", "stage, quantile", "p50 and p99 of seconds by stage, of the last half to whole minute."),
         (PAUSES, "histogram", "le", "How long the loop was away when its beat was due."),
-        *((gauge.name, "gauge", "", gauge.text) for gauge in (*GAUGES, *EDGE_GAUGES)),
+        *((gauge.name, "gauge", "", gauge.text) for gauge in (*GAUGES, *EDGE_GAUGES, *JOB_GAUGES)),
         *((f"{counted.name}_total", "counter", counted.label, counted.text) for counted in (FOLDED, *COUNTED)),
     ]
     metrics = "".join(

@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces
@@ -37,6 +38,7 @@ from ..foundation.errors import Overloaded, Unavailable
 from ..foundation.limits import BACKLOG_MAX, FILES_RESERVED, HEAD_BYTES_MAX, SEND_BUFFER_BYTES_MAX
 from ..foundation.measure import Meter
 from . import metrics
+from .jobs.queue import JobQueue
 from .settings import ServeSettings
 
 reports = logging.getLogger("instanter.serve")
@@ -50,44 +52,46 @@ OPEN_FILES_MAX = 1_048_576
 
 async def serve(
     make_engine: Callable[[], Engine], *, host: str, port: int, settings: ServeSettings, terms: Terms, dev: bool,
-    on_ready: Callable[[Engine], None],
+    on_ready: Callable[[Engine], None], with_jobs: Callable[[Engine], AbstractAsyncContextManager[JobQueue]],
 ) -> None:  # fmt: skip
     """Serve until SIGTERM or SIGINT, then drain: no new requests, what is in flight done, all on disk.
 
-    `host` is an address; with `dev` no access key is asked for. Raises `Unavailable` if the server cannot listen
-    there or ends by itself.
+    `host` is an address; with `dev` no access key is asked for. Jobs are done between entering and leaving what
+    `with_jobs` gives. Raises `Unavailable` if the server cannot listen there or ends by itself.
     """
     connections_max = room_for(settings.connections_max)
     listener = listen(host, port, write_s=settings.write_s)
     engine = make_engine()
     await engine.start()
     _calm_the_collector()
-    app = make_app(
-        engine, metrics=lambda: metrics.render(engine, admission), access=Access(engine, SystemClock(), terms, dev=dev)
-    )
-    options = AdmissionOptions(requests_max=settings.requests_max, body_read_s=settings.body_read_s)
-    pulse = Pulse()
-    admission = Admission(app, options, engine.meter, pulse)
-    server = ListeningServer(admission, listener, settings=settings, connections_max=connections_max)
-    stopped = asyncio.create_task(_told_to_stop())
-    serving = asyncio.create_task(server.serve())
-    files_before = open_files()
-    beating = asyncio.create_task(pulse.beat())
-    turning = asyncio.create_task(
-        turn_away(listener, is_full=lambda: open_files() - files_before >= connections_max, meter=engine.meter)
-    )
-    await asyncio.sleep(0)
-    if not serving.done():
-        on_ready(engine)
-    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    ended_by_itself = serving.done()
-    deadline = Deadline(DRAIN_MS)
-    turning.cancel()
-    beating.cancel()
-    listener.close()
-    end: Callable[[], None] = server.stop
-    end()
-    await asyncio.wait({serving, turning, beating}, timeout=deadline.left_ms() / 1_000)
+    async with with_jobs(engine) as jobs:
+        app = make_app(
+            engine, metrics=lambda: metrics.render(engine, admission, jobs), jobs=jobs,
+            access=Access(engine, SystemClock(), terms, dev=dev),
+        )  # fmt: skip
+        options = AdmissionOptions(requests_max=settings.requests_max, body_read_s=settings.body_read_s)
+        pulse = Pulse()
+        admission = Admission(app, options, engine.meter, pulse)
+        server = ListeningServer(admission, listener, settings=settings, connections_max=connections_max)
+        stopped = asyncio.create_task(_told_to_stop())
+        serving = asyncio.create_task(server.serve())
+        files_before = open_files()
+        beating = asyncio.create_task(pulse.beat())
+        turning = asyncio.create_task(
+            turn_away(listener, is_full=lambda: open_files() - files_before >= connections_max, meter=engine.meter)
+        )
+        await asyncio.sleep(0)
+        if not serving.done():
+            on_ready(engine)
+        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        ended_by_itself = serving.done()
+        deadline = Deadline(DRAIN_MS)
+        turning.cancel()
+        beating.cancel()
+        listener.close()
+        end: Callable[[], None] = server.stop
+        end()
+        await asyncio.wait({serving, turning, beating}, timeout=deadline.left_ms() / 1_000)
     await engine.stop(deadline)
     if ended_by_itself:
         raise Unavailable(f"the server on {host}:{port} ended: {_first_line(serving.exception())}")

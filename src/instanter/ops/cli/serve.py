@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import socket
 import sys
+from functools import partial
 
 import msgspec
 import uvloop
@@ -14,6 +15,7 @@ import uvloop
 from ...engine.loop import Engine
 from ...foundation.errors import ConfigRejected, Unavailable
 from ...privacy.subjects import KeyStore
+from ..jobs.supervision import running_jobs
 from ..logs import log_as_json
 from ..serving import serve
 from ..wiring import OpenSubjects, load_checked, open_engine, terms_of
@@ -70,7 +72,8 @@ def run(arguments: argparse.Namespace, open_subjects: OpenSubjects = KeyStore) -
 
     uvloop.run(serve(
         make_engine, host=host, port=arguments.port, settings=config.serve,
-        terms=terms_of(config, dev=arguments.dev), dev=arguments.dev, on_ready=on_ready))
+        terms=terms_of(config, dev=arguments.dev), dev=arguments.dev, on_ready=on_ready,
+        with_jobs=partial(running_jobs, config, arguments.data)))
     log.info("stopped")
     if arguments.json:
         print(msgspec.json.encode({"stopped": address}).decode())

@@ -1,0 +1,122 @@
+"""What is done in the process of a job, by kind."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import msgspec
+
+from ...api.decide import REPLAY, ReplayReply
+from ...api.jobs import Progress, Refusal
+from ...engine.replay import Made, decided_at
+from ...foundation.clock import elapsed_ns
+from ...foundation.errors import Broken, Corrupt, InstanterError, Rejected, RequestRejected, Unavailable
+from ...foundation.limits import JOB_MEMORY_MB_MAX
+from ..reading import Reading, reading
+from .child import Defect, Told, Work
+
+PROGRESS_EVERY_S: Final = 1.0
+FRAMES_MAX: Final = 20
+_TOKEN_END: Final = len("d_") + 16
+
+
+def do(order: bytes, answers: int) -> None:
+    """Do what an order says, and write to the descriptor how it goes and how it ended."""
+    out = os.fdopen(answers, "wb")
+
+    def tell(told: Told) -> None:
+        out.write(msgspec.json.encode(told) + b"\n")
+        out.flush()
+
+    def defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        frames = [f"{one.filename}:{one.lineno} {one.name}" for one in traceback.extract_tb(trace)]
+        tell(Told(defect=Defect(kind.__name__, frames[-FRAMES_MAX:])))
+
+    sys.excepthook = defect
+    work = msgspec.json.decode(order, type=Work)
+    try:
+        tell(Told(outcome=msgspec.Raw(KINDS[work.order.kind](work, tell))))
+    except InstanterError as error:
+        tell(Told(refusal=refusal_of(error)))
+
+
+def refusal_of(error: InstanterError) -> Refusal:
+    """An error of ours as the server is told it."""
+    if isinstance(error, Rejected):
+        return Refusal(error.code, error.message, error.status)
+    if isinstance(error, Unavailable):
+        return Refusal(error.code, error.message)
+    return Refusal("broken" if isinstance(error, Broken) else "configuration", str(error))
+
+
+def _replay(work: Work, tell: Callable[[Told], None]) -> bytes:
+    """A decision made again."""
+    began_ns = elapsed_ns()
+    with _read(work) as read, _progressing(lambda: Progress(read.replay.folded), tell):
+        try:
+            again = read.replay.decision(_made(read, work.order.subject))
+        except Corrupt as error:
+            raise RequestRejected("not_kept", f"it cannot be made again: {error}", status=422) from None
+        took_ms = round((elapsed_ns() - began_ns) / 1e6, 3)
+        reply = ReplayReply(work.order.subject, again.identical, again.differences, read.replay.folded, took_ms)
+    return msgspec.json.encode(reply)
+
+
+def _made(read: Reading, decision_id: str) -> Made:
+    """A decision by its id, which says where its receipt was written."""
+    position = int(decision_id[_TOKEN_END:], 16)
+    for place in (read.moved.find(position), position):
+        if place is None:
+            continue
+        try:
+            made = decided_at(read.log, place, read.subjects)
+        except RequestRejected as error:
+            if error.code == "expired":
+                raise
+            continue
+        if made is not None and made.record.decision_id == decision_id:
+            return made
+    raise RequestRejected("erased", "the receipt can be read no more", status=410)
+
+
+@contextmanager
+def _read(work: Work) -> Iterator[Reading]:
+    """The data directory, within the memory that a job may take."""
+    config = work.config
+    memory_mb = min(config.state.memory_mb, JOB_MEMORY_MB_MAX)
+    state = msgspec.structs.replace(config.state, memory_mb=memory_mb)
+    with reading(msgspec.structs.replace(config, state=state), Path(work.data)) as read:
+        yield read
+
+
+@contextmanager
+def _progressing(progress: Callable[[], Progress], tell: Callable[[Told], None]) -> Iterator[None]:
+    """Tell once a second how far it is, where that has changed."""
+    over = threading.Event()
+
+    def watch() -> None:
+        last = Progress(0)
+        while not over.wait(PROGRESS_EVERY_S):
+            now = progress()
+            if now != last:
+                tell(Told(progress=now))
+                last = now
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+KINDS: Final[Mapping[str, Callable[[Work, Callable[[Told], None]], bytes]]] = {REPLAY: _replay}

@@ -1,0 +1,154 @@
+"""The routes of jobs, and the replay of a decision, which is one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instanter.api.jobs import Job, NoJobs, Progress, Refusal
+from instanter.api.tenancy import Terms
+from instanter.foundation.clock import ManualClock
+from instanter.foundation.errors import Overloaded
+from instanter.foundation.ids import Ids
+from instanter.foundation.measure import Measurements
+from instanter.ops.jobs.queue import Finished, JobQueue, Order
+
+from .client import Client, JobsInNoTime, track, with_client
+
+TERMS = Terms(key_requests_per_s=1_000_000)
+
+
+async def decided(client: Client, **fields: Any) -> str:
+    """The id of a decision that has just been made."""
+    await client.stock("sku-1", "sku-2")
+    return str((await client.decide(**fields))["whole"]["decisionId"])
+
+
+class FullJobs(JobsInNoTime):
+    """Nobody gets in any more."""
+
+    def start(self, tenant: str, kind: str, subject: str) -> Job:
+        raise Overloaded("too many jobs wait for their turn", retry_after_s=10)
+
+
+def test_a_replay_that_is_done_in_time_is_the_reply(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        decision = await decided(client)
+        reply = await client.post(f"/v1/decisions/{decision}/replay")
+        assert reply.status_code == 200
+        assert (reply.json()["decisionId"], reply.json()["identical"]) == (decision, True)
+
+    with_client(tmp_path, work)
+
+
+def test_a_replay_that_takes_long_is_a_job_to_be_asked_for(tmp_path: Path) -> None:
+    release: list[Callable[[], None]] = []
+
+    async def slow(order: Order, on_progress: Callable[[Progress], None]) -> Finished:
+        on_progress(Progress(5, 10))
+        end = asyncio.Event()
+        release.append(end.set)
+        await end.wait()
+        return b'{"decisionId": "%s"}' % order.subject.encode()
+
+    class Impatient(JobQueue):
+        """Waits for nobody."""
+
+        async def ended(self, job: Job, within_s: float | None) -> Job:
+            assert within_s is not None
+            return await super().ended(job, within_s / 1_000)
+
+    async def work(client: Client) -> None:
+        decision = await decided(client)
+        reply = await client.post(f"/v1/decisions/{decision}/replay")
+        assert reply.status_code == 202
+        job = reply.json()
+        assert reply.headers["Location"] == f"/v1/jobs/{job['id']}"
+        assert (job["state"], job["kind"], job["subject"]) == ("running", "replay", decision)
+        assert (job["progress"], job["outcome"], job["error"], job["endedAt"]) == ({"done": 5, "of": 10},) + (None,) * 3
+        again = await client.post(f"/v1/decisions/{decision}/replay")
+        assert again.json()["id"] == job["id"]
+        release[0]()
+        while (shown := (await client.get(reply.headers["Location"])).json())["state"] == "running":
+            await asyncio.sleep(0)
+        assert (shown["state"], shown["outcome"]) == ("done", {"decisionId": decision})
+        (listed,) = (await client.get("/v1/jobs")).json()["jobs"]
+        assert listed == {name: shown[name] for name in listed}
+        assert "outcome" not in listed
+
+    with_client(tmp_path, work, jobs=Impatient(slow, clock=ManualClock(), ids=Ids(), meter=Measurements()))
+
+
+@pytest.mark.parametrize(("decision", "status"), [("nothing", 404), ("d_" + "0" * 17, 404), ("%ff", 400)])
+def test_what_is_no_decision_is_no_job(decision: str, status: int, tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        reply = await client.post(f"/v1/decisions/{decision}/replay")
+        assert reply.status_code == status
+        assert (await client.get("/v1/jobs")).json() == {"jobs": []}
+
+    with_client(tmp_path, work)
+
+
+def test_the_decision_of_somebody_erased_is_gone(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        await client.post("/v1/track", track(1))
+        decision = await decided(client)
+        assert (await client.call("DELETE", "/v1/profiles/anonymous:a1")).status_code == 200
+        reply = await client.post(f"/v1/decisions/{decision}/replay")
+        assert (reply.status_code, reply.json()["error"]["code"]) == (410, "erased")
+
+    with_client(tmp_path, work)
+
+
+@pytest.mark.parametrize(("refusal", "status", "code"), [
+    (Refusal("not_kept", "its list was too long to be kept", 422), 422, "not_kept"),
+    (Refusal("expired", "the log does not reach back so far", 410), 410, "expired"),
+    (Refusal("failed", "its process ended with exit code 1"), 503, "unavailable"),
+])  # fmt: skip
+def test_a_replay_that_comes_to_nothing_says_why(refusal: Refusal, status: int, code: str, tmp_path: Path) -> None:
+    async def fail(order: Order, on_progress: Callable[[Progress], None]) -> Finished:
+        return refusal
+
+    async def work(client: Client) -> None:
+        reply = await client.post(f"/v1/decisions/{await decided(client)}/replay")
+        assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
+        (job,) = (await client.get("/v1/jobs")).json()["jobs"]
+        assert (job["state"], job["error"]) == ("failed", {"code": refusal.code, "message": refusal.message})
+
+    with_client(tmp_path, work, jobs=JobQueue(fail, clock=ManualClock(), ids=Ids(), meter=Measurements()))
+
+
+def test_too_many_jobs_are_answered_429_with_the_time_to_wait(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        reply = await client.post(f"/v1/decisions/{await decided(client)}/replay")
+        assert (reply.status_code, reply.headers["Retry-After"]) == (429, "10")
+
+    with_client(tmp_path, work, jobs=FullJobs())
+
+
+def test_a_server_that_does_no_jobs_says_so(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        assert (await client.post(f"/v1/decisions/{await decided(client)}/replay")).status_code == 503
+        assert (await client.get("/v1/jobs")).json() == {"jobs": []}
+        assert (await client.get("/v1/jobs/j_1")).status_code == 404
+
+    with_client(tmp_path, work, jobs=NoJobs())
+
+
+def test_a_tenant_sees_its_own_jobs_alone(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        one, two = await client.key("admin", "decide"), await client.key("admin", "decide", tenant="two")
+        asked = {"anonymousId": "a1", "deadlineMs": 10_000, "placements": [{"id": "home.recommended"}]}
+        decision = (await client.post("/v1/decide", asked, headers=one.headers)).json()["decisionId"]
+        assert (await client.post(f"/v1/decisions/{decision}/replay", headers=two.headers)).status_code == 404
+        assert (await client.post(f"/v1/decisions/{decision}/replay", headers=one.headers)).status_code == 200
+        (job,) = (await client.get("/v1/jobs", headers=one.headers)).json()["jobs"]
+        assert (await client.get(f"/v1/jobs/{job['id']}", headers=one.headers)).status_code == 200
+        assert (await client.get(f"/v1/jobs/{job['id']}", headers=two.headers)).status_code == 404
+        assert (await client.get("/v1/jobs", headers=two.headers)).json() == {"jobs": []}
+
+    with_client(tmp_path, work, terms=TERMS)

@@ -1,0 +1,159 @@
+"""Jobs of a real server: decisions made again in a process of its own, and what becomes of it with the server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from instanter.ops.child import ChildServer
+from instanter.ops.jobs.child import COMMAND
+
+from .shop_data import write_config
+
+HOME = "home.recommended"
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
+
+
+class Shop:
+    """A running server with a few items."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "data"
+        self.server = ChildServer(self.data, config=write_config(folder), log=folder / "server.log")
+
+    def call(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        return httpx.request(method, self.server.url + path, json=body, timeout=60)
+
+    def decided(self, **fields: Any) -> str:
+        asked = {"anonymousId": "a1", "placements": [{"id": HOME}], "deadlineMs": 10_000, **fields}
+        return str(self.call("POST", "/v1/decide", asked).json()["decisionId"])
+
+    def replayed(self, decision: str) -> dict[str, Any]:
+        """What a replay comes to, waited for if it takes long."""
+        reply = self.call("POST", f"/v1/decisions/{decision}/replay")
+        if reply.status_code == 200:
+            return dict(reply.json())
+        assert reply.status_code == 202, reply.text
+        while (job := self.call("GET", reply.headers["Location"]).json())["state"] in ("waiting", "running"):
+            pass
+        assert job["state"] == "done", job
+        return dict(job["outcome"])
+
+
+class Held:
+    """The process of a job that a request has begun, stopped in the midst of it."""
+
+    def __init__(self, shop: Shop) -> None:
+        decision = shop.decided()
+        self._asking = threading.Thread(target=self._ask, args=(shop, decision))
+        self._asking.start()
+        while not (found := children(shop.server.process.pid)):
+            pass
+        self.pid = found[0]
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def _ask(self, shop: Shop, decision: str) -> None:
+        with contextlib.suppress(httpx.HTTPError):
+            self.reply = shop.call("POST", f"/v1/decisions/{decision}/replay")
+
+    def answered(self) -> httpx.Response:
+        self._asking.join()
+        return self.reply
+
+    def wait_for_end(self) -> None:
+        """Returns when it has ended, and hangs if it does not."""
+        self._asking.join()
+        while state_and_parent(self.pid)[0] not in "XZ":
+            pass
+
+
+def state_and_parent(pid: int) -> tuple[str, int]:
+    """A process's state, "X" where there is none, and the process that made it."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return "X", 0
+    return words[0], int(words[1])
+
+
+def children(pid: int) -> list[int]:
+    """The processes that one has made."""
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and state_and_parent(int(entry))[1] == pid]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    shop = Shop(tmp_path_factory.mktemp("shop"))
+    try:
+        shop.server.wait_until_ready()
+        items = [{"id": f"sku-{n}", "fields": {"category": "chairs", "price": n}} for n in range(9)]
+        shop.call("POST", "/v1/items", {"items": items})
+        for number in range(30):
+            shop.call("POST", "/v1/track", {
+                "anonymousId": "a1", "messageId": f"m-{number}", "event": "Product Viewed",
+                "properties": {"product_id": f"sku-{number % 9}"}})  # fmt: skip
+        yield shop
+    finally:
+        shop.server.stop()
+
+
+def test_a_decision_that_was_just_made_is_made_again_and_is_the_same(shop: Shop) -> None:
+    decision = shop.decided()
+    told = shop.replayed(decision)
+    assert (told["decisionId"], told["identical"], told["differences"]) == (decision, True, [])
+    assert told["foldedEvents"] > 30
+    assert told["tookMs"] > 0
+    assert not list((shop.data / "jobs").glob("*")), "nothing of it is left"
+
+
+def test_a_decision_about_nobody_and_one_with_a_list_of_its_own_are_the_same_too(shop: Shop) -> None:
+    nobody = shop.decided(anonymousId=None)
+    listed = shop.decided(placements=[{"id": "search", "candidates": [{"id": "sku-2", "fields": {"price": 90}}, "x"]}])
+    assert [shop.replayed(decision)["identical"] for decision in (nobody, listed)] == [True, True]
+
+
+@LINUX
+def test_a_job_stands_back_behind_the_server_and_has_nothing_secret_on_its_command_line(shop: Shop) -> None:
+    held = Held(shop)
+    try:
+        assert os.getpriority(os.PRIO_PROCESS, held.pid) >= os.getpriority(os.PRIO_PROCESS, shop.server.process.pid)
+        words = Path(f"/proc/{held.pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        assert tuple(word.decode() for word in words) == COMMAND
+        reply = held.answered()
+        assert reply.status_code == 202, "the request does not wait for ever"
+        assert shop.call("POST", "/v1/decide", {"placements": [{"id": HOME}]}).status_code == 200
+        metrics = shop.call("GET", "/metrics").text
+        assert "\ninstanter_jobs_running 1.0\n" in metrics
+    finally:
+        os.kill(held.pid, signal.SIGCONT)
+    while (job := shop.call("GET", reply.headers["Location"]).json())["state"] == "running":
+        pass
+    assert job["outcome"]["identical"]
+
+
+@LINUX
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_job_ends_with_the_server_however_that_ends(end: str, tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    try:
+        shop.server.wait_until_ready()
+        held = Held(shop)
+        if end == "stop":
+            assert shop.server.stop() == 0
+            assert state_and_parent(held.pid)[0] == "X", "the server has waited for its end"
+            assert not list((shop.data / "jobs").glob("*"))
+        else:
+            shop.server.kill()
+            os.kill(held.pid, signal.SIGCONT)
+        held.wait_for_end()
+    finally:
+        shop.server.stop()
