@@ -105,7 +105,7 @@ def test_the_decision_of_somebody_erased_is_gone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("refusal", "status", "code"), [
-    (Refusal("not_kept", "its list was too long to be kept", 422), 422, "not_kept"),
+    (Refusal("not_kept", "the list that it was asked about was not kept", 410), 410, "not_kept"),
     (Refusal("expired", "the log does not reach back so far", 410), 410, "expired"),
     (Refusal("failed", "its process ended with exit code 1"), 503, "unavailable"),
 ])  # fmt: skip

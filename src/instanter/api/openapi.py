@@ -81,7 +81,7 @@ OPERATIONS = (
     Operation("get", "/v1/decisions/{id}", "The receipt of a decision", errors=(400, 404, 410, 429)),
     Operation(
         "post", "/v1/decisions/{id}/replay", "Make a decision again from the log; 202 and a job when that takes long",
-        reply=ReplayReply, errors=(*_BODY, 404, 410, 422, 429, 503), accepted=JobShown),
+        reply=ReplayReply, errors=(*_BODY, 404, 410, 429, 503), accepted=JobShown),
     Operation("get", "/v1/jobs", "The tenant's jobs, the newest first", reply=JobListing, errors=_LIMITED),
     Operation("get", "/v1/jobs/{id}", "How a job stands, and what came of it", reply=JobShown, errors=(400, 404, 429)),
     Operation(

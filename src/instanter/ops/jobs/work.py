@@ -16,16 +16,16 @@ import msgspec
 
 from ...api.decide import REPLAY, ReplayReply
 from ...api.jobs import Progress, Refusal
-from ...engine.replay import Made, decided_at
+from ...engine.replay import decided_as
 from ...foundation.clock import elapsed_ns
-from ...foundation.errors import Broken, Corrupt, InstanterError, Rejected, RequestRejected, Unavailable
+from ...foundation.errors import Broken, InstanterError, Rejected, RequestRejected, Unavailable
 from ...foundation.limits import JOB_MEMORY_MB_MAX
 from ..reading import Reading, reading
+from ..replaying import made_at
 from .child import Defect, Told, Work
 
 PROGRESS_EVERY_S: Final = 1.0
 FRAMES_MAX: Final = 20
-_TOKEN_END: Final = len("d_") + 16
 
 
 def do(order: bytes, answers: int) -> None:
@@ -61,30 +61,13 @@ def _replay(work: Work, tell: Callable[[Told], None]) -> bytes:
     """A decision made again."""
     began_ns = elapsed_ns()
     with _read(work) as read, _progressing(lambda: Progress(read.replay.folded), tell):
-        try:
-            again = read.replay.decision(_made(read, work.order.subject))
-        except Corrupt as error:
-            raise RequestRejected("not_kept", f"it cannot be made again: {error}", status=422) from None
+        named = decided_as(work.order.subject, read.log, read.moved)
+        if named is None:
+            raise RequestRejected("unknown_decision", "the log holds no such decision", status=404)
+        again = read.replay.decision(made_at(read, named[0]))
         took_ms = round((elapsed_ns() - began_ns) / 1e6, 3)
         reply = ReplayReply(work.order.subject, again.identical, again.differences, read.replay.folded, took_ms)
     return msgspec.json.encode(reply)
-
-
-def _made(read: Reading, decision_id: str) -> Made:
-    """A decision by its id, which says where its receipt was written."""
-    position = int(decision_id[_TOKEN_END:], 16)
-    for place in (read.moved.find(position), position):
-        if place is None:
-            continue
-        try:
-            made = decided_at(read.log, place, read.subjects)
-        except RequestRejected as error:
-            if error.code == "expired":
-                raise
-            continue
-        if made is not None and made.record.decision_id == decision_id:
-            return made
-    raise RequestRejected("erased", "the receipt can be read no more", status=410)
 
 
 @contextmanager
