@@ -205,3 +205,19 @@ def test_terms_of_tenants_are_read_and_what_they_do_not_say_is_as_for_all():
 ])
 def test_terms_that_cannot_be_are_refused_with_their_line(text: str) -> None:
     assert refusal(text).line >= 1
+
+
+@pytest.mark.parametrize(("lines", "line", "said"), [
+    ('every_min = 5\nplacements = ["home.her"]', 3, 'no placement "home.her"'),
+    ("every_min = 5", 2, "names none"),
+    ("every_min = -1", 2, "from 0 to"),
+])  # fmt: skip
+def test_a_training_of_nothing_is_refused_with_its_line(lines: str, line: int, said: str) -> None:
+    error = refusal(f"[training]\n{lines}")
+    assert error.line == line
+    assert said in error.reason
+
+
+def test_placements_of_the_file_can_be_trained() -> None:
+    own = '[[placements]]\nid = "own"\nkind = "items"\nlimit = 3\n'
+    assert parse(f'[training]\nplacements = ["own", "search"]\n{own}').training.placements == ("own", "search")

@@ -107,6 +107,15 @@ def test_a_job_waits_runs_and_ends_with_its_times() -> None:
     with_queue(work)
 
 
+def test_a_job_that_fails_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    async def work(site: Site) -> None:
+        job = await site.hands.end(site.queue, site.start("a"), BAD)
+        told = vars(caplog.records[-1])
+        assert (told["job"], told["kind"], told["code"], told["reason"]) == (job.id, "replay", "bad", "it is bad")
+
+    with_queue(work)
+
+
 def test_what_waits_or_runs_already_is_not_done_twice() -> None:
     async def work(site: Site) -> None:
         first, second = site.start("a"), site.start("b")

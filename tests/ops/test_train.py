@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -10,21 +9,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from instanter.foundation.deadline import Deadline
 from instanter.ops.child import running_server
 from instanter.ops.cli import main as frame
 from instanter.ops.cli.connection import Connection
 from instanter.ops.config import load
 from instanter.ops.reading import reading
 from instanter.ops.training import history
-from instanter.ops.wiring import open_engine
 
-from ..engine.harness import decide, event, stock_shop, take
+from .clicks import fill
 from .shop_data import write_config
 
 Printed = pytest.CaptureFixture[str]
 HOME = "home.recommended"
-START_MS = 1_700_000_000_000
 VISITS = 240
 
 
@@ -38,27 +34,7 @@ def config(tmp_path: Path) -> Path:
 @pytest.fixture
 def data(tmp_path: Path, config: Path) -> Path:
     """A directory in whose log people clicked the cheapest of what they were shown, most of the time."""
-    make = open_engine(load(config), tmp_path / "data", clock_of_events=True, may_make_master_key=True)
-
-    async def fill() -> None:
-        engine = make()
-        await engine.start()
-        await stock_shop(engine)
-        at_ms = START_MS
-        for number in range(VISITS):
-            person = f"p{number % 17}"
-            await take(engine, event(number, person=person, at_ms=at_ms))
-            reply = await decide(engine, person=person)
-            items = sorted((item["id"] for item in reply["placements"][HOME]["items"]), key=lambda one: int(one[4:]))
-            await take(engine, event(
-                10_000 + number, person=person, name="Product Clicked", at_ms=at_ms + 1_000,
-                context={"decisionId": reply["decisionId"]}, properties={"product_id": items[number % 5 == 0]},
-            ))  # fmt: skip
-            at_ms += 2_000
-        await take(engine, event(99_999, person="late", at_ms=at_ms + 600_000))
-        await engine.stop(Deadline(10_000))
-
-    asyncio.run(fill())
+    fill(tmp_path / "data", config, visits=VISITS)
     return tmp_path / "data"
 
 
@@ -84,7 +60,7 @@ def test_a_model_is_trained_kept_and_remembered(data: Path, config: Path, capsys
     again = told(capsys, "--placement", HOME, *here, "--kind", "logistic")
     assert again["model"].startswith("logistic@")
     with reading(load(config), data) as read:
-        assert [json.loads(line)["model"] for line in history(read)] == [report["model"], again["model"]]
+        assert [json.loads(line)["model"] for line in history(read.directory)] == [report["model"], again["model"]]
         artefact = read.models.get(report["model"].partition("@")[2])
     assert (artefact.placement, artefact.lists, artefact.tenant) == (HOME, VISITS, "default")
     assert {"lightgbm", "numpy"} <= set(artefact.libraries)

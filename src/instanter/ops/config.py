@@ -137,7 +137,9 @@ class _Reading:
         declared = self._features(raw.get("features", []), config.session.length_max_h * 3_600_000)
         placed = self._placements(raw.get("placements", []))
         tenants = self._tenants(raw.get("tenants", []))
-        return msgspec.structs.replace(config, features=declared, placements=placed, tenants=tenants)
+        config = msgspec.structs.replace(config, features=declared, placements=placed, tenants=tenants)
+        self._check_training(config)
+        return config
 
     def _check_spans(self, config: Config) -> None:
         """The settings that only make sense together."""
@@ -158,6 +160,16 @@ class _Reading:
                 "dedup.window_h is shorter than lateness.window_h: a late duplicate would count twice",
                 f"set dedup.window_h = {config.lateness.window_h}",
             )
+
+    def _check_training(self, config: Config) -> None:
+        """What is trained is there, and something is."""
+        known = [place.id for place in config.placements]
+        for index, name in enumerate(config.training.placements):
+            if name not in known:
+                remedy = _suggested_word(name, known)
+                self._reject(("training", "placements", index), f'there is no placement "{name}" to train', remedy)
+        if config.training.every_min and not config.training.placements:
+            self._reject(("training", "every_min"), "training.every_min is set, and training.placements names none")
 
     def _features(self, raw: object, session_ms_max: int) -> tuple[FeatureDeclaration, ...]:
         own = self._structs(FeatureDeclaration, raw, ("features",))

@@ -96,6 +96,17 @@ class FeedbackSettings(Section, frozen=True):
                     + ". revenue is worth so much times log(1 + revenue); what was given back is worth nothing.")] = {}
 
 
+class TrainingSettings(Section, frozen=True):
+    """Models that the server trains by itself, in a process behind everything else, for the tenant `default`."""
+
+    every_min: Annotated[int, Meta(
+        ge=0, le=7 * _MINUTES_A_DAY,
+        description="Minutes from one training to the next; a model takes over only if it ranks the newest lists as "
+                    "well as what ranks now. 0: the server trains nothing.")] = 0
+    placements: Annotated[tuple[_Name, ...], Meta(
+        description="The placements that models are trained for.")] = ()
+
+
 class DecideSettings(Section, frozen=True):
     """How decisions are made."""
 
@@ -209,6 +220,7 @@ class Config(Section, frozen=True):
     lateness: LatenessSettings = LatenessSettings()
     dedup: DedupSettings = DedupSettings()
     feedback: FeedbackSettings = FeedbackSettings()
+    training: TrainingSettings = TrainingSettings()
     decide: DecideSettings = DecideSettings()
     serve: ServeSettings = ServeSettings()
     limits: LimitSettings = LimitSettings()

@@ -24,6 +24,7 @@ from ..models.gate import Verdict, judge
 from ..models.trained import scores_of
 from ..models.training import Origin, TrainingOptions, train
 from ..state.compiled import Reals
+from .datadir import DataDirectory
 from .reading import Reading
 from .settings import Config
 from .wiring import configuration_of, rewards_of
@@ -34,7 +35,7 @@ HISTORY: Final = "history.ndjson"
 _HISTORY_BYTES_MAX: Final = 4 * 1024 * 1024
 
 
-class TrainReport(msgspec.Struct, frozen=True):
+class TrainReport(msgspec.Struct, frozen=True, rename="camel"):
     """What training made."""
 
     model: str
@@ -130,16 +131,16 @@ def _incumbent(read: Reading, job: Job, decider: Decider, newest: Dataset) -> Re
     return decider.asked(job.placement).spot.ranker.score(newest.matrix, decider.assembler.columns)
 
 
-def remember(read: Reading, report: TrainReport) -> None:
+def remember(directory: DataDirectory, report: TrainReport) -> None:
     """Add a line to what was trained and what became of it; the newest `HISTORY_LINES_MAX` are kept."""
-    disk, path = read.directory.disk, read.directory.models / HISTORY
-    lines = [*history(read), msgspec.json.encode(report)][-HISTORY_LINES_MAX:]
+    disk, path = directory.disk, directory.models / HISTORY
+    lines = [*history(directory), msgspec.json.encode(report)][-HISTORY_LINES_MAX:]
     write_whole(disk, path, b"\n".join(lines) + b"\n")
 
 
-def history(read: Reading) -> Sequence[bytes]:
+def history(directory: DataDirectory) -> Sequence[bytes]:
     """The lines of `remember`, oldest first."""
-    disk, path = read.directory.disk, read.directory.models / HISTORY
-    if HISTORY not in disk.list(read.directory.models):
+    disk, path = directory.disk, directory.models / HISTORY
+    if HISTORY not in disk.list(directory.models):
         return ()
     return disk.read(path, 0, _HISTORY_BYTES_MAX).splitlines()

@@ -89,7 +89,7 @@ def _once(arguments: argparse.Namespace, options: TrainingOptions) -> TrainRepor
         if arguments.place and (report.verdict is None or report.verdict.passes):
             _place(arguments, report.model)
             report = msgspec.structs.replace(report, placed=True)
-        remember(read, report)
+        remember(read.directory, report)
     return report
 
 

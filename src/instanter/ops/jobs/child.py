@@ -103,7 +103,7 @@ class _Child:
 
     def __init__(self, command: Sequence[str], folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(mode=0o700)
+        folder.mkdir(mode=0o700, exist_ok=True)
         # On the loop's thread: a third of a millisecond, because nothing is done between fork and exec.
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -153,11 +153,10 @@ def _finished(told: Told) -> Finished | None:
     if told.refusal is not None:
         return told.refusal
     if told.defect is not None:
-        log.error("a job failed", extra=msgspec.structs.asdict(told.defect))
+        log.error("a job met a defect", extra=msgspec.structs.asdict(told.defect))
         return DEFECT
     return None
 
 
 def _failed(reason: str) -> Refusal:
-    log.error("a job failed", extra={"reason": reason})
     return Refusal("failed", reason)

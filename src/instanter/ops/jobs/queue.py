@@ -163,7 +163,7 @@ class JobQueue:
         try:
             finished = await self._run(entry.order, partial(self._progressed, entry))
         except OSError as error:
-            log.error("a job could not be begun", extra={"job": entry.job.id, "reason": str(error)})
+            log.error("a job met an error of the system", extra={"reason": str(error)})
         except asyncio.CancelledError:
             finished = STOPPED
         finally:
@@ -180,6 +180,8 @@ class JobQueue:
         if isinstance(finished, Refusal):
             entry.change("failed", ended_ms=now_ms, refusal=finished)
             self._meter.count(f"jobs_failed.{entry.order.kind}")
+            log.warning("a job failed", extra={
+                "job": entry.job.id, "kind": entry.order.kind, "code": finished.code, "reason": finished.message})
         else:
             entry.change("done", ended_ms=now_ms, outcome=finished)
             self._meter.count(f"jobs_done.{entry.order.kind}")

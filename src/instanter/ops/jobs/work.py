@@ -20,9 +20,12 @@ from ...engine.replay import decided_as
 from ...foundation.clock import elapsed_ns
 from ...foundation.errors import Broken, InstanterError, Rejected, RequestRejected, Unavailable
 from ...foundation.limits import JOB_MEMORY_MB_MAX
+from ...models.training import TrainingOptions
+from .. import training
 from ..reading import Reading, reading
 from ..replaying import made_at
 from .child import Defect, Told, Work
+from .placing import TRAIN
 
 PROGRESS_EVERY_S: Final = 1.0
 FRAMES_MAX: Final = 20
@@ -70,6 +73,19 @@ def _replay(work: Work, tell: Callable[[Told], None]) -> bytes:
     return msgspec.json.encode(reply)
 
 
+def _train(work: Work, tell: Callable[[Told], None]) -> bytes:
+    """A model trained, kept, and measured on the newest lists."""
+    order, reached = work.order, [Progress(0)]
+
+    def progress(done: int, of: int) -> None:
+        reached[0] = Progress(done, of)
+
+    wanted = training.Job(order.tenant, order.subject, TrainingOptions(), gated=True, incumbent=order.incumbent)
+    with _read(work) as read, _progressing(lambda: reached[0], tell):
+        report = training.trained(read, work.config, wanted, progress)
+    return msgspec.json.encode(report)
+
+
 @contextmanager
 def _read(work: Work) -> Iterator[Reading]:
     """The data directory, within the memory that a job may take."""
@@ -102,4 +118,6 @@ def _progressing(progress: Callable[[], Progress], tell: Callable[[Told], None])
         thread.join()
 
 
-KINDS: Final[Mapping[str, Callable[[Work, Callable[[Told], None]], bytes]]] = {REPLAY: _replay}
+KINDS: Final[Mapping[str, Callable[[Work, Callable[[Told], None]], bytes]]] = {
+    REPLAY: _replay, TRAIN: _train,
+}  # fmt: skip

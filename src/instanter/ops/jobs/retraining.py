@@ -1,0 +1,72 @@
+"""Continual training: a job for each placement again and again; one that fails sits some turns out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from ...engine.loop import Engine
+from ...foundation.clock import elapsed_ns
+from ...foundation.errors import InstanterError
+from ...privacy.access import DEFAULT_TENANT
+from ..settings import TrainingSettings
+from .placing import TRAIN, in_charge
+from .queue import JobQueue
+
+log = logging.getLogger("instanter.jobs")
+
+TRAINING_TURNS_SKIPPED_MAX: Final = 15
+"""Turns that a placement's training sits out at most after it failed."""
+
+
+class _Standing:
+    """How a placement's trainings have gone."""
+
+    __slots__ = ("failures", "skip")
+
+    def __init__(self) -> None:
+        self.failures = 0
+        """In a row."""
+        self.skip = 0
+        """Turns to sit out."""
+
+
+class Retraining:
+    """Starts the trainings that `[training]` asks for. What comes of them is the queue's and its `Run`'s."""
+
+    def __init__(self, settings: TrainingSettings, engine: Engine, queue: JobQueue) -> None:
+        self._every_s = settings.every_min * 60
+        self._engine = engine
+        self._queue = queue
+        self._standings = {placement: _Standing() for placement in settings.placements}
+
+    async def run(self) -> None:
+        """Take turns until cancelled, the first one when the time between two of them has passed."""
+        took_s = 0.0
+        while True:
+            await asyncio.sleep(max(self._every_s - took_s, 0.0))
+            began_ns = elapsed_ns()
+            await self.turn()
+            took_s = (elapsed_ns() - began_ns) / 1e9
+
+    async def turn(self) -> None:
+        """Train one placement after the other, but for those that sit this turn out."""
+        for placement, standing in self._standings.items():
+            if standing.skip:
+                standing.skip -= 1
+                continue
+            failed = await self._fails(placement)
+            standing.failures = standing.failures + 1 if failed else 0
+            standing.skip = min(2**standing.failures - 1, TRAINING_TURNS_SKIPPED_MAX)
+
+    async def _fails(self, placement: str) -> bool:
+        """Train it once. Too little to learn from is no failure."""
+        incumbent = in_charge(self._engine, DEFAULT_TENANT, placement)
+        try:
+            job = self._queue.start(DEFAULT_TENANT, TRAIN, placement, incumbent=incumbent)
+        except InstanterError as error:
+            log.warning("a training was not begun", extra={"placement": placement, "reason": str(error)})
+            return True
+        refusal = (await self._queue.ended(job, None)).refusal
+        return refusal is not None and refusal.status >= 500
