@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -49,14 +50,18 @@ class Server:
     The clock is the events': times of years ago are "now" while they are fed.
     """
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, *, past: Path | None = None) -> None:
+        """`past` is the data directory of a server that has been stopped: this one goes on from a copy of it."""
         self._config = config
+        self._past = past
         self._directory = tempfile.TemporaryDirectory(prefix="instanter-run-")
         self._log = Path(self._directory.name) / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
 
     def __enter__(self) -> Self:
+        if self._past is not None:
+            shutil.copytree(self._past, self.data)
         command = [
             sys.executable, "-m", "instanter.ops.cli.main", "serve", "--dev", "--clock=events", "--host", HOST,
             "--port", str(self.port), "--data", str(self.data), "--config", str(self._config),
@@ -66,7 +71,7 @@ class Server:
         try:
             self._wait_until_ready()
         except BaseException:
-            self._stop()
+            self._end()
             raise
         return self
 
@@ -91,7 +96,21 @@ class Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop()
+        self._end()
+
+    def stop(self) -> None:
+        """End the process; its data stays until the block is left."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(STOP_S_MAX)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def _end(self) -> None:
+        self.stop()
+        self._directory.cleanup()
 
     def _wait_until_ready(self) -> None:
         assert self._process is not None
@@ -107,17 +126,6 @@ class Server:
     def _last_words(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing"
-
-    def _stop(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(STOP_S_MAX)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        self._directory.cleanup()
-
 
 def _free_port() -> int:
     with socket.socket() as probe:
@@ -174,6 +182,10 @@ class Client:
         reply: JsonObject = json.loads(self._call("POST", path, encoded(question)))
         self.asking_s.append(time.perf_counter() - started_s)
         return reply
+
+    def place(self, placement: str, model: str) -> None:
+        """Put a model that there is in charge of a placement."""
+        self._call("PUT", f"/v1/models/{placement}", encoded({"model": model}))
 
     def get(self, path: str) -> JsonObject:
         """The reply of a GET."""

@@ -39,6 +39,11 @@ def trivago() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def furniture() -> ModuleType:
+    return load("example_furniture", EXAMPLES / "furniture" / "run.py")
+
+
+@pytest.fixture(scope="session")
 def ranking(ranklens: ModuleType) -> ModuleType:
     return sys.modules["ranking"]
 
