@@ -11,8 +11,10 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-e
 
 SECONDS := 600
 RELIABILITY := build/reliability
+QUALITY := build/quality
+RUNNERS := ranklens trivago rees46 furniture
 
-.PHONY: help setup demo test check faults faults-long fuzz bench docs lock clean
+.PHONY: help setup demo test check faults faults-long fuzz bench quality docs lock clean
 
 help:
 	@echo "make demo     start a shop and watch a visitor's page change"
@@ -22,6 +24,7 @@ help:
 	@echo "              docs/reliability.md (make faults-long: what takes an hour)"
 	@echo "make fuzz     fuzz the doors for SECONDS each (600)"
 	@echo "make bench    measure this machine (ARGS are handed on)"
+	@echo "make quality  rank real lists and serve the simulator's people, beside plain rankings; writes docs/quality.md"
 	@echo "make docs     write the generated pages, and check all of them"
 	@echo "make setup    only install what the others need"
 	@echo "make lock     resolve the requirements anew"
@@ -84,6 +87,15 @@ fuzz: $(VENV)/.development $(VENV)/.fuzz
 
 bench: $(VENV)/.runtime
 	$(BIN)/instanter bench $(ARGS)
+
+# The page is written whatever has failed; a run that fails leaves an empty file.
+quality: $(VENV)/.development
+	@mkdir -p $(QUALITY); \
+	for name in $(RUNNERS); do \
+		echo "$$name ..."; $(BIN)/python examples/$$name/run.py --json > $(QUALITY)/$$name.json || true; \
+	done; \
+	echo "positions ..."; $(BIN)/python examples/ranklens/positions.py --json > $(QUALITY)/positions.json || true; \
+	$(BIN)/python tools/quality_page.py docs/quality.md $(QUALITY)/*.json
 
 docs: $(VENV)/.development
 	$(BIN)/python -m instanter.ops.reference docs/configuration.md

@@ -80,12 +80,12 @@ class Server:
         """Its data directory."""
         return Path(self._directory.name) / "data"
 
-    def train(self, placement: str, *options: str) -> JsonObject:
+    def train(self, placement: str, *options: str, place: bool = True) -> JsonObject:
         """Learn a ranker from what has been fed, and put it in charge of the placement; what `instanter train` says."""
         command = [
             sys.executable, "-m", "instanter.ops.cli.main", "train", "--data", str(self.data), "--config",
-            str(self._config), "--placement", placement, "--place", "--url", f"http://{HOST}:{self.port}", "--json",
-            *options,
+            str(self._config), "--placement", placement, "--json", *options,
+            *(("--place", "--url", f"http://{HOST}:{self.port}") if place else ()),
         ]  # fmt: skip
         ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TRAIN_S_MAX)
         if ran.returncode != 0:

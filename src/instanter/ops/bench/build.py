@@ -52,6 +52,7 @@ class Builder:
         self._door = Door(subjects=self._subjects, ids=Ids(), enrich=Enricher())
         self._partition = Partition(schema_of(config))
         self._clock = clock
+        self._written = 0
         schema = self._partition.state.schema
         self._control([Configured(clock.now_ms(), dict(schema.settings), schema.declared())])
 
@@ -71,10 +72,15 @@ class Builder:
         """Put `count` events in, of the people in turn."""
         now_ms = self._clock.now_ms()
         raws = (traffic.event(number % people, now_ms) for number in range(count))
-        for number, group in enumerate(_groups(raws, GROUP), start=1):
-            self._write(self._admitted(group))
-            if number % GROUPS_PER_EPOCH == 0:
-                self._publish()
+        for group in _groups(raws, GROUP):
+            self.write(group)
+
+    def write(self, raws: Iterable[bytes]) -> None:
+        """Put at most `GROUP` events in, received now; now and then an epoch follows."""
+        self._write(self._admitted(raws))
+        self._written += 1
+        if self._written % GROUPS_PER_EPOCH == 0:
+            self._publish()
 
     def checkpoint(self) -> Path:
         """Write a checkpoint of everything so far."""

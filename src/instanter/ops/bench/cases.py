@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from . import decide, freshness, ingest, machine, memory, pause, replay, sealing, start
+from . import decide, freshness, ingest, machine, memory, pause, replay, sealing, start, training
 from .bench import Bench, Stopwatch
 from .result import CaseResult, Figure, Report, concluded
 
@@ -26,6 +26,7 @@ CASES: Final = {
     "freshness": Case(freshness.TITLE, freshness.freshness),
     "replay": Case(replay.TITLE, replay.replay),
     "start": Case(start.TITLE, start.start),
+    "training": Case(training.TITLE, training.training),
     "memory": Case(memory.TITLE, memory.memory),
     "pause": Case(pause.TITLE, pause.pause),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -76,9 +76,21 @@ _ALL_CORES: Final = frozenset(os.sched_getaffinity(0))
 @contextmanager
 def on_core(core: int | None) -> Iterator[None]:
     """This thread, and whatever threads and processes it starts meanwhile, run on that core; None changes nothing."""
+    with _on(os.sched_getaffinity(0) if core is None else {core}):
+        yield
+
+
+@contextmanager
+def on_all_cores() -> Iterator[None]:
+    """The same, on every core that this process was given as it started."""
+    with _on(_ALL_CORES):
+        yield
+
+
+@contextmanager
+def _on(cores: Set[int]) -> Iterator[None]:
     before = os.sched_getaffinity(0)
-    if core is not None:
-        os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:

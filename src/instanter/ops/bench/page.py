@@ -44,7 +44,7 @@ def page(report: Report) -> str:
     """The whole page."""
     bounded = [_row(case, figure) for case in report.cases for figure in case.figures if figure.at_least is not None]
     return _TEMPLATE.format(
-        machine=_machine(report.machine),
+        machine=machine_line(report.machine),
         pinned="" if report.machine.pinned else " (this machine has only one, so they shared it)",
         bounded="\n".join(bounded),
         verdicts="\n".join(_voids(report)) or "Verdicts: " + ", ".join(
@@ -55,7 +55,7 @@ def page(report: Report) -> str:
 
 def table(report: Report) -> str:
     """All figures for a terminal."""
-    lines = [_machine(report.machine)]
+    lines = [machine_line(report.machine)]
     for case in report.cases:
         lines += ["", case.title + (f"  VOID: {case.void}" if case.void else ""), f"  {_others(case)}"]
         for figure in case.figures:
@@ -106,7 +106,8 @@ def _others(case: CaseResult) -> str:
     return f"in {case.took_s:.0f} s, during which other programs used {case.others_share:.0%} of the machine"
 
 
-def _machine(machine: Machine) -> str:
+def machine_line(machine: Machine) -> str:
+    """The machine in a sentence."""
     packages = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
     return (f"{machine.processor}, {machine.cores} cores, {machine.memory_mib:,} MiB, {machine.system}, "
             f"Python {machine.python}, {packages}; {machine.disk}; {machine.date}.")

@@ -19,23 +19,24 @@ from prometheus_client.parser import text_string_to_metric_families
 from ...foundation.clock import elapsed_ns
 from ...foundation.errors import Broken, InstanterError, Unavailable
 from .load import HOST, Connection, is_ok, request
-from .machine import on_core, server_core
+from .machine import on_all_cores, on_core, server_core
 
 COMMAND: Final = (sys.executable, "-m", "instanter.ops.cli.main")
 READY_S_MAX: Final = 120.0
 END_S_MAX: Final = 15.0
 _POLL_S: Final = 0.005
+_WATCH_S: Final = 0.05
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _LOG_TAIL_CHARS: Final = 2_000
 
 
 class Process:
-    """A process on the server's core. Use it as a context: it has ended when the context is left."""
+    """A process on the server's core, or where it likes. Use it as a context: it has ended when the context is left."""
 
-    def __init__(self, command: Sequence[str], *, log: Path) -> None:
+    def __init__(self, command: Sequence[str], *, log: Path, pinned: bool = True) -> None:
         self._log = log
         self.started_ns = elapsed_ns()
-        with log.open("wb") as output, on_core(server_core()):
+        with log.open("wb") as output, on_core(server_core()) if pinned else on_all_cores():
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
     def __enter__(self) -> Process:
@@ -68,6 +69,14 @@ class Process:
     def wait(self) -> int:
         """Returns when it has ended by itself, with its exit code."""
         return self._process.wait()
+
+    def watched_to_its_end(self) -> int:
+        """Returns when it has ended by itself, with the most memory (resident set) that it was seen with, in bytes."""
+        most = 0
+        while self.running:
+            most = max(most, _resident_most_bytes(self.pid))
+            time.sleep(_WATCH_S)
+        return most
 
     def stop(self) -> None:
         """SIGTERM, and SIGKILL if that does not help in time."""
@@ -198,6 +207,12 @@ def _cpu_ticks(pid: int) -> int:
     """Fields 14 and 15 of /proc/PID/stat, counted behind the name, which may hold blanks."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
+
+
+def _resident_most_bytes(pid: int) -> int:
+    """The high-water mark that the system keeps; 0 of a process that has just ended."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return 1024 * next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def _proportional_bytes(pid: int) -> int:
