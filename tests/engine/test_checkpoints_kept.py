@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from instanter.engine.anew import OtherPast
 from instanter.engine.checkpoints import KEPT, ReplayBounds, spaced
 from instanter.engine.loop import Engine
 from instanter.engine.replay import Past
 from instanter.features.compile import compile_features
-from instanter.features.declaration import DEFAULT_FEATURES
+from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
+from instanter.foundation.errors import RequestRejected
 from instanter.log.segments import SegmentReader
 from instanter.state.checkpoint import checkpoint_path, list_checkpoints, read_manifest
 
@@ -146,6 +148,31 @@ def test_a_checkpoint_of_before_the_cut_of_the_log_goes_with_what_was_cut(tmp_pa
     later = [position for position in stops if position >= kept[-1]]
     assert len(stops) > len(later) > 40, "everything the log holds can be replayed, but for less than one gap"
     assert max(folded_for(tmp_path, position) for position in later[::7]) <= 2 * FEW
+
+
+def test_a_past_under_another_configuration_begins_where_the_log_does(tmp_path: Path) -> None:
+    clock, stops = ManualClock(START_MS), list[int]()
+
+    async def work(engine: Engine) -> None:
+        for day in range(6):
+            stops.extend(await rounds(engine, 20, first=100 * day, events=20))
+            clock.advance(DAY_MS)
+        await engine.checkpoint()
+
+    options = {"keep_days": 3, "segment_bytes": 16 * 1024, "replays": ReplayBounds(events=2 * FEW)}
+    with_engine(tmp_path, work, clock=clock, **options)
+    disk = RealDisk()
+    views = FeatureDeclaration(name="tests_views", on=("Product Viewed",), aggregate="count", unit="views", owner="t")
+    other = compile_features((*DEFAULT_FEATURES, views), memory_mb=64, items_max=4_096)
+    past = OtherPast(other, SegmentReader(disk, tmp_path / "log"), disk=disk, checkpoints=tmp_path / "checkpoints")
+    folded = []
+    for position in (stops[-2], stops[-1]):
+        assert "tests_views" in {name for name, _ in past.at(position).state.active}
+        folded.append(past.folded)
+    assert past.begins == kept_in(tmp_path)[-1] > 0
+    assert folded[0] > 5 * FEW > folded[1] - folded[0]
+    with pytest.raises(RequestRejected, match="expired"):
+        past.at(stops[0])
 
 
 def test_a_checkpoint_is_made_before_its_time_when_much_was_folded(tmp_path: Path) -> None:

@@ -175,3 +175,26 @@ def test_an_erased_persons_decisions_cannot_be_read(tmp_path: Path) -> None:
     with_engine(tmp_path, work)
     assert len(made_in(tmp_path)) == 4
     assert all(again.identical for again in again_in(tmp_path))
+
+
+def test_damage_in_the_log_is_named_each_time_and_what_lies_before_it_is_replayed(tmp_path: Path) -> None:
+    stops: list[int] = []
+
+    async def work(engine: Engine) -> None:
+        await stock_shop(engine)
+        for number in range(30):
+            await take(engine, event(number))
+            stops.append(engine.partition.position)
+
+    with_engine(tmp_path, work, stop=False)
+    (segment,) = (tmp_path / "log").glob("*.seg")
+    raw = bytearray(segment.read_bytes())
+    raw[stops[22] + 60] ^= 1
+    segment.write_bytes(bytes(raw))
+    schema = compile_features(DEFAULT_FEATURES, memory_mb=64, items_max=4_096)
+    past = Past(schema, SegmentReader(RealDisk(), tmp_path / "log"), disk=RealDisk(),
+                checkpoints=tmp_path / "checkpoints")  # fmt: skip
+    for _ in range(2):
+        assert past.at(stops[20]).position == stops[20]
+        with pytest.raises(Corrupt, match="seg"):
+            past.at(stops[25])

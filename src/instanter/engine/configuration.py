@@ -41,6 +41,10 @@ class Configuration(msgspec.Struct, frozen=True):
         """As receipts carry it: the hash of `encode`."""
         return _name_of(self.encode())
 
+    def folds_as(self, other: Configuration) -> bool:
+        """Whether the same log comes to the same state under both."""
+        return (self.features, self.settings) == (other.features, other.settings)
+
     def schema(self, *, memory_mb: int) -> Schema:
         """The state's schema, with room for what that much memory holds."""
         return compile_features(self.features, settings=self.settings, memory_mb=memory_mb)

@@ -32,6 +32,8 @@ class Reading(NamedTuple):
     configurations: Configurations
     models: ModelStore
     replay: Replay
+    cold: ColdPlace
+    """Where idle people of a replay may lie."""
 
 
 @contextmanager
@@ -50,12 +52,12 @@ def reading(config: Config, data: Path) -> Iterator[Reading]:
     models = ModelStore(disk, directory.models)
     try:
         with tempfile.TemporaryDirectory(prefix="instanter-reading-") as folder:
+            cold = ColdPlace(disk, Path(folder), inherited=directory.cold)
             replay = Replay(
                 log, disk=disk, checkpoints=directory.checkpoints, configurations=configurations,
-                models=StoredModels(models), memory_mb=config.state.memory_mb,
-                cold=ColdPlace(disk, Path(folder), inherited=directory.cold),
+                models=StoredModels(models), memory_mb=config.state.memory_mb, cold=cold,
             )  # fmt: skip
             moved = MovedPositions(disk, directory.moved)
-            yield Reading(directory, log, subjects, moved, configurations, models, replay)
+            yield Reading(directory, log, subjects, moved, configurations, models, replay, cold)
     finally:
         subjects.close()

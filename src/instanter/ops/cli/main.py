@@ -42,6 +42,7 @@ VERBS: Final = (
     Verb("import", "import items and events from files"),
     Verb("demo", "watch a shop's page change with what a visitor does"),
     Verb("replay", "rebuild the state from the log, and compare it with the live one"),
+    Verb("whatif", "decide the past anew under another configuration, model or weights"),
     Verb("train", "learn to rank a placement from what was shown and what came of it"),
     Verb("verify", "check every checksum of a data directory"),
     Verb("backup", "copy a data directory, also while a server serves it"),
