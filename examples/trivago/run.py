@@ -24,7 +24,10 @@ HERE = Path(__file__).resolve().parent
 CUT_SHARE = 0.8
 PLACEMENT, UNTRAINED = "hotels.list", "hotels.untrained"
 """Two placements that differ in their ranker only."""
-TRAINING = ("--set", "leaves=7", "--set", "trees_max=400", "--set", "early_stopping_rounds=60")
+TRAINING = (
+    "--set", "leaves=7", "--set", "learning_rate=0.03", "--set", "min_data_in_leaf=100", "--set", "trees_max=800",
+    "--set", "early_stopping_rounds=100", "--set", "feature_fraction=0.6",
+)
 CLICK_OUT = "clickout item"
 TOUCHES = {
     "interaction item image": "Product Viewed",

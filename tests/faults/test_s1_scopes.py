@@ -11,7 +11,9 @@ import pytest
 
 from instanter.api.app import document
 from instanter.api.tenancy import Terms
+from instanter.decisions.placement import DEFAULT_PLACEMENTS, Placement
 from instanter.foundation.clock import ManualClock
+from instanter.models.online import LearnerDeclaration
 from instanter.privacy.access import PUBLIC_SCOPES, SCOPES, Scope
 
 from ..api.client import AccessKey, Client, track, with_client
@@ -37,10 +39,14 @@ BODIES: dict[str, Any] = {
     "/v1/keys": {"name": "made in a test", "scopes": ["write"]},
     "/v1/profiles/{id}/consent": {"purposes": {"personalization": True}},
     "/v1/models/{placement}": {"model": "plain@1"},
+    "/v1/learners/{placement}": {"act": "freeze"},
     "/v1/quarantine/repair": {"code": "schema", "dryRun": True},
 }
 PUBLIC_KEYS_REFUSED = {"/v1/alias"}
 """Public keys may call it, and no event they could send there is one they may send."""
+
+
+LEARNING = Placement(id="home.learning", learner=LearnerDeclaration(inputs=("item.recency",)))
 
 
 class Operation(NamedTuple):
@@ -140,6 +146,8 @@ async def target(client: Client, operation: Operation, owner: AccessKey) -> str:
         path = path.replace("{placement}", "home.hero")
         await client.call("PUT", path, BODIES[operation.path], headers=owner.headers)
         return path
+    if path == "/v1/learners/{placement}":
+        return path.replace("{placement}", LEARNING.id)
     if path == "/v1/quarantine/{id}":
         await client.post("/v1/track", {"messageId": "bad"}, headers=owner.headers)
         groups = (await client.get("/v1/quarantine", headers=owner.headers)).json()["groups"]
@@ -180,6 +188,7 @@ def test_every_key_gets_from_every_operation_what_the_document_says(
     clock = ManualClock()
     with_client(
         tmp_path, work, terms=Terms(key_requests_per_s=1_000_000), clock=clock, models=Shelf("plain@1"),
+        placements=(*DEFAULT_PLACEMENTS, LEARNING),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from instanter.decisions.receipt import RECEIPT_VERSION, PlacementReceipt, Receipt, encode_receipt
 from instanter.engine.partition import Partition
@@ -32,6 +33,9 @@ from instanter.events.envelope import (
     ItemUpserted,
     KeyIssued,
     KeyRevoked,
+    LearnerDeclared,
+    LearnerTurned,
+    Lesson,
     Linked,
     ModelPlaced,
     Record,
@@ -170,7 +174,11 @@ def fill(writing: Writing, door: Door, subjects: KeyStore, heads: list[Head]) ->
         (PlacementReceipt("home", 3, "personal", "linear", 2, b"h" * 8, b""),),
     )  # fmt: skip
     body = subjects.seal(cell, Sealed.RECEIPT, at_ms, encode_receipt(receipt))
-    write(Decided(at_ms, TENANT, cell, DECISION, body, cell, subjects.seal(cell, Sealed.RECEIPT, at_ms, b"\x90")))
+    write(LearnerDeclared(at_ms, "home", ("item.recency",), 0.1, 2.0, False, 60_000, {"click": 1.0}),
+          LearnerTurned(at_ms, TENANT, "home", "thaw"))
+    lesson = Lesson("home", (1, 2), np.array([[1.0, 0.5], [0.5, 0.25]], "<f4").tobytes())
+    write(Decided(at_ms, TENANT, cell, DECISION, body, cell, subjects.seal(cell, Sealed.RECEIPT, at_ms, b"\x90"),
+                  (lesson,)))
     write(Ticked(writing.at_ms))
     write(Epoch(writing.at_ms, 1, writing.partition.state.epoch_hash))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from instanter.decisions.decide import Decider
-from instanter.decisions.placement import DEFAULT_PLACEMENTS
+from instanter.decisions.placement import DEFAULT_PLACEMENTS, Placement
 from instanter.engine.checkpoints import ReplayBounds
 from instanter.engine.gate import Gate
 from instanter.engine.loop import Engine, EngineOptions, Stores
@@ -14,9 +14,11 @@ from instanter.events.kinds import NUMBERS
 from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from instanter.features.view import Reader
+from instanter.feedback.rewards import Rewards
 from instanter.foundation.clock import SystemClock
 from instanter.foundation.ids import Ids
 from instanter.log.segment_log import SegmentLog
+from instanter.models.online import LearnerDeclaration
 from instanter.privacy.audit import open_trail
 from instanter.privacy.erasures import ErasureList
 from instanter.privacy.subjects import KeyStore
@@ -57,6 +59,17 @@ FEATURES = (
 """By configuration: they differ in what they count, and in where in the records it stands."""
 
 
+def _learning(*inputs: str) -> tuple[Placement, ...]:
+    learner = LearnerDeclaration(inputs=inputs, step=0.3)
+    placed = (Placement(id="home.recommended", learner=learner), Placement(id="home.hero", limit=1))
+    return (*placed, *(one for one in DEFAULT_PLACEMENTS if one.id not in {one.id for one in placed}))
+
+
+PLACEMENTS = (_learning("item.recency", "item.price"), _learning("item.price", f"cross.{LATEST}"))
+"""By configuration: the online learner of each reads something else."""
+REWARDS = Rewards(worths={"view": 1.0, "cart": 3.0})
+
+
 class Worlds:
     """Makes engines and deciders; the compiled schemas are made once."""
 
@@ -90,11 +103,11 @@ class Worlds:
             stores=stores, partition=partition, recovery=recovery, clock=clock, ids=ids, gate=gate,
             door=Door(subjects=subjects, ids=ids, enrich=ENRICHER, gate=gate, numbers=NUMBERS.union(schema.properties)),
             decider=self.decider(surroundings.variant), reader=Reader(schema, FEATURES[surroundings.variant]),
-            options=EngineOptions(checkpoint_s=3_600.0, sync_window_ms=0.5, replays=REPLAYS),
+            options=EngineOptions(checkpoint_s=3_600.0, sync_window_ms=0.5, replays=REPLAYS, rewards=REWARDS),
         )  # fmt: skip
 
     def decider(self, variant: int) -> Decider:
         """As `Factory.decider`."""
         return Decider(
-            self._schemas[variant], FEATURES[variant], DEFAULT_PLACEMENTS, exploration=0.1, config_hash="sim"
+            self._schemas[variant], FEATURES[variant], PLACEMENTS[variant], exploration=0.1, config_hash="sim"
         )

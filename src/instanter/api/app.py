@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from ..engine.loop import Engine
 from ..foundation.errors import RequestRejected
-from . import decide, items, jobs, keys, models, operations, profiles, quarantine, track
+from . import decide, items, jobs, keys, learners, models, operations, profiles, quarantine, track
 from .auth import Access
 from .jobs import Jobs, NoJobs
 from .openapi import openapi_document
@@ -59,6 +59,8 @@ RESOURCES: Final = (
     Resource("/v1/keys/{id:path}", "admin", {"DELETE": keys.revoke}),
     Resource("/v1/models", "admin", {"GET": models.list_}),
     Resource("/v1/models/{placement:path}", "admin", {"PUT": models.place, "DELETE": models.roll_back}),
+    Resource("/v1/learners", "admin", {"GET": learners.list_}),
+    Resource("/v1/learners/{placement:path}", "admin", {"PUT": learners.turn}),
     Resource("/v1/jobs", "admin", {"GET": jobs.list_}),
     Resource("/v1/jobs/{id:path}", "admin", {"GET": jobs.get}),
     Resource("/v1/quarantine", "admin", {"GET": quarantine.groups}),

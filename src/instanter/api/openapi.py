@@ -20,6 +20,7 @@ from .decide import ReplayReply
 from .items import ChangeReply, ItemReply, ItemsRequest, PatchRequest
 from .jobs import JobListing, JobShown
 from .keys import KeyCreated, KeyListing, KeyRequest, KeyShown
+from .learners import LearnerListing, LearnerRequest, LearnerShown
 from .models import ModelListing, ModelRequest, ModelShown
 from .operations import HealthReply, NotReadyReply, ReadyReply, StateReply
 from .profiles import NDJSON_MEDIA_TYPE, ConsentReply, ConsentRequest, UnlinkReply
@@ -119,6 +120,12 @@ OPERATIONS = (
     Operation(
         "delete", "/v1/models/{placement}", "Let the stand-in take over, or the built-in ranker", reply=ModelShown,
         errors=(400, 404, *_STORES)),
+    Operation(
+        "get", "/v1/learners", "The placements that learn from every outcome, with their weights", reply=LearnerListing,
+        errors=_LIMITED),
+    Operation(
+        "put", "/v1/learners/{placement}", "Freeze, thaw or reset an online learner", LearnerRequest, LearnerShown,
+        (*_BODY, 404, *_STORES)),
     Operation(
         "get", "/v1/quarantine", "Events that could not be taken, by reason", reply=Listing, errors=(429, 503)),
     Operation(

@@ -80,6 +80,7 @@ def placement_receipt(slate: Slate) -> PlacementReceipt:
         -1 if asked.given is None else len(asked.given.refs),
         b"" if slate.matrix is None else short_hash(slate.matrix.tobytes()),
         short_hash(slate.scores[slate.order].tobytes()),
+        slate.learned,
     )  # fmt: skip
 
 

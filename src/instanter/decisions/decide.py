@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial, reduce
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
+import numpy as np
 
-from ..features.assemble import Assembler
+from ..events.envelope import Lesson
+from ..features.assemble import Assembler, Matrix
 from ..features.declaration import FeatureDeclaration
 from ..features.neighbours import Neighbourhood, Neighbours
 from ..features.view import Person, Reader
@@ -22,12 +24,13 @@ from ..foundation.clock import elapsed_ns
 from ..foundation.deadline import Deadline
 from ..foundation.errors import Broken, RequestRejected
 from ..foundation.ids import item_reference
-from ..foundation.limits import RANKER_MS_MAX
+from ..foundation.limits import LESSON_ITEMS_MAX, RANKER_MS_MAX
 from ..foundation.measure import Meter
 from ..foundation.rng import KeyedRng
 from ..models.base import Ranker, SourceContext
 from ..models.linear import LinearRanker, default_weights
 from ..models.lineup import Fault, NoRankers, Rankers
+from ..models.online import LearnedWeights, LessonInputs, NothingLearned, Taught
 from ..models.standing import Standing
 from ..state.catalogue import Catalogue
 from ..state.compiled import Reals
@@ -51,6 +54,7 @@ from .slate import Asked, Inputs, Moment, Slate, Spot
 
 _encoder = msgspec.json.Encoder()
 _BUILT_IN: Final = NoRankers()
+_NOTHING_LEARNED: Final = NothingLearned()
 UNHURRIED_MS: Final = 86_400_000.0
 """The deadline of a decision that nobody waits for."""
 
@@ -65,6 +69,8 @@ class Decision(msgspec.Struct, frozen=True):
     """What lies beside the receipt, see `enclosed`."""
     faults: tuple[Fault, ...] = ()
     """Rankers that did not do their work."""
+    lessons: tuple[Lesson, ...] = ()
+    """What online learners read of the items shown."""
 
     def encode(self) -> bytes:
         """The body of the reply of `POST /v1/decide`."""
@@ -82,6 +88,22 @@ class Decision(msgspec.Struct, frozen=True):
             decision_id=self.reply.decision_id, position=self.reply.position, epoch=self.reply.epoch,
             took_ms=self.reply.took_ms, degraded=self.reply.degraded, **own,
         )  # fmt: skip
+
+
+class Scorers(NamedTuple):
+    """Who scores, beside the rankers that come with the configuration."""
+
+    rankers: Rankers
+    learned: LearnedWeights
+
+
+class Scored(NamedTuple):
+    """Scores of the eligible candidates, and whose they are."""
+
+    ranker: Ranker
+    scores: Reals
+    lesson: Matrix | None = None
+    learned: int = -1
 
 
 class Decider:
@@ -107,6 +129,7 @@ class Decider:
                 placement,
                 self._ranker(placement, weights or {}),
                 exploration if placement.exploration is None else placement.exploration,
+                self._lesson(placement),
             )
             for placement in placements
         }
@@ -120,6 +143,9 @@ class Decider:
         columns, lists = self.assembler.columns, self.reader.lists
         built_in = default_weights(columns, lists, reorders=placement.kind == "rerank")
         return LinearRanker(columns, {**built_in, **weights, **placement.weights})
+
+    def _lesson(self, placement: Placement) -> LessonInputs | None:
+        return None if placement.learner is None else LessonInputs(self.assembler.columns, placement.learner.inputs)
 
     @property
     def placements(self) -> tuple[Placement, ...]:
@@ -141,7 +167,7 @@ class Decider:
     def decide(
         self, request: DecideRequest, *, state: State, keys: Sequence[int], tenant: str, now_ms: int, position: int,
         decision_id: str, deadline: Deadline, meter: Meter, denied: frozenset[str] = frozenset(),
-        rankers: Rankers = _BUILT_IN,
+        rankers: Rankers = _BUILT_IN, learned: LearnedWeights = _NOTHING_LEARNED,
     ) -> Decision:  # fmt: skip
         """Answer. Raises what `admit` raises and nothing else; `keys` are the person's cells, none for nobody.
 
@@ -151,7 +177,7 @@ class Decider:
         stages = Stages(deadline, meter)
         moment = self.look(state, keys, tenant, now_ms, stages, denied)
         asked = [self._asked(tenant, one) for one in request.placements]
-        slates = self._slates(moment, asked, decision_id, rankers)
+        slates = self._slates(moment, asked, decision_id, Scorers(rankers, learned))
         receipt = stages.run("receipt", lambda: self._receipt(
             moment, slates, keys=keys, position=position, decision_id=decision_id, denied=denied,
             deadline_ms=request.deadline_ms or 0.0,
@@ -165,11 +191,13 @@ class Decider:
             degraded=stages.degraded, placements=replies,
         )  # fmt: skip
         enclosed = enclose((one.id, one.given) for one in asked)
-        return Decision(decision_id, reply, encode_receipt(receipt), enclosed, tuple(stages.faults))
+        return Decision(
+            decision_id, reply, encode_receipt(receipt), enclosed, tuple(stages.faults), tuple(_lessons(slates))
+        )
 
     def again(
         self, receipt: Receipt, asked: Sequence[Asked], *, state: State, meter: Meter, rankers: Rankers,
-        as_made: bool = True,
+        learned: LearnedWeights = _NOTHING_LEARNED, as_made: bool = True,
     ) -> tuple[Receipt, list[Slate]]:  # fmt: skip
         """The decision of a receipt once more, on the state it was made on; the receipt that comes of it.
 
@@ -181,7 +209,7 @@ class Decider:
         denied = frozenset(receipt.denied)
         moment = self.look(state, receipt.keys, receipt.tenant, receipt.at_ms, stages, denied)
         rungs = {one.id: one for one in receipt.placements} if as_made else {}
-        slates = self._slates(moment, asked, receipt.decision_id, rankers, rungs)
+        slates = self._slates(moment, asked, receipt.decision_id, Scorers(rankers, learned), rungs)
         made = self._receipt(
             moment, slates, keys=receipt.keys, position=receipt.position, decision_id=receipt.decision_id,
             denied=denied, deadline_ms=receipt.deadline_ms,
@@ -246,25 +274,25 @@ class Decider:
     # The rungs.
 
     def _slates(
-        self, moment: Moment, questions: Sequence[Asked], decision_id: str, rankers: Rankers,
+        self, moment: Moment, questions: Sequence[Asked], decision_id: str, scorers: Scorers,
         rungs: Mapping[str, PlacementReceipt] | None = None,
     ) -> list[Slate]:  # fmt: skip
         """All lists of one decision; `rungs` names which have to answer."""
         slates: list[Slate] = []
         shown: set[int] = set()
         for asked in questions:
-            slate = self._serve(moment, asked, shown, rankers, rungs.get(asked.id) if rungs else None)
+            slate = self._serve(moment, asked, shown, scorers, rungs.get(asked.id) if rungs else None)
             slates.append(slate)
             shown.update(slate.shown())
         return self._explore(slates, shown, decision_id, moment.stages)
 
     def _serve(
-        self, moment: Moment, asked: Asked, shown: set[int], rankers: Rankers, made: PlacementReceipt | None
+        self, moment: Moment, asked: Asked, shown: set[int], scorers: Scorers, made: PlacementReceipt | None
     ) -> Slate:
         """The list of one placement, from the highest rung that holds, or from the one that made it."""
         filters = _filters(moment, asked, frozenset(shown))
         ranked = {
-            rung: partial(self._ranked, moment, asked, filters, rung, rankers) for rung in _ranked_rungs(moment, asked)
+            rung: partial(self._ranked, moment, asked, filters, rung, scorers) for rung in _ranked_rungs(moment, asked)
         }
         plain: dict[str, Callable[[], Slate]] = {
             POPULAR: partial(popular, moment, asked, filters), DEFAULT: partial(default, moment, asked, filters)
@@ -275,23 +303,22 @@ class Decider:
             attempts = [ladder[made.rung]] if made.rung in ladder else []
         return descend(attempts, otherwise=empty(asked))
 
-    def _ranked(self, moment: Moment, asked: Asked, filters: Filters, rung: str, rankers: Rankers) -> Slate:
+    def _ranked(self, moment: Moment, asked: Asked, filters: Filters, rung: str, scorers: Scorers) -> Slate:
         stages = moment.stages
         inputs = self._inputs(moment, asked, filters, rung)
         if inputs is None:
             return default(moment, asked, filters)
         pool = inputs.pool
         candidates = pool.columns if len(inputs.eligible) == len(pool) else pool.columns.taken(inputs.eligible)
-        standing = (*rankers.of(moment.tenant, asked.id), asked.spot.ranker)
-        ranker, scores = stages.run("score", lambda: self._scored(stages, asked, inputs, standing))
+        scored = stages.run("score", lambda: self._scored(moment, asked, inputs, scorers))
         arranged = stages.run("arrange", lambda: arrange(
-            candidates, scores, limit=asked.limit, diversity=asked.spot.placement.diversity
+            candidates, scored.scores, limit=asked.limit, diversity=asked.spot.placement.diversity
         ))  # fmt: skip
         order = arranged.order.tolist()
         return Slate(
-            asked, rung, f"{ranker.name}@{ranker.version}", pool, inputs.codes, inputs.eligible,
-            candidates.refs.tolist(), scores, order, dict(zip(order, arranged.gains.tolist(), strict=True)),
-            inputs.matrix, ranker,
+            asked, rung, f"{scored.ranker.name}@{scored.ranker.version}", pool, inputs.codes, inputs.eligible,
+            candidates.refs.tolist(), scored.scores, order, dict(zip(order, arranged.gains.tolist(), strict=True)),
+            inputs.matrix, scored.ranker, lesson=scored.lesson, learned=scored.learned,
         )  # fmt: skip
 
     def _inputs(self, moment: Moment, asked: Asked, filters: Filters, rung: str) -> Inputs | None:
@@ -309,7 +336,20 @@ class Decider:
         ))  # fmt: skip
         return Inputs(pool, codes, places, matrix)
 
-    def _scored(
+    def _scored(self, moment: Moment, asked: Asked, inputs: Inputs, scorers: Scorers) -> Scored:
+        """What the ranker gives, with what the online learner adds."""
+        standing = (*scorers.rankers.of(moment.tenant, asked.id), asked.spot.ranker)
+        ranker, scores = self._ranker_scored(moment.stages, asked, inputs, standing)
+        if asked.spot.lesson is None:
+            return Scored(ranker, scores)
+        lesson = asked.spot.lesson.rows(inputs.matrix, scores)
+        learned = scorers.learned.of(moment.tenant, asked.id)
+        if learned is None:
+            return Scored(ranker, scores, lesson, 0)
+        taught = Taught(ranker, asked.spot.lesson, learned)
+        return Scored(taught, taught.added(scores, lesson), lesson, learned.lessons)
+
+    def _ranker_scored(
         self, stages: Stages, asked: Asked, inputs: Inputs, standing: Sequence[Ranker]
     ) -> tuple[Ranker, Reals]:
         """The first ranker that gives scores, and these. One that fails or takes too long is noted."""
@@ -376,6 +416,15 @@ class Decider:
             self.config_hash, self._features_hash, tuple(moment.stages.degraded),
             tuple(placement_receipt(slate) for slate in slates), deadline_ms, tuple(sorted(denied)),
         )  # fmt: skip
+
+
+def _lessons(slates: Sequence[Slate]) -> Iterator[Lesson]:
+    """What the online learners of these lists read of what is shown, from the top."""
+    for slate in slates:
+        if slate.lesson is not None and slate.order:
+            shown = slate.order[:LESSON_ITEMS_MAX]
+            rows = np.ascontiguousarray(slate.lesson[shown], "<f4")
+            yield Lesson(slate.asked.id, tuple(slate.refs[place] for place in shown), rows.tobytes())
 
 
 def _filters(moment: Moment, asked: Asked, shown: frozenset[int]) -> Filters:

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from ..foundation.errors import ConfigRejected
 from ..foundation.limits import LIST_LIMIT_MAX, NAME_CHARS_MAX
+from ..models.online import LearnerDeclaration
 
 Source = Literal["co_viewed", "same_category", "trending", "newest", "popular", "candidates"]
 Weight = Annotated[float, Meta(ge=-1_000, le=1_000)]
@@ -37,6 +38,8 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         None)
     weights: Annotated[dict[str, Weight], Meta(
         description="Weights of the ranker that differ here from [ranker.weights].")] = {}
+    learner: Annotated[LearnerDeclaration | None, Meta(
+        description="An online learner that every outcome of this placement moves, on top of the ranker.")] = None
 
 
 class Fault(NamedTuple):

@@ -64,6 +64,8 @@ class PlacementReceipt(msgspec.Struct, array_like=True, frozen=True):
     """Over the whole matrix that a ranker read; empty where none did."""
     scores_hash: bytes = b""
     """Over the scores of what was shown, in order."""
+    learned: int = -1
+    """Lessons that the online learner had had; -1 where none added to the scores."""
 
     def shown(self) -> list[int]:
         """References of what was shown, in order."""
@@ -163,9 +165,11 @@ def _readable(placement: PlacementReceipt, catalogue: Catalogue) -> dict[str, An
         }
         for position, ref in enumerate(placement.shown(), start=1)
     ]
+    learned = {} if placement.learned < 0 else {"lessons": placement.learned}
     return {
         "servedBy": placement.rung,
         "model": placement.model,
+        **learned,
         "candidates": placement.candidates,
         "candidatesHash": placement.candidates_hash.hex(),
         "items": items,

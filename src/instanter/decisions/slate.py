@@ -7,6 +7,7 @@ import msgspec
 from ..features.assemble import Matrix
 from ..features.view import Person
 from ..models.base import Ranker
+from ..models.online import LessonInputs
 from ..models.standing import TenantLists
 from ..state.compiled import Bytes, Ints, Reals
 from ..state.memory import State
@@ -22,6 +23,8 @@ class Spot(msgspec.Struct, frozen=True):
     placement: Placement
     ranker: Ranker
     exploration: float
+    lesson: LessonInputs | None = None
+    """What its online learner reads, if it has one."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -93,6 +96,10 @@ class Slate(msgspec.Struct, frozen=True):
     draw: Draw | None = None
     incumbent: int = 0
     allowed: int = 1
+    lesson: Matrix | None = None
+    """[eligible candidates, 1 + inputs]: what the online learner read."""
+    learned: int = -1
+    """Lessons that the scores stand on, -1 where no learner added to them."""
 
     def shown(self) -> list[int]:
         """References in the order of the list."""

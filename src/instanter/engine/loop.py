@@ -30,6 +30,7 @@ from ..events.envelope import (
 )
 from ..events.subjects import NOBODY, Sealed
 from ..features.view import Reader
+from ..feedback.rewards import Rewards
 from ..foundation.clock import Clock, elapsed_ns
 from ..foundation.deadline import Deadline
 from ..foundation.disk import Disk
@@ -49,6 +50,7 @@ from .export import export, opened_receipt
 from .gate import Gate
 from .intake import Intake
 from .journal import Journal
+from .learners import LearnerSwitches
 from .models import ServedModels
 from .partition import Partition
 from .profile import Profiles
@@ -84,6 +86,8 @@ class EngineOptions(msgspec.Struct, frozen=True):
     """With a clock driven by events: an epoch that is due is published before a decision reads it."""
     retention: RetentionOptions = RetentionOptions()
     replays: ReplayBounds = ReplayBounds()
+    rewards: Rewards = Rewards()
+    """What outcomes are worth to online learners."""
 
 
 class Stores(NamedTuple):
@@ -158,6 +162,10 @@ class Engine:
             models=stores.models, partition=partition, journal=self.journal, decider=decider, clock=clock,
             audit=self.audit, meter=self.meter,
         )  # fmt: skip
+        self.learners = LearnerSwitches(
+            partition=partition, journal=self.journal, clock=clock, audit=self.audit, placements=decider.placements,
+            rewards=options.rewards,
+        )  # fmt: skip
         self.intake = Intake(
             door=door, journal=self.journal, quarantine=self.quarantine, partition=partition, clock=clock,
             meter=self.meter, partitions=options.partitions,
@@ -191,6 +199,7 @@ class Engine:
         if finished:
             log.warning("erasures were finished that this log still held", extra={"erasures": finished})
         self.models.open()
+        await self.learners.declare()
         await self.quarantine.note_missing(self.recovery.passed_over)
         await self._continue_audit()
         self._tasks = [
@@ -310,11 +319,11 @@ class Engine:
         decision = self.decider.decide(
             request, state=self.partition.state, keys=keys, tenant=tenant, now_ms=now_ms,
             position=self.partition.position, decision_id=decision_id, deadline=deadline, meter=self.meter,
-            denied=agreement.denied, rankers=self.models.lineup,
+            denied=agreement.denied, rankers=self.models.lineup, learned=self.partition.learners,
         )  # fmt: skip
         if decision.faults:
             self.models.note(tenant, decision.faults)
-        self._keep_receipt(decision, tenant, subject, now_ms)
+        self._keep_receipt(decision, tenant, subject, now_ms, learns=agreement.personal)
         self.meter.observe("decide", int(deadline.elapsed_ms() * 1_000_000))
         for placed in decision.reply.placements.values():
             self.meter.count(f"served.{placed.served_by}")
@@ -350,14 +359,20 @@ class Engine:
         others = [member for member in self.partition.links.cells(cell) if member != cell]
         return [cell, *others]
 
-    def _keep_receipt(self, decision: Decision, tenant: str, subject: KeySubject | None, now_ms: int) -> None:
+    def _keep_receipt(
+        self, decision: Decision, tenant: str, subject: KeySubject | None, now_ms: int, *, learns: bool
+    ) -> None:
+        """Append what the decision stood on. Who has not agreed teaches nothing."""
         key = subject.cell if subject is not None else 0
         if subject is not None:
             seal = partial(subject.seal, Sealed.RECEIPT, now_ms)
         else:
             seal = partial(self.subjects.seal, NOBODY, Sealed.RECEIPT, now_ms)
         enclosed = seal(decision.enclosed) if decision.enclosed else b""
-        record = Decided(now_ms, tenant, key, decision.id, seal(decision.receipt), key or NOBODY, enclosed)
+        record = Decided(
+            now_ms, tenant, key, decision.id, seal(decision.receipt), key or NOBODY, enclosed,
+            decision.lessons if learns else (),
+        )  # fmt: skip
         try:
             self.journal.append(record, self.clock.now_ms(), partition=key % self.options.partitions)
         except Unavailable:

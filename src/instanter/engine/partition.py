@@ -23,6 +23,8 @@ from ..events.envelope import (
     ItemUpserted,
     KeyIssued,
     KeyRevoked,
+    LearnerDeclared,
+    LearnerTurned,
     Linked,
     ModelPlaced,
     Record,
@@ -32,6 +34,7 @@ from ..events.envelope import (
     Withheld,
 )
 from ..events.reject import LATE, LATE_FOR_SEQUENCES, POISON
+from ..feedback.outcomes import OUTCOME_OF
 from ..foundation.limits import FOLD_BATCH_ITEMS_MAX
 from ..identity.links import Link, Links
 from ..privacy.access import AccessKey, AccessKeys
@@ -40,10 +43,11 @@ from ..privacy.consent import Consents, Statement
 from ..privacy.tombstones import Tombstone, Tombstones
 from ..state.cold_files import ColdPlace
 from ..state.compiled import Ints
+from ..state.fold import DUPLICATE, LATE_FOR_WINDOWS, TABLE_FULL
 from ..state.fold import LATE_FOR_SEQUENCES as FOLDED_LATE_FOR_SEQUENCES
-from ..state.fold import LATE_FOR_WINDOWS
 from ..state.memory import State, batches
 from ..state.schema import Schema, columns_of
+from .learning import Learners
 
 UNFIT: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What `columns_of` raises for a record that it cannot take."""
@@ -77,6 +81,7 @@ class Partition:
         """Where the record of administrators' acts had come to."""
         self.models: dict[tuple[str, str], ModelPlaced] = {}
         """Who ranks, by tenant and placement; where none was placed it is the built-in ranker."""
+        self.learners = Learners()
         self.records = 0
         """Applied since the log began."""
         self.position = 0
@@ -95,12 +100,14 @@ class Partition:
             Ticked: self.state.tick,
             Consented: self._consent,
             Erased: self._erase,
-            Decided: _nothing,
+            Decided: self.learners.show,
             Withheld: _nothing,
             KeyIssued: self._issue_key,
             KeyRevoked: self._revoke_key,
             Audited: self._remember_audited,
             ModelPlaced: self._place_model,
+            LearnerDeclared: self.learners.declare,
+            LearnerTurned: self.learners.turn,
         }
 
     def apply(self, records: Sequence[Record], *, ends: Sequence[int]) -> list[Noticed]:
@@ -146,6 +153,7 @@ class Partition:
             "audited": [self.audited],
             "models": list(self.models.values()),
             "records": [self.records],
+            **self.learners.rows(),
         }
 
     def restore_control(self, rows: dict[str, list[Any]]) -> None:
@@ -160,6 +168,7 @@ class Partition:
         self.access_keys = AccessKeys(msgspec.convert(rows.get("access_keys", []), list[AccessKey]))
         models = msgspec.convert(rows.get("models", []), list[ModelPlaced])
         self.models = {(placed.tenant, placed.placement): placed for placed in models}
+        self.learners.restore(rows)
         self.records = next(iter(msgspec.convert(rows.get("records", []), list[int])), 0)
         self.audited = next(iter(msgspec.convert(rows.get("audited", []), list[Head])), Head())
 
@@ -169,6 +178,8 @@ class Partition:
         parts: list[Iterable[object]] = [self.links, self.consents, self.tombstones]
         if self.models:
             parts.append(self.models.values())
+        if self.learners.declared:
+            parts.append(self.learners.hashed())
         for rows in parts:
             digest.update(msgspec.msgpack.encode(sorted(msgspec.msgpack.encode(row) for row in rows)))
         return digest.hexdigest()
@@ -193,6 +204,8 @@ class Partition:
                 raise
         else:
             noticed += _late_ones(folded, place)
+            if self.learners.declared:
+                self._learn(piece, folded)
             return
         if len(piece) == 1:
             self.passed_over += 1
@@ -200,6 +213,11 @@ class Partition:
             return
         for first in range(0, len(piece), cuts[0]):
             self._fold_piece(piece[first : first + cuts[0]], place + first, noticed, cuts[1:])
+
+    def _learn(self, piece: Sequence[Tracked], folded: Ints) -> None:
+        for event, verdict in zip(piece, folded.tolist(), strict=True):
+            if event.items and event.name in OUTCOME_OF and verdict not in (DUPLICATE, TABLE_FULL):
+                self.learners.note(event, self.links.cells(event.key))
 
     def _configure(self, event: Configured) -> None:
         self.state.configure(event)
@@ -218,6 +236,7 @@ class Partition:
         self.state.erase(event.cells)
         self.links.drop(event.cells)
         self.consents.drop(event.cells)
+        self.learners.drop(event.cells)
         self.tombstones.apply(event)
 
     def _issue_key(self, event: KeyIssued) -> None:
@@ -237,6 +256,7 @@ class Partition:
 
     def _publish(self, event: Epoch) -> None:
         self.state.publish(event)
+        self.learners.publish(event.at_ms)
         if self.on_epoch is not None:
             self.on_epoch()
 
@@ -247,4 +267,4 @@ def _late_ones(folded: Ints, place: int) -> list[Noticed]:
 
 
 def _nothing(record: Record) -> None:
-    """Decisions are read, not folded."""
+    """Is read, not folded."""

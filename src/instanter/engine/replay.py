@@ -211,7 +211,8 @@ class Replay:
         partition = past.at(receipt.position)
         asked = decider.asked_again(receipt, made.enclosed, partition.state.catalogue)
         again, slates = decider.again(
-            receipt, asked, state=partition.state, meter=NoMeter(), rankers=self._named(receipt, decider)
+            receipt, asked, state=partition.state, meter=NoMeter(), rankers=self._named(receipt, decider),
+            learned=partition.learners,
         )
         return Again(made, again, slates, partition, decider.assembler.columns, differences(receipt, again))
 

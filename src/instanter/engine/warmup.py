@@ -10,6 +10,7 @@ from ..events.envelope import Configured, Epoch, ItemUpserted, Record, Ticked, T
 from ..foundation.deadline import Deadline
 from ..foundation.ids import item_reference
 from ..foundation.measure import NoMeter
+from ..models.online import warm_up as warm_up_learners
 from ..models.trained import warm_up as warm_up_models
 from ..state.checkpoint import Snapshot
 from ..state.schema import Capacity, Schema
@@ -34,6 +35,7 @@ def warm_up(schema: Schema, decider: Decider, placements: tuple[str, ...]) -> No
     partition.state.hash()
     request = DecideRequest(placements=[PlacementRequest(id=placement) for placement in placements])
     warm_up_models()
+    warm_up_learners()
     for keys in ([], [1]):
         decider.decide(
             request, state=partition.state, keys=keys, tenant=_TENANT, now_ms=_START_MS + _HOUR_MS, position=1,

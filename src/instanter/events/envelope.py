@@ -160,6 +160,16 @@ class Ticked(msgspec.Struct, array_like=True, frozen=True, tag=9):
     at_ms: int
 
 
+class Lesson(msgspec.Struct, array_like=True, frozen=True):
+    """What a placement's online learner read of the items it showed. Clear: numbers; whoever asked is a pseudonym."""
+
+    placement: str
+    items: tuple[int, ...]
+    """From the top of the list on, at most `LESSON_ITEMS_MAX`."""
+    inputs: bytes
+    """float32, little endian, [items, 1 + inputs]: the ranker's score, then the inputs of the learner."""
+
+
 class Decided(msgspec.Struct, array_like=True, frozen=True, tag=10):
     """The engine's own decision; `receipt` says what it stood on."""
 
@@ -172,6 +182,8 @@ class Decided(msgspec.Struct, array_like=True, frozen=True, tag=10):
     """The pseudonym whose key seals `receipt`, `subjects.NOBODY` where nobody was named. 0: it is not sealed."""
     enclosed: bytes = b""
     """What was asked and has no room in the receipt, sealed likewise; empty where everything has."""
+    lessons: tuple[Lesson, ...] = ()
+    """Of the placements that learn from every outcome."""
 
 
 class Consented(msgspec.Struct, array_like=True, frozen=True, tag=11):
@@ -258,6 +270,31 @@ class ModelPlaced(msgspec.Struct, array_like=True, frozen=True, tag=17):
     """`placed` (somebody said so), `trained` (a gate let it pass), `rolled_back` or `benched` (it failed)."""
 
 
+class LearnerDeclared(msgspec.Struct, array_like=True, frozen=True, tag=18):
+    """A placement has this online learner from here on, for all tenants; no inputs: it has none any more."""
+
+    at_ms: int
+    placement: str
+    inputs: tuple[str, ...]
+    step: float
+    weight_max: float
+    frozen: bool
+    window_ms: int
+    """After a list was shown in which an outcome belongs to it."""
+    worths: dict[str, float]
+    """Of kinds of outcome."""
+
+
+class LearnerTurned(msgspec.Struct, array_like=True, frozen=True, tag=19):
+    """Somebody turned the switch of a tenant's online learner."""
+
+    at_ms: int
+    tenant: str
+    placement: str
+    act: str
+    """`freeze` (it scores as it has learned and learns no more), `thaw` or `reset` (it is the ranker alone again)."""
+
+
 Record = (
     Tracked
     | ItemUpserted
@@ -276,6 +313,8 @@ Record = (
     | KeyRevoked
     | Audited
     | ModelPlaced
+    | LearnerDeclared
+    | LearnerTurned
 )
 
 _encoder = msgspec.msgpack.Encoder()

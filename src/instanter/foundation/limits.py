@@ -202,6 +202,22 @@ CHECKPOINTS_KEPT_BYTES_MAX = 4 * 1024 * 1024 * 1024
 DIFFERING_TOLD_MAX = 1_000
 """Decisions of one replay that are told with what came out differently; further ones are only counted."""
 
+# Online learners.
+LEARNER_INPUTS_MAX = 64
+"""That one learner reads beside the ranker's score."""
+LEARNER_WEIGHT_MAX = 100.0
+"""The widest bound of a learner's weights that can be declared."""
+LEARNERS_MAX = 1_024
+"""Learners of all tenants and placements; where there are more, further ones stay the ranker alone."""
+LESSON_ITEMS_MAX = 24
+"""Of each list, from the top: what is shown further down teaches nothing."""
+LESSONS_OPEN_MAX = 20_000
+"""Lists that wait for outcomes; of more the oldest are closed before their time, and that is counted."""
+LESSONS_BYTES_MAX = 16 * 1024 * 1024
+"""Of all lists that wait."""
+LESSONS_PER_PERSON_MAX = 64
+"""Lists of one person that wait."""
+
 # Trained models.
 MODELS_KEPT_MAX = 64
 """Trained models in one data directory; before a further one is kept the oldest that nothing needs are removed."""

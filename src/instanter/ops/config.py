@@ -102,6 +102,8 @@ def expectation(kind: Any) -> str:
         return f"a list, each {expectation(get_args(plain)[0])}"
     if get_origin(plain) is dict:
         return f"a table, each {expectation(get_args(plain)[1])}"
+    if isinstance(plain, type) and issubclass(plain, msgspec.Struct):
+        return "a table with the keys " + ", ".join(plain.__struct_fields__)
     names = {bool: "true or false", int: "a whole number", float: "a number", str: _text_expectation(metas)}
     return names[plain] + bounds
 

@@ -61,6 +61,12 @@ GAUGES: Final = (
           lambda engine: len(engine.partition.state.catalogue.items)),
     Gauge("instanter_links", "Links between cells.", lambda engine: len(engine.partition.links)),
     Gauge("instanter_access_keys", "Access keys that count.", lambda engine: len(engine.partition.access_keys)),
+    Gauge("instanter_lessons_open", "Lists of online learners that wait for outcomes.",
+          lambda engine: engine.partition.learners.open),
+    Gauge("instanter_lessons_closed_early", "Lists that had to make room for others before their time was over.",
+          lambda engine: engine.partition.learners.closed_early),
+    Gauge("instanter_lessons", "Outcomes that online learners have learned from.",
+          lambda engine: engine.partition.learners.lessons),
     Gauge("instanter_position", "Position behind the last folded record.", lambda engine: engine.partition.position),
     Gauge("instanter_epoch", "Number of the published epoch.", lambda engine: engine.partition.state.epoch),
 )  # fmt: skip

@@ -16,6 +16,7 @@ import msgspec
 
 from ..decisions.placement import DEFAULT_PLACEMENTS, Placement
 from ..features.declaration import DEFAULT_FEATURES, FeatureDeclaration
+from ..models.online import LearnerDeclaration
 from .config import expectation, sections, unwrapped
 from .settings import Section, TenantSettings
 
@@ -33,6 +34,10 @@ _ON_PLACEMENTS: Final = """\
 Placements: the spots of your pages. The ones below are built in. One with another id is added; one with the same id
 takes its place.
 """
+_ON_LEARNERS: Final = """\
+What the online learner of the placement above reads, and how far it may go. It begins as the ranker alone; every
+outcome of the placement moves its weights.
+"""
 _ON_TENANTS: Final = """\
 Tenants: whose customers do not know of each other. Any access key may name one; what stands here are those whose terms
 differ from the ones in [limits].
@@ -48,6 +53,7 @@ def template() -> str:
     blocks += [_declared("features", feature) for feature in DEFAULT_FEATURES]
     blocks.append(_comment(_ON_PLACEMENTS) + _keys(Placement))
     blocks += [_declared("placements", placement) for placement in DEFAULT_PLACEMENTS]
+    blocks.append(_comment(_ON_LEARNERS) + _keys(LearnerDeclaration))
     blocks.append(_comment(_ON_TENANTS) + _keys(TenantSettings))
     return "\n".join(blocks)
 
@@ -65,6 +71,7 @@ def page() -> str:
     blocks.append(_listed("The built-in features:", "features", DEFAULT_FEATURES))
     blocks.append(f"## [[placements]]\n\n{_flowed(_ON_PLACEMENTS)}\n\n{_table('', Placement)}")
     blocks.append(_listed("The built-in placements:", "placements", DEFAULT_PLACEMENTS))
+    blocks.append(f"## [placements.learner]\n\n{_flowed(_ON_LEARNERS)}\n\n{_table('', LearnerDeclaration)}")
     blocks.append(f"## [[tenants]]\n\n{_flowed(_ON_TENANTS)}\n\n{_table('', TenantSettings)}")
     blocks.append(_listed("For example:", "tenants", [_TENANT]))
     return "\n".join(blocks)

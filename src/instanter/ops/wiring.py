@@ -219,6 +219,7 @@ def options_of(config: Config, *, clock_of_events: bool) -> EngineOptions:
         keep_days=config.log.keep_days,
         epoch_on_read=clock_of_events,
         deadline_ms=config.decide.deadline_ms,
+        rewards=rewards_of(config),
         retention=RetentionOptions(
             events=config.log.keep_days,
             receipts=config.retention.receipts_days,

@@ -130,7 +130,7 @@ def compare_decision(remembered: Remembered, decider: Decider, partition: Partit
     again = decider.decide(
         remembered.request, state=partition.state, keys=receipt.keys, tenant=TENANT, now_ms=receipt.at_ms,
         position=receipt.position, decision_id=was.id, deadline=Deadline(_NEVER_LATE_MS, stopwatch=lambda: 0),
-        meter=NoMeter(),
+        meter=NoMeter(), learned=partition.learners,
     )  # fmt: skip
     insist(again.receipt == was.receipt, "P3", f"decision {was.id} has another receipt when it is recomputed")
     insist(again.reply.placements == was.reply.placements, "P3", f"decision {was.id} is another when it is recomputed")

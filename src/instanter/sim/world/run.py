@@ -273,7 +273,10 @@ class World:
         self._read_books(engine)
         for sent in batch:
             found, why = self.accounts.present.get(reference(sent.message_id), -1), withheld[sent.message_id]
-            insist(not why or found < end, "P8", f"{sent.message_id} was kept, and was to be withheld: {why}")
+            # What somebody refused is forgotten with them, once nothing has come of them for long.
+            forgotten = why == "consent" and self.accounts.retiring
+            insist(not why or found < end or forgotten, "P8",
+                   f"{sent.message_id} was kept, and was to be withheld: {why}")  # fmt: skip
             kept = bool(why) or found >= end or sent.message_id in unsure
             insist(kept, "P1", f"{sent.message_id} was acknowledged and not kept")
         self.accounts.acked.update(reference(sent.message_id) for sent in batch if not withheld[sent.message_id])
