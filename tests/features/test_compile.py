@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from instanter.features.compile import DEFAULT_SETTINGS, compile_features
 from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from instanter.foundation.errors import ConfigRejected
+from instanter.foundation.limits import CATALOGUE_ITEMS_ALWAYS, CATALOGUE_ITEMS_MAX, ITEMS_MAX
 from instanter.state.layout import (
     CELL_WORDS,
     ITEM_WORDS,
@@ -160,6 +161,18 @@ def test_more_memory_is_room_for_more_people_and_there_is_always_some() -> None:
 def test_of_people_on_disk_more_fit_than_of_those_in_memory() -> None:
     room = compile_features(DEFAULT_FEATURES, memory_mb=2_048).capacity
     assert room.cold > 5 * room.cells
+
+
+def test_a_large_catalogue_takes_room_of_people_only_where_there_is_much_memory() -> None:
+    for memory_mb in (64, 512, 2_048):
+        room, few = (compile_features(DEFAULT_FEATURES, memory_mb=memory_mb, items_max=items).capacity
+                     for items in (ITEMS_MAX, CATALOGUE_ITEMS_ALWAYS))  # fmt: skip
+        assert (room.cells, room.cold, room.catalogue) == (few.cells, few.cold, CATALOGUE_ITEMS_ALWAYS)
+    room = compile_features(DEFAULT_FEATURES, memory_mb=3_072).capacity
+    assert CATALOGUE_ITEMS_ALWAYS < room.catalogue < CATALOGUE_ITEMS_MAX
+    room = compile_features(DEFAULT_FEATURES, memory_mb=4_400).capacity
+    assert (room.catalogue, room.items) == (CATALOGUE_ITEMS_MAX, ITEMS_MAX)
+    assert room.cells + room.cold > 6_000_000
 
 
 def test_no_features_compile_to_records_without_any() -> None:

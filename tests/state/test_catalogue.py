@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,9 +10,15 @@ from hypothesis import strategies as st
 
 from instanter.events.envelope import ItemDeleted, ItemPatched, ItemUpserted
 from instanter.foundation.ids import reference
-from instanter.foundation.limits import ATTRIBUTE_VALUES_MAX
+from instanter.foundation.limits import (
+    ATTRIBUTE_VALUES_MAX,
+    CATALOGUE_ITEM_BYTES,
+    CATALOGUE_ITEMS_ALWAYS,
+    TEXTS_NAMED_MAX,
+)
 from instanter.state.catalogue import Catalogue, Item, texts_of
 from instanter.state.memory import State
+from instanter.state.schema import Capacity
 
 from .contents import cell_at, content
 from .shop import SCHEMA, START_MS, TENANT, VIEWED, empty_state, fold_all, person, ref, tracked
@@ -41,6 +48,61 @@ def item(state: State, item_id: str = "sofa") -> Item:
     found = state.catalogue.get(TENANT, item_id)
     assert found is not None
     return found
+
+
+def test_an_item_is_called_by_its_reference_and_takes_what_it_is_packed_in(state: State) -> None:
+    upsert(state, "sofa", title="Big sofa")
+    assert state.catalogue.name_of(ref("sofa")) == "sofa"
+    assert state.catalogue.size_of(TENANT, "sofa") == state.catalogue.size_bytes == len(state.catalogue.packed()[0])
+    patch(state, "sofa", title="Small")
+    assert state.catalogue.size_of(TENANT, "sofa") == state.catalogue.size_bytes == len(state.catalogue.packed()[0])
+    delete(state, "sofa")
+    assert state.catalogue.name_of(ref("sofa")) is None
+    assert state.catalogue.size_of(TENANT, "sofa") == state.catalogue.size_bytes == 0
+
+
+def test_texts_of_items_are_known_by_their_references_up_to_a_bound(state: State) -> None:
+    upsert(state, "sofa", tags=["oak", "linen"])
+    delete(state, "sofa")
+    assert state.catalogue.text_of(reference("linen")) == "linen"
+    assert state.catalogue.text_of(reference("steel")) is None
+    for first in range(0, TEXTS_NAMED_MAX, ATTRIBUTE_VALUES_MAX):
+        upsert(state, "sofa", tags=[f"tag {first + place}" for place in range(ATTRIBUTE_VALUES_MAX)])
+    assert state.catalogue.text_of(reference("tag 0")) == "tag 0"
+    assert state.catalogue.text_of(reference(f"tag {TEXTS_NAMED_MAX - 1}")) is None
+    counted = state.catalogue.attributes.refs[state.find_item(ref("sofa")), TAGS]
+    assert reference(f"tag {TEXTS_NAMED_MAX - 1}") in counted
+
+
+def test_an_item_that_only_events_have_named_has_no_numbers(state: State) -> None:
+    upsert(state, "sofa", price=9)
+    fold_all(state, [tracked(0, START_MS, VIEWED, number=1, items=["sofa", "stool"])])
+    loaded = State(SCHEMA)
+    loaded.tables.memory.regions[:] = state.tables.memory.regions
+    loaded.tables.memory.ints[:] = state.tables.memory.ints
+    loaded.rebuild_indexes()
+    for one in (state, loaded):
+        row = one.find_item(ref("stool"))
+        assert row >= 0
+        assert np.isnan(one.tables.attributes.numbers[row]).all()
+
+
+@pytest.mark.parametrize(("items", "size_bytes", "taken"), [
+    (CATALOGUE_ITEMS_ALWAYS, 1 << 40, True),
+    (300_000, 300_000 * CATALOGUE_ITEM_BYTES, True),
+    (300_001, 0, False),
+    (CATALOGUE_ITEMS_ALWAYS + 1, 300_001 * CATALOGUE_ITEM_BYTES, False),
+])  # fmt: skip
+def test_beyond_what_is_always_taken_items_count_by_number_and_size(items: int, size_bytes: int, taken: bool) -> None:
+    room = Capacity(cells=64, items=400_000, catalogue=300_000)
+    state = empty_state(msgspec.structs.replace(SCHEMA, capacity=room))
+    assert state.catalogue_takes(items=items, size_bytes=size_bytes) == taken
+
+
+def test_a_small_table_of_items_bounds_the_catalogue_whatever_memory_there_is() -> None:
+    state = empty_state(msgspec.structs.replace(SCHEMA, capacity=Capacity(cells=64, items=4, catalogue=300_000)))
+    assert state.catalogue_takes(items=4, size_bytes=0)
+    assert not state.catalogue_takes(items=5, size_bytes=0)
 
 
 def columns(catalogue: Catalogue, row: int) -> tuple[list[list[int]], list[float], int, int]:
@@ -213,9 +275,10 @@ def test_the_columns_always_say_what_the_items_say(steps: list[Any]) -> None:
         assert state.catalogue.changes >= changes
         changes = state.catalogue.changes
     fresh = empty_state()
-    for one in state.catalogue.items.values():
-        fresh.catalogue.restore(one)
+    for packed, one in zip(state.catalogue.packed(), state.catalogue.items.values(), strict=True):
+        fresh.catalogue.restore(packed)
         row, fresh_row = state.find_item(one.ref), fresh.find_item(one.ref)
         np.testing.assert_equal(columns(state.catalogue, row), columns(fresh.catalogue, fresh_row))
-        assert state.catalogue.at_row[row] is one
+        assert state.catalogue.at_row[row] == one
     assert len(state.catalogue.at_row) == len(state.catalogue.items)
+    assert state.catalogue.size_bytes == sum(map(len, state.catalogue.packed())) == fresh.catalogue.size_bytes

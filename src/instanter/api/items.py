@@ -67,11 +67,13 @@ async def upsert(engine: Engine, request: Request) -> Response:
     """`POST /v1/items`: all of them or, if one is not fit, none."""
     sent = _items_of(await read_body(request, bytes_max=BODY_BYTES_MAX))
     caller, now_ms = caller_of(request), engine.clock.now_ms()
-    size_bytes = 0
+    fields_bytes = size_bytes = 0
     for item in sent.items:
         _check_id(item.id)
-        size_bytes += _fields_bytes(item.id, item.fields) + _ENVELOPE_BYTES + len(item.id.encode())
-    _check_catalogue(engine, caller, {item.id for item in sent.items})
+        fields_bytes += _fields_bytes(item.id, item.fields)
+        size_bytes += _ENVELOPE_BYTES + len(item.id.encode())
+    size_bytes += fields_bytes
+    _check_catalogue(engine, caller, {item.id for item in sent.items}, fields_bytes)
     engine.journal.check_room(size_bytes, entries=len(sent.items))
     changes = [ItemUpserted(now_ms, caller.tenant, item.id, item.fields) for item in sent.items]
     position = await engine.change_items(changes)
@@ -109,12 +111,17 @@ def _known_id(engine: Engine, request: Request) -> str:
     return item_id
 
 
-def _check_catalogue(engine: Engine, caller: Caller, ids: set[str]) -> None:
-    catalogue, room = engine.partition.state.catalogue, engine.partition.state.schema.capacity.items
-    own, own_max = catalogue.count_of(caller.tenant), caller.terms.items_max or room
-    new = sum(catalogue.get(caller.tenant, item_id) is None for item_id in ids)
-    if new and (len(catalogue.items) + new > room or own + new > own_max):
-        raise Overloaded(f"the catalogue is full: it holds {min(room, own_max)} items", retry_after_s=60)
+def _check_catalogue(engine: Engine, caller: Caller, ids: set[str], fields_bytes: int) -> None:
+    """Refuse what would not fit: items beyond the caller's share, and items or larger fields beyond the memory."""
+    state = engine.partition.state
+    known = [state.catalogue.size_of(caller.tenant, item_id) for item_id in ids]
+    new, more_bytes = known.count(0), fields_bytes - sum(known)
+    own, own_max = state.catalogue.count_of(caller.tenant), caller.terms.items_max
+    if new and own_max and own + new > own_max:
+        raise Overloaded(f"the catalogue is full: it holds {own_max} items", retry_after_s=60)
+    if (new or more_bytes > 0) and not state.catalogue_takes(items=new, size_bytes=more_bytes):
+        held = len(state.catalogue.items)
+        raise Overloaded(f"the catalogue is full: state.memory_mb has room for {held} such items", retry_after_s=60)
 
 
 def _check_id(item_id: str) -> None:

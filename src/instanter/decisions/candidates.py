@@ -59,7 +59,9 @@ class Pool(msgspec.Struct, frozen=True):
         """The id of a candidate; a found one is in the catalogue."""
         if place < len(self.ids):
             return self.ids[place]
-        return state.catalogue.at_row[int(self.columns.rows[place])].id
+        name = state.catalogue.name_of(int(self.columns.refs[place]))
+        assert name is not None, "what was found is in the catalogue"
+        return name
 
 
 def found(context: SourceContext, sources: Sequence[str], limit: int = FOUND_MAX) -> Pool:

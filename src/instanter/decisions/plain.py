@@ -83,5 +83,4 @@ def _listed(moment: Moment, asked: Asked, filters: Filters, pool: Pool, scores: 
 def _why_empty(moment: Moment, asked: Asked, pool: Pool) -> str:
     if asked.is_callers:
         return NOTHING_ELIGIBLE if len(pool) else NO_CANDIDATES
-    has_items = next(moment.state.catalogue.of_tenant(moment.tenant), None) is not None
-    return NOTHING_ELIGIBLE if has_items else EMPTY_CATALOGUE
+    return NOTHING_ELIGIBLE if moment.state.catalogue.count_of(moment.tenant) else EMPTY_CATALOGUE

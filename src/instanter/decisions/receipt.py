@@ -178,5 +178,5 @@ def _readable(placement: PlacementReceipt, catalogue: Catalogue) -> dict[str, An
 
 def id_of(ref: int, catalogue: Catalogue) -> str:
     """The id of a reference, or the reference itself where the catalogue does not know it any more."""
-    item = catalogue.items.get(ref)
-    return item.id if item is not None else f"ref:{ref & 0xFFFFFFFFFFFFFFFF:016x}"
+    name = catalogue.name_of(ref)
+    return name if name is not None else f"ref:{ref & 0xFFFFFFFFFFFFFFFF:016x}"

@@ -8,9 +8,7 @@ import msgspec
 
 from ..features.view import Person, Reader
 from ..foundation.errors import RequestRejected
-from ..foundation.ids import reference
 from ..privacy.subjects import KeyStore
-from ..state.catalogue import Catalogue, texts_of
 from ..state.layout import BySource
 from .export import ids_of
 from .partition import Partition
@@ -38,7 +36,6 @@ class Profiles:
         self._partition = partition
         self._reader = reader
         self._subjects = subjects
-        self._names = Names(partition.state.catalogue, partition.state.schema.attributes)
 
     def profile(self, tenant: str, identifier: str, *, now_ms: int) -> Profile:
         """The profile, or `RequestRejected` when nothing is known under this identifier."""
@@ -78,32 +75,6 @@ class Profiles:
 
     def _name(self, feature: str, ref: int) -> dict[str, Any]:
         spec = self._partition.state.schema.feature(feature)
-        name = self._names.item(ref) if spec.by is BySource.ITEM else self._names.attribute(ref)
+        catalogue = self._partition.state.catalogue
+        name = catalogue.name_of(ref) if spec.by is BySource.ITEM else catalogue.text_of(ref)
         return {"name": name} if name is not None else {"ref": f"{ref & 0xFFFFFFFFFFFFFFFF:016x}"}
-
-
-class Names:
-    """Names of references, as far as the catalogue knows them; rebuilt when it has changed."""
-
-    def __init__(self, catalogue: Catalogue, attributes: tuple[str, ...]) -> None:
-        self._catalogue = catalogue
-        self._attributes = attributes
-        self._texts: dict[int, str] = {}
-        self._changes = -1
-
-    def item(self, ref: int) -> str | None:
-        """The id of an item."""
-        item = self._catalogue.items.get(ref)
-        return item.id if item is not None else None
-
-    def attribute(self, ref: int) -> str | None:
-        """The text of an attribute's value."""
-        if self._changes != self._catalogue.changes:
-            self._changes = self._catalogue.changes
-            self._texts = {
-                reference(text): text
-                for item in self._catalogue.items.values()
-                for name in self._attributes
-                for text in texts_of(item.fields.get(name))
-            }
-        return self._texts.get(ref)

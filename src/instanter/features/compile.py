@@ -6,7 +6,13 @@ from collections.abc import Iterable, Sequence
 
 from ..events.envelope import RECORD_VERSION
 from ..foundation.errors import ConfigRejected
-from ..foundation.limits import ITEMS_MAX, PURPOSES_MAX
+from ..foundation.limits import (
+    CATALOGUE_ITEM_BYTES,
+    CATALOGUE_ITEMS_ALWAYS,
+    CATALOGUE_ITEMS_MAX,
+    ITEMS_MAX,
+    PURPOSES_MAX,
+)
 from ..state.cold import COLD_WORDS
 from ..state.dedup import CHUNK_WORDS
 from ..state.layout import BySource, FeatureSpec, Kind, Layout, Scope, ValueSource, lay_out
@@ -23,6 +29,8 @@ _SUBJECT_BYTES = 100
 """What the key store remembers of a person."""
 PROGRAM_MIB = 165
 """Kernels and libraries."""
+MANY_ITEMS_MIB = 2_048
+"""Of what the limit is beyond this, half is for items beyond those that are always taken."""
 PEOPLE_MIB_MIN = 48
 """People have so much also where the limit is smaller than the program."""
 
@@ -128,7 +136,7 @@ def _by(text: str, attributes: tuple[str, ...], contexts: tuple[str, ...]) -> tu
 
 
 def capacity_in(memory_mb: int, layout: Layout, *, items_max: int) -> Capacity:
-    """How many people a process of so much memory has room for.
+    """How many people a process of so much memory has room for, and how large a catalogue.
 
     The program and the items come first. Of the rest two thirds are for people in memory: a cell, its two sessions,
     its share of message ids and indexes; one third says where those on disk lie.
@@ -136,6 +144,15 @@ def capacity_in(memory_mb: int, layout: Layout, *, items_max: int) -> Capacity:
     words = layout.cell_words + 2 * layout.session_words + 4 * CHUNK_WORDS
     in_memory = words * _BYTES_PER_WORD + 7 + _INDEX_BYTES + _SUBJECT_BYTES
     on_disk = COLD_WORDS * _BYTES_PER_WORD + 1 + _INDEX_BYTES + _SUBJECT_BYTES
-    items = min(items_max * (2 * layout.item_words * _BYTES_PER_WORD + 2 * _INDEX_BYTES), memory_mb * _MIB // 4)
+    item = 2 * layout.item_words * _BYTES_PER_WORD + 2 * _INDEX_BYTES
+    items = min(min(items_max, CATALOGUE_ITEMS_ALWAYS) * item, memory_mb * _MIB // 4)
+    more = min(
+        max(min(items_max, CATALOGUE_ITEMS_MAX) - CATALOGUE_ITEMS_ALWAYS, 0),
+        max(memory_mb - MANY_ITEMS_MIB, 0) * _MIB // 2 // (item + CATALOGUE_ITEM_BYTES),
+    )
+    items += more * (item + CATALOGUE_ITEM_BYTES)
     people = max((memory_mb - PROGRAM_MIB) * _MIB - items, PEOPLE_MIB_MIN * _MIB)
-    return Capacity(cells=max(people * 2 // 3 // in_memory, 1_024), items=items_max, cold=people // 3 // on_disk)
+    return Capacity(
+        cells=max(people * 2 // 3 // in_memory, 1_024), items=items_max, cold=people // 3 // on_disk,
+        catalogue=CATALOGUE_ITEMS_ALWAYS + more,
+    )  # fmt: skip

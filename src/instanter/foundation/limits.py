@@ -65,12 +65,22 @@ FRAME_BYTES_MAX = 1024 * 1024
 QUARANTINE_BYTES_MAX = 64 * 1024 * 1024
 
 # State.
-ITEMS_MAX = 200_000
-"""Items with aggregates. Events may fill half of it with items that are not in the catalogue; about further ones they
-count and change no item."""
+ITEMS_MAX = 1_100_000
+"""Items with aggregates: those of the catalogue, and those that only events have named."""
+ITEMS_MET_MAX = 100_000
+"""While so many items have aggregates, events make none for an item that is not in the catalogue; about further ones
+they count and change no item."""
+CATALOGUE_ITEMS_MAX = 1_000_000
+"""Items in the catalogue, where `state.memory_mb` has room for so many."""
+CATALOGUE_ITEMS_ALWAYS = 200_000
+"""Items that are taken into the catalogue whatever `state.memory_mb` says."""
+CATALOGUE_ITEM_BYTES = 448
+"""What an item of the catalogue is reckoned to take beside its aggregates; of larger ones there is room for fewer."""
 ITEM_FIELDS_BYTES_MAX = 16 * 1024
 ATTRIBUTE_VALUES_MAX = 4
 """Values of one multi-valued item field that features can see."""
+TEXTS_NAMED_MAX = 65_536
+"""Values of item fields that a profile says by name; it says further ones by reference."""
 FEATURES_MAX = 256
 TOP_K_MAX = 64
 TILES_MAX = 512

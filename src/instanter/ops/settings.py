@@ -15,7 +15,7 @@ from ..decisions.placement import DEFAULT_PLACEMENTS, Placement, Weight
 from ..features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from ..feedback.rewards import DEFAULT_WORTHS, Rewarded
 from ..foundation.limits import (
-    ITEMS_MAX,
+    CATALOGUE_ITEMS_MAX,
     NAME_CHARS_MAX,
     REQUESTS_PER_S_MAX,
 )
@@ -163,7 +163,7 @@ class TenantSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     share: Annotated[int, Meta(
         ge=1, le=100, description="Its part of the work while tenants compete; the others have 1.")] = 1
     items_max: Annotated[int, Meta(
-        ge=0, le=ITEMS_MAX, description="Items in its catalogue; 0: as many as there is room for.")] = 0
+        ge=0, le=CATALOGUE_ITEMS_MAX, description="Items in its catalogue; 0: as many as there is room for.")] = 0
 
 
 class PrivacySettings(Section, frozen=True):

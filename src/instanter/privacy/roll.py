@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from ..state.compiled import Ints, kernel
-from ..state.table import Index, find, grown, insert, make_index, migrate, remove
+from ..state.table import Index, find, grown, insert, make_index, migrate, remove, settled
 from .vault import Entries
 
 FRESH_MAX: Final = 256
@@ -91,8 +91,8 @@ class Roll:
         """Index rows of [number of the name, slot, pseudonym]."""
         if not len(rows):
             return
-        self._by_name = grown(self._by_name, room_for=len(rows))
-        self._by_cell = grown(self._by_cell, room_for=len(rows))
+        self._by_name = grown(settled(self._by_name), room_for=len(rows))
+        self._by_cell = grown(settled(self._by_cell), room_for=len(rows))
         slots_max = int(rows[:, 1].max()) + 1
         if slots_max > len(self._cells):
             self._cells = np.concatenate([self._cells, np.zeros(max(slots_max, len(self._cells)), np.int64)])

@@ -40,6 +40,7 @@ from .program import DEDUP_MS, SEQUENCE_MS, Tables
 from .table import CELLS, CHUNKS, COLD, ITEMS, SESSIONS, Index, Memory, find, rows_of
 
 SLICE_PEOPLE = 2_048
+SLICE_ITEMS = 4_096
 _ON_DISK = -1 << 62
 """Added to the number of a cold row, so that one number says where somebody lies."""
 
@@ -209,10 +210,12 @@ def _parts(people: People, memory: Memory, settings: Ints, order_free: bool) -> 
     for rows in people.slices(places[has[:, 2]]):
         yield rows.messages(settings)
     items = rows_of(memory, ITEMS)
-    items = items[np.argsort(items[:, ITEM_KEY], kind="stable")]
-    # A row made for the catalogue's sake and never counted on says nothing yet.
-    items = items[(items[:, ITEM_KEY + 1 :] != 0).any(axis=1)]
-    yield _content(items, layout, Scope.ITEM, (), order_free)
+    order = np.argsort(items[:, ITEM_KEY], kind="stable")
+    for first in range(0, len(order), SLICE_ITEMS):
+        some = items[order[first : first + SLICE_ITEMS]]
+        # A row made for the catalogue's sake and never counted on says nothing yet.
+        some = some[(some[:, ITEM_KEY + 1 :] != 0).any(axis=1)]
+        yield _content(some, layout, Scope.ITEM, (), order_free)
 
 
 def _without_erased(people: People, places: Ints) -> Ints:

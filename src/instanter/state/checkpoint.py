@@ -26,7 +26,6 @@ import numpy as np
 
 from ..foundation.disk import Disk
 from ..foundation.errors import Broken, Corrupt
-from .catalogue import Item
 from .columns import TABLE_OF, Column, Copies, columns_in, copies
 from .compiled import Ints
 from .layout import Scope
@@ -46,6 +45,7 @@ _HEADER = struct.Struct("<IIB")
 _SPILL_LIMIT = 0.5
 _SAVED_TABLES = (CELLS, SESSIONS, CHUNKS, ITEMS, COLD)
 _PEOPLE = (CELLS, SESSIONS, CHUNKS)
+_CATALOGUE = "catalogue"
 _PLURALS = {
     CELLS: "people",
     SESSIONS: "sessions",
@@ -99,19 +99,27 @@ class _ControlRows(msgspec.Struct, frozen=True, array_like=True):
     rows: list[Any]
 
 
+class _PackedRows(msgspec.Struct, frozen=True, array_like=True):
+    """`_ControlRows` whose rows are left as they are."""
+
+    name: str
+    rows: list[msgspec.Raw]
+
+
 class Snapshot:
     """A checkpoint in the making: call `abandon` when it is done or given up."""
 
     def __init__(
         self, state: State, *, position: int, at_ms: int, control: Mapping[str, Sequence[Any]], records: int = 0
     ) -> None:
-        """Taken between two batches and right after an epoch. Costs a byte per row and a copy of two dictionaries."""
+        """Taken between two batches and right after an epoch. Costs a byte per row and a list of the items."""
         assert state.unpublished == 0, "an epoch comes right before a checkpoint"
         memory = state.tables.memory
         self.manifest = _manifest(state, position, at_ms, records)
         self._memory = memory
         self._state = state
-        self._control = {"catalogue": list(state.catalogue.items.values()), **control}
+        self._catalogue = state.catalogue.packed()
+        self._control = control
         self._relieved: list[bytes] = []
         for table in _SAVED_TABLES:
             first, used = int(memory.regions[table, FIRST_ROW]), int(memory.regions[table, USED])
@@ -130,6 +138,9 @@ class Snapshot:
         for table in _SAVED_TABLES:
             yield from self._rows(table)
         yield from self._spilled()
+        for first in range(0, len(self._catalogue), CONTROL_ROWS):
+            items = [msgspec.Raw(packed) for packed in self._catalogue[first : first + CONTROL_ROWS]]
+            yield _section(_Section.CONTROL, msgspec.msgpack.encode(_PackedRows(_CATALOGUE, items)))
         for name, rows in self._control.items():
             for first in range(0, len(rows), CONTROL_ROWS):
                 part = _ControlRows(name, list(rows[first : first + CONTROL_ROWS]))
@@ -383,6 +394,7 @@ class _Loading:
         self._state = state
         self._manifest = manifest
         self._copies = _copies(manifest, state)
+        self._catalogue: list[bytes] = []
         self._spilled: list[Ints] = []
         """Rows as they were, kept to the end: the slice they lie in may come later and hold them as they became."""
 
@@ -395,8 +407,12 @@ class _Loading:
         elif kind == _Section.SPILLED:
             self._spilled.append(np.frombuffer(payload, np.int64))
         elif kind == _Section.CONTROL:
-            part = msgspec.msgpack.decode(payload, type=_ControlRows)
-            self.control.setdefault(part.name, []).extend(part.rows)
+            packed = msgspec.msgpack.decode(payload, type=_PackedRows)
+            if packed.name == _CATALOGUE:
+                self._catalogue += map(bytes, packed.rows)
+            else:
+                part = msgspec.msgpack.decode(payload, type=_ControlRows)
+                self.control.setdefault(part.name, []).extend(part.rows)
         elif kind != _Section.END:
             raise ValueError(f"there is no section of kind {kind}")
 
@@ -414,8 +430,8 @@ class _Loading:
         activate(state.program, state.schema.layout, state.active)
         state.rebuild_indexes()
         state.rebuild_cold(manifest.cold_files)
-        for row in self.control.pop("catalogue", []):
-            state.catalogue.restore(msgspec.convert(row, Item))
+        for item in self._catalogue:
+            state.catalogue.restore(item)
         state.publish_all()
 
     def _put(self, table: int, first: int, rows: Ints) -> None:

@@ -20,6 +20,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Ints = npt.NDArray[np.int64]
+Shorts = npt.NDArray[np.int32]
 Reals = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.uint8]
 

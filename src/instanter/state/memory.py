@@ -14,7 +14,12 @@ import numpy as np
 
 from ..events.envelope import Configured, Epoch, Ticked, Tracked
 from ..foundation.errors import Broken, DiskFull
-from ..foundation.limits import FOLD_BATCH_EVENTS_MAX, FOLD_BATCH_ITEMS_MAX
+from ..foundation.limits import (
+    CATALOGUE_ITEM_BYTES,
+    CATALOGUE_ITEMS_ALWAYS,
+    FOLD_BATCH_EVENTS_MAX,
+    FOLD_BATCH_ITEMS_MAX,
+)
 from .canonical import People, state_hash
 from .catalogue import Catalogue
 from .cold import COLD_KEY, COLD_RECEIVED_MS, COLD_WORDS, RESERVED_CELLS, Cold
@@ -24,7 +29,7 @@ from .compiled import Ints, Reals
 from .dedup import CHUNK_WORDS
 from .fold import APPLIED, DUPLICATE, LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS, TABLE_FULL, fold_batch
 from .layout import CELL_KEY, CELL_RECEIVED_MS, ITEM_KEY, SEEN_SUFFIX, Kind, Scope
-from .program import SETTING_NAMES, Tables, activate, make_attributes, make_changes, make_program
+from .program import SETTING_NAMES, Tables, activate, blank_numbers, make_attributes, make_changes, make_program
 from .rows import item_of
 from .schema import Schema, columns_of
 from .table import (
@@ -150,11 +155,22 @@ class State:
         return self.schema.capacity.cells + (self.schema.capacity.cold if self.cold is not None else 0)
 
     @property
+    def items_used(self) -> int:
+        """Items with aggregates: those of the catalogue, and those that events have named."""
+        return int(self.tables.memory.regions[ITEMS, LIVE])
+
+    @property
     def has_room(self) -> bool:
         """Whether one more batch of people who are not in memory would find room there."""
         if self.cold is not None and not self.cold.refused:
             return True
         return free_rows(self.tables.memory, CELLS) >= RESERVED_CELLS
+
+    def catalogue_takes(self, *, items: int, size_bytes: int) -> bool:
+        """Whether there is room for so many items more, and for so many bytes more of all."""
+        room, count = self.schema.capacity, len(self.catalogue.items) + items
+        reckoned = max(count, (self.catalogue.size_bytes + size_bytes) // CATALOGUE_ITEM_BYTES)
+        return count <= min(room.items, CATALOGUE_ITEMS_ALWAYS) or reckoned <= min(room.items, room.catalogue)
 
     def cell_row(self, key: int) -> int:
         """The row of a cell in memory, or -1."""
@@ -276,6 +292,7 @@ class State:
 
     def make_room(self, *, cells: int, items: int) -> None:
         """Let the indexes grow before that many keys may come."""
+        blank_numbers(self.tables.attributes, int(self.tables.memory.regions[ITEMS, USED]) + items)
         cell_index = grown(settled(self.tables.cell_index), room_for=cells)
         item_index = grown(settled(self.tables.item_index), room_for=items)
         if cell_index is not self.tables.cell_index or item_index is not self.tables.item_index:
@@ -371,6 +388,7 @@ class State:
         """Index the cells and items that the tables hold, after they were filled from a checkpoint."""
         memory = self.tables.memory
         cells, items = rows_of(memory, CELLS), rows_of(memory, ITEMS)
+        blank_numbers(self.tables.attributes, len(items))
         self.tables = self.tables._replace(
             cell_index=index_of(cells[:, CELL_KEY]), item_index=index_of(items[:, ITEM_KEY])
         )
@@ -400,7 +418,7 @@ class State:
             ours.regions[table, [USED, FREE, LIVE]] = theirs.regions[table, [USED, FREE, LIVE]]
             rows_of(ours, table)[:] = rows_of(theirs, table)
         self.rebuild_indexes()
-        for item in wide.catalogue.items.values():
+        for item in wide.catalogue.packed():
             self.catalogue.restore(item)
         self.publish_all()
 

@@ -20,6 +20,9 @@ FEATURE_COLUMNS = 16
 # Words of `Program.settings`.
 GAP_MS, LENGTH_MAX_MS, SEQUENCE_MS, WINDOW_MS, DEDUP_MS, IDS_MAX = 0, 1, 2, 3, 4, 5
 
+BLANKED_ROWS = 4_096
+"""Rows of the catalogue's columns made ready at once."""
+
 SETTING_NAMES = (
     "session_gap_ms",
     "session_length_max_ms",
@@ -73,6 +76,8 @@ class Attributes(NamedTuple):
     """[rows, attributes, values]: references of text fields, 0 where absent."""
     numbers: Reals
     """[rows, numbers]: numeric fields, NaN where absent; column 0 is the price."""
+    ready: Ints
+    """[1]: rows of `numbers` that say so."""
 
 
 class Changes(NamedTuple):
@@ -133,11 +138,21 @@ def activate(program: Program, layout: Layout, names: frozenset[tuple[str, str]]
 
 
 def make_attributes(rows_max: int, *, attributes: int, numbers: int) -> Attributes:
-    """Catalogue columns with nothing in them."""
+    """Catalogue columns with nothing in them; of `numbers` a row is ready once `blank_numbers` has reached it."""
     return Attributes(
         np.zeros((rows_max, max(attributes, 1), ATTRIBUTE_VALUES_MAX), np.int64),
-        np.full((rows_max, max(numbers, 1)), np.nan),
+        np.zeros((rows_max, max(numbers, 1))),
+        np.zeros(1, np.int64),
     )
+
+
+def blank_numbers(attributes: Attributes, rows: int) -> None:
+    """Make the first `rows` rows ready, and some ahead: memory is taken as items come, not for all there could be."""
+    ready = int(attributes.ready[0])
+    if rows > ready:
+        end = min(rows + BLANKED_ROWS, len(attributes.numbers))
+        attributes.numbers[ready:end] = np.nan
+        attributes.ready[0] = end
 
 
 def make_changes(rows_max: int) -> Changes:

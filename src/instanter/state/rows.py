@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..foundation.limits import ITEMS_MET_MAX
 from .compiled import kernel
 from .program import Tables
 from .table import CELLS, ITEMS, ROWS_MAX, USED, Index, Memory, address, allocate, find, insert, touch
@@ -21,8 +22,8 @@ def item_of(memory: Memory, index: Index, ref: int) -> int:
 
 @kernel
 def met_item_of(memory: Memory, index: Index, ref: int) -> int:
-    """The row of an item that an event names; made as long as half of the table is left for the catalogue's items."""
-    if memory.regions[ITEMS, USED] * 2 < memory.regions[ITEMS, ROWS_MAX]:
+    """The row of an item that an event names; made as long as enough of the table is left for the catalogue's items."""
+    if memory.regions[ITEMS, USED] < min(ITEMS_MET_MAX, (memory.regions[ITEMS, ROWS_MAX] + 1) // 2):
         return item_of(memory, index, ref)
     return find(index, ref)
 

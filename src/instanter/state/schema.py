@@ -9,6 +9,7 @@ import numpy as np
 
 from ..events.envelope import Flag, Tracked
 from ..foundation.ids import reference
+from ..foundation.limits import CATALOGUE_ITEMS_ALWAYS
 from .compiled import Ints, Reals
 from .layout import FeatureSpec, Layout
 from .program import Columns
@@ -26,6 +27,8 @@ class Capacity(msgspec.Struct, frozen=True):
     items: int
     cold: int = 0
     """People whose place on disk is known, where there is a place for them."""
+    catalogue: int = CATALOGUE_ITEMS_ALWAYS
+    """Items of the usual size that the catalogue takes, where `items` leaves room for so many."""
 
     @property
     def sessions(self) -> int:
