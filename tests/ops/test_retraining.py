@@ -18,13 +18,13 @@ from instanter.foundation.clock import ManualClock
 from instanter.foundation.deadline import Deadline
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.ids import Ids
-from instanter.foundation.limits import JOBS_WAITING_PER_TENANT_MAX
+from instanter.foundation.limits import JOBS_WAITING_PER_TENANT_MAX, TRAINING_TURNS_SKIPPED_MAX
 from instanter.models.gate import Verdict
 from instanter.ops.config import load
 from instanter.ops.datadir import DataDirectory
 from instanter.ops.jobs.placing import TRAIN, PlacingRun, in_charge
 from instanter.ops.jobs.queue import Finished, JobQueue, Order
-from instanter.ops.jobs.retraining import TRAINING_TURNS_SKIPPED_MAX, Retraining
+from instanter.ops.jobs.retraining import Retraining
 from instanter.ops.jobs.supervision import running_jobs
 from instanter.ops.settings import TrainingSettings
 from instanter.ops.training import TrainReport, history
@@ -114,6 +114,7 @@ def test_a_good_model_takes_over_and_the_next_one_is_measured_against_it(tmp_pat
         assert (placed.stand_in, placed.reason) == ("plain@1", "trained")
         outcomes = [json.loads(job.outcome) for job in school.queue.of("default")]
         assert [outcome["placed"] for outcome in outcomes] == [True, True]
+        assert school.engine.meter.counts["trained.placed"] == 2
 
     with_school(tmp_path, work, report("plain@1"), report("plain@2"))
 
@@ -124,6 +125,7 @@ def test_a_bad_model_is_stopped_by_the_gate_and_remembered(verdict: Verdict | No
         await school.turns(2)
         assert school.ranks == "plain@1"
         assert school.remembered() == [("plain@1", True), ("plain@2", False)]
+        assert school.engine.meter.counts["trained.stopped"] == 1
 
     with_school(tmp_path, work, report("plain@1"), report("plain@2", verdict))
 
@@ -133,6 +135,7 @@ def test_a_model_that_the_server_refuses_changes_nothing(tmp_path: Path) -> None
         await school.turns(2)
         assert school.ranks == "plain@1"
         assert school.remembered() == [("plain@1", True), ("plain@bad", False)]
+        assert school.engine.meter.counts["trained.refused"] == 1
 
     with_school(tmp_path, work, report("plain@1"), report("plain@bad"), shelf=Shelf("plain@1", damaged=["plain@bad"]))
 
@@ -146,6 +149,7 @@ def test_a_model_is_not_placed_over_one_that_it_was_not_measured_against(tmp_pat
         await school.turns()
         assert school.ranks == "plain@3"
         assert school.remembered() == [("plain@1", False)]
+        assert school.engine.meter.counts["trained.overtaken"] == 1
 
     with_school(tmp_path, work, report("plain@1"))
 

@@ -258,6 +258,8 @@ JOB_OUTCOME_BYTES_MAX = 1024 * 1024
 """What the process of a job may say in all."""
 JOB_MEMORY_MB_MAX = 1_024
 """Of the state, what the process of a job holds in memory, where `state.memory_mb` is more."""
+TRAINING_TURNS_SKIPPED_MAX = 15
+"""Turns that a placement's training sits out at most after it failed."""
 REPLAY_WAIT_MS_MAX = 2_000
 """How long a request waits for its replay before it is answered 202."""
 

@@ -143,6 +143,9 @@ COUNTED: Final = (
             "How often checkpoints kept for replays had to lie twice as far apart, to be no more and no larger."),
     Counted("checkpoints_failed", "instanter_checkpoints_failed", "Checkpoints that were not finished."),
     Counted("beats_refused", "instanter_beats_refused", "Epochs and ticks that the log did not take."),
+    Counted("trained.", "instanter_models_trained",
+            "Models that the server trained, by what became of them: placed, stopped by the gate, refused for what "
+            "they are, or overtaken by one that somebody placed meanwhile.", "became"),
     Counted("jobs_done.", "instanter_jobs_done", "Jobs that came to an outcome, by kind.", "kind"),
     Counted("jobs_failed.", "instanter_jobs_failed",
             "Jobs that did not: refused, crashed, killed after their time, or stopped with the server; by kind.",

@@ -43,6 +43,7 @@ class PlacingRun:
         except msgspec.MsgspecError:
             return Refusal("failed", "it told of no training")
         became = await self._place(order, report)
+        self._engine.meter.count(f"trained.{became}")
         report = msgspec.structs.replace(report, placed=became == "placed")
         log.info("a model was trained", extra={
             "model": report.model, "placement": report.placement, "became": became, "lists": report.lists,

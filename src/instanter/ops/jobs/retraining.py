@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
 
 from ...engine.loop import Engine
 from ...foundation.clock import elapsed_ns
 from ...foundation.errors import InstanterError
+from ...foundation.limits import TRAINING_TURNS_SKIPPED_MAX
 from ...privacy.access import DEFAULT_TENANT
 from ..settings import TrainingSettings
 from .placing import TRAIN, in_charge
 from .queue import JobQueue
 
 log = logging.getLogger("instanter.jobs")
-
-TRAINING_TURNS_SKIPPED_MAX: Final = 15
-"""Turns that a placement's training sits out at most after it failed."""
 
 
 class _Standing:
