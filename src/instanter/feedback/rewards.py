@@ -17,10 +17,11 @@ DEFAULT_WORTHS: Final[Mapping[Rewarded, float]] = {
     "view": 0.0, "click": 1.0, "dwell": 1.0, "like": 2.0, "cart": 3.0, "order": 5.0, "revenue": 0.0,
 }  # fmt: skip
 """A view is worth nothing by itself: who clicks also views, and the click says it."""
-_OUTCOMES: Final[Mapping[Rewarded, Outcome]] = {
-    "view": Outcome.VIEW, "click": Outcome.CLICK, "dwell": Outcome.DWELL, "like": Outcome.LIKE, "cart": Outcome.CART,
-    "order": Outcome.ORDER,
+_BITS: Final[Mapping[Rewarded, int]] = {
+    "view": int(Outcome.VIEW), "click": int(Outcome.CLICK), "dwell": int(Outcome.DWELL), "like": int(Outcome.LIKE),
+    "cart": int(Outcome.CART), "order": int(Outcome.ORDER),
 }  # fmt: skip
+_REFUND: Final = int(Outcome.REFUND)
 
 
 class Rewards(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,10 +46,11 @@ class Rewards(msgspec.Struct, frozen=True, kw_only=True):
 
     def of(self, outcomes: int, revenue: float) -> float:
         """The reward of an item; never less than 0, and nothing for what was given back."""
-        if outcomes & Outcome.REFUND:
+        # Most of what is shown comes to nothing, and every row of a training set passes here.
+        if (not outcomes and revenue <= 0.0) or outcomes & _REFUND:
             return 0.0
         worths = self.worths
-        total = sum(worths.get(name, 0.0) for name, outcome in _OUTCOMES.items() if outcomes & outcome)
+        total = sum(worths.get(name, 0.0) for name, bit in _BITS.items() if outcomes & bit)
         return total + worths.get("revenue", 0.0) * math.log1p(max(revenue, 0.0))
 
     def weight(self, propensity: float) -> float:
