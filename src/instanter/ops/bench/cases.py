@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from . import decide, freshness, ingest, machine, memory, pause, replay, sealing, start, training
+from . import decide, freshness, ingest, machine, memory, models, pause, replay, sealing, start, training
 from .bench import Bench, Stopwatch
 from .result import CaseResult, Figure, Report, concluded
 
@@ -23,6 +23,7 @@ CASES: Final = {
     "ingest": Case(ingest.TITLE, ingest.ingest),
     "sealing": Case(sealing.TITLE, sealing.sealing),
     "decide": Case(decide.TITLE, decide.decide),
+    "models": Case(models.TITLE, models.models),
     "freshness": Case(freshness.TITLE, freshness.freshness),
     "replay": Case(replay.TITLE, replay.replay),
     "start": Case(start.TITLE, start.start),

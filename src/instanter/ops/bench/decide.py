@@ -45,7 +45,7 @@ def decide(bench: Bench) -> tuple[list[Figure], str]:
         traffic = bench.traffic()
         runs = {}
         for placement in (SEARCH, HOME):
-            questions = _questions(bench, placement, people)
+            questions = _questions(bench, placement, people, seconds=bench.seconds)
             _run(bench, server, traffic, questions[: DECISIONS_PER_S], people, seconds=min(2.0, bench.seconds))
             bench.say(f"deciding for {placement}")
             runs[placement] = _run(bench, server, traffic, questions, people, seconds=bench.seconds)
@@ -56,7 +56,12 @@ def decide(bench: Bench) -> tuple[list[Figure], str]:
     return figures, "; ".join(voids)
 
 
-def _questions(bench: Bench, placement: str, people: int) -> list[bytes]:
+def search_questions(bench: Bench, people: int, *, seconds: float) -> list[bytes]:
+    """Lists of 200 to be re-ranked, of people who are known."""
+    return _questions(bench, SEARCH, people, seconds=seconds)
+
+
+def _questions(bench: Bench, placement: str, people: int, *, seconds: float) -> list[bytes]:
     chance = KeyedRng(f"questions/{placement}", seed=1)
     ids = [item.id for item in bench.shop.items()]
 
@@ -66,7 +71,7 @@ def _questions(bench: Bench, placement: str, people: int) -> list[bytes]:
 
     return [
         question(person_id(chance.below(people)), placement, candidates=candidates() if placement == SEARCH else ())
-        for _ in range(int(DECISIONS_PER_S * bench.seconds))
+        for _ in range(int(DECISIONS_PER_S * seconds))
     ]
 
 

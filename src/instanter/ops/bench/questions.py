@@ -29,6 +29,7 @@ class Placed(msgspec.Struct, frozen=True, rename="camel"):
     items: tuple[Shown, ...]
     excluded: tuple[Excluded, ...]
     served_by: str
+    model: str
 
 
 class Decision(msgspec.Struct, frozen=True, rename="camel"):

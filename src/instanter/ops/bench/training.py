@@ -48,7 +48,7 @@ def training(bench: Bench) -> tuple[list[Figure], str]:
     count = bench.size(EVENTS, 4_000)
     with bench.folder() as folder:
         bench.say(f"making a log of {count:,} events")
-        written = _build(folder / "data", bench.shop, count, start_ms=bench.clock.now_ms() - SPAN_MS)
+        written = build_visits(folder / "data", bench.shop, count, start_ms=bench.clock.now_ms() - SPAN_MS)
         bench.say("learning from it")
         command = (*COMMAND, "train", "--json", "--data", str(folder / "data"), "--placement", PLACEMENT)
         with Process(command, log=folder / "train.log", pinned=False) as process:
@@ -69,7 +69,7 @@ def training(bench: Bench) -> tuple[list[Figure], str]:
     return figures, "" if written == count else f"the log holds {written:,} events"
 
 
-def _build(folder: Path, shop: Shop, count: int, *, start_ms: int) -> int:
+def build_visits(folder: Path, shop: Shop, count: int, *, start_ms: int) -> int:
     """A log of the simulator's visits, received as they happened; how many events it holds."""
     traffic = Traffic(shop, people_count=count // EVENTS_A_PERSON + 100, seed=SEED, start_ms=start_ms, span_ms=SPAN_MS)
     clock = ManualClock(start_ms)
