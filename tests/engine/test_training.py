@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from instanter.decisions.placement import DEFAULT_PLACEMENTS
 from instanter.engine.configuration import Configuration, Configurations
-from instanter.engine.joining import Joining, Wanted
+from instanter.engine.joining import Joining, Wanted, links_before
 from instanter.engine.loop import Engine
 from instanter.engine.replay import NoModels, Replay
 from instanter.engine.training import Gathered, Gathering
@@ -215,3 +216,26 @@ def test_a_model_learns_what_people_like(tmp_path: Path) -> None:
     dataset = gathered(tmp_path, tmp_path)[0].dataset
     artefact = train(dataset, TrainingOptions(trees_max=30, leaves=4, min_data_in_leaf=5))
     assert artefact.metrics["ndcg_10"] > 0.95
+
+
+def test_links_from_before_the_log_begins_are_those_of_the_oldest_checkpoint(tmp_path: Path) -> None:
+    clock = ManualClock()
+
+    async def first(engine: Engine) -> None:
+        await stock_shop(engine)
+        known = {"type": "identify", "messageId": "i-1", "anonymousId": "p1", "userId": "u1"}
+        await take(engine, json.dumps(known).encode())
+        await engine.checkpoint()
+        await shop_with(engine, clock, 30)
+        await engine.checkpoint()
+
+    with_engine(tmp_path, first, clock=clock, segment_bytes=4_096)
+    disk, log = RealDisk(), SegmentReader(RealDisk(), tmp_path / "log")
+    whole = links_before(log, disk, tmp_path / "checkpoints")
+    assert len(whole) == 0
+    sorted((tmp_path / "log").glob("*.seg"))[0].unlink()
+    cut = links_before(SegmentReader(RealDisk(), tmp_path / "log"), disk, tmp_path / "checkpoints")
+    assert len(cut) == 1
+    for path in (tmp_path / "checkpoints").glob("*.ckpt"):
+        path.write_bytes(path.read_bytes()[:40])
+    assert len(links_before(SegmentReader(RealDisk(), tmp_path / "log"), disk, tmp_path / "checkpoints")) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -13,10 +14,13 @@ from ..feedback.example import Example
 from ..feedback.join import Joiner
 from ..feedback.rewards import Rewards
 from ..feedback.slates import DECISION, Slate, slate_of
+from ..foundation.disk import Disk
 from ..foundation.errors import Corrupt
-from ..identity.links import Links
+from ..identity.links import Link, Links
 from ..log.base import Readable
+from ..log.segments import SEGMENT_HEADER_BYTES
 from ..privacy.subjects import KeyStore
+from ..state.checkpoint import checkpoint_path, list_checkpoints, read_control
 from .replay import Made, opened
 
 
@@ -42,11 +46,14 @@ class Joined(NamedTuple):
 class Joining:
     """One pass over the log."""
 
-    def __init__(self, log: Readable, subjects: KeyStore, rewards: Rewards, wanted: Wanted) -> None:
+    def __init__(
+        self, log: Readable, subjects: KeyStore, rewards: Rewards, wanted: Wanted, links: Links | None = None
+    ) -> None:
+        """`links` are those from before the log begins, see `links_before`."""
         self._log = log
         self._subjects = subjects
         self._wanted = wanted
-        self._links = Links()
+        self._links = links or Links()
         self._joiner = Joiner(rewards)
         self._at: dict[str, int] = {}
         """Of decisions that are still open, where they lie."""
@@ -105,6 +112,20 @@ class Joining:
             if placement.id == self._wanted.placement and placement.items:
                 self._at[made.receipt.decision_id] = position
                 self._joiner.show(shown_by(made, placement))
+
+
+def links_before(log: Readable, disk: Disk, checkpoints: Path) -> Links:
+    """What was linked where the log begins, if its beginning has been cut off: as the oldest checkpoint has it. None
+    where the log is whole or no checkpoint can be read; outcomes under another id of a person then join no list."""
+    first = next(log.read(), None)
+    if first is not None and first.position > SEGMENT_HEADER_BYTES:
+        for position in reversed(list_checkpoints(disk, checkpoints)):
+            try:
+                control = read_control(disk, checkpoint_path(checkpoints, position))
+                return Links(msgspec.convert(control.get("links", []), list[Link]))
+            except (Corrupt, FileNotFoundError, msgspec.ValidationError):  # A running server may just replace it.
+                continue
+    return Links()
 
 
 def shown_by(made: Made, placement: PlacementReceipt) -> Slate:

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from ..decisions.decide import Decider
-from ..engine.joining import Joining, Wanted
+from ..engine.joining import Joining, Wanted, links_before
 from ..engine.recovery import Progress
 from ..engine.training import Counts, Gathered, Gathering
 from ..foundation.clock import SystemClock, elapsed_ns
@@ -59,6 +59,10 @@ class TrainReport(msgspec.Struct, frozen=True, rename="camel"):
     placed: bool = False
 
 
+_SCOPES: Final = ("item", "cross", "score", "age", "person")
+"""What inputs made of a feature are called; see `features/assemble`."""
+
+
 class Job(msgspec.Struct, frozen=True):
     """What is to be trained."""
 
@@ -80,7 +84,8 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
     if job.placement not in kinds:
         raise RequestRejected("unknown_placement", f'there is no placement "{job.placement}"')
     wanted = Wanted(job.tenant, job.placement, lists=kinds[job.placement] == "rerank")
-    joining = Joining(read.log, read.subjects, rewards_of(config), wanted)
+    links = links_before(read.log, read.directory.disk, read.directory.checkpoints)
+    joining = Joining(read.log, read.subjects, rewards_of(config), wanted, links)
     marks_ns = [elapsed_ns()]
     with tempfile.TemporaryDirectory(prefix="instanter-train-") as folder:
         joined = list(joining.examples())
@@ -108,7 +113,7 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
 def _origin(config: Config, job: Job, gathered: Gathered, *, until: int) -> Origin:
     configuration = configuration_of(config)
     declared = configuration.schema(memory_mb=config.state.memory_mb).declared()
-    versions = {f"{scope}.{feature}": version for feature, version in declared for scope in ("item", "cross", "person")}
+    versions = {f"{scope}.{feature}": version for feature, version in declared for scope in _SCOPES}
     window = Window(gathered.from_position, until, gathered.from_ms, gathered.to_ms + 1)
     return Origin(
         tenant=job.tenant, placement=job.placement, configuration=configuration.name,
