@@ -44,7 +44,7 @@ START_MS = 1_767_225_600_000
 SPAN_MS = 2 * 86_400_000
 PRODUCTS = 300
 BATCH_EVENTS = 100
-STRANGER_EVERY, FIELDS_EVERY, CLICKED_EVERY = 11, 17, 5
+STRANGER_EVERY, FIELDS_EVERY, CLICKED_EVERY = 11, 17, 2
 SERVED = """
 [state]
 memory_mb = 64
@@ -98,6 +98,7 @@ class Site:
         self._newest: dict[str, str] = {}
         """The newest decision of a visit for a placement, as its events name the list."""
         self._changes: dict[int, Callable[[], None]] = {}
+        self._lists = Counter[str]()
         self._at = ""
         """Time of the newest event."""
         self._server, self._connection = self._served()
@@ -171,7 +172,8 @@ class Site:
         self._newest[f"{visitor.session_id}-{placement.id}"] = reply["decisionId"]
         shown = [item["id"] for item in reply["placements"][placement.id]["items"]]
         self.answered += bool(shown)
-        if number % CLICKED_EVERY == 0 and shown:
+        self._lists[placement.id] += 1
+        if placement.id == HOME and self._lists[HOME] % CLICKED_EVERY == 0 and shown:
             self._pending.append({
                 "type": "track", "event": "Product Clicked", "messageId": f"click-{number}", "anonymousId": person,
                 "timestamp": iso(now_ms), "properties": {"product_id": shown[-1]},
