@@ -13,7 +13,7 @@ import pytest
 
 from instanter.decisions.placement import DEFAULT_PLACEMENTS
 from instanter.engine.configuration import Configuration, Configurations
-from instanter.engine.joining import Joining, Wanted, links_before
+from instanter.engine.joining import Joining, Wanted, before_the_log
 from instanter.engine.loop import Engine
 from instanter.engine.replay import NoModels, Replay
 from instanter.engine.training import Gathered, Gathering
@@ -28,6 +28,7 @@ from instanter.models.training import TrainingOptions, train
 from instanter.privacy.subjects import KeyStore
 
 from .harness import SECRET, decide, event, iso, set_stock, stock_shop, take, with_engine
+from .rankers import Shelf
 
 HOME = "home.recommended"
 WINDOW_MS = 60_000
@@ -218,24 +219,25 @@ def test_a_model_learns_what_people_like(tmp_path: Path) -> None:
     assert artefact.metrics["ndcg_10"] > 0.95
 
 
-def test_links_from_before_the_log_begins_are_those_of_the_oldest_checkpoint(tmp_path: Path) -> None:
+def test_links_and_models_from_before_the_log_begins_are_those_of_the_oldest_checkpoint(tmp_path: Path) -> None:
     clock = ManualClock()
 
     async def first(engine: Engine) -> None:
         await stock_shop(engine)
         known = {"type": "identify", "messageId": "i-1", "anonymousId": "p1", "userId": "u1"}
         await take(engine, json.dumps(known).encode())
+        await engine.models.place("default", HOME, "plain@1", actor="tests")
         await engine.checkpoint()
         await shop_with(engine, clock, 30)
         await engine.checkpoint()
 
-    with_engine(tmp_path, first, clock=clock, segment_bytes=4_096)
+    with_engine(tmp_path, first, clock=clock, segment_bytes=4_096, models=Shelf("plain@1"))
     disk, log = RealDisk(), SegmentReader(RealDisk(), tmp_path / "log")
-    whole = links_before(log, disk, tmp_path / "checkpoints")
-    assert len(whole) == 0
+    assert before_the_log(log, disk, tmp_path / "checkpoints").links == ()
     sorted((tmp_path / "log").glob("*.seg"))[0].unlink()
-    cut = links_before(SegmentReader(RealDisk(), tmp_path / "log"), disk, tmp_path / "checkpoints")
-    assert len(cut) == 1
+    cut = before_the_log(SegmentReader(RealDisk(), tmp_path / "log"), disk, tmp_path / "checkpoints")
+    assert (len(cut.links), [placed.model for placed in cut.models]) == (1, ["plain@1"])
     for path in (tmp_path / "checkpoints").glob("*.ckpt"):
         path.write_bytes(path.read_bytes()[:40])
-    assert len(links_before(SegmentReader(RealDisk(), tmp_path / "log"), disk, tmp_path / "checkpoints")) == 0
+    damaged = before_the_log(SegmentReader(RealDisk(), tmp_path / "log"), disk, tmp_path / "checkpoints")
+    assert damaged.links == ()

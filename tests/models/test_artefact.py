@@ -255,8 +255,9 @@ def test_the_store_has_a_bound_and_pruning_spares_what_is_needed(store: ModelSto
         store.put(small_artefact(made_ms=1_000))
     assert store.prune({ids[0], ids[2]}, room=2) == [ids[1], ids[3]]
     assert store.prune({ids[0]}) == []
+    assert store.prune({ids[0]}, spare={ids[2], ids[4]}, room=4) == [ids[5], ids[6]]
     store.put(small_artefact(made_ms=1_000))
-    assert len(store.list()) == limits.MODELS_KEPT_MAX - 1
+    assert len(store.list()) == limits.MODELS_KEPT_MAX - 3
     assert store.prune({entry.id for entry in store.list()}, room=limits.MODELS_KEPT_MAX) == []
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from instanter.foundation.limits import MODELS_KEPT_MAX
 from instanter.ops.child import running_server
 from instanter.ops.cli import main as frame
 from instanter.ops.cli.connection import Connection
@@ -16,6 +17,7 @@ from instanter.ops.config import load
 from instanter.ops.reading import reading
 from instanter.ops.training import history
 
+from ..models.examples import small_artefact
 from .clicks import fill
 from .shop_data import write_config
 
@@ -85,6 +87,19 @@ def test_a_model_takes_over_on_a_running_server_if_the_gate_lets_it(
         assert reply["placements"][HOME]["items"][0]["id"] == min(
             (item["id"] for item in reply["placements"][HOME]["items"]), key=lambda one: int(one[4:])
         )
+
+
+def test_where_no_more_models_are_kept_one_that_never_ranked_makes_room(
+    data: Path, config: Path, capsys: Printed
+) -> None:
+    here = ("--data", data, "--config", config, "--placement", HOME)
+    with running_server(data, config=config) as server:
+        first = told(capsys, *here, "--place", "--url", server.url)["model"].partition("@")[2]
+    with reading(load(config), data) as read:
+        others = [read.models.put(small_artefact(made_ms=at_ms)) for at_ms in range(MODELS_KEPT_MAX - 1)]
+        newest = told(capsys, *here, "--kind", "logistic")["model"].partition("@")[2]
+        kept = {one.id for one in read.models.list()}
+    assert kept == {first, newest, *others[1:]}
 
 
 @pytest.mark.parametrize(("words", "message"), [

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from ..decisions.receipt import PlacementReceipt
-from ..events.envelope import Decided, Erased, Linked, Tracked, Unlinked, decode_record
+from ..events.envelope import Decided, Erased, Linked, ModelPlaced, Tracked, Unlinked, decode_record
 from ..feedback.example import Example
 from ..feedback.join import Joiner
 from ..feedback.rewards import Rewards
@@ -43,17 +43,26 @@ class Joined(NamedTuple):
     """Position of the record that tells of it: the decision's, or the event's."""
 
 
+class Before(NamedTuple):
+    """What was so where the log begins."""
+
+    links: tuple[Link, ...] = ()
+    models: tuple[ModelPlaced, ...] = ()
+
+
+_NOTHING_BEFORE: Final = Before()
+
+
 class Joining:
     """One pass over the log."""
 
     def __init__(
-        self, log: Readable, subjects: KeyStore, rewards: Rewards, wanted: Wanted, links: Links | None = None
+        self, log: Readable, subjects: KeyStore, rewards: Rewards, wanted: Wanted, before: Before = _NOTHING_BEFORE
     ) -> None:
-        """`links` are those from before the log begins, see `links_before`."""
         self._log = log
         self._subjects = subjects
         self._wanted = wanted
-        self._links = links or Links()
+        self._links = Links(before.links)
         self._joiner = Joiner(rewards)
         self._at: dict[str, int] = {}
         """Of decisions that are still open, where they lie."""
@@ -64,6 +73,12 @@ class Joining:
         """Behind the last record looked at."""
         self.unreadable = 0
         """Decisions of erased people, and older than receipts are kept: they are left out."""
+        self.in_charge: dict[tuple[str, str], ModelPlaced] = {}
+        """Who ranks where, at the end."""
+        self.ranked: set[str] = set()
+        """Models ("kind@id") that have been in charge or stood in: receipts name them."""
+        for placed in before.models:
+            self._place(placed)
 
     def examples(self) -> Iterator[Joined]:
         """Each list once, when everything that belongs to it has come; those still open at the end are left out."""
@@ -82,6 +97,8 @@ class Joining:
                 self._note(record, position)
             case Decided() if record.tenant == self._wanted.tenant:
                 self._show(position, record)
+            case ModelPlaced():
+                self._place(record)
             case Linked():
                 self._links.link(record)
             case Unlinked():
@@ -91,6 +108,10 @@ class Joining:
                 self._joiner.drop(record.cells)
             case _:
                 pass
+
+    def _place(self, placed: ModelPlaced) -> None:
+        self.in_charge[placed.tenant, placed.placement] = placed
+        self.ranked |= {placed.model, placed.stand_in} - {""}
 
     def _note(self, event: Tracked, position: int) -> None:
         cells = tuple(self._links.cells(event.key))
@@ -114,18 +135,21 @@ class Joining:
                 self._joiner.show(shown_by(made, placement))
 
 
-def links_before(log: Readable, disk: Disk, checkpoints: Path) -> Links:
-    """What was linked where the log begins, if its beginning has been cut off: as the oldest checkpoint has it. None
+def before_the_log(log: Readable, disk: Disk, checkpoints: Path) -> Before:
+    """What was so where the log begins, if its beginning has been cut off: as the oldest checkpoint has it. Nothing
     where the log is whole or no checkpoint can be read; outcomes under another id of a person then join no list."""
     first = next(log.read(), None)
     if first is not None and first.position > SEGMENT_HEADER_BYTES:
         for position in reversed(list_checkpoints(disk, checkpoints)):
             try:
                 control = read_control(disk, checkpoint_path(checkpoints, position))
-                return Links(msgspec.convert(control.get("links", []), list[Link]))
+                return Before(
+                    msgspec.convert(control.get("links", []), tuple[Link, ...]),
+                    msgspec.convert(control.get("models", []), tuple[ModelPlaced, ...]),
+                )
             except (Corrupt, FileNotFoundError, msgspec.ValidationError):  # A running server may just replace it.
                 continue
-    return Links()
+    return Before()
 
 
 def shown_by(made: Made, placement: PlacementReceipt) -> Slate:

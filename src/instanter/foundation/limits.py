@@ -229,7 +229,7 @@ LESSONS_PER_PERSON_MAX = 64
 """Lists of one person that wait."""
 
 # Trained models.
-MODELS_KEPT_MAX = 64
+MODELS_KEPT_MAX = 256
 """Trained models in one data directory; before a further one is kept the oldest that nothing needs are removed."""
 MODEL_BYTES_MAX = 32 * 1024 * 1024
 MODEL_INPUTS_MAX = 1_024

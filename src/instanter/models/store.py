@@ -91,12 +91,13 @@ class ModelStore:
         self._disk.sync_directory(self._directory)
         self._described.pop(model_id, None)
 
-    def prune(self, keep: Set[str], *, room: int = 1) -> Sequence[str]:
-        """Remove the oldest, damaged ones first, until there is room for so many more; never one in `keep`. The ids
-        of the removed."""
+    def prune(self, keep: Set[str], *, spare: Set[str] = frozenset(), room: int = 1) -> Sequence[str]:
+        """Remove the oldest, damaged ones first, until there is room for so many more: never one in `keep`, and one in
+        `spare` only when no other is left. The ids of the removed."""
         kept = self.list()
         beyond = max(len(kept) + room - MODELS_KEPT_MAX, 0)
-        removed = [one.id for one in reversed(kept) if one.id not in keep][:beyond]
+        free = [one.id for one in reversed(kept) if one.id not in keep]
+        removed = sorted(free, key=lambda one: one in spare)[:beyond]
         for model_id in removed:
             self.remove(model_id)
         return removed

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from ..decisions.decide import Decider
-from ..engine.joining import Joining, Wanted, links_before
+from ..engine.joining import Joining, Wanted, before_the_log
 from ..engine.recovery import Progress
 from ..engine.training import Counts, Gathered, Gathering
 from ..foundation.clock import SystemClock, elapsed_ns
@@ -84,8 +84,8 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
     if job.placement not in kinds:
         raise RequestRejected("unknown_placement", f'there is no placement "{job.placement}"')
     wanted = Wanted(job.tenant, job.placement, lists=kinds[job.placement] == "rerank")
-    links = links_before(read.log, read.directory.disk, read.directory.checkpoints)
-    joining = Joining(read.log, read.subjects, rewards_of(config), wanted, links)
+    before = before_the_log(read.log, read.directory.disk, read.directory.checkpoints)
+    joining = Joining(read.log, read.subjects, rewards_of(config), wanted, before)
     marks_ns = [elapsed_ns()]
     with tempfile.TemporaryDirectory(prefix="instanter-train-") as folder:
         joined = list(joining.examples())
@@ -99,6 +99,7 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
             seen, newest = seen.split(at_share=1.0 - NEWEST_SHARE)
         origin = _origin(config, job, gathered, until=joining.position)
         artefact = train(seen, job.options, origin)
+        _make_room(read, joining)
         model_id = read.models.put(artefact)
         verdict = None if newest is None else _verdict(read, job, name, artefact, newest)
         marks_ns.append(elapsed_ns())
@@ -108,6 +109,13 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
         joining.unreadable, artefact.metrics, origin.parent, origin.made_ms,
         round(joining_s + gathering_s + training_s, 3), joining_s, gathering_s, training_s, verdict,
     )  # fmt: skip
+
+
+def _make_room(read: Reading, joining: Joining) -> None:
+    """For one more model: those go first that have never ranked, and never one that ranks or stands in now."""
+    standing = {model for placed in joining.in_charge.values() for model in (placed.model, placed.stand_in)}
+    keep, spare = ({model.partition("@")[2] for model in models} for models in (standing, joining.ranked))
+    read.models.prune(keep, spare=spare)
 
 
 def _origin(config: Config, job: Job, gathered: Gathered, *, until: int) -> Origin:
