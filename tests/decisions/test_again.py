@@ -29,6 +29,7 @@ class ByPlace:
     """A ranker that likes the first columns best, or does something else than ranking."""
 
     name = "by_place"
+    missing = ()
 
     def __init__(self, version: str = "1", gives: object = None) -> None:
         self.version = version

@@ -152,6 +152,7 @@ class Misbehaving:
     """A ranker that gives what it is told to."""
 
     name = "misbehaving"
+    missing = ()
     version = "1"
 
     def __init__(self, scores: object) -> None:
@@ -181,6 +182,7 @@ class BrokenForProfiles:
     """A ranker that fails on whoever has a profile, and ranks by order otherwise."""
 
     name = "picky"
+    missing = ()
     version = "1"
 
     def score(self, matrix, columns):

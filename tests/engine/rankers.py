@@ -17,6 +17,7 @@ class Plain:
     """A ranker of a version; scores by a column, or fails from some call on."""
 
     name = "plain"
+    missing = ()
 
     def __init__(self, version: str, fails: bool = False) -> None:
         self.version = version

@@ -60,7 +60,7 @@ WRONG: dict[str, Callable[[Matrix], Any]] = {
 class Moody:
     """A ranker that behaves until it is told not to."""
 
-    name, version = "moody", "1"
+    name, version, missing = "moody", "1", ()
 
     def __init__(self) -> None:
         self.does: Callable[[Matrix], Any] = lambda matrix: np.zeros(len(matrix))

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..features.assemble import Column
 from ..foundation.ids import reference
+from ..foundation.limits import MISSING_TOLD_MAX
 from ..state.memory import State
 from .eligibility import DUPLICATE, OVER_LIMIT, reason_of
 from .explain import EXPLORED, NEW, POPULAR_NOW, Explainer
@@ -80,7 +81,7 @@ def placement_receipt(slate: Slate) -> PlacementReceipt:
         -1 if asked.given is None else len(asked.given.refs),
         b"" if slate.matrix is None else short_hash(slate.matrix.tobytes()),
         short_hash(slate.scores[slate.order].tobytes()),
-        slate.learned,
+        slate.learned, () if slate.ranker is None else slate.ranker.missing[:MISSING_TOLD_MAX],
     )  # fmt: skip
 
 

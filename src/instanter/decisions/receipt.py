@@ -66,6 +66,8 @@ class PlacementReceipt(msgspec.Struct, array_like=True, frozen=True):
     """Over the scores of what was shown, in order."""
     learned: int = -1
     """Lessons that the online learner had had; -1 where none added to the scores."""
+    missing: tuple[str, ...] = ()
+    """Inputs that the model would have read and that there were not, the first `MISSING_TOLD_MAX`."""
 
     def shown(self) -> list[int]:
         """References of what was shown, in order."""
@@ -170,6 +172,7 @@ def _readable(placement: PlacementReceipt, catalogue: Catalogue) -> dict[str, An
         "servedBy": placement.rung,
         "model": placement.model,
         **learned,
+        **({"missing": list(placement.missing)} if placement.missing else {}),
         "candidates": placement.candidates,
         "candidatesHash": placement.candidates_hash.hex(),
         "items": items,

@@ -92,8 +92,10 @@ class RowFile:
             return np.ascontiguousarray(taken.matrix, np.float32)
         places = self._places.get(taken.columns)
         if places is None:
-            at = {column.name: place for place, column in enumerate(taken.columns)}
-            places = self._places[taken.columns] = np.array([at.get(column.name, -1) for column in self._columns])
+            at = {(column.name, column.version): place for place, column in enumerate(taken.columns)}
+            places = self._places[taken.columns] = np.array(
+                [at.get((column.name, column.version), -1) for column in self._columns]
+            )
         rows = taken.matrix[:, places]
         rows[:, places < 0] = np.nan
         return np.ascontiguousarray(rows, np.float32)

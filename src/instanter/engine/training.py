@@ -18,6 +18,7 @@ from ..decisions.candidates import Given
 from ..decisions.decide import UNHURRIED_MS
 from ..decisions.enclosed import ids_of
 from ..decisions.fallback import Stages
+from ..features.assemble import Column
 from ..feedback.slates import DECISION
 from ..feedback.slates import Slate as Shown
 from ..foundation.deadline import Deadline
@@ -53,6 +54,8 @@ class Gathered(NamedTuple):
     """A training set and its origin."""
 
     dataset: Dataset
+    columns: tuple[Column, ...]
+    """Of the dataset."""
     counts: Counts
     from_position: int
     from_ms: int
@@ -86,7 +89,8 @@ class Gathering:
                 raise RequestRejected("no_examples", f'the log holds no list of "{self._placement}" to learn from')
             dataset = rows.dataset()
         at_ms = [one.example.slate.at_ms for one in found]
-        return Gathered(dataset, self.counts, found[0].example.slate.position, min(at_ms), max(at_ms))
+        begin = found[0].example.slate.position
+        return Gathered(dataset, decider.assembler.columns, self.counts, begin, min(at_ms), max(at_ms))
 
     def _fill(self, rows: RowFile, found: Sequence[Joined], progress: Progress | None) -> None:
         done = 0

@@ -73,6 +73,9 @@ class Column(msgspec.Struct, frozen=True):
     name: str
     unbounded: bool = False
     """A count, sum or price that may be of any size, unlike shares, rates and lifts."""
+    version: str = ""
+    """Of the feature that it is made of; "" of what is made of several, or of none. Under another version the same name
+    means something else."""
 
 
 class Candidates(msgspec.Struct, frozen=True):
@@ -112,8 +115,8 @@ class Assembler:
         rates = [(name, names.index(n), names.index(d)) for name, n, d in RATES if {n, d} <= counts]
         crosses = [(i, spec, how) for i, spec in enumerate(reader.lists) if (how := _meeting(spec)) >= 0]
         self.columns = (
-            *_columns_of_items(names, schema.numbers, [rate[0] for rate in rates]),
-            *_columns_of_people([one[1] for one in crosses], reader.numbers),
+            *_columns_of_items([placed.spec for _, placed in numeric], schema.numbers, [rate[0] for rate in rates]),
+            *_columns_of_people([one[1] for one in crosses], [schema.feature(name) for name in reader.numbers]),
             *(Column(name, unbounded=name in relative.UNBOUNDED) for name in relative.NAMES),
         )
         _check_names(self.columns)
@@ -176,18 +179,19 @@ def _meeting(spec: FeatureSpec) -> int:
     return -1
 
 
-def _columns_of_items(features: Sequence[str], fields: Sequence[str], rates: Sequence[str]) -> list[Column]:
-    columns = [Column(f"item.{name}", unbounded=True) for name in (*features, *fields)]
+def _columns_of_items(features: Sequence[FeatureSpec], fields: Sequence[str], rates: Sequence[str]) -> list[Column]:
+    columns = [Column(f"item.{spec.name}", True, spec.version) for spec in features]
+    columns += [Column(f"item.{field}", unbounded=True) for field in fields]
     for rate in rates:
         columns += [Column(f"item.{rate}_rate"), Column(f"item.{rate}_lift")]
     return columns
 
 
-def _columns_of_people(lists: Sequence[FeatureSpec], numbers: Sequence[str]) -> list[Column]:
-    columns = [Column(f"cross.{spec.name}") for spec in lists]
-    columns += [Column(f"{_MET_AS[spec.kind]}.{spec.name}", unbounded=True) for spec in lists]
+def _columns_of_people(lists: Sequence[FeatureSpec], numbers: Sequence[FeatureSpec]) -> list[Column]:
+    columns = [Column(f"cross.{spec.name}", False, spec.version) for spec in lists]
+    columns += [Column(f"{_MET_AS[spec.kind]}.{spec.name}", True, spec.version) for spec in lists]
     columns += [Column(name) for name in _SINGLE]
-    return [*columns, *(Column(f"person.{name}", unbounded=True) for name in numbers)]
+    return [*columns, *(Column(f"person.{spec.name}", True, spec.version) for spec in numbers)]
 
 
 def _check_names(columns: Sequence[Column]) -> None:

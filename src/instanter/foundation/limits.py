@@ -212,6 +212,9 @@ CHECKPOINTS_KEPT_BYTES_MAX = 4 * 1024 * 1024 * 1024
 DIFFERING_TOLD_MAX = 1_000
 """Decisions of one replay that are told with what came out differently; further ones are only counted."""
 
+MISSING_TOLD_MAX = 16
+"""Inputs that a receipt names because its model did not find them."""
+
 # Online learners.
 LEARNER_INPUTS_MAX = 64
 """That one learner reads beside the ranker's score."""
@@ -232,7 +235,7 @@ LESSONS_PER_PERSON_MAX = 64
 MODELS_KEPT_MAX = 256
 """Trained models in one data directory; before a further one is kept the oldest that nothing needs are removed."""
 MODEL_BYTES_MAX = 32 * 1024 * 1024
-MODEL_INPUTS_MAX = 1_024
+MODEL_INPUTS_MAX = 4_096
 MODEL_NODES_MAX = 500_000
 """Splits and leaves of all trees of one model."""
 CALIBRATION_KNOTS_MAX = 512

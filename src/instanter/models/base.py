@@ -60,6 +60,11 @@ class Ranker(Protocol):
         """Differs whenever scores may differ."""
         ...
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Inputs that it would read and that there are not: it ranks without them."""
+        ...
+
     def score(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
         """One finite number a candidate; the larger the better, 0 for an average item."""
         ...

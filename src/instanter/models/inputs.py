@@ -24,7 +24,7 @@ class Wired(msgspec.Struct, frozen=True, eq=False):
     places: Ints
     """Column of each input; `NO_COLUMN` reads not a number, `FIRST_PLACE` reads 1."""
     missing: tuple[str, ...]
-    """Inputs without a column."""
+    """Inputs without a column: renamed, gone, or of another version."""
 
     def check(self, columns: Sequence[Column]) -> None:
         """`Broken` for columns that the model was not wired to."""
@@ -33,8 +33,12 @@ class Wired(msgspec.Struct, frozen=True, eq=False):
 
 
 def wire(columns: Sequence[Column], artefact: Artefact) -> Wired:
-    """Find the column of each input."""
-    at = {column.name: place for place, column in enumerate(columns)}
+    """Find the column of each input. One that was made of another version of its feature is not what was learned."""
+    learned = {one.name: one.version for one in artefact.inputs}
+    at = {
+        column.name: place for place, column in enumerate(columns)
+        if not column.version or learned.get(column.name, "") in ("", column.version)
+    }  # fmt: skip
     if artefact.position == "fixed":
         at[SHOWN_POSITION] = FIRST_PLACE
     names = [one.name for one in artefact.inputs]

@@ -65,6 +65,7 @@ class LinearRanker:
     """
 
     name = "linear"
+    missing: tuple[str, ...] = ()
 
     def __init__(self, columns: Sequence[Column], weights: Mapping[str, float]) -> None:
         """`ConfigRejected` for a weight without a column, or one that is not a number."""

@@ -100,7 +100,7 @@ class Taught:
     """A ranker with what the learner has added. A score of it is no probability, whatever the ranker's was."""
 
     def __init__(self, ranker: Ranker, inputs: LessonInputs, learned: Learned) -> None:
-        self.name, self.version = ranker.name, ranker.version
+        self.name, self.version, self.missing = ranker.name, ranker.version, ranker.missing
         self._ranker = ranker
         self._inputs = inputs
         self._learned = learned

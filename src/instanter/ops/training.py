@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from ..decisions.decide import Decider
+from ..engine.configuration import Configuration
 from ..engine.joining import Joining, Wanted, before_the_log
 from ..engine.recovery import Progress
 from ..engine.training import Counts, Gathered, Gathering
@@ -59,10 +60,6 @@ class TrainReport(msgspec.Struct, frozen=True, rename="camel"):
     placed: bool = False
 
 
-_SCOPES: Final = ("item", "cross", "score", "age", "person")
-"""What inputs made of a feature are called; see `features/assemble`."""
-
-
 class Job(msgspec.Struct, frozen=True):
     """What is to be trained."""
 
@@ -97,7 +94,7 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
         seen, newest = gathered.dataset, None
         if job.gated:
             seen, newest = seen.split(at_share=1.0 - NEWEST_SHARE)
-        origin = _origin(config, job, gathered, until=joining.position)
+        origin = _origin(configuration, job, gathered, until=joining.position)
         artefact = train(seen, job.options, origin)
         _make_room(read, joining)
         model_id = read.models.put(artefact)
@@ -118,14 +115,12 @@ def _make_room(read: Reading, joining: Joining) -> None:
     read.models.prune(keep, spare=spare)
 
 
-def _origin(config: Config, job: Job, gathered: Gathered, *, until: int) -> Origin:
-    configuration = configuration_of(config)
-    declared = configuration.schema(memory_mb=config.state.memory_mb).declared()
-    versions = {f"{scope}.{feature}": version for feature, version in declared for scope in _SCOPES}
+def _origin(configuration: Configuration, job: Job, gathered: Gathered, *, until: int) -> Origin:
     window = Window(gathered.from_position, until, gathered.from_ms, gathered.to_ms + 1)
     return Origin(
         tenant=job.tenant, placement=job.placement, configuration=configuration.name,
-        made_ms=SystemClock().now_ms(), window=window, parent=job.incumbent.partition("@")[2], versions=versions,
+        made_ms=SystemClock().now_ms(), window=window, parent=job.incumbent.partition("@")[2],
+        versions={column.name: column.version for column in gathered.columns},
     )  # fmt: skip
 
 
