@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +178,31 @@ def test_what_makes_no_sense_together_is_refused(words: tuple[str, ...], data: P
     except SystemExit as ended:
         code = int(str(ended.code))
     assert code == 2
+
+
+@pytest.mark.parametrize(("when", "looks"), [
+    (START_MS + 20_000, 4), (START_MS + 13_000, 3), (START_MS + 12_999, 2), (START_MS + 10_000_000, 10),
+])  # fmt: skip
+def test_a_person_is_shown_as_they_stood_at_a_time(when: int, looks: int, made: Path, capsys: Printed) -> None:
+    here = ("--config", str(made / "small.toml"), "--data", str(made / "data"), "--json")
+    moment = datetime.fromtimestamp(when / 1_000, UTC).isoformat(timespec="milliseconds")
+    assert frame.main(["replay", *here, "--profile", "anonymous:p1", "--at", moment]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["id"], shown["features"]["views"]) == ("anonymous:p1", float(looks))
+    if when == START_MS + 13_000:
+        assert frame.main(["replay", *here, "--profile", "anonymous:p1", "--at", shown["position"]]) == 0
+        assert json.loads(capsys.readouterr().out)["features"]["views"] == float(looks)
+
+
+@pytest.mark.parametrize(("words", "code", "told"), [
+    (("--profile", "anonymous:p1", "--at", "1"), 2, "nothing is known"),
+    (("--profile", f"anonymous:{ERASED}", "--at", "99999999999"), 2, "nothing is known"),
+    (("--profile", "anonymous:p1"), 2, "give both"),
+    (("--at", "7"), 2, "give both"),
+])  # fmt: skip
+def test_who_was_not_known_then_or_is_erased_is_not_shown(
+    words: tuple[str, ...], code: int, told: str, made: Path, capsys: Printed
+) -> None:
+    here = ("--config", str(made / "small.toml"), "--data", str(made / "data"))
+    assert frame.main(["replay", *here, *words]) == code
+    assert told in capsys.readouterr().err

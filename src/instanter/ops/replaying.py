@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -48,6 +49,13 @@ class Replayed(msgspec.Struct, frozen=True):
     def same(self) -> bool:
         """Whether nothing differs and nothing is damaged."""
         return self.decisions == self.identical + sum(self.skipped.values()) and DAMAGED not in self.skipped
+
+
+class Place(NamedTuple):
+    """A place in the log, one way or the other."""
+
+    position: int | None = None
+    at_ms: int | None = None
 
 
 class Span(msgspec.Struct, frozen=True):

@@ -17,13 +17,15 @@ from ...log.segments import SegmentReader
 from ...state.cold_files import ColdPlace
 from ..config import load
 from ..datadir import DataDirectory
+from ..point_in_time import profile_at
 from ..reading import reading
 from ..replaying import Replayed, Span, replayed, replayed_all
 from ..wiring import check_kept, schema_of
 from .arguments import add_config, add_data, add_key
 from .connection import Connection
+from .erase import add_tenant
 from .progress import records_progress
-from .span import add_span, span_of
+from .span import add_span, place, span_of
 
 _CHECKPOINT: Final = "checkpoint"
 
@@ -56,14 +58,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Rebuild the state from the beginning of the log. With --verify the rebuilt state is compared with what a\n"
         "server would start from (newest checkpoint and tail), or with --url with the live state of a running server.\n"
         "With --decisions the decisions in the log are made again, each on the state, configuration and model that it\n"
-        "was made with, and compared with their receipts.\n"
+        "was made with, and compared with their receipts. With --profile a person is shown as they stood at a time.\n"
         "Only reads; may run beside a server. Exit code 1 if something differs.")
     parser.epilog = (
         "examples:\n  instanter replay --config shop/instanter.toml --data shop/data --verify\n"
         "  instanter replay --config shop/instanter.toml --data shop/data --verify --url http://127.0.0.1:8080\n"
         "  instanter replay --data shop/data --decisions\n"
         "  instanter replay --data shop/data --decisions d_91c2e07f3a4b5d6e2f81\n"
-        "  instanter replay --data shop/data --decisions --from 2026-05-01 --sample 1000")
+        "  instanter replay --data shop/data --decisions --from 2026-05-01 --sample 1000\n"
+        "  instanter replay --data shop/data --profile u-4711 --at 2026-05-01T12:00")
     add_config(parser)
     add_data(parser)
     parser.add_argument("--verify", action="store_true", help="compare the rebuilt state with the live one")
@@ -72,10 +75,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--decisions", nargs="*", metavar="ID",
                         help="make decisions again and compare them: those named, or all")
     add_span(parser)
+    parser.add_argument("--profile", metavar="ID",
+                        help="show a person as they stood at --at, under an id as in GET /v1/profiles/{id}")
+    parser.add_argument("--at", type=place, metavar="WHEN",
+                        help="with --profile: a time (2026-05-01T12:00), or a position in the log")
+    add_tenant(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Rebuild, compare if asked to, and report."""
+    if (arguments.profile is None) is not (arguments.at is None):
+        raise ConfigRejected("--profile says who, and --at when", suggestion="give both")
+    if arguments.profile is not None:
+        return _profile(arguments)
     if arguments.decisions is not None:
         return _decisions(arguments)
     if span_of(arguments) != Span():
@@ -136,6 +148,15 @@ def _replay(
         report.passed_over = list(recovery.damaged)
         report.compared_with, report.identical = _CHECKPOINT, other.state.hash() == report.hash
     return report
+
+
+def _profile(arguments: argparse.Namespace) -> int:
+    config = load(arguments.config)
+    with reading(config, arguments.data) as read:
+        profile = profile_at(read, config, arguments.at, tenant=arguments.tenant, identifier=arguments.profile)
+    encoded = msgspec.json.encode(profile)
+    print((encoded if arguments.json else msgspec.json.format(encoded)).decode())
+    return 0
 
 
 def _decisions(arguments: argparse.Namespace) -> int:
