@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -251,6 +252,19 @@ def test_what_the_configuration_drops_is_gone_and_the_ranker_is_alone_again(tmp_
     clock = ManualClock()
     run(tmp_path, first, clock=clock)
     with_engine(tmp_path, second, clock=clock)
+
+
+def test_a_lesson_is_part_of_what_is_exported_of_a_person(tmp_path: Path) -> None:
+    async def work(engine: Engine) -> None:
+        await stock_shop(engine)
+        await choose(engine, 1, 2)  # Nobody knew the person before the first choice.
+        exported = [json.loads(line) for step in engine.export("default", "anonymous:a1") for line in step]
+        (lesson,) = next(line["lessons"] for line in exported if "lessons" in line)
+        assert lesson["placement"] == LIST
+        assert lesson["items"][0]["id"].startswith("sku-")
+        assert len(lesson["items"][0]["inputs"]) == 1 + len(INPUTS)
+
+    run(tmp_path, work)
 
 
 def test_who_has_not_agreed_teaches_nothing(tmp_path: Path) -> None:

@@ -7,14 +7,15 @@ from typing import Any
 
 import msgspec
 
-from ..decisions.receipt import decode_receipt
-from ..events.envelope import Consented, Decided, Linked, Tracked, decode_record
+from ..decisions.receipt import decode_receipt, id_of
+from ..events.envelope import Consented, Decided, Lesson, Linked, Tracked, decode_record
 from ..events.subjects import ANONYMOUS_PREFIX, Sealed
 from ..events.times import time_text
 from ..identity.links import Link
 from ..log.base import Log
 from ..privacy.subjects import KeyStore
 from ..state.catalogue import Catalogue
+from .learning import inputs_of
 
 _ID_FIELDS = ("anonymousId", "previousId")
 """Fields of a stored event that may hold an id sealed by itself."""
@@ -84,6 +85,7 @@ def _line(
             return None if receipt is None else {
                 "kind": "decision", "id": record.decision_id, "at": time_text(record.at_ms),
                 "decision": decode_receipt(receipt).readable(catalogue),
+                **({"lessons": [_lesson(one, catalogue) for one in record.lessons]} if record.lessons else {}),
             }  # fmt: skip
         case Linked() if record.tenant == tenant and record.cell in cells and record.owner in cells:
             return {"kind": "link", "at": time_text(record.at_ms), "ids": ids_of(record, subjects)}
@@ -91,6 +93,15 @@ def _line(
             return {"kind": "consent", "at": time_text(record.at_ms), "purposes": record.purposes}
         case _:
             return None
+
+
+def _lesson(lesson: Lesson, catalogue: Catalogue) -> dict[str, Any]:
+    """What an online learner read of each item that was shown: the ranker's score, then its inputs."""
+    rows = inputs_of(lesson).tolist()
+    items = [
+        {"id": id_of(item, catalogue), "inputs": row} for item, row in zip(lesson.items, rows, strict=True)
+    ]  # fmt: skip
+    return {"placement": lesson.placement, "items": items}
 
 
 def opened_receipt(record: Decided, subjects: KeyStore) -> bytes | None:

@@ -253,7 +253,7 @@ class Learners:
         if passed_over and learner is not None:
             declared = self.declared[placement]
             learner.learn(
-                _inputs_of(opened.lesson), place, worth=worth, passed_over=passed_over, step=declared.step,
+                inputs_of(opened.lesson), place, worth=worth, passed_over=passed_over, step=declared.step,
                 weight_max=declared.weight_max,
             )  # fmt: skip
 
@@ -276,7 +276,8 @@ class Learners:
                 self._of_person.pop(one.key, None)
 
 
-def _inputs_of(lesson: Lesson) -> Matrix:
+def inputs_of(lesson: Lesson) -> Matrix:
+    """[items, 1 + inputs]: the ranker's score, then each input."""
     return np.frombuffer(lesson.inputs, "<f4").reshape(len(lesson.items), -1).copy()
 
 
