@@ -130,6 +130,14 @@ def test_an_input_that_stays_declared_keeps_its_weight() -> None:
     assert found.of("shop", LIST) is None
 
 
+def test_a_learner_that_was_taken_away_begins_anew_when_it_comes_back() -> None:
+    found = learners(shown(), done(13), LearnerTurned(0, "shop", LIST, FREEZE))
+    found.declare(LearnerDeclared(0, LIST, (), 0.1, 2.0, False, MINUTE_MS, {}))
+    assert (found.rows(), found.open, found.lessons) == ({}, 0, 0)
+    found.declare(LearnerDeclared(0, LIST, ("new", "taste"), 0.1, 2.0, False, MINUTE_MS, {"click": 1.0}))
+    assert (found.of("shop", LIST), found.is_frozen("shop", LIST)) == (None, False)
+
+
 def test_lists_that_wait_are_bounded_and_closed_when_their_time_is_over() -> None:
     many = learners(*(shown(number) for number in range(LESSONS_PER_PERSON_MAX + 5)))
     assert (many.open, many.closed_early) == (LESSONS_PER_PERSON_MAX, 5)

@@ -101,15 +101,24 @@ class Learners:
     def declare(self, event: LearnerDeclared) -> None:
         """From here on the placement has this learner. Inputs it had before keep their weights."""
         before = self.declared.pop(event.placement, None)
-        if event.inputs:
-            self.declared[event.placement] = event
-            worths = {kind: event.worths[kind] for kind in DEFAULT_WORTHS if kind in event.worths}
-            self._rewards[event.placement] = Rewards(window_ms=event.window_ms, worths=worths)
+        if not event.inputs:
+            self._forget(event.placement)
+            return
+        self.declared[event.placement] = event
+        worths = {kind: event.worths[kind] for kind in DEFAULT_WORTHS if kind in event.worths}
+        self._rewards[event.placement] = Rewards(window_ms=event.window_ms, worths=worths)
         if before is not None and before.inputs != event.inputs:
             self._close(name for name in list(self._open) if name[1] == event.placement)
             for (_, placement), learner in self._learners.items():
-                if placement == event.placement and event.inputs:
+                if placement == event.placement:
                     _carry_over(learner, before.inputs, event.inputs)
+
+    def _forget(self, placement: str) -> None:
+        """A placement without a learner: nothing is left that a checkpoint would not hold."""
+        self._close(name for name in list(self._open) if name[1] == placement)
+        self._rewards.pop(placement, None)
+        self._learners = {about: one for about, one in self._learners.items() if about[1] != placement}
+        self.frozen = {about: one for about, one in self.frozen.items() if about[1] != placement}
 
     def turn(self, event: LearnerTurned) -> None:
         """Freeze, thaw or reset."""
