@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,7 +10,7 @@ import msgspec
 import numpy as np
 
 from ..features.assemble import Column, Matrix
-from ..foundation.errors import Broken
+from ..foundation.errors import Broken, ConfigRejected
 from ..state.compiled import Ints, kernel
 from .artefact import SHOWN_POSITION, Artefact
 
@@ -30,6 +31,18 @@ class Wired(msgspec.Struct, frozen=True, eq=False):
         """`Broken` for columns that the model was not wired to."""
         if columns is not self.columns and tuple(columns) != self.columns:
             raise Broken("the ranker was made for other columns")
+
+
+def check_named(columns: Sequence[Column], name: str, *, by: str) -> None:
+    """Raise `ConfigRejected` if no column has that name; `by` says who names it."""
+    names = [column.name for column in columns]
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
+        raise ConfigRejected(
+            f'{by} has no input "{name}"',
+            suggestion=f'did you mean "{close[0]}"?' if close else "there are " + ", ".join(names),
+            setting=name,
+        )
 
 
 def wire(columns: Sequence[Column], artefact: Artefact) -> Wired:

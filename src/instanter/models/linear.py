@@ -6,7 +6,6 @@ come in as log(1 + x); what is absent adds nothing. 0 is an average item.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from ..features.assemble import Column, Matrix
 from ..foundation.errors import Broken, ConfigRejected
 from ..state.compiled import Bytes, Reals, kernel
 from ..state.layout import BySource, FeatureSpec, Kind, Scope
+from .inputs import check_named
 
 _BASE_WEIGHTS = {
     "item.click_lift": 1.0,
@@ -94,15 +94,8 @@ class LinearRanker:
 
 
 def _check(columns: Sequence[Column], weights: Mapping[str, float]) -> None:
-    names = [column.name for column in columns]
     for name, weight in weights.items():
-        if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
-            raise ConfigRejected(
-                f'the ranker has no input "{name}"',
-                suggestion=f'did you mean "{close[0]}"?' if close else "there are " + ", ".join(names),
-                setting=name,
-            )
+        check_named(columns, name, by="the ranker")
         if not math.isfinite(weight):
             raise ConfigRejected(f'the weight of "{name}" is not a finite number', setting=name)
 

@@ -11,7 +11,6 @@ Adaptive Subgradient Methods, 2011), so inputs of any scale do. Weights stay wit
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
 from typing import Annotated, Final, NamedTuple, Protocol
@@ -25,6 +24,7 @@ from ..foundation.errors import ConfigRejected
 from ..foundation.limits import LEARNER_INPUTS_MAX, LEARNER_WEIGHT_MAX, NAME_CHARS_MAX
 from ..state.compiled import Bytes, Ints, Reals, kernel
 from .base import Ranker
+from .inputs import check_named
 
 SCORE_TERM_MAX: Final = 1e6
 """A ranker's score further from 0 counts as this much: an update stays a finite number."""
@@ -75,15 +75,9 @@ class LessonInputs:
     """The declared inputs over the columns of one assembler; `ConfigRejected` for one that there is not."""
 
     def __init__(self, columns: Sequence[Column], names: Sequence[str]) -> None:
-        at = {column.name: place for place, column in enumerate(columns)}
         for name in names:
-            if name not in at:
-                close = difflib.get_close_matches(name, at, n=1)
-                raise ConfigRejected(
-                    f'the learner has no input "{name}"',
-                    suggestion=f'did you mean "{close[0]}"?' if close else "there are " + ", ".join(at),
-                    setting=name,
-                )  # fmt: skip
+            check_named(columns, name, by="the learner")
+        at = {column.name: place for place, column in enumerate(columns)}
         if len(set(names)) < len(names):
             raise ConfigRejected("the learner names an input twice", suggestion="name each once")
         self.places: Ints = np.array([at[name] for name in names], np.int64)
