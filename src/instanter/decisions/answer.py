@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 
@@ -26,8 +26,10 @@ class Answers:
         self._explainer = explainer
         self._columns = columns
 
-    def reply(self, slate: Slate, state: State, *, explain: bool) -> PlacementReply:
-        """As it stands on the wire."""
+    def reply(
+        self, slate: Slate, state: State, *, explain: bool, denied: Container[str] = ()
+    ) -> PlacementReply:
+        """As it stands on the wire. What is kept for a purpose in `denied` is not told."""
         reasons = self._reasons(slate)
         raw = slate.scores[slate.order]
         scores = shown_amounts(raw) if slate.matrix is None else shown_scores(raw)
@@ -47,7 +49,7 @@ class Answers:
                 propensity=drawn.propensity if drawn else 1.0,
                 reasons=[EXPLORED, *texts] if drawn and drawn.explored else texts,
                 fields=state.catalogue.at_row[found_row].fields if found_row >= 0 else None,
-                features=self._features(slate, place) if explain else None,
+                features=self._features(slate, place, denied) if explain else None,
                 stages=_stages(slate, place) if explain else None,
             ))  # fmt: skip
         return PlacementReply(
@@ -55,8 +57,8 @@ class Answers:
             model=slate.model, reason=slate.reason, rules=_rules(slate) if explain else None,
         )  # fmt: skip
 
-    def _features(self, slate: Slate, place: int) -> dict[str, float] | None:
-        return None if slate.matrix is None else self._explainer.features(slate.matrix[place])
+    def _features(self, slate: Slate, place: int, denied: Container[str]) -> dict[str, float] | None:
+        return None if slate.matrix is None else self._explainer.features(slate.matrix[place], denied)
 
     def _reasons(self, slate: Slate) -> list[list[str]]:
         if slate.matrix is None or slate.ranker is None:

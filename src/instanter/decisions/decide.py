@@ -119,7 +119,11 @@ class Decider:
         self._neighbourhood = Neighbourhood(schema)
         self._standing = Standing(schema.layout, self.assembler)
         self._answers = Answers(
-            Explainer(self.assembler.columns, self.reader.lists, schema.attributes), self.assembler.columns
+            Explainer(
+                self.assembler.columns, self.reader.lists, schema.attributes,
+                {placed.spec.name: placed.spec.purpose for placed in schema.layout.features},
+            ),
+            self.assembler.columns,
         )
         self.config_hash = config_hash
         self._features_hash = hashlib.blake2b(repr(schema.declared()).encode(), digest_size=8).hexdigest()
@@ -183,7 +187,8 @@ class Decider:
             deadline_ms=request.deadline_ms or 0.0,
         ))  # fmt: skip
         replies = {
-            slate.asked.id: self._answers.reply(slate, state, explain=request.explain) for slate in slates
+            slate.asked.id: self._answers.reply(slate, state, explain=request.explain, denied=denied)
+            for slate in slates
         }
         stages.report()
         reply = DecideReply(

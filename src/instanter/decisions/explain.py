@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -37,15 +37,23 @@ _LEAST: Final = {"cross.price_fit": 0.7, "item.recency": 0.7}
 """Values below which a column is no reason, however much it adds."""
 
 
+_NO_PURPOSES: Final[Mapping[str, str]] = {}
+
+
 class Explainer:
     """Turns what the columns add to a score into words. Made once for one assembler."""
 
-    def __init__(self, columns: Sequence[Column], lists: Sequence[FeatureSpec], fields: Sequence[str]) -> None:
-        """`lists` are the person's top-k and last-k features, `fields` the text fields they may be kept by."""
+    def __init__(
+        self, columns: Sequence[Column], lists: Sequence[FeatureSpec], fields: Sequence[str],
+        purposes: Mapping[str, str] = _NO_PURPOSES,
+    ) -> None:  # fmt: skip
+        """`lists` are the person's top-k and last-k features, `fields` the text fields they may be kept by; `purposes`
+        says by name what features are kept for."""
         texts = dict(_TEXTS)
         for spec in lists:
             texts[f"cross.{spec.name}"] = _text(spec, fields)
         self._names = [column.name for column in columns]
+        self._purposes = [purposes.get(name.partition(".")[2], "") for name in self._names]
         self._texts = [texts.get(name, "") for name in self._names]
         self._spoken = np.array([bool(text) for text in self._texts])
         self._least = np.array([_LEAST.get(name, -np.inf) for name in self._names])
@@ -64,9 +72,12 @@ class Explainer:
             for places, number, back in zip(ranked.tolist(), numbers.tolist(), viewed.tolist(), strict=True)
         ]
 
-    def features(self, row: Matrix) -> dict[str, float]:
-        """The inputs of one candidate by name, without the absent ones."""
-        return {name: value for name, value in zip(self._names, row.tolist(), strict=True) if value == value}
+    def features(self, row: Matrix, denied: Container[str] = ()) -> dict[str, float]:
+        """The inputs of one candidate by name, without the absent ones and those kept for a purpose in `denied`."""
+        return {
+            name: value for name, value, purpose in zip(self._names, row.tolist(), self._purposes, strict=True)
+            if value == value and purpose not in denied
+        }  # fmt: skip
 
     def _said(self, places: Sequence[int], viewed: bool) -> list[str]:
         """The same list for the same columns: callers do not change it."""

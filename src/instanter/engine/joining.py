@@ -80,16 +80,26 @@ class Joining:
         for placed in before.models:
             self._place(placed)
 
-    def examples(self) -> Iterator[Joined]:
-        """Each list once, when everything that belongs to it has come; those still open at the end are left out."""
+    @property
+    def waiting(self) -> int:
+        """Lists whose outcomes may still come."""
+        return len(self._joiner)
+
+    def examples(self, now_ms: int = 0) -> Iterator[Joined]:
+        """Each list once, when everything that belongs to it has come; those still open at the end, or at `now_ms` if
+        that is later, are left out."""
         for frame in self._log.read():
             if self._wanted.until is not None and frame.position >= self._wanted.until:
                 break
             self._take(decode_record(frame.payload, offset=frame.position), frame.position)
             self.records += 1
             self.newest_ms, self.position = max(self.newest_ms, frame.time_ms), frame.end
-            for example in self._joiner.due(self.newest_ms):
-                yield Joined(example, self._at.pop(example.slate.id, example.slate.position))
+            yield from self._due(self.newest_ms)
+        yield from self._due(max(self.newest_ms, now_ms))
+
+    def _due(self, now_ms: int) -> Iterator[Joined]:
+        for example in self._joiner.due(now_ms):
+            yield Joined(example, self._at.pop(example.slate.id, example.slate.position))
 
     def _take(self, record: object, position: int) -> None:
         match record:

@@ -66,7 +66,8 @@ class LearnerSwitches:
     async def turn(self, tenant: str, placement: str, act: Act, *, actor: str) -> LearnerStatus:
         """Freeze, thaw or reset a tenant's learner; on return it is. `RequestRejected` where there is none."""
         if placement not in self._learners.declared:
-            raise RequestRejected("no_learner", f'"{placement}" has no online learner', status=404)
+            known = ", ".join(self._learners.declared) or "none has one"
+            raise RequestRejected("no_learner", f'"{placement}" has no online learner ({known})', status=404)
         await self._audit.note(f"learner.{act}", actor=actor, tenant=tenant, subject=placement)
         now_ms = self._clock.now_ms()
         await self._journal.write([LearnerTurned(now_ms, tenant, placement, act)], now_ms)

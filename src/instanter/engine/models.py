@@ -49,10 +49,17 @@ class StoredModels:
         self._store = store
 
     def ranker(self, model: str, decider: Decider) -> Ranker:
-        """The model "kind@id"; also raises `Broken` if it does not give what it gave when it was trained."""
-        artefact = self._store.get(model.partition("@")[2])
+        """The model "kind@id"; `RequestRejected` if none is kept under that name, `Broken` if it does not give what it
+        gave when it was trained."""
+        kind, _, model_id = model.partition("@")
+        if not model_id:
+            raise RequestRejected("unknown_model", f'no model is called "{model}": names are kind@id', status=404)
+        artefact = self._store.get(model_id)
+        if artefact.kind != kind:
+            message = f'no model is called "{model}": that is {artefact.kind}@{model_id}'
+            raise RequestRejected("unknown_model", message, status=404)
         check_scores(artefact)
-        return ranker_of(decider.assembler.columns, artefact, model.partition("@")[2])
+        return ranker_of(decider.assembler.columns, artefact, model_id)
 
 
 class ServedModels:

@@ -94,6 +94,9 @@ def expectation(kind: Any) -> str:
     low = max((meta.ge for meta in metas if meta.ge is not None), default=None)
     high = min((meta.le for meta in metas if meta.le is not None), default=None)
     bounds = f" from {_plain_number(low)} to {_plain_number(high)}" if low is not None and high is not None else ""
+    above = max((meta.gt for meta in metas if meta.gt is not None), default=None)
+    if above is not None and high is not None:
+        bounds = f" above {_plain_number(above)}, up to {_plain_number(high)}"
     if get_origin(plain) in (Union, UnionType):
         return expectation(next(part for part in get_args(plain) if part is not type(None)))
     if get_origin(plain) is Literal:

@@ -47,8 +47,9 @@ class Replayed(msgspec.Struct, frozen=True):
 
     @property
     def same(self) -> bool:
-        """Whether nothing differs and nothing is damaged."""
-        return self.decisions == self.identical + sum(self.skipped.values()) and DAMAGED not in self.skipped
+        """Whether nothing differs, nothing is damaged, and whatever was named is there."""
+        whole = self.skipped.keys().isdisjoint({DAMAGED, UNKNOWN})
+        return whole and self.decisions == self.identical + sum(self.skipped.values())
 
 
 class Place(NamedTuple):

@@ -85,10 +85,12 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
     joining = Joining(read.log, read.subjects, rewards_of(config), wanted, before)
     marks_ns = [elapsed_ns()]
     with tempfile.TemporaryDirectory(prefix="instanter-train-") as folder:
-        joined = list(joining.examples())
+        joined = list(joining.examples(SystemClock().now_ms()))
         marks_ns.append(elapsed_ns())
         name = read.configurations.keep(configuration)
         gathering = Gathering(read.replay, read.log, read.subjects, configuration=name, placement=job.placement)
+        if not joined and joining.waiting:
+            raise RequestRejected("no_examples", _waiting(joining.waiting, job, config))
         gathered = gathering.gather(joined, Path(folder) / "rows", progress)
         marks_ns.append(elapsed_ns())
         seen, newest = gathered.dataset, None
@@ -106,6 +108,12 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
         joining.unreadable, artefact.metrics, origin.parent, origin.made_ms,
         round(joining_s + gathering_s + training_s, 3), joining_s, gathering_s, training_s, verdict,
     )  # fmt: skip
+
+
+def _waiting(lists: int, job: Job, config: Config) -> str:
+    feedback = config.feedback
+    return (f'{lists} lists of "{job.placement}" wait for their outcomes: a list is learned from when '
+            f"feedback.window_min ({feedback.window_min}) and feedback.delay_s ({feedback.delay_s}) are over")
 
 
 def _make_room(read: Reading, joining: Joining) -> None:

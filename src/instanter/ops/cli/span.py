@@ -31,4 +31,4 @@ def place(text: str) -> Place:
     try:
         return Place(at_ms=parse_time_ms(text, text))
     except EventRejected as error:
-        raise argparse.ArgumentTypeError(error.message) from None
+        raise argparse.ArgumentTypeError(f"{error.message}; digits alone are a position in the log") from None

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "examples:\n  instanter whatif --data shop/data --config other.toml\n"
         "  instanter whatif --data shop/data --model lambdamart@1c0ffee51c0ffee5 --placement home.recommended\n"
-        "  instanter whatif --data shop/data --weights item.click_lift=3 cross.top_category=0 --sample 1000")
+        "  instanter whatif --data shop/data --weights item.click_lift=3 cross.session_categories=0 --sample 1000")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration to try")
     add_data(parser)
     parser.add_argument("--model", default="", metavar="M",
