@@ -116,7 +116,8 @@ def test_decisions_are_made_again_by_id_each_once(data: Path, capsys: Printed) -
     named = with_reading(data, lambda read: [made_at(read, at).receipt.decision_id for at in positions_in(
         read, Span(until_ms=START_MS + 3_000))])  # fmt: skip
     assert len(named) == 3
-    report = told(capsys, data, "--decisions", *reversed(named), named[0], "d_1234", "d_00000000000000001", "nonsense", code=1)
+    strange = ("d_1234", "d_00000000000000001", "nonsense")
+    report = told(capsys, data, "--decisions", *reversed(named), named[0], *strange, code=1)
     assert (report["decisions"], report["identical"], report["skipped"]) == (6, 3, {"unknown": 3})
 
 
