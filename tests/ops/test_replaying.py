@@ -197,7 +197,8 @@ def test_a_person_is_shown_as_they_stood_at_a_time(when: int, looks: int, made: 
 
 @pytest.mark.parametrize(("words", "code", "told"), [
     (("--profile", "anonymous:p1", "--at", "1"), 2, "nothing is known"),
-    (("--profile", f"anonymous:{ERASED}", "--at", "99999999999"), 2, "nothing is known"),
+    (("--profile", f"anonymous:{ERASED}", "--at", "2099-01-01"), 2, "nothing is known"),
+    (("--profile", "anonymous:p1", "--at", "99999999999"), 2, "the log ends at"),
     (("--profile", "anonymous:p1"), 2, "give both"),
     (("--at", "7"), 2, "give both"),
 ])  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..engine.profile import Profile, Profiles
 from ..features.view import Reader
+from ..foundation.errors import RequestRejected
 from .reading import Reading
 from .replaying import Place
 from .settings import Config
@@ -14,7 +15,7 @@ def profile_at(read: Reading, config: Config, when: Place, *, tenant: str, ident
     """The profile with everything folded that had been received before, its values read at that time.
 
     Raises `RequestRejected`: nothing was known under the identifier then, its person was erased since, or the log does
-    not reach back so far (expired).
+    not reach back so far (expired), or not to that position yet.
     """
     schema = schema_of(config)
     position, now_ms = _stop(read, when)
@@ -33,4 +34,6 @@ def _stop(read: Reading, when: Place) -> tuple[int, int]:
         if behind or later:
             return frame.position, newest_ms if when.at_ms is None else when.at_ms
         end, newest_ms = frame.end, frame.time_ms
+    if when.position is not None and when.position > end:
+        raise RequestRejected("position", f"the log ends at {end}")
     return end, newest_ms if when.at_ms is None else when.at_ms
