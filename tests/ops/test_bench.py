@@ -24,6 +24,7 @@ from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import Broken, Unavailable
 from instanter.foundation.ids import Ids
 from instanter.log.segment_log import SegmentLog
+from instanter.ops.bench import load as bench_load
 from instanter.ops.bench.build import Builder
 from instanter.ops.bench.cases import CASES
 from instanter.ops.bench.load import Connection, Stream, is_ok, open_loop, request, saturate
@@ -241,18 +242,36 @@ def test_a_server_that_cannot_start_says_why_and_is_gone(tmp_path: Path) -> None
     assert not server.running
 
 
+def test_a_connection_that_rested_longer_than_servers_let_it_is_opened_anew(
+    echo_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+
+    class Counted(Connection):
+        def __init__(self, port: int) -> None:
+            opened.append(port)
+            super().__init__(port)
+
+    monkeypatch.setattr(bench_load, "Connection", Counted)
+    monkeypatch.setattr(bench_load, "_IDLE_NS_MAX", 100_000_000)
+    (rarely,) = open_loop(echo_port, [Stream(posts(b"a", b"b", b"c"), rate_per_s=5, connections=1)])
+    (often,) = open_loop(echo_port, [Stream(posts(b"a", b"b", b"c"), rate_per_s=500, connections=1)])
+    assert (len(rarely.latencies_ms), len(often.latencies_ms)) == (3, 3)
+    assert len(opened) == 3 + 1
+
+
 def test_the_command_measures_writes_its_page_and_leaves_nothing_behind(tmp_path: Path) -> None:
     scratch, written = tmp_path / "scratch", tmp_path / "benchmarks.md"
     scratch.mkdir()
     result = subprocess.run(
         [sys.executable, "-m", "instanter.ops.cli.main", "bench", "--quick", "--json", "--only", "ingest",
-         "--only", "freshness", "--write", str(written)],
+         "--only", "freshness", "--only", "models", "--only", "training", "--write", str(written)],
         capture_output=True, text=True, check=False, env={**os.environ, "TMPDIR": str(scratch)})
     assert result.returncode == 0, result.stderr
     found = msgspec.json.decode(result.stdout, type=Report)
     assert found.quick
-    assert [one.name for one in found.cases] == ["ingest", "freshness"]
-    assert [one.void for one in found.cases] == ["", ""]
+    assert [one.name for one in found.cases] == ["ingest", "freshness", "models", "training"]
+    assert [one.void for one in found.cases] == [""] * 4
     assert all(one.figures and one.figures[0].at_least is not None for one in found.cases)
     assert found.cases[1].figures[0].value == 0, "a stale answer"
     assert "| ingest | events acknowledged |" in written.read_text(encoding="utf-8")

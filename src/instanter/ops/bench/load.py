@@ -27,6 +27,8 @@ _RECEIVE_BYTES: Final = 256 * 1024
 _LENGTH: Final = b"content-length:"
 _START_IN_NS: Final = 20_000_000
 """Time for all threads to stand ready before the first request is due."""
+_IDLE_NS_MAX: Final = 4_000_000_000
+"""Well below what the server lets a connection be idle for: one that rested longer is opened anew."""
 
 
 class Reply(NamedTuple):
@@ -184,6 +186,9 @@ def _scheduled(port: int, stream: Stream, slots: Iterator[int], start_ns: int) -
         wait_ns = due_ns - elapsed_ns()
         if wait_ns > 0:
             time.sleep(wait_ns / 1e9)
+        if wait_ns > _IDLE_NS_MAX:
+            connection.close()
+            connection = Connection(port)
         sent_ns = elapsed_ns()
         reply = connection.exchange(stream.requests[slot])
         recorder.ended_ns = elapsed_ns()

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from ...foundation.errors import Broken
+from ..training import TrainReport
 from .bench import UNLIMITED, Bench, ask, load
 from .decide import CONNECTIONS, DECISIONS_PER_S, HEALTH_PER_S, SEARCH, search_questions
 from .load import Connection, Outcome, Stream, open_loop, quantile, request
@@ -27,12 +28,6 @@ SWAPS_PER_S: Final = 0.1
 MINUTE_SECONDS: Final = 2
 """The minute of the swaps, in the length of what is measured at a steady rate."""
 _TRAINED_BY: Final = "lambdamart@"
-
-
-class _Trained(msgspec.Struct):
-    """What `instanter train --json` says."""
-
-    model: str
 
 
 class _Run(msgspec.Struct, frozen=True):
@@ -80,7 +75,7 @@ def _trained(folder: Path, data: Path, trees: int, *, seed: int) -> str:
     with Process(command, log=folder / f"train-{seed}.log", pinned=False) as process:
         if process.wait() != 0:
             raise Broken(f"instanter train failed: {process.output()[-400:]}")
-        return msgspec.json.decode(process.output().strip().splitlines()[-1], type=_Trained).model
+        return msgspec.json.decode(process.output().strip().splitlines()[-1], type=TrainReport).model
 
 
 def _place(server: Server, model: str) -> None:

@@ -15,6 +15,7 @@ from ...foundation.errors import Broken
 from ...sim.shop import Shop
 from ...sim.traffic import Traffic
 from ...sim.wire import TrackingEvent
+from ..training import TrainReport
 from .bench import Bench
 from .build import GROUP, Builder
 from .result import Figure
@@ -32,17 +33,6 @@ SEED: Final = 31
 _MIB: Final = 1024 * 1024
 
 
-class _Trained(msgspec.Struct):
-    """What `instanter train --json` says."""
-
-    lists: int
-    rows: int
-    seconds: float
-    joining_s: float
-    gathering_s: float
-    training_s: float
-
-
 def training(bench: Bench) -> tuple[list[Figure], str]:
     """The simulator's visits, written as the engine writes them, then `instanter train` on the log."""
     count = bench.size(EVENTS, 4_000)
@@ -56,7 +46,7 @@ def training(bench: Bench) -> tuple[list[Figure], str]:
             code, said = process.wait(), process.output().strip()
     if code != 0:
         raise Broken(f"instanter train ended with {code}: {said[-400:]}")
-    told = msgspec.json.decode(said.splitlines()[-1], type=_Trained)
+    told = msgspec.json.decode(said.splitlines()[-1], type=TrainReport)
     figures = [
         Figure(name="a model learned in", value=told.seconds, unit="s", at_least=300, aim=60),
         Figure(name="memory at most", value=peak_bytes / _MIB, unit="MiB", at_least=3_072),
