@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from instanter.decisions.placement import DEFAULT_PLACEMENTS, Placement
 from instanter.decisions.request import decode_decide
 from instanter.engine.configuration import Configuration, Configurations
@@ -34,6 +36,7 @@ from instanter.log.segment_log import SegmentLog
 from instanter.privacy.audit import open_trail
 from instanter.privacy.erasures import ErasureList
 from instanter.privacy.subjects import KeyStore
+from instanter.state.cold_files import ColdPlace
 
 T = TypeVar("T")
 SECRET = bytes(range(32))
@@ -61,19 +64,22 @@ def open_engine(
     root: Path, *, clock: ManualClock, features: tuple[FeatureDeclaration, ...] = DEFAULT_FEATURES,
     disk: Disk | None = None, segment_bytes: int = 4 * 1024 * 1024, consent_required: bool = False,
     placements: tuple[Placement, ...] = DEFAULT_PLACEMENTS, exploration: float = 0.0,
-    models: Models = NO_MODELS, **options: Any,
+    models: Models = NO_MODELS, cold: ColdPlace | None = None, cells: int = 0, **options: Any,
 ) -> Engine:  # fmt: skip
-    """Recover a directory and make its engine, as wiring does."""
+    """Recover a directory and make its engine, as wiring does; with `cells` memory holds no more people at once."""
     disk = disk or RealDisk()
     schema = compile_features(features, memory_mb=64, items_max=4_096)
+    if cells:
+        schema = replace(schema, capacity=replace(schema.capacity, cells=cells, cold=100_000))
     configuration = Configuration(features, placements, schema.settings, exploration=exploration)
     Configurations(disk, root / "configurations").keep(configuration)
     log = SegmentLog(disk, root / "log", segment_bytes=segment_bytes)
     quarantine = SegmentLog(disk, root / "quarantine", segment_bytes=1 << 20, size_bytes_max=8 << 20)
     audit = SegmentLog(disk, root / "audit", segment_bytes=1 << 20)
     partition, recovery = recover(
-        schema, log, log_start=log.opened.start, log_end=log.opened.end, disk=disk, checkpoints=root / "checkpoints"
-    )
+        schema, log, log_start=log.opened.start, log_end=log.opened.end, disk=disk, checkpoints=root / "checkpoints",
+        cold=cold,
+    )  # fmt: skip
     subjects = KeyStore(disk, root / "keys", secret=SECRET, master=SECRET)
     stores = Stores(
         disk, log, quarantine, open_trail(audit, SECRET), root / "audit" / "acts", root / "checkpoints", subjects,

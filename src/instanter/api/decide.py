@@ -18,7 +18,7 @@ from ..engine.loop import Engine
 from ..events.assertions import FORBIDDEN
 from ..foundation.clock import elapsed_ns
 from ..foundation.deadline import Deadline
-from ..foundation.errors import RequestRejected, Unavailable
+from ..foundation.errors import DiskFull, RequestRejected, Unavailable
 from ..foundation.limits import BODY_BYTES_MAX, REPLAY_WAIT_MS_MAX
 from .auth import count_events
 from .bodies import read_body
@@ -141,7 +141,8 @@ def _position(engine: Engine, text: str | None) -> int:
 
 
 async def _reach(engine: Engine, position: int, deadline: Deadline) -> None:
-    """Wait until the state is at least there. When the deadline passes first, the answer's own position says so."""
+    """Wait until the state is at least there. When the deadline passes first, or the fold waits for room, the
+    answer's own position says so."""
     if engine.partition.position < position:
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, DiskFull):
             await asyncio.wait_for(engine.journal.folded(position - 1), max(deadline.left_ms(), 0.0) / 1_000)

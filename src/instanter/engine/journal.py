@@ -6,6 +6,7 @@ A group that the disk took long for can be large; it is folded in steps, and the
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,15 +15,19 @@ from itertools import islice
 from ..events.envelope import CONTROL_PARTITION, Record, Tracked, encode_record
 from ..foundation.clock import elapsed_ns
 from ..foundation.deadline import Deadline
-from ..foundation.errors import Broken, Overloaded
+from ..foundation.errors import Broken, DiskFull, Overloaded
 from ..foundation.limits import UNFOLDED_RECORDS_MAX
 from ..foundation.measure import Meter
 from ..log.base import Log
 from ..log.commit import Durable, Entry, GroupCommitter, Refused
-from .partition import Noticed, Partition
+from .partition import Halted, Noticed, Partition
+
+reports = logging.getLogger("instanter.engine")
 
 RECORDS_PER_STEP = 512
 """Records folded before the loop may do something else; about 3 ms."""
+HALTED_S = 1.0
+"""Between two tries to fold on while memory is full and the disk takes nobody who is idle."""
 
 
 class Journal:
@@ -45,6 +50,10 @@ class Journal:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._loop = asyncio.get_running_loop()
         self._broken = ""
+        self._halted = ""
+        """Why folding waits for room, "" while it does not."""
+        self._again: asyncio.TimerHandle | None = None
+        """The next try then."""
         self._received_ms = 0
         """Receipt time of the newest record."""
         self._committer: GroupCommitter[Record] = GroupCommitter(
@@ -80,6 +89,8 @@ class Journal:
         """Raise what `append` would raise for so much more."""
         if self._broken:
             raise Broken(self._broken)
+        if self._halted:
+            raise DiskFull(self._halted)
         if len(self._unfolded) > UNFOLDED_RECORDS_MAX:
             raise Overloaded("the state is behind: too much is waiting to be folded")
         self._committer.check_room(payload_bytes, entries=entries)
@@ -89,6 +100,8 @@ class Journal:
 
         The times are of now: received times do not go back in the log.
         """
+        if self._halted and len(self._unfolded) > UNFOLDED_RECORDS_MAX:
+            raise DiskFull(self._halted)
         position = self._committer.extend(entries)
         self._received_ms = max(self._received_ms, entries[-1][1])
         return position
@@ -105,10 +118,15 @@ class Journal:
         return self._committer.durable(position)
 
     async def folded(self, position: int) -> None:
-        """Returns once the record at `position`, which is durable, has been folded."""
+        """Returns once the record at `position`, which is durable, has been folded.
+
+        Raises `DiskFull` while folding waits for room: it is folded once there is some.
+        """
         if self._broken:
             raise Broken(self._broken)
         if self._partition.position <= position:
+            if self._halted:
+                raise DiskFull(self._halted)
             waiter: asyncio.Future[None] = self._loop.create_future()
             self._waiting.append((position, waiter))
             await waiter
@@ -128,12 +146,15 @@ class Journal:
     async def close(self, deadline: Deadline) -> None:
         """Commit and fold what was appended, within the deadline."""
         await self._committer.close(deadline)
-        while self._unfolded and not self._broken:
+        self._halted = ""
+        while self._unfolded and not (self._broken or self._halted):
             self._fold_step()
+        self._cancel_again()
 
     def abandon(self) -> None:
         """Give the log up without committing anything more."""
         self._committer.abandon()
+        self._cancel_again()
 
     def _durable(self, group: Durable[Record]) -> None:
         self._meter.observe("append", group.disk_ns)
@@ -149,26 +170,45 @@ class Journal:
     def _fold_step(self) -> None:
         if self._broken:
             return
-        started_ns = elapsed_ns()
-        step = list(islice(self._unfolded, RECORDS_PER_STEP))
-        folded, noticed = False, list[Noticed]()
-        try:
-            noticed = self._partition.apply([record for record, _, _ in step], ends=[end for _, _, end in step])
-            folded = True
-        finally:
-            if not folded:
-                self._break(sys.exception())
+        started_ns, halted_before = elapsed_ns(), self._halted
+        step, noticed = self._folded_step()
         for _ in step:
             self._unfolded.popleft()
-        self._meter.observe("fold", (elapsed_ns() - started_ns) // len(step), times=len(step))
+        if step:
+            self._meter.observe("fold", (elapsed_ns() - started_ns) // len(step), times=len(step))
         self._tell()
         for one in noticed:
             record, position, _ = step[one.place]
             assert isinstance(record, Tracked)
             self._on_noticed(position, record, one)
         self._on_folded()
-        if self._unfolded:
+        if self._halted:
+            if not halted_before:
+                self._meter.count("folds_halted")
+                reports.warning("folding waits for room", extra={"reason": self._halted})
+            self._cancel_again()
+            self._again = self._loop.call_later(HALTED_S, self._fold_step)
+        elif self._unfolded:
             self._loop.call_soon(self._fold_step)
+
+    def _folded_step(self) -> tuple[list[tuple[Record, int, int]], list[Noticed]]:
+        """Fold the next records; those that were, and what of them was noticed."""
+        step = list(islice(self._unfolded, RECORDS_PER_STEP))
+        ended = False
+        try:
+            noticed = self._partition.apply([record for record, _, _ in step], ends=[end for _, _, end in step])
+            self._halted, ended = "", True
+        except Halted as halted:
+            self._halted, ended = halted.message, True
+            step, noticed = step[: halted.applied], halted.noticed
+        finally:
+            if not ended:
+                self._break(sys.exception())
+        return step, noticed
+
+    def _cancel_again(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
 
     def _tell(self) -> None:
         still: deque[tuple[int, asyncio.Future[None]]] = deque()
@@ -176,6 +216,9 @@ class Journal:
             if position < self._partition.position:
                 if not waiter.done():
                     waiter.set_result(None)
+            elif self._halted:
+                if not waiter.done():
+                    waiter.set_exception(DiskFull(self._halted))
             else:
                 still.append((position, waiter))
         self._waiting = still

@@ -35,6 +35,7 @@ from ..events.envelope import (
 )
 from ..events.reject import LATE, LATE_FOR_SEQUENCES, POISON
 from ..feedback.outcomes import OUTCOME_OF
+from ..foundation.errors import DiskFull
 from ..foundation.limits import FOLD_BATCH_ITEMS_MAX
 from ..identity.links import Link, Links
 from ..privacy.access import AccessKey, AccessKeys
@@ -65,6 +66,16 @@ class Noticed(NamedTuple):
     code: str
     """`late`, `late_for_sequences` or `poison`."""
     reason: str
+
+
+class Halted(DiskFull):
+    """Memory is full and the disk takes nobody who is idle: of the records given to `apply` only the first `applied`
+    were. Once there is room the rest can be applied as if nothing had been."""
+
+    def __init__(self, reason: str, *, applied: int, noticed: list[Noticed]) -> None:
+        super().__init__(reason)
+        self.applied = applied
+        self.noticed = noticed
 
 
 class Partition:
@@ -114,21 +125,16 @@ class Partition:
         """Apply records in log order; `ends[i]` is the position behind record i.
 
         A tracked event that fits no column is passed over, here as in every replay, since that follows from the record
-        alone; it and the late ones are named. Anything else that is raised stops the partition.
+        alone; it and the late ones are named. Raises `Halted` for lack of room; anything else that is raised stops the
+        partition.
         """
-        tracked: list[Tracked] = []
         noticed: list[Noticed] = []
-        for place, (record, end) in enumerate(zip(records, ends, strict=True)):
-            if isinstance(record, Tracked):
-                tracked.append(record)
-                continue
-            self._fold(tracked, place, noticed)
-            self.position = end
-            self._apply_control[type(record)](record)
-        self._fold(tracked, len(records), noticed)
-        if ends:
-            self.position = ends[-1]
-        self.records += len(records)
+        try:
+            self._apply(records, ends, noticed)
+        except Halted as halted:
+            self._come_to(halted.applied, ends)
+            raise
+        self._come_to(len(records), ends)
         return noticed
 
     def unfit(self, events: Sequence[Tracked]) -> Exception | None:
@@ -184,6 +190,22 @@ class Partition:
             digest.update(msgspec.msgpack.encode(sorted(msgspec.msgpack.encode(row) for row in rows)))
         return digest.hexdigest()
 
+    def _apply(self, records: Sequence[Record], ends: Sequence[int], noticed: list[Noticed]) -> None:
+        tracked: list[Tracked] = []
+        for place, (record, end) in enumerate(zip(records, ends, strict=True)):
+            if isinstance(record, Tracked):
+                tracked.append(record)
+                continue
+            self._fold(tracked, place, noticed)
+            self.position = end
+            self._apply_control[type(record)](record)
+        self._fold(tracked, len(records), noticed)
+
+    def _come_to(self, applied: int, ends: Sequence[int]) -> None:
+        if applied:
+            self.position = ends[applied - 1]
+        self.records += applied
+
     def _fold(self, tracked: list[Tracked], behind: int, noticed: list[Noticed]) -> None:
         """Fold the events that stand before place `behind`."""
         place = behind - len(tracked)
@@ -198,6 +220,8 @@ class Partition:
         """Fold events; where one is unfit, smaller pieces of them in their order, and at last all but that one."""
         try:
             folded = self.state.fold(piece)
+        except DiskFull as error:
+            raise Halted(error.message, applied=place, noticed=noticed) from None
         except (*UNFIT, AssertionError):
             error = self.unfit(piece)
             if error is None:  # The columns were fine, so the state may have changed.
@@ -205,7 +229,9 @@ class Partition:
         else:
             noticed += _late_ones(folded, place)
             if self.learners.declared:
-                self._learn(piece, folded)
+                self._learn(piece[: len(folded)], folded)
+            if len(folded) < len(piece):
+                self._fold_piece(piece[len(folded) :], place + len(folded), noticed, cuts)
             return
         if len(piece) == 1:
             self.passed_over += 1

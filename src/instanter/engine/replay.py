@@ -19,7 +19,7 @@ from ..events.envelope import Decided, decode_record
 from ..events.subjects import NOBODY, Sealed
 from ..features.assemble import Column
 from ..foundation.disk import Disk
-from ..foundation.errors import Broken, Corrupt, RequestRejected
+from ..foundation.errors import Broken, Corrupt, DiskFull, RequestRejected
 from ..foundation.measure import NoMeter
 from ..log.base import Readable, frame_at
 from ..log.frames import Frame
@@ -68,7 +68,7 @@ class Past:
             self._frames, self._ahead = self._log.read(partition.position or None), None
         try:
             self._fold(partition, position)
-        except Corrupt:
+        except (Corrupt, DiskFull):
             self._partition = None
             raise
         if partition.position > position or (partition.position < position and self._ahead is None):

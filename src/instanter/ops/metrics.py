@@ -143,6 +143,8 @@ COUNTED: Final = (
             "How often checkpoints kept for replays had to lie twice as far apart, to be no more and no larger."),
     Counted("checkpoints_failed", "instanter_checkpoints_failed", "Checkpoints that were not finished."),
     Counted("beats_refused", "instanter_beats_refused", "Epochs and ticks that the log did not take."),
+    Counted("folds_halted", "instanter_folds_halted",
+            "How often folding had to wait because memory was full and the disk took nobody who was idle."),
     Counted("trained.", "instanter_models_trained",
             "Models that the server trained, by what became of them: placed, stopped by the gate, refused for what "
             "they are, or overtaken by one that somebody placed meanwhile.", "became"),

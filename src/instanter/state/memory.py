@@ -231,6 +231,8 @@ class State:
         """Fold a batch in its order; what became of each event. `batches` cuts a longer row of events.
 
         The columns are made before anything changes: a batch that raises, see `columns_of`, has changed nothing.
+        Memory that is full while the disk takes nobody ends it early: fewer outcomes than events then, or `DiskFull`
+        if not even the first one found room.
         """
         columns = columns_of(self.schema, events)
         assert len(events) <= FOLD_BATCH_EVENTS_MAX
@@ -239,8 +241,7 @@ class State:
         cold = self.cold
         if cold is not None and cold.concerns(self.tables.memory) and not self._warm(columns.keys, len(events)):
             if len(events) > 1:
-                half = len(events) // 2
-                return np.concatenate([self.fold(events[:half]), self.fold(events[half:])])
+                return self._fold_halves(events)
             raise Broken("memory holds not even one person: raise state.memory_mb")
         self._relieve()
         outcomes = np.zeros(len(events), np.uint8)
@@ -250,6 +251,16 @@ class State:
             if counts[verdict]:
                 self.verdicts[name] += int(counts[verdict])
         return outcomes.astype(np.int64)
+
+    def _fold_halves(self, events: Sequence[Tracked]) -> Ints:
+        half = len(events) // 2
+        first = self.fold(events[:half])
+        if len(first) < half:
+            return first
+        try:
+            return np.concatenate([first, self.fold(events[half:])])
+        except DiskFull:
+            return first
 
     def warm(self, keys: Sequence[int]) -> None:
         """Bring back who of these lies on disk: call before they are read. Free of cost while nobody does.
