@@ -9,8 +9,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from instanter.events.envelope import Configured
 from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.foundation.deadline import Deadline
@@ -21,10 +23,15 @@ from instanter.ops.config import parse
 from instanter.ops.datadir import DataDirectory
 from instanter.ops.settings import Config
 from instanter.ops.wiring import check_kept, open_engine
+from instanter.state.checkpoint import Snapshot, write_checkpoint
+from instanter.state.cold_files import ColdPlace
+from instanter.state.memory import State
 
+from ..state.shop import DECLARATIONS, START_MS, fold_all, publish, schema_of, tracked
 from .shop_data import make_data, write_config
 
 Printed = pytest.CaptureFixture[str]
+PEOPLE = 40
 
 
 @pytest.fixture(scope="module")
@@ -288,3 +295,47 @@ def test_a_server_with_fewer_features_than_its_directory_says_so_and_serves_when
 def test_an_address_to_compare_with_is_refused_where_nothing_is_compared(data: Path, capsys: Printed) -> None:
     assert frame.main(["replay", "--data", str(data), "--url", "http://127.0.0.1:1"]) == 2
     assert "add --verify" in capsys.readouterr().err
+
+
+# People on disk.
+
+
+def shelve(data: Path) -> Path:
+    """Most people of a state lie on disk, by a checkpoint beside the one that is there; the file that they lie in."""
+    schema = schema_of(DECLARATIONS, cells=4)
+    room = msgspec.structs.replace(schema.capacity, cold=PEOPLE)
+    state = State(msgspec.structs.replace(schema, capacity=room), ColdPlace(RealDisk(), data / "cold"))
+    state.configure(Configured(START_MS, {}, schema.declared()))
+    fold_all(state, [tracked(who, START_MS + who, number=who) for who in range(PEOPLE)])
+    publish(state)
+    write_checkpoint(RealDisk(), data / "checkpoints", Snapshot(state, position=1, at_ms=9, control={}))
+    return only(data / "cold")
+
+
+def test_people_on_disk_are_read(data: Path, capsys: Printed) -> None:
+    shelve(data)
+    assert frame.main(["verify", "--data", str(data), "--json"]) == 0
+    report = told(capsys)
+    assert (report["checkpoints"], report["people_on_disk"], report["damage"]) == (2, PEOPLE - 4, [])
+
+
+def test_every_damaged_person_is_named(data: Path, capsys: Printed) -> None:
+    path = shelve(data)
+    whole = path.read_bytes()
+    for share in (0.3, 0.6, 0.9):
+        flip(path, at=share)
+    assert frame.main(["verify", "--data", str(data), "--json"]) == 1
+    damage = told(capsys)["damage"]
+    assert len(damage) == 3
+    assert all(path.name in one and re.search(r"byte \d+", one) for one in damage)
+    path.write_bytes(whole[: len(whole) // 2])
+    assert frame.main(["verify", "--data", str(data), "--json"]) == 1
+    assert 10 < len(told(capsys)["damage"]) < PEOPLE
+
+
+def test_a_lost_file_of_people_is_named_once(data: Path, capsys: Printed) -> None:
+    path = shelve(data)
+    path.unlink()
+    assert frame.main(["verify", "--data", str(data), "--json"]) == 1
+    (damage,) = told(capsys)["damage"]
+    assert path.name in damage

@@ -28,6 +28,7 @@ from instanter.state.checkpoint import (
     cold_files_kept,
     list_checkpoints,
     load_checkpoint,
+    people_on_disk,
     write_checkpoint,
 )
 from instanter.state.cold_files import ALIGNED_BYTES, ColdPlace, cold_path, list_cold_files
@@ -501,6 +502,27 @@ def test_a_file_whose_sync_failed_is_named_by_no_checkpoint_until_everybody_has_
     loaded = on(disk)
     load_checkpoint(disk, path, loaded)
     assert loaded.hash() == wanted
+
+
+def test_a_checkpoint_says_who_lay_on_disk_at_its_position_whatever_moved_while_it_was_written() -> None:
+    disk = SimulatedDisk()
+    state = opened(on(disk))
+    fold_all(state, story(80), batch=6)
+    publish(state)
+    rows = rows_of(state.tables.memory, COLD)
+    then = {(int(row[0]), int(row[1])) for row in rows if row[0]}
+    snapshot = Snapshot(state, position=1, at_ms=9, control={})
+    writer = CheckpointWriter(disk, DIRECTORY, 1)
+    coming = iter(story(60, seed=9, first=500))
+    for section in snapshot.sections():
+        writer.write(section)
+        fold_all(state, [event for event, _ in zip(coming, range(4), strict=False)], batch=4)
+    snapshot.sync_cold()
+    snapshot.abandon()
+    path = writer.finish()
+    now = {(int(row[0]), int(row[1])) for row in rows_of(state.tables.memory, COLD) if row[0]}
+    assert then != now
+    assert {tuple(one) for one in people_on_disk(disk, path).tolist()} == then
 
 
 # Damage.

@@ -220,8 +220,8 @@ class Partition:
         """Fold events; where one is unfit, smaller pieces of them in their order, and at last all but that one."""
         try:
             folded = self.state.fold(piece)
-        except DiskFull as error:
-            raise Halted(error.message, applied=place, noticed=noticed) from None
+        except DiskFull as full:
+            raise Halted(full.message, applied=place, noticed=noticed) from None
         except (*UNFIT, AssertionError):
             error = self.unfit(piece)
             if error is None:  # The columns were fine, so the state may have changed.

@@ -26,6 +26,7 @@ import numpy as np
 
 from ..foundation.disk import Disk
 from ..foundation.errors import Broken, Corrupt
+from .cold import COLD_KEY, COLD_PLACE, COLD_WORDS
 from .columns import TABLE_OF, Column, Copies, columns_in, copies
 from .compiled import Ints
 from .layout import Scope
@@ -442,14 +443,20 @@ class _Loading:
             target[:, now : now + words] = rows[:, then : then + words]
 
     def _put_spilled(self, spilled: Ints) -> None:
-        at = 0
-        while at < len(spilled):
-            table, row = int(spilled[at]), int(spilled[at + 1])
-            if not (table in _SAVED_TABLES and 0 <= row < self._manifest.regions[table][USED]):
-                raise ValueError(f"there is no row {row} in table {table}")
-            words = self._manifest.regions[table][WORDS]
-            self._put(table, row, spilled[at + 2 : at + 2 + words].reshape(1, words))
-            at += 2 + words
+        for table, row, words in _spilled_rows(spilled, self._manifest):
+            self._put(table, row, words.reshape(1, -1))
+
+
+def _spilled_rows(spilled: Ints, manifest: Manifest) -> Iterator[tuple[int, int, Ints]]:
+    """Table, row and words, one after another."""
+    at = 0
+    while at < len(spilled):
+        table, row = int(spilled[at]), int(spilled[at + 1])
+        if not (table in _SAVED_TABLES and 0 <= row < manifest.regions[table][USED]):
+            raise ValueError(f"there is no row {row} in table {table}")
+        words = manifest.regions[table][WORDS]
+        yield table, row, spilled[at + 2 : at + 2 + words]
+        at += 2 + words
 
 
 def _copies(manifest: Manifest, state: State) -> Copies:
@@ -483,6 +490,29 @@ def check_checkpoint(disk: Disk, path: Path) -> Manifest:
     for _ in sections:
         pass
     return manifest
+
+
+def people_on_disk(disk: Disk, path: Path) -> Ints:
+    """Who lies in cold files by a checkpoint, [n, 2] of key and place; checks it whole, as `check_checkpoint`."""
+    sections = _sections(disk, path)
+    manifest = _read_manifest(path, sections)
+    used = manifest.regions[COLD][USED] if COLD in _saved_tables(manifest) else 0
+    people, spills = np.zeros((used, COLD_WORDS), np.int64), list[Ints]()
+    for offset, kind, payload in sections:
+        with _fitting(path, offset):
+            if kind == _Section.ROWS:
+                table, first = struct.unpack_from("<II", payload)
+                if table == COLD:
+                    rows = np.frombuffer(payload, np.int64, offset=8).reshape(-1, COLD_WORDS)
+                    people[first : first + len(rows)] = rows
+            elif kind == _Section.SPILLED:
+                spills.append(np.frombuffer(payload, np.int64))
+    with _fitting(path, len(MAGIC)):
+        for table, row, words in (one for spilled in spills for one in _spilled_rows(spilled, manifest)):
+            if table == COLD:
+                people[row] = words
+    named: Ints = people[people[:, COLD_KEY] != 0][:, [COLD_KEY, COLD_PLACE]]
+    return named
 
 
 def cold_files_kept(disk: Disk, directory: Path) -> set[int]:

@@ -17,7 +17,7 @@ import os
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -247,28 +247,11 @@ class ColdFiles:
 
     def read(self, place: int, key: int) -> Stored | None:
         """The person at a place, None if they were erased; `Corrupt` names what does not fit."""
-        number, offset = file_of(place), offset_of(place)
-        format_ = self._format(number)
-        path = format_.path
-        try:
-            raw = self._disk.read(path, offset, READ_BYTES)
-            header = _header(path, offset, raw)
-            if header.size_bytes > len(raw):
-                raw = self._disk.read(path, offset, header.size_bytes)
-        except OSError as error:
-            raise Corrupt(file=str(path), offset=offset, reason=f"cannot be read: {error}") from None
-        if header.mark != Mark.THERE:
-            return None
-        body = raw[: _HEADER.size + 8 * header.words]
-        if len(body) < _HEADER.size + 8 * header.words or zlib.crc32(body[4:]) != header.checksum:
-            raise Corrupt(file=str(path), offset=offset, reason="checksum does not match")
-        if header.key != key:
-            raise Corrupt(file=str(path), offset=offset, reason="it is another person's record")
-        words = np.frombuffer(body, np.int64, offset=_HEADER.size)
-        preamble = format_.preamble
-        if len(words) != _expected_words(words, preamble):
-            raise Corrupt(file=str(path), offset=offset, reason="the record does not fit the layout of its file")
-        return Stored(header.era, words if format_.copies is None else self._converted(words, format_))
+        format_ = self._format(file_of(place))
+        found = _read_record(self._disk, format_.path, offset_of(place), key, format_.preamble)
+        if found is None or format_.copies is None:
+            return found
+        return Stored(found.era, self._converted(found.words, format_))
 
     def _converted(self, words: Ints, format_: _Format) -> Ints:
         """A record's words in our layout."""
@@ -407,6 +390,46 @@ class ColdFiles:
         if rest > 0:
             self._disk.overwrite(path, offset + ALIGNED_BYTES, bytes(rest))
         self._disk.overwrite(path, offset, _tombstone(Mark.ERASED, header.words))
+
+
+def check_people(disk: Disk, directory: Path, people: Ints) -> Iterator[Corrupt]:
+    """Read whoever lies on disk, [n, 2] of key and place; what is damaged, a file that cannot be read at all once."""
+    people = people[np.argsort(people[:, 1])]
+    for number in np.unique(people[:, 1] >> 32).tolist():
+        path = cold_path(directory, number)
+        here = people[people[:, 1] >> 32 == number]
+        try:
+            preamble = read_preamble(disk, path)
+        except Corrupt as error:
+            yield error
+            continue
+        for key, place in here.tolist():
+            try:
+                _read_record(disk, path, offset_of(place), key, preamble)
+            except Corrupt as error:
+                yield error
+
+
+def _read_record(disk: Disk, path: Path, offset: int, key: int, preamble: _Preamble) -> Stored | None:
+    """The person in a record, in the layout of its file; None if they were erased."""
+    try:
+        raw = disk.read(path, offset, READ_BYTES)
+        header = _header(path, offset, raw)
+        if header.size_bytes > len(raw):
+            raw = disk.read(path, offset, header.size_bytes)
+    except OSError as error:
+        raise Corrupt(file=str(path), offset=offset, reason=f"cannot be read: {error}") from None
+    if header.mark != Mark.THERE:
+        return None
+    body = raw[: _HEADER.size + 8 * header.words]
+    if len(body) < _HEADER.size + 8 * header.words or zlib.crc32(body[4:]) != header.checksum:
+        raise Corrupt(file=str(path), offset=offset, reason="checksum does not match")
+    if header.key != key:
+        raise Corrupt(file=str(path), offset=offset, reason="it is another person's record")
+    words = np.frombuffer(body, np.int64, offset=_HEADER.size)
+    if len(words) != _expected_words(words, preamble):
+        raise Corrupt(file=str(path), offset=offset, reason="the record does not fit the layout of its file")
+    return Stored(header.era, words)
 
 
 def read_preamble(disk: Disk, path: Path) -> _Preamble:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Final
 
 import msgspec
+import numpy as np
 
 from ...engine.erase import ErasureReceipt, SignedErasure, is_signed_by, public_key_of
 from ...events.envelope import CONTROL_PARTITION, Audited, Record, decode_record
@@ -18,7 +21,8 @@ from ...log.segments import SegmentReader
 from ...privacy.audit import AuditReport, Head, audit_key, read_entries, verify_audit
 from ...privacy.erasures import read_erasures
 from ...privacy.subjects import KeyStore
-from ...state.checkpoint import check_checkpoint, checkpoint_path, list_checkpoints
+from ...state.checkpoint import checkpoint_path, list_checkpoints, people_on_disk
+from ...state.cold_files import check_people
 from ..backup.manifest import check_backup
 from ..config import load
 from ..datadir import DataDirectory
@@ -26,6 +30,9 @@ from ..master import master_key
 from ..readiness import is_locked
 from .arguments import add_config, add_data
 from .progress import records_progress
+
+DAMAGE_MAX: Final = 100
+"""Damaged people of a checkpoint that are named."""
 
 
 class VerifyReport(msgspec.Struct):
@@ -36,6 +43,8 @@ class VerifyReport(msgspec.Struct):
     acts: int = 0
     """Entries of the audit record; `--audit` follows their chain."""
     checkpoints: int = 0
+    people_on_disk: int = 0
+    """Records of idle people that the checkpoints name."""
     damage: list[str] = []
     unfinished: list[str] = []
     """Ends that hold no whole record: writes that were cut off, which the next start takes away."""
@@ -62,9 +71,9 @@ class ErasureVerifyReport(msgspec.Struct, frozen=True):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `instanter verify`."""
     parser.description = (
-        "Read the log, the quarantine and the checkpoints, check every checksum and decode every record. Damage is\n"
-        "named by file and byte. Only reads; may run beside a server. Exit code 1 if anything is damaged, or if the\n"
-        "log ends in the middle of a record and no server is writing it.")
+        "Read the log, the quarantine, the checkpoints and the people on disk whom these name, check every checksum\n"
+        "and decode every record. Damage is named by file and byte. Only reads; may run beside a server. Exit code 1\n"
+        "if anything is damaged, or if the log ends in the middle of a record and no server is writing it.")
     parser.epilog = (
         "examples:\n  instanter verify --data shop/data\n"
         "  instanter verify --data shop/data --audit        # the record of what administrators did\n"
@@ -100,7 +109,7 @@ def _verify_directory(arguments: argparse.Namespace) -> int:
         report.records = _read(directory, report, progress)
         report.quarantined = _read_quarantine(directory, report)
         report.acts = _read_audit(directory, report)
-        report.checkpoints = _read_checkpoints(directory, report)
+        report.checkpoints, report.people_on_disk = _read_checkpoints(directory, report)
     if not is_locked(directory.log / "lock"):
         logs = (directory.log, directory.quarantine, directory.audit)
         report.unfinished = [found for log in logs for found in _unfinished(directory, log)]
@@ -108,7 +117,7 @@ def _verify_directory(arguments: argparse.Namespace) -> int:
         print(msgspec.json.encode(report).decode())
     else:
         print(f"{report.records:,} records, {report.quarantined:,} quarantined events, "
-              f"{report.checkpoints} checkpoints: {_verdict(report)}")
+              f"{report.checkpoints} checkpoints, {report.people_on_disk:,} people on disk: {_verdict(report)}")
         for found in (*report.damage, *report.unfinished):
             print(found)
     return 1 if report.damage or report.unfinished else 0
@@ -239,15 +248,25 @@ def _unfinished(directory: DataDirectory, log: Path) -> list[str]:
     return [f"{cut.file}: {cut.size_bytes} bytes from byte {cut.offset} on hold no whole record"]
 
 
-def _read_checkpoints(directory: DataDirectory, report: VerifyReport) -> int:
-    """Checkpoints read; one that a running server replaces meanwhile is none."""
-    vanished = 0
-    positions = list_checkpoints(directory.disk, directory.checkpoints)
-    for position in positions:
+def _read_checkpoints(directory: DataDirectory, report: VerifyReport) -> tuple[int, int]:
+    """Checkpoints read, and records of the people whom they say to lie on disk, each once.
+
+    A checkpoint that a running server replaces meanwhile is none, nor are the files that only it named."""
+    checkpoints, seen = 0, np.empty(0, np.int64)
+    for position in list_checkpoints(directory.disk, directory.checkpoints):
+        path = checkpoint_path(directory.checkpoints, position)
+        damage: list[Corrupt] = []
+        people = np.empty((0, 2), np.int64)
         try:
-            check_checkpoint(directory.disk, checkpoint_path(directory.checkpoints, position))
+            people = people_on_disk(directory.disk, path)
         except Corrupt as error:
-            report.damage.append(str(error))
+            damage.append(error)
         except FileNotFoundError:
-            vanished += 1
-    return len(positions) - vanished
+            continue
+        new = people[~np.isin(people[:, 1], seen)]
+        damage += islice(check_people(directory.disk, directory.cold, new), DAMAGE_MAX)
+        if position not in list_checkpoints(directory.disk, directory.checkpoints):
+            continue
+        checkpoints, seen = checkpoints + 1, np.concatenate([seen, new[:, 1]])
+        report.damage += map(str, damage)
+    return checkpoints, len(seen)
