@@ -33,8 +33,8 @@ def assembled(shop, *item_ids: str, keys=(1,), after_ms: int = 0, ranks=(), rece
     near = Neighbourhood(shop.schema).of(shop.state, [item_reference("shop", one) for one in recent])
     rows = np.array(sorted(shop.state.catalogue.at_row), np.int64)
     matrix = assembler.matrix(
-        shop.state, person, candidates(shop, *item_ids, ranks=ranks), near, assembler.priors(shop.state, rows),
-        START_MS + after_ms,
+        shop.state, person, candidates(shop, *item_ids, ranks=ranks), near,
+        assembler.priors(assembler.counted(shop.state, rows)), START_MS + after_ms,
     )  # fmt: skip
     names = [column.name for column in assembler.columns]
     return [dict(zip(names, row.tolist(), strict=True)) for row in matrix]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,9 +13,12 @@ from instanter.features.neighbours import Neighbourhood
 from instanter.features.view import Reader
 from instanter.foundation.ids import item_reference, reference
 from instanter.foundation.limits import STANDING_LIST_MAX, TENANTS_STANDING_MAX, VALUE_LIST_MAX
+from instanter.models import by_value, standing
 from instanter.models.base import SourceContext
+from instanter.models.ranked import best_of
 from instanter.models.sources import SOURCES
-from instanter.models.standing import Standing, best_of
+from instanter.models.standing import Standing, TenantLists
+from instanter.state.catalogue import ROWS_CHANGED_KEPT
 
 START_MS = 1_700_000_000_000
 
@@ -66,57 +71,57 @@ def test_before_anything_happened_the_lists_have_the_order_of_the_catalogue(furn
 
 
 def test_what_is_sold_out_or_deleted_leaves_the_lists_at_once_and_comes_back(furniture) -> None:
-    standing = standing_of(furniture)
+    lists_of = standing_of(furniture)
     catalogue = furniture.state.catalogue
-    assert len(standing.of(furniture.state, "shop").rows) == 4
+    assert len(lists_of.of(furniture.state, "shop").rows) == 4
     catalogue.patch(ItemPatched(START_MS, "shop", "bed", {"stock": 0}))
     catalogue.delete(ItemDeleted(START_MS, "shop", "cot"))
-    assert ids(furniture, standing.of(furniture.state, "shop").newest) == ["sofa", "lamp"]
+    assert ids(furniture, lists_of.of(furniture.state, "shop").newest) == ["sofa", "lamp"]
     catalogue.patch(ItemPatched(START_MS, "shop", "bed", {"stock": 1}))
     furniture.item("cot", category="sleep", created_at=START_MS)
-    assert ids(furniture, standing.of(furniture.state, "shop").popular) == ["bed", "cot", "lamp", "sofa"]
+    assert ids(furniture, lists_of.of(furniture.state, "shop").popular) == ["bed", "cot", "lamp", "sofa"]
 
 
 def test_an_item_deleted_before_anybody_asked_is_in_no_list_until_it_comes_back(furniture) -> None:
     furniture.state.catalogue.delete(ItemDeleted(START_MS, "shop", "cot"))
-    standing = standing_of(furniture)
-    assert ids(furniture, standing.of(furniture.state, "shop").popular) == ["bed", "lamp", "sofa"]
+    lists_of = standing_of(furniture)
+    assert ids(furniture, lists_of.of(furniture.state, "shop").popular) == ["bed", "lamp", "sofa"]
     furniture.item("cot")
-    assert ids(furniture, standing.of(furniture.state, "shop").popular) == ["bed", "cot", "lamp", "sofa"]
+    assert ids(furniture, lists_of.of(furniture.state, "shop").popular) == ["bed", "cot", "lamp", "sofa"]
 
 
 def test_the_lists_are_made_once_per_epoch_and_change_of_the_catalogue(furniture) -> None:
-    standing = standing_of(furniture)
-    first = standing.of(furniture.state, "shop")
-    assert standing.of(furniture.state, "shop") is first
+    lists_of = standing_of(furniture)
+    first = lists_of.of(furniture.state, "shop")
+    assert lists_of.of(furniture.state, "shop") is first
     furniture.publish()
-    assert standing.of(furniture.state, "shop") is not first
+    assert lists_of.of(furniture.state, "shop") is not first
 
 
 def test_another_state_gets_its_own_lists(furniture, little) -> None:
-    standing = standing_of(furniture)
-    assert len(standing.of(furniture.state, "shop").rows) == 4
-    assert len(standing.of(little().state, "shop").rows) == 0
-    assert len(standing.of(furniture.state, "shop").rows) == 4
+    lists_of = standing_of(furniture)
+    assert len(lists_of.of(furniture.state, "shop").rows) == 4
+    assert len(lists_of.of(little().state, "shop").rows) == 0
+    assert len(lists_of.of(furniture.state, "shop").rows) == 4
 
 
 def test_tenants_do_not_see_each_other(furniture) -> None:
     furniture.state.catalogue.upsert(ItemUpserted(START_MS, "rival", "bed", {"category": "sleep"}))
-    standing = standing_of(furniture)
-    assert len(standing.of(furniture.state, "rival").rows) == 1
-    assert len(standing.of(furniture.state, "shop").rows) == 4
+    lists_of = standing_of(furniture)
+    assert len(lists_of.of(furniture.state, "rival").rows) == 1
+    assert len(lists_of.of(furniture.state, "shop").rows) == 4
     column = furniture.schema.attributes.index("category")
-    alike = standing.of(furniture.state, "rival").like([(column, reference("sleep"))], 10)
+    alike = lists_of.of(furniture.state, "rival").like([(column, reference("sleep"))], 10)
     assert [furniture.state.catalogue.at_row[row].tenant for row in alike.tolist()] == ["rival"]
-    assert len(standing.of(furniture.state, "nobody").rows) == 0
+    assert len(lists_of.of(furniture.state, "nobody").rows) == 0
 
 
 def test_the_lists_of_too_many_tenants_are_not_kept(furniture) -> None:
-    standing = standing_of(furniture)
-    first = standing.of(furniture.state, "shop")
+    lists_of = standing_of(furniture)
+    first = lists_of.of(furniture.state, "shop")
     for number in range(TENANTS_STANDING_MAX):
-        standing.of(furniture.state, f"tenant {number}")
-    again = standing.of(furniture.state, "shop")
+        lists_of.of(furniture.state, f"tenant {number}")
+    again = lists_of.of(furniture.state, "shop")
     assert again is not first
     assert again.rows.tolist() == first.rows.tolist()
 
@@ -168,3 +173,93 @@ def test_what_was_viewed_together_is_found_while_it_is_in_stock(furniture) -> No
     furniture.state.catalogue.patch(ItemPatched(START_MS, "shop", "cot", {"stock": 0}))
     assert found(furniture, "co_viewed", recent=("bed",)) == ["sofa"]
     assert found(furniture, "co_viewed") == []
+
+
+# Lists that follow the catalogue are those that are made anew.
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists so short that items leave their ends all the time."""
+    monkeypatch.setattr(standing, "STANDING_LIST_MAX", 4)
+    monkeypatch.setattr(by_value, "VALUE_LIST_MAX", 3)
+    monkeypatch.setattr(by_value, "VALUES_LISTED_MAX", 8)
+
+
+class Changing:
+    """Two tenants' catalogue that changes at random, beside people who look at items."""
+
+    def __init__(self, shop, rng: random.Random) -> None:
+        self.shop, self.rng, self.at_ms = shop, rng, 0
+
+    def step(self) -> None:
+        rng = self.rng
+        tenant, item = rng.choice(("shop", "shop", "rival")), f"sku-{rng.randrange(40)}"
+        kind, catalogue = rng.random(), self.shop.state.catalogue
+        self.at_ms += 1
+        if kind < 0.3:
+            fields = {
+                "category": rng.choice("abc"), "brand": rng.choice("de"), "stock": rng.choice((0, 1, 1, 1)),
+                "tags": rng.choices("fgf", k=2), "created_at": START_MS + rng.randrange(5),
+            }  # fmt: skip
+            catalogue.upsert(ItemUpserted(START_MS, tenant, item, fields))
+        elif kind < 0.5:
+            catalogue.patch(ItemPatched(START_MS, tenant, item, {"stock": rng.randrange(2)}))
+        elif kind < 0.6:
+            catalogue.delete(ItemDeleted(START_MS, tenant, item))
+        elif kind < 0.97:
+            name = rng.choice(("Product Viewed", "Product Clicked", "Order Completed"))
+            self.shop.happen(name, item, after_ms=self.at_ms)
+        else:
+            self.shop.publish(self.at_ms)
+
+
+def seen(shop, lists: TenantLists) -> dict[str, object]:
+    """Everything that a decision can read of the lists."""
+    schema = shop.schema
+    values = [(column, reference(text)) for column in range(len(schema.attributes)) for text in "abcdefg"]
+    return {
+        "trending": list(zip(lists.trending.tolist(), lists.trending_scores.tolist(), strict=True)),
+        "popular": list(zip(lists.popular.tolist(), lists.popular_scores.tolist(), strict=True)),
+        "newest": lists.newest.tolist(), "rows": lists.rows.tolist(), "count": lists.count,
+        "priors": lists.priors.tolist(), "interest": lists.has_interest,
+        "alike": [lists.like([value], 10).tolist() for value in values], "in turns": lists.like(values, 30).tolist(),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_lists_that_followed_are_those_that_are_made_anew(seed: int, little, narrow: None) -> None:
+    rng = random.Random(seed)
+    shop = little()
+    changing, followed = Changing(shop, rng), standing_of(shop)
+    for _ in range(400):
+        for _ in range(rng.choice((1, 1, 2, 7))):
+            changing.step()
+        for tenant in ("shop", "rival"):
+            assert seen(shop, followed.of(shop.state, tenant)) == seen(shop, standing_of(shop).of(shop.state, tenant))
+
+
+def test_a_change_of_one_item_looks_at_that_item_alone(furniture, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = standing_of(furniture)
+    first = kept.of(furniture.state, "shop")
+    furniture.item("lamp", category="light", stock=0)
+    furniture.item("desk", category="work")
+    assert kept.of(furniture.state, "shop") is first, "not made anew"
+    assert ids(furniture, first.popular) == ["bed", "cot", "sofa", "desk"]
+    for number in range(ROWS_CHANGED_KEPT + 1):
+        furniture.item("desk", category=f"c{number % 3}")
+    assert kept.of(furniture.state, "shop") is not first, "more changes than are remembered"
+
+
+def test_values_without_a_list_of_their_own_are_settled_anew(little, narrow: None) -> None:
+    shop = little()
+    for number in range(10):
+        shop.item(f"sku-{number}", category=f"c{number}")
+    kept, column = standing_of(shop), shop.schema.attributes.index("category")
+    kept.of(shop.state, "shop")
+    shop.state.catalogue.delete(ItemDeleted(START_MS, "shop", "sku-0"))
+    for number in range(1, 10):
+        wanted = [(column, reference(f"c{number}"))]
+        alike = kept.of(shop.state, "shop").like(wanted, 5)
+        assert alike.tolist() == standing_of(shop).of(shop.state, "shop").like(wanted, 5).tolist()
+        assert len(alike) == (1 if number < 9 else 0)

@@ -39,7 +39,7 @@ def popular(moment: Moment, asked: Asked, filters: Filters) -> Slate:
 def default(moment: Moment, asked: Asked, filters: Filters) -> Slate:
     """The newest, looking through the whole catalogue if need be; a caller's list in its own order."""
     slate = _by_age(moment, asked, filters, moment.lists.newest)
-    if slate.order or asked.is_callers or len(moment.lists.rows) == len(moment.lists.newest):
+    if slate.order or asked.is_callers or moment.lists.count == len(moment.lists.newest):
         return slate
     rows = moment.lists.rows
     created = moment.state.catalogue.created_ms[rows].astype(np.float64)

@@ -139,11 +139,15 @@ class Assembler:
         self._click_rate = at.get("item.click_rate", relative.NO_RATE)
         self._first_of_list = at[relative.NAMES[0]]
 
-    def priors(self, state: State, rows: Ints) -> Reals:
-        """The average of each rate over these items, as of the epoch: what an unseen item starts from."""
+    def counted(self, state: State, rows: Ints) -> Ints:
+        """What `priors` averages, summed over these items as of the epoch; sums of disjoint items add up."""
         sums = np.zeros(self._rate_offsets.size, np.int64)
         _sum_counts(state.published, self._words, rows, self._rate_offsets.ravel(), sums)
-        parts, wholes = sums.reshape(-1, 2).T.astype(np.float64)
+        return sums
+
+    def priors(self, counted: Ints) -> Reals:
+        """The average of each rate over the items that were counted: what an unseen item starts from."""
+        parts, wholes = counted.reshape(-1, 2).T.astype(np.float64)
         averages: Reals = np.clip((parts + RATE_EXPECTED) / (wholes + 1.0), _RATE_LEAST, 1.0)
         return averages
 

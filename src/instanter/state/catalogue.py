@@ -20,6 +20,9 @@ from ..foundation.limits import ATTRIBUTE_VALUES_MAX, TEXTS_NAMED_MAX
 from .compiled import Bytes, Ints, Shorts
 from .program import Attributes
 
+ROWS_CHANGED_KEPT = 1_024
+"""Changes whose rows are remembered; who looks less often looks at all rows."""
+
 
 class Item(msgspec.Struct, frozen=True, array_like=True):
     """An item of the catalogue. Never changed in place: a change makes another one."""
@@ -118,6 +121,8 @@ class Catalogue:
         """By row: the code of the tenant whose item it is or was, 0 where there was none."""
         self.changes = 0
         """Counts the changes; what is derived from the catalogue is stale once it differs."""
+        self._changed: Ints = np.zeros(ROWS_CHANGED_KEPT, np.int64)
+        """Rows of the newest changes, in a ring."""
         self._attribute_names = attribute_names
         self._number_names = number_names
         self._row_of = row_of
@@ -159,8 +164,7 @@ class Catalogue:
         if packed is not None:
             self._counts[event.tenant] -= 1
             self.size_bytes -= len(packed)
-            self.changes += 1
-            row = self._row_of(item_reference(event.tenant, event.id))
+            row = self._changed_row(item_reference(event.tenant, event.id))
             if row >= 0:
                 self._refs[row] = 0
                 self.available[row] = 0
@@ -198,6 +202,21 @@ class Catalogue:
         self.size_bytes += len(packed)
         self._fill_columns(item)
 
+    def changed_since(self, changes: int) -> Ints | None:
+        """The rows that changed since there were so many `changes`, each once; None if nobody remembers them all."""
+        count = self.changes - changes
+        if count > len(self._changed):
+            return None
+        rows = np.unique(self._changed[np.arange(changes, self.changes) % len(self._changed)])
+        return rows[rows >= 0]
+
+    def _changed_row(self, ref: int) -> int:
+        """The row of an item that changes, -1 when there is no room."""
+        row = self._row_of(ref)
+        self._changed[self.changes % len(self._changed)] = row
+        self.changes += 1
+        return row
+
     def _noted(self, text: str) -> int:
         """The reference of a text, which `text_of` knows from here on unless it knows too many."""
         ref = reference(text)
@@ -206,8 +225,7 @@ class Catalogue:
         return ref
 
     def _fill_columns(self, item: Item) -> None:
-        self.changes += 1
-        row = self._row_of(item.ref)
+        row = self._changed_row(item.ref)
         if row < 0:
             return
         self._refs[row] = item.ref
