@@ -239,7 +239,7 @@ def test_lists_that_followed_are_those_that_are_made_anew(seed: int, little, nar
             assert seen(shop, followed.of(shop.state, tenant)) == seen(shop, standing_of(shop).of(shop.state, tenant))
 
 
-def test_a_change_of_one_item_looks_at_that_item_alone(furniture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_of_one_item_looks_at_that_item_alone(furniture) -> None:
     kept = standing_of(furniture)
     first = kept.of(furniture.state, "shop")
     furniture.item("lamp", category="light", stock=0)
