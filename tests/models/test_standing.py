@@ -12,13 +12,12 @@ from instanter.features.assemble import Assembler
 from instanter.features.neighbours import Neighbourhood
 from instanter.features.view import Reader
 from instanter.foundation.ids import item_reference, reference
-from instanter.foundation.limits import STANDING_LIST_MAX, TENANTS_STANDING_MAX, VALUE_LIST_MAX
+from instanter.foundation.limits import CHANGES_FOLLOWED_MAX, STANDING_LIST_MAX, TENANTS_STANDING_MAX, VALUE_LIST_MAX
 from instanter.models import by_value, standing
 from instanter.models.base import SourceContext
 from instanter.models.ranked import best_of
 from instanter.models.sources import SOURCES
 from instanter.models.standing import Standing, TenantLists
-from instanter.state.catalogue import ROWS_CHANGED_KEPT
 
 START_MS = 1_700_000_000_000
 
@@ -246,7 +245,7 @@ def test_a_change_of_one_item_looks_at_that_item_alone(furniture) -> None:
     furniture.item("desk", category="work")
     assert kept.of(furniture.state, "shop") is first, "not made anew"
     assert ids(furniture, first.popular) == ["bed", "cot", "sofa", "desk"]
-    for number in range(ROWS_CHANGED_KEPT + 1):
+    for number in range(CHANGES_FOLLOWED_MAX + 1):
         furniture.item("desk", category=f"c{number % 3}")
     assert kept.of(furniture.state, "shop") is not first, "more changes than are remembered"
 

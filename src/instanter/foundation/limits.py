@@ -187,6 +187,8 @@ STANDING_LIST_MAX = 400
 VALUES_LISTED_MAX = 8_192
 """Values of text fields whose most popular items are listed; those of further values are found by other sources."""
 VALUE_LIST_MAX = 64
+CHANGES_FOLLOWED_MAX = 1_024
+"""Changes of the catalogue that standing lists follow one by one; after more of them all items are looked at again."""
 TENANTS_STANDING_MAX = 64
 """Tenants whose lists are kept between decisions."""
 MODEL_FAULTS_MAX = 20

@@ -16,12 +16,9 @@ from ..events.envelope import ItemDeleted, ItemPatched, ItemUpserted
 from ..events.times import parse_time_ms
 from ..foundation.errors import EventRejected
 from ..foundation.ids import item_reference, reference
-from ..foundation.limits import ATTRIBUTE_VALUES_MAX, TEXTS_NAMED_MAX
+from ..foundation.limits import ATTRIBUTE_VALUES_MAX, CHANGES_FOLLOWED_MAX, TEXTS_NAMED_MAX
 from .compiled import Bytes, Ints, Shorts
 from .program import Attributes
-
-ROWS_CHANGED_KEPT = 1_024
-"""Changes whose rows are remembered; who looks less often looks at all rows."""
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):
@@ -121,7 +118,7 @@ class Catalogue:
         """By row: the code of the tenant whose item it is or was, 0 where there was none."""
         self.changes = 0
         """Counts the changes; what is derived from the catalogue is stale once it differs."""
-        self._changed: Ints = np.zeros(ROWS_CHANGED_KEPT, np.int64)
+        self._changed: Ints = np.zeros(CHANGES_FOLLOWED_MAX, np.int64)
         """Rows of the newest changes, in a ring."""
         self._attribute_names = attribute_names
         self._number_names = number_names
