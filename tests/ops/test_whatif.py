@@ -184,6 +184,12 @@ def test_a_report_for_people_says_the_same(shop: Path, capsys: Printed) -> None:
         assert words in out
 
 
+def test_a_placement_that_nobody_asked_for_is_said_to_be_none(shop: Path, capsys: Printed) -> None:
+    here = ["whatif", "--data", str(shop / "data"), "--model", "built-in", "--placement", "cart.addons"]
+    assert frame.main(here) == 0
+    assert "nothing to compare" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("words", "message"), [
     ((), "nothing to try"),
     (("--model", "lambdamart@0123456789abcdef"), "no model"),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
+from msgspec import inspect
 
 from ..foundation.errors import RequestRejected
 from ..foundation.limits import EVENT_BRACKETS_FREE, EVENT_BYTES_PER_BRACKET_MIN
 from .structure import finite, has_extreme_number
 
 T = TypeVar("T")
+_WRONG_WORD: Final = re.compile(r"^Invalid enum value .* - at `\$(.*)`$")
+_STEP: Final = re.compile(r"\.([^.\[]+)|(\[[^\]]*\])")
 
 
 def body_decoder(of: type[T]) -> Callable[[bytes], T]:
@@ -27,10 +31,46 @@ def body_decoder(of: type[T]) -> Callable[[bytes], T]:
         try:
             return decoder.decode(body)
         except msgspec.ValidationError as error:
-            raise RequestRejected("schema", str(error)) from None
+            raise RequestRejected("schema", f"{error}{_choices(of, str(error))}") from None
         except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
             raise RequestRejected("malformed", str(error)) from None
         except RecursionError:
             raise RequestRejected("too_deep", "nesting over the decoder's limit") from None
 
     return decode
+
+
+def _choices(of: type, reason: str) -> str:
+    """What may stand where msgspec has found another word, to go behind its reason; "" if it is about something else.
+
+    >>> from typing import Literal
+    >>> _choices(list[Literal["up", "down"]], "Invalid enum value 'left' - at `$[...]`")
+    ': one of down, up'
+    """
+    found = _WRONG_WORD.search(reason)
+    if found is None:
+        return ""
+    kinds = _alternatives(inspect.type_info(of))
+    for name, _ in _STEP.findall(found[1]):
+        kinds = [inner for kind in kinds for inner in _within(kind, name)]
+    words = {str(value) for kind in kinds if isinstance(kind, inspect.LiteralType) for value in kind.values}
+    return f": one of {', '.join(sorted(words))}" if words else ""
+
+
+def _within(kind: inspect.Type, name: str) -> list[inspect.Type]:
+    """Types of the field of that name, or of the elements if there is none."""
+    if isinstance(kind, inspect.StructType):
+        return [one for field in kind.fields if field.encode_name == name for one in _alternatives(field.type)]
+    if isinstance(kind, inspect.DictType):
+        return _alternatives(kind.value_type)
+    if isinstance(kind, inspect.ListType | inspect.VarTupleType):
+        return _alternatives(kind.item_type)
+    return []
+
+
+def _alternatives(kind: inspect.Type) -> list[inspect.Type]:
+    if isinstance(kind, inspect.Metadata):
+        return _alternatives(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        return [one for part in kind.types for one in _alternatives(part)]
+    return [kind]

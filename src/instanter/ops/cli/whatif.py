@@ -82,6 +82,8 @@ def _in_words(report: WhatIf) -> str:
     if report.counted_from:
         lines.append(f"the log was cut: features count from position {report.counted_from}")
     lines += [f"left out, {why}: {count:,}" for why, count in sorted(report.skipped.items())]
+    if not report.placements:
+        lines.append("nothing to compare: none of these decisions was asked for that placement")
     for placement in report.placements:
         lines += ["", *_placement_in_words(placement)]
     return "\n".join(lines)
