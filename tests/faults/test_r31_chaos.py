@@ -64,8 +64,8 @@ class Decisions:
     def nobody_there(self) -> Iterator[None]:
         """From here until it ends there is no process that could answer."""
         began_ns = elapsed_ns()
+        self.up.clear()  # First: who has seen the count that follows waits.
         self._absences += 1
-        self.up.clear()
         try:
             yield
         finally:

@@ -236,9 +236,11 @@ class Accounts:
         return known and any(now_ms < grave.until_ms for one in ids for grave in self.buried.get(one, ()))
 
     def agreement(self, ids: Iterable[str]) -> tuple[int, bool]:
-        """When the people with these ids said something about personalization last, and what; at first they agree."""
+        """When the people with these ids said something about personalization last, and what; at first they agree.
+        Of two words of one time it is the refusal."""
         cells = {member for one in ids if one in self.cell_of for member in self.profile(self.cell_of[one])}
-        return max((self.agreed[cell] for cell in cells if cell in self.agreed), default=(0, True))
+        said = [self.agreed[cell] for cell in cells if cell in self.agreed]
+        return max(said, key=lambda word: (word[0], not word[1]), default=(0, True))
 
     def learn(self, who: str, cell: int) -> None:
         """An id has this cell already, though no record says so yet."""

@@ -261,7 +261,7 @@ class World:
             return True
         self._read_books(engine)
         self._learn(one for sent in batch for one in (sent.who, sent.user) if one)
-        end, now_ms = self.accounts.position, engine.clock.now_ms()
+        end, now_ms, retiring = self.accounts.position, engine.clock.now_ms(), self.accounts.retiring
         withheld = {sent.message_id: self.accounts.withholds(sent, now_ms) for sent in batch}
         unsure = {sent.message_id for sent in batch if self.accounts.may_withhold(sent, now_ms)}
         for sent in batch:
@@ -273,8 +273,8 @@ class World:
         self._read_books(engine)
         for sent in batch:
             found, why = self.accounts.present.get(reference(sent.message_id), -1), withheld[sent.message_id]
-            # What somebody refused is forgotten with them, once nothing has come of them for long.
-            forgotten = why == "consent" and self.accounts.retiring
+            # What somebody refused is forgotten with them, once nothing has come of them for long; perhaps meanwhile.
+            forgotten = why == "consent" and (retiring or self.accounts.retiring)
             insist(not why or found < end or forgotten, "P8",
                    f"{sent.message_id} was kept, and was to be withheld: {why}")  # fmt: skip
             kept = bool(why) or found >= end or sent.message_id in unsure
