@@ -43,6 +43,7 @@ from instanter.state.checkpoint import (
     check_checkpoint,
     checkpoint_path,
     load_checkpoint,
+    people_on_disk,
     write_checkpoint,
 )
 from instanter.state.cold_files import (
@@ -182,6 +183,7 @@ def checkpoint(chunk: bytes) -> None:
     disk.put(CHECKPOINT, repaired_checkpoint(raw) if how & 1 else raw)
     try:
         check_checkpoint(disk, CHECKPOINT)
+        people_on_disk(disk, CHECKPOINT)
         if next(LOADS) % COLLECT_EVERY == 0:
             gc.collect()
         load_checkpoint(disk, CHECKPOINT, State(SCHEMA))

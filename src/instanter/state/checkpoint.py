@@ -496,7 +496,11 @@ def people_on_disk(disk: Disk, path: Path) -> Ints:
     """Who lies in cold files by a checkpoint, [n, 2] of key and place; checks it whole, as `check_checkpoint`."""
     sections = _sections(disk, path)
     manifest = _read_manifest(path, sections)
-    used = manifest.regions[COLD][USED] if COLD in _saved_tables(manifest) else 0
+    with _fitting(path, len(MAGIC)):
+        _check_manifest(manifest)
+        used = manifest.regions[COLD][USED] if COLD in _saved_tables(manifest) else 0
+        if 8 * COLD_WORDS * used > disk.size(path):
+            raise ValueError(f"{used} people on disk do not fit into the file")
     people, spills = np.zeros((used, COLD_WORDS), np.int64), list[Ints]()
     for offset, kind, payload in sections:
         with _fitting(path, offset):
