@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instanter.decisions.candidates import given_by, of_caller, of_rows
 from instanter.decisions.eligibility import NOT_IN_CATALOGUE, Filters, judge, reason_of
-from instanter.decisions.explain import Explainer
+from instanter.decisions.explain import _LEAST, _TEXTS, CONTRIBUTION_MIN, REASONS_MAX, Explainer
 from instanter.decisions.fallback import StageFailed, Stages, descend
 from instanter.decisions.receipt import Receipt, decode_receipt, encode_receipt
 from instanter.events.envelope import ItemDeleted
@@ -108,9 +108,28 @@ def test_what_adds_most_is_said_first_and_no_more_than_two_things() -> None:
     }
 
 
+@given(st.integers(0, 10_000))
+@settings(max_examples=60, deadline=None)
+def test_the_words_are_those_of_all_columns_sorted(seed: int) -> None:
+    names = [*_TEXTS, "position", "item.price", "cross.shown"]
+    rng = np.random.default_rng(seed)
+    rng.shuffle(names)
+    explainer = Explainer([Column(name) for name in names], (), ())
+    matrix = rng.choice(np.array([0.0, 0.5, 0.7, 1.0, np.nan], np.float32), (9, len(names)))
+    added = rng.choice([-1.0, 0.0, CONTRIBUTION_MIN, 0.1, 0.1, 0.4, 2.0], matrix.shape)
+    said = explainer.reasons(matrix, added)
+    for row, adds, words in zip(matrix.tolist(), added.tolist(), said, strict=True):
+        columns = [
+            place for place, name in enumerate(names)
+            if name in _TEXTS and adds[place] >= CONTRIBUTION_MIN and row[place] >= _LEAST.get(name, -np.inf)
+        ]  # fmt: skip
+        columns.sort(key=lambda place: -adds[place])
+        assert words == list(dict.fromkeys(_TEXTS[names[place]] for place in columns[:4]))[:REASONS_MAX]
+
+
 def test_words_are_forgotten_when_there_are_too_many() -> None:
     columns = [Column(f"cross.{number}") for number in range(3)] + [Column("item.recency")]
     explainer = Explainer(columns, (), ())
-    explainer._known.update({(number,): [] for number in range(EXPLANATIONS_MAX)})
+    explainer._known.update({((number,), False): [] for number in range(EXPLANATIONS_MAX)})
     assert explainer.reasons(np.ones((1, 4), np.float32), np.ones((1, 4))) == [["new"]]
     assert len(explainer._known) == 1

@@ -188,6 +188,26 @@ def test_inputs_are_found_by_name_and_what_has_no_column_is_missing() -> None:
     assert inputs.name == "lambdamart"
 
 
+def test_contributions_are_the_same_whether_the_rows_were_scored_before_or_not() -> None:
+    matrix, target = examples(12)
+    booster = lightgbm.train(QUIET | {"objective": "regression"}, lightgbm.Dataset(matrix, target), 30)
+    columns = [Column(f"c{number}") for number in range(7)]
+    artefact = msgspec.structs.replace(
+        small_artefact(), inputs=tuple(Input(column.name) for column in columns),
+        body=from_lightgbm(booster.model_to_string(), 7).packed(),
+    )  # fmt: skip
+    ranker, (one, other) = TreeRanker(columns, artefact), (matrix[:201], matrix[201:330])
+    anew = [ranker.contributions(rows.copy(), columns).tobytes() for rows in (one, other)]
+    for rows, expected in ((one, anew[0]), (other, anew[1])):
+        scores = ranker.score(rows, columns).tobytes()
+        assert ranker.contributions(rows, columns).tobytes() == expected
+        assert ranker.score(rows, columns).tobytes() == scores == ranker.score(rows.copy(), columns).tobytes()
+        assert ranker.contributions(rows, columns).tobytes() == expected, "other rows were walked meanwhile"
+    many = np.concatenate([matrix] * 3)
+    parts = [ranker.contributions(many[first : first + 7], columns) for first in range(0, len(many), 7)]
+    assert ranker.contributions(many, columns).tobytes() == np.concatenate(parts).tobytes()
+
+
 def test_contributions_stand_in_their_columns() -> None:
     ranker = TreeRanker([Column("x"), Column("item.b"), Column("item.a")], small_artefact())
     rows = np.array([[9.0, -2.0, 0.0], [9.0, 5.0, 1.0]], np.float32)

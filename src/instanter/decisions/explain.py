@@ -9,7 +9,7 @@ import numpy as np
 
 from ..features.assemble import Column, Matrix
 from ..foundation.limits import EXPLANATIONS_MAX
-from ..state.compiled import Reals
+from ..state.compiled import Ints, Reals, kernel
 from ..state.layout import BySource, FeatureSpec, Kind, Scope
 
 REASONS_MAX: Final = 2
@@ -33,6 +33,7 @@ _TEXTS: Final = {
 }
 _COLUMNS_SAID: Final = 4
 """Columns that are looked at for texts, since several have the same one."""
+_NO_COLUMN: Final = -1
 _LEAST: Final = {"cross.price_fit": 0.7, "item.recency": 0.7}
 """Values below which a column is no reason, however much it adds."""
 
@@ -55,22 +56,18 @@ class Explainer:
         self._names = [column.name for column in columns]
         self._purposes = [purposes.get(name.partition(".")[2], "") for name in self._names]
         self._texts = [texts.get(name, "") for name in self._names]
-        self._spoken = np.array([bool(text) for text in self._texts])
+        self._spoken = np.flatnonzero([bool(text) for text in self._texts])
         self._least = np.array([_LEAST.get(name, -np.inf) for name in self._names])
         viewed = {f"cross.{spec.name}" for spec in lists if _is_viewed(spec)}
-        self._known: dict[tuple[int, ...], list[str]] = {}
+        self._known: dict[tuple[tuple[int, ...], bool], list[str]] = {}
         self._viewed = [place for place, name in enumerate(self._names) if name in viewed]
 
     def reasons(self, matrix: Matrix, contributions: Reals) -> list[list[str]]:
         """For each row the texts of the columns that add most, at most `REASONS_MAX`."""
-        counts = self._spoken & (contributions >= CONTRIBUTION_MIN) & (matrix >= self._least)
-        ranked = np.argsort(np.where(counts, -contributions, 0.0), axis=1, kind="stable")
-        numbers = counts.sum(axis=1)
-        viewed = np.any(matrix[:, self._viewed] > 0.0, axis=1, keepdims=True)[:, 0]
-        return [
-            self._said(places[: min(number, _COLUMNS_SAID)], back)
-            for places, number, back in zip(ranked.tolist(), numbers.tolist(), viewed.tolist(), strict=True)
-        ]
+        strongest = np.full((len(matrix), _COLUMNS_SAID), _NO_COLUMN, np.int64)
+        _find_strongest(matrix, contributions, self._spoken, self._least, strongest)
+        viewed = np.any(matrix[:, self._viewed] > 0.0, axis=1)
+        return list(map(self._said, map(tuple, strongest.tolist()), viewed.tolist()))
 
     def features(self, row: Matrix, denied: Container[str] = ()) -> dict[str, float]:
         """The inputs of one candidate by name, without the absent ones and those kept for a purpose in `denied`."""
@@ -79,23 +76,39 @@ class Explainer:
             if value == value and purpose not in denied
         }  # fmt: skip
 
-    def _said(self, places: Sequence[int], viewed: bool) -> list[str]:
+    def _said(self, places: tuple[int, ...], viewed: bool) -> list[str]:
         """The same list for the same columns: callers do not change it."""
-        key = (viewed, *places)
-        known = self._known.get(key)
+        known = self._known.get((places, viewed))
         if known is None:
             if len(self._known) >= EXPLANATIONS_MAX:
                 self._known.clear()
-            known = self._known[key] = self._put_in_words(places, viewed)
+            known = self._known[places, viewed] = self._put_in_words(places, viewed)
         return known
 
     def _put_in_words(self, places: Sequence[int], viewed: bool) -> list[str]:
         texts = dict.fromkeys([BACK_TO] if viewed else [])
         for place in places:
-            if len(texts) == REASONS_MAX:
+            if place == _NO_COLUMN or len(texts) == REASONS_MAX:
                 break
             texts[self._texts[place]] = None
         return list(texts)
+
+
+@kernel
+def _find_strongest(matrix: Matrix, contributions: Reals, spoken: Ints, least: Reals, strongest: Ints) -> None:
+    """Of each row the columns that add most, the most first, ties in their order."""
+    for row in range(len(matrix)):
+        found, added = strongest[row], contributions[row]
+        for column in spoken:
+            if not (added[column] >= CONTRIBUTION_MIN and matrix[row, column] >= least[column]):
+                continue
+            place = len(found) - 1
+            if found[place] != _NO_COLUMN and added[found[place]] >= added[column]:
+                continue
+            while place > 0 and (found[place - 1] == _NO_COLUMN or added[found[place - 1]] < added[column]):
+                found[place] = found[place - 1]
+                place -= 1
+            found[place] = column
 
 
 def _is_viewed(spec: FeatureSpec) -> bool:

@@ -9,7 +9,7 @@ comparison a split, four rows side by side, so that the processor does not wait 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -127,6 +127,37 @@ def walk_of(trees: Trees) -> Walk:
     return Walk(slots, roots, left, slot, threshold, value)
 
 
+class Paths(msgspec.Struct, frozen=True, eq=False):
+    """By how much the splits above each leaf moved the mean, summed by column."""
+
+    first: Places
+    """[nodes + 1]: where the part of each node begins in the others; that of a split is empty."""
+    column: Places
+    moved: Reals
+
+
+def paths_of(walk: Walk, columns: Ints) -> Paths:
+    """`columns`: the column that each slot of the walk reads, below 0 for none."""
+    nodes, width = len(walk.left), int(columns.max(initial=0)) + 1
+    is_leaf = walk.left == np.arange(nodes)
+    splits = np.flatnonzero(~is_leaf)
+    above = np.full(nodes, -1, np.int64)
+    above[walk.left[splits]] = above[walk.left[splits] + 1] = splits
+    leaf = node = np.flatnonzero(is_leaf)
+    keys, steps = [np.empty(0, np.int64)], [np.empty(0)]
+    while len(node := node[higher := above[node] >= 0]):
+        leaf, split = leaf[higher], above[node]
+        column = columns[walk.slot[split]]
+        keys.append(np.where(column >= 0, leaf * width + column, -1))
+        steps.append(walk.value[node] - walk.value[split])
+        node = split
+    key, place = np.unique(np.concatenate(keys), return_inverse=True)
+    moved: Reals = np.bincount(place, np.concatenate(steps), len(key)).astype(np.float64)[key >= 0]
+    key = key[key >= 0]
+    first = np.searchsorted(key, np.arange(nodes + 1) * width)
+    return Paths(first.astype(np.int32), (key % width).astype(np.int32), moved)
+
+
 def _rounded_down(thresholds: Reals) -> Floats:
     """The largest float32 that is not above: what is at most the one is at most the other.
 
@@ -144,14 +175,19 @@ def _rounded_down(thresholds: Reals) -> Floats:
 
 def add_up(walk: Walk, slots: Ints, matrix: Matrix) -> Reals:
     """The sum of leaves of each row. `slots` are the walk's with columns of the matrix for inputs, see `inputs`."""
-    scores = np.empty(len(matrix))
-    filled = np.empty((min(len(matrix), _BLOCK_ROWS), len(slots) + 1), np.float32)
-    for first in range(0, len(matrix), _BLOCK_ROWS):
-        rows = matrix[first : first + _BLOCK_ROWS]
-        _fill(rows, slots, filled)
-        _add_up(filled, walk.roots, walk.left, walk.slot, walk.threshold, walk.value,
-                scores[first : first + len(rows)])  # fmt: skip
+    scores = np.zeros(len(matrix))
+    for first, rows in _blocks(matrix):
+        _add_up(leaves_of(walk, slots, rows), walk.value, scores[first : first + len(rows)])
     return scores
+
+
+def leaves_of(walk: Walk, slots: Ints, rows: Matrix) -> Places:
+    """Where each row comes to in each tree, [trees, rows]."""
+    filled = np.empty((len(rows), len(slots) + 1), np.float32)
+    leaves = np.empty((len(walk.roots), len(rows)), np.int32)
+    _fill(rows, slots, filled)
+    _walk_down(filled, walk.roots, walk.left, walk.slot, walk.threshold, leaves)
+    return leaves
 
 
 class TreeRanker:
@@ -170,11 +206,17 @@ class TreeRanker:
         self._walk = walk_of(trees)
         self._slots = self._walk.slots.copy()
         self._slots[:, 0] = self._wired.places[self._walk.slots[:, 0]]
+        self._paths = paths_of(self._walk, self._slots[:, 0])
+        self._walked: tuple[Matrix | None, Places] = (None, np.empty((0, 0), np.int32))
+        """The rows that were walked last and their leaves: a list is explained by the walk that scored it."""
 
     def raw_scores(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
         """The sum of leaves, whatever it is calibrated to."""
         self._wired.check(columns)
-        return add_up(self._walk, self._slots, matrix)
+        scores = np.zeros(len(matrix))
+        for first, rows in _blocks(matrix):
+            _add_up(self._leaves(rows), self._walk.value, scores[first : first + len(rows)])
+        return scores
 
     def score(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
         """The sum of leaves; of a calibrated model the log-odds of a reward."""
@@ -185,18 +227,28 @@ class TreeRanker:
         """By how much each column's splits moved the mean on the way to the leaves (Saabas' attribution). They add up
         to the raw score less the mean of all, short of what inputs without a column added."""
         self._wired.check(columns)
-        walk, added = self._walk, np.zeros(matrix.shape)
-        slots = np.empty((min(len(matrix), _BLOCK_ROWS), len(self._slots) + 1), np.float32)
-        for first in range(0, len(matrix), _BLOCK_ROWS):
-            rows = matrix[first : first + _BLOCK_ROWS]
-            _fill(rows, self._slots, slots)
-            _attribute(slots, self._slots, walk.roots, walk.left, walk.slot, walk.threshold, walk.value,
-                       added[first : first + len(rows)])  # fmt: skip
+        paths, added = self._paths, np.zeros(matrix.shape)
+        for first, rows in _blocks(matrix):
+            _attribute(self._leaves(rows), paths.first, paths.column, paths.moved, added[first : first + len(rows)])
         return added
+
+    def _leaves(self, rows: Matrix) -> Places:
+        if self._walked[0] is not rows:
+            self._walked = (rows, leaves_of(self._walk, self._slots, rows))
+        return self._walked[1]
 
     def mean(self) -> float:
         """The raw score of an average training row."""
         return float(self._walk.value[self._walk.roots].sum())
+
+
+def _blocks(matrix: Matrix) -> Iterator[tuple[int, Matrix]]:
+    """Parts that are walked at once, with the row they begin at; a matrix that is no more than one is left as it is."""
+    if len(matrix) <= _BLOCK_ROWS:
+        yield 0, matrix
+        return
+    for first in range(0, len(matrix), _BLOCK_ROWS):
+        yield first, matrix[first : first + _BLOCK_ROWS]
 
 
 @kernel
@@ -220,14 +272,13 @@ def _next(slots: Floats, row: int, node: int, left: Places, slot: Places, thresh
 
 
 @kernel
-def _add_up(
-    slots: Floats, roots: Places, left: Places, slot: Places, threshold: Floats, value: Reals, scores: Reals
+def _walk_down(
+    slots: Floats, roots: Places, left: Places, slot: Places, threshold: Floats, leaves: Places
 ) -> None:
-    """Each row's leaves, tree by tree. Four rows walk together until all are at their leaves."""
-    rows = len(scores)
-    for row in range(rows):
-        scores[row] = 0.0
+    """Four rows walk together until all are at their leaves."""
+    rows = len(slots)
     for tree in range(len(roots)):
+        found = leaves[tree]
         for row in range(0, rows - 3, 4):
             a = b = c = d = roots[tree]
             while True:
@@ -238,28 +289,26 @@ def _add_up(
                 if (to_a == a) & (to_b == b) & (to_c == c) & (to_d == d):
                     break
                 a, b, c, d = to_a, to_b, to_c, to_d
-            scores[row] += value[a]
-            scores[row + 1] += value[b]
-            scores[row + 2] += value[c]
-            scores[row + 3] += value[d]
+            found[row], found[row + 1], found[row + 2], found[row + 3] = a, b, c, d
         for row in range(rows - rows % 4, rows):
             node = roots[tree]
             while left[node] != node:
                 node = _next(slots, row, node, left, slot, threshold)
-            scores[row] += value[node]
+            found[row] = node
 
 
 @kernel
-def _attribute(
-    slots: Floats, table: Ints, roots: Places, left: Places, slot: Places, threshold: Floats, value: Reals,
-    added: Reals,
-) -> None:  # fmt: skip
+def _add_up(leaves: Places, value: Reals, scores: Reals) -> None:
+    """Tree by tree, as LightGBM does."""
+    for tree in range(len(leaves)):
+        for row in range(len(scores)):
+            scores[row] += value[leaves[tree, row]]
+
+
+@kernel
+def _attribute(leaves: Places, first: Places, column: Places, moved: Reals, added: Reals) -> None:
     for row in range(len(added)):
-        for tree in range(len(roots)):
-            node = roots[tree]
-            while left[node] != node:
-                below = _next(slots, row, node, left, slot, threshold)
-                column = table[slot[node], 0]
-                if column >= 0:
-                    added[row, column] += value[below] - value[node]
-                node = below
+        for tree in range(len(leaves)):
+            leaf = leaves[tree, row]
+            for step in range(first[leaf], first[leaf + 1]):
+                added[row, column[step]] += moved[step]
