@@ -89,12 +89,29 @@ def test_an_item_deleted_before_anybody_asked_is_in_no_list_until_it_comes_back(
     assert ids(furniture, lists_of.of(furniture.state, "shop").popular) == ["bed", "cot", "lamp", "sofa"]
 
 
-def test_the_lists_are_made_once_per_epoch_and_change_of_the_catalogue(furniture) -> None:
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Each time that all items of a tenant are looked at."""
+    counted: list[str] = []
+    look = TenantLists.look
+
+    def counting(lists: TenantLists) -> None:
+        counted.append(lists._tenant)
+        look(lists)
+
+    monkeypatch.setattr(TenantLists, "look", counting)
+    return counted
+
+
+def test_all_items_are_looked_at_once_per_epoch(furniture, looks: list[str]) -> None:
     lists_of = standing_of(furniture)
-    first = lists_of.of(furniture.state, "shop")
-    assert lists_of.of(furniture.state, "shop") is first
+    for _ in range(3):
+        lists_of.of(furniture.state, "shop")
+    assert looks == ["shop"]
     furniture.publish()
-    assert lists_of.of(furniture.state, "shop") is not first
+    for _ in range(3):
+        lists_of.of(furniture.state, "shop")
+    assert looks == ["shop"] * 2
 
 
 def test_another_state_gets_its_own_lists(furniture, little) -> None:
@@ -238,16 +255,17 @@ def test_lists_that_followed_are_those_that_are_made_anew(seed: int, little, nar
             assert seen(shop, followed.of(shop.state, tenant)) == seen(shop, standing_of(shop).of(shop.state, tenant))
 
 
-def test_a_change_of_one_item_looks_at_that_item_alone(furniture) -> None:
+def test_a_change_of_one_item_looks_at_that_item_alone(furniture, looks: list[str]) -> None:
     kept = standing_of(furniture)
     first = kept.of(furniture.state, "shop")
     furniture.item("lamp", category="light", stock=0)
     furniture.item("desk", category="work")
-    assert kept.of(furniture.state, "shop") is first, "not made anew"
-    assert ids(furniture, first.popular) == ["bed", "cot", "sofa", "desk"]
+    assert ids(furniture, kept.of(furniture.state, "shop").popular) == ["bed", "cot", "sofa", "desk"]
+    assert looks == ["shop"], "not made anew"
     for number in range(CHANGES_FOLLOWED_MAX + 1):
         furniture.item("desk", category=f"c{number % 3}")
-    assert kept.of(furniture.state, "shop") is not first, "more changes than are remembered"
+    assert kept.of(furniture.state, "shop") is first
+    assert looks == ["shop"] * 2, "more changes than are remembered"
 
 
 def test_values_without_a_list_of_their_own_are_settled_anew(little, narrow: None) -> None:

@@ -19,8 +19,9 @@ _NOTHING_ELSE: Final = -1
 class ByValue:
     """Of each value its items, the most popular first, ties by row."""
 
-    def __init__(self, refs: Ints, rows: Ints, popular: Reals) -> None:
-        """Of these rows, ascending; `refs`: references of the values by (row, text field, place), 0 for none."""
+    def __init__(self, refs: Ints, popular: Reals) -> None:
+        """`refs`: references of the values by (row, text field, place), 0 for none; `popular` by row. Both may change
+        before `look`."""
         self._refs = refs
         self._popular = popular
         self._keys, self._slots = np.zeros(_PLACES, np.int64), np.zeros(_PLACES, np.int64)
@@ -32,6 +33,11 @@ class ByValue:
         self._used = 0
         self._complete = True
         """Whether every value has a list. Else which ones have depends on the order of all rows."""
+
+    def look(self, rows: Ints) -> None:
+        """List these rows, ascending, and no others."""
+        self._keys[:], self._lists[: self._used, 0], self._edges[: self._used] = 0, 0, _NOTHING_ELSE
+        self._used, self._complete = 0, True
         self._put(rows)
 
     def like(self, values: Sequence[tuple[int, int]], limit: int) -> Ints:

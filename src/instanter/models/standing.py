@@ -8,6 +8,7 @@ changed are looked at: 0.2 to 0.4 ms.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,7 +28,7 @@ TRENDING, POPULAR = "trending", "popular"
 
 
 class Scores:
-    """Trending and popular by row, of all tenants' items, as of one epoch.
+    """Trending and popular by row, of all tenants' items, as of the epoch: call `renew` when there is another one.
 
     All decay alike, so the order as of the epoch is the order of any later time.
     """
@@ -36,6 +37,10 @@ class Scores:
         """`trending` and `popular` are the numbers of their features, -1 where there is none."""
         self.trending, self.popular = np.zeros(state.schema.capacity.items), np.zeros(state.schema.capacity.items)
         self._numbers = (trending, popular)
+        self._known = 0
+
+    def renew(self) -> None:
+        """Nothing that was read holds any more."""
         self._known = 0
 
     def know(self, state: State) -> int:
@@ -53,21 +58,30 @@ class Scores:
 
 
 class TenantLists:
-    """A tenant's lists of available items, as rows, the best first, as they stand until the catalogue changes."""
+    """A tenant's lists of available items, as rows, the best first, as they stand until catalogue or epoch change.
+
+    What takes room is made once: memory that is given back and taken again is written over with zeros each time.
+    """
 
     def __init__(self, state: State, tenant: str, scores: Scores, assembler: Assembler) -> None:
-        used, catalogue = scores.know(state), state.catalogue
         self._state, self._tenant, self._scores, self._assembler = state, tenant, scores, assembler
         self._there: Bytes = np.zeros(state.schema.capacity.items, np.uint8)
-        self._there[:used] = (catalogue.tenants[:used] == catalogue.code_of(tenant)) & (catalogue.available[:used] == 1)
+        self._by_value = ByValue(state.tables.attributes.refs, scores.popular)
+        self.look()
+
+    def look(self) -> None:
+        """Make the lists from all items."""
+        state, scores, catalogue = self._state, self._scores, self._state.catalogue
+        used, code = scores.know(state), catalogue.code_of(self._tenant)
+        self._there[:used] = (catalogue.tenants[:used] == code) & (catalogue.available[:used] == 1)
         rows = self.rows
         self.count = len(rows)
         """Of available items."""
         self._trending = Ranked(rows, scores.trending[rows], STANDING_LIST_MAX)
         self._popular = Ranked(rows, scores.popular[rows], STANDING_LIST_MAX)
         self._newest = Ranked(rows, catalogue.created_ms[rows].astype(np.float64), STANDING_LIST_MAX)
-        self._by_value = ByValue(state.tables.attributes.refs, rows, scores.popular)
-        self._counted = assembler.counted(state, rows)
+        self._by_value.look(rows)
+        self._counted = self._assembler.counted(state, rows)
         self._met = self._interesting(rows)
 
     def follow(self, changed: Ints) -> bool:
@@ -140,6 +154,13 @@ class TenantLists:
         return int(((self._scores.popular[rows] > 0.0) | (self._scores.trending[rows] > 0.0)).sum())
 
 
+class _Epoch(NamedTuple):
+    """Until when numbers of items stay as they are."""
+
+    number: int
+    configured: int
+
+
 class Standing:
     """The lists of one state's tenants. Owns a cache and nothing else: what it returns depends on the state alone."""
 
@@ -152,33 +173,36 @@ class Standing:
         self._trending, self._popular = numbers.get(TRENDING, -1), numbers.get(POPULAR, -1)
         self._assembler = assembler
         self._state: State | None = None
-        self._epoch = (-1, -1)
         self._scores: Scores | None = None
-        self._lists: dict[str, tuple[int, TenantLists]] = {}
-        """By tenant, with the change of the catalogue that they have followed last."""
+        self._epoch = _Epoch(-1, -1)
+        self._lists: dict[str, tuple[_Epoch, int, TenantLists]] = {}
+        """By tenant, with the epoch that they are of and the change of the catalogue that they followed last."""
 
     def of(self, state: State, tenant: str) -> TenantLists:
         """The tenant's lists as they stand now."""
-        scores, changes = self._scores_of(state), state.catalogue.changes
-        followed, lists = self._lists.pop(tenant, (-1, None))
-        if lists is None or (followed != changes and not self._followed(state, lists, followed)):
+        scores, epoch, changes = self._scores_of(state), self._epoch, state.catalogue.changes
+        known = self._lists.pop(tenant, None)
+        if known is None:
             if len(self._lists) >= TENANTS_STANDING_MAX:
                 del self._lists[next(iter(self._lists))]
             lists = TenantLists(state, tenant, scores, self._assembler)
-        self._lists[tenant] = (changes, lists)
+        else:
+            of_epoch, followed, lists = known
+            changed = state.catalogue.changed_since(followed)
+            if of_epoch != epoch or changed is None or not lists.follow(changed):
+                lists.look()
+        self._lists[tenant] = (epoch, changes, lists)
         return lists
 
     def _scores_of(self, state: State) -> Scores:
-        epoch = (state.epoch, state.configured)
-        if self._scores is None or state is not self._state or epoch != self._epoch:
-            self._state, self._epoch = state, epoch
+        epoch = _Epoch(state.epoch, state.configured)
+        if self._scores is None or state is not self._state:
+            self._state, self._epoch, self._lists = state, epoch, {}
             self._scores = Scores(state, self._trending, self._popular)
-            self._lists = {}
+        elif epoch != self._epoch:
+            self._epoch = epoch
+            self._scores.renew()
         return self._scores
-
-    def _followed(self, state: State, lists: TenantLists, followed: int) -> bool:
-        changed = state.catalogue.changed_since(followed)
-        return changed is not None and lists.follow(changed)
 
 
 @kernel
