@@ -250,8 +250,8 @@ def ordeal(
             met[name] += 1
             chaos.send(pause_s)
         lasted_s = (elapsed_ns() - began_ns) / 1e9
-        live = ask(chaos.server.port, "GET", "/v1/state").json
-        chaos.server.kill()
+    live = ask(chaos.server.port, "GET", "/v1/state").json
+    chaos.server.kill()
     assert replayed(site.data, site.config, until=int(live["position"])).state.hash() == live["hash"]
     assert recovered(site.data, site.config).state.hash() == replayed(site.data, site.config).state.hash()
     return {
