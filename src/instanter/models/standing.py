@@ -15,6 +15,7 @@ import numpy as np
 from ..features.assemble import Assembler
 from ..features.view import is_number, read_number
 from ..foundation.limits import STANDING_LIST_MAX, TENANTS_STANDING_MAX
+from ..state.catalogue import Catalogue
 from ..state.compiled import Bytes, Ints, Reals, kernel
 from ..state.layout import Layout, Scope
 from ..state.memory import State
@@ -188,8 +189,7 @@ class Standing:
             lists = TenantLists(state, tenant, scores, self._assembler)
         else:
             of_epoch, followed, lists = known
-            changed = state.catalogue.changed_since(followed)
-            if of_epoch != epoch or changed is None or not lists.follow(changed):
+            if of_epoch != epoch or (followed != changes and not _followed(lists, state.catalogue, followed)):
                 lists.look()
         self._lists[tenant] = (epoch, changes, lists)
         return lists
@@ -203,6 +203,11 @@ class Standing:
             self._epoch = epoch
             self._scores.renew()
         return self._scores
+
+
+def _followed(lists: TenantLists, catalogue: Catalogue, followed: int) -> bool:
+    changed = catalogue.changed_since(followed)
+    return changed is not None and lists.follow(changed)
 
 
 @kernel
