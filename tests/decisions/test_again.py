@@ -18,7 +18,7 @@ from instanter.foundation.deadline import Deadline
 from instanter.foundation.errors import Corrupt, RequestRejected
 from instanter.foundation.limits import ENCLOSED_BYTES_MAX, MODEL_FAULTS_MAX
 from instanter.foundation.measure import Measurements, NoMeter
-from instanter.models.base import Ranker
+from instanter.models.base import EVERY_ROW, Chosen, Ranker
 from instanter.models.lineup import FAULTS_MS, Lineup, NoRankers
 from instanter.state.compiled import Reals
 
@@ -42,8 +42,8 @@ class ByPlace:
             return self._gives  # what no ranker may give
         return np.arange(float(len(matrix)))
 
-    def contributions(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
-        return np.zeros(matrix.shape)
+    def contributions(self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW) -> Reals:
+        return np.zeros(matrix[rows].shape)
 
 
 def again(shop: Any, decision: Decision, decider: Decider | None = None, rankers: Any = None) -> Receipt:

@@ -191,8 +191,8 @@ class BrokenForProfiles:
             raise ArithmeticError("profile")
         return np.arange(float(len(matrix)))
 
-    def contributions(self, matrix, columns):
-        return np.zeros(matrix.shape)
+    def contributions(self, matrix, columns, rows):
+        return np.zeros(matrix[rows].shape)
 
 
 def test_where_the_profile_fails_the_session_alone_answers(shop) -> None:

@@ -66,7 +66,7 @@ def test_the_lists_follow_what_happened(furniture) -> None:
 def test_before_anything_happened_the_lists_have_the_order_of_the_catalogue(furniture) -> None:
     lists = standing_of(furniture).of(furniture.state, "shop")
     assert not lists.has_interest
-    assert ids(furniture, lists.popular) == ["bed", "cot", "lamp", "sofa"]
+    assert ids(furniture, lists.popular.rows) == ["bed", "cot", "lamp", "sofa"]
 
 
 def test_what_is_sold_out_or_deleted_leaves_the_lists_at_once_and_comes_back(furniture) -> None:
@@ -75,18 +75,18 @@ def test_what_is_sold_out_or_deleted_leaves_the_lists_at_once_and_comes_back(fur
     assert len(lists_of.of(furniture.state, "shop").rows) == 4
     catalogue.patch(ItemPatched(START_MS, "shop", "bed", {"stock": 0}))
     catalogue.delete(ItemDeleted(START_MS, "shop", "cot"))
-    assert ids(furniture, lists_of.of(furniture.state, "shop").newest) == ["sofa", "lamp"]
+    assert ids(furniture, lists_of.of(furniture.state, "shop").newest.rows) == ["sofa", "lamp"]
     catalogue.patch(ItemPatched(START_MS, "shop", "bed", {"stock": 1}))
     furniture.item("cot", category="sleep", created_at=START_MS)
-    assert ids(furniture, lists_of.of(furniture.state, "shop").popular) == ["bed", "cot", "lamp", "sofa"]
+    assert ids(furniture, lists_of.of(furniture.state, "shop").popular.rows) == ["bed", "cot", "lamp", "sofa"]
 
 
 def test_an_item_deleted_before_anybody_asked_is_in_no_list_until_it_comes_back(furniture) -> None:
     furniture.state.catalogue.delete(ItemDeleted(START_MS, "shop", "cot"))
     lists_of = standing_of(furniture)
-    assert ids(furniture, lists_of.of(furniture.state, "shop").popular) == ["bed", "lamp", "sofa"]
+    assert ids(furniture, lists_of.of(furniture.state, "shop").popular.rows) == ["bed", "lamp", "sofa"]
     furniture.item("cot")
-    assert ids(furniture, lists_of.of(furniture.state, "shop").popular) == ["bed", "cot", "lamp", "sofa"]
+    assert ids(furniture, lists_of.of(furniture.state, "shop").popular.rows) == ["bed", "cot", "lamp", "sofa"]
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_a_list_is_bounded(little) -> None:
         shop.item(f"sku-{number}", category="all")
     lists = standing_of(shop).of(shop.state, "shop")
     assert len(lists.rows) == STANDING_LIST_MAX + 50
-    assert len(lists.popular) == len(lists.newest) == len(lists.trending) == STANDING_LIST_MAX
+    assert len(lists.popular.rows) == len(lists.newest.rows) == len(lists.trending.rows) == STANDING_LIST_MAX
     column = shop.schema.attributes.index("category")
     assert len(lists.like([(column, reference("all"))], 1_000)) == VALUE_LIST_MAX
 
@@ -235,9 +235,9 @@ def seen(shop, lists: TenantLists) -> dict[str, object]:
     schema = shop.schema
     values = [(column, reference(text)) for column in range(len(schema.attributes)) for text in "abcdefg"]
     return {
-        "trending": list(zip(lists.trending.tolist(), lists.trending_scores.tolist(), strict=True)),
-        "popular": list(zip(lists.popular.tolist(), lists.popular_scores.tolist(), strict=True)),
-        "newest": lists.newest.tolist(), "rows": lists.rows.tolist(), "count": lists.count,
+        "trending": list(zip(lists.trending.rows.tolist(), lists.trending.scores.tolist(), strict=True)),
+        "popular": list(zip(lists.popular.rows.tolist(), lists.popular.scores.tolist(), strict=True)),
+        "newest": lists.newest.rows.tolist(), "rows": lists.rows.tolist(), "count": lists.count,
         "priors": lists.priors.tolist(), "interest": lists.has_interest,
         "alike": [lists.like([value], 10).tolist() for value in values], "in turns": lists.like(values, 30).tolist(),
     }  # fmt: skip
@@ -260,7 +260,7 @@ def test_a_change_of_one_item_looks_at_that_item_alone(furniture, looks: list[st
     first = kept.of(furniture.state, "shop")
     furniture.item("lamp", category="light", stock=0)
     furniture.item("desk", category="work")
-    assert ids(furniture, kept.of(furniture.state, "shop").popular) == ["bed", "cot", "sofa", "desk"]
+    assert ids(furniture, kept.of(furniture.state, "shop").popular.rows) == ["bed", "cot", "sofa", "desk"]
     assert looks == ["shop"], "not made anew"
     for number in range(CHANGES_FOLLOWED_MAX + 1):
         furniture.item("desk", category=f"c{number % 3}")

@@ -161,15 +161,20 @@ def test_compiled_and_plain_walk_alike(tmp_path) -> None:
     assert told[0].count("\n") == 2
 
 
-def test_contributions_add_up_to_the_score_less_the_mean() -> None:
-    matrix, target = examples(11)
-    booster = lightgbm.train(QUIET | {"objective": "regression"}, lightgbm.Dataset(matrix, target), 40)
+def grown(booster: lightgbm.Booster) -> tuple[list[Column], TreeRanker]:
+    """LightGBM's trees over the seven columns of `examples`, as they are served."""
     columns = [Column(f"c{number}") for number in range(7)]
     artefact = msgspec.structs.replace(
         small_artefact(), inputs=tuple(Input(column.name) for column in columns),
         body=from_lightgbm(booster.model_to_string(), 7).packed(),
     )  # fmt: skip
-    ranker = TreeRanker(columns, artefact)
+    return columns, TreeRanker(columns, artefact)
+
+
+def test_contributions_add_up_to_the_score_less_the_mean() -> None:
+    matrix, target = examples(11)
+    booster = lightgbm.train(QUIET | {"objective": "regression"}, lightgbm.Dataset(matrix, target), 40)
+    columns, ranker = grown(booster)
     added = ranker.contributions(matrix, columns)
     assert added.sum(axis=1) + ranker.mean() == pytest.approx(ranker.raw_scores(matrix, columns), abs=1e-9)
     assert ranker.mean() == pytest.approx(target.mean(), abs=0.05)
@@ -191,18 +196,17 @@ def test_inputs_are_found_by_name_and_what_has_no_column_is_missing() -> None:
 def test_contributions_are_the_same_whether_the_rows_were_scored_before_or_not() -> None:
     matrix, target = examples(12)
     booster = lightgbm.train(QUIET | {"objective": "regression"}, lightgbm.Dataset(matrix, target), 30)
-    columns = [Column(f"c{number}") for number in range(7)]
-    artefact = msgspec.structs.replace(
-        small_artefact(), inputs=tuple(Input(column.name) for column in columns),
-        body=from_lightgbm(booster.model_to_string(), 7).packed(),
-    )  # fmt: skip
-    ranker, (one, other) = TreeRanker(columns, artefact), (matrix[:201], matrix[201:330])
+    (columns, ranker), (one, other) = grown(booster), (matrix[:201], matrix[201:330])
     anew = [ranker.contributions(rows.copy(), columns).tobytes() for rows in (one, other)]
     for rows, expected in ((one, anew[0]), (other, anew[1])):
         scores = ranker.score(rows, columns).tobytes()
         assert ranker.contributions(rows, columns).tobytes() == expected
         assert ranker.score(rows, columns).tobytes() == scores == ranker.score(rows.copy(), columns).tobytes()
+        ranker.contributions(other[:9], columns)
         assert ranker.contributions(rows, columns).tobytes() == expected, "other rows were walked meanwhile"
+        some = np.array([5, 2, 100, 2])
+        chosen = ranker.contributions(rows, columns, some).tobytes()
+        assert chosen == ranker.contributions(rows[some], columns).tobytes()
     many = np.concatenate([matrix] * 3)
     parts = [ranker.contributions(many[first : first + 7], columns) for first in range(0, len(many), 7)]
     assert ranker.contributions(many, columns).tobytes() == np.concatenate(parts).tobytes()

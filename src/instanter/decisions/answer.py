@@ -65,10 +65,9 @@ class Answers:
             if slate.rung == POPULAR:
                 return [[POPULAR_NOW] if slate.scores[place] > 0.0 else [] for place in slate.order]
             return [[] if slate.asked.is_callers else [NEW] for _ in slate.order]
-        rows, order = slate.matrix[slate.order], slate.order
-        if 2 * len(order) > len(slate.matrix):  # The very matrix that was scored: its ranker may remember it.
-            return self._explainer.reasons(rows, slate.ranker.contributions(slate.matrix, self._columns)[order])
-        return self._explainer.reasons(rows, slate.ranker.contributions(rows, self._columns))
+        rows = np.array(slate.order, np.int64)
+        added = slate.ranker.contributions(slate.matrix, self._columns, rows)
+        return self._explainer.reasons(slate.matrix[rows], added)
 
 
 def placement_receipt(slate: Slate) -> PlacementReceipt:

@@ -27,7 +27,7 @@ def eligible(moment: Moment, pool: Pool, filters: Filters) -> tuple[Bytes, Ints]
 
 def popular(moment: Moment, asked: Asked, filters: Filters) -> Slate:
     """By what everybody likes; nothing of it can be cut."""
-    pool = _pool(moment, asked, moment.lists.popular, POPULAR)
+    pool = _pool(moment, asked, moment.lists.popular.rows, POPULAR)
     rows = pool.columns.rows
     popularity = moment.lists.popularity
     known = (rows >= 0) & (rows < len(popularity))
@@ -38,8 +38,8 @@ def popular(moment: Moment, asked: Asked, filters: Filters) -> Slate:
 
 def default(moment: Moment, asked: Asked, filters: Filters) -> Slate:
     """The newest, looking through the whole catalogue if need be; a caller's list in its own order."""
-    slate = _by_age(moment, asked, filters, moment.lists.newest)
-    if slate.order or asked.is_callers or moment.lists.count == len(moment.lists.newest):
+    slate = _by_age(moment, asked, filters, moment.lists.newest.rows)
+    if slate.order or asked.is_callers or moment.lists.count == len(moment.lists.newest.rows):
         return slate
     rows = moment.lists.rows
     created = moment.state.catalogue.created_ms[rows].astype(np.float64)

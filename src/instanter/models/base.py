@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -13,6 +13,10 @@ from ..features.view import Person, Reader
 from ..state.compiled import Ints, Reals
 from ..state.memory import State
 from .standing import TenantLists
+
+Chosen = Ints | slice
+"""Rows of a matrix."""
+EVERY_ROW: Final = slice(None)
 
 
 class Found(NamedTuple):
@@ -69,6 +73,8 @@ class Ranker(Protocol):
         """One finite number a candidate; the larger the better, 0 for an average item."""
         ...
 
-    def contributions(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
-        """What each column adds to each score, [candidates, columns]: the ground of an explanation."""
+    def contributions(self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW) -> Reals:
+        """What each column adds to the score of each of these rows, [rows, columns]: the ground of an explanation.
+
+        `matrix` is the one that was scored, so that what was found out then need not be found out again."""
         ...

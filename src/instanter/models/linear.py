@@ -16,6 +16,7 @@ from ..features.assemble import Column, Matrix
 from ..foundation.errors import Broken, ConfigRejected
 from ..state.compiled import Bytes, Reals, kernel
 from ..state.layout import BySource, FeatureSpec, Kind, Scope
+from .base import EVERY_ROW, Chosen
 from .inputs import check_named
 
 _BASE_WEIGHTS = {
@@ -82,10 +83,11 @@ class LinearRanker:
         _score(matrix, self.weights, self._unbounded, scores)
         return scores
 
-    def contributions(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
-        added = np.zeros(matrix.shape)
+    def contributions(self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW) -> Reals:
         self._check_columns(columns)
-        _contribute(matrix, self.weights, self._unbounded, added)
+        chosen = matrix[rows]
+        added = np.zeros(chosen.shape)
+        _contribute(chosen, self.weights, self._unbounded, added)
         return added
 
     def _check_columns(self, columns: Sequence[Column]) -> None:

@@ -16,6 +16,7 @@ from ..features.assemble import Column, Matrix
 from ..foundation.errors import Broken, RequestRejected
 from ..state.compiled import Bytes, Ints, Reals, kernel
 from .artefact import Artefact, encode, identify
+from .base import EVERY_ROW, Chosen
 from .bodies import Weights
 from .calibration import log_odds, probabilities
 from .dataset import Rows
@@ -62,12 +63,13 @@ class LogisticRanker:
         scores = self.raw_scores(matrix, columns)
         return scores if self._calibration is None else log_odds(self._calibration, scores)
 
-    def contributions(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
+    def contributions(self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW) -> Reals:
         """What each column adds to the raw score."""
         self._wired.check(columns)
-        weights, added = self._weights, np.zeros(matrix.shape)
+        chosen, weights = matrix[rows], self._weights
+        added = np.zeros(chosen.shape)
         _contribute(
-            matrix, self._wired.places, weights.weight, weights.mean, weights.deviation, weights.unbounded, added
+            chosen, self._wired.places, weights.weight, weights.mean, weights.deviation, weights.unbounded, added
         )
         return added
 

@@ -23,7 +23,7 @@ from ..features.assemble import Column, Matrix
 from ..foundation.errors import ConfigRejected
 from ..foundation.limits import LEARNER_INPUTS_MAX, LEARNER_WEIGHT_MAX, NAME_CHARS_MAX
 from ..state.compiled import Bytes, Ints, Reals, kernel
-from .base import Ranker
+from .base import EVERY_ROW, Chosen, Ranker
 from .inputs import check_named
 
 SCORE_TERM_MAX: Final = 1e6
@@ -109,12 +109,12 @@ class Taught:
         _add_up(scores, rows, self._learned.weights, together)
         return together
 
-    def contributions(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
+    def contributions(self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW) -> Reals:
         weights = self._learned.weights
-        added: Reals = weights[0] * self._ranker.contributions(matrix, columns)
-        rows = self._inputs.rows(matrix, np.zeros(len(matrix)))
+        added: Reals = weights[0] * self._ranker.contributions(matrix, columns, rows)
+        inputs = self._inputs.rows(matrix[rows], np.zeros(len(added)))
         for i, place in enumerate(self._inputs.places.tolist()):
-            added[:, place] += weights[1 + i] * rows[:, 1 + i]
+            added[:, place] += weights[1 + i] * inputs[:, 1 + i]
         return added
 
 

@@ -79,9 +79,9 @@ SOURCES: Final[dict[str, Source]] = {
     for source in (
         CoViewed(),
         SameCategory(),
-        Listed("trending", lambda lists: (lists.trending, lists.trending_scores)),
-        Listed("newest", lambda lists: (lists.newest, None)),
-        Listed("popular", lambda lists: (lists.popular, lists.popular_scores)),
+        Listed("trending", lambda lists: (lists.trending.rows, lists.trending.scores)),
+        Listed("newest", lambda lists: (lists.newest.rows, None)),
+        Listed("popular", lambda lists: (lists.popular.rows, lists.popular.scores)),
     )
 }
 """By the name that placements use; the caller's list is no source of ours."""

@@ -78,9 +78,9 @@ class TenantLists:
         rows = self.rows
         self.count = len(rows)
         """Of available items."""
-        self._trending = Ranked(rows, scores.trending[rows], STANDING_LIST_MAX)
-        self._popular = Ranked(rows, scores.popular[rows], STANDING_LIST_MAX)
-        self._newest = Ranked(rows, catalogue.created_ms[rows].astype(np.float64), STANDING_LIST_MAX)
+        self.trending = Ranked(rows, scores.trending[rows], STANDING_LIST_MAX)
+        self.popular = Ranked(rows, scores.popular[rows], STANDING_LIST_MAX)
+        self.newest = Ranked(rows, catalogue.created_ms[rows].astype(np.float64), STANDING_LIST_MAX)
         self._by_value.look(rows)
         self._counted = self._assembler.counted(state, rows)
         self._met = self._interesting(rows)
@@ -96,9 +96,9 @@ class TenantLists:
             return True
         self._there[gone] = 0
         kept = (
-            self._trending.change(gone, come, scores.trending[come]),
-            self._popular.change(gone, come, scores.popular[come]),
-            self._newest.change(gone, come, catalogue.created_ms[come].astype(np.float64)),
+            self.trending.change(gone, come, scores.trending[come]),
+            self.popular.change(gone, come, scores.popular[come]),
+            self.newest.change(gone, come, catalogue.created_ms[come].astype(np.float64)),
             self._by_value.change(self._there, come),
         )
         self._there[come] = 1
@@ -106,26 +106,6 @@ class TenantLists:
         self._counted += self._assembler.counted(self._state, come) - self._assembler.counted(self._state, gone)
         self._met += self._interesting(come) - self._interesting(gone)
         return all(kept)
-
-    @property
-    def trending(self) -> Ints:
-        return self._trending.rows
-
-    @property
-    def trending_scores(self) -> Reals:
-        return self._trending.scores
-
-    @property
-    def popular(self) -> Ints:
-        return self._popular.rows
-
-    @property
-    def popular_scores(self) -> Reals:
-        return self._popular.scores
-
-    @property
-    def newest(self) -> Ints:
-        return self._newest.rows
 
     @property
     def rows(self) -> Ints:

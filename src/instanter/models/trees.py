@@ -9,7 +9,7 @@ comparison a split, four rows side by side, so that the processor does not wait 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -20,6 +20,7 @@ from ..features.assemble import Column, Matrix
 from ..foundation.errors import Broken
 from ..state.compiled import Ints, Reals, kernel
 from .artefact import Artefact, encode, identify
+from .base import EVERY_ROW, Chosen
 from .bodies import DEFAULT_LEFT, MISSING_NAN, MISSING_SHIFT, MISSING_ZERO, Places, Trees, check_trees
 from .calibration import log_odds
 from .inputs import input_of, wire
@@ -176,15 +177,16 @@ def _rounded_down(thresholds: Reals) -> Floats:
 def add_up(walk: Walk, slots: Ints, matrix: Matrix) -> Reals:
     """The sum of leaves of each row. `slots` are the walk's with columns of the matrix for inputs, see `inputs`."""
     scores = np.zeros(len(matrix))
-    for first, rows in _blocks(matrix):
+    for first in range(0, len(matrix), _BLOCK_ROWS):
+        rows = matrix[first : first + _BLOCK_ROWS]
         _add_up(leaves_of(walk, slots, rows), walk.value, scores[first : first + len(rows)])
     return scores
 
 
 def leaves_of(walk: Walk, slots: Ints, rows: Matrix) -> Places:
-    """Where each row comes to in each tree, [trees, rows]."""
+    """Where each row comes to in each tree, [rows, trees]."""
     filled = np.empty((len(rows), len(slots) + 1), np.float32)
-    leaves = np.empty((len(walk.roots), len(rows)), np.int32)
+    leaves = np.empty((len(rows), len(walk.roots)), np.int32)
     _fill(rows, slots, filled)
     _walk_down(filled, walk.roots, walk.left, walk.slot, walk.threshold, leaves)
     return leaves
@@ -208,14 +210,16 @@ class TreeRanker:
         self._slots[:, 0] = self._wired.places[self._walk.slots[:, 0]]
         self._paths = paths_of(self._walk, self._slots[:, 0])
         self._walked: tuple[Matrix | None, Places] = (None, np.empty((0, 0), np.int32))
-        """The rows that were walked last and their leaves: a list is explained by the walk that scored it."""
+        """The rows that were scored last and their leaves: a list is explained by the walk that scored it."""
 
     def raw_scores(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
         """The sum of leaves, whatever it is calibrated to."""
         self._wired.check(columns)
-        scores = np.zeros(len(matrix))
-        for first, rows in _blocks(matrix):
-            _add_up(self._leaves(rows), self._walk.value, scores[first : first + len(rows)])
+        if len(matrix) > _BLOCK_ROWS:
+            return add_up(self._walk, self._slots, matrix)
+        scores, leaves = np.zeros(len(matrix)), leaves_of(self._walk, self._slots, matrix)
+        self._walked = (matrix, leaves)
+        _add_up(leaves, self._walk.value, scores)
         return scores
 
     def score(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
@@ -223,32 +227,19 @@ class TreeRanker:
         scores = self.raw_scores(matrix, columns)
         return scores if self._calibration is None else log_odds(self._calibration, scores)
 
-    def contributions(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
+    def contributions(self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW) -> Reals:
         """By how much each column's splits moved the mean on the way to the leaves (Saabas' attribution). They add up
         to the raw score less the mean of all, short of what inputs without a column added."""
         self._wired.check(columns)
-        paths, added = self._paths, np.zeros(matrix.shape)
-        for first, rows in _blocks(matrix):
-            _attribute(self._leaves(rows), paths.first, paths.column, paths.moved, added[first : first + len(rows)])
+        scored, leaves = self._walked
+        found = leaves[rows] if scored is matrix else leaves_of(self._walk, self._slots, matrix[rows])
+        paths, added = self._paths, np.zeros((len(found), len(columns)))
+        _attribute(found, paths.first, paths.column, paths.moved, added)
         return added
-
-    def _leaves(self, rows: Matrix) -> Places:
-        if self._walked[0] is not rows:
-            self._walked = (rows, leaves_of(self._walk, self._slots, rows))
-        return self._walked[1]
 
     def mean(self) -> float:
         """The raw score of an average training row."""
         return float(self._walk.value[self._walk.roots].sum())
-
-
-def _blocks(matrix: Matrix) -> Iterator[tuple[int, Matrix]]:
-    """Parts that are walked at once, with the row they begin at; a matrix that is no more than one is left as it is."""
-    if len(matrix) <= _BLOCK_ROWS:
-        yield 0, matrix
-        return
-    for first in range(0, len(matrix), _BLOCK_ROWS):
-        yield first, matrix[first : first + _BLOCK_ROWS]
 
 
 @kernel
@@ -278,7 +269,7 @@ def _walk_down(
     """Four rows walk together until all are at their leaves."""
     rows = len(slots)
     for tree in range(len(roots)):
-        found = leaves[tree]
+        found = leaves[:, tree]
         for row in range(0, rows - 3, 4):
             a = b = c = d = roots[tree]
             while True:
@@ -299,16 +290,15 @@ def _walk_down(
 
 @kernel
 def _add_up(leaves: Places, value: Reals, scores: Reals) -> None:
-    """Tree by tree, as LightGBM does."""
-    for tree in range(len(leaves)):
-        for row in range(len(scores)):
-            scores[row] += value[leaves[tree, row]]
+    """Each row's leaves in the order of the trees, as LightGBM adds them."""
+    for row in range(len(scores)):
+        for leaf in leaves[row]:
+            scores[row] += value[leaf]
 
 
 @kernel
 def _attribute(leaves: Places, first: Places, column: Places, moved: Reals, added: Reals) -> None:
     for row in range(len(added)):
-        for tree in range(len(leaves)):
-            leaf = leaves[tree, row]
+        for leaf in leaves[row]:
             for step in range(first[leaf], first[leaf + 1]):
                 added[row, column[step]] += moved[step]
