@@ -3,7 +3,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+# A lock names all that is installed, so nothing is resolved: what an index offers beside it changes nothing.
+CHECK := $(BIN)/python -m pip check --quiet --disable-pip-version-check
 ARGS ?=
 
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --all-build-deps --no-header \
@@ -39,16 +41,19 @@ $(VENV)/.made:
 
 $(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/.made
 	$(PIP) --require-hashes -r requirements.lock
-	$(PIP) --no-deps --no-build-isolation -e .
+	$(PIP) --no-build-isolation -e .
+	@$(CHECK)
 	@touch $@
 
 $(VENV)/.development: requirements-dev.lock pyproject.toml | $(VENV)/.made
 	$(PIP) --require-hashes -r requirements-dev.lock
-	$(PIP) --no-deps --no-build-isolation -e .
+	$(PIP) --no-build-isolation -e .
+	@$(CHECK)
 	@touch $@ $(VENV)/.runtime
 
 $(VENV)/.fuzz: requirements-fuzz.lock | $(VENV)/.made
 	$(PIP) --require-hashes -r requirements-fuzz.lock
+	@$(CHECK)
 	@touch $@
 
 demo: $(VENV)/.runtime
