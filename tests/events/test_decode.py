@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instanter.events.decode import Admitted, Door, decode_batch
+from instanter.events.batch import decode_batch
+from instanter.events.decode import Admitted, Door
 from instanter.events.envelope import Flag, decode_record
 from instanter.events.subjects import HashedSubjects
 from instanter.foundation import limits

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instanter.events.decode import Door, decode_batch
+from instanter.events.batch import decode_batch
+from instanter.events.decode import Door
 from instanter.events.envelope import decode_record
 from instanter.events.reject import message_id_of, quarantined
 from instanter.foundation import limits

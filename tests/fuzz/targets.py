@@ -19,7 +19,8 @@ from time import thread_time_ns
 
 import numpy as np
 
-from instanter.events.decode import Admitted, Door, decode_batch
+from instanter.events.batch import decode_batch
+from instanter.events.decode import Admitted, Door
 from instanter.events.enrich import Enricher
 from instanter.events.envelope import decode_record, encode_record
 from instanter.events.reject import message_id_of, quarantined

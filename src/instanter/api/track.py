@@ -11,7 +11,7 @@ from starlette.responses import Response
 from ..engine.intake import Rejection, Taken
 from ..engine.loop import Engine
 from ..events.assertions import FORBIDDEN
-from ..events.decode import decode_batch
+from ..events.batch import decode_batch
 from ..foundation.clock import elapsed_ns
 from ..foundation.errors import EventRejected
 from ..foundation.limits import QUARANTINED_EVENT_BYTES_MAX

@@ -14,7 +14,7 @@ import msgspec
 
 from ..decisions.decide import Decider, Decision
 from ..decisions.request import DecideRequest
-from ..events.decode import Door, identifiers_of, stated_in
+from ..events.decode import Door
 from ..events.envelope import (
     Audited,
     Configured,
@@ -28,6 +28,8 @@ from ..events.envelope import (
     Ticked,
     Unlinked,
 )
+from ..events.identifiers import identifiers_of
+from ..events.statements import stated_in
 from ..events.subjects import NOBODY, Sealed
 from ..features.view import Reader
 from ..feedback.rewards import Rewards

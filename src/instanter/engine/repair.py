@@ -14,8 +14,9 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from ..events.batch import decode_batch
 from ..events.bodies import body_decoder
-from ..events.decode import Admitted, decode_batch
+from ..events.decode import Admitted
 from ..events.envelope import Tracked, Withheld, decode_record
 from ..events.reject import BATCH, LATE, LATE_FOR_SEQUENCES, Quarantined, quarantined
 from ..events.rewrite import Rewrite, Step
