@@ -26,7 +26,7 @@ from ..engine.harness import ENRICHER, SECRET, with_engine
 from .client import validator
 
 DOCUMENT = document()
-WITHOUT_BODY = {"/v1/decisions/{id}/replay"}
+WITHOUT_BODY = {"/v1/decisions/{id}/replay", "/v1/signing-secrets"}
 """What is posted to without anything to say."""
 METHODS = {"get", "post", "put", "patch", "delete", "head", "options", "trace"}
 

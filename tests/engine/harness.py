@@ -36,6 +36,7 @@ from instanter.log.segment_log import SegmentLog
 from instanter.privacy.audit import open_trail
 from instanter.privacy.erasures import ErasureList
 from instanter.privacy.subjects import KeyStore
+from instanter.privacy.user_tokens import SigningSecrets
 from instanter.state.cold_files import ColdPlace
 
 T = TypeVar("T")
@@ -81,15 +82,19 @@ def open_engine(
         cold=cold,
     )  # fmt: skip
     subjects = KeyStore(disk, root / "keys", secret=SECRET, master=SECRET)
+    signing = SigningSecrets(disk, root / "keys", master=SECRET)
     stores = Stores(
         disk, log, quarantine, open_trail(audit, SECRET), root / "audit" / "acts", root / "checkpoints", subjects,
-        ErasureList(disk, root / "keys" / "erasures"), MovedPositions(disk, root / "moved"), models,
+        ErasureList(disk, root / "keys" / "erasures"), signing, MovedPositions(disk, root / "moved"), models,
     )  # fmt: skip
     gate = Gate(partition, subjects, clock, purposes=schema.purposes, required=consent_required)
     ids = Ids(CountingIds())
     return Engine(
         stores=stores, partition=partition, recovery=recovery, clock=clock, ids=ids, gate=gate,
-        door=Door(subjects=subjects, ids=ids, enrich=ENRICHER, gate=gate, numbers=NUMBERS.union(schema.properties)),
+        door=Door(
+            subjects=subjects, ids=ids, enrich=ENRICHER, gate=gate, numbers=NUMBERS.union(schema.properties),
+            user_tokens=signing,
+        ),
         decider=configuration.decider(schema),
         reader=Reader(schema, features),
         options=EngineOptions(**{"checkpoint_s": 3_600.0, "sync_window_ms": 0.0, **options}),

@@ -434,7 +434,7 @@ def test_a_rewrite_sees_the_batchs_context_too(tmp_path: Path):
 
 def test_a_public_keys_event_may_assert_no_more_the_second_time(tmp_path: Path):
     async def work(engine: Engine) -> None:
-        sale = event(1, name="Order Completed", properties={})
+        sale = event(1, name="Order Refunded", properties={})
         await engine.intake.take([sale], kind=None, tenant=TENANT, public=True)
         assert (await repair(engine)).refused == {"forbidden": 1}
 

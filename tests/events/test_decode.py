@@ -366,3 +366,9 @@ class TestABatch:
             "messageId": "m",
         }
         assert admit(event, sent_at_ms=RECEIVED_MS - 5).record.key == keys.user("default", "u1")
+
+
+def test_records_say_that_they_came_with_a_public_key(admit):
+    sent = {"type": "track", "event": "Product Viewed", "anonymousId": "a1"}
+    assert admit(sent, public=True).record.flags & Flag.PUBLIC
+    assert not admit(sent).record.flags & Flag.PUBLIC

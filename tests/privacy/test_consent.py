@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instanter.events.envelope import Consented
+from instanter.events.statements import PERSONALIZATION
 from instanter.foundation.limits import PURPOSES_KEPT_MAX, PURPOSES_STATED_MAX
-from instanter.privacy.consent import PERSONALIZATION, Consents
+from instanter.privacy.consent import Consents
 
 PURPOSES = ("personalization", "email", "ads")
 statements = st.lists(

@@ -22,6 +22,7 @@ from instanter.models.online import LearnerDeclaration
 from instanter.privacy.audit import open_trail
 from instanter.privacy.erasures import ErasureList
 from instanter.privacy.subjects import KeyStore
+from instanter.privacy.user_tokens import SigningSecrets
 from instanter.sim.world.accounts import (
     ADDED,
     CARTS,
@@ -95,8 +96,9 @@ class Worlds:
             not_before_ms=newest_ms, machine_ns=surroundings.machine_ns, stopwatch_ns=surroundings.stopwatch_ns
         )
         stores = Stores(
-            disk, log, quarantine, trail, root / "audit" / "acts", root / "checkpoints", subjects, erasures
-        )
+            disk, log, quarantine, trail, root / "audit" / "acts", root / "checkpoints", subjects, erasures,
+            SigningSecrets(disk, root / "keys", master=SECRET, source=surroundings.entropy),
+        )  # fmt: skip
         gate = Gate(partition, subjects, clock, purposes=schema.purposes, required=False)
         ids = Ids(surroundings.entropy)
         return Engine(

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from ..engine.loop import Engine
 from ..foundation.errors import RequestRejected
-from . import decide, items, jobs, keys, learners, models, operations, profiles, quarantine, track
+from . import decide, items, jobs, keys, learners, models, operations, profiles, quarantine, signing, track
 from .auth import Access
 from .jobs import Jobs, NoJobs
 from .openapi import openapi_document
@@ -57,6 +57,8 @@ RESOURCES: Final = (
     Resource("/v1/profiles/{id:path}", "admin", {"GET": profiles.get, "DELETE": profiles.erase}),
     Resource("/v1/keys", "admin", {"POST": keys.create, "GET": keys.list_}),
     Resource("/v1/keys/{id:path}", "admin", {"DELETE": keys.revoke}),
+    Resource("/v1/signing-secrets", "admin", {"POST": signing.create, "GET": signing.list_}),
+    Resource("/v1/signing-secrets/{id:path}", "admin", {"DELETE": signing.revoke}),
     Resource("/v1/models", "admin", {"GET": models.list_}),
     Resource("/v1/models/{placement:path}", "admin", {"PUT": models.place, "DELETE": models.roll_back}),
     Resource("/v1/learners", "admin", {"GET": learners.list_}),

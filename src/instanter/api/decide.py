@@ -15,7 +15,7 @@ from ..decisions.decide import Decision
 from ..decisions.receipt import decode_receipt
 from ..decisions.request import Asking, DecideRequest, decode_decide, decode_rank
 from ..engine.loop import Engine
-from ..events.assertions import FORBIDDEN
+from ..events.claims import FORBIDDEN, user_token_in
 from ..foundation.clock import elapsed_ns
 from ..foundation.deadline import Deadline
 from ..foundation.errors import DiskFull, RequestRejected, Unavailable
@@ -25,7 +25,7 @@ from .bodies import read_body
 from .jobs import Refusal, accepted, jobs_of
 from .replies import encoded, reply
 from .routing import path_id
-from .tenancy import Caller, caller_of, objects, tenant_of
+from .tenancy import Caller, caller_of, objects, tenant_of, user_token_of
 
 REPLAY: Final = "replay"
 """The kind of job that makes a decision again."""
@@ -97,8 +97,6 @@ async def _receipt(engine: Engine, tenant: str, decision_id: str) -> bytes:
 
 def _check_caller(caller: Caller, asked: Asking) -> None:
     """Refuse what the question asks beyond the scope of the route."""
-    if asked.user_id is not None:
-        caller.require_private("asserts no userId")
     if asked.explain:
         caller.require_private("asks for no explanation: that is what is known of the person")
     if asked.events:
@@ -116,16 +114,32 @@ async def _decide(
     deadline = Deadline(asked.deadline_ms or engine.options.deadline_ms, started_ns=started_ns)
     engine.decider.admit(question)
     tenant, gpc = caller.tenant, objects(request)
+    user_token = user_token_of(request) or user_token_in(asked.context)
+    if caller.public and question.user_id is not None:
+        question = _of_device(engine, question, tenant, user_token)
     position = _position(engine, asked.min_position)
     if asked.events:
         count_events(request, len(asked.events))
-        taken = await engine.intake.take(asked.events, kind=None, tenant=tenant, public=caller.public, gpc=gpc)
+        taken = await engine.intake.take(
+            asked.events, kind=None, tenant=tenant, public=caller.public, gpc=gpc,
+            user_token=user_token,
+        )  # fmt: skip
         if taken.rejected:
             first = taken.rejected[0]
             status = 403 if first.code == FORBIDDEN else 400
             raise RequestRejected(first.code, f"events: {first.message}", status=status)
     await _reach(engine, position, deadline)
     return await engine.decide(question, tenant=tenant, deadline=deadline, gpc=gpc)
+
+
+def _of_device(engine: Engine, question: DecideRequest, tenant: str, user_token: str) -> DecideRequest:
+    """The question of a public key that names a user: about the device alone, unless a user token confirms it."""
+    if engine.signing.confirm(tenant, user_token, question.user_id or "", engine.clock.now_ms()):
+        return question
+    if question.anonymous_id is None:
+        reason = "a public key decides for the device's anonymousId, or for the userId that a user token confirms"
+        raise RequestRejected("forbidden", reason, status=403)
+    return msgspec.structs.replace(question, user_id=None)
 
 
 def _position(engine: Engine, text: str | None) -> int:

@@ -25,6 +25,7 @@ from .models import ModelListing, ModelRequest, ModelShown
 from .operations import HealthReply, NotReadyReply, ReadyReply, StateReply
 from .profiles import NDJSON_MEDIA_TYPE, ConsentReply, ConsentRequest, UnlinkReply
 from .routing import Resource
+from .signing import SecretCreated, SecretListing, SecretShown
 from .track import SINGLE_ROUTES, TrackReply
 
 ERROR = "#/components/schemas/Error"
@@ -113,6 +114,13 @@ OPERATIONS = (
     Operation("get", "/v1/keys", "The tenant's access keys, the oldest first", reply=KeyListing, errors=_LIMITED),
     Operation(
         "delete", "/v1/keys/{id}", "Revoke an access key", reply=KeyShown, errors=(400, 404, *_STORES)),
+    Operation(
+        "post", "/v1/signing-secrets", "Make a secret that user tokens are signed under; the reply is the only place "
+        "it ever stands in", reply=SecretCreated, errors=(*_BODY, *_STORES)),
+    Operation("get", "/v1/signing-secrets", "The tenant's signing secrets", reply=SecretListing, errors=_LIMITED),
+    Operation(
+        "delete", "/v1/signing-secrets/{id}", "Revoke a signing secret", reply=SecretShown,
+        errors=(400, 404, *_STORES)),
     Operation("get", "/v1/models", "The placements that a model ranks for", reply=ModelListing, errors=_LIMITED),
     Operation(
         "put", "/v1/models/{placement}", "Put a model in charge of a placement; the one before it stands in",

@@ -84,6 +84,11 @@ def objects(request: Request) -> bool:
     return request.headers.get("sec-gpc") == "1"
 
 
+def user_token_of(request: Request) -> str:
+    """The signed user token in a header; "" where there is none."""
+    return request.headers.get("x-user-token", "")
+
+
 def tenant_of(request: Request) -> str:
     """The tenant of a request; see `caller_of`."""
     return caller_of(request).tenant

@@ -10,15 +10,15 @@ from starlette.responses import Response
 
 from ..engine.intake import Rejection, Taken
 from ..engine.loop import Engine
-from ..events.assertions import FORBIDDEN
 from ..events.batch import decode_batch
+from ..events.claims import FORBIDDEN
 from ..foundation.clock import elapsed_ns
 from ..foundation.errors import EventRejected
 from ..foundation.limits import QUARANTINED_EVENT_BYTES_MAX
 from .auth import count_events
 from .bodies import read_body
 from .replies import encoded, refusal
-from .tenancy import caller_of, objects
+from .tenancy import caller_of, objects, user_token_of
 
 SINGLE_ROUTES = ("track", "identify", "page", "screen", "group", "alias")
 
@@ -60,6 +60,7 @@ async def batch(engine: Engine, request: Request) -> Response:
         defaults=sent.defaults,
         arrived_ns=arrived_ns,
         gpc=gpc,
+        user_token=user_token_of(request) or sent.user_token,
     )
     return _accepted(taken)
 
@@ -71,8 +72,9 @@ async def single(kind: str, engine: Engine, request: Request) -> Response:
     caller, gpc = caller_of(request), objects(request)
     count_events(request, 1)
     taken = await engine.intake.take(
-        [body], kind=kind, tenant=caller.tenant, public=caller.public, arrived_ns=arrived_ns, gpc=gpc
-    )
+        [body], kind=kind, tenant=caller.tenant, public=caller.public, arrived_ns=arrived_ns, gpc=gpc,
+        user_token=user_token_of(request),
+    )  # fmt: skip
     if taken.rejected:
         first = taken.rejected[0]
         status = STATUS_BY_CODE.get(first.code, 400)

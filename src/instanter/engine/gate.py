@@ -9,11 +9,12 @@ import msgspec
 
 from ..events.gate import FREE, Judgement
 from ..events.reject import identifiers_in, identifiers_named
+from ..events.statements import PERSONALIZATION
 from ..events.subjects import NOBODY, Sealed, Subjects
 from ..foundation.clock import Clock
 from ..foundation.errors import Corrupt
 from ..foundation.limits import LINKED_CELLS_MAX, REFUSALS_MAX
-from ..privacy.consent import PERSONALIZATION, Word
+from ..privacy.consent import Word
 from ..privacy.tombstones import Tombstone
 from .partition import Partition
 

@@ -71,11 +71,13 @@ class Intake:
     async def take(
         self, raws: Sequence[RawEvent], *, kind: str | None, tenant: str, sent_at_ms: int | None = None,
         defaults: dict[str, Any] | None = None, arrived_ns: int | None = None, gpc: bool = False, public: bool = False,
+        user_token: str = "",
     ) -> Taken:  # fmt: skip
         """Take events; on return they are durable and folded. Bad ones are quarantined and reported.
 
         With `gpc` they came with `Sec-GPC: 1`: nothing of them is kept but a stub. With `public` they came with a
-        public access key, and those that assert more than it may are bad.
+        public access key: whom they name and what they say of orders are claims, but for the user whom `user_token`
+        confirms.
 
         Raises `Unavailable` (nothing more than a part may be in the log, and a retry has one effect).
         """
@@ -89,7 +91,7 @@ class Intake:
                 if first:
                     await asyncio.sleep(0)
                 step = raws[first : first + EVENTS_PER_STEP]
-                admitted, refused = self._admit(step, kind, tenant, sent_at_ms, defaults, gpc, public)
+                admitted, refused = self._admit(step, kind, tenant, sent_at_ms, defaults, gpc, public, user_token)
                 if admitted:
                     position = self._append(admitted, tenant)
                     waiters.append(self._journal.durable(position))
@@ -142,7 +144,7 @@ class Intake:
 
     def _admit(
         self, raws: Sequence[RawEvent], kind: str | None, tenant: str, sent_at_ms: int | None,
-        defaults: dict[str, Any] | None, gpc: bool, public: bool,
+        defaults: dict[str, Any] | None, gpc: bool, public: bool, user_token: str,
     ) -> tuple[list[Admitted], list[tuple[RawEvent, EventRejected]]]:  # fmt: skip
         """What goes in, and what does not with the reason."""
         started_ns = elapsed_ns()
@@ -155,7 +157,7 @@ class Intake:
                 admitted.append(
                     admit(
                         raw, kind=kind, received_ms=received_ms, tenant=tenant, sent_at_ms=sent_at_ms,
-                        defaults=defaults, gpc=gpc, public=public,
+                        defaults=defaults, gpc=gpc, public=public, user_token=user_token,
                     )
                 )
             except EventRejected as error:

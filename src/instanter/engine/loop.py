@@ -29,7 +29,6 @@ from ..events.envelope import (
     Unlinked,
 )
 from ..events.identifiers import identifiers_of
-from ..events.statements import stated_in
 from ..events.subjects import NOBODY, Sealed
 from ..features.view import Reader
 from ..feedback.rewards import Rewards
@@ -46,6 +45,7 @@ from ..privacy.access import AccessKey, Grant, check_grant, issued, new_key
 from ..privacy.audit import SERVER, Audit, Head, Plain, Trail, handed_in
 from ..privacy.erasures import ErasureList
 from ..privacy.subjects import KeyStore, KeySubject
+from ..privacy.user_tokens import SigningSecret, SigningSecrets
 from .checkpoints import Checkpoints, ReplayBounds
 from .erase import DAY_MS, ERASED_PER_TURN, Eraser, RetentionOptions
 from .export import export, opened_receipt
@@ -108,6 +108,7 @@ class Stores(NamedTuple):
     checkpoints: Path
     subjects: KeyStore
     erasures: ErasureList
+    signing: SigningSecrets
     moved: MovedPositions | NothingMoved = NothingMoved()
     """Where a migration has put the receipts of decisions that were made before it."""
     models: Models = NoModels()
@@ -125,6 +126,8 @@ class Engine:
         self.clock = clock
         self.subjects = stores.subjects
         self.gate = gate
+        self.signing = stores.signing
+        self._statements = door.statements
         self.meter = Measurements()
         self.decider = decider
         self.options = options
@@ -302,6 +305,23 @@ class Engine:
             await self.journal.write([KeyRevoked(now_ms, key_id)], now_ms)
         return self.partition.access_keys.get(key_id) or key
 
+    # Signing secrets, for user tokens.
+
+    async def make_signing_secret(self, tenant: str, *, actor: str) -> tuple[SigningSecret, str]:
+        """Make one; on return tokens signed under it are good. Its text is nowhere but in what is returned.
+
+        Raises `Overloaded` where the tenant can have no more.
+        """
+        made, text = self.signing.make(tenant, self.clock.now_ms())
+        await self.audit.note("signing_secret.made", actor=actor, tenant=tenant, subject=made.id)
+        return made, text
+
+    async def revoke_signing_secret(self, tenant: str, secret_id: str, *, actor: str) -> SigningSecret:
+        """Revoke one; on return no token signed under it is good. `RequestRejected` if the tenant has none such."""
+        revoked = self.signing.revoke(tenant, secret_id)
+        await self.audit.note("signing_secret.revoked", actor=actor, tenant=tenant, subject=secret_id)
+        return revoked
+
     # Decisions.
 
     async def decide(
@@ -318,7 +338,8 @@ class Engine:
             await self._publish_if_possible(now_ms)
         subject, keys = self._person(tenant, request)
         identifiers = identifiers_of(request.anonymous_id, request.user_id)
-        agreement = self.gate.agreement(tenant, identifiers, stated=stated_in(request.context), gpc=gpc)
+        stated = self._statements.in_context(request.context)
+        agreement = self.gate.agreement(tenant, identifiers, stated=stated, gpc=gpc)
         if not agreement.personal:
             subject, keys = None, []
         decision_id = f"{ID_PREFIX}{self._ids.token(ID_TOKEN_BYTES)}{self.journal.next_position:x}"

@@ -25,6 +25,8 @@ class Batch(msgspec.Struct, frozen=True):
     defaults: dict[str, Any] | None = None
     """Context that events without their own inherit, field by field."""
     write_key: str = ""
+    user_token: str = ""
+    """In place of those that the events do not have."""
 
 
 def decode_batch(raw: bytes) -> Batch:
@@ -51,7 +53,10 @@ def decode_batch(raw: bytes) -> Batch:
     except RecursionError:
         raise EventRejected("too_deep", "the batch is nested too deep") from None
     sent_at_ms = None if sent_at is None else parse_time_ms(sent_at, "sentAt")
-    return Batch(sent.batch, sent_at_ms, defaults, sent.write_key or "")
+    user_token = defaults.pop("userToken", "") if defaults else ""
+    return Batch(
+        sent.batch, sent_at_ms, defaults, sent.write_key or "", user_token if isinstance(user_token, str) else ""
+    )
 
 
 def _check_expanded(sent: BatchEnvelope) -> None:

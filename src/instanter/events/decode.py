@@ -22,15 +22,15 @@ from ..foundation.errors import EventRejected
 from ..foundation.ids import Ids, reference
 from ..foundation.limits import EVENT_BYTES_MAX, NAME_CHARS_MAX, VALUES_PER_EVENT_MAX
 from .addresses import truncated
-from .assertions import refuse_assertions
+from .claims import FORBIDDEN, NoUserTokens, UserTokens, claimed_name
 from .enrich import Enricher
-from .envelope import NO_CONTEXT, Consented, Context, Tracked, Withheld, encode_record
+from .envelope import NO_CONTEXT, Consented, Context, Flag, Tracked, Withheld, encode_record
 from .gate import Gate, Judgement, OpenGate
 from .identifiers import identifier, identifiers_of, refuse_control, user_identifier
 from .kinds import NAME_BY_TYPE, NUMBERS, TYPES, Names
 from .named_items import items_of
 from .schema import Page, SentContext, TrackingEvent
-from .statements import consented, stated_purposes
+from .statements import Statements, consented
 from .structure import BRACKETS_UNCHECKED, check_structure, finite, has_extreme_number
 from .subjects import ANONYMOUS_PREFIX, Subject, Subjects
 from .times import event_time_ms, parse_time_ms
@@ -39,6 +39,11 @@ _MESSAGE_ID_BYTES = 16
 _SHORT_BYTES = 512
 """Up to here looking for extreme numbers costs more than decoding so that they do not matter."""
 _LINKING = ("identify", "alias")
+_PUBLIC = int(Flag.PUBLIC)
+_NO_DEVICE = (
+    "a public key's userId is a claim of the device that sends it: send its anonymousId too, or a user token that your "
+    "server has signed"
+)
 _EMPTY: Mapping[str, Any] = {}
 
 
@@ -82,6 +87,8 @@ class Door:
         events_set_time: bool = False,
         gate: Gate | None = None,
         numbers: Container[str] = NUMBERS,
+        statements: Statements | None = None,
+        user_tokens: UserTokens | None = None,
     ) -> None:
         """With `events_set_time` (a clock driven by events) the timestamp stands as sent and is the receipt too.
 
@@ -95,6 +102,8 @@ class Door:
         self._names = Names(names)
         self._gate: Gate = gate or OpenGate()
         self._numbers = numbers
+        self.statements = statements or Statements()
+        self._user_tokens: UserTokens = user_tokens or NoUserTokens()
 
     def admit(
         self,
@@ -107,14 +116,16 @@ class Door:
         defaults: dict[str, Any] | None = None,
         gpc: bool = False,
         public: bool = False,
+        user_token: str = "",
         arrived_ms: int | None = None,
     ) -> Admitted:
         """The record of one event, or `EventRejected`; never anything else, whatever the bytes.
 
         `kind` is the route and stands over the event's own type; None (in a batch) leaves it to the event.
         `sent_at_ms` and `defaults` are the batch's; what the event says itself stands. `gpc`: it came with
-        `Sec-GPC: 1`, `public`: with a public access key. `arrived_ms`, where it is not `received_ms`, is when it first
-        came; its time is judged by that.
+        `Sec-GPC: 1`, `public`: with a public access key, whose `userId` is a claim unless `user_token`, or the one in
+        the event's context, confirms it. `arrived_ms`, where it is not `received_ms`, is when it first came; its time
+        is judged by that.
         """
         sent = _decode_event(raw)
         if defaults:
@@ -134,18 +145,25 @@ class Door:
         properties = event.properties or _EMPTY
         references, prices, quantities, positions = items_of(properties, tenant)
         context, flags = self._circumstances(event, type_)
+        if event.context is not None and event.context.user_token is not None:
+            own_token = sent["context"].pop("userToken")
+            user_token = own_token if isinstance(own_token, str) else user_token
         happened_ms = self._time(event, received_ms if arrived_ms is None else arrived_ms, sent_at_ms)
         if self._events_set_time:
             received_ms = max(received_ms, happened_ms)
         name = self._track_name(event.event) if type_ == "track" else NAME_BY_TYPE[type_]
         if public:
-            refuse_assertions(kind=type_, name=name, user_id=user_id)
+            name, flags = claimed_name(type_, name), flags | _PUBLIC
+            if user_id and not self._user_tokens.confirm(tenant, user_token, user_id, received_ms):
+                if not anonymous_id:
+                    raise EventRejected(FORBIDDEN, _NO_DEVICE, status=403)
+                user_id = ""
         list_id = identifier(properties["list_id"], "properties.list_id") if "list_id" in properties else ""
         decision_id = _decision_id(event, properties)
         message = reference(message_id)
         identifiers = identifiers_of(anonymous_id, user_id)
 
-        stated = stated_purposes(event.context.consent) if event.context is not None and event.context.consent else None
+        stated = self._stated(event) if event.context is not None or event.consent is not None else None
         judged = self._gate.judge(
             tenant, identifiers, stated=stated, gpc=gpc, happened_ms=happened_ms, message=message
         )
@@ -181,6 +199,17 @@ class Door:
             cells = (who.cell, owner.cell) if owner is not who else (who.cell,)
             consents = consented(judged.statement, happened_ms, tenant, cells)
         return Admitted(record, encode_record(record), message_id, links, consents)
+
+    def _stated(self, event: TrackingEvent) -> dict[str, bool] | None:
+        """What the event says of consent, where that has a place: in its context, or beside it."""
+        context = event.context
+        if context is None or (context.consent is None and context.consent_management is None):
+            tc_string = None if context is None else context.tc_string
+            if event.consent is None and tc_string is None:
+                return None
+            return self.statements.stated(event.consent, tc_string=tc_string)
+        consent = event.consent if context.consent is None else context.consent
+        return self.statements.stated(consent, context.consent_management, context.tc_string)
 
     def _withheld(
         self, judged: Judgement, received_ms: int, happened_ms: int, tenant: str, name: str,
@@ -250,6 +279,7 @@ class Door:
         """Empty all caches: they may hold what somebody sent who has been erased."""
         self._enricher.forget()
         self._names.forget()
+        self._user_tokens.forget()
 
     def enrich_ns_taken(self) -> int:
         """What enrichment took since this was asked last."""

@@ -27,6 +27,8 @@ class Flag(IntFlag):
     NONE = 0
     BOT = 1
     """Sent by a crawler or monitor: kept, but no item's aggregates change."""
+    PUBLIC = 4
+    """Came with a public access key: what it says of people and orders is a claim."""
 
 
 class Context(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):

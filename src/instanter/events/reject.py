@@ -22,6 +22,7 @@ from ..foundation.limits import (
     REASON_CHARS_MAX,
     SEALS_NESTED_MAX,
 )
+from .claims import without_user_tokens
 from .subjects import ANONYMOUS_PREFIX, NOBODY, Sealed, Subjects
 
 QUARANTINE_VERSION = 2
@@ -178,7 +179,9 @@ def quarantined(
         code=error.code,
         message=error.message[:REASON_CHARS_MAX],
         message_id=message_id_of(raw),
-        raw=bytes(memoryview(raw)[: None if len(raw) <= QUARANTINED_EVENT_BYTES_MAX else EVENT_BYTES_MAX]),
+        raw=without_user_tokens(
+            bytes(memoryview(raw)[: None if len(raw) <= QUARANTINED_EVENT_BYTES_MAX else EVENT_BYTES_MAX])
+        ),
         raw_bytes=len(raw) if raw_bytes is None else raw_bytes,
         kind=kind,
         sent_at_ms=sent_at_ms,

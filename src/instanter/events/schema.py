@@ -61,8 +61,14 @@ class SentContext(Wire, frozen=True, gc=False):
     campaign: Campaign | None = None
     session_id: WireId | None = None
     decision_id: str | None = None
-    consent: dict[str, Any] | None = None
-    """Purpose to true or false; `decode` says which other shape is taken."""
+    consent: Any = None
+    """What the person agrees to, in one of the shapes that `statements` reads."""
+    consent_management: Any = None
+    """The same, as RudderStack's clients send it."""
+    tc_string: Any = None
+    """The same, as a consent string of the IAB's framework."""
+    user_token: Any = None
+    """Shows that the shop's own server knows who sends this, see `claims`."""
 
 
 class TrackingEvent(Wire, frozen=True, gc=False):
@@ -83,6 +89,8 @@ class TrackingEvent(Wire, frozen=True, gc=False):
     original_timestamp: WireTime | None = None
     sent_at: WireTime | None = None
     context: SentContext | None = None
+    consent: Any = None
+    """What some tools put beside the context."""
     integrations: Any = None
 
 

@@ -96,6 +96,16 @@ SUBJECTS_OPEN_MAX = 32_768
 """Subjects whose keys are unwrapped in memory; further ones take the place of the longest there."""
 PURPOSES_MAX = 32
 """Purposes of consent in one configuration, and in one statement."""
+CONSENT_IDS_MAX = 256
+"""Ids of consent tools that `privacy.consent_ids` leads from."""
+TCF_CHARS_MAX = 16_384
+"""Of a consent string of the IAB's framework."""
+USER_TOKEN_CHARS_MAX = 2_048
+USER_TOKENS_KNOWN_MAX = 4_096
+"""User tokens of which it is remembered whether they are good."""
+SIGNING_SECRETS_PER_TENANT_MAX = 4
+SIGNING_SECRETS_MAX = 4_096
+"""Of all tenants, for user tokens."""
 PURPOSES_STATED_MAX = 32
 """Purposes that statements are kept about though no feature was ever declared for them; those of further ones are in
 the sealed events alone."""

@@ -175,6 +175,9 @@ class PrivacySettings(Section, frozen=True):
     master_key_file: Annotated[str, Meta(
         description='File with the master key, 64 hexadecimal digits, relative to this one; "" takes it from '
                     "INSTANTER_MASTER_KEY.")] = ""
+    consent_ids: Annotated[dict[_Name, _Name], Meta(
+        description="From the id of a category of your consent tool to the purpose that it is, "
+                    'e.g. {C0003 = "personalization"}; purpose 5 of an IAB consent string is "tcf-5".')] = {}
     consent_required: Annotated[bool, Meta(
         description="true: a purpose that a person has said nothing about is not agreed to.")] = False
 

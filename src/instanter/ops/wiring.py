@@ -23,6 +23,7 @@ from ..engine.warmup import warm_up
 from ..events.decode import Door
 from ..events.enrich import Enricher
 from ..events.kinds import NUMBERS
+from ..events.statements import Statements
 from ..features.view import Reader
 from ..feedback.rewards import DEFAULT_WORTHS, Rewards
 from ..foundation.clock import Clock, EventsClock, SystemClock
@@ -36,6 +37,7 @@ from ..models.store import ModelStore
 from ..privacy.audit import open_trail
 from ..privacy.erasures import Erasure, ErasureList
 from ..privacy.subjects import KeyStore
+from ..privacy.user_tokens import SigningSecrets
 from ..state.cold_files import ColdPlace
 from ..state.schema import Schema
 from .config import load, located
@@ -193,6 +195,7 @@ def open_engine(
     door = Door(
         subjects=stores.subjects, ids=ids, enrich=enricher, names=config.events.names, gate=gate,
         events_set_time=clock_of_events, numbers=NUMBERS.union(schema.properties),
+        statements=Statements(config.privacy.consent_ids), user_tokens=stores.signing,
     )  # fmt: skip
 
     def make() -> Engine:
@@ -237,6 +240,7 @@ def open_stores(
     disk = directory.disk
     subjects = open_subjects(disk, directory.keys, secret=secret, master=master)
     opened.callback(subjects.close)
+    signing = SigningSecrets(disk, directory.keys, master=master)
     erasures = ErasureList(disk, directory.keys / "erasures")
     opened.callback(erasures.close)
     log = SegmentLog(disk, directory.log, segment_bytes=config.log.segment_mb * 1024 * 1024)
@@ -252,5 +256,5 @@ def open_stores(
             reports.warning("an unfinished write was taken away", extra={"reason": str(cut)})
     return Stores(
         disk, log, quarantine, open_trail(audit, secret), directory.acts, directory.checkpoints, subjects, erasures,
-        MovedPositions(disk, directory.moved), StoredModels(ModelStore(disk, directory.models)),
+        signing, MovedPositions(disk, directory.moved), StoredModels(ModelStore(disk, directory.models)),
     )  # fmt: skip

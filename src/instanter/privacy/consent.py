@@ -7,15 +7,13 @@ installation's to say (`[privacy] consent_required`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from ..events.envelope import Consented
+from ..events.statements import PERSONALIZATION
 from ..foundation.limits import PURPOSES_KEPT_MAX, PURPOSES_STATED_MAX
-
-PERSONALIZATION: Final = "personalization"
-"""The purpose without which nothing is written about a person and no decision stands on one."""
 
 
 class Statement(msgspec.Struct, frozen=True, array_like=True):

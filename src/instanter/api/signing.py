@@ -1,0 +1,62 @@
+"""The routes of signing secrets, under which a shop's own server signs user tokens for its pages."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..engine.loop import Engine
+from ..events.times import time_text
+from ..foundation.limits import BODY_BYTES_MAX
+from ..privacy.user_tokens import ALGORITHM, SigningSecret
+from .bodies import read_body
+from .replies import reply
+from .routing import path_id
+from .tenancy import caller_of, tenant_of
+
+
+class SecretShown(msgspec.Struct, rename="camel"):
+    """A signing secret, without what it takes to sign."""
+
+    id: str
+    """The `kid` in the header of a token."""
+    tenant: str
+    """The `aud` of a token."""
+    algorithm: str
+    made_at: str
+
+
+class SecretCreated(SecretShown, rename="camel", kw_only=True):
+    """A new signing secret. This is the only time that it is shown."""
+
+    secret: str
+
+
+class SecretListing(msgspec.Struct, rename="camel"):
+    """`GET /v1/signing-secrets`, the oldest first."""
+
+    secrets: list[SecretShown]
+
+
+async def create(engine: Engine, request: Request) -> Response:
+    """`POST /v1/signing-secrets`: the one before stays good until it is revoked, so that secrets can be changed."""
+    await read_body(request, bytes_max=BODY_BYTES_MAX)
+    caller = caller_of(request)
+    made, text = await engine.make_signing_secret(caller.tenant, actor=caller.actor)
+    return reply(SecretCreated(secret=text, **msgspec.structs.asdict(_shown(made))))
+
+
+async def list_(engine: Engine, request: Request) -> Response:
+    """`GET /v1/signing-secrets`."""
+    return reply(SecretListing([_shown(one) for one in engine.signing.of_tenant(tenant_of(request))]))
+
+
+async def revoke(engine: Engine, request: Request) -> Response:
+    """`DELETE /v1/signing-secrets/{id}`: on return no token signed under it is good."""
+    caller = caller_of(request)
+    return reply(_shown(await engine.revoke_signing_secret(caller.tenant, path_id(request), actor=caller.actor)))
+
+
+def _shown(secret: SigningSecret) -> SecretShown:
+    return SecretShown(secret.id, secret.tenant, ALGORITHM, time_text(secret.made_ms))
