@@ -12,7 +12,7 @@ import pytest
 from instanter.decisions.decide import Decider, Decision
 from instanter.decisions.placement import DEFAULT_PLACEMENTS, Placement
 from instanter.decisions.request import decode_decide
-from instanter.events.envelope import Configured, Epoch, ItemUpserted, Tracked
+from instanter.events.envelope import CANONICAL_FIELDS, Configured, Epoch, ItemUpserted, Tracked
 from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.foundation.deadline import Deadline
@@ -50,7 +50,7 @@ class Shop:
             self.item(f"sku-{number}", **(own | fields))
 
     def item(self, item_id: str, **fields: object) -> int:
-        self.state.catalogue.upsert(ItemUpserted(START_MS, TENANT, item_id, fields))
+        self.state.catalogue.upsert(ItemUpserted(START_MS, TENANT, item_id, fields, CANONICAL_FIELDS))
         return item_reference(TENANT, item_id)
 
     def happen(self, name: str, *item_ids: str, key: int = 1, after_ms: int = 0) -> None:

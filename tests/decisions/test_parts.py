@@ -13,6 +13,7 @@ from instanter.decisions.eligibility import NOT_IN_CATALOGUE, Filters, judge, re
 from instanter.decisions.explain import _LEAST, _TEXTS, CONTRIBUTION_MIN, REASONS_MAX, Explainer
 from instanter.decisions.fallback import StageFailed, Stages, descend
 from instanter.decisions.receipt import Receipt, decode_receipt, encode_receipt
+from instanter.decisions.request import Candidate
 from instanter.events.envelope import ItemDeleted
 from instanter.features.assemble import Column
 from instanter.foundation.deadline import Deadline
@@ -54,14 +55,14 @@ def test_a_receipt_names_items_that_are_gone_by_their_reference(shop) -> None:
 def test_a_found_row_that_left_the_catalogue_is_not_eligible(shop) -> None:
     shop.item("bed")
     rows = np.array([shop.state.find_item(shop.item("cot"))], np.int64)
-    pool = of_rows(shop.state, rows, [])
+    pool = of_rows(shop.state, rows, [], START_MS)
     shop.state.catalogue.delete(ItemDeleted(START_MS, "shop", "cot"))
     assert reason_of(int(judge(shop.state, pool, Filters())[0])) == NOT_IN_CATALOGUE
 
 
 def test_a_filter_does_not_hide_a_reason_found_before(shop) -> None:
     ref = shop.item("bed", stock=0)
-    pool = of_caller(shop.state, given_by("shop", ["bed"], frozenset()))
+    pool = of_caller(shop.state, given_by("shop", ["bed"], frozenset()), START_MS)
     codes = judge(shop.state, pool, Filters(bought=frozenset([ref]), page=ref))
     assert reason_of(int(codes[0])) == "out_of_stock"
 
@@ -133,3 +134,16 @@ def test_words_are_forgotten_when_there_are_too_many() -> None:
     explainer._known.update({((number,), False): [] for number in range(EXPLANATIONS_MAX)})
     assert explainer.reasons(np.ones((1, 4), np.float32), np.ones((1, 4))) == [["new"]]
     assert len(explainer._known) == 1
+
+
+def test_what_is_found_and_what_is_given_has_the_price_of_its_time(shop) -> None:
+    ends = "2023-11-15T00:00:00+00:00"
+    refs = [shop.item("bed", price=9, sale_price=7, sale_price_effective_date=f"/{ends}"), shop.item("cot", price=5)]
+    rows = np.array([shop.state.find_item(ref) for ref in refs], np.int64)
+    ended_ms = 1_700_006_400_000
+    for now_ms, prices in ((ended_ms - 1, [7.0, 5.0]), (ended_ms, [9.0, 5.0])):
+        assert of_rows(shop.state, rows, [], now_ms).columns.numbers[:, 0].tolist() == prices
+        given = given_by("shop", ["bed", "cot"], frozenset())
+        assert of_caller(shop.state, given, now_ms).columns.numbers[:, 0].tolist() == prices
+    given = given_by("shop", [Candidate(id="bed", fields={"price": 3})], frozenset({"price"}))
+    assert of_caller(shop.state, given, START_MS).columns.numbers[:, 0].tolist() == [3.0]

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instanter.events.envelope import ItemDeleted, ItemPatched, ItemUpserted
-from instanter.foundation.ids import reference
+from instanter.events.envelope import CANONICAL_FIELDS, ItemDeleted, ItemPatched, ItemUpserted
+from instanter.events.items import ALWAYS_MS
+from instanter.foundation.ids import group_reference, item_reference, reference
 from instanter.foundation.limits import (
     ATTRIBUTE_VALUES_MAX,
     CATALOGUE_ITEM_BYTES,
@@ -34,6 +35,12 @@ def state() -> State:
 
 def upsert(state: State, item_id: str = "sofa", *, at_ms: int = 1, tenant: str = TENANT, **fields: Any) -> None:
     state.catalogue.upsert(ItemUpserted(at_ms, tenant, item_id, fields))
+
+
+def put(state: State, item_id: str = "sofa", *, tenant: str = TENANT, **fields: Any) -> int:
+    """An item whose fields were read before they were written; its row."""
+    state.catalogue.upsert(ItemUpserted(1, tenant, item_id, fields, CANONICAL_FIELDS))
+    return state.find_item(item_reference(tenant, item_id))
 
 
 def patch(state: State, item_id: str = "sofa", **fields: Any) -> None:
@@ -105,10 +112,11 @@ def test_a_small_table_of_items_bounds_the_catalogue_whatever_memory_there_is() 
     assert not state.catalogue_takes(items=5, size_bytes=0)
 
 
-def columns(catalogue: Catalogue, row: int) -> tuple[list[list[int]], list[float], int, int]:
+def columns(catalogue: Catalogue, row: int) -> tuple[list[list[int]], list[float], list[Any]]:
     attributes = catalogue.attributes
-    return (attributes.refs[row].tolist(), attributes.numbers[row].tolist(), int(catalogue.available[row]),
-            int(catalogue.created_ms[row]))  # fmt: skip
+    whole = (catalogue.available, catalogue.created_ms, catalogue.from_ms, catalogue.until_ms, catalogue.groups,
+             attributes.sale_prices, attributes.sale_ms)  # fmt: skip
+    return attributes.refs[row].tolist(), attributes.numbers[row].tolist(), [column[row].tolist() for column in whole]
 
 
 def test_an_upsert_says_exactly_what_the_item_is(state: State) -> None:
@@ -253,14 +261,90 @@ def test_only_a_number_is_a_number(state: State, value: object, number: float) -
     np.testing.assert_equal(found, number)
 
 
+DAY = "2026-03-01T00:00:00+00:00"
+DAY_MS = 1_772_323_200_000
+TIMED = {"availability_date": DAY, "expiration_date": DAY, "item_group_id": "sofas", "price": 9, "sale_price": 7,
+         "sale_price_effective_date": f"{DAY}/", "availability": "out_of_stock"}  # fmt: skip
+
+
+def test_times_groups_and_sales_are_columns(state: State) -> None:
+    row, catalogue = put(state, **TIMED), state.catalogue
+    assert [int(column[row]) for column in (catalogue.from_ms, catalogue.until_ms)] == [DAY_MS, DAY_MS]
+    assert catalogue.groups[row] == group_reference(TENANT, "sofas") != group_reference("another", "sofas")
+    assert catalogue.attributes.sale_prices[row] == 7
+    assert catalogue.attributes.sale_ms[row].tolist() == [DAY_MS, ALWAYS_MS]
+    assert catalogue.available[row] == 0
+    assert catalogue.has_sales
+    state.catalogue.patch(ItemPatched(2, TENANT, "sofa", dict.fromkeys(TIMED)))
+    assert columns(catalogue, row)[2][2:] == [0, 0, 0, 0.0, [0, 0]]
+    put(state, **TIMED)
+    delete(state)
+    assert columns(catalogue, row)[2][2:] == [0, 0, 0, 0.0, [0, 0]]
+
+
+def test_fields_that_were_written_as_sent_say_no_more_than_when_they_were_written(state: State) -> None:
+    """Logs from before fields were read give the state and the decisions that they gave then."""
+    upsert(state, **TIMED)
+    row = state.find_item(ref("sofa"))
+    assert item(state).available
+    assert columns(state.catalogue, row)[2][2:] == [0, 0, 0, 0.0, [0, 0]]
+    state.catalogue.patch(ItemPatched(2, TENANT, "sofa", {"price": 8}, CANONICAL_FIELDS))
+    assert state.catalogue.until_ms[row] == DAY_MS
+    assert not item(state).available
+
+
+@pytest.mark.parametrize(("fields", "available"), [
+    ({"availability": "in_stock"}, True), ({"availability": "out_of_stock"}, False),
+    ({"availability": "discontinued", "stock": 3}, False), ({"availability": "in_stock", "stock": 0}, False),
+    ({"availability": "preorder", "stock": 0}, True), ({"availability": "backorder"}, True),
+    ({"availability": "limited"}, True), ({"availability": ["a"]}, True), ({"stock": 0}, False),
+])  # fmt: skip
+def test_availability_and_stock_together_say_whether_it_can_be_bought(
+    state: State, fields: dict[str, Any], available: bool
+) -> None:
+    row = put(state, **fields)
+    assert item(state).available is available
+    assert state.catalogue.available[row] == available
+
+
+def test_what_can_be_ordered_ahead_is_shown_before_it_is_there(state: State) -> None:
+    row = put(state, availability="preorder", availability_date=DAY)
+    assert state.catalogue.from_ms[row] == 0
+
+
+@pytest.mark.parametrize("fields", [
+    {"availability_date": "soon", "expiration_date": 7, "item_group_id": 5, "sale_price": "7"},
+    {"price": 7, "sale_price": 7}, {"price": 7, "sale_price": 0}, {"sale_price": True},
+    {"availability_date": [], "expiration_date": {}, "item_group_id": None, "sale_price": None},
+    {"availability_date": "0001-01-01T00:00:00Z"},
+])  # fmt: skip
+def test_what_is_not_canonical_says_nothing_and_stops_nothing(state: State, fields: dict[str, Any]) -> None:
+    row = put(state, **fields)
+    assert columns(state.catalogue, row)[2][2:] == [0, 0, 0, 0.0, [0, 0]]
+
+
+@pytest.mark.parametrize(("at_ms", "price"), [(DAY_MS - 1, 9.0), (DAY_MS, 7.0), (DAY_MS + 9, 7.0), (DAY_MS + 10, 9.0)])
+def test_an_event_without_a_price_counts_with_the_price_at_its_time(at_ms: int, price: float) -> None:
+    state = empty_state()
+    put(state, price=9, sale_price=7, sale_price_effective_date=f"{DAY}/2026-03-01T00:00:00.010+00:00")
+    fold_all(state, [tracked(0, at_ms, VIEWED, number=1, items=["sofa"])])
+    placed = SCHEMA.layout.named("profile_mean")
+    cell = cell_at(state, person(0))
+    assert content(state, placed.spec, cell + placed.offset) == (int(price * 1_000_000), 1)
+
+
 FIELDS = st.fixed_dictionaries({}, optional={
     "category": st.sampled_from(("a", "b")), "tags": st.lists(st.sampled_from("xyz"), max_size=6),
+    "item_group_id": st.sampled_from("gh"), "expiration_date": st.sampled_from((DAY, "x")),
+    "sale_price": st.integers(0, 9), "availability": st.sampled_from(("out_of_stock", "in_stock")),
     "price": st.integers(0, 9), "stock": st.sampled_from((0, 1, None)), "created_at": st.sampled_from((0, 77, "x")),
 })  # fmt: skip
 
 
 @settings(max_examples=80)
-@given(st.lists(st.tuples(st.sampled_from(("upsert", "patch", "delete")), st.sampled_from("ab"), FIELDS), max_size=12))
+@given(st.lists(
+    st.tuples(st.sampled_from(("upsert", "put", "patch", "delete")), st.sampled_from("ab"), FIELDS), max_size=12
+))  # fmt: skip
 def test_the_columns_always_say_what_the_items_say(steps: list[Any]) -> None:
     """However an item came to be what it is, its columns are those of the item put into an empty catalogue."""
     state, changes = empty_state(), 0
@@ -268,6 +352,8 @@ def test_the_columns_always_say_what_the_items_say(steps: list[Any]) -> None:
         match what:
             case "upsert":
                 upsert(state, item_id, at_ms=at_ms, **fields)
+            case "put":
+                put(state, item_id, **fields)
             case "patch":
                 patch(state, item_id, **fields)
             case "delete":

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from ..engine.loop import Engine
 from ..events.bodies import body_decoder
-from ..events.envelope import ItemDeleted, ItemPatched, ItemUpserted
+from ..events.envelope import CANONICAL_FIELDS, ItemDeleted, ItemPatched, ItemUpserted
 from ..foundation.errors import Overloaded, RequestRejected
 from ..foundation.limits import BODY_BYTES_MAX, ID_CHARS_MAX, ITEM_FIELDS_BYTES_MAX, ITEMS_PER_REQUEST_MAX
 from .bodies import read_body
@@ -75,7 +75,7 @@ async def upsert(engine: Engine, request: Request) -> Response:
     size_bytes += fields_bytes
     _check_catalogue(engine, caller, {item.id for item in sent.items}, fields_bytes)
     engine.journal.check_room(size_bytes, entries=len(sent.items))
-    changes = [ItemUpserted(now_ms, caller.tenant, item.id, item.fields) for item in sent.items]
+    changes = [ItemUpserted(now_ms, caller.tenant, item.id, item.fields, CANONICAL_FIELDS) for item in sent.items]
     position = await engine.change_items(changes)
     return reply(ChangeReply(len(changes), str(position)))
 
@@ -85,7 +85,8 @@ async def patch(engine: Engine, request: Request) -> Response:
     sent = _patch_of(await read_body(request, bytes_max=BODY_BYTES_MAX))
     tenant, item_id = tenant_of(request), _known_id(engine, request)
     _fields_bytes(item_id, sent.fields)
-    position = await engine.change_items([ItemPatched(engine.clock.now_ms(), tenant, item_id, sent.fields)])
+    patched = ItemPatched(engine.clock.now_ms(), tenant, item_id, sent.fields, CANONICAL_FIELDS)
+    position = await engine.change_items([patched])
     return reply(ChangeReply(1, str(position)))
 
 

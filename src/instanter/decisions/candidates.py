@@ -64,7 +64,7 @@ class Pool(msgspec.Struct, frozen=True):
         return name
 
 
-def found(context: SourceContext, sources: Sequence[str], limit: int = FOUND_MAX) -> Pool:
+def found(context: SourceContext, sources: Sequence[str], now_ms: int, limit: int = FOUND_MAX) -> Pool:
     """What the sources find together, in their order; each may give an equal part of what the ones before left."""
     rows: dict[int, None] = {}
     origins = []
@@ -78,14 +78,14 @@ def found(context: SourceContext, sources: Sequence[str], limit: int = FOUND_MAX
                 break
             rows[row] = None
         origins.append((source.name, len(rows) - known))
-    return of_rows(context.state, np.array(list(rows), np.int64), origins)
+    return of_rows(context.state, np.array(list(rows), np.int64), origins, now_ms)
 
 
-def of_rows(state: State, rows: Ints, origins: list[tuple[str, int]]) -> Pool:
+def of_rows(state: State, rows: Ints, origins: list[tuple[str, int]], now_ms: int) -> Pool:
     """Items of the catalogue by row."""
     words = state.schema.layout.item_words
     refs = state.tables.memory.ints[int(state.tables.memory.regions[ITEMS, BASE]) + rows * words]
-    return Pool(_columns(state, refs, rows, np.full(len(rows), -1, np.int64)), [], origins=origins)
+    return Pool(_columns(state, refs, rows, np.full(len(rows), -1, np.int64), now_ms), [], origins=origins)
 
 
 def given_by(tenant: str, candidates: Sequence[str | Candidate], known: frozenset[str]) -> Given:
@@ -113,11 +113,11 @@ def _kept(value: Any) -> Any:
     return value
 
 
-def of_caller(state: State, given: Given) -> Pool:
+def of_caller(state: State, given: Given, now_ms: int) -> Pool:
     """The caller's list in its order. Items the catalogue does not know are candidates like the others."""
     rows = np.empty(len(given.refs), np.int64)
     _find_rows(state.tables.item_index, given.refs, rows)
-    columns = _columns(state, given.refs, rows, np.arange(len(given.refs)))
+    columns = _columns(state, given.refs, rows, np.arange(len(given.refs)), now_ms)
     in_stock = {}
     for place, own in given.fields:
         _override(state, columns, place, own)
@@ -137,8 +137,13 @@ def joined(first: Pool, second: Pool) -> Pool:
     return msgspec.structs.replace(first, columns=columns, origins=first.origins + second.origins)
 
 
-def _columns(state: State, refs: Ints, rows: Ints, ranks: Ints) -> Candidates:
+def _columns(state: State, refs: Ints, rows: Ints, ranks: Ints, now_ms: int) -> Candidates:
+    """What the catalogue says of items, their prices as of now."""
     attributes, numbers = state.tables.attributes.refs[rows], state.tables.attributes.numbers[rows]
+    if state.catalogue.has_sales:
+        between = state.tables.attributes.sale_ms[rows]
+        on_sale = (between[:, 0] <= now_ms) & (now_ms < between[:, 1])
+        numbers[on_sale, 0] = state.tables.attributes.sale_prices[rows[on_sale]]
     unknown = rows < 0
     if unknown.any():
         attributes[unknown] = 0

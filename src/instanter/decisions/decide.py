@@ -372,12 +372,12 @@ class Decider:
         raise Broken("no ranker gave scores")
 
     def _pool(self, moment: Moment, asked: Asked, person: Person, near: Neighbours) -> Pool:
-        callers = [] if asked.given is None else [of_caller(moment.state, asked.given)]
+        callers = [] if asked.given is None else [of_caller(moment.state, asked.given, moment.now_ms)]
         if asked.is_callers:
             return callers[0]
         page_row = moment.state.find_item(asked.page) if asked.page else -1
         context = SourceContext(moment.state, moment.lists, self.reader, person, near, page_row)
-        return reduce(joined, [*callers, found(context, asked.spot.placement.sources)])
+        return reduce(joined, [*callers, found(context, asked.spot.placement.sources, moment.now_ms)])
 
     # Policy.
 

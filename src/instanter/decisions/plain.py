@@ -63,8 +63,8 @@ def _by_age(moment: Moment, asked: Asked, filters: Filters, rows: Ints) -> Slate
 
 def _pool(moment: Moment, asked: Asked, rows: Ints, source: str) -> Pool:
     def made() -> Pool:
-        listed = [] if asked.is_callers else [of_rows(moment.state, rows, [(source, len(rows))])]
-        callers = [] if asked.given is None else [of_caller(moment.state, asked.given)]
+        listed = [] if asked.is_callers else [of_rows(moment.state, rows, [(source, len(rows))], moment.now_ms)]
+        callers = [] if asked.given is None else [of_caller(moment.state, asked.given, moment.now_ms)]
         return reduce(joined, [*callers, *listed])
 
     return moment.stages.run("candidates", made, hurried=True)

@@ -19,6 +19,8 @@ from ..foundation.errors import Corrupt
 
 RECORD_VERSION = 1
 CONTROL_PARTITION = 0xFFFF
+CANONICAL_FIELDS = 1
+"""The version of the rules by which fields of items are read."""
 
 
 class Flag(IntFlag):
@@ -96,6 +98,9 @@ class ItemUpserted(msgspec.Struct, array_like=True, frozen=True, tag=2):
     tenant: str
     id: str
     fields: dict[str, Any]
+    canonical: int = 0
+    """`CANONICAL_FIELDS` where the fields were read by the rules of `items` before this was written; 0: as sent, then
+    sale prices, times, availability in words and groups mean nothing in them."""
 
 
 class ItemPatched(msgspec.Struct, array_like=True, frozen=True, tag=3):
@@ -105,6 +110,8 @@ class ItemPatched(msgspec.Struct, array_like=True, frozen=True, tag=3):
     tenant: str
     id: str
     fields: dict[str, Any]
+    canonical: int = 0
+    """As in `ItemUpserted`; the item's other fields mean as much from then on."""
 
 
 class ItemDeleted(msgspec.Struct, array_like=True, frozen=True, tag=4):

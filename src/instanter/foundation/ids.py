@@ -28,6 +28,11 @@ def item_reference(tenant: str, item_id: str) -> int:
     return reference(f"{tenant}\x00{item_id}")
 
 
+def group_reference(tenant: str, group_id: str) -> int:
+    """The reference of a group of variants; tenants do not share groups."""
+    return reference(f"{tenant}\x00group\x00{group_id}")
+
+
 class PersonKeys:
     """64-bit references of people, keyed by the installation's secret.
 

@@ -13,9 +13,10 @@ import msgspec
 import numpy as np
 
 from ..events.envelope import ItemDeleted, ItemPatched, ItemUpserted
+from ..events.items import Meaning, is_available, meaning_of
 from ..events.times import parse_time_ms
 from ..foundation.errors import EventRejected
-from ..foundation.ids import item_reference, reference
+from ..foundation.ids import group_reference, item_reference, reference
 from ..foundation.limits import ATTRIBUTE_VALUES_MAX, CHANGES_FOLLOWED_MAX, TEXTS_NAMED_MAX
 from .compiled import Bytes, Ints, Shorts
 from .program import Attributes
@@ -30,10 +31,14 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     fields: dict[str, Any]
     created_ms: int
     """When it first came, or the field `created_at` where that is a time in ms or ISO 8601."""
+    canonical: int = 0
+    """Whether its fields mean more than their numbers and texts, see `envelope.ItemUpserted`."""
 
     @property
     def available(self) -> bool:
-        """In stock; an item without `stock` always is."""
+        """In stock; an item that says nothing of it always is."""
+        if self.canonical:
+            return is_available(self.fields)
         stock = self.fields.get("stock")
         return not isinstance(stock, int | float) or stock > 0
 
@@ -45,6 +50,7 @@ class _Named(msgspec.Struct, frozen=True, array_like=True):
 
 
 _pack = msgspec.msgpack.Encoder().encode
+_MEANS_NOTHING = Meaning()
 _unpack = msgspec.msgpack.Decoder(Item).decode
 _unpack_name = msgspec.msgpack.Decoder(_Named).decode
 
@@ -116,6 +122,14 @@ class Catalogue:
         self.created_ms: Ints = np.zeros(rows_max, np.int64)
         self.tenants: Shorts = np.zeros(rows_max, np.int32)
         """By row: the code of the tenant whose item it is or was, 0 where there was none."""
+        self.from_ms: Ints = np.zeros(rows_max, np.int64)
+        """By row: not shown before this time; 0: it does not say."""
+        self.until_ms: Ints = np.zeros(rows_max, np.int64)
+        """By row: not shown from this time on; 0: it does not say."""
+        self.groups: Ints = np.zeros(rows_max, np.int64)
+        """By row: the reference of its group of variants, which tenants do not share; 0: it has none."""
+        self.has_sales = False
+        """Whether any item has had a sale price; where none has, nobody has to look for them."""
         self.changes = 0
         """Counts the changes; what is derived from the catalogue is stale once it differs."""
         self._changed: Ints = np.zeros(CHANGES_FOLLOWED_MAX, np.int64)
@@ -147,14 +161,14 @@ class Catalogue:
 
     def upsert(self, event: ItemUpserted) -> None:
         known = self.get(event.tenant, event.id)
-        self._put(event.tenant, event.id, event.fields, known.created_ms if known else event.at_ms)
+        self._put(event.tenant, event.id, event.fields, known.created_ms if known else event.at_ms, event.canonical)
 
     def patch(self, event: ItemPatched) -> None:
         """Changes a known item; about an unknown one there is nothing to change."""
         known = self.get(event.tenant, event.id)
         if known is not None:
             fields = {name: value for name, value in {**known.fields, **event.fields}.items() if value is not None}
-            self._put(event.tenant, event.id, fields, known.created_ms)
+            self._put(event.tenant, event.id, fields, known.created_ms, max(known.canonical, event.canonical))
 
     def delete(self, event: ItemDeleted) -> None:
         packed = self._packed.pop(item_reference(event.tenant, event.id), None)
@@ -167,6 +181,7 @@ class Catalogue:
                 self.available[row] = 0
                 self.attributes.refs[row] = 0
                 self.attributes.numbers[row] = np.nan
+                self._fill_meaning(row, event.tenant, _MEANS_NOTHING)
 
     def restore(self, packed: bytes) -> None:
         """Put an item back as a checkpoint holds it; `msgspec.ValidationError` for what is none."""
@@ -184,9 +199,9 @@ class Catalogue:
         """All items of a tenant, in the order in which they came. Unpacks everybody's."""
         return (item for item in self.items.values() if item.tenant == tenant)
 
-    def _put(self, tenant: str, item_id: str, fields: dict[str, Any], known_since_ms: int) -> None:
+    def _put(self, tenant: str, item_id: str, fields: dict[str, Any], known_since_ms: int, canonical: int) -> None:
         created_ms = _created_ms(fields.get("created_at"), otherwise_ms=known_since_ms)
-        item = Item(item_id, item_reference(tenant, item_id), tenant, fields, created_ms)
+        item = Item(item_id, item_reference(tenant, item_id), tenant, fields, created_ms, canonical)
         self._keep(item, _pack(item))
 
     def _keep(self, item: Item, packed: bytes) -> None:
@@ -236,6 +251,14 @@ class Catalogue:
             value = item.fields.get(name)
             numeric = isinstance(value, int | float) and not isinstance(value, bool)
             self.attributes.numbers[row, column] = value if numeric else np.nan
+        self._fill_meaning(row, item.tenant, meaning_of(item.fields) if item.canonical else _MEANS_NOTHING)
+
+    def _fill_meaning(self, row: int, tenant: str, meaning: Meaning) -> None:
+        self.from_ms[row], self.until_ms[row] = meaning.from_ms, meaning.until_ms
+        self.groups[row] = group_reference(tenant, meaning.group) if meaning.group else 0
+        self.attributes.sale_prices[row] = meaning.sale_price
+        self.attributes.sale_ms[row] = meaning.sale_from_ms, meaning.sale_until_ms
+        self.has_sales = self.has_sales or meaning.sale_until_ms > 0
 
 
 def texts_of(value: object) -> list[str]:

@@ -58,6 +58,7 @@ from .program import (
     Columns,
     Program,
     Tables,
+    price_at,
 )
 from .rows import cell_of, change_item, met_item_of
 from .sessions import session_of
@@ -180,7 +181,7 @@ def _run(
             value = given
             if features[feature, VALUE] > PROPERTY:
                 value = _item_value(
-                    features, feature, attributes.numbers, row, columns.prices[place], columns.quantities[place]
+                    features, feature, attributes, row, at_ms, columns.prices[place], columns.quantities[place]
                 )
             if by != BY_ATTRIBUTE:
                 ref = columns.items[place] if by != BY_CONTEXT else context
@@ -208,13 +209,16 @@ def _counts(active: int, kind: int, scope: int, session: int, verdict: int, bot:
 
 @kernel
 def _item_value(
-    features: Ints, feature: int, numbers: Reals, row: int, price: float, quantity: float
+    features: Ints, feature: int, attributes: Attributes, row: int, at_ms: int, price: float, quantity: float
 ) -> float:
     source = features[feature, VALUE]
     if source == QUANTITY:
         return quantity
     if source == ITEM_NUMBER:
-        return float(numbers[row, features[feature, VALUE_COLUMN]]) if row >= 0 else np.nan
+        column = features[feature, VALUE_COLUMN]
+        if row < 0:
+            return np.nan
+        return price_at(attributes, row, at_ms) if column == 0 else float(attributes.numbers[row, column])
     if price != price and row >= 0:
-        price = numbers[row, 0]
+        price = price_at(attributes, row, at_ms)
     return price if source == PRICE else bounded(price) * bounded(quantity)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..foundation.limits import ATTRIBUTE_VALUES_MAX
-from .compiled import Bytes, Ints, Reals
+from .compiled import Bytes, Ints, Reals, kernel
 from .layout import SEEN_SUFFIX, BySource, Kind, Layout, Scope
 from .table import Index, Memory
 
@@ -75,9 +75,13 @@ class Attributes(NamedTuple):
     refs: Ints
     """[rows, attributes, values]: references of text fields, 0 where absent."""
     numbers: Reals
-    """[rows, numbers]: numeric fields, NaN where absent; column 0 is the price."""
+    """[rows, numbers]: numeric fields, NaN where absent; column 0 is the price outside of sales."""
     ready: Ints
     """[1]: rows of `numbers` that say so."""
+    sale_prices: Reals
+    """By row: what an item costs while `sale_ms` says so."""
+    sale_ms: Ints
+    """[rows, 2]: from when until when (excluded) the sale price holds; 0, 0 where there is none."""
 
 
 class Changes(NamedTuple):
@@ -143,7 +147,17 @@ def make_attributes(rows_max: int, *, attributes: int, numbers: int) -> Attribut
         np.zeros((rows_max, max(attributes, 1), ATTRIBUTE_VALUES_MAX), np.int64),
         np.zeros((rows_max, max(numbers, 1))),
         np.zeros(1, np.int64),
+        np.zeros(rows_max),
+        np.zeros((rows_max, 2), np.int64),
     )
+
+
+@kernel
+def price_at(attributes: Attributes, row: int, at_ms: int) -> float:
+    """What the item of a row costs at a time, by the catalogue; NaN where it does not say."""
+    if attributes.sale_ms[row, 0] <= at_ms < attributes.sale_ms[row, 1]:
+        return float(attributes.sale_prices[row])
+    return float(attributes.numbers[row, 0])
 
 
 def blank_numbers(attributes: Attributes, rows: int) -> None:
