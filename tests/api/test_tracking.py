@@ -85,7 +85,9 @@ def test_one_event_is_on_disk_and_folded_when_it_is_acknowledged(kind: str, tmp_
     async def work(client: Client) -> None:
         reply = await client.post(f"/v1/{kind}", {"messageId": "m-1", "anonymousId": "a1", **ONE_OF_EACH[kind]})
         assert reply.status_code == 200
-        assert reply.json() == {
+        told = reply.json()
+        told.pop("warnings", None)
+        assert told == {
             "success": True, "accepted": 1, "rejected": [], "position": str(client.engine.partition.position)}
         assert (await client.get("/v1/profiles/anonymous:a1")).json()["known"] is True
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from ..engine.intake import Rejection, Taken
 from ..engine.loop import Engine
+from ..engine.tally import EventWarning
 from ..events.batch import decode_batch
 from ..events.claims import FORBIDDEN
 from ..foundation.clock import elapsed_ns
@@ -28,13 +29,15 @@ STATUS_BY_CODE: Final = {"too_large": 413, FORBIDDEN: 403}
 _encode = msgspec.json.Encoder().encode
 
 
-class TrackReply(msgspec.Struct, rename="camel"):
+class TrackReply(msgspec.Struct, rename="camel", omit_defaults=True):
     """200: everything accepted is on disk, and the next decision sees it."""
 
     success: bool
     accepted: int
     rejected: list[Rejection]
     position: str
+    warnings: list[EventWarning] = []
+    """What of the accepted events has no effect, by event name; absent when all of it counts."""
 
 
 async def batch(engine: Engine, request: Request) -> Response:
@@ -83,4 +86,4 @@ async def single(kind: str, engine: Engine, request: Request) -> Response:
 
 
 def _accepted(taken: Taken) -> Response:
-    return encoded(_encode(TrackReply(True, taken.accepted, taken.rejected, str(taken.position))))
+    return encoded(_encode(TrackReply(True, taken.accepted, taken.rejected, str(taken.position), taken.warnings)))

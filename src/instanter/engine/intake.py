@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from ..events.decode import Admitted, Door
 from ..events.envelope import CONTROL_PARTITION, Linked, Record, Tracked, Withheld, encode_record
+from ..events.kinds import ALIASED, IDENTIFIED
+from ..events.notes import ITEM_UNKNOWN, NO_CATALOGUE, UNHEARD, Note
 from ..events.reject import BATCH, POISON, Quarantined, quarantined
 from ..foundation.clock import Clock, elapsed_ns
 from ..foundation.errors import EventRejected, Overloaded, Unavailable
@@ -18,11 +20,17 @@ from ..log.commit import Entry
 from .journal import Journal
 from .partition import Partition
 from .quarantine import QuarantineStore
+from .tally import EventWarning, Tally, Warnings
 
 EVENTS_PER_STEP = 64
 """Events decoded before the loop may do something else."""
 
 RawEvent = bytes | msgspec.Raw
+
+_UNHEARD = Note(UNHEARD)
+_LINKING: Final = frozenset({IDENTIFIED, ALIASED})
+"""Names that have an effect though no feature hears them."""
+_ITEM_UNKNOWN = Note(ITEM_UNKNOWN)
 
 
 class Rejection(msgspec.Struct, frozen=True, rename="camel"):
@@ -39,6 +47,8 @@ class Taken(msgspec.Struct, frozen=True):
     accepted: int
     rejected: list[Rejection]
     position: int
+    warnings: list[EventWarning] = []
+    """What of the accepted ones has no effect."""
 
 
 class Again(msgspec.Struct, frozen=True):
@@ -67,6 +77,8 @@ class Intake:
         self._clock = clock
         self._meter = meter
         self._partitions = partitions
+        self.tally = Tally(since_ms=clock.now_ms())
+        """What came in by event name, and what of it had no effect."""
 
     async def take(
         self, raws: Sequence[RawEvent], *, kind: str | None, tenant: str, sent_at_ms: int | None = None,
@@ -84,6 +96,7 @@ class Intake:
         arrived_ns = elapsed_ns() if arrived_ns is None else arrived_ns
         self._journal.check_room(sum(map(len, raws)), entries=len(raws))
         rejected: list[Rejection] = []
+        warnings = Warnings()
         waiters: list[asyncio.Future[None]] = []
         position = -1
         try:
@@ -93,7 +106,7 @@ class Intake:
                 step = raws[first : first + EVENTS_PER_STEP]
                 admitted, refused = self._admit(step, kind, tenant, sent_at_ms, defaults, gpc, public, user_token)
                 if admitted:
-                    position = self._append(admitted, tenant)
+                    position = self._append(admitted, tenant, warnings)
                     waiters.append(self._journal.durable(position))
                 for raw, error in refused:
                     entry = quarantined(
@@ -111,7 +124,7 @@ class Intake:
             await self._journal.folded(position)
         self._meter.observe("freshness", elapsed_ns() - arrived_ns)
         self._meter.count("events_accepted", len(raws) - len(rejected))
-        return Taken(len(raws) - len(rejected), rejected, self._partition.position)
+        return Taken(len(raws) - len(rejected), rejected, self._partition.position, warnings.told())
 
     async def reject(
         self, raw: bytes, error: EventRejected, *, tenant: str, gpc: bool = False, public: bool = False
@@ -135,7 +148,7 @@ class Intake:
 
         When it is awaited it is durable and folded. Raises `Unavailable`.
         """
-        position = self._append([admitted], tenant)
+        position = self._append([admitted], tenant, Warnings())
         return self._taken_up(position, self._journal.durable(position))
 
     async def _taken_up(self, position: int, durable: asyncio.Future[None]) -> None:
@@ -168,14 +181,18 @@ class Intake:
         self._meter.observe("enrich", enriched_ns // len(raws), times=len(raws))
         return admitted, refused
 
-    def _append(self, admitted: Sequence[Admitted], tenant: str) -> int:
-        """Append what was admitted, and the links it claims; the position of the last."""
+    def _append(self, admitted: Sequence[Admitted], tenant: str, warnings: Warnings) -> int:
+        """Append what was admitted, and the links it claims; the position of the last. What has no effect is counted,
+        and added to `warnings`."""
         if not self._partition.state.has_room:
             self._check_known(admitted)
         partitions, links = self._partitions, self._partition.links
         entries: list[Entry[Record]] = []
         heard = self._partition.state.schema.codes
-        newest_ms = unheard = 0
+        known = self._partition.state.catalogue.items
+        newest_ms = received_ms = 0
+        taken: dict[str, int] = {}
+        unheard: set[str] = set()
         for one in admitted:
             record = one.record
             received_ms = record.at_ms if isinstance(record, Withheld) else record.received_ms
@@ -185,8 +202,18 @@ class Intake:
                 entries.append((CONTROL_PARTITION, received_ms, one.payload, record))
                 self._meter.count(f"events_withheld.{record.reason}")
                 continue
-            if record.name not in heard:
-                unheard += 1
+            name = record.name
+            taken[name] = taken.get(name, 0) + 1
+            if name not in heard and name not in _LINKING:
+                self._meter.count("events_unheard")
+                unheard.add(name)
+                warnings.add(name, _UNHEARD, one.message_id)
+            if one.notes:
+                self._tell(one.notes, record, one.message_id, warnings)
+            for ref in record.items:
+                if ref not in known:
+                    self._tell_unknown(record, one.message_id, warnings)
+                    break
             if record.happened_ms > newest_ms:
                 newest_ms = record.happened_ms
             entries.append((record.key % partitions, received_ms, one.payload, record))
@@ -196,9 +223,21 @@ class Intake:
                     entries.append((CONTROL_PARTITION, received_ms, encode_record(linked), linked))
         position = self._journal.extend(entries)
         self._clock.observe(newest_ms)
-        if unheard:
-            self._meter.count("events_unheard", unheard)
+        if taken:
+            self.tally.count_events(tenant, taken, unheard=unheard, at_ms=received_ms)
         return position
+
+    def _tell(self, notes: Sequence[Note], record: Tracked, message_id: str, warnings: Warnings) -> None:
+        """Count what is to be said about one event, and say it in the reply."""
+        for note in notes:
+            self._meter.count(f"events_notes.{note.code}")
+            self.tally.count_note(record.tenant, record.name, note, at_ms=record.received_ms)
+            warnings.add(record.name, note, message_id)
+
+    def _tell_unknown(self, record: Tracked, message_id: str, warnings: Warnings) -> None:
+        """An item of the event is not in the catalogue; or nothing is, which is said once a reply and not per name."""
+        note = _ITEM_UNKNOWN if self._partition.state.catalogue.count_of(record.tenant) else NO_CATALOGUE
+        self._tell((note,), record, message_id, warnings)
 
     def _check_known(self, admitted: Sequence[Admitted]) -> None:
         """With the state full, only people who are known already are taken."""

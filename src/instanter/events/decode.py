@@ -29,6 +29,7 @@ from .gate import Gate, Judgement, OpenGate
 from .identifiers import identifier, identifiers_of, refuse_control, user_identifier
 from .kinds import NAME_BY_TYPE, NUMBERS, TYPES, Names
 from .named_items import items_of
+from .notes import Note
 from .schema import Page, SentContext, TrackingEvent
 from .statements import Statements, consented
 from .structure import BRACKETS_UNCHECKED, check_structure, finite, has_extreme_number
@@ -66,6 +67,8 @@ class Admitted(msgspec.Struct, frozen=True):
     """Empty but for `identify` with both ids (one) and `alias` (two: its previousId may be of either sort)."""
     consents: tuple[Consented, ...] = ()
     """What the event says about purposes, where that is news: one for each id, since they need not be linked."""
+    notes: tuple[Note, ...] = ()
+    """What of it has no effect, or another one than was meant."""
 
 
 _decode_map = msgspec.json.Decoder(dict[str, Any]).decode

@@ -160,6 +160,19 @@ EVENT_BYTES_PER_BRACKET_MIN = 8
 REASON_CHARS_MAX = 300
 """Characters of the reason kept with a quarantined event."""
 
+# What is said about events that were taken.
+NOTES_PER_EVENT_MAX = 8
+"""Things said about one event; further ones are not told."""
+WARNINGS_PER_REPLY_MAX = 32
+"""Warnings in one reply to a tracking request; further ones are only counted."""
+TALLY_TENANTS_MAX = 1_000
+"""Tenants whose events are counted by name since the start."""
+TALLY_NAMES_PER_TENANT_MAX = 256
+"""Event names of a tenant that are counted apart; further ones are counted together."""
+TALLY_NOTES_PER_TENANT_MAX = 512
+"""Combinations of event name, code and field of a tenant that are counted apart; of further ones only the number is
+known."""
+
 # Quarantine.
 QUARANTINED_EVENT_BYTES_MAX = 512 * 1024
 """Up to here an event that was refused is kept whole, also where it was refused for its size."""

@@ -103,6 +103,9 @@ COUNTED: Final = (
     Counted("events_accepted", "instanter_events_accepted", "Events acknowledged."),
     Counted("events_unheard", "instanter_events_unheard",
             "Events whose name no feature hears: kept, and without effect on any list."),
+    Counted("events_notes.", "instanter_events_notes",
+            "Events that were taken, and of which something does not count: no item, an unknown one, a number that "
+            "cannot be read and so on.", "code"),
     Counted("events_rejected_", "instanter_events_rejected", "Events that could not be taken, by reason.", "code"),
     Counted("events_quarantined", "instanter_events_quarantined", "Entries written to the quarantine."),
     Counted("events_noted.", "instanter_events_noted",
