@@ -84,6 +84,23 @@ def test_format_2_is_read_to_the_same_state_from_the_log_and_from_the_checkpoint
     assert (other.state.hash(), recovery.damaged) == (EXPECTED["hash"], ())
 
 
+@pytest.mark.parametrize("grown", ["2-first"])
+def test_a_log_from_before_records_had_their_newest_fields_comes_to_the_state_it_came_to(grown: str) -> None:
+    """Fields that records were given later: `first_told` and `order` of events, `folding` of the settings."""
+    root = FIXTURE.parent / grown
+    expected = json.loads((root / "expected.json").read_bytes())
+    log = SegmentReader(RealDisk(), root / "log")
+    partition = beginning(SCHEMA, log, disk=RealDisk(), checkpoints=root / "none")
+    catch_up(partition, log)
+    assert (partition.state.hash(), partition.position) == (expected["hash"], expected["position"])
+    assert partition.state.settings["folding"] == 1
+    other, recovery = recover(
+        SCHEMA, log, log_start=0, log_end=partition.position, disk=RealDisk(), checkpoints=root / "checkpoints"
+    )
+    assert recovery.checkpoint == list_checkpoints(RealDisk(), root / "checkpoints")[0]
+    assert (other.state.hash(), other.state.settings["folding"]) == (expected["hash"], 1)
+
+
 def test_what_is_sealed_in_format_2_opens_with_its_keys_and_what_was_erased_does_not(data: Path) -> None:
     subjects = KeyStore(RealDisk(), data / "keys", secret=SECRET, master=MASTER)
     events = [stored_event(one, subjects) for one in records(data) if isinstance(one, Tracked)]

@@ -46,6 +46,8 @@ class Life:
 
     def __init__(self) -> None:
         self.told: list[Told] = []
+        self.again: list[Told] = []
+        """What was told again."""
         self.remembered: list[tuple[int, int]] = []
         self.overflow = 0
         self.era = 0
@@ -102,6 +104,10 @@ class Oracle:
 
     def _take(self, event: Tracked) -> str:
         life = self.lives[event.key]
+        fields = tuple(self.catalogue.get(item) for item in event.items)
+        if event.flags & Flag.RETOLD:
+            life.again.append(Told(event, "told_again", fields, life.era))
+            return "told_again"
         at_ms, newest_ms = event.happened_ms, max(life.newest_ms, event.happened_ms)
         horizon_ms = newest_ms - self.settings["dedup_window_ms"]
         if at_ms >= horizon_ms:
@@ -119,7 +125,7 @@ class Oracle:
         elif late_ms > self.settings["lateness_sequence_ms"]:
             verdict = "late_for_sequences"
         life.idle_ms = self.idle_ms
-        life.told.append(Told(event, verdict, tuple(self.catalogue.get(item) for item in event.items), life.era))
+        life.told.append(Told(event, verdict, fields, life.era))
         if verdict == "applied" and late_ms:
             self._watch_length(life, at_ms)
         return verdict
@@ -156,13 +162,16 @@ class Oracle:
         return _aggregate(self.declarations[name], self._parts(name, session))
 
     def of_person(self, name: str, key: int) -> Any:
-        return _aggregate(self.declarations[name], self._parts(name, self.lives[key].told))
+        return _aggregate(self.declarations[name], self._parts(name, [*self.lives[key].told, *self.lives[key].again]))
 
     def of_item(self, name: str, item: int) -> Any:
         """Over everybody's events."""
         if self.declarations[name].aggregate == "co_occurrence":
             return self._met(name, item)
-        told = [told for life in self.lives.values() for told in life.told if not told.event.flags & Flag.BOT]
+        told = [
+            told for life in self.lives.values() for told in (*life.told, *life.again)
+            if not told.event.flags & Flag.BOT
+        ]  # fmt: skip
         return _aggregate(self.declarations[name], self._parts(name, told, item))
 
     def _met(self, name: str, item: int) -> dict[int, int]:
@@ -186,7 +195,7 @@ class Oracle:
         return [
             part
             for one in told
-            if one.event.name in declaration.on and _in_time(declaration.aggregate, one.verdict)
+            if one.event.name in declaration.on and _in_time(declaration.aggregate, one.verdict, self.settings)
             for part in _parts_of(declaration, one, item)
         ]
 
@@ -200,10 +209,11 @@ def _split(times_ms: list[int], gap_ms: int) -> list[list[int]]:
     return runs
 
 
-def _in_time(aggregate: str, verdict: str) -> bool:
+def _in_time(aggregate: str, verdict: str, settings: dict[str, int]) -> bool:
     if verdict == "late_for_windows":
         return aggregate == "windowed"
-    return verdict == "applied" or aggregate not in ("last", "last_k", "time_since")
+    formerly = settings["folding"] == 1 and aggregate in ("last", "last_k", "time_since")
+    return verdict != "late_for_sequences" or not formerly
 
 
 def _parts_of(declaration: FeatureDeclaration, told: Told, item: int | None) -> Iterator[Part]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from instanter.events.envelope import Configured, Context, Epoch, Flag, ItemUpserted, Ticked, Tracked
+from instanter.events.envelope import Configured, Context, Epoch, Flag, ItemUpserted, Ticked, Tracked, retold
 from instanter.features.compile import DEFAULT_SETTINGS, compile_features
 from instanter.features.declaration import FeatureDeclaration
 from instanter.foundation.ids import item_reference, reference
@@ -165,7 +165,8 @@ def told(seed: int, count: int) -> list[str]:
         clocks_ms[who] += rng.choice((SECOND_MS, 10 * MINUTE_MS, 20 * MINUTE_MS, 40 * MINUTE_MS, 5 * HOUR_MS))
         lag_ms = rng.choice((0, 0, 0, 15 * MINUTE_MS, 29 * MINUTE_MS, 2 * HOUR_MS, 30 * HOUR_MS))
         sent.append(random_event(rng, who, clocks_ms[who] - lag_ms, number))
-        state.fold([*sent[-1:], *rng.choices(sent, k=rng.choice((0, 0, 1, 2)))])
+        again = [retold(rng.choice(sent), name=rng.choice(NAMES), first_told=number + 1)] if number % 7 == 6 else []
+        state.fold([*sent[-1:], *rng.choices(sent, k=rng.choice((0, 0, 1, 2))), *again])
         if number % 40 == 39:
             publish(state)
             state.tick(Ticked(max(clocks_ms) - 10 * HOUR_MS))

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instanter.events.envelope import Tracked
+from instanter.events.envelope import Configured, Tracked, retold
+from instanter.features.declaration import FeatureDeclaration
 from instanter.foundation.disk import RealDisk
 from instanter.state.checkpoint import Snapshot, load_checkpoint, write_checkpoint
-from instanter.state.layout import CELL_EVENTS, CELL_IDS, CELL_LATE, CELL_OVERFLOW, Kind, Scope
+from instanter.state.layout import (
+    CELL_EVENTS,
+    CELL_FIRST_MS,
+    CELL_IDS,
+    CELL_LATE,
+    CELL_NEWEST_MS,
+    CELL_OVERFLOW,
+    CELL_WORDS,
+    SESSION_WORDS,
+    Kind,
+    Scope,
+)
 from instanter.state.memory import State
 
 from ..conftest import Figures
-from .contents import agree, cell_at, content, item_at, placed_in, sessions_at
+from .contents import agree, assert_agreement, cell_at, content, fold_both, item_at, placed_in, sessions_at
 from .oracle import Oracle
 from .shop import (
     CLICKED,
@@ -31,6 +45,7 @@ from .shop import (
     SCHEMA,
     SECOND_MS,
     START_MS,
+    UNHEARD,
     VIEWED,
     empty_state,
     fold_all,
@@ -141,8 +156,8 @@ def test_a_pair_met_in_both_of_two_joined_sessions_counts_once() -> None:
 
 @settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(0, 10**6))
-def test_inside_a_day_any_order_comes_to_the_same_windows_sums_and_tops(seed: int, order: int) -> None:
-    """Beyond 30 minutes sessions and sequences do not take part, and everything else does."""
+def test_inside_a_day_any_order_comes_to_the_same_profiles(seed: int, order: int) -> None:
+    """Beyond 30 minutes sessions do not take part, and everything else does."""
     events = [event for event in stream(seed, 40) if event.happened_ms < START_MS + DAY_MS]
     left, right = open_shop(ROOMY), open_shop(ROOMY)
     fold_all(left, events)
@@ -153,10 +168,9 @@ def test_inside_a_day_any_order_comes_to_the_same_windows_sums_and_tops(seed: in
         oracle.take(event)
     for who in {event.key for event in events}:
         for placed in placed_in(left, Scope.PROFILE):
-            if placed.spec.kind not in (Kind.LAST, Kind.LAST_K, Kind.TIME_SINCE):
-                for state in (left, right):
-                    found = content(state, placed.spec, cell_at(state, who) + placed.offset)
-                    assert agree(placed.spec, found, oracle.of_person(placed.spec.name, who)), placed.spec.name
+            for state in (left, right):
+                found = content(state, placed.spec, cell_at(state, who) + placed.offset)
+                assert agree(placed.spec, found, oracle.of_person(placed.spec.name, who)), placed.spec.name
 
 
 # Once.
@@ -273,12 +287,84 @@ def test_late_events_are_counted_and_change_only_what_still_stands() -> None:
     assert state.tables.memory.ints[[cell + CELL_EVENTS, cell + CELL_LATE]].tolist() == [2 + 15, 15]
     after = _contents(state)
     changed = {name for name in before if before[name] != after[name]}
-    sequences = {"profile_last", "profile_since", "profile_recent", "profile_recent_tags"}
+    newest = {"profile_last", "profile_since"}
     assert not {name for name in changed if name.startswith("session")}
-    assert not changed & sequences
-    assert {"week", "profile_count", "profile_categories"} <= changed
+    assert not changed & newest
+    assert {"week", "profile_count", "profile_categories", "profile_recent"} <= changed
+    assert [at_ms for at_ms, _ in after["profile_recent"]] == [newest_ms - MINUTE_MS, newest_ms - 30 * MINUTE_MS - 1]
     # Two views and two orders within seven days and a part of a tile, all later ones not.
     assert sum(after["week"].values()) - sum(before["week"].values()) == 8 * 19_990_000
+
+
+def test_an_order_that_comes_hours_late_is_among_what_was_bought_and_any_order_of_arrival_comes_to_the_same() -> None:
+    bought = FeatureDeclaration(name="bought", on=(ORDERED,), aggregate="last_k", by="item", k=8)
+    late_ms = (31 * MINUTE_MS, 5 * HOUR_MS, DAY_MS)
+    orders = [
+        tracked(0, START_MS + 2 * DAY_MS - lag_ms, ORDERED, number=n, items=[item])
+        for n, (lag_ms, item) in enumerate(zip((0, *late_ms), ("rug", "lamp", "sofa", "desk"), strict=True))
+    ]
+    schema = schema_of([bought])
+    for arrived in itertools.permutations(orders):
+        state = open_shop(schema)
+        fold_all(state, arrived)
+        found = content(state, schema.feature("bought"), cell_at(state, person(0)) + CELL_WORDS)
+        assert [item for _, item in found] == [ref(item) for item in ("rug", "lamp", "sofa", "desk")]
+
+
+def test_what_was_folded_before_takes_no_late_order_into_what_was_bought() -> None:
+    """A log from before the setting was recorded comes to the state that it came to."""
+    bought = FeatureDeclaration(name="bought", on=(ORDERED,), aggregate="last_k", by="item", k=8)
+    schema = schema_of([bought])
+    state = State(schema)
+    former = {name: value for name, value in schema.settings.items() if name != "folding"}
+    state.configure(Configured(START_MS, former, schema.declared()))
+    orders = [tracked(0, START_MS + lag_ms, ORDERED, number=n, items=["rug"]) for n, lag_ms in enumerate((HOUR_MS, 0))]
+    fold_all(state, orders)
+    at = cell_at(state, person(0)) + CELL_WORDS
+    assert [at_ms for at_ms, _ in content(state, schema.feature("bought"), at)] == [START_MS + HOUR_MS]
+    late = tracked(0, START_MS + MINUTE_MS, ORDERED, number=5, items=["lamp"])
+    state.fold([late])
+    assert len(content(state, schema.feature("bought"), at)) == 1
+    state.configure(Configured(START_MS, schema.settings, schema.declared()))
+    state.fold([msgspec.structs.replace(late, message=6)])
+    assert len(content(state, schema.feature("bought"), at)) == 2
+
+
+# Told again.
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_is_told_again_counts_whatever_its_age_and_moves_nothing_else(seed: int) -> None:
+    rng = random.Random(seed)
+    events = [random_event(rng, n % 2, START_MS + n * DAY_MS, n) for n in range(20)]
+    state, oracle = open_shop(ROOMY), Oracle(DECLARATIONS, SCHEMA.settings)
+    oracle.catalogue = {ref(item_id): fields for item_id, fields in ITEMS.items()}
+    unheard = [msgspec.structs.replace(event, name=UNHEARD) for event in events]
+    fold_both(state, oracle, unheard)
+    again = [retold(event, name=events[n].name, first_told=n + 1) for n, event in enumerate(unheard)]
+    before = [_course(state, who) for who in range(2)]
+    fold_both(state, oracle, again)
+    assert state.verdicts["told_again"] == len(events)
+    assert [_course(state, who) for who in range(2)] == before
+    assert_agreement(state, oracle)
+    other = open_shop(ROOMY)
+    fold_all(other, unheard)
+    fold_all(other, rng.sample(again, len(again)))
+    assert other.hash(order_free=True) == state.hash(order_free=True)
+
+
+def test_what_is_told_again_of_somebody_who_found_no_room_makes_them_known() -> None:
+    state = open_shop()
+    event = tracked(0, START_MS, UNHEARD, number=1, items=["rug"])
+    assert fold_all(state, [retold(event, name=VIEWED, first_told=9)]) == [5]
+    assert _course(state, 0)[:3] == [START_MS, START_MS, 1]
+
+
+def _course(state: State, who: int) -> list[int]:
+    """What the cell knows of its own course, and its sessions."""
+    cell, ints = cell_at(state, person(who)), state.tables.memory.ints
+    sessions = [word for at in sessions_at(state, person(who)) for word in ints[at : at + SESSION_WORDS].tolist()]
+    return [*ints[[cell + CELL_NEWEST_MS, cell + CELL_FIRST_MS, cell + CELL_EVENTS, cell + CELL_LATE]], *sessions]
 
 
 def test_a_burst_that_is_later_than_a_day_changes_windows_alone() -> None:

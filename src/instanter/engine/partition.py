@@ -44,7 +44,7 @@ from ..privacy.consent import Consents, Statement
 from ..privacy.tombstones import Tombstone, Tombstones
 from ..state.cold_files import ColdPlace
 from ..state.compiled import Ints
-from ..state.fold import DUPLICATE, LATE_FOR_WINDOWS, TABLE_FULL
+from ..state.fold import DUPLICATE, LATE_FOR_WINDOWS, TABLE_FULL, TOLD_AGAIN
 from ..state.fold import LATE_FOR_SEQUENCES as FOLDED_LATE_FOR_SEQUENCES
 from ..state.memory import State, batches
 from ..state.schema import Schema, columns_of
@@ -242,7 +242,7 @@ class Partition:
 
     def _learn(self, piece: Sequence[Tracked], folded: Ints) -> None:
         for event, verdict in zip(piece, folded.tolist(), strict=True):
-            if event.items and event.name in OUTCOME_OF and verdict not in (DUPLICATE, TABLE_FULL):
+            if event.items and event.name in OUTCOME_OF and verdict not in (DUPLICATE, TABLE_FULL, TOLD_AGAIN):
                 self.learners.note(event, self.links.cells(event.key))
 
     def _configure(self, event: Configured) -> None:

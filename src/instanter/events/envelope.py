@@ -29,6 +29,8 @@ class Flag(IntFlag):
     NONE = 0
     BOT = 1
     """Sent by a crawler or monitor: kept, but no item's aggregates change."""
+    RETOLD = 2
+    """An event of the log, told again under another name: `Tracked.first_told` says where it was told first."""
     PUBLIC = 4
     """Came with a public access key: what it says of people and orders is a claim."""
 
@@ -89,6 +91,21 @@ class Tracked(msgspec.Struct, array_like=True, frozen=True, tag=1):
     """The pseudonym whose key seals `body`: of userId if present, else of anonymousId. 0: it is not sealed."""
     denied: tuple[str, ...] = ()
     """Purposes the person has not agreed to, beside `personalization`: features for them take no notice."""
+    first_told: int = 0
+    """Of an event that is told again (`retold`): the position of its first telling. 0: this is the first."""
+    order: int = 0
+    """Reference of the order that it speaks of; 0: none is named."""
+
+
+def retold(event: Tracked, *, name: str, first_told: int) -> Tracked:
+    """The event once more under another name, for a log that holds it at `first_told`; all else stays, also its times.
+
+    It is not late, however old: every feature takes it whose result the order of arrival does not change. Sessions,
+    the person's newest time and count of events stay as they are. The fold takes it for no repetition, so each is told
+    again at most once: the log says by `first_told` which have been, and the message which were repetitions.
+    """
+    assert first_told > 0
+    return msgspec.structs.replace(event, name=name, flags=event.flags | Flag.RETOLD, first_told=first_told)
 
 
 class ItemUpserted(msgspec.Struct, array_like=True, frozen=True, tag=2):

@@ -16,7 +16,7 @@ from ..foundation.limits import (
 from ..state.cold import COLD_WORDS
 from ..state.dedup import CHUNK_WORDS
 from ..state.layout import BySource, FeatureSpec, Kind, Layout, Scope, ValueSource, lay_out
-from ..state.program import SETTING_NAMES
+from ..state.program import FOLDING_NOW, SETTING_NAMES, SETTINGS_FORMERLY
 from ..state.schema import Capacity, Schema
 from .declaration import FeatureDeclaration, check_all, duration_ms, version
 
@@ -41,6 +41,7 @@ DEFAULT_SETTINGS = {
     "lateness_window_ms": 24 * 3_600_000,
     "dedup_window_ms": 24 * 3_600_000,
     "dedup_ids_max": 256,
+    "folding": FOLDING_NOW,
 }
 """What the fold stands on where the configuration says nothing."""
 
@@ -56,6 +57,7 @@ def compile_features(
 
     `memory_mb` is what the process may take, see `capacity_in`.
     """
+    settings = SETTINGS_FORMERLY | settings
     assert set(settings) == set(SETTING_NAMES)
     check_all(declarations, session_ms_max=settings["session_length_max_ms"])
     codes = {name: code for code, name in enumerate(sorted({name for d in declarations for name in d.on}), start=1)}

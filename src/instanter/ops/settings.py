@@ -68,9 +68,9 @@ class LatenessSettings(Section, frozen=True):
 
     sequence_min: Annotated[int, Meta(
         ge=0, le=_MINUTES_A_DAY,
-        description="Minutes within which any order of arrival gives the same sessions and sequences.")] = 30
+        description="Minutes within which any order of arrival gives the same sessions.")] = 30
     window_h: Annotated[int, Meta(
-        ge=1, le=168, description="Hours within which any order of arrival gives the same windows.")] = 24
+        ge=1, le=168, description="Hours within which any order of arrival gives the same profile.")] = 24
 
 
 class DedupSettings(Section, frozen=True):

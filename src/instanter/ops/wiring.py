@@ -39,6 +39,7 @@ from ..privacy.erasures import Erasure, ErasureList
 from ..privacy.subjects import KeyStore
 from ..privacy.user_tokens import SigningSecrets
 from ..state.cold_files import ColdPlace
+from ..state.program import FOLDING_NOW
 from ..state.schema import Schema
 from .config import load, located
 from .datadir import DataDirectory
@@ -72,6 +73,7 @@ def configuration_of(config: Config) -> Configuration:
             "lateness_window_ms": config.lateness.window_h * HOUR_MS,
             "dedup_window_ms": config.dedup.window_h * HOUR_MS,
             "dedup_ids_max": config.dedup.ids_max,
+            "folding": FOLDING_NOW,
         },
         weights=config.ranker.weights,
         exploration=config.decide.exploration,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..events.envelope import Flag
 from .aggregations import bounded
 from .compiled import Bytes, Ints, Reals, kernel
 from .dedup import look, remember
@@ -45,6 +46,7 @@ from .program import (
     BY,
     BY_COLUMN,
     DEDUP_MS,
+    FOLDING,
     IDS_MAX,
     KIND,
     PER_ITEM,
@@ -65,8 +67,10 @@ from .sessions import session_of
 from .table import CELLS, ITEMS, MIGRATE_PER_BATCH, SESSIONS, address, find, migrate, touch
 from .upkeep import is_swept, let_go
 
-APPLIED, DUPLICATE, LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS, TABLE_FULL = 0, 1, 2, 3, 4
+APPLIED, DUPLICATE, LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS, TABLE_FULL, TOLD_AGAIN = 0, 1, 2, 3, 4, 5
 """What became of an event."""
+
+_BOT, _RETOLD = int(Flag.BOT), int(Flag.RETOLD)
 
 
 @kernel
@@ -83,6 +87,8 @@ def _fold_event(program: Program, tables: Tables, columns: Columns, event: int) 
     row = cell_of(tables.memory, tables.cell_index, columns.keys[event])
     if row < 0:
         return TABLE_FULL
+    if columns.flags[event] & _RETOLD:
+        return _fold_again(program, tables, columns, event, row)
     memory, settings, at_ms = tables.memory, program.settings, columns.times_ms[event]
     ints, regions = memory.ints, memory.regions
     cell = address(regions, CELLS, row)
@@ -110,12 +116,29 @@ def _fold_event(program: Program, tables: Tables, columns: Columns, event: int) 
     ints[cell + CELL_SWEPT_MS] = tables.idle[0]
     code = columns.codes[event]
     if program.first[code] < program.first[code + 1]:
-        feeds_items = program.feeds_items[code] and not columns.bots[event]
+        feeds_items = program.feeds_items[code] and not columns.flags[event] & _BOT
         _find_items(tables, columns, event, feeds_items)
         _run(program, memory.ints, memory.reals, regions, tables.attributes, columns, event, cell, session, verdict)
         if feeds_items and session >= 0:
             count_pairs(program, tables, columns, event, session)
     return verdict
+
+
+@kernel
+def _fold_again(program: Program, tables: Tables, columns: Columns, event: int, row: int) -> int:
+    """Fold an event that is told again: its features take it, whatever its age, and the cell's own course stays."""
+    memory, at_ms = tables.memory, columns.times_ms[event]
+    cell = address(memory.regions, CELLS, row)
+    touch(memory, CELLS, row)
+    if memory.ints[cell + CELL_EVENTS] == 0:  # Its first telling had found no room.
+        _note(memory.ints, cell, at_ms, at_ms, APPLIED)
+    code = columns.codes[event]
+    if program.first[code] < program.first[code + 1]:
+        _find_items(tables, columns, event, program.feeds_items[code] and not columns.flags[event] & _BOT)
+        _run(
+            program, memory.ints, memory.reals, memory.regions, tables.attributes, columns, event, cell, -1, TOLD_AGAIN
+        )
+    return TOLD_AGAIN
 
 
 @kernel
@@ -163,7 +186,9 @@ def _run(
         kind, scope = features[feature, KIND], features[feature, SCOPE]
         if denied >> features[feature, PURPOSE] & 1:
             continue
-        if not _counts(features[feature, ACTIVE], kind, scope, session, verdict, columns.bots[event]):
+        if not features[feature, ACTIVE] or kind == CO_OCCURRENCE:
+            continue
+        if not _counts(kind, scope, session, verdict, columns.flags[event] & _BOT, program.settings[FOLDING]):
             continue
         at = features[feature, AT] + (session if scope == SESSION_SCOPE else cell)
         by, by_column = features[feature, BY], features[feature, BY_COLUMN]
@@ -194,13 +219,11 @@ def _run(
 
 
 @kernel
-def _counts(active: int, kind: int, scope: int, session: int, verdict: int, bot: int) -> bool:
-    """Whether a feature takes notice of an event of this verdict."""
-    if not active or kind == CO_OCCURRENCE:
-        return False
+def _counts(kind: int, scope: int, session: int, verdict: int, bot: int, folding: int) -> bool:
+    """Whether a feature takes notice of an event of this verdict, see `program.FOLDING_NOW`."""
     if verdict == LATE_FOR_WINDOWS and kind != WINDOWED:
         return False
-    if verdict == LATE_FOR_SEQUENCES and (kind in (LAST, LAST_K, TIME_SINCE)):
+    if verdict == LATE_FOR_SEQUENCES and folding < 2 and kind in (LAST, LAST_K, TIME_SINCE):
         return False
     if scope == SESSION_SCOPE:
         return session >= 0

@@ -27,9 +27,18 @@ from .cold_files import ColdPlace
 from .columns import TABLE_OF
 from .compiled import Ints, Reals
 from .dedup import CHUNK_WORDS
-from .fold import APPLIED, DUPLICATE, LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS, TABLE_FULL, fold_batch
+from .fold import APPLIED, DUPLICATE, LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS, TABLE_FULL, TOLD_AGAIN, fold_batch
 from .layout import CELL_KEY, CELL_RECEIVED_MS, ITEM_KEY, SEEN_SUFFIX, Kind, Scope
-from .program import SETTING_NAMES, Tables, activate, blank_numbers, make_attributes, make_changes, make_program
+from .program import (
+    SETTING_NAMES,
+    SETTINGS_FORMERLY,
+    Tables,
+    activate,
+    blank_numbers,
+    make_attributes,
+    make_changes,
+    make_program,
+)
 from .rows import item_of
 from .schema import Schema, columns_of
 from .table import (
@@ -63,6 +72,7 @@ VERDICTS = {
     LATE_FOR_SEQUENCES: "late_for_sequences",
     LATE_FOR_WINDOWS: "late_for_windows",
     TABLE_FULL: "table_full",
+    TOLD_AGAIN: "told_again",
 }
 
 
@@ -334,9 +344,10 @@ class State:
         return dict(zip(SETTING_NAMES, self.program.settings.tolist(), strict=True))
 
     def put_in_force(self, settings: dict[str, int]) -> None:
-        """Fold by these settings from here on; what is not named stays as it is."""
+        """Fold by these settings from here on; what is not named stays, or is what held before it had a name."""
+        formerly = SETTINGS_FORMERLY if settings else {}
         for word, name in enumerate(SETTING_NAMES):
-            self.program.settings[word] = settings.get(name, self.program.settings[word])
+            self.program.settings[word] = settings.get(name, formerly.get(name, self.program.settings[word]))
 
     def _clear(self, features: frozenset[tuple[str, str]]) -> None:
         """Take out what features have counted. Costs a pass over the records that hold any, and touches no others:

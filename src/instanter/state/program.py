@@ -18,7 +18,7 @@ VALUE, VALUE_COLUMN, BY, BY_COLUMN, PER_ITEM, ACTIVE, SEEN_AT, UNIQUE, PURPOSE =
 FEATURE_COLUMNS = 16
 
 # Words of `Program.settings`.
-GAP_MS, LENGTH_MAX_MS, SEQUENCE_MS, WINDOW_MS, DEDUP_MS, IDS_MAX = 0, 1, 2, 3, 4, 5
+GAP_MS, LENGTH_MAX_MS, SEQUENCE_MS, WINDOW_MS, DEDUP_MS, IDS_MAX, FOLDING = 0, 1, 2, 3, 4, 5, 6
 
 BLANKED_ROWS = 4_096
 """Rows of the catalogue's columns made ready at once."""
@@ -30,8 +30,18 @@ SETTING_NAMES = (
     "lateness_window_ms",
     "dedup_window_ms",
     "dedup_ids_max",
+    "folding",
 )
 """The settings that the fold stands on, in the order of `Program.settings`, as recorded in `Configured`."""
+
+FOLDING_NOW = 2
+"""The rules of the fold that a new `Configured` puts in force; what was folded by former ones is folded so again.
+
+1: last, last_k and time_since take nothing that is late for sequences.
+2: they take whatever is not late for windows, as everything does whose result the order of arrival does not change.
+"""
+SETTINGS_FORMERLY = {"folding": 1}
+"""What held before a setting was recorded."""
 
 
 class Program(NamedTuple):
@@ -54,7 +64,8 @@ class Columns(NamedTuple):
     times_ms: Ints
     messages: Ints
     received_ms: Ints
-    bots: Bytes
+    flags: Bytes
+    """`envelope.Flag`, as far as the fold minds it."""
     denied: Ints
     """Purposes that the person has not agreed to, a bit each by their place in `Schema.purposes`."""
     values: Reals

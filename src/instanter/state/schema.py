@@ -14,7 +14,7 @@ from .compiled import Ints, Reals
 from .layout import FeatureSpec, Layout
 from .program import Columns
 
-_BOT = int(Flag.BOT)
+_FLAGS = int(Flag.BOT | Flag.RETOLD)
 OTHER = 0
 """The code of every event that no feature counts on."""
 
@@ -98,7 +98,7 @@ def columns_of(schema: Schema, events: Sequence[Tracked]) -> Columns:
         np.array([event.happened_ms for event in events], np.int64),
         np.array([event.message for event in events], np.int64),
         np.array([event.received_ms for event in events], np.int64),
-        np.array([event.flags & _BOT for event in events], np.uint8),
+        np.array([event.flags & _FLAGS for event in events], np.uint8),
         _denied(schema.purposes, events, count),
         _values(schema.properties, events, count),
         _contexts(schema.contexts, events, count),
