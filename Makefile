@@ -1,22 +1,32 @@
 # Everything a person or a machine does here. `make demo` and `make test` set up all they need by themselves.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The first that runs: under a version manager a name can be there and not run.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	$$name -c 'import venv' 2>/dev/null && { command -v $$name; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
-# A lock names all that is installed, so nothing is resolved: what an index offers beside it changes nothing.
-CHECK := $(BIN)/python -m pip check --quiet --disable-pip-version-check
 ARGS ?=
 
-COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --all-build-deps --no-header \
-	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+# A lock names all that is installed, build tools too. So nothing is resolved and nothing is built with what an index
+# holds on the day: it can offer anything beside what the locks name. `pip check` says afterwards whether all fits.
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+LOCKED := --no-deps --require-hashes --only-binary :all:
+CHECKED = @told=$$($(BIN)/python -m pip --disable-pip-version-check check) || { echo "$$told"; exit 1; }
+WHEELS := build/wheels
+
+PYTHONS := 3.12 3.13
+UNITS := tests
+
+COMPILE := $(BIN)/python -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --all-build-deps \
+	--no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+UPGRADE ?=
 
 SECONDS := 600
 RELIABILITY := build/reliability
 QUALITY := build/quality
 RUNNERS := ranklens trivago rees46 furniture
 
-.PHONY: help setup demo test check faults faults-long fuzz bench quality docs lock clean
+.PHONY: help setup demo test check faults faults-long fuzz pythons bench quality docs wheels dist lock clean
 
 help:
 	@echo "make demo     start a shop and watch a visitor's page change"
@@ -25,35 +35,39 @@ help:
 	@echo "make faults   the long tests in full: kills, full disks, flipped bits, models of the state; writes"
 	@echo "              docs/reliability.md (make faults-long: what takes an hour)"
 	@echo "make fuzz     fuzz the doors for SECONDS each (600)"
+	@echo "make pythons  the unit tests on the other Pythons that are here, and one log folded by all of them"
 	@echo "make bench    measure this machine (ARGS are handed on)"
 	@echo "make quality  rank real lists and serve the simulator's people, beside plain rankings; writes docs/quality.md"
 	@echo "make docs     write the generated pages, and check all of them"
 	@echo "make setup    only install what the others need"
-	@echo "make lock     resolve the requirements anew"
+	@echo "make wheels   put what the locks name into $(WHEELS), to install from where there is no index"
+	@echo "make dist     build a wheel and an sdist into dist"
+	@echo "make lock     bring the locks up to pyproject.toml (UPGRADE=--upgrade: to the newest of everything)"
 	@echo "make clean    remove what the others made here"
 
 setup: $(VENV)/.development
 
 $(VENV)/.made:
-	@"$(PYTHON)" -c 'import sys; sys.exit("Instanter needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Instanter needs Python 3.11, 3.12 or 3.13, with venv. PYTHON=PATH says where one is."; exit 1; }
 	"$(PYTHON)" -m venv $(VENV)
 	@touch $@
 
 $(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/.made
-	$(PIP) --require-hashes -r requirements.lock
-	$(PIP) --no-build-isolation -e .
-	@$(CHECK)
+	$(PIP) install $(LOCKED) -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	$(CHECKED)
 	@touch $@
 
 $(VENV)/.development: requirements-dev.lock pyproject.toml | $(VENV)/.made
-	$(PIP) --require-hashes -r requirements-dev.lock
-	$(PIP) --no-build-isolation -e .
-	@$(CHECK)
+	$(PIP) install $(LOCKED) -r requirements-dev.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	$(CHECKED)
 	@touch $@ $(VENV)/.runtime
 
 $(VENV)/.fuzz: requirements-fuzz.lock | $(VENV)/.made
-	$(PIP) --require-hashes -r requirements-fuzz.lock
-	@$(CHECK)
+	$(PIP) install $(LOCKED) -r requirements-fuzz.lock
+	$(CHECKED)
 	@touch $@
 
 demo: $(VENV)/.runtime
@@ -90,6 +104,17 @@ faults-long: $(VENV)/.development $(VENV)/.fuzz
 fuzz: $(VENV)/.development $(VENV)/.fuzz
 	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS) --reliability $(RELIABILITY)/fuzz.json $(ARGS)
 
+# A Python that is not here is said and left out. The virtual environments stay, and the tests of R25 use them.
+pythons: $(VENV)/.development
+	@for version in $(PYTHONS); do \
+		python=$$(command -v python$$version) && $$python -c '' 2>/dev/null \
+			|| python=$$(ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version*/bin/python 2>/dev/null | tail -1); \
+		if [ -z "$$python" ]; then echo "skipped: Python $$version is not installed here"; continue; fi; \
+		$(MAKE) --no-print-directory VENV=build/python-$$version PYTHON=$$python setup || exit 1; \
+		build/python-$$version/bin/python -m pytest -q -m "not faults and not row" $(UNITS) || exit 1; \
+	done
+	$(BIN)/python -m pytest -q tests/faults/test_r25_determinism.py
+
 bench: $(VENV)/.runtime
 	$(BIN)/instanter bench $(ARGS)
 
@@ -109,10 +134,23 @@ docs: $(VENV)/.development
 	$(BIN)/python tools/tour.py README.md --write
 	$(BIN)/python -m pytest -q tests/tidy/test_docs.py tests/tidy/test_docs_names.py tests/tidy/test_docs_blocks.py
 
-lock: $(VENV)/.development
-	$(COMPILE) -o requirements.lock pyproject.toml
-	$(COMPILE) --extra dev --extra geo -c requirements.lock -o requirements-dev.lock pyproject.toml
-	$(COMPILE) --extra fuzz -c requirements-dev.lock -o requirements-fuzz.lock pyproject.toml
+wheels: | $(VENV)/.made
+	$(PIP) download $(LOCKED) -d $(WHEELS) -r requirements-dev.lock
+
+dist: $(VENV)/.development
+	$(BIN)/python -m build --no-isolation --outdir dist .
+
+# Needs no virtual environment that fits pyproject.toml, only pip-tools, since it is run when the two do not fit.
+lock: | $(BIN)/pip-compile
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+		echo "The locks are made on the oldest Python that they are for, 3.11."; exit 1; }
+	$(COMPILE) $(UPGRADE) -o requirements.lock pyproject.toml
+	$(COMPILE) $(UPGRADE) --extra dev --extra geo -c requirements.lock -o requirements-dev.lock pyproject.toml
+	$(COMPILE) $(UPGRADE) --extra fuzz -c requirements-dev.lock -o requirements-fuzz.lock pyproject.toml
+	$(BIN)/python tools/locked_wheels.py requirements-dev.lock
+
+$(BIN)/pip-compile: | $(VENV)/.made
+	$(PIP) install $(LOCKED) -r requirements-dev.lock
 
 clean:
 	rm -rf $(VENV) build dist .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
