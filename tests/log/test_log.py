@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from instanter.foundation.disk import Disk, RealDisk
 from instanter.foundation.errors import Broken, DiskFull, LogClosed, RequestRejected
-from instanter.foundation.limits import FRAME_BYTES_MAX
+from instanter.foundation.limits import FRAME_BYTES_MAX, READ_BACK_BYTES_MAX
 from instanter.log.base import Readable, frame_at
 from instanter.log.commit import commit_now
 from instanter.log.frames import FRAME_HEADER_BYTES, Fault, Group, decode_frames, find_group
@@ -43,6 +43,21 @@ class LogChecks:
         assert [frame.position for frame in frames] == positions
         assert [(frame.partition, frame.time_ms, frame.payload) for frame in frames] == [
             (3, 1_000, b"one"), (0xFFFF, -5, b""), (0, 1 << 60, b"\x00" * 5_000)]
+        log.close()
+
+    def test_it_is_read_from_the_end_back_piece_by_piece(self) -> None:
+        log, positions = self.make_with_segments(3)
+        large = [(1, 90, bytes(READ_BACK_BYTES_MAX // 3))] * 5
+        positions += commit_now(log, large)
+        for reader in (log, SegmentReader(self.disk, self.directory)):
+            found, before = [], None
+            while before != 0:
+                frames, before = reader.read_back(before)
+                found += [frame.position for frame in reversed(frames)]
+            assert found == positions[::-1]
+            within, _ = reader.read_back(positions[-1] + 1)
+            assert [frame.position for frame in within] == positions[-5:-1], "any position will do"
+            assert reader.read_back(1) == ([], 0)
         log.close()
 
     def test_a_position_is_known_before_the_commit(self) -> None:

@@ -26,6 +26,8 @@ METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 DECISION_WORK: Final = 6
 REPLAY_WORK: Final = 12
 """Mostly in another process; here a receipt is looked for, and a process begun."""
+LISTING_WORK: Final = 60
+"""Reading a piece of the log, mostly in another thread."""
 NO_JOBS: Final = NoJobs()
 
 
@@ -47,10 +49,12 @@ RESOURCES: Final = (
     ),
     Resource("/v1/decide", "decide", {"POST": decide.decide}, public=True, work=DECISION_WORK),
     Resource("/v1/rank", "decide", {"POST": decide.rank}, public=True, work=DECISION_WORK),
+    Resource("/v1/decisions", "admin", {"GET": decide.list_}, work=LISTING_WORK),
     Resource("/v1/decisions/{id:path}/replay", "admin", {"POST": decide.replay}, work=REPLAY_WORK),
     Resource("/v1/decisions/{id:path}", "decide", {"GET": decide.receipt}),
     Resource("/v1/items", "catalog", {"POST": items.upsert}),
     Resource("/v1/items/{id:path}", "catalog", {"GET": items.get, "PATCH": items.patch, "DELETE": items.delete}),
+    Resource("/v1/profiles", "admin", {"GET": profiles.list_}, work=LISTING_WORK),
     Resource("/v1/profiles/{id:path}/links/{linked:path}", "admin", {"DELETE": profiles.unlink}),
     Resource("/v1/profiles/{id:path}/export", "admin", {"GET": profiles.export}),
     Resource("/v1/profiles/{id:path}/consent", "admin", {"PUT": profiles.consent}),
@@ -69,6 +73,7 @@ RESOURCES: Final = (
     Resource("/v1/quarantine/repair", "admin", {"POST": quarantine.repair}),
     Resource("/v1/quarantine/{id:path}", "admin", {"GET": quarantine.get}),
     Resource("/v1/state", "operator", {"GET": operations.state}),
+    Resource("/", "open", {"GET": operations.welcome}),
     Resource("/healthz", "open", {"GET": operations.health}),
     Resource("/readyz", "open", {"GET": operations.ready}),
     Resource("/metrics", "operator", {"GET": show_metrics}, limited=False),
@@ -88,6 +93,7 @@ def make_app(
     )
     app.state.metrics = metrics
     app.state.jobs = jobs
+    app.state.dev = access.dev
     app.router.redirect_slashes = False
     return app
 

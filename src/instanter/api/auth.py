@@ -109,6 +109,11 @@ class Access:
         return known if known is not None else self._first_met(key)
 
     @property
+    def dev(self) -> bool:
+        """Whether no key is asked for."""
+        return self._developer is not None
+
+    @property
     def counted(self) -> int:
         """Keys of which something is counted; at most `ACCESS_KEYS_MAX`."""
         return len(self._known)

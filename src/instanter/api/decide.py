@@ -23,6 +23,7 @@ from ..foundation.limits import BODY_BYTES_MAX, REPLAY_WAIT_MS_MAX
 from .auth import count_events
 from .bodies import read_body
 from .jobs import Refusal, accepted, jobs_of
+from .pages import page_of
 from .replies import encoded, reply
 from .routing import path_id
 from .tenancy import Caller, caller_of, objects, tenant_of, user_token_of
@@ -67,6 +68,13 @@ async def receipt(engine: Engine, request: Request) -> Response:
     """`GET /v1/decisions/{id}`: what the decision stood on; one just made is waited for until it is on disk."""
     receipt = await _receipt(engine, tenant_of(request), path_id(request))
     return reply(decode_receipt(receipt).readable(engine.partition.state.catalogue))
+
+
+async def list_(engine: Engine, request: Request) -> Response:
+    """`GET /v1/decisions`: the newest first; one just made is waited for until it is on disk."""
+    page = page_of(request)
+    await engine.journal.settled()
+    return reply(await engine.listings.decisions(tenant_of(request), limit=page.limit, after=page.after))
 
 
 async def replay(engine: Engine, request: Request) -> Response:

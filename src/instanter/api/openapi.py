@@ -11,6 +11,7 @@ from msgspec import Meta
 from .. import __version__
 from ..decisions.request import DecideReply, DecideRequest, RankReply, RankRequest
 from ..engine.erase import ErasureReceipt
+from ..engine.listing import Decisions, People
 from ..engine.profile import Profile
 from ..engine.quarantine import Listing
 from ..engine.repair import EntryReply, RepairReply, RepairRequest
@@ -22,7 +23,8 @@ from .jobs import JobListing, JobShown
 from .keys import KeyCreated, KeyListing, KeyRequest, KeyShown
 from .learners import LearnerListing, LearnerRequest, LearnerShown
 from .models import ModelListing, ModelRequest, ModelShown
-from .operations import HealthReply, NotReadyReply, ReadyReply, StateReply
+from .operations import HealthReply, NotReadyReply, ReadyReply, StateReply, WelcomeReply
+from .pages import PAGE_PARAMETERS
 from .profiles import NDJSON_MEDIA_TYPE, ConsentReply, ConsentRequest, UnlinkReply
 from .routing import Resource
 from .signing import SecretCreated, SecretListing, SecretShown
@@ -64,6 +66,8 @@ class Operation(NamedTuple):
     errors: tuple[int, ...] = ()
     tracking: bool = False
     media_type: str = "application/json"
+    query: tuple[str, ...] = ()
+    """Parameters behind the `?`, all optional."""
     accepted: type | None = None
     """The reply to a call whose work goes on, with 202."""
 
@@ -80,6 +84,9 @@ OPERATIONS = (
         BatchRequest, TrackReply, (*_BODY, *_STORES), tracking=True),
     Operation("post", "/v1/decide", "Decide what a person sees", DecideRequest, DecideReply, (*_BODY, *_STORES)),
     Operation("post", "/v1/rank", "Order the caller's own list", RankRequest, RankReply, (*_BODY, *_STORES)),
+    Operation(
+        "get", "/v1/decisions", "The newest decisions, a page at a time", reply=Decisions, errors=(400, 429),
+        query=PAGE_PARAMETERS),
     Operation("get", "/v1/decisions/{id}", "The receipt of a decision", errors=(400, 404, 410, 429)),
     Operation(
         "post", "/v1/decisions/{id}/replay", "Make a decision again from the log; 202 and a job when that takes long",
@@ -94,6 +101,9 @@ OPERATIONS = (
         "patch", "/v1/items/{id}", "Change fields of an item; null removes one", PatchRequest, ChangeReply,
         (*_BODY, 404, *_STORES)),
     Operation("delete", "/v1/items/{id}", "Take an item out", reply=ChangeReply, errors=(400, 404, *_STORES)),
+    Operation(
+        "get", "/v1/profiles", "Who is known, a page at a time; whoever was there last first", reply=People,
+        errors=(400, 429), query=PAGE_PARAMETERS),
     Operation(
         "get", "/v1/profiles/{id}", "What is known of a person: a user id, or anonymous:<id>", reply=Profile,
         errors=(400, 404, 429)),
@@ -144,6 +154,7 @@ OPERATIONS = (
     Operation(
         "get", "/v1/state", "Position and hash of the state; the engine stands still while it hashes",
         reply=StateReply, errors=_LIMITED),
+    Operation("get", "/", "What this is and where to look; HTML where a browser asks", reply=WelcomeReply),
     Operation("get", "/healthz", "Whether the process answers", reply=HealthReply),
     Operation("get", "/readyz", "Whether decisions can be answered", reply=ReadyReply, errors=(503,)),
     Operation("get", "/metrics", "Measurements in the Prometheus text format", media_type="text/plain"),
@@ -168,6 +179,7 @@ def openapi_document(resources: Sequence[Resource]) -> dict[str, Any]:
         paths.setdefault(operation.path, {})[operation.method] = _described(
             operation, resource_of[operation.path], schema_of
         )
+    paths["/"]["get"]["responses"]["200"]["content"]["text/html"] = {"schema": {"type": "string"}}
     paths["/readyz"]["get"]["responses"]["503"] = _content("Not ready", schema_of[NotReadyReply])
     return {
         "openapi": "3.1.0",
@@ -243,11 +255,11 @@ def _described(
     for status in sorted({*operation.errors, *((401, 403, 429) if asked["security"] else ())}):
         described["responses"][str(status)] = _refusal(status, tracking=operation.tracking)
     names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
-    if names:
+    if names or operation.query:
         described["parameters"] = [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
             for name in names
-        ]
+        ] + [{"name": name, "in": "query", "schema": {"type": "string"}} for name in operation.query]
     if operation.request is not None:
         described["requestBody"] = {
             "required": True,
@@ -298,7 +310,8 @@ def _asked_of_a_key(resource: Resource) -> dict[str, Any]:
 
 
 def _operation_id(operation: Operation) -> str:
-    words = operation.path.replace("{", "").replace("}", "").replace(".", "/").split("/")
+    path = operation.path if operation.path != "/" else "welcome"
+    words = path.replace("{", "").replace("}", "").replace(".", "/").split("/")
     return "_".join([operation.method, *(word for word in words if word not in ("", "v1"))])
 
 

@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+import html
 from typing import Literal
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from ..engine.loop import Engine
 from .replies import reply
 
 RETRY_READY_S = 1
+_WHERE = {
+    "documentation": "/openapi.json",
+    "ready": "/readyz",
+    "metrics": "/metrics",
+    "profiles": "/v1/profiles",
+    "decisions": "/v1/decisions",
+}
+"""Where to look, in the order in which one would."""
+_ACCESS_DEV = "This server runs with --dev: it asks for no access key and listens to this machine alone."
+_ACCESS = (
+    "Every request but this one, /healthz, /readyz and /openapi.json needs an access key: Authorization: Bearer <key>. "
+    "`instanter keys create` makes one."
+)
+
+
+class WelcomeReply(msgspec.Struct, rename="camel"):
+    """`GET /`."""
+
+    name: Literal["Instanter"]
+    what: str
+    dev: bool
+    """Whether it runs with `--dev`: no access key is asked for."""
+    access: str
+    send: dict[str, str]
+    """Where events, items and questions go."""
+    look: dict[str, str]
+    """Where there is something to see."""
 
 
 class HealthReply(msgspec.Struct):
@@ -48,6 +76,22 @@ async def health(engine: Engine, request: Request) -> Response:
     return reply(HealthReply())
 
 
+async def welcome(engine: Engine, request: Request) -> Response:
+    """`GET /`: what this is and where to look, for programs and for people."""
+    dev = bool(request.app.state.dev)
+    told = WelcomeReply(
+        name="Instanter",
+        what="A real-time personalization engine: events in, decisions out.",
+        dev=dev,
+        access=_ACCESS_DEV if dev else _ACCESS,
+        send={"events": "POST /v1/batch", "items": "POST /v1/items", "decisions": "POST /v1/decide"},
+        look=_WHERE,
+    )
+    if "text/html" in request.headers.get("accept", ""):
+        return HTMLResponse(_page(told), headers={"Content-Security-Policy": "default-src 'none'"})
+    return reply(told)
+
+
 async def ready(engine: Engine, request: Request) -> Response:
     """`GET /readyz`: 200 when decisions can be answered."""
     if engine.ready:
@@ -64,3 +108,13 @@ async def state(engine: Engine, request: Request) -> Response:
     """
     partition = engine.partition
     return reply(StateReply(str(partition.position), partition.state.hash(), len(partition.links)))
+
+
+def _page(told: WelcomeReply) -> str:
+    """The same for a browser: nothing in it comes from outside or from the request."""
+    send = "".join(f"<li>{what}: <code>{how}</code></li>" for what, how in told.send.items())
+    look = "".join(f'<li>{what}: <a href="{path}">{path}</a></li>' for what, path in told.look.items())
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{told.name}</title><h1>{told.name}</h1>'
+        f"<p>{told.what}</p><p>{html.escape(told.access)}</p><h2>Send</h2><ul>{send}</ul><h2>Look</h2><ul>{look}</ul></html>\n"
+    )

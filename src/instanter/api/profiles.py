@@ -17,6 +17,7 @@ from ..events.subjects import ANONYMOUS_PREFIX
 from ..foundation.errors import RequestRejected
 from ..foundation.limits import BODY_BYTES_MAX, NAME_CHARS_MAX, PURPOSES_MAX
 from .bodies import read_body
+from .pages import page_of
 from .replies import reply
 from .routing import path_id
 from .tenancy import caller_of, tenant_of
@@ -49,9 +50,17 @@ class ConsentReply(msgspec.Struct):
 _consent_of = body_decoder(ConsentRequest)
 
 
+async def list_(engine: Engine, request: Request) -> Response:
+    """`GET /v1/profiles`: who is known, whoever was there last first."""
+    page = page_of(request)
+    return reply(await engine.listings.people(tenant_of(request), limit=page.limit, after=page.after))
+
+
 async def get(engine: Engine, request: Request) -> Response:
     """`GET /v1/profiles/{id}`."""
-    return reply(engine.profiles.profile(tenant_of(request), path_id(request), now_ms=engine.clock.now_ms()))
+    tenant = tenant_of(request)
+    profile = engine.profiles.profile(tenant, path_id(request), now_ms=engine.clock.now_ms())
+    return reply(await engine.listings.named(tenant, profile))
 
 
 async def erase(engine: Engine, request: Request) -> Response:

@@ -53,6 +53,7 @@ from .gate import Gate
 from .intake import Intake
 from .journal import Journal
 from .learners import LearnerSwitches
+from .listing import Listings
 from .models import ServedModels
 from .partition import Partition
 from .profile import Profiles
@@ -162,6 +163,7 @@ class Engine:
         )  # fmt: skip
         self._audited_ms = clock.now_ms()
         self.profiles = Profiles(partition, reader, stores.subjects)
+        self.listings = Listings(partition, stores.log, stores.subjects, self.profiles)
         self.eraser = Eraser(
             partition=partition, journal=self.journal, subjects=stores.subjects, erasures=stores.erasures, door=door,
             audit=self.audit, checkpoints=self.checkpoints, make_checkpoint=self.checkpoint, clock=clock, ids=ids,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
+from ..events.envelope import Tracked, decode_record
 from ..features.view import Person, Reader
 from ..foundation.errors import RequestRejected
+from ..foundation.ids import item_reference, reference
+from ..log.segment_log import SegmentLog
 from ..privacy.subjects import KeyStore
 from ..state.layout import BySource
-from .export import ids_of
+from .export import ids_of, stored_event
 from .partition import Partition
 
 
@@ -23,7 +27,8 @@ class Profile(msgspec.Struct, frozen=True, rename="camel"):
     known: bool
     in_session: bool
     features: dict[str, float | list[dict[str, Any]]]
-    """Numbers by name; lists as [{"name" or "ref", "score" or "atMs"}], strongest or newest first."""
+    """Numbers by name; lists as [{"name", "score" or "atMs"}], strongest or newest first. The name is null, with the
+    "ref" beside it, where neither the catalogue nor the person's newest events know it any more."""
     segments: list[str]
     consent: dict[str, bool]
     position: str
@@ -48,7 +53,7 @@ class Profiles:
             raise RequestRejected("unknown_profile", "nothing is known under this identifier", status=404)
         return Profile(
             id=identifier,
-            linked=sorted(self._linked(cell) - {identifier}),
+            linked=sorted(self.identifiers(cell) - {identifier}),
             known=person.known,
             in_session=person.in_session,
             features=self._features(person),
@@ -57,7 +62,8 @@ class Profiles:
             position=str(partition.position),
         )
 
-    def _linked(self, cell: int) -> set[str]:
+    def identifiers(self, cell: int) -> set[str]:
+        """All ids of the person whose cell it is that links name."""
         links = self._partition.links.of_profile(cell)
         return {identifier for link in links for identifier in ids_of(link, self._subjects)}
 
@@ -77,4 +83,53 @@ class Profiles:
         spec = self._partition.state.schema.feature(feature)
         catalogue = self._partition.state.catalogue
         name = catalogue.name_of(ref) if spec.by is BySource.ITEM else catalogue.text_of(ref)
-        return {"name": name} if name is not None else {"ref": f"{ref & 0xFFFFFFFFFFFFFFFF:016x}"}
+        return {"name": name} if name is not None else {"name": None, "ref": _shown(ref)}
+
+    def named(self, tenant: str, profile: Profile, log: SegmentLog) -> Profile:
+        """The profile with names from the person's newest events for what the catalogue cannot name: items it does not
+        hold, and countries, campaigns and the like. Looks at one page of the log; may run in a thread."""
+        unnamed = {entry["ref"] for entry in _entries(profile) if entry["name"] is None}
+        if not unnamed:
+            return profile
+        cells = frozenset(self._partition.links.cells(self._subjects.find(tenant, profile.id)))
+        names: dict[str, str] = {}
+        for frame in log.read_back()[0]:
+            record = decode_record(frame.payload, offset=frame.position)
+            if not isinstance(record, Tracked) or record.key not in cells:
+                continue
+            for text in msgspec.structs.astuple(record.context):
+                names[_shown(reference(text))] = text
+            event = stored_event(record, self._subjects) if record.items else None
+            for text in _texts(event.get("properties") if event else None):
+                names[_shown(item_reference(tenant, text))] = text
+        features = {
+            name: value if isinstance(value, float) else [
+                {key: one for key, one in {**entry, "name": names.get(entry.get("ref", ""), entry["name"])}.items()
+                 if key != "ref" or entry["ref"] not in names}
+                for entry in value
+            ]
+            for name, value in profile.features.items()
+        }  # fmt: skip
+        return msgspec.structs.replace(profile, features=features)
+
+
+def _entries(profile: Profile) -> Iterator[dict[str, Any]]:
+    for value in profile.features.values():
+        if not isinstance(value, float):
+            yield from value
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts of an event's properties, and its whole numbers as ids have them."""
+    if isinstance(value, dict):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
+    elif isinstance(value, str | int):
+        yield str(value)
+
+
+def _shown(ref: int) -> str:
+    return f"{ref & 0xFFFFFFFFFFFFFFFF:016x}"

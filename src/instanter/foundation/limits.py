@@ -271,6 +271,12 @@ SLATES_OPEN_MAX = 200_000
 OUTCOMES_WAITING_MAX = 500_000
 """Events whose outcomes are not settled yet; beyond it the oldest is settled early."""
 
+# Listings.
+PAGE_ENTRIES_MAX = 200
+"""People or decisions on one page of a listing."""
+READ_BACK_BYTES_MAX = 1024 * 1024
+"""Of the log, what one page of a listing looks at; it may be shorter than asked for, and says where to go on."""
+
 # Jobs.
 JOBS_WAITING_MAX = 16
 """Jobs that wait for their turn; one more is refused with 429."""

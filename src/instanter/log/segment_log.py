@@ -91,6 +91,10 @@ class SegmentLog:
         """As `Readable.read`; sees durable frames only, and may be called from any thread."""
         return self._reader.read_until(position, self._end)
 
+    def read_back(self, before: int | None = None) -> tuple[list[Frame], int]:
+        """As `SegmentReader.read_back`; sees durable frames only, and may be called from any thread."""
+        return self._reader.read_back(before, end=self._end)
+
     def retain(self, *, below: int, older_than_ms: int) -> Retained:
         """As `Log.retain`. A segment's age is that of the first frame behind it, which came in later than all of it."""
         assert self._size_bytes_max is None, "a log of limited size drops its oldest segments by itself"

@@ -21,7 +21,7 @@ from zlib import crc32
 
 from ..foundation.disk import Disk
 from ..foundation.errors import Broken, Corrupt, RequestRejected
-from ..foundation.limits import FRAME_BYTES_MAX
+from ..foundation.limits import FRAME_BYTES_MAX, READ_BACK_BYTES_MAX
 from .frames import FRAME_HEADER_BYTES, FRAME_VERSION, Decoded, Fault, Frame, decode_frames, find_group
 
 SEGMENT_VERSION = 1
@@ -104,6 +104,17 @@ class Segment:
             size_bytes = _READ_BYTES
         return position
 
+    def newest_before(self, before: int) -> tuple[list[Frame], int]:
+        """The whole frames of the last groups before a position, and where the first of those groups begins."""
+        size_bytes = READ_BACK_BYTES_MAX
+        while True:
+            start = max(self.first, before - size_bytes)
+            raw = self._read(start, max(before - start, 0))
+            offset = 0 if start == self.first else find_group(raw, start)
+            if offset is not None:
+                return decode_frames(raw[offset:], start + offset).frames, start + offset
+            size_bytes *= 2
+
     def was_durable(self, position: int) -> bool:
         """Whether a later group lies behind `position`, so that what is there was synced once."""
         offset_max = self.size()
@@ -152,6 +163,30 @@ class SegmentReader:
         if end is not None and position > end:
             raise _stray(position)
         return self._frames(position, end) if bases else iter(())
+
+    def read_back(self, before: int | None = None, *, end: int | None = None) -> tuple[list[Frame], int]:
+        """The frames before position `before` (None: the newest), about `READ_BACK_BYTES_MAX` bytes of them, in the
+        order of the log, and the position to go on from; 0 when there is nothing older.
+
+        A position within a frame is as good as where it begins. One group is read whole, however large it is.
+        """
+        bases = list_segments(self._disk, self._directory)
+        if not bases:
+            return [], 0
+        before = end if before is None else before if end is None else min(before, end)
+        index = len(bases) - 1 if before is None else bisect_right(bases, before - SEGMENT_HEADER_BYTES - 1) - 1
+        if index < 0:
+            return [], 0
+        segment = Segment(self._disk, self._directory, bases[index])
+        segment_end = bases[index + 1] if index + 1 < len(bases) else segment.base + segment.size()
+        before = segment_end if before is None else min(before, segment_end)
+        try:
+            frames, start = segment.newest_before(before)
+        except FileNotFoundError:  # Retention was just there.
+            return [], 0
+        if start <= segment.first:
+            start = segment.base if index > 0 else 0
+        return frames, start
 
     def _frames(self, position: int, end: int | None) -> Iterator[Frame]:
         asked = position

@@ -1,0 +1,156 @@
+"""Who is known and what was decided of late: pages read from the end of the log back, each of bounded work.
+
+People stand in the state under pseudonyms, and no id is kept beside them: who somebody is is read from the body of
+their newest event, where their key still opens it. So people are listed from the newest event on, each once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from ..decisions.receipt import decode_receipt
+from ..events.envelope import Decided, Record, Tracked, decode_record
+from ..events.subjects import ANONYMOUS_PREFIX
+from ..events.times import time_text
+from ..log.frames import Frame
+from ..log.segment_log import SegmentLog
+from ..privacy.subjects import KeyStore
+from .export import opened_receipt, stored_event
+from .partition import Partition
+from .profile import Profile, Profiles
+
+
+class PersonListed(msgspec.Struct, frozen=True, rename="camel"):
+    """Somebody in a listing: whoever one cell is of."""
+
+    id: str
+    """A user id, or anonymous:<id>, as `GET /v1/profiles/{id}` takes it."""
+    linked: list[str]
+    """Other ids of the same person."""
+    last_event: str
+    """The name of the newest one."""
+    last_received_at: str
+
+
+class People(msgspec.Struct, frozen=True, rename="camel"):
+    """`GET /v1/profiles`: who was there last comes first."""
+
+    profiles: list[PersonListed]
+    known: int
+    """People there are in all, of all tenants: cells that are not linked count one by one."""
+    next: str | None
+    """What to ask for as `after`; null at the end. A page may hold fewer than asked for, or none, and go on."""
+
+
+class PlacementListed(msgspec.Struct, frozen=True, rename="camel"):
+    """What one placement of a decision was answered."""
+
+    id: str
+    served_by: str
+    items: int
+
+
+class DecisionListed(msgspec.Struct, frozen=True, rename="camel"):
+    """A decision in a listing; `GET /v1/decisions/{id}` is its receipt."""
+
+    decision_id: str
+    at: str
+    named: bool
+    """Whether somebody was named who may be remembered."""
+    placements: list[PlacementListed]
+    degraded: list[str]
+
+
+class Decisions(msgspec.Struct, frozen=True, rename="camel"):
+    """`GET /v1/decisions`: the newest first."""
+
+    decisions: list[DecisionListed]
+    next: str | None
+    """As in `People`."""
+
+
+class _Found(NamedTuple):
+    position: int
+    record: Record
+
+
+class Listings:
+    """Pages over one partition and its log."""
+
+    def __init__(self, partition: Partition, log: SegmentLog, subjects: KeyStore, profiles: Profiles) -> None:
+        self._partition = partition
+        self._log = log
+        self._subjects = subjects
+        self._profiles = profiles
+
+    async def people(self, tenant: str, *, limit: int, after: int | None) -> People:
+        """Up to `limit` people whose newest event lies before position `after`. Who was erased is not among them."""
+        found, following = await asyncio.to_thread(self._read, Tracked, tenant, after)
+        listed: list[PersonListed] = []
+        seen: set[int] = set()
+        state = self._partition.state
+        for place, (position, record) in enumerate(found):
+            assert isinstance(record, Tracked)
+            if record.key in seen or state.received_ms(record.key) != record.received_ms:
+                continue  # They are further up, or gone.
+            seen.add(record.key)
+            identifier = self._identifier(record)
+            if identifier is None:
+                continue
+            linked = sorted(self._profiles.identifiers(record.key) - {identifier})
+            listed.append(PersonListed(identifier, linked, record.name, time_text(record.received_ms)))
+            if len(listed) == limit:
+                following = position if place + 1 < len(found) else following
+                break
+        return People(listed, state.cells_used, _next(following))
+
+    async def decisions(self, tenant: str, *, limit: int, after: int | None) -> Decisions:
+        """Up to `limit` decisions made before position `after`, those whose receipts can still be read."""
+        found, following = await asyncio.to_thread(self._read, Decided, tenant, after)
+        listed: list[DecisionListed] = []
+        for place, (position, record) in enumerate(found):
+            assert isinstance(record, Decided)
+            receipt = opened_receipt(record, self._subjects)
+            if receipt is None:
+                continue
+            told = decode_receipt(receipt)
+            placements = [PlacementListed(one.id, one.rung, len(one.shown())) for one in told.placements]
+            listed.append(DecisionListed(
+                record.decision_id, time_text(record.at_ms), record.key != 0, placements, list(told.degraded)
+            ))  # fmt: skip
+            if len(listed) == limit:
+                following = position if place + 1 < len(found) else following
+                break
+        return Decisions(listed, _next(following))
+
+    async def named(self, tenant: str, profile: Profile) -> Profile:
+        """As `Profiles.named`, in a thread."""
+        return await asyncio.to_thread(self._profiles.named, tenant, profile, self._log)
+
+    def _read(self, kind: type[Tracked] | type[Decided], tenant: str, after: int | None) -> tuple[list[_Found], int]:
+        """The tenant's records of a kind, the newest first, and where to go on. In a thread."""
+        frames, following = self._log.read_back(after)
+        return list(_of_kind(kind, tenant, frames)), following
+
+    def _identifier(self, record: Tracked) -> str | None:
+        """Whose cell it is; None where the key is gone."""
+        event = stored_event(record, self._subjects)
+        if event is None:
+            return None
+        candidates = [f"{ANONYMOUS_PREFIX}{event.get('anonymousId')}", str(event.get("userId"))]
+        return next((one for one in candidates if self._subjects.find(record.tenant, one) == record.key), None)
+
+
+def _of_kind(kind: type[Tracked] | type[Decided], tenant: str, frames: list[Frame]) -> Iterator[_Found]:
+    for frame in reversed(frames):
+        record = decode_record(frame.payload, offset=frame.position)
+        if isinstance(record, kind) and record.tenant == tenant:
+            yield _Found(frame.position, record)
+
+
+def _next(position: int) -> str | None:
+    return str(position) if position else None
