@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -363,3 +364,19 @@ def test_what_is_counted_of_revoked_keys_is_forgotten_when_there_is_no_room(tmp_
         assert access.counted == 2
 
     with_engine(tmp_path, work)
+
+
+def test_the_keys_that_the_readme_makes_load_a_catalogue_send_decide_and_look(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    made = [re.findall(r"--scope (\w+)", line) for line in readme.splitlines() if "keys create" in line]
+    assert len(made) == 2
+
+    async def work(client: Client) -> None:
+        shop, operator = [await client.key(*scopes) for scopes in made]
+        items = {"items": [{"id": "sku-1", "fields": {"title": "One"}}]}
+        for path, body in (("/v1/items", items), ("/v1/track", track()), ("/v1/decide", DECIDE)):
+            assert (await client.post(path, body, headers=shop.headers)).status_code == 200, path
+        for path in ("/v1/profiles", "/v1/decisions", "/v1/quarantine", "/metrics"):
+            assert (await client.get(path, headers=operator.headers)).status_code == 200, path
+
+    with_keys(tmp_path, work)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import ConfigRejected
+from instanter.ops.datadir import DataDirectory
 from instanter.ops.master import MADE_NAME, VARIABLE, master_key
+from instanter.privacy.subjects import KeyStore
 
 KEY = bytes(range(32))
 OTHER = bytes(range(32, 64))
@@ -56,3 +61,60 @@ def test_what_is_no_key_is_refused_and_not_repeated(text: str, tmp_path: Path) -
     assert len(text) < 8 or text not in str(refused.value)
     with pytest.raises(ConfigRejected, match="cannot be read"):
         asked(tmp_path / "keys", file=str(tmp_path / "gone"))
+
+
+class Way(NamedTuple):
+    """How a command opens a directory: whether it may make a key, as `serve --dev` and `import`, and what is given."""
+
+    may_make: bool
+    variable: str = ""
+    in_file: bool = False
+
+
+WAYS = (
+    Way(False), Way(True), Way(False, KEY.hex()), Way(True, KEY.hex()), Way(True, OTHER.hex()), Way(False, "", True),
+    Way(True, "", True),
+)  # fmt: skip
+
+
+def opened(data: Path, way: Way) -> bytes:
+    """Open a directory as the server does, and seal something; the master key it was opened with."""
+    directory = DataDirectory(DISK, data)
+    file = data.parent / "given"
+    file.write_text(KEY.hex())
+    if not way.may_make:
+        asked(directory.keys, file=str(file) if way.in_file else "", variable=way.variable)
+    secret = directory.open()
+    master = asked(
+        directory.keys, file=str(file) if way.in_file else "", may_make=way.may_make, variable=way.variable
+    )
+    with closing(KeyStore(DISK, directory.keys, secret=secret, master=master)) as subjects:
+        subjects.subject("default", "ada")
+        subjects.flush()
+    return master
+
+
+@pytest.mark.parametrize("ways", list(itertools.permutations(WAYS, 3)))
+def test_in_any_order_a_directory_opens_with_the_key_it_was_begun_with_and_no_other(
+    ways: tuple[Way, ...], tmp_path: Path
+) -> None:
+    begun: bytes | None = None
+    for way in ways:
+        before = {path: path.read_bytes() for path in sorted((tmp_path / "data").rglob("*.key"))}
+        try:
+            master = opened(tmp_path / "data", way)
+        except ConfigRejected as refused:
+            told = str(refused)
+            assert VARIABLE in told, "the remedy is named"
+            assert begun is not None or not way.may_make, "a new directory is refused only where no key may be made"
+            assert {path: path.read_bytes() for path in sorted((tmp_path / "data").rglob("*.key"))} == before
+        else:
+            assert begun in (None, master)
+            begun = master
+
+
+def test_who_gives_another_key_than_the_one_that_was_made_is_told_where_that_lies(tmp_path: Path) -> None:
+    opened(tmp_path / "data", Way(True))
+    with pytest.raises(ConfigRejected, match="unset INSTANTER_MASTER_KEY") as refused:
+        opened(tmp_path / "data", Way(False, KEY.hex()))
+    assert str(tmp_path / "data" / "keys" / MADE_NAME) in str(refused.value)

@@ -6,9 +6,11 @@ import argparse
 import ast
 import importlib
 import json
+import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -161,6 +163,20 @@ def test_the_tour_prints_what_the_readme_says(root: Path) -> None:
     ran = subprocess.run(
         [sys.executable, root / "tools" / "tour.py", root / "README.md"], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, f"run `make docs`\n{ran.stdout}\n{ran.stderr}"
+
+
+def test_a_tour_whose_port_is_taken_says_so_and_ends(root: Path, tour: ModuleType, tmp_path: Path) -> None:
+    if shutil.which("bash") is None or shutil.which("curl") is None:
+        pytest.skip("the tour needs bash and curl")
+    start = tour.steps((root / "README.md").read_text(encoding="utf-8"))[0].commands
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ran = subprocess.run(
+            ["bash", "-c", start.replace(tour.PORT, str(taken.getsockname()[1]))], cwd=tmp_path, capture_output=True,
+            text=True, check=False, timeout=120, env={**os.environ, "PATH": path})
+    assert "Address already in use; choose another --port" in ran.stdout
 
 
 def test_a_tour_that_prints_something_else_is_put_right(tour: ModuleType) -> None:

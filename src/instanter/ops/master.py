@@ -1,4 +1,9 @@
-"""The master key, under which the keys of people are wrapped: given by environment or file, or made for `--dev`."""
+"""The master key, under which the keys of people are wrapped.
+
+One rule for every command, in whatever order they are run: a data directory is opened with the key that it was begun
+with. That is the one of the environment, else of the file that the configuration names, else `keys/master.key`, which
+`serve --dev`, `demo` and `import` make in a directory that has no keys yet and for which none is given.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +23,12 @@ log = logging.getLogger("instanter.serve")
 VARIABLE: Final = "INSTANTER_MASTER_KEY"
 MADE_NAME: Final = "master.key"
 _READ_BYTES: Final = 4_096
+_BEGUN: Final = "subjects.keys"
+"""Lies in a folder of keys since something was sealed."""
+RULE: Final = (
+    f"give the one it was begun with: {VARIABLE}, else [privacy] master_key_file, else {MADE_NAME} in the folder of "
+    "the keys"
+)
 
 
 def master_key(
@@ -25,7 +36,8 @@ def master_key(
 ) -> bytes:
     """The key: of the environment, else of `file`, else the one that was made in the folder `keys`.
 
-    With `may_make` one is made there if there is none. It lies beside what it protects then: good for trying out.
+    With `may_make` one is made there if there is none and the folder holds no keys yet: another one than those were
+    wrapped with would open nothing. It lies beside what it protects then: good for trying out.
     Raises `ConfigRejected` when none is given, or what is given is none.
     """
     if environment.get(VARIABLE):
@@ -33,13 +45,16 @@ def master_key(
     if file:
         return _parsed(_read(disk, Path(file)), file)
     made = keys / MADE_NAME
-    if made.name in disk.list(keys):
+    there = disk.list(keys)
+    if made.name in there:
         return _parsed(_read(disk, made), str(made))
+    if _BEGUN in there:
+        raise ConfigRejected(f"no master key is given, and {keys} was begun with one", suggestion=RULE)
     if not may_make:
         raise ConfigRejected(
             "no master key is given, and what is personal is sealed under it",
             suggestion=f"set {VARIABLE} to 64 hexadecimal digits, or [privacy] master_key_file to a file of them; "
-                       "--dev makes one",
+                       "serve --dev and import make one in a new directory, for trying out",
         )  # fmt: skip
     disk.make_directory(keys)
     write_whole(disk, made, entropy(KEY_BYTES).hex().encode())

@@ -282,7 +282,17 @@ class Vault:
             self._master.unwrap(wrapped, _about(name, version))
         except InvalidTag:
             raise ConfigRejected(f"the master key given is not the one that {self._path} was made with",
-                                 suggestion="INSTANTER_MASTER_KEY or [privacy] master_key_file") from None
+                                 suggestion=self._remedy()) from None
+
+    def _remedy(self) -> str:
+        """Where the right key is to be had: in the folder itself where a start without one made it."""
+        made = self._path.parent / "master.key"
+        if made.name in self._disk.list(made.parent):
+            return (
+                f"that one lies in {made}: unset INSTANTER_MASTER_KEY and [privacy] master_key_file, or give what is "
+                "in there by one of them, and then move the file away"
+            )
+        return "give that one by INSTANTER_MASTER_KEY, else by [privacy] master_key_file"
 
 
 def _about(name: bytes, number: int) -> bytes:
