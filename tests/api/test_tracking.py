@@ -301,3 +301,20 @@ def test_what_the_disk_does_not_take_is_not_acknowledged(
         assert (await client.post("/v1/track", track(3))).status_code == (200 if code == "disk_full" else 503)
 
     with_client(tmp_path, work, disk=disk, stop=False)
+
+
+def test_a_broken_event_is_named_by_its_place_and_its_neighbours_count(tmp_path: Path):
+    async def work(client: Client) -> None:
+        good, other = (b'{"type": "page", "messageId": "m-%d", "userId": "u1"}' % number for number in (1, 4))
+        mended = rb'{"type": "page", "messageId": "m-2", "userId": "u1", "name": "x\ud83d"}'
+        refused = b'{"type": "page", "messageId": "m-3", "userId": "u1", "name": "12" pipe"}'
+        body = b'{"batch": [' + b", ".join([good, mended, refused, other]) + b"]}"
+        reply = await client.post("/v1/batch", body)
+        told = reply.json()
+        assert (reply.status_code, told["accepted"]) == (200, 3)
+        assert [(one["messageId"], one["index"], one["code"]) for one in told["rejected"]] == [("m-3", 2, "malformed")]
+        assert "a comma or a closing bracket is wanted" in told["rejected"][0]["message"]
+        assert [(one["code"], one["messageId"]) for one in told["warnings"]] == [("text_repaired", "m-2")]
+
+    with_client(tmp_path, work)
+    assert [entry.message_id for entry in quarantined(tmp_path)] == ["m-3"]

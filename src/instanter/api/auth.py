@@ -13,6 +13,7 @@ import msgspec
 from starlette.requests import Request
 
 from ..engine.loop import Engine
+from ..events.batch import write_key_of
 from ..foundation.clock import Clock
 from ..foundation.errors import RequestRejected
 from ..foundation.limits import ACCESS_KEYS_MAX, TENANT_PLACES_DIVISOR
@@ -247,5 +248,7 @@ def _key_in_body(body: bytes) -> str:
         return ""
     try:
         return _key_in(body).write_key or ""
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except msgspec.ValidationError:
         return ""
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return write_key_of(body)  # One broken event of a batch keeps nobody out.

@@ -39,6 +39,8 @@ class Rejection(msgspec.Struct, frozen=True, rename="camel"):
     message_id: str
     code: str
     message: str
+    index: int = 0
+    """Its place in the batch, counted from 0."""
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -108,12 +110,13 @@ class Intake:
                 if admitted:
                     position = self._append(admitted, tenant, warnings)
                     waiters.append(self._journal.durable(position))
-                for raw, error in refused:
+                for place, error in refused:
+                    raw = step[place]
                     entry = quarantined(
                         raw, error, at_ms=self._clock.now_ms(), tenant=tenant, kind=kind or "", sent_at_ms=sent_at_ms,
                         defaults=defaults, public=public,
                     )  # fmt: skip
-                    rejected.append(Rejection(entry.message_id, error.code, error.message))
+                    rejected.append(Rejection(entry.message_id, error.code, error.message, first + place))
                     waiters.append(self._set_aside(entry, gpc=gpc))
         except Unavailable:
             for waiter in waiters:  # Nobody waits for what went before the refusal.
@@ -158,14 +161,14 @@ class Intake:
     def _admit(
         self, raws: Sequence[RawEvent], kind: str | None, tenant: str, sent_at_ms: int | None,
         defaults: dict[str, Any] | None, gpc: bool, public: bool, user_token: str,
-    ) -> tuple[list[Admitted], list[tuple[RawEvent, EventRejected]]]:  # fmt: skip
-        """What goes in, and what does not with the reason."""
+    ) -> tuple[list[Admitted], list[tuple[int, EventRejected]]]:  # fmt: skip
+        """What goes in, and the places of what does not with the reasons."""
         started_ns = elapsed_ns()
         received_ms = self._clock.now_ms()
         admit = self._door.admit
         admitted: list[Admitted] = []
-        refused: list[tuple[RawEvent, EventRejected]] = []
-        for raw in raws:
+        refused: list[tuple[int, EventRejected]] = []
+        for place, raw in enumerate(raws):
             try:
                 admitted.append(
                     admit(
@@ -174,7 +177,7 @@ class Intake:
                     )
                 )
             except EventRejected as error:
-                refused.append((raw, error))
+                refused.append((place, error))
         enriched_ns = self._door.enrich_ns_taken()
         decoded_ns = elapsed_ns() - started_ns - enriched_ns
         self._meter.observe("decode", decoded_ns // len(raws), times=len(raws))

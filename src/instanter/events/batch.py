@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import msgspec
 
 from ..foundation.errors import EventRejected
 from ..foundation.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, BATCH_EXPANDED_BYTES_MAX, EVENT_BYTES_MAX
+from .mend import mended
+from .parts import TOO_MANY, split_batch
 from .schema import BatchEnvelope, WireTime
 from .structure import check_structure, finite
 from .times import parse_time_ms
+from .wanted import wanted
 
 _decode_envelope = msgspec.json.Decoder(BatchEnvelope).decode
 _decode_defaults = msgspec.json.Decoder(dict[str, Any] | None, float_hook=finite).decode
+_encode = msgspec.json.Encoder().encode
+_EXPANDED: Final = f"the context of a batch, once for each event, has at most {BATCH_EXPANDED_BYTES_MAX} bytes"
+_ENVELOPE_BYTES: Final = 4_096
+"""Of what stands beside the context."""
+_NOTHING: Final = (b"null", b"[]", b'""')
+"""A context without anything in it, as languages write it that do not tell an empty list from an empty map."""
+_NO_EVENTS: Final = BatchEnvelope([])
 _decode_time = msgspec.json.Decoder(WireTime | None).decode
 
 
 class Batch(msgspec.Struct, frozen=True):
     """An envelope that was read; its events were not."""
 
-    events: list[msgspec.Raw]
+    events: Sequence[bytes | msgspec.Raw]
     sent_at_ms: int | None = None
     defaults: dict[str, Any] | None = None
     """Context that events without their own inherit, field by field."""
@@ -32,7 +43,8 @@ class Batch(msgspec.Struct, frozen=True):
 def decode_batch(raw: bytes) -> Batch:
     """The envelope of a batch, or `EventRejected`.
 
-    What breaks JSON itself breaks the whole body: there is no telling where the next event begins.
+    Where the body is no JSON because of some of its events, these are told apart from the others all the same: what
+    they are worth is the door's to say.
 
     >>> [bytes(event) for event in decode_batch(b'{"batch": [{"type": "track"}, {}]}').events]
     [b'{"type": "track"}', b'{}']
@@ -40,18 +52,30 @@ def decode_batch(raw: bytes) -> Batch:
     if len(raw) > BATCH_BYTES_MAX:
         raise EventRejected("too_large", f"a batch has at most {BATCH_BYTES_MAX} bytes", status=413)
     try:
-        sent = _decode_envelope(raw)
-        _check_expanded(sent)
-        context = bytes(sent.context)
-        check_structure(context, context.count(b"{") + context.count(b"["))
-        defaults = _decode_defaults(context)
-        sent_at = _decode_time(sent.sent_at)
-    except msgspec.ValidationError as error:
-        raise EventRejected("schema", str(error)) from None
+        return _whole(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise EventRejected("malformed", str(error)) from None
+        if isinstance(error, msgspec.ValidationError):
+            raise EventRejected("schema", wanted(error)) from None
+        return _in_parts(raw)
     except RecursionError:
         raise EventRejected("too_deep", "the batch is nested too deep") from None
+
+
+def write_key_of(raw: bytes) -> str:
+    """The `writeKey` of a batch that is no JSON because of some of its events; "" where there is none."""
+    try:
+        return _in_parts(raw).write_key if len(raw) <= BATCH_BYTES_MAX else ""
+    except EventRejected:
+        return ""
+
+
+def _whole(raw: bytes) -> Batch:
+    sent = _decode_envelope(raw)
+    _check_expanded(sent, len(sent.batch))
+    context = bytes(sent.context)
+    check_structure(context, context.count(b"{") + context.count(b"["))
+    defaults = _decode_defaults(context) if context not in _NOTHING else None
+    sent_at = _decode_time(sent.sent_at)
     sent_at_ms = None if sent_at is None else parse_time_ms(sent_at, "sentAt")
     user_token = defaults.pop("userToken", "") if defaults else ""
     return Batch(
@@ -59,12 +83,37 @@ def decode_batch(raw: bytes) -> Batch:
     )
 
 
-def _check_expanded(sent: BatchEnvelope) -> None:
+def _in_parts(raw: bytes) -> Batch:
+    """A batch of which an event, or the envelope, is no JSON."""
+    parts = split_batch(raw)
+    if parts is None:
+        raise EventRejected("malformed", 'this is not JSON, and no list called "batch" can be made out in it')
+    if parts.cut_off and not any(event.startswith(b"{") for event in parts.events):
+        raise EventRejected("malformed", "this is not JSON: it ends too early, before its first event does")
+    envelope = parts.envelope
+    if len(envelope) > EVENT_BYTES_MAX + _ENVELOPE_BYTES:
+        raise EventRejected("too_large", f"the context of a batch has at most {EVENT_BYTES_MAX} bytes", status=413)
+    check_structure(envelope, envelope.count(b"{") + envelope.count(b"["))
+    try:
+        batch = _whole(_encode(mended(envelope, [])))
+    except EventRejected as error:
+        raise EventRejected(error.code, f"of the batch, around its events: {error.message}") from None
+    except msgspec.ValidationError as error:
+        raise EventRejected("schema", wanted(error)) from None
+    except OverflowError:
+        raise EventRejected("schema", "a number of the batch's context is beyond all bounds") from None
+    events = [*parts.events, *batch.events]
+    _check_expanded(_NO_EVENTS, len(events))
+    if batch.defaults and len(_encode(batch.defaults)) * len(events) > BATCH_EXPANDED_BYTES_MAX:
+        raise EventRejected("too_large", _EXPANDED, status=413)
+    return msgspec.structs.replace(batch, events=events)
+
+
+def _check_expanded(sent: BatchEnvelope, events: int) -> None:
     """Every event may inherit the batch's context, so that counts once for each of them."""
-    if len(sent.batch) > BATCH_EVENTS_MAX:
-        raise EventRejected("too_large", f"a batch has at most {BATCH_EVENTS_MAX} events", status=413)
+    if events > BATCH_EVENTS_MAX:
+        raise EventRejected("too_large", TOO_MANY, status=413)
     if len(sent.context) > EVENT_BYTES_MAX:
         raise EventRejected("too_large", f"the context of a batch has at most {EVENT_BYTES_MAX} bytes", status=413)
-    if len(sent.context) * len(sent.batch) > BATCH_EXPANDED_BYTES_MAX:
-        reason = f"the context of a batch, once for each event, has at most {BATCH_EXPANDED_BYTES_MAX} bytes"
-        raise EventRejected("too_large", reason, status=413)
+    if len(sent.context) * events > BATCH_EXPANDED_BYTES_MAX:
+        raise EventRejected("too_large", _EXPANDED, status=413)

@@ -28,6 +28,7 @@ from .envelope import NO_CONTEXT, Consented, Context, Flag, Tracked, Withheld, e
 from .gate import Gate, Judgement, OpenGate
 from .identifiers import identifier, identifiers_of, refuse_control, user_identifier
 from .kinds import NAME_BY_TYPE, NUMBERS, TYPES, Names
+from .mend import mended, within_bounds
 from .named_items import items_of
 from .notes import Note
 from .schema import Page, SentContext, TrackingEvent
@@ -35,6 +36,7 @@ from .statements import Statements, consented
 from .structure import BRACKETS_UNCHECKED, check_structure, finite, has_extreme_number
 from .subjects import ANONYMOUS_PREFIX, Subject, Subjects
 from .times import event_time_ms, parse_time_ms
+from .wanted import wanted
 
 _MESSAGE_ID_BYTES = 16
 _SHORT_BYTES = 512
@@ -130,7 +132,8 @@ class Door:
         the event's context, confirms it. `arrived_ms`, where it is not `received_ms`, is when it first came; its time
         is judged by that.
         """
-        sent = _decode_event(raw)
+        notes: list[Note] = []
+        sent = _decode_event(raw, notes)
         if defaults:
             sent["context"] = _with_defaults(sent.get("context"), defaults)
         event = _typed(sent)
@@ -193,7 +196,7 @@ class Door:
             list_id,
             decision_id,
             context,
-            owner.seal_event(received_ms, _body(sent, event, type_)),
+            owner.seal_event(received_ms, _body(sent, event, type_, notes)),
             owner.cell,
             judged.denied,
         )
@@ -201,7 +204,7 @@ class Door:
         if judged.statement:
             cells = (who.cell, owner.cell) if owner is not who else (who.cell,)
             consents = consented(judged.statement, happened_ms, tenant, cells)
-        return Admitted(record, encode_record(record), message_id, links, consents)
+        return Admitted(record, encode_record(record), message_id, links, consents, tuple(notes) if notes else ())
 
     def _stated(self, event: TrackingEvent) -> dict[str, bool] | None:
         """What the event says of consent, where that has a place: in its context, or beside it."""
@@ -290,7 +293,7 @@ class Door:
         return taken_ns
 
 
-def _decode_event(raw: bytes | msgspec.Raw) -> dict[str, Any]:
+def _decode_event(raw: bytes | msgspec.Raw, notes: list[Note]) -> dict[str, Any]:
     if len(raw) > EVENT_BYTES_MAX:
         raise EventRejected("too_large", f"an event has at most {EVENT_BYTES_MAX} bytes", status=413)
     text = raw if type(raw) is bytes else bytes(raw)
@@ -301,12 +304,20 @@ def _decode_event(raw: bytes | msgspec.Raw) -> dict[str, Any]:
     try:
         return _decode_map_steadily(text) if steadily else _decode_map(text)
     except msgspec.ValidationError as error:
-        raise EventRejected("schema", str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise EventRejected("malformed", str(error)) from None
+        if not text.lstrip().startswith(b"{"):
+            raise EventRejected("schema", f"an event is an object: {wanted(error)}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    return _without_extremes(mended(text, notes), notes)
 
 
-def _body(sent: dict[str, Any], event: TrackingEvent, type_: str) -> bytes:
+def _without_extremes(sent: dict[str, Any], notes: list[Note]) -> dict[str, Any]:
+    """What was mended may hold numbers that nothing else can."""
+    bounded: dict[str, Any] = within_bounds(sent, notes)
+    return bounded
+
+
+def _body(sent: dict[str, Any], event: TrackingEvent, type_: str, notes: list[Note]) -> bytes:
     """The event as sent, without the key it came with, its address cut short and its type filled in."""
     sent.pop("writeKey", None)
     sent["type"] = type_
@@ -315,8 +326,8 @@ def _body(sent: dict[str, Any], event: TrackingEvent, type_: str) -> bytes:
         sent["context"]["ip"] = truncated(context.ip)
     try:
         return _encode_body(sent)
-    except OverflowError:
-        raise EventRejected("schema", "an integer is beyond 64 bits") from None
+    except OverflowError:  # An integer beyond 64 bits.
+        return _encode_body(within_bounds(sent, notes))
 
 
 def _typed(sent: dict[str, Any]) -> TrackingEvent:

@@ -95,6 +95,7 @@ _encode_json = msgspec.json.Encoder().encode
 
 # Possessive and bounded, so that hostile bytes are gone through once: each further opening quote ends what is open.
 _VALUE = rb"""["']?\s{0,16}+:\s{0,16}+(?:("(?:[^"\\]++|\\.){0,1024}+")|'([^']*+)'|([\w@.+-]++))"""
+_MESSAGE_ID = re.compile(rb'"messageId"\s{0,16}+:\s{0,16}+"([^"\\]{1,512}+)"')
 _NAMED = {field: re.compile(field.encode() + _VALUE) for field in PEOPLE}
 
 
@@ -108,8 +109,11 @@ def message_id_of(raw: bytes | msgspec.Raw) -> str:
         return ""
     try:
         found = _peek.decode(raw).message_id
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except msgspec.ValidationError:
         return ""
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        match = _MESSAGE_ID.search(raw)
+        return match[1].decode("utf-8", "replace") if match else ""
     return "" if found is None else str(found)[:ID_CHARS_MAX]
 
 

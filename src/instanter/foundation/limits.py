@@ -160,6 +160,9 @@ EVENT_BYTES_PER_BRACKET_MIN = 8
 REASON_CHARS_MAX = 300
 """Characters of the reason kept with a quarantined event."""
 
+MENDED_PLACES_MAX = 2_000
+"""Escapes, broken characters and so on in one event that is no JSON; with more it is refused and not mended."""
+
 # What is said about events that were taken.
 NOTES_PER_EVENT_MAX = 8
 """Things said about one event; further ones are not told."""
