@@ -12,10 +12,11 @@ from typing import Any, NamedTuple, TypeVar
 import httpx
 from jsonschema import Draft202012Validator
 
-from instanter.api.app import document, make_app
+from instanter.api.app import RESOURCES, document, make_app
 from instanter.api.auth import Access
 from instanter.api.jobs import Job, Jobs
 from instanter.api.openapi import OPERATIONS
+from instanter.api.routing import plain_path
 from instanter.api.tenancy import Terms
 from instanter.engine.loop import Engine
 from instanter.foundation.clock import ManualClock
@@ -25,6 +26,7 @@ from instanter.privacy.access import DEFAULT_TENANT, Grant, Scope
 from ..engine.harness import with_engine
 
 T = TypeVar("T")
+ALIASES = {resource.path: resource.alias_of for resource in RESOURCES if resource.alias_of}
 UNDESCRIBED = (404, 405)
 """What any path and method may be answered that is not in the document."""
 
@@ -125,7 +127,8 @@ def validator(schema: str) -> Draft202012Validator:
 
 def operation_of(method: str, path: str) -> dict[str, Any] | None:
     """The document's words on a call; None for what it does not describe."""
-    sent = path.partition("?")[0]
+    sent = plain_path(path.partition("?")[0])
+    sent = ALIASES.get(sent, sent)
     for template in sorted({operation.path for operation in OPERATIONS}, key=lambda one: ("{" in one, -len(one))):
         if re.fullmatch(re.sub(r"\{\w+\}", ".+", re.escape(template).replace(r"\{", "{").replace(r"\}", "}")), sent):
             found: dict[str, Any] | None = document()["paths"][template].get(method.lower())

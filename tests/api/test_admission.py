@@ -18,15 +18,18 @@ from instanter.api.admission import (
     ALWAYS_OPEN,
     BEAT_S,
     FEW,
+    GRACE_S,
     IN_TIME_MS,
-    LITTLE_FREE,
+    PAUSE_S,
+    WAITED_S,
     WORK_DIVISOR,
     Admission,
     AdmissionOptions,
     Pulse,
 )
+from instanter.api.bodies import HOLD
 from instanter.api.replies import refusal, reply
-from instanter.foundation.errors import InstanterError, RequestRejected
+from instanter.foundation.errors import InstanterError, Overloaded, RequestRejected
 from instanter.foundation.limits import BEHIND_MS_MAX, BODY_BYTES_MAX, BODY_FREE_BYTES, PASS_MS_MAX
 from instanter.foundation.measure import Measurements
 
@@ -334,24 +337,74 @@ def test_whatever_comes_in_whatever_order_the_bounds_hold_and_everything_is_give
     inside(work)
 
 
-def test_who_dribbles_is_asked_seldom_and_refused_in_time() -> None:
-    pieces = 0
+class Dribble:
+    """A sender of one byte at a time, so long after it is asked; a byte in no time comes only once the loop went on."""
 
-    async def dribble() -> Message:
-        nonlocal pieces
-        pieces += 1
-        return {"type": "http.request", "body": b" ", "more_body": True}
+    def __init__(self, pause_s: float, *, pieces: int = 1 << 30) -> None:
+        self._pause_s = pause_s
+        self._left = pieces
+        self.taken = 0
 
-    async def work() -> None:
+    async def receive(self) -> Message:
+        await asyncio.sleep(self._pause_s)
+        self.taken += 1
+        self._left -= 1
+        return {"type": "http.request", "body": b" ", "more_body": self._left > 0}
+
+    def status(self, options: AdmissionOptions) -> int:
+        """What this is answered."""
         replies: list[Message] = []
 
-        async def take(message: Message) -> None:
-            replies.append(message)
+        async def work() -> None:
+            async def take(message: Message) -> None:
+                replies.append(message)
 
-        options = AdmissionOptions(requests_max=2, body_read_s=0.5)
-        admission = Admission(Application(), options, Measurements())
-        await admission({"type": "http", "method": "POST", "path": "/v1/decide", "headers": []}, dribble, take)
-        assert replies[0]["status"] == 408
+            application = Application()
+            application.gate.set()
+            admission = Admission(application, options, Measurements())
+            scope = {"type": "http", "method": "POST", "path": "/v1/decide", "headers": []}
+            await admission(scope, self.receive, take)
 
-    asyncio.run(work())
-    assert LITTLE_FREE < pieces <= LITTLE_FREE + 4
+        asyncio.run(work())
+        status: int = replies[0]["status"]
+        return status
+
+
+def test_who_dribbles_is_asked_seldom_and_refused_in_time() -> None:
+    dribble, grace = Dribble(2 * WAITED_S), int(GRACE_S / (2 * WAITED_S))
+    assert dribble.status(AdmissionOptions(requests_max=2, body_read_s=GRACE_S + 1)) == 408
+    assert dribble.taken <= grace + 4, "after the grace there is a pause before each"
+
+
+def test_little_pieces_that_are_there_are_taken_as_they_come() -> None:
+    dribble = Dribble(0, pieces=2_000)
+    assert dribble.status(AdmissionOptions(requests_max=2, body_read_s=PAUSE_S)) == 200
+    assert dribble.taken == 2_000
+
+
+def test_beyond_what_is_taken_of_all_little_pieces_each_is_waited_for() -> None:
+    dribble = Dribble(0)
+    assert dribble.status(AdmissionOptions(requests_max=2, body_read_s=0.5, little_pieces_per_s=20)) == 408
+    assert 20 <= dribble.taken <= 20 + 20
+
+
+def test_what_a_body_comes_to_when_it_is_decompressed_counts_too() -> None:
+    async def unpacking(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        for size_bytes in (BODY_FREE_BYTES, BODY_FREE_BYTES + 1_000, BODY_FREE_BYTES + 2_000):
+            scope[HOLD](size_bytes)
+            held.append(admission.bodies_bytes)
+        with pytest.raises(Overloaded):
+            scope[HOLD](BODY_FREE_BYTES + 3_000)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"x", "more_body": False}
+
+    async def send(message: Message) -> None:
+        return None
+
+    held: list[int] = []
+    admission = Admission(unpacking, OPTIONS, Measurements())
+    scope = {"type": "http", "method": "POST", "path": "/v1/decide", "headers": []}
+    asyncio.run(admission(scope, receive, send))
+    assert (held, admission.bodies_bytes) == ([0, 1_000, 2_000], 0)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import random
+import zlib
 
 import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from instanter.api.bodies import skip_body
+from instanter.api.bodies import HOLD, STEP_BYTES, read_body, skip_body
 from instanter.foundation.errors import Overloaded, RequestRejected
 from instanter.foundation.limits import BODY_FREE_BYTES
 
@@ -77,3 +80,74 @@ def test_a_body_that_does_not_come_to_its_end_changes_nothing(end: Message | Exc
     sender = Sender(part(10, more=True), end)
     skip(sender, content_length="30")
     assert sender.asked == 2
+
+
+def read(body: bytes, *, bytes_max: int = 1_000_000, **headers: str) -> bytes:
+    """Read a body with these headers."""
+    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": "POST", "path": "/v1/items", "headers": raw}
+    sender = Sender({"type": "http.request", "body": body, "more_body": False})
+    return asyncio.run(read_body(Request(scope, sender.receive), bytes_max=bytes_max))
+
+
+def bare(body: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(body) + packer.flush()
+
+
+JSON = b'{"items": [{"id": "sku-1"}]}'
+GZIPPED = gzip.compress(JSON)
+
+
+@pytest.mark.parametrize(("body", "headers"), [
+    (JSON, {"content_encoding": "identity"}),
+    (GZIPPED, {"content_encoding": "gzip"}),
+    (GZIPPED, {"content_encoding": "gzip, identity"}),
+    (GZIPPED, {}),
+    (gzip.compress(JSON[:9]) + gzip.compress(JSON[9:]), {"content_encoding": "gzip"}),
+    (b"".join(gzip.compress(JSON[at : at + 1]) for at in range(len(JSON))), {}),
+    (gzip.compress(b"") + GZIPPED + gzip.compress(b"") + bytes(512), {"content_encoding": "x-gzip"}),
+    (zlib.compress(JSON), {"content_encoding": "deflate"}),
+    (bare(JSON), {"content_encoding": "deflate"}),
+    (GZIPPED, {"content_encoding": "deflate"}),
+    (gzip.compress(b"\xef\xbb\xbf" + JSON), {}),
+])
+def test_a_packed_body_is_unpacked_however_it_was_packed(body: bytes, headers: dict[str, str]) -> None:
+    assert read(body, **headers) == JSON
+
+
+def test_larger_bodies_are_unpacked_step_by_step() -> None:
+    body = b'{"note": "' + random.Random(1).randbytes(900_000).hex().encode() + b'"}'
+    for packed in (gzip.compress(body), zlib.compress(body), bare(body)):
+        held: list[int] = []
+        raw = [(b"content-encoding", b"gzip" if packed[:2] == b"\x1f\x8b" else b"deflate")]
+        scope = {"type": "http", "method": "POST", "path": "/v1/batch", "headers": raw, HOLD: held.append}
+        sender = Sender({"type": "http.request", "body": packed, "more_body": False})
+        assert asyncio.run(read_body(Request(scope, sender.receive), bytes_max=2_000_000)) == body
+        assert held[-1] == len(body)
+        assert max(after - before for before, after in zip([0, *held], held, strict=False)) <= STEP_BYTES
+
+
+@pytest.mark.parametrize(("body", "coding", "status", "said"), [
+    (JSON, "gzip", 400, "content-encoding says gzip, and the body is not: it begins with '{'"),
+    (b"\xff\x00", "gzip", 400, r"it begins with '\xff'"),
+    (JSON, "deflate", 400, "not deflate"),
+    (GZIPPED[:-3], "gzip", 400, "ends too early"),
+    (GZIPPED[:-3], "", 400, "ends too early"),
+    (zlib.compress(JSON)[:-3], "deflate", 400, "deflate"),
+    (GZIPPED + b"more", "gzip", 400, "follows the gzip stream"),
+    (zlib.compress(JSON) + b"more", "deflate", 400, "deflate"),
+    (gzip.compress(JSON) + gzip.compress(JSON)[:-9], "gzip", 400, "ends too early"),
+    (gzip.compress(b"", mtime=0) * 1_100, "gzip", 400, "more than 1024 gzip streams"),
+    (gzip.compress(b" " * 600_000) * 2, "gzip", 413, "more than 1000000 bytes"),
+    (gzip.compress(b" " * 60_000) * 20, "", 413, "more than 1000000 bytes"),
+    (b"\x0b\x02\x80{}\x03", "br", 415, "content-encoding 'br' is not taken: send gzip"),
+    (b"(\xb5/\xfd", "zstd", 415, "content-encoding 'zstd' is not taken: send gzip"),
+    (GZIPPED, "gzip, gzip", 415, "one content-encoding"),
+    (gzip.compress(b""), "gzip", 400, "the body is empty"),
+    (b"", "gzip", 400, "the body is empty"),
+])
+def test_a_body_that_is_not_what_it_says_is_told_so(body: bytes, coding: str, status: int, said: str) -> None:
+    with pytest.raises(RequestRejected) as refused:
+        read(body, **({"content_encoding": coding} if coding else {}))
+    assert (refused.value.status, said in refused.value.message) == (status, True), refused.value.message

@@ -17,7 +17,7 @@ from .client import Client, track, with_client
 
 
 @pytest.mark.parametrize("path", [
-    "/", "/v1", "/v1/", "/v2/track", "/v1/track/", "/v1/tracks", "/V1/track", "/favicon.ico", "//", "/v1/profiles",
+    "/", "/v1", "/v1/", "/v2/track", "/v1/track//", "/v1/tracks", "/V1/track", "/favicon.ico", "//", "/v1/profiles",
     "/%00", "/healthz/x",
 ])
 def test_a_path_that_is_not_there_is_404_for_every_method(path: str, tmp_path: Path):
@@ -45,6 +45,26 @@ def test_a_method_that_is_not_there_is_405_and_names_those_that_are(path: str, a
             assert ("success" in reply.json()) is (path == "/v1/track")
         asked = await client.http.request("OPTIONS", path)
         assert (asked.status_code, asked.headers["Allow"], asked.content) == (204, allowed, b"")
+
+    with_client(tmp_path, work)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/v1/items/sku-1", "/v1/keys", "/v1/models"])
+def test_one_slash_at_the_end_is_as_good_as_none(path: str, tmp_path: Path):
+    async def work(client: Client) -> None:
+        await client.stock("sku-1")
+        plain, slashed = await client.http.get(path), await client.http.get(path + "/")
+        assert (slashed.status_code, slashed.json()) == (plain.status_code, plain.json())
+        assert plain.status_code == 200
+
+    with_client(tmp_path, work)
+
+
+def test_an_id_that_ends_in_a_slash_is_escaped(tmp_path: Path):
+    async def work(client: Client) -> None:
+        await client.stock("a/")
+        assert (await client.get("/v1/items/a%2F")).json()["id"] == "a/"
+        assert (await client.get("/v1/items/a/")).status_code == 404
 
     with_client(tmp_path, work)
 

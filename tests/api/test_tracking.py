@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import errno
 import gzip
+import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from instanter.api.track import BATCH_ALIASES, SINGLE_ROUTES, single_aliases
 from instanter.events.reject import Quarantined, decode_quarantined, opened
 from instanter.foundation.disk import Bytes, Lock, RealDisk, WritableFile
-from instanter.foundation.limits import QUARANTINED_EVENT_BYTES_MAX
+from instanter.foundation.limits import BATCH_BYTES_MAX, QUARANTINED_EVENT_BYTES_MAX
 from instanter.log.segments import SegmentReader
 from instanter.privacy.subjects import KeyStore
 
@@ -168,22 +171,111 @@ def test_a_message_that_comes_twice_counts_once(tmp_path: Path):
     with_client(tmp_path, work)
 
 
-@pytest.mark.parametrize(("path", "size_bytes"), [("/v1/track", 33 * 1024), ("/v1/batch", 501 * 1024)])
-def test_a_body_over_its_size_is_413(path: str, size_bytes: int, tmp_path: Path):
+@pytest.mark.parametrize(("path", "size_bytes", "kept"), [
+    ("/v1/track", 33 * 1024, 2), ("/v1/batch", BATCH_BYTES_MAX, 0), ("/v1/b", BATCH_BYTES_MAX, 0),
+])
+def test_a_body_over_its_size_is_413(path: str, size_bytes: int, kept: int, tmp_path: Path):
     async def work(client: Client) -> None:
         padded = {"anonymousId": "a1", "event": "x" * size_bytes, "batch": []}
-        for body, headers in ((None, {}), (gzip.compress(str(padded).encode()), {"Content-Encoding": "gzip"})):
+        for body, headers in ((None, {}), (gzip.compress(json.dumps(padded).encode()), {"Content-Encoding": "gzip"})):
             reply = await client.post(path, body or padded, headers=headers)
             assert (reply.status_code, reply.json()["code"]) == (413, "too_large")
 
     with_client(tmp_path, work)
-    assert [(entry.code, entry.raw_bytes > size_bytes) for entry in quarantined(tmp_path)] == [("too_large", True)] * 2
+    found = [(entry.code, entry.raw_bytes > size_bytes) for entry in quarantined(tmp_path)]
+    assert found == [("too_large", True)] * kept
+
+
+def test_a_batch_of_4_mib_is_taken_and_nobody_waits_for_all_of_it(tmp_path: Path):
+    """As RudderStack's library for Python makes them: 4 MiB of events by its count, and the one that went beyond."""
+    event = {"type": "track", "anonymousId": "a1", "event": "Note Taken", "properties": {"note": "x" * 30_000}}
+    count = 4 * 1024 * 1024 // len(json.dumps(event)) + 1
+
+    async def work(client: Client) -> None:
+        batch = [{**event, "messageId": f"m-{number}"} for number in range(count)]
+        body = json.dumps({"batch": batch, "sentAt": "2025-06-15T10:00:00Z"}).encode()
+        assert len(body) > 4 * 1024 * 1024
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        beside = asyncio.create_task(others())
+        reply = await client.post("/v1/batch", gzip.compress(body), headers={"Content-Encoding": "gzip"})
+        beside.cancel()
+        assert (reply.status_code, reply.json()["accepted"], reply.json()["rejected"]) == (200, count, [])
+        assert turns > 30, "other work had its turn in between"
+
+    with_client(tmp_path, work)
+
+
+@pytest.mark.parametrize(("body", "headers", "said"), [
+    (b"", {}, "empty"), (b"  ", {}, "empty"), (b"data=%7B%7D", {}, "form"),
+    (b"data=eyJ9", {"Content-Type": "application/x-www-form-urlencoded"}, "form"),
+    (b'--x\r\nContent-Disposition: form-data; name="data"\r\n', {}, "form"),
+    ('{"event": "x"}'.encode("utf-16"), {}, "UTF-8"), ('{"event": "x"}'.encode("utf-16-be"), {}, "UTF-8"),
+    ('{"event": "x"}'.encode("utf-16-le"), {}, "UTF-8"), ('{"event": "x"}'.encode("utf-32"), {}, "UTF-8"),
+    (b"<event/>", {"Content-Type": "application/xml"}, "application/xml"),
+    (b"\x81\xa5event\xa1x", {"Content-Type": "application/msgpack"}, "application/msgpack"),
+])
+@pytest.mark.parametrize("path", ["/v1/track", "/v1/batch", "/v1/decide", "/v1/items"])
+def test_a_body_that_is_no_json_is_told_what_it_is(
+    path: str, body: bytes, headers: dict[str, str], said: str, tmp_path: Path
+):
+    async def work(client: Client) -> None:
+        reply = await client.post(path, body, headers=headers)
+        assert (reply.status_code, reply.json()["error"]["code"]) == (400, "malformed")
+        assert said in reply.json()["error"]["message"]
+
+    with_client(tmp_path, work)
+    assert [entry.raw for entry in quarantined(tmp_path)] == ([body] if path in ("/v1/track", "/v1/batch") else [])
+
+
+@pytest.mark.parametrize("kind", [None, "application/json", "text/plain", "text/plain;charset=UTF-8", "text/html"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf", b"\n "])
+def test_whatever_json_is_called_it_is_taken(kind: str | None, mark: bytes, tmp_path: Path):
+    async def work(client: Client) -> None:
+        headers = {"Content-Type": kind} if kind else {}
+        reply = await client.post("/v1/t", mark + json.dumps(track(1)).encode(), headers=headers)
+        assert (reply.status_code, reply.json()["accepted"]) == (200, 1)
+
+    with_client(tmp_path, work)
+
+
+@pytest.mark.parametrize(("path", "kind"), [
+    (path, kind) for kind in SINGLE_ROUTES for path in (f"/v1/{kind}", *single_aliases(kind))
+])
+def test_every_path_of_an_event_takes_that_kind(path: str, kind: str, tmp_path: Path):
+    async def work(client: Client) -> None:
+        sent = {**ONE_OF_EACH[kind]} if kind in ("identify", "alias") else {"anonymousId": "a1", **ONE_OF_EACH[kind]}
+        for end in ("", "/"):
+            reply = await client.post(path + end, sent)
+            assert (reply.status_code, reply.json()["accepted"]) == (200, 1), reply.text
+        person = sent.get("userId", "anonymous:a1")
+        lines = (await client.get(f"/v1/profiles/{person}/export")).text.splitlines()
+        events = [json.loads(line)["event"] for line in lines if json.loads(line)["kind"] == "event"]
+        assert {event["type"] for event in events} == {kind}
+
+    with_client(tmp_path, work)
+
+
+@pytest.mark.parametrize("path", [*BATCH_ALIASES, "/v1/batch/", "/beacon/v1/batch/?writeKey=k"])
+def test_every_path_of_a_batch_takes_batches(path: str, tmp_path: Path):
+    async def work(client: Client) -> None:
+        events = [{"type": "track", **track(1)}, {"type": "page", "anonymousId": "a"}]
+        reply = await client.post(path, {"batch": events})
+        assert (reply.status_code, reply.json()["accepted"]) == (200, 2)
+
+    with_client(tmp_path, work)
 
 
 def test_a_body_over_what_is_kept_is_413_and_not_kept(tmp_path: Path):
     async def work(client: Client) -> None:
-        for path in ("/v1/track", "/v1/batch"):
-            reply = await client.post(path, b'{"event": "' + b"x" * QUARANTINED_EVENT_BYTES_MAX)
+        for path, size_bytes in (("/v1/track", QUARANTINED_EVENT_BYTES_MAX), ("/v1/batch", BATCH_BYTES_MAX)):
+            reply = await client.post(path, b'{"event": "' + b"x" * size_bytes)
             assert (reply.status_code, reply.json()["code"]) == (413, "too_large")
 
     with_client(tmp_path, work)

@@ -12,7 +12,7 @@ from instanter.foundation.clock import elapsed_ns
 HOST = "127.0.0.1"
 LARGE = {"id": "large", "fields": {"title": "x" * 15_000}}
 """An item whose reply is larger than what a slow client takes of it."""
-CALL = b"GET /v1/items/large HTTP/1.1\r\nHost: a\r\n\r\n"
+CALL = b"GET /v1/items/large HTTP/1.1\r\nHost: [::1]\r\n\r\n"
 _ENDED = ("05", "06")
 """FIN_WAIT2 and TIME_WAIT: nothing is held but the name."""
 
@@ -56,27 +56,28 @@ def silent(port: int) -> SlowClient:
 
 def idle(port: int) -> SlowClient:
     """Asks once and keeps the connection."""
-    return SlowClient(port, "idle", b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", b"")
+    return SlowClient(port, "idle", b"GET /healthz HTTP/1.1\r\nHost: [::1]\r\n\r\n", b"")
 
 
 def stopped(port: int) -> SlowClient:
     """Stops in the middle of its body."""
-    return SlowClient(port, "stopped", b"POST /v1/track HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{", b"")
+    return SlowClient(port, "stopped", b"POST /v1/track HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 1000\r\n\r\n{", b"")
 
 
 def slow_head(port: int) -> SlowClient:
     """Sends its header byte by byte."""
-    return SlowClient(port, "slow head", b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Slow: ", b"y")
+    return SlowClient(port, "slow head", b"GET /healthz HTTP/1.1\r\nHost: [::1]\r\nX-Slow: ", b"y")
 
 
 def slow_body(port: int) -> SlowClient:
     """Sends its body byte by byte."""
-    return SlowClient(port, "slow body", b"POST /v1/track HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n", b" ")
+    head = b"POST /v1/track HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 1000\r\n\r\n"
+    return SlowClient(port, "slow body", head, b" ")
 
 
 def slow_chunks(port: int) -> SlowClient:
     """Sends its body byte by byte, in chunks."""
-    head = b"POST /v1/decide HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = b"POST /v1/decide HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\n\r\n"
     return SlowClient(port, "slow chunks", head, b"1\r\n \r\n")
 
 

@@ -72,7 +72,8 @@ class Connection(asyncio.Protocol):
     def ask(self, path: bytes, body: bytes, asked: Asked) -> None:
         assert self.transport is not None
         self.asked = asked
-        self.transport.write(b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (path, len(body)) + body)
+        head = b"POST %s HTTP/1.1\r\nHost: [::1]\r\nContent-Length: %d\r\n\r\n" % (path, len(body))
+        self.transport.write(head + body)
 
     def data_received(self, data: bytes) -> None:
         self._received += data

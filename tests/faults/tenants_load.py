@@ -24,7 +24,7 @@ QUIET_CONNECTIONS = 6
 def request(path: str, key: str, body: Any) -> bytes:
     """The bytes of a request that carries a key."""
     raw = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {key}\r\nContent-Length: {len(raw)}\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: [::1]\r\nAuthorization: Bearer {key}\r\nContent-Length: {len(raw)}\r\n\r\n"
     return head.encode() + raw
 
 

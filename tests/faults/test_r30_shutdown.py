@@ -29,7 +29,7 @@ class HalfSent:
     def __init__(self, port: int) -> None:
         self._body = json.dumps({"event": "x", "anonymousId": "half", "messageId": "half"}).encode()
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
-        self._socket.sendall(b"POST /v1/track HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(self._body))
+        self._socket.sendall(b"POST /v1/track HTTP/1.1\r\nHost: [::1]\r\nContent-Length: %d\r\n\r\n" % len(self._body))
         self._socket.sendall(self._body[:10])
 
     def finish(self) -> int:

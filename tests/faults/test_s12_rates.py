@@ -67,8 +67,8 @@ def test_a_connection_goes_on_after_a_refusal_that_came_before_its_small_body(
     key = site.key("write")
     body = json.dumps(track(1)).encode()
     head = (
-        f"POST /v1/track HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key if key_is == 'over its rate' else 'ik_0_0'}"
-        f"\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        "POST /v1/track HTTP/1.1\r\nHost: [::1]\r\n"
+        f"Authorization: Bearer {key if key_is == 'over its rate' else 'ik_0_0'}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode()  # fmt: skip
     with site.serve() as server, socket.create_connection(("127.0.0.1", server.port), timeout=30) as sender:
         statuses = []
@@ -90,7 +90,7 @@ def test_nobody_waits_for_the_body_of_a_refused_request_that_should_have_none(
 ) -> None:
     site = KeyedSite(nursery, tmp_path)
     with site.serve() as server, socket.create_connection(("127.0.0.1", server.port), timeout=30) as sender:
-        sender.sendall(b"DELETE /v1/keys/k HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+        sender.sendall(b"DELETE /v1/keys/k HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 5\r\n\r\n")
         reply = http.client.HTTPResponse(sender)
         reply.begin()
         assert reply.status == 401

@@ -15,23 +15,37 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..foundation.clock import elapsed_ns
 from ..foundation.errors import Overloaded, RequestRejected
-from ..foundation.limits import BEHIND_MS_MAX, BODIES_BYTES_MAX, BODY_BYTES_MAX, BODY_FREE_BYTES, PASS_MS_MAX
+from ..foundation.limits import (
+    BATCH_BYTES_MAX,
+    BEHIND_MS_MAX,
+    BODIES_BYTES_MAX,
+    BODY_BYTES_MAX,
+    BODY_FREE_BYTES,
+    LITTLE_PIECES_PER_S,
+    PASS_MS_MAX,
+)
 from ..foundation.measure import Meter
+from .bodies import HOLD
 from .replies import refusal
-from .track import SINGLE_ROUTES
+from .routing import plain_path
+from .track import BATCH_PATHS, TRACKING_PATHS
 
 ALWAYS_OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 """Who watches the server is told how it is, above all when it is full."""
-_TRACKING: Final = frozenset({"/v1/batch", *(f"/v1/{kind}" for kind in SINGLE_ROUTES)})
 _BODILESS: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
 
 _OVERLOADED: Final = Overloaded("more requests come than can be answered in time")
 
 LITTLE_BYTES: Final = 64
-"""A piece of a body that is no larger, and not the last, is one of somebody who dribbles ..."""
+"""A piece of a body that is no larger is next to nothing. What has come in such pieces is taken as it lies there; of
+somebody who dribbles ..."""
+WAITED_S: Final = 0.02
+"""... who lets us wait so long for the next one, ..."""
 LITTLE_FREE: Final = 2
-"""... and after so many of them the next one is waited for before it is taken."""
+"""... more often than that, ..."""
+GRACE_S: Final = 1.0
+"""... and whose body is that old, more is let gather before the next one is taken."""
 PAUSE_S: Final = 0.25
 PAUSE_S_MAX: Final = 2.0
 _SPREAD: Final = 16
@@ -52,6 +66,7 @@ class AdmissionOptions(msgspec.Struct, frozen=True):
     body_read_s: float
     """Time for a body, from when its head has been read."""
     bodies_bytes_max: int = BODIES_BYTES_MAX
+    little_pieces_per_s: int = LITTLE_PIECES_PER_S
 
 
 class Pulse:
@@ -115,6 +130,8 @@ class Admission:
         self.visits = 0
         self.bodies_bytes = 0
         """Held of bodies, beyond what is free of each."""
+        self._little_left = float(options.little_pieces_per_s)
+        self._little_s = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in ALWAYS_OPEN:
@@ -122,10 +139,12 @@ class Admission:
             return
         if not self.has_place():
             self._meter.count(f"requests_refused.{_OVERLOADED.code}")
-            for message in _REFUSED_TRACKING if scope["path"] in _TRACKING else _REFUSED:
+            for message in _REFUSED_TRACKING if plain_path(scope["path"]) in TRACKING_PATHS else _REFUSED:
                 await send(message)
             return
-        visit = _Visit(self, receive, self._options.body_read_s)
+        size_bytes_max = BATCH_BYTES_MAX if plain_path(scope["path"]) in BATCH_PATHS else BODY_BYTES_MAX
+        visit = _Visit(self, receive, self._options.body_read_s, size_bytes_max)
+        scope[HOLD] = visit.hold_plain
         if scope["method"] in _BODILESS:
             visit.begin_work()
         try:
@@ -142,6 +161,16 @@ class Admission:
         if self.bodies_bytes + size_bytes > self._options.bodies_bytes_max:
             raise Overloaded("the bodies of others take all the room there is")
         self.bodies_bytes += size_bytes
+
+    def takes_little(self, now_s: float) -> bool:
+        """Count a piece that is next to nothing; False if there are more of them than should be taken as they come."""
+        per_s = self._options.little_pieces_per_s
+        self._little_left = min(per_s, self._little_left + (now_s - self._little_s) * per_s)
+        self._little_s = now_s
+        if self._little_left < 1:
+            return False
+        self._little_left -= 1
+        return True
 
 
 def _told(*, tracking: bool) -> tuple[Message, Message]:
@@ -164,18 +193,23 @@ class _Visit:
     """One request: what it holds of the room inside."""
 
     __slots__ = (
-        "_admission", "_held_bytes", "_little", "_number", "_read_s", "_receive", "_size_bytes", "_until_s", "_working",
+        "_admission", "_came_bytes", "_gathers", "_held_bytes", "_number", "_plain_bytes", "_read_s", "_receive",
+        "_size_bytes_max", "_slow", "_until_s", "_working",
     )  # fmt: skip
 
-    def __init__(self, admission: Admission, receive: Receive, read_s: float) -> None:
+    def __init__(self, admission: Admission, receive: Receive, read_s: float, size_bytes_max: int) -> None:
+        """Of a body larger than `size_bytes_max` nobody keeps more."""
         self._admission = admission
         self._receive = receive
         self._read_s = read_s
         self._until_s = asyncio.get_running_loop().time() + read_s
-        self._size_bytes = 0
+        self._size_bytes_max = size_bytes_max
+        self._came_bytes = self._plain_bytes = 0
         self._held_bytes = 0
         self._working = False
-        self._little = 0
+        self._slow = 0
+        self._gathers = False
+        """Whether more is let gather before the next piece is taken."""
         admission.visits += 1
         self._number = admission.visits
 
@@ -183,27 +217,42 @@ class _Visit:
         """The next message. Raises `RequestRejected` (slow) and `Overloaded` where the body ends here."""
         if self._working:
             return await self._receive()
+        clock = asyncio.get_running_loop().time
         try:
             async with asyncio.timeout_at(self._until_s):
-                if self._little > LITTLE_FREE:
+                if self._gathers:
                     await asyncio.sleep(self._pause_s())
+                asked_s = clock()
                 message = await self._receive()
         except TimeoutError:
             raise RequestRejected("slow", f"the body took longer than {self._read_s:g} s", status=408) from None
         if message["type"] == "http.request":
             size_bytes = len(message.get("body", b""))
-            self._little += size_bytes <= LITTLE_BYTES
-            self._hold(size_bytes)
-            if not message.get("more_body", False):
+            more = message.get("more_body", False)
+            if more:
+                self._gathers = size_bytes <= LITTLE_BYTES and self._dribbles(asked_s, clock())
+            self._came_bytes += size_bytes
+            self._hold()
+            if not more:
                 if not self._admission.has_place():
                     raise Overloaded(_OVERLOADED.message)
                 self.begin_work()
         return message
 
+    def _dribbles(self, asked_s: float, now_s: float) -> bool:
+        """Whether what was taken last, which was next to nothing, should not have been waited for one by one."""
+        if not self._admission.takes_little(now_s):
+            self._slow += 1
+            return True
+        if now_s - asked_s <= WAITED_S:
+            return False
+        self._slow += 1
+        return self._slow > LITTLE_FREE and now_s > self._until_s - self._read_s + GRACE_S
+
     def _pause_s(self) -> float:
         """How long the next piece of a dribbled body may gather: many who dribble in step do not come up in one."""
         spread = 0.75 + 0.5 * (self._number % _SPREAD) / _SPREAD
-        return min(PAUSE_S * (self._little - LITTLE_FREE), PAUSE_S_MAX) * spread
+        return min(PAUSE_S * max(self._slow - LITTLE_FREE, 1), PAUSE_S_MAX) * spread
 
     def begin_work(self) -> None:
         """All of the request is here, and there is a place: take it."""
@@ -217,10 +266,15 @@ class _Visit:
         self._admission.bodies_bytes -= self._held_bytes
         self._admission.working -= self._working
 
-    def _hold(self, more_bytes: int) -> None:
+    def hold_plain(self, size_bytes: int) -> None:
+        """Count what a body has come to by now, decompressed, beside what came of it. Raises `Overloaded`."""
+        self._plain_bytes = size_bytes
+        self._hold()
+
+    def _hold(self) -> None:
         """Count what has come, as far as anybody keeps it: of larger bodies nothing is kept."""
-        self._size_bytes += more_bytes
-        held_bytes = max(0, min(self._size_bytes, BODY_BYTES_MAX) - BODY_FREE_BYTES)
+        held_bytes = max(0, min(self._came_bytes, self._size_bytes_max) - BODY_FREE_BYTES)
+        held_bytes += max(0, self._plain_bytes - BODY_FREE_BYTES)
         if held_bytes > self._held_bytes:
             self._admission.hold(held_bytes - self._held_bytes)
             self._held_bytes = held_bytes

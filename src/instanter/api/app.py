@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any, Final
 
@@ -15,12 +16,26 @@ from starlette.responses import Response
 
 from ..engine.loop import Engine
 from ..foundation.errors import RequestRejected
-from . import decide, items, jobs, keys, learners, models, operations, profiles, quarantine, signing, track
+from . import (
+    decide,
+    items,
+    jobs,
+    keys,
+    learners,
+    models,
+    operations,
+    profiles,
+    quarantine,
+    signing,
+    starting,
+    track,
+)
 from .auth import Access
 from .jobs import Jobs, NoJobs
 from .openapi import openapi_document
 from .replies import encoded, refusal
-from .routing import RawPath, Resource, route_of
+from .routing import RawPath, Resource, plain_path, route_of
+from .visitors import Proxies
 
 METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 DECISION_WORK: Final = 6
@@ -44,9 +59,21 @@ async def show_openapi(engine: Engine, request: Request) -> Response:
 RESOURCES: Final = (
     Resource("/v1/batch", "write", {"POST": track.batch}, public=True, tracking=True),
     *(
+        Resource(path, "write", {"POST": track.batch}, public=True, tracking=True, alias_of=track.BATCH_PATH)
+        for path in track.BATCH_ALIASES
+    ),
+    *(
         Resource(f"/v1/{kind}", "write", {"POST": partial(track.single, kind)}, public=True, tracking=True)
         for kind in track.SINGLE_ROUTES
     ),
+    *(
+        Resource(
+            path, "write", {"POST": partial(track.single, kind)}, public=True, tracking=True, alias_of=f"/v1/{kind}"
+        )
+        for kind in track.SINGLE_ROUTES for path in track.single_aliases(kind)
+    ),
+    Resource("/sourceConfig", "write", {"GET": starting.rudder_source}, public=True, tracking=True),
+    Resource("/v1/projects/{key}/settings", "open", {"GET": starting.segment_settings}, public=True),
     Resource("/v1/decide", "decide", {"POST": decide.decide}, public=True, work=DECISION_WORK),
     Resource("/v1/rank", "decide", {"POST": decide.rank}, public=True, work=DECISION_WORK),
     Resource("/v1/decisions", "admin", {"GET": decide.list_}, work=LISTING_WORK),
@@ -83,9 +110,11 @@ RESOURCES: Final = (
 
 
 def make_app(
-    engine: Engine, *, metrics: Callable[[], bytes], access: Access, jobs: Jobs = NO_JOBS
+    engine: Engine, *, metrics: Callable[[], bytes], access: Access, jobs: Jobs = NO_JOBS, proxies: Sequence[str] = (),
 ) -> Starlette:  # fmt: skip
-    """All routes over one engine. `metrics` renders what `GET /metrics` answers."""
+    """All routes over one engine. `metrics` renders what `GET /metrics` answers; what `proxies` say of addresses
+    is believed.
+    """
     app = Starlette(
         routes=[route_of(resource, engine, access) for resource in RESOURCES],
         middleware=[Middleware(RawPath)],
@@ -94,8 +123,36 @@ def make_app(
     app.state.metrics = metrics
     app.state.jobs = jobs
     app.state.dev = access.dev
+    app.state.proxies = Proxies(proxies)
     app.router.redirect_slashes = False
     return app
+
+
+_PAGE_ROUTES: Final = [
+    (re.compile(re.sub(r"\{\w+\}", "[^/]+", resource.path)), tuple(resource.handlers))
+    for resource in RESOURCES if resource.public and "{" in resource.path
+]
+_PAGE_PATHS: Final = {
+    resource.path: tuple(resource.handlers) for resource in RESOURCES if resource.public and "{" not in resource.path
+}
+
+
+def page_methods(path: str) -> tuple[str, ...]:
+    """The methods of a path that a page may use, with a public key or none; empty for every other path.
+
+    >>> page_methods("/v1/t/"), page_methods("/v1/projects/k/settings"), page_methods("/v1/items")
+    (('POST',), ('GET',), ())
+    """
+    plain = plain_path(path)
+    known = _PAGE_PATHS.get(plain)
+    if known is not None:
+        return known
+    return next((methods for route, methods in _PAGE_ROUTES if route.fullmatch(plain)), ())
+
+
+def is_tracking(path: str) -> bool:
+    """Whether a path takes events."""
+    return plain_path(path) in track.TRACKING_PATHS
 
 
 @cache

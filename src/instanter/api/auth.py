@@ -1,7 +1,8 @@
 """Access: which key a request came with, whether it is good for the route, and how often it may come.
 
-A key stands in `Authorization: Bearer <key>`, in Basic as the user name, or as `writeKey` in a tracking body. One in a
-header is judged before the body is read. Missing, unknown and revoked keys get one and the same reply.
+A key stands in `Authorization`, as Bearer or as the user name of Basic; in `X-Write-Key`; on the tracking routes also
+as `writeKey` in the query or in the body. The first of these that is there counts, in this order, and one that is not
+in the body is judged before that is read. Missing, unknown and revoked keys get one and the same reply.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ..foundation.clock import Clock
 from ..foundation.errors import RequestRejected
 from ..foundation.limits import ACCESS_KEYS_MAX, TENANT_PLACES_DIVISOR
 from ..privacy.access import DEFAULT_TENANT, AccessKey, AccessKeys, Scope
+from .browsers import PAGE, Page
 from .fairness import Line, Turns
 from .limiting import TokenBucket, take_all
 from .tenancy import CALLER, DEVELOPER, Caller, Terms
@@ -30,9 +32,11 @@ CALL: Final = "instanter.call"
 BYTES_PER_WORK: Final = 4_096
 """Of a body; about ten events."""
 _MESSAGE: Final = (
-    "an access key is needed: Authorization: Bearer <key>, Basic with the key as user name, or writeKey in the body of "
-    "a tracking route"
+    "an access key is needed: Authorization: Bearer <key>, Basic with the key as user name, X-Write-Key, or writeKey "
+    "in the query or the body of a tracking route"
 )
+_FOREIGN_PAGE: Final = "a page of this origin may not use a public access key; serve.origins names those that may"
+_ANYBODYS_PAGE: Final = "a page uses a public access key, unless serve.origins names its origin"
 _WRITE_KEY: Final = b'"writeKey"'
 
 
@@ -96,9 +100,9 @@ class Access:
         if self._developer is not None:
             call.settle(self._developer)
             return call
-        sent = request.headers.get("authorization")
+        sent = _key_outside(request, demand)
         if sent is not None or not demand.tracking:
-            call.settle(self.holder(_key_in_header(sent or "")))
+            call.settle(self.holder(sent or ""))
         return call
 
     def holder(self, text: str) -> _Known:
@@ -165,6 +169,9 @@ class Call:
             raise RequestRejected("forbidden", f"this is for keys of the tenant {DEFAULT_TENANT}", status=403)
         if not demand.public:
             caller.require_private("is not good for this route")
+        page = self._request.scope.get(PAGE)
+        if page is not None:
+            _check_page(page, caller)
         if demand.limited:
             take_all(known.buckets)
         self._known = known
@@ -211,6 +218,27 @@ def count_events(request: Request, count: int) -> None:
     call = call_of(request)
     assert call is not None
     call.count_events(count)
+
+
+def _check_page(page: Page, caller: Caller) -> None:
+    """A public key is good in the pages of the sites it was made for, and others are not for pages of anybody."""
+    if caller.public and page.standing == "foreign":
+        raise RequestRejected("origin", _FOREIGN_PAGE, status=403)
+    if not caller.public and page.standing == "any" and page.origin:
+        raise RequestRejected("origin", _ANYBODYS_PAGE, status=403)
+
+
+def _key_outside(request: Request, demand: Demand) -> str | None:
+    """The key that stands outside the body, None where there is none."""
+    sent = request.headers.get("authorization")
+    if sent is not None:
+        return _key_in_header(sent)
+    sent = request.headers.get("x-write-key")
+    if sent is not None:
+        return sent.strip().partition(":")[0]
+    if demand.tracking and request.scope["query_string"]:
+        return request.query_params.get("writeKey")
+    return None
 
 
 def _key_in_header(sent: str) -> str:

@@ -79,7 +79,7 @@ async def list_(engine: Engine, request: Request) -> Response:
 
 async def replay(engine: Engine, request: Request) -> Response:
     """`POST /v1/decisions/{id}/replay`: make it again from the log. What takes longer is answered 202, with the job."""
-    await read_body(request, bytes_max=BODY_BYTES_MAX)
+    await read_body(request, bytes_max=BODY_BYTES_MAX, any_text=True)
     tenant, decision_id, jobs = tenant_of(request), path_id(request), jobs_of(request)
     await _receipt(engine, tenant, decision_id)
     job = await jobs.ended(jobs.start(tenant, REPLAY, decision_id), REPLAY_WAIT_MS_MAX / 1_000)

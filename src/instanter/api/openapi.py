@@ -155,6 +155,11 @@ OPERATIONS = (
         "get", "/v1/state", "Position and hash of the state; the engine stands still while it hashes",
         reply=StateReply, errors=_LIMITED),
     Operation("get", "/", "What this is and where to look; HTML where a browser asks", reply=WelcomeReply),
+    Operation(
+        "get", "/sourceConfig", "What RudderStack's JavaScript SDK asks before it begins", errors=_LIMITED,
+        tracking=True),
+    Operation(
+        "get", "/v1/projects/{key}/settings", "What Segment's Analytics.js asks before it begins", errors=(400,)),
     Operation("get", "/healthz", "Whether the process answers", reply=HealthReply),
     Operation("get", "/readyz", "Whether decisions can be answered", reply=ReadyReply, errors=(503,)),
     Operation("get", "/metrics", "Measurements in the Prometheus text format", media_type="text/plain"),
@@ -177,7 +182,8 @@ def openapi_document(resources: Sequence[Resource]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _described(
-            operation, resource_of[operation.path], schema_of
+            operation, resource_of[operation.path], schema_of,
+            [resource.path for resource in resources if resource.alias_of == operation.path],
         )
     paths["/"]["get"]["responses"]["200"]["content"]["text/html"] = {"schema": {"type": "string"}}
     paths["/readyz"]["get"]["responses"]["503"] = _content("Not ready", schema_of[NotReadyReply])
@@ -213,10 +219,11 @@ def _error(*, tracking: bool = False) -> dict[str, Any]:
 
 
 SECURITY_SCHEMES = {
+    "writeKey": {"type": "apiKey", "in": "header", "name": "X-Write-Key", "description": "An access key"},
     "bearer": {"type": "http", "scheme": "bearer", "description": "An access key"},
     "basic": {"type": "http", "scheme": "basic", "description": "An access key as user name, without a password"},
 }
-_IN_BODY = "The access key may stand in the body as `writeKey`."
+_IN_BODY = "The access key may stand as `writeKey` in the query, or in the body."
 _OPERATOR = "For keys of the tenant `default`, the operator's."
 _PUBLIC = "A public key will do; it asserts no userId, alias or order."
 
@@ -237,7 +244,7 @@ _DESCRIPTIONS = {
 
 
 def _described(
-    operation: Operation, resource: Resource, schema_of: dict[type, dict[str, Any]]
+    operation: Operation, resource: Resource, schema_of: dict[type, dict[str, Any]], also: Sequence[str]
 ) -> dict[str, Any]:
     schema = schema_of[operation.reply] if operation.reply else _any_of(operation.media_type)
     described: dict[str, Any] = {
@@ -250,7 +257,7 @@ def _described(
         described["responses"]["200"]["links"] = links
     if operation.accepted is not None:
         described["responses"]["202"] = _goes_on(schema_of[operation.accepted])
-    asked = _asked_of_a_key(resource)
+    asked = _asked_of_a_key(resource, also)
     described.update(asked)
     for status in sorted({*operation.errors, *((401, 403, 429) if asked["security"] else ())}):
         described["responses"][str(status)] = _refusal(status, tracking=operation.tracking)
@@ -296,16 +303,18 @@ def _link(operation_id: str, **parameters: str) -> dict[str, Any]:
     return {"operationId": operation_id, "parameters": parameters}
 
 
-def _asked_of_a_key(resource: Resource) -> dict[str, Any]:
+def _asked_of_a_key(resource: Resource, also: Sequence[str]) -> dict[str, Any]:
     """`security` names the scope in each way in which a key may be sent."""
     if resource.scope == "open":
         return {"security": []}
     scope = "admin" if resource.scope == "operator" else resource.scope
+    aliases = ", ".join(f"`{path}`" for path in also)
     told = (
+        (f"Also as {aliases}.", bool(also)),
         (_PUBLIC, resource.public), (_IN_BODY, resource.tracking), (_OPERATOR, resource.scope == "operator")
     )  # fmt: skip
     description = " ".join(text for text, holds in told if holds)
-    security = {"security": [{"bearer": [scope]}, {"basic": [scope]}]}
+    security = {"security": [{"bearer": [scope]}, {"basic": [scope]}, {"writeKey": [scope]}]}
     return {**security, "description": description} if description else security
 
 

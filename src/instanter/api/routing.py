@@ -27,15 +27,27 @@ _WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE"})
 
 
 class RawPath:
-    """Routes by the path as it was sent: an identifier may hold any character, `/` too, as long as it is escaped."""
+    """Routes by the path as it was sent: an identifier may hold any character, `/` too, as long as it is escaped.
+
+    One `/` at the end is as good as none.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            scope = {**scope, "path": scope["raw_path"].decode("ascii", "replace")}
+            scope = {**scope, "path": plain_path(scope["raw_path"].decode("ascii", "replace"))}
         await self._app(scope, receive, send)
+
+
+def plain_path(path: str) -> str:
+    """A path without the `/` at its end.
+
+    >>> plain_path("/v1/batch/"), plain_path("/v1/batch"), plain_path("/")
+    ('/v1/batch', '/v1/batch', '/')
+    """
+    return path[:-1] if path[-1:] == "/" and len(path) > 1 else path
 
 
 def path_id(request: Request, name: str = "id") -> str:
@@ -64,6 +76,8 @@ class Resource(msgspec.Struct, frozen=True):
     """Whether calls count against the sender's rates."""
     work: int = 1
     """About how much work an answer is, in units of 0.1 ms, beside its body."""
+    alias_of: str = ""
+    """The path under which the documents describe it, where other clients call it by another."""
 
     @property
     def template(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +23,8 @@ from .quarantine import QuarantineStore
 from .tally import EventWarning, Tally, Warnings
 
 EVENTS_PER_STEP = 64
-"""Events decoded before the loop may do something else."""
+BYTES_PER_STEP = 256 * 1024
+"""Events decoded before the loop may do something else, or those that begin within so many bytes."""
 
 RawEvent = bytes | msgspec.Raw
 
@@ -65,6 +66,25 @@ class Again(msgspec.Struct, frozen=True):
     public: bool = False
 
 
+def _steps(raws: Sequence[RawEvent], size_bytes: int) -> Iterator[Sequence[RawEvent]]:
+    """Events of `size_bytes` in all, in parts of what is decoded at once.
+
+    >>> [len(step) for step in _steps([b"x"] * 65, 65)]
+    [64, 1]
+    """
+    if size_bytes <= BYTES_PER_STEP:
+        for first in range(0, len(raws), EVENTS_PER_STEP):
+            yield raws[first : first + EVENTS_PER_STEP]
+        return
+    first = held_bytes = 0
+    for place, raw in enumerate(raws):
+        if place - first == EVENTS_PER_STEP or held_bytes >= BYTES_PER_STEP:
+            yield raws[first:place]
+            first, held_bytes = place, 0
+        held_bytes += len(raw)
+    yield raws[first:]
+
+
 class Intake:
     """The way in for events. One for all tenants."""
 
@@ -96,16 +116,16 @@ class Intake:
         Raises `Unavailable` (nothing more than a part may be in the log, and a retry has one effect).
         """
         arrived_ns = elapsed_ns() if arrived_ns is None else arrived_ns
-        self._journal.check_room(sum(map(len, raws)), entries=len(raws))
+        size_bytes = sum(map(len, raws))
+        self._journal.check_room(size_bytes, entries=len(raws))
         rejected: list[Rejection] = []
         warnings = Warnings()
         waiters: list[asyncio.Future[None]] = []
-        position = -1
+        position, first = -1, 0
         try:
-            for first in range(0, len(raws), EVENTS_PER_STEP):
+            for step in _steps(raws, size_bytes):
                 if first:
                     await asyncio.sleep(0)
-                step = raws[first : first + EVENTS_PER_STEP]
                 admitted, refused = self._admit(step, kind, tenant, sent_at_ms, defaults, gpc, public, user_token)
                 if admitted:
                     position = self._append(admitted, tenant, warnings)
@@ -118,6 +138,7 @@ class Intake:
                     )  # fmt: skip
                     rejected.append(Rejection(entry.message_id, error.code, error.message, first + place))
                     waiters.append(self._set_aside(entry, gpc=gpc))
+                first += len(step)
         except Unavailable:
             for waiter in waiters:  # Nobody waits for what went before the refusal.
                 waiter.cancel()
@@ -130,10 +151,11 @@ class Intake:
         return Taken(len(raws) - len(rejected), rejected, self._partition.position, warnings.told())
 
     async def reject(
-        self, raw: bytes, error: EventRejected, *, tenant: str, gpc: bool = False, public: bool = False
-    ) -> None:
+        self, raw: bytes, error: EventRejected, *, tenant: str, kind: str = BATCH, gpc: bool = False,
+        public: bool = False,
+    ) -> None:  # fmt: skip
         """Quarantine a body that holds no events one could tell apart; returns when it is on disk."""
-        entry = quarantined(raw, error, at_ms=self._clock.now_ms(), tenant=tenant, kind=BATCH, public=public)
+        entry = quarantined(raw, error, at_ms=self._clock.now_ms(), tenant=tenant, kind=kind, public=public)
         await self._set_aside(entry, gpc=gpc)
 
     def admit_again(self, again: Again, *, tenant: str) -> Admitted:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 # Wire.
-BATCH_BYTES_MAX = 500 * 1024
+BATCH_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024
+"""4 MiB of events, as clients count them that send once they have so many; one more event, and what stands between."""
+BATCH_SENT_BYTES_MAX = 500 * 1024
+"""A batch as our own commands send it: smaller ones give others their turn."""
 EVENT_BYTES_MAX = 32 * 1024
 BODY_BYTES_MAX = 1024 * 1024
-"""Largest body of any other request, and of a decompressed batch."""
+"""Largest body of any other request, decompressed too."""
+BODY_MEMBERS_MAX = 1_024
+"""Compressed streams, one behind the other, in one body."""
 BATCH_EVENTS_MAX = 5_000
 BATCH_EXPANDED_BYTES_MAX = 4 * 1024 * 1024
 """The batch's own context, once for each of its events."""
@@ -23,6 +28,14 @@ BODY_SKIPPED_BYTES_MAX = 16 * 1024 * 1024
 
 REQUESTS_PER_S_MAX = 1_000_000
 """The highest rate that can be set."""
+HOSTS_REMEMBERED_MAX = 256
+"""Values of the Host header that are known to be in order."""
+ORIGINS_TOLD_MAX = 32
+"""Origins of pages that were not let in, each told of once."""
+PREFLIGHT_HEADERS_CHARS_MAX = 1_024
+"""Of the headers that a page asks to send, what is looked at."""
+PROXIES_LISTED_MAX = 32
+"""Addresses in X-Forwarded-For or Forwarded that are looked at, the nearest first."""
 TURN_WORK_MAX = 6
 """Work that one pass of the loop begins while tenants compete, in units of about 0.1 ms."""
 TURN_QUANTUM = 6
@@ -44,6 +57,9 @@ BODY_FREE_BYTES = 16 * 1024
 """Of each body, what is read whatever the others hold: senders of large ones cannot keep out small ones."""
 BODIES_BYTES_MAX = 64 * 1024 * 1024
 """Held at once of all bodies, beyond what is free of each; beyond it they are refused with 429."""
+LITTLE_PIECES_PER_S = 5_000
+"""Pieces of bodies that are next to nothing, of all senders together, that are taken as they come; beyond it each waits
+until more has gathered."""
 BEHIND_MS_MAX = 50
 """How long the loop may be behind with what is ready to run; from then on requests are refused with 429 ..."""
 PASS_MS_MAX = 20

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, 
 import msgspec
 from msgspec import Meta
 
+from ..api.browsers import host_fault, origin_fault
+from ..api.visitors import proxy_fault
 from ..decisions import placement as placements
 from ..decisions.placement import DEFAULT_PLACEMENTS, Placement
 from ..features import declaration as features
@@ -121,6 +123,7 @@ def _text_expectation(metas: Sequence[Meta]) -> str:
     return f"a text of {shortest} to {longest} characters" if longest else "a text"
 
 
+_SERVED = {"origins": origin_fault, "hosts": host_fault, "proxies": proxy_fault}
 _T = TypeVar("_T", bound=msgspec.Struct)
 _Declared = TypeVar("_Declared", bound=FeatureDeclaration | Placement)
 
@@ -144,6 +147,7 @@ class _Reading:
         tenants = self._tenants(raw.get("tenants", []))
         config = msgspec.structs.replace(config, features=declared, placements=placed, tenants=tenants)
         self._check_training(config)
+        self._check_serve(config)
         return config
 
     def _check_spans(self, config: Config) -> None:
@@ -175,6 +179,13 @@ class _Reading:
                 self._reject(("training", "placements", index), f'there is no placement "{name}" to train', remedy)
         if config.training.every_min and not config.training.placements:
             self._reject(("training", "every_min"), "training.every_min is set, and training.placements names none")
+
+    def _check_serve(self, config: Config) -> None:
+        """Origins, hosts and proxies are written as a browser, a client and a proxy send them."""
+        for name, fault_of in _SERVED.items():
+            for index, value in enumerate(getattr(config.serve, name)):
+                if fault := fault_of(value):
+                    self._reject(("serve", name, index), f"serve.{name}: {_shown(value)} cannot stand there", fault)
 
     def _features(self, raw: object, session_ms_max: int) -> tuple[FeatureDeclaration, ...]:
         own = self._structs(FeatureDeclaration, raw, ("features",))

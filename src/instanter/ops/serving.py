@@ -27,8 +27,9 @@ from granian.server.embed import Server
 from starlette.types import ASGIApp
 
 from ..api.admission import Admission, AdmissionOptions, Pulse
-from ..api.app import make_app
+from ..api.app import is_tracking, make_app, page_methods
 from ..api.auth import Access
+from ..api.browsers import Edge, EdgeOptions
 from ..api.replies import refusal
 from ..api.tenancy import Terms
 from ..engine.loop import Engine
@@ -67,19 +68,23 @@ async def serve(
     async with with_jobs(engine) as jobs:
         app = make_app(
             engine, metrics=lambda: metrics.render(engine, admission, jobs), jobs=jobs,
-            access=Access(engine, SystemClock(), terms, dev=dev),
+            access=Access(engine, SystemClock(), terms, dev=dev), proxies=settings.proxies,
         )  # fmt: skip
         options = AdmissionOptions(requests_max=settings.requests_max, body_read_s=settings.body_read_s)
         pulse = Pulse()
         admission = Admission(app, options, engine.meter, pulse)
-        server = ListeningServer(admission, listener, settings=settings, connections_max=connections_max)
+        edge = make_edge(admission, settings, engine.meter, dev=dev)
+        server = ListeningServer(edge, listener, settings=settings, connections_max=connections_max)
         stopped = asyncio.create_task(_told_to_stop())
         serving = asyncio.create_task(server.serve())
         files_before = open_files()
         beating = asyncio.create_task(pulse.beat())
         turning = asyncio.create_task(
-            turn_away(listener, is_full=lambda: open_files() - files_before >= connections_max, meter=engine.meter)
-        )
+            turn_away(
+                listener, is_full=lambda: open_files() - files_before >= connections_max, meter=engine.meter,
+                headers_for=edge.headers_for,
+            )
+        )  # fmt: skip
         await asyncio.sleep(0)
         if not serving.done():
             on_ready(engine)
@@ -95,6 +100,14 @@ async def serve(
     await engine.stop(deadline)
     if ended_by_itself:
         raise Unavailable(f"the server on {host}:{port} ended: {_first_line(serving.exception())}")
+
+
+def make_edge(app: ASGIApp, settings: ServeSettings, meter: Meter, *, dev: bool) -> Edge:
+    """What stands around everything: the names and pages that reach the server."""
+    if dev and (settings.origins or settings.hosts):
+        reports.warning("with --dev only this machine is let in: serve.origins and serve.hosts have no effect")
+    options = EdgeOptions(origins=settings.origins, hosts=settings.hosts, dev=dev)
+    return Edge(app, options, meter, page_methods=page_methods, is_tracking=is_tracking)
 
 
 class ListeningServer(Server):
@@ -145,17 +158,21 @@ def listen(host: str, port: int, *, write_s: float) -> socket.socket:
     return listener
 
 
-async def turn_away(listener: socket.socket, *, is_full: Callable[[], bool], meter: Meter) -> None:
+async def turn_away(
+    listener: socket.socket, *, is_full: Callable[[], bool], meter: Meter,
+    headers_for: Callable[[bytes], list[tuple[bytes, bytes]]] = lambda head: [],
+) -> None:  # fmt: skip
     """Answer 429 to connections that wait because all places are taken, and close them; until cancelled.
 
     The HTTP server takes no connection while it has as many as it may: they would wait until somebody leaves.
+    `headers_for` says what else an answer needs, by as much as has come of the request.
     """
     waited = False
     while True:
         await asyncio.sleep(LOOK_S)
         waits = _is_readable(listener)
         if waits and waited and is_full():
-            turned = _refuse_waiting(listener)
+            turned = _refuse_waiting(listener, headers_for)
             meter.count("connections_refused", turned)
             waits = False
         waited = waits
@@ -167,8 +184,11 @@ def _is_readable(listener: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-def _refuse_waiting(listener: socket.socket) -> int:
-    """Refuse what waits, one queue's worth at most; how many that were."""
+def _refuse_waiting(listener: socket.socket, headers_for: Callable[[bytes], list[tuple[bytes, bytes]]]) -> int:
+    """Refuse what waits, one queue's worth at most; how many that were.
+
+    What lies there is read: with it unread the kernel would cut the connection off, and the answer be lost with it.
+    """
     for turned in range(BACKLOG_MAX):
         try:
             connection, _ = listener.accept()
@@ -176,19 +196,26 @@ def _refuse_waiting(listener: socket.socket) -> int:
             return turned
         with connection, contextlib.suppress(OSError):
             connection.setblocking(False)
-            connection.send(_TURNED_AWAY)
+            connection.send(_turned_away(headers_for(_what_came(connection))))
     return BACKLOG_MAX
 
 
-def _turned_away() -> bytes:
+def _what_came(connection: socket.socket) -> bytes:
+    """As much of a request as has come by now."""
+    try:
+        return connection.recv(HEAD_BYTES_MAX)
+    except OSError:
+        return b""
+
+
+def _turned_away(more: list[tuple[bytes, bytes]]) -> bytes:
     """The reply to a connection for which there is no place."""
-    response = refusal(Overloaded("all connections are taken"), tracking=True)
     head = [b"HTTP/1.1 429 Too Many Requests", b"connection: close"]
-    head += [name + b": " + value for name, value in response.raw_headers]
-    return b"\r\n".join(head) + b"\r\n\r\n" + bytes(response.body)
+    head += [name + b": " + value for name, value in (*_FULL.raw_headers, *more)]
+    return b"\r\n".join(head) + b"\r\n\r\n" + bytes(_FULL.body)
 
 
-_TURNED_AWAY = _turned_away()
+_FULL = refusal(Overloaded("all connections are taken"), tracking=True)
 
 
 def room_for(connections_max: int) -> int:

@@ -22,6 +22,7 @@ from ..foundation.limits import (
 from ..privacy.access import TENANT_PATTERN
 
 _MINUTES_A_DAY: Final = 1_440
+_Site = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]
 _Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]
 
 
@@ -117,8 +118,19 @@ class DecideSettings(Section, frozen=True):
 
 
 class ServeSettings(Section, frozen=True):
-    """How long a connection may keep the server waiting, and how many there may be at once."""
+    """Who reaches the server, how long a connection may keep it waiting, and how many there may be at once."""
 
+    origins: Annotated[tuple[_Site, ...], Meta(
+        description='Origins of the pages that may ask with a public key, such as "https://shop.example" or '
+                    '"https://*.shop.example"; "*" lets in all pages, for public keys alone. Pages under the server\'s '
+                    "own name need none. With --dev: pages of this machine, whatever stands here.")] = ()
+    hosts: Annotated[tuple[_Site, ...], Meta(
+        description='Names and addresses that the server answers to (the Host header), such as "api.shop.example" or '
+                    '"*.shop.example"; empty: to all. GET /healthz and /readyz are always answered. With --dev: those '
+                    "of this machine, whatever stands here.")] = ()
+    proxies: Annotated[tuple[_Site, ...], Meta(
+        description='Proxies in front of the server, as addresses or networks such as "10.0.0.0/8": what they say in '
+                    "Forwarded, X-Forwarded-For and X-Forwarded-Proto is believed.")] = ()
     header_read_s: Annotated[int, Meta(
         ge=1, le=60,
         description="Seconds for a request's line and headers, counted from the reply before; so an idle connection "

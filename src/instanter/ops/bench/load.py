@@ -42,10 +42,10 @@ def request(method: str, path: str, body: bytes = b"") -> bytes:
     """The bytes of a request.
 
     >>> request("GET", "/healthz")
-    b'GET /healthz HTTP/1.1\\r\\nHost: bench\\r\\nContent-Length: 0\\r\\n\\r\\n'
+    b'GET /healthz HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Length: 0\\r\\n\\r\\n'
     """
     kind = "Content-Type: application/json\r\n" if body else ""
-    return f"{method} {path} HTTP/1.1\r\nHost: bench\r\n{kind}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{kind}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 class Connection:

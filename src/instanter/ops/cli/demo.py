@@ -22,7 +22,7 @@ from rich.text import Text
 
 from ...foundation.clock import Clock, SystemClock
 from ...foundation.errors import Broken
-from ...foundation.limits import BATCH_BYTES_MAX
+from ...foundation.limits import BATCH_SENT_BYTES_MAX
 from ...sim.shop import Item, Shop
 from ...sim.story import Scene, Story
 from ...sim.traffic import Traffic
@@ -38,7 +38,7 @@ RECOMMENDED = "home.recommended"
 LIST_LIMIT = 6
 ITEMS_PER_CALL = 200
 EVENTS_PER_CALL = 500
-BATCH_BYTES = BATCH_BYTES_MAX * 4 // 5
+BATCH_BYTES = BATCH_SENT_BYTES_MAX * 4 // 5
 """Leaves room for the envelope of the batch."""
 EPOCH_ASKS_MAX = 60
 EPOCH_ASK_S = 0.05

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from ...foundation.errors import Broken, RateLimited, RequestRejected
-from ...foundation.limits import BATCH_BYTES_MAX
+from ...foundation.limits import BATCH_SENT_BYTES_MAX
 from ..child import running_server
 from .arguments import add_config, add_data, add_key
 from .connection import Connection
@@ -211,7 +211,7 @@ def _batches(lines: Iterator[_Line], *, per_batch: int) -> Iterator[list[_Line]]
     batch: list[_Line] = []
     size_bytes = _ENVELOPE_BYTES
     for line in lines:
-        if batch and (len(batch) == per_batch or size_bytes + len(line.text) + 1 > BATCH_BYTES_MAX):
+        if batch and (len(batch) == per_batch or size_bytes + len(line.text) + 1 > BATCH_SENT_BYTES_MAX):
             yield batch
             batch, size_bytes = [], _ENVELOPE_BYTES
         batch.append(line)
