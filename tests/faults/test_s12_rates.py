@@ -68,7 +68,8 @@ def test_a_connection_goes_on_after_a_refusal_that_came_before_its_small_body(
     body = json.dumps(track(1)).encode()
     head = (
         "POST /v1/track HTTP/1.1\r\nHost: [::1]\r\n"
-        f"Authorization: Bearer {key if key_is == 'over its rate' else 'ik_0_0'}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Authorization: Bearer {key if key_is == 'over its rate' else 'ik_0_0'}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode()  # fmt: skip
     with site.serve() as server, socket.create_connection(("127.0.0.1", server.port), timeout=30) as sender:
         statuses = []

@@ -41,7 +41,7 @@ class SecretListing(msgspec.Struct, rename="camel"):
 
 async def create(engine: Engine, request: Request) -> Response:
     """`POST /v1/signing-secrets`: the one before stays good until it is revoked, so that secrets can be changed."""
-    await read_body(request, bytes_max=BODY_BYTES_MAX)
+    await read_body(request, bytes_max=BODY_BYTES_MAX, any_text=True)
     caller = caller_of(request)
     made, text = await engine.make_signing_secret(caller.tenant, actor=caller.actor)
     return reply(SecretCreated(secret=text, **msgspec.structs.asdict(_shown(made))))
