@@ -14,6 +14,9 @@ settings.register_profile("instanter", deadline=None)
 settings.load_profile("instanter")
 
 Figures = Callable[..., None]
+InTime = Callable[[float, float], bool]
+"""See the fixture `in_time`."""
+PATIENCE = 20
 
 LONG = os.environ.get("INSTANTER_LONG") == "1"
 
@@ -39,6 +42,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def full() -> bool:
     """Whether the fault tests run with their full counts (`make faults`) or cut short (`make test`)."""
     return os.environ.get("INSTANTER_FULL") == "1"
+
+
+@pytest.fixture(scope="session")
+def in_time(full: bool) -> InTime:
+    """`in_time(took_s, most_s)`: whether something took no longer than was promised.
+
+    Cut short, the tests run under `nice`, beside others, on any machine: only what takes twenty times as long fails.
+    """
+    return lambda took_s, most_s: took_s <= most_s * (1 if full else PATIENCE)
 
 
 @pytest.fixture

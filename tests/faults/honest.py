@@ -46,7 +46,7 @@ class Honest:
 
 def ask(port: int, stop: threading.Event, met: dict[str, Any], *, kept: bool) -> None:
     """Decide until told to stop."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     while not stop.wait(PAUSE_S):
         began_ns = elapsed_ns()
         try:

@@ -78,7 +78,7 @@ class Caller:
     """One connection, with a key in its header."""
 
     def __init__(self, port: int, key: str) -> None:
-        self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
     def call(self, method: str, path: str, body: Any = None) -> Answer:

@@ -21,7 +21,7 @@ class Sender(threading.Thread):
 
     def __init__(self, port: int, path: str, key: str, until_ns: int, name: str) -> None:
         super().__init__()
-        self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
         self._path = path
         self._key = key
         self._until_ns = until_ns

@@ -22,14 +22,14 @@ from instanter.foundation.clock import elapsed_ns
 from instanter.ops.bench.load import quantile
 
 from .accountant import Client, ask
-from .conftest import Figures, MakeSite
+from .conftest import Figures, InTime, MakeSite
 from .honest import Honest
 from .servers import ForkedServer, Site
 from .slow_clients import DRIPPING, HOST, LARGE, SILENT, UNREAD, SlowClient, held, resident_bytes, silent
 
 MIB = 1024 * 1024
 CLOSED_S_MAX = 10.0
-GIVE_UP_S = 30.0
+GIVE_UP_S = 300.0
 RESIDENT_GROWTH_MAX = 96 * MIB
 OPENING_PAUSE_S = 0.002
 """Between two slow clients: they are many, not a spike."""
@@ -139,7 +139,7 @@ def besieged(server: ForkedServer, *, seconds: float, **counts: int) -> Round:
 
 
 def test_whoever_is_slow_is_cut_off_and_the_others_are_answered(
-    make_site: MakeSite, full: bool, files: None, figures: Figures
+    make_site: MakeSite, full: bool, files: None, figures: Figures, in_time: InTime
 ) -> None:
     server = started(make_site(), "" if full else QUICK)
     counts = {"dripping": 500, "silent": 500, "unread": 200} if full else {"dripping": 45, "silent": 45, "unread": 20}
@@ -152,7 +152,7 @@ def test_whoever_is_slow_is_cut_off_and_the_others_are_answered(
         alone_p99_ms=[round(one.alone_p99_ms, 1) for one in rounds],
         beside_p99_ms=[round(one.beside_p99_ms, 1) for one in rounds], grown_mib_max=round(grown_bytes / MIB, 1),
     )  # fmt: skip
-    assert closed_s_max <= CLOSED_S_MAX
+    assert in_time(closed_s_max, CLOSED_S_MAX)
     assert grown_bytes <= RESIDENT_GROWTH_MAX
     if full:
         assert ratio <= SLOWER_MAX
@@ -180,7 +180,7 @@ def test_beyond_the_bound_connections_are_answered_429_and_closed_and_open_ones_
 
 def answer_of(port: int) -> tuple[int, str, str]:
     """Status, code and Retry-After of what a new connection is told before it has asked; then it must end."""
-    with socket.create_connection((HOST, port), timeout=10) as connection:
+    with socket.create_connection((HOST, port), timeout=300) as connection:
         answer = http.client.HTTPResponse(connection)
         answer.begin()
         code = json.loads(answer.read())["error"]["code"]

@@ -15,7 +15,7 @@ from instanter.foundation.clock import elapsed_ns
 from instanter.ops.child import ChildServer
 
 from .accountant import Accountant, Client, Shift, balance, recovered, replayed
-from .conftest import Figures, MakeSite
+from .conftest import Figures, InTime, MakeSite
 from .servers import ForkedServer
 
 DRAINED_S_MAX = 5.0
@@ -28,7 +28,7 @@ class HalfSent:
 
     def __init__(self, port: int) -> None:
         self._body = json.dumps({"event": "x", "anonymousId": "half", "messageId": "half"}).encode()
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=300)
         self._socket.sendall(b"POST /v1/track HTTP/1.1\r\nHost: [::1]\r\nContent-Length: %d\r\n\r\n" % len(self._body))
         self._socket.sendall(self._body[:10])
 
@@ -68,12 +68,12 @@ def end_under_load(
 
 @pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
 def test_r30_told_to_end_under_load(
-    times: int, make_site: MakeSite, accountant: Accountant, figures: Figures
+    times: int, make_site: MakeSite, accountant: Accountant, figures: Figures, in_time: InTime
 ) -> None:
     site = make_site()
     shift, code, seconds, answered = end_under_load(site.start(), accountant, times=times)
     assert code == 0
-    assert seconds <= DRAINED_S_MAX
+    assert in_time(seconds, DRAINED_S_MAX)
     assert answered == 200, "a request that had begun is finished"
     assert shift.acked > 0
     assert set(shift.refused) <= {503}
@@ -86,7 +86,9 @@ def test_r30_told_to_end_under_load(
     assert [path.suffix for path in (site.data / "checkpoints").iterdir()] == [".ckpt"], "the next start is quick"
 
 
-def test_r30_the_command_itself_ends_with_0(tmp_path: Path, accountant: Accountant) -> None:
+def test_r30_the_command_itself_ends_with_0(
+    tmp_path: Path, accountant: Accountant, in_time: InTime
+) -> None:
     server = ChildServer(tmp_path / "data", log=tmp_path / "server.log")
     try:
         server.wait_until_ready()
@@ -94,5 +96,5 @@ def test_r30_the_command_itself_ends_with_0(tmp_path: Path, accountant: Accounta
     finally:
         server.stop()
     assert (code, answered) == (0, 200)
-    assert seconds <= DRAINED_S_MAX
+    assert in_time(seconds, DRAINED_S_MAX)
     assert shift.acked > 0

@@ -71,7 +71,7 @@ def test_a_connection_goes_on_after_a_refusal_that_came_before_its_small_body(
         f"Authorization: Bearer {key if key_is == 'over its rate' else 'ik_0_0'}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode()  # fmt: skip
-    with site.serve() as server, socket.create_connection(("127.0.0.1", server.port), timeout=30) as sender:
+    with site.serve() as server, socket.create_connection(("127.0.0.1", server.port), timeout=300) as sender:
         statuses = []
         for _ in range(10):
             sender.sendall(head)
@@ -90,7 +90,7 @@ def test_nobody_waits_for_the_body_of_a_refused_request_that_should_have_none(
     nursery: Nursery, tmp_path: Path
 ) -> None:
     site = KeyedSite(nursery, tmp_path)
-    with site.serve() as server, socket.create_connection(("127.0.0.1", server.port), timeout=30) as sender:
+    with site.serve() as server, socket.create_connection(("127.0.0.1", server.port), timeout=300) as sender:
         sender.sendall(b"DELETE /v1/keys/k HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 5\r\n\r\n")
         reply = http.client.HTTPResponse(sender)
         reply.begin()

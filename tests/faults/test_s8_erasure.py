@@ -25,7 +25,7 @@ from instanter.state.table import CELLS, rows_of
 
 from ..leaks import marks_in, planted
 from .accountant import Client, Reply, keys_of, recovered
-from .conftest import MakeSite
+from .conftest import InTime, MakeSite
 from .servers import ForkedServer, Site
 
 HOUR_MS = 3_600_000
@@ -159,7 +159,7 @@ def others(partition: Partition, but: set[int]) -> set[bytes]:
 
 def instanter(*words: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "instanter.ops.cli.main", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 
 def state_without_her(site: Site) -> tuple[set[bytes], set[int]]:
@@ -258,7 +258,8 @@ def test_s8_who_is_known_by_one_id_alone_and_whoever_has_eight(
 
 
 def test_s8_an_erasure_takes_less_than_a_minute_for_a_million_events(
-    make_site: MakeSite, meet: Meet, tmp_path: Path, full: bool, record_property: Callable[[str, object], None]
+    make_site: MakeSite, meet: Meet, tmp_path: Path, full: bool, record_property: Callable[[str, object], None],
+    in_time: InTime,
 ) -> None:
     count = 1_000_000 if full else 50_000
     builder = Builder(tmp_path / "data", clock=ManualClock(SystemClock().now_ms()))
@@ -278,4 +279,4 @@ def test_s8_an_erasure_takes_less_than_a_minute_for_a_million_events(
     server.stop()
     record_property("events", count)
     record_property("erasure_s", round(took_s, 2))
-    assert took_s <= 60 * count / 1e6 or took_s <= 10
+    assert in_time(took_s, max(60 * count / 1e6, 10))

@@ -71,7 +71,7 @@ def test_another_process_reads_what_is_written_while_it_is_written(tmp_path: Pat
 
 def test_a_file_size_limit_refuses_whole_groups_and_loses_nothing(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, str(HERE / "limited_writer.py"), str(tmp_path)],
-                          capture_output=True, check=True, timeout=60)
+                          capture_output=True, check=True, timeout=600)
     accounts = json.loads(done.stdout)
     assert len(accounts["refused"]) > 0
     assert accounts["refused_later"] == []

@@ -37,7 +37,7 @@ class Shop:
         self.server = ChildServer(self.data, config=write_config(folder), log=folder / "server.log")
 
     def call(self, method: str, path: str, body: Any = None) -> httpx.Response:
-        return httpx.request(method, self.server.url + path, json=body, timeout=60)
+        return httpx.request(method, self.server.url + path, json=body, timeout=600)
 
     def decided(self, **fields: Any) -> str:
         asked = {"anonymousId": "a1", "placements": [{"id": HOME}], "deadlineMs": 10_000, **fields}

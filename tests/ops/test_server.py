@@ -61,7 +61,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def instanter(*words: object, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """The command in a process of its own, with its standard input."""
     command = [sys.executable, "-m", "instanter.ops.cli.main", *map(str, words)]
-    return subprocess.run(command, input=given, capture_output=True, check=False, timeout=120)
+    return subprocess.run(command, input=given, capture_output=True, check=False, timeout=600)
 
 
 def sentence(result: subprocess.CompletedProcess[bytes]) -> str:
@@ -262,6 +262,6 @@ def test_with_json_the_last_line_of_a_server_says_what_was_stopped(tmp_path: Pat
         assert "ready" in messages
         assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
         serving.terminate()
-        out, _ = serving.communicate(timeout=60)
+        out, _ = serving.communicate(timeout=600)
     assert serving.returncode == 0
     assert json.loads(out.splitlines()[-1]) == {"stopped": f"http://127.0.0.1:{port}"}

@@ -17,8 +17,9 @@ from pathlib import Path
 from ..foundation.clock import elapsed_ns
 from ..foundation.errors import Unavailable
 
-START_S_MAX = 120.0
-"""The first start on a machine compiles the kernels."""
+START_S_MAX = 600.0
+"""The first start on a machine compiles the kernels, which takes minutes where others use the cores. One that has
+ended is noticed at once."""
 STOP_S_MAX = 15.0
 _ASK_EVERY_S = 0.02
 _SENTENCE = "instanter serve: "
