@@ -89,7 +89,7 @@ faults: $(VENV)/.development
 	INSTANTER_FULL=1 $(BIN)/python -m pytest -m "faults or row" tests --reliability $(RELIABILITY)/faults.json $(ARGS) \
 		|| [ $$? = 5 ] || status=1; \
 	INSTANTER_FULL=1 $(BIN)/python -m pytest -m "not faults and not row" tests/state tests/examples \
-		tests/api/test_clients.py $(ARGS) || [ $$? = 5 ] || status=1; \
+		tests/api/test_clients.py tests/install $(ARGS) || [ $$? = 5 ] || status=1; \
 	$(BIN)/python tools/reliability_page.py docs/reliability.md $(RELIABILITY)/*.json || status=1; \
 	exit $$status
 

@@ -1,4 +1,4 @@
-"""R25: one log, one seed, one state and one list of decisions, whatever hashes strings and whoever compiles."""
+"""R25: one log, one seed, one state and one list of decisions, whatever hashes strings, compiles, and runs all this."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ import pytest
 
 from .accountant import ask, recovered
 from .conftest import Figures, MakeSite
+from .servers import Site
 
 SCRIPT = Path(__file__).parent / "decide_log.py"
+BUILD = Path(__file__).parents[2] / "build"
+PYTHONS = ("3.12", "3.13")
+"""The others that `make pythons` makes virtual environments for, where they are installed."""
 START_MS = 1_700_000_000_000
 EVENTS = 400
 ITEMS = 60
@@ -24,10 +28,10 @@ NAMES = ("Product Viewed", "Product Clicked", "Product Added", "Order Completed"
 pytestmark = pytest.mark.faults
 
 
-def run(data: Path, config: Path, **environment: str) -> str:
+def run(data: Path, config: Path, *, python: str | Path = sys.executable, **environment: str) -> str:
     """The script's output in a process of its own."""
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(data), str(config)], capture_output=True, text=True, check=False,
+        [str(python), str(SCRIPT), str(data), str(config)], capture_output=True, text=True, check=False,
         env={**os.environ, **environment},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -50,14 +54,20 @@ def fill(port: int) -> None:
         assert ask(port, "POST", "/v1/batch", {"batch": events[first : first + 50]}).json["rejected"] == []
 
 
-def test_r25_one_log_has_one_state_and_one_list_of_decisions(
-    make_site: MakeSite, full: bool, figures: Figures
-) -> None:
+def serve_and_fill(make_site: MakeSite) -> tuple[Site, str]:
+    """A data directory with some traffic in it, and the hash of the state that the server had at its end."""
     site = make_site(checkpoint_s=1)
     server = site.start()
     fill(server.port)
     live = ask(server.port, "GET", "/v1/state").json["hash"]
     server.stop()
+    return site, live
+
+
+def test_r25_one_log_has_one_state_and_one_list_of_decisions(
+    make_site: MakeSite, full: bool, figures: Figures
+) -> None:
+    site, live = serve_and_fill(make_site)
     assert recovered(site.data, site.config).state.hash() == live
     variants = [{"PYTHONHASHSEED": str(seed)} for seed in (range(10) if full else (0, 7))]
     variants.append({"PYTHONHASHSEED": "3", "NUMBA_DISABLE_JIT": "1"})
@@ -69,3 +79,17 @@ def test_r25_one_log_has_one_state_and_one_list_of_decisions(
     figures(variants=len(variants), decisions=len(told["decisions"]), different=len(set(outputs)) - 1)
     assert told["hash"] == live
     assert {reply["placements"]["home.recommended"]["servedBy"] for reply in told["decisions"]} == {"personal"}
+
+
+def test_r25_one_log_has_one_state_and_one_list_of_decisions_on_all_pythons(
+    make_site: MakeSite, figures: Figures
+) -> None:
+    others = [python for version in PYTHONS if (python := BUILD / f"python-{version}" / "bin" / "python").exists()]
+    if not others:
+        pytest.skip(f"Python {' and '.join(PYTHONS)} are not set up here: run `make pythons` where they are installed")
+    site, live = serve_and_fill(make_site)
+    here = run(site.data, site.config)
+    outputs = {str(python): run(site.data, site.config, python=python) for python in others}
+    figures(pythons=1 + len(others), different=sum(output != here for output in outputs.values()))
+    assert json.loads(here)["hash"] == live
+    assert outputs == dict.fromkeys(outputs, here)
