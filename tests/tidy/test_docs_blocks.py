@@ -82,9 +82,14 @@ def wrong_command(words: list[str], targets: set[str], root: Path) -> str:
         case ["instanter", name, *rest]:
             verb = next((verb for verb in VERBS if verb.name == name), None)
             return f"there is no verb {name}" if verb is None else _wrong_arguments(verb.module, rest)
-        case [".", ".venv/bin/activate"]:
+        case [".", ".venv/bin/activate"] | ["python3.11", "-m", "venv", _]:
             return ""
-    return "the docs know make, instanter and scripts of ours only"
+        case ["shop/bin/instanter", *rest]:
+            return wrong_command(["instanter", *rest], targets, root)
+        case ["shop/bin/python", "-m", "pip", "install" | "check", *rest]:
+            gone = [word for word in rest if word.endswith((".lock", ".txt")) and not (root / word).is_file()]
+            return f"there is no {gone}" if gone else ""
+    return "the docs know make, instanter, pip and scripts of ours only"
 
 
 def _wrong_arguments(module: str, words: list[str]) -> str:
@@ -151,6 +156,7 @@ def test_every_shell_command_is_one_that_exists(root: Path, blocks: list[Block])
 
 @pytest.mark.parametrize("line", [
     "make dance", "instanter fly", "instanter serve --wings", "instanter serve --port x", "python gone.py",
+    "shop/bin/python -m pip install -r gone.lock", "shop/bin/instanter fly",
 ])
 def test_a_command_that_does_not_exist_is_found(line: str, root: Path) -> None:
     assert wrong_command(shlex.split(line), {"demo"}, root)
