@@ -2,14 +2,26 @@ from __future__ import annotations
 
 import contextlib
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instanter.decisions.request import Candidate, decode_decide, decode_rank
+from instanter.decisions.candidates import given_by
+from instanter.decisions.misnamed import misnamed
+from instanter.decisions.request import (
+    Candidate,
+    DecideRequest,
+    RankRequest,
+    decode_decide,
+    decode_rank,
+    has_unknown_fields,
+    id_text,
+)
 from instanter.foundation.errors import RequestRejected
-from instanter.foundation.limits import CANDIDATES_MAX, LIST_LIMIT_MAX, PLACEMENTS_MAX
+from instanter.foundation.ids import item_reference
+from instanter.foundation.limits import CANDIDATES_MAX, LIST_LIMIT_MAX, PLACEMENTS_MAX, REQUEST_WARNINGS_MAX
 
 CONTRACT = {
     "userId": "u1", "anonymousId": "a1",
@@ -50,7 +62,11 @@ def test_a_rank_is_a_decision_with_one_placement() -> None:
     {"placements": [{"id": "a", "limit": LIST_LIMIT_MAX + 1}]},
     {"placements": [{"id": "a", "candidates": ["x"] * (CANDIDATES_MAX + 1)}]},
     {"placements": [{"id": "a", "candidates": [{"fields": {}}]}]},
-    {"placements": [{"id": "a", "candidates": [7]}]},
+    {"placements": [{"id": "a", "candidates": [7.5]}]},
+    {"placements": [{"id": "a", "candidates": [True]}]},
+    {"placements": [{"id": "a", "candidates": [2**70]}]},
+    {"placements": [{"id": "a", "item": None}]},
+    {"userId": 2**70},
     {"placements": None},
     {"deadlineMs": 0},
     {"deadlineMs": 1e9},
@@ -93,3 +109,57 @@ def test_whatever_comes_is_taken_or_refused_and_nothing_else(body: object) -> No
     for decode in (decode_decide, decode_rank):
         with contextlib.suppress(RequestRejected):
             assert isinstance(decode(raw).explain, bool)
+
+
+def test_whole_numbers_are_ids_as_their_decimal_text() -> None:
+    request = decode_decide(json.dumps({
+        "userId": 5, "anonymousId": -5,
+        "placements": [{"id": "search", "item": 0, "candidates": [5, {"id": 6, "fields": {"price": 1}}, "7"]}],
+    }).encode())  # fmt: skip
+    assert (request.user, request.device) == ("5", "-5")
+    (placement,) = request.placements
+    assert id_text(placement.item) == "0"
+    given = given_by("shop", placement.candidates or (), frozenset({"price"}))
+    assert given.ids == ["5", "6", "7"]
+    assert given.refs.tolist() == [item_reference("shop", one) for one in ("5", "6", "7")]
+
+
+@pytest.mark.parametrize(("body", "said"), [
+    ({"anonymousID": "a"}, {"anonymousID": "anonymousId"}),
+    ({"user_id": "u"}, {"user_id": "userId"}),
+    ({"placement": "home.hero"}, {"placement": "placements"}),
+    ({"deadline": 5}, {"deadline": "deadlineMs"}),
+    ({"placements": [{"id": "a", "productId": "p"}]}, {"placements[0].productId": "item"}),
+    ({"placements": [{"id": "a", "itme": "p", "size": 3}]},
+     {"placements[0].itme": "item", "placements[0].size": "limit"}),
+    ({"placements": [{"id": "a"}, {"id": "b", "products": ["p"]}]}, {"placements[1].products": "candidates"}),
+    ({"placements": [{"id": "a", "candidates": ["x", {"id": "p", "price": 1}, {"id": "q", "price": 2}]}]},
+     {"placements[0].candidates[].price": "fields.price"}),
+    ({"colour": "red", "somethingElse": 1}, {}),
+])
+def test_a_field_that_was_meant_for_another_is_told_and_costs_nothing_else(body: Any, said: dict[str, str]) -> None:
+    raw = json.dumps({"placements": [{"id": "a"}], **body}).encode()
+    request = decode_decide(raw)
+    assert has_unknown_fields(request)
+    told = misnamed(raw, DecideRequest)
+    assert {one.code for one in told} <= {"unknown_field"}
+    assert [one.message for one in told] == [
+        f'"{name}" means nothing here: did you mean "{meant}"?' for name, meant in said.items()
+    ]
+
+
+def test_a_request_of_known_fields_alone_has_nothing_to_be_told() -> None:
+    known = {name: value for name, value in CONTRACT.items() if name != "unknown"}
+    assert not has_unknown_fields(decode_decide(json.dumps(known).encode()))
+    assert has_unknown_fields(decode_decide(json.dumps(CONTRACT).encode()))
+    rank = {"placement": "search", "candidates": ["a"], "productId": "x"}
+    assert has_unknown_fields(decode_rank(json.dumps(rank).encode()))
+    (told,) = misnamed(json.dumps(rank).encode(), RankRequest)
+    assert told.message == '"productId" means nothing here: did you mean "item"?'
+
+
+def test_what_is_told_of_a_request_is_bounded() -> None:
+    many = {f"user_id{'_' * number}": 1 for number in range(REQUEST_WARNINGS_MAX + 5)}
+    raw = json.dumps({"placements": [{"id": "a"}], **many}).encode()
+    assert len(misnamed(raw, DecideRequest)) == REQUEST_WARNINGS_MAX
+    assert misnamed(b"{", DecideRequest) == misnamed(b"[]", DecideRequest) == []

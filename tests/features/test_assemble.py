@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 
-from instanter.features.assemble import RATE_STRENGTH, Assembler, Candidates
+from instanter.features.assemble import EVIDENCE, FIRST_RULES, RATE_EXPECTED, RATE_STRENGTH, Assembler, Candidates
 from instanter.features.declaration import FeatureDeclaration
 from instanter.features.neighbours import Neighbourhood
 from instanter.features.view import Reader
@@ -26,15 +27,20 @@ def candidates(shop, *item_ids: str, ranks: tuple[int, ...] = ()) -> Candidates:
     return Candidates(refs, rows, places, texts, numbers)
 
 
-def assembled(shop, *item_ids: str, keys=(1,), after_ms: int = 0, ranks=(), recent=()) -> list[dict[str, float]]:
+def assembled(
+    shop, *item_ids: str, keys=(1,), after_ms: int = 0, ranks=(), recent=(), rules: int = EVIDENCE
+) -> list[dict[str, float]]:
     reader = Reader(shop.schema, shop.declarations)
-    assembler = Assembler(shop.schema, shop.declarations, reader)
+    assembler = Assembler(shop.schema, shop.declarations, reader, rules)
     person = reader.person(shop.state, keys, START_MS + after_ms)
     near = Neighbourhood(shop.schema).of(shop.state, [item_reference("shop", one) for one in recent])
     rows = np.array(sorted(shop.state.catalogue.at_row), np.int64)
+    counts = np.zeros((len(rows), assembler.counts), np.int64)
+    assembler.count(shop.state, rows, counts)
+    created = shop.state.catalogue.created_ms[rows]
     matrix = assembler.matrix(
         shop.state, person, candidates(shop, *item_ids, ranks=ranks), near,
-        assembler.priors(assembler.counted(shop.state, rows)), START_MS + after_ms,
+        assembler.averages(counts.sum(axis=0), int(created.min()) if len(rows) else 0), START_MS + after_ms,
     )  # fmt: skip
     names = [column.name for column in assembler.columns]
     return [dict(zip(names, row.tolist(), strict=True)) for row in matrix]
@@ -72,13 +78,96 @@ def test_rates_are_smoothed_towards_the_average_and_an_unseen_item_has_it(little
     assert shown["item.click_lift"] < 0.0
 
 
-def test_clicks_without_impressions_are_a_rate_of_one_at_most(little) -> None:
+def test_clicks_without_impressions_say_nothing(little) -> None:
     shop = little()
     shop.item("a")
     for number in range(50):
         shop.happen("Product Clicked", "a", after_ms=number)
     shop.publish()
-    assert assembled(shop, "a")[0]["item.click_rate"] == 1.0
+    (row,) = assembled(shop, "a")
+    assert math.isnan(row["item.click_rate"])
+    assert math.isnan(row["item.click_lift"])
+    assert math.isnan(row["list.click_rank"])
+    assert assembled(shop, "a", rules=FIRST_RULES)[0]["item.click_rate"] == 1.0
+
+
+def test_clicks_that_no_impression_was_seen_of_lift_nothing_where_others_have_impressions(little) -> None:
+    shop = little()
+    shop.item("half the site"), shop.item("tells no impressions")
+    for number in range(50):
+        shop.happen("Product List Viewed", "half the site", after_ms=2 * number)
+        shop.happen("Product Clicked", "tells no impressions", after_ms=2 * number + 1)
+    shop.happen("Product Clicked", "half the site", after_ms=1_000)
+    shop.publish()
+    counted, other = assembled(shop, "half the site", "tells no impressions")
+    assert other["item.click_lift"] == pytest.approx(0.0, abs=1e-9)
+    assert counted["item.click_rate"] < 0.1
+
+
+@pytest.mark.parametrize("rate", ["cart", "buy"])
+def test_views_of_a_shop_without_carts_or_orders_say_nothing_of_either(little, rate: str) -> None:
+    shop = little()
+    for number in range(40):
+        shop.item(f"sku-{number}")
+        for _ in range(number):
+            shop.happen("Product Viewed", f"sku-{number}", after_ms=number)
+    shop.publish()
+    rows = assembled(shop, "sku-0", "sku-5", "sku-39")
+    assert all(math.isnan(row[f"item.{rate}_{kind}"]) for row in rows for kind in ("rate", "lift"))
+    before = [row[f"item.{rate}_lift"] for row in assembled(shop, "sku-0", "sku-39", rules=FIRST_RULES)]
+    assert before == pytest.approx([0.0, math.log(10 / 49)])
+
+
+def test_few_views_and_no_cart_are_held_against_nobody_and_many_are(little) -> None:
+    shop = little()
+    for item_id in ("bought", "viewed", "much viewed", "unseen"):
+        shop.item(item_id)
+    for number in range(60):
+        shop.happen("Product Viewed", "bought", "much viewed", after_ms=2 * number)
+        if number < 4:
+            shop.happen("Product Viewed", "viewed", after_ms=2 * number)
+        if number % 4 == 0:
+            shop.happen("Product Added", "bought", after_ms=2 * number + 1)
+    shop.publish()
+    bought, viewed, much, unseen = (
+        row["item.cart_lift"] for row in assembled(shop, "bought", "viewed", "much viewed", "unseen")
+    )
+    assert unseen == pytest.approx(0.0, abs=1e-9)
+    assert viewed == pytest.approx(0.0, abs=1e-9), "half a cart was to be expected, and none came"
+    assert much < -0.5
+    assert bought > 0.3
+
+
+def test_a_rate_grows_with_its_evidence(little) -> None:
+    """The first cart of a shop moves its item a little, the tenth more; it moves nobody else down in a leap."""
+    shop = little()
+    shop.item("carted"), shop.item("other")
+    for number in range(200):
+        shop.happen("Product Viewed", "carted", "other", after_ms=number)
+    lifts = []
+    for number in range(10):
+        shop.happen("Product Added", "carted", after_ms=1_000 + number)
+        shop.publish()
+        lifts.append([row["item.cart_lift"] for row in assembled(shop, "carted", "other")])
+    carted, other = zip(*lifts, strict=True)
+    assert 0.0 < carted[0] < math.log(2)
+    assert list(carted) == sorted(carted)
+    assert other[0] == pytest.approx(0.0, abs=1e-9)
+    assert list(other) == sorted(other, reverse=True)
+    assert max(one - following for one, following in itertools.pairwise(other)) < 0.25
+
+
+def test_rare_events_need_many_views_to_say_anything(little) -> None:
+    shop = little()
+    shop.item("lucky"), shop.item("usual")
+    for number in range(400):
+        shop.happen("Product Viewed", "usual", after_ms=number)
+    shop.happen("Product Viewed", "lucky", after_ms=500)
+    shop.happen("Product Added", "lucky", after_ms=501)
+    shop.publish()
+    lucky, _ = assembled(shop, "lucky", "usual")
+    average = (1 + RATE_EXPECTED) / 402
+    assert lucky["item.cart_lift"] == pytest.approx(math.log((1 + 1) / (1 + average)), rel=1e-5)
 
 
 def test_shares_are_of_the_whole_list_and_the_best_of_several_values_counts(little) -> None:
@@ -111,8 +200,10 @@ def test_the_price_fits_best_where_the_person_looks(little) -> None:
     shop.item("c")
     shop.happen("Product Viewed", "a")
     fits = [row["cross.price_fit"] for row in assembled(shop, "a", "b", "c")]
-    assert fits == pytest.approx([1.0, 0.5, 0.0])
-    assert [row["cross.price_fit"] for row in assembled(shop, "a", keys=())] == [0.0]
+    assert fits == pytest.approx([1.0, 0.5, math.nan], nan_ok=True)
+    assert math.isnan(assembled(shop, "a", keys=())[0]["cross.price_fit"])
+    before = [row["cross.price_fit"] for row in assembled(shop, "b", "c", rules=FIRST_RULES)]
+    assert before == pytest.approx([0.5, 0.0])
 
 
 def test_neighbours_of_recent_items_are_close(little) -> None:
@@ -132,10 +223,36 @@ def test_position_and_recency(little) -> None:
     shop.item("a")
     first, second, unknown = assembled(shop, "a", "a", "unknown", ranks=(0, 3, -1), after_ms=30 * DAY_MS)
     assert (first["position"], second["position"], unknown["position"]) == (1.0, 0.25, 0.0)
+    assert first["item.recency"] == 0.0, "there is none that is older"
+    assert math.isnan(unknown["item.recency"])
+    assert math.isnan(unknown["item.price"])
+    first, unknown = assembled(shop, "a", "unknown", after_ms=30 * DAY_MS, rules=FIRST_RULES)
     assert first["item.recency"] == pytest.approx(0.5)
     assert unknown["item.recency"] == 0.0
-    assert math.isnan(unknown["item.price"])
     assert unknown["item.click_lift"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_items_that_came_at_once_are_equally_new_and_one_that_came_later_is_newer(little) -> None:
+    shop = little()
+    for item_id in ("a", "b"):
+        shop.item(item_id, created_at=START_MS)
+    shop.item("later", created_at=START_MS + 30 * DAY_MS)
+    a, b, later = (row["item.recency"] for row in assembled(shop, "a", "b", "later", after_ms=30 * DAY_MS))
+    assert (a, b) == (0.0, 0.0)
+    assert later == pytest.approx(0.5)
+
+
+def test_inputs_that_mean_something_else_now_have_another_version(little) -> None:
+    shop = little()
+    reader = Reader(shop.schema, shop.declarations)
+    before = Assembler(shop.schema, shop.declarations, reader, FIRST_RULES).columns
+    now = Assembler(shop.schema, shop.declarations, reader).columns
+    assert [column.name for column in before] == [column.name for column in now]
+    changed = {one.name for one, other in zip(now, before, strict=True) if one != other}
+    assert changed == {
+        *(f"item.{rate}_{kind}" for rate in ("click", "view", "cart", "buy") for kind in ("rate", "lift")),
+        "item.recency", "cross.price_fit", "list.click_rank",
+    }  # fmt: skip
 
 
 def test_an_item_feature_past_its_time_to_live_reads_as_its_default(little) -> None:
@@ -167,9 +284,9 @@ def test_a_schema_without_item_features_still_assembles(little) -> None:
     shop = little(FeatureDeclaration(name="views", on=("Product Viewed",), aggregate="count"), only=True)
     shop.item("a", price=3.0)
     (row,) = assembled(shop, "a", recent=("a",))
+    assert math.isnan(row.pop("cross.price_fit"))
     assert {name: value for name, value in row.items() if not name.startswith("list.")} == {
-        "item.price": 3.0, "cross.price_fit": 0.0, "cross.co_viewed": 0.0, "position": 0.0, "item.recency": 1.0,
-        "person.views": 0.0,
+        "item.price": 3.0, "cross.co_viewed": 0.0, "position": 0.0, "item.recency": 0.0, "person.views": 0.0,
     }  # fmt: skip
     assert row["list.touched"] == 1.0
 

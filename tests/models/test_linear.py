@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from instanter.features.assemble import Assembler, Column
+from instanter.features.assemble import EVIDENCE, FIRST_RULES, Assembler, Column
 from instanter.features.view import Reader
 from instanter.foundation.errors import Broken, ConfigRejected
 from instanter.models.linear import LinearRanker, default_weights
@@ -25,9 +25,23 @@ def test_a_score_is_the_sum_of_its_contributions() -> None:
     assert ranker.score(rows, COLUMNS) == pytest.approx(added.sum(axis=1))
 
 
-def test_what_is_absent_adds_nothing() -> None:
+def test_what_is_absent_of_all_adds_nothing() -> None:
     ranker = LinearRanker(COLUMNS, {"item.click_lift": 2.0, "item.popular": 1.0})
     assert ranker.score(matrix((math.nan, math.nan, math.nan)), COLUMNS).tolist() == [0.0]
+
+
+def test_what_is_absent_of_one_moves_it_neither_up_nor_down() -> None:
+    ranker = LinearRanker(COLUMNS, {"item.click_lift": 2.0})
+    rows = matrix((1.0, 0.0, 0.0), (math.nan, 0.0, 0.0), (0.5, 0.0, 0.0))
+    assert ranker.score(rows, COLUMNS).tolist() == [2.0, 1.5, 1.0]
+    assert ranker.contributions(rows, COLUMNS, np.array([1]))[0].tolist() == [1.5, 0.0, 0.0]
+
+
+def test_by_the_first_rules_what_is_absent_adds_nothing_under_the_version_it_had() -> None:
+    before, now = (LinearRanker(COLUMNS, {"item.click_lift": 2.0}, rules=rules) for rules in (FIRST_RULES, EVIDENCE))
+    rows = matrix((1.0, 0.0, 0.0), (math.nan, 0.0, 0.0))
+    assert before.score(rows, COLUMNS).tolist() == [2.0, 0.0]
+    assert before.version == "6ca17cf9" != now.version
 
 
 def test_an_unknown_input_is_refused_with_a_suggestion() -> None:

@@ -7,24 +7,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instanter.events.envelope import ItemDeleted, ItemPatched, ItemUpserted
-from instanter.features.assemble import Assembler
+from instanter.events.envelope import Configured, ItemDeleted, ItemPatched, ItemUpserted
+from instanter.features.assemble import EVIDENCE, FIRST_RULES, Assembler
+from instanter.features.declaration import FeatureDeclaration
 from instanter.features.neighbours import Neighbourhood
 from instanter.features.view import Reader
 from instanter.foundation.ids import item_reference, reference
-from instanter.foundation.limits import CHANGES_FOLLOWED_MAX, STANDING_LIST_MAX, TENANTS_STANDING_MAX, VALUE_LIST_MAX
+from instanter.foundation.limits import (
+    CHANGES_FOLLOWED_MAX,
+    PUBLISHED_EPOCHS_MAX,
+    STANDING_LIST_MAX,
+    TENANTS_STANDING_MAX,
+    VALUE_LIST_MAX,
+)
 from instanter.models import by_value, standing
 from instanter.models.base import SourceContext
 from instanter.models.ranked import best_of
 from instanter.models.sources import SOURCES
 from instanter.models.standing import Standing, TenantLists
+from instanter.state import memory
 
 START_MS = 1_700_000_000_000
 
 
-def standing_of(shop) -> Standing:
+def standing_of(shop, rules: int = EVIDENCE) -> Standing:
     reader = Reader(shop.schema, shop.declarations)
-    return Standing(shop.schema.layout, Assembler(shop.schema, shop.declarations, reader))
+    return Standing(shop.schema.layout, Assembler(shop.schema, shop.declarations, reader, rules))
 
 
 def ids(shop, rows) -> list[str]:
@@ -103,8 +111,79 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return counted
 
 
-def test_all_items_are_looked_at_once_per_epoch(furniture, looks: list[str]) -> None:
+def test_an_epoch_looks_at_what_it_changed_alone(furniture, looks: list[str]) -> None:
     lists_of = standing_of(furniture)
+    for number, item_id in enumerate(("cot", "lamp", "lamp")):
+        lists_of.of(furniture.state, "shop")
+        furniture.happen("Product Clicked", item_id, after_ms=number)
+        furniture.publish(number)
+    assert ids(furniture, lists_of.of(furniture.state, "shop").popular.rows) == ["lamp", "cot", "bed", "sofa"]
+    assert looks == ["shop"]
+    assert lists_of.looks == 1
+
+
+def test_more_epochs_than_are_remembered_are_a_reason_to_look_at_all_items(furniture, looks: list[str]) -> None:
+    lists_of = standing_of(furniture)
+    for epochs in (PUBLISHED_EPOCHS_MAX, PUBLISHED_EPOCHS_MAX + 1):
+        lists_of.of(furniture.state, "shop")
+        for _ in range(epochs):
+            furniture.publish()
+    lists_of.of(furniture.state, "shop")
+    assert looks == ["shop"] * 2
+
+
+def test_more_changed_items_than_are_remembered_are_a_reason_to_look_at_all(
+    furniture, looks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "PUBLISHED_ROWS_MAX", 2)
+    lists_of = standing_of(furniture)
+    lists_of.of(furniture.state, "shop")
+    for epoch, item_id in enumerate(("cot", "lamp", "bed")):
+        furniture.happen("Product Clicked", item_id, after_ms=epoch)
+        furniture.publish(epoch)
+    assert ids(furniture, lists_of.of(furniture.state, "shop").popular.rows) == ["bed", "lamp", "cot", "sofa"]
+    assert looks == ["shop"] * 2
+
+
+def test_whoever_keeps_up_after_a_fold_leaves_nothing_to_do_for_decisions(furniture, looks: list[str]) -> None:
+    lists_of = standing_of(furniture)
+    lists_of.follow(furniture.state)
+    assert looks == ["shop"], "those of a tenant that nobody has asked for yet"
+    furniture.state.catalogue.upsert(ItemUpserted(START_MS, "rival", "bed", {}))
+    furniture.happen("Product Clicked", "cot")
+    furniture.publish()
+    lists_of.follow(furniture.state)
+    assert looks == ["shop", "rival"]
+    assert ids(furniture, lists_of.of(furniture.state, "shop").popular.rows)[0] == "cot"
+    assert looks == ["shop", "rival"]
+
+
+def test_what_a_feature_that_no_longer_counts_has_counted_is_gone_from_the_lists(furniture) -> None:
+    lists_of = standing_of(furniture)
+    furniture.happen("Product Clicked", "lamp")
+    furniture.publish()
+    assert lists_of.of(furniture.state, "shop").has_interest
+    counted = tuple(one for one in furniture.schema.declared() if one[0] not in ("popular", "trending"))
+    furniture.state.configure(Configured(START_MS, {}, counted))
+    assert not lists_of.of(furniture.state, "shop").has_interest
+
+
+def test_a_window_moves_on_without_events_and_all_items_are_looked_at(little, looks: list[str]) -> None:
+    shop = little(FeatureDeclaration(
+        name="trending", on=("Product Viewed",), aggregate="windowed", window="1h", tiles=1, scope="item"
+    ), only=True)  # fmt: skip
+    lists_of = standing_of(shop)
+    shop.item("lamp"), shop.item("sofa")
+    shop.happen("Product Viewed", "sofa")
+    shop.publish()
+    assert ids(shop, lists_of.of(shop.state, "shop").trending.rows) == ["sofa", "lamp"]
+    shop.publish(3 * 3_600_000)
+    assert ids(shop, lists_of.of(shop.state, "shop").trending.rows) == ["lamp", "sofa"]
+    assert looks == ["shop"] * 2
+
+
+def test_by_the_first_rules_all_items_are_looked_at_once_per_epoch(furniture, looks: list[str]) -> None:
+    lists_of = standing_of(furniture, FIRST_RULES)
     for _ in range(3):
         lists_of.of(furniture.state, "shop")
     assert looks == ["shop"]
@@ -223,7 +302,7 @@ class Changing:
             catalogue.patch(ItemPatched(START_MS, tenant, item, {"stock": rng.randrange(2)}))
         elif kind < 0.6:
             catalogue.delete(ItemDeleted(START_MS, tenant, item))
-        elif kind < 0.97:
+        elif kind < 0.9:
             name = rng.choice(("Product Viewed", "Product Clicked", "Order Completed"))
             self.shop.happen(name, item, after_ms=self.at_ms)
         else:
@@ -238,21 +317,25 @@ def seen(shop, lists: TenantLists) -> dict[str, object]:
         "trending": list(zip(lists.trending.rows.tolist(), lists.trending.scores.tolist(), strict=True)),
         "popular": list(zip(lists.popular.rows.tolist(), lists.popular.scores.tolist(), strict=True)),
         "newest": lists.newest.rows.tolist(), "rows": lists.rows.tolist(), "count": lists.count,
-        "priors": lists.priors.tolist(), "interest": lists.has_interest,
+        "averages": [lists.averages.rates.tolist(), lists.averages.strengths.tolist(), lists.averages.oldest_ms],
+        "interest": lists.has_interest, "popularity": lists.popularity(lists.rows).tolist(),
         "alike": [lists.like([value], 10).tolist() for value in values], "in turns": lists.like(values, 30).tolist(),
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("rules", [FIRST_RULES, EVIDENCE])
 @pytest.mark.parametrize("seed", range(12))
-def test_lists_that_followed_are_those_that_are_made_anew(seed: int, little, narrow: None) -> None:
+def test_lists_that_followed_are_those_that_are_made_anew(seed: int, rules: int, little, narrow: None) -> None:
     rng = random.Random(seed)
     shop = little()
-    changing, followed = Changing(shop, rng), standing_of(shop)
+    changing, followed = Changing(shop, rng), standing_of(shop, rules)
     for _ in range(400):
         for _ in range(rng.choice((1, 1, 2, 7))):
             changing.step()
         for tenant in ("shop", "rival"):
-            assert seen(shop, followed.of(shop.state, tenant)) == seen(shop, standing_of(shop).of(shop.state, tenant))
+            anew = standing_of(shop, rules).of(shop.state, tenant)
+            assert seen(shop, followed.of(shop.state, tenant)) == seen(shop, anew)
+    assert followed.looks < 400 or rules == FIRST_RULES
 
 
 def test_a_change_of_one_item_looks_at_that_item_alone(furniture, looks: list[str]) -> None:

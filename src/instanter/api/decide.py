@@ -12,8 +12,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..decisions.decide import Decision
+from ..decisions.misnamed import misnamed
 from ..decisions.receipt import decode_receipt
-from ..decisions.request import Asking, DecideRequest, decode_decide, decode_rank
+from ..decisions.request import (
+    Asking,
+    DecideRequest,
+    RankRequest,
+    decode_decide,
+    decode_rank,
+    has_unknown_fields,
+)
 from ..engine.loop import Engine
 from ..events.claims import FORBIDDEN, user_token_in
 from ..foundation.clock import elapsed_ns
@@ -52,6 +60,8 @@ async def decide(engine: Engine, request: Request) -> Response:
     started_ns = elapsed_ns()
     asked = decode_decide(body)
     decision = await _decide(engine, asked, asked, request, started_ns)
+    if has_unknown_fields(asked):
+        decision = decision.warned(misnamed(body, DecideRequest))
     return encoded(decision.encode())
 
 
@@ -61,6 +71,8 @@ async def rank(engine: Engine, request: Request) -> Response:
     started_ns = elapsed_ns()
     asked = decode_rank(body)
     decision = await _decide(engine, asked, asked.as_decide(), request, started_ns)
+    if has_unknown_fields(asked):
+        decision = decision.warned(misnamed(body, RankRequest))
     return encoded(decision.encode_rank())
 
 

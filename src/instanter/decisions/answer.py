@@ -9,14 +9,16 @@ import numpy as np
 from ..features.assemble import Column
 from ..foundation.ids import reference
 from ..foundation.limits import MISSING_TOLD_MAX
+from ..models.standing import POPULAR as POPULAR_FEATURE
+from ..models.standing import TRENDING
 from ..state.memory import State
 from .eligibility import DUPLICATE, OVER_LIMIT, reason_of
-from .explain import EXPLORED, NEW, POPULAR_NOW, Explainer
+from .explain import EXPLORED, POPULAR_NOW, Explainer, reason_of_source
 from .fallback import POPULAR
 from .receipt import ExploredSlot, PlacementReceipt, caller_part, packed, short_hash
 from .request import ExcludedItem, PlacementReply, RankedItem
 from .score import shown_amounts, shown_scores
-from .slate import Slate
+from .slate import Moment, Slate
 
 
 class Answers:
@@ -25,12 +27,19 @@ class Answers:
     def __init__(self, explainer: Explainer, columns: Sequence[Column]) -> None:
         self._explainer = explainer
         self._columns = columns
+        self._interest = [
+            at for at, column in enumerate(columns) if column.name in (f"item.{TRENDING}", f"item.{POPULAR_FEATURE}")
+        ]
 
     def reply(
-        self, slate: Slate, state: State, *, explain: bool, denied: Container[str] = ()
+        self, slate: Slate, moment: Moment, *, explain: bool, denied: Container[str] = ()
     ) -> PlacementReply:
         """As it stands on the wire. What is kept for a purpose in `denied` is not told."""
-        reasons = self._reasons(slate)
+        state = moment.state
+        reasons = [
+            texts or [self._of_source(slate, moment, place)]
+            for place, texts in zip(slate.order, self._reasons(slate), strict=True)
+        ]
         raw = slate.scores[slate.order]
         scores = shown_amounts(raw) if slate.matrix is None else shown_scores(raw)
         pool = slate.pool
@@ -62,12 +71,20 @@ class Answers:
 
     def _reasons(self, slate: Slate) -> list[list[str]]:
         if slate.matrix is None or slate.ranker is None:
-            if slate.rung == POPULAR:
-                return [[POPULAR_NOW] if slate.scores[place] > 0.0 else [] for place in slate.order]
-            return [[] if slate.asked.is_callers else [NEW] for _ in slate.order]
+            wanted = slate.scores > 0.0 if slate.rung == POPULAR else np.zeros(len(slate.scores), bool)
+            return [[POPULAR_NOW] if wanted[place] else [] for place in slate.order]
         rows = np.array(slate.order, np.int64)
         added = slate.ranker.contributions(slate.matrix, self._columns, rows)
         return self._explainer.reasons(slate.matrix[rows], added)
+
+    def _of_source(self, slate: Slate, moment: Moment, place: int) -> str:
+        """Of an item that nothing else is to be said of."""
+        in_pool = int(slate.eligible[place])
+        row = int(slate.pool.columns.rows[in_pool])
+        oldest_ms = moment.lists.averages.oldest_ms
+        newer = row >= 0 and 0 < oldest_ms < int(moment.state.catalogue.created_ms[row])
+        wanted = slate.matrix is not None and any(slate.matrix[place, column] > 0.0 for column in self._interest)
+        return reason_of_source(slate.pool.source_at(in_pool), wanted=wanted, newer=newer)
 
 
 def placement_receipt(slate: Slate) -> PlacementReceipt:

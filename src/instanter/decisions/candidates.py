@@ -19,7 +19,7 @@ from ..state.catalogue import texts_of
 from ..state.compiled import Ints, kernel
 from ..state.memory import State
 from ..state.table import BASE, ITEMS, Index, find
-from .request import Candidate
+from .request import Candidate, id_text
 
 CALLER: Final = "candidates"
 STOCK: Final = "stock"
@@ -49,11 +49,17 @@ class Pool(msgspec.Struct, frozen=True):
     """Ids that the caller named again."""
     origins: list[tuple[str, int]] = []
     """(source, how many it gave)."""
+    found_by: Ints = msgspec.field(default_factory=lambda: np.zeros(0, np.int64))
+    """By place: which of the origins gave it."""
     fields_hash: bytes = b""
     """Of the fields that came with the request, b"" if none did."""
 
     def __len__(self) -> int:
         return len(self.columns)
+
+    def source_at(self, place: int) -> str:
+        """Where a candidate comes from."""
+        return self.origins[int(self.found_by[place])][0]
 
     def id_at(self, place: int, state: State) -> str:
         """The id of a candidate; a found one is in the catalogue."""
@@ -85,15 +91,17 @@ def of_rows(state: State, rows: Ints, origins: list[tuple[str, int]], now_ms: in
     """Items of the catalogue by row."""
     words = state.schema.layout.item_words
     refs = state.tables.memory.ints[int(state.tables.memory.regions[ITEMS, BASE]) + rows * words]
-    return Pool(_columns(state, refs, rows, np.full(len(rows), -1, np.int64), now_ms), [], origins=origins)
+    by = np.repeat(np.arange(len(origins)), [count for _, count in origins]) if origins else np.zeros(0, np.int64)
+    return Pool(_columns(state, refs, rows, np.full(len(rows), -1, np.int64), now_ms), [], origins=origins, found_by=by)
 
 
-def given_by(tenant: str, candidates: Sequence[str | Candidate], known: frozenset[str]) -> Given:
+def given_by(tenant: str, candidates: Sequence[str | int | Candidate], known: frozenset[str]) -> Given:
     """The list that came with a request, with those of its fields that are `known`: the others mean nothing."""
     fields: dict[str, dict[str, Any]] = {}
     duplicates: list[str] = []
     for candidate in candidates:
-        item_id, own = (candidate, {}) if isinstance(candidate, str) else (candidate.id, candidate.fields)
+        named, own = (candidate.id, candidate.fields) if isinstance(candidate, Candidate) else (candidate, {})
+        item_id = id_text(named)
         if item_id in fields:
             duplicates.append(item_id)
         else:
@@ -124,7 +132,10 @@ def of_caller(state: State, given: Given, now_ms: int) -> Pool:
         stock = own.get(STOCK)
         if isinstance(stock, int | float):
             in_stock[place] = stock > 0
-    return Pool(columns, given.ids, in_stock, given.duplicates, [(CALLER, len(given.refs))], _digest(given))
+    return Pool(
+        columns, given.ids, in_stock, given.duplicates, [(CALLER, len(given.refs))],
+        found_by=np.zeros(len(given.refs), np.int64), fields_hash=_digest(given),
+    )  # fmt: skip
 
 
 def joined(first: Pool, second: Pool) -> Pool:
@@ -134,7 +145,8 @@ def joined(first: Pool, second: Pool) -> Pool:
     columns = Candidates(*(
         np.concatenate([getattr(first.columns, name), getattr(more, name)]) for name in Candidates.__struct_fields__
     ))
-    return msgspec.structs.replace(first, columns=columns, origins=first.origins + second.origins)
+    by = np.concatenate([first.found_by, second.found_by[new] + len(first.origins)])
+    return msgspec.structs.replace(first, columns=columns, origins=first.origins + second.origins, found_by=by)
 
 
 def _columns(state: State, refs: Ints, rows: Ints, ranks: Ints, now_ms: int) -> Candidates:

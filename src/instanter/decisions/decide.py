@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from ..events.envelope import Lesson
-from ..features.assemble import Assembler, Matrix
+from ..features.assemble import EVIDENCE, Assembler, Matrix
 from ..features.declaration import FeatureDeclaration
 from ..features.neighbours import Neighbourhood, Neighbours
 from ..features.view import Person, Reader
@@ -24,7 +24,7 @@ from ..foundation.clock import elapsed_ns
 from ..foundation.deadline import Deadline
 from ..foundation.errors import Broken, RequestRejected
 from ..foundation.ids import item_reference
-from ..foundation.limits import LESSON_ITEMS_MAX, RANKER_MS_MAX
+from ..foundation.limits import LESSON_ITEMS_MAX, RANKER_MS_MAX, REQUEST_WARNINGS_MAX
 from ..foundation.measure import Meter
 from ..foundation.rng import KeyedRng
 from ..models.base import Ranker, SourceContext
@@ -48,7 +48,7 @@ from .placement import Placement
 from .plain import default, eligible, empty, popular
 from .policy import allowed, draw
 from .receipt import RECEIPT_VERSION, PlacementReceipt, Receipt, encode_receipt, inputs_hash
-from .request import DecideReply, DecideRequest, PlacementReply, PlacementRequest, RankReply
+from .request import DecideReply, DecideRequest, PlacementReply, PlacementRequest, RankReply, Warned, id_text
 from .score import score as checked_scores
 from .slate import Asked, Inputs, Moment, Slate, Spot
 
@@ -72,6 +72,11 @@ class Decision(msgspec.Struct, frozen=True):
     lessons: tuple[Lesson, ...] = ()
     """What online learners read of the items shown."""
 
+    def warned(self, warnings: Sequence[Warned]) -> Decision:
+        """The same with more to be told of the question, first."""
+        told = [*warnings, *self.reply.warnings][:REQUEST_WARNINGS_MAX]
+        return msgspec.structs.replace(self, reply=msgspec.structs.replace(self.reply, warnings=told))
+
     def encode(self) -> bytes:
         """The body of the reply of `POST /v1/decide`."""
         return _encoder.encode(self.reply)
@@ -86,7 +91,7 @@ class Decision(msgspec.Struct, frozen=True):
         own = {name: getattr(placement, name) for name in PlacementReply.__struct_fields__}
         return RankReply(
             decision_id=self.reply.decision_id, position=self.reply.position, epoch=self.reply.epoch,
-            took_ms=self.reply.took_ms, degraded=self.reply.degraded, **own,
+            took_ms=self.reply.took_ms, degraded=self.reply.degraded, warnings=self.reply.warnings, **own,
         )  # fmt: skip
 
 
@@ -112,10 +117,13 @@ class Decider:
     def __init__(
         self, schema: Schema, declarations: Sequence[FeatureDeclaration], placements: Sequence[Placement], *,
         weights: Mapping[str, float] | None = None, exploration: float = 0.05, config_hash: str = "",
+        rules: int = EVIDENCE,
     ) -> None:  # fmt: skip
-        """`weights` differ from the built-in ones, by name; raises `ConfigRejected` for one that has no input."""
+        """`weights` differ from the built-in ones, by name; raises `ConfigRejected` for one that has no input.
+        `rules` are those that inputs are made by, see `assemble.EVIDENCE`."""
+        self.rules = rules
         self.reader = Reader(schema, declarations)
-        self.assembler = Assembler(schema, declarations, self.reader)
+        self.assembler = Assembler(schema, declarations, self.reader, rules)
         self._neighbourhood = Neighbourhood(schema)
         self._standing = Standing(schema.layout, self.assembler)
         self._answers = Answers(
@@ -146,7 +154,7 @@ class Decider:
         """The built-in weights, then the configuration's, then the placement's own."""
         columns, lists = self.assembler.columns, self.reader.lists
         built_in = default_weights(columns, lists, reorders=placement.kind == "rerank")
-        return LinearRanker(columns, {**built_in, **weights, **placement.weights})
+        return LinearRanker(columns, {**built_in, **weights, **placement.weights}, rules=self.rules)
 
     def _lesson(self, placement: Placement) -> LessonInputs | None:
         return None if placement.learner is None else LessonInputs(self.assembler.columns, placement.learner.inputs)
@@ -155,6 +163,15 @@ class Decider:
     def placements(self) -> tuple[Placement, ...]:
         """What can be asked for."""
         return tuple(spot.placement for spot in self._spots.values())
+
+    @property
+    def looks(self) -> int:
+        """How often all items of a tenant have been looked at."""
+        return self._standing.looks
+
+    def follow(self, state: State) -> None:
+        """Keep what holds for everybody up with the state, so that no decision has to: call it after a fold."""
+        self._standing.follow(state)
 
     def admit(self, request: DecideRequest) -> None:
         """Raise `RequestRejected` if the request names a placement that there is not, or one twice."""
@@ -187,13 +204,15 @@ class Decider:
             deadline_ms=request.deadline_ms or 0.0,
         ))  # fmt: skip
         replies = {
-            slate.asked.id: self._answers.reply(slate, state, explain=request.explain, denied=denied)
+            slate.asked.id: self._answers.reply(slate, moment, explain=request.explain, denied=denied)
             for slate in slates
         }
+        warnings = [one for asked_for, one_asked in zip(request.placements, asked, strict=True)
+                    for one in _warnings(asked_for, one_asked, state)][:REQUEST_WARNINGS_MAX]
         stages.report()
         reply = DecideReply(
             decision_id=decision_id, position=str(position), epoch=state.epoch, took_ms=round(deadline.elapsed_ms(), 3),
-            degraded=stages.degraded, placements=replies,
+            degraded=stages.degraded, placements=replies, warnings=warnings,
         )  # fmt: skip
         enclosed = enclose((one.id, one.given) for one in asked)
         return Decision(
@@ -242,7 +261,8 @@ class Decider:
 
     def inputs(self, moment: Moment, asked: Asked) -> Inputs | None:
         """What a ranker would read to answer, or None if nothing is eligible; for training on lists others chose."""
-        return self._inputs(moment, asked, _filters(moment, asked, frozenset()), _ranked_rungs(moment, asked)[0])
+        rung = self._ranked_rungs(moment, asked, modelled=True)[0]
+        return self._inputs(moment, asked, _filters(moment, asked, frozenset()), rung)
 
     # Context.
 
@@ -250,7 +270,7 @@ class Decider:
         given = None
         if request.candidates is not None or self._spots[request.id].placement.kind == "rerank":
             given = given_by(tenant, request.candidates or (), self._fields)
-        page = item_reference(tenant, request.item) if request.item else 0
+        page = item_reference(tenant, id_text(request.item)) if request.item != "" else 0
         return self.asked(
             request.id, limit=request.limit or 0, page=page, given=given, query_hash=query_hash(request.query)
         )
@@ -296,17 +316,30 @@ class Decider:
     ) -> Slate:
         """The list of one placement, from the highest rung that holds, or from the one that made it."""
         filters = _filters(moment, asked, frozenset(shown))
-        ranked = {
-            rung: partial(self._ranked, moment, asked, filters, rung, scorers) for rung in _ranked_rungs(moment, asked)
-        }
         plain: dict[str, Callable[[], Slate]] = {
             POPULAR: partial(popular, moment, asked, filters), DEFAULT: partial(default, moment, asked, filters)
         }
-        attempts: list[Callable[[], Slate]] = [*ranked.values(), *plain.values()]
-        if made is not None:
-            ladder = plain if made.model == made.rung else ranked
-            attempts = [ladder[made.rung]] if made.rung in ladder else []
-        return descend(attempts, otherwise=empty(asked))
+        if made is None:
+            rungs = self._ranked_rungs(moment, asked, modelled=bool(scorers.rankers.of(moment.tenant, asked.id)))
+            ranked = [partial(self._ranked, moment, asked, filters, rung, scorers) for rung in rungs]
+            return descend([*ranked, *plain.values()], otherwise=empty(asked))
+        if made.model == made.rung:
+            return descend([plain[made.rung]] if made.rung in plain else [], otherwise=empty(asked))
+        return descend([partial(self._ranked, moment, asked, filters, made.rung, scorers)], otherwise=empty(asked))
+
+    def _ranked_rungs(self, moment: Moment, asked: Asked, *, modelled: bool) -> list[str]:
+        """The rungs that use the ranker, the highest first. What is known of a person counts where it can move the
+        answer: numbers of theirs are the same for all candidates, so only a model can make anything of them."""
+        person = moment.person
+        rungs = [PERSONAL] if person.known and self._tells(person, modelled) else []
+        if asked.page or (person.in_session and self._tells(self.reader.without_profile(person), modelled)):
+            rungs.append(SESSION)
+        return rungs or [POPULAR if moment.lists.has_interest else DEFAULT]
+
+    def _tells(self, person: Person, modelled: bool) -> bool:
+        return self.reader.lists_anything(person) or self.assembler.mean_price(person) > 0.0 or (
+            modelled and self.reader.counts_anything(person)
+        )
 
     def _ranked(self, moment: Moment, asked: Asked, filters: Filters, rung: str, scorers: Scorers) -> Slate:
         stages = moment.stages
@@ -337,7 +370,7 @@ class Decider:
             return None
         candidates = pool.columns if len(places) == len(pool) else pool.columns.taken(places)
         matrix = stages.run("features", lambda: self.assembler.matrix(
-            state, person, candidates, near, moment.lists.priors, moment.now_ms
+            state, person, candidates, near, moment.lists.averages, moment.now_ms
         ))  # fmt: skip
         return Inputs(pool, codes, places, matrix)
 
@@ -432,17 +465,26 @@ def _lessons(slates: Sequence[Slate]) -> Iterator[Lesson]:
             yield Lesson(slate.asked.id, tuple(slate.refs[place] for place in shown), rows.tobytes())
 
 
+def _warnings(request: PlacementRequest, asked: Asked, state: State) -> Iterator[Warned]:
+    """What of a question about a placement comes to nothing."""
+    if not asked.page and asked.spot.placement.needs_item:
+        yield Warned(code="item_missing", message=f'placement "{asked.id}" is about an item, and the request names '
+                     'none: give the id of the page\'s item as "item"')
+    if asked.page and not state.catalogue.has(asked.page):
+        seen = "events have named it" if state.find_item(asked.page) >= 0 else "no event has named it either"
+        yield Warned(code="unknown_item", message=f'placement "{asked.id}": the item "{request.item}" is not in the '
+                     f"catalogue, and {seen}: is it the id that the catalogue has?")
+    if asked.given is not None and len(asked.given.refs):
+        unknown = [place for place, ref in enumerate(asked.given.refs.tolist()) if not state.catalogue.has(ref)]
+        if unknown:
+            yield Warned(code="unknown_candidates", message=f'placement "{asked.id}": {len(unknown)} of '
+                         f"{len(asked.given.refs)} candidates are not in the catalogue, the first "
+                         f'"{asked.given.ids[unknown[0]]}": nothing is known of them but what the request says')
+
+
 def _filters(moment: Moment, asked: Asked, shown: frozenset[int]) -> Filters:
     return Filters(
         moment.bought if asked.spot.placement.kind == "items" else frozenset(),
         frozenset() if asked.spot.placement.repeats else shown,
         asked.page,
     )
-
-
-def _ranked_rungs(moment: Moment, asked: Asked) -> list[str]:
-    """The rungs that use the ranker, the highest first."""
-    rungs = [PERSONAL] if moment.person.known else []
-    if moment.person.in_session or asked.page:
-        rungs.append(SESSION)
-    return rungs or [POPULAR if moment.lists.has_interest else DEFAULT]

@@ -20,9 +20,14 @@ POPULAR_NOW: Final = "popular right now"
 NEW: Final = "new"
 EXPLORED: Final = "something different"
 BACK_TO: Final = "back to what you viewed"
+TOGETHER: Final = "often viewed together with what you viewed"
+SIMILAR: Final = "similar to what you viewed"
+YOUR_LIST: Final = "in your list"
+IN_CATALOGUE: Final = "from the catalogue"
+"""What is true of every item that was found."""
 
 _TEXTS: Final = {
-    "cross.co_viewed": "often viewed together with what you viewed",
+    "cross.co_viewed": TOGETHER,
     "cross.price_fit": "in your price range",
     "item.click_lift": POPULAR_NOW,
     "item.trending": POPULAR_NOW,
@@ -36,6 +41,23 @@ _COLUMNS_SAID: Final = 4
 _NO_COLUMN: Final = -1
 _LEAST: Final = {"cross.price_fit": 0.7, "item.recency": 0.7}
 """Values below which a column is no reason, however much it adds."""
+
+
+_OF_SOURCE: Final = {"co_viewed": TOGETHER, "same_category": SIMILAR, "candidates": YOUR_LIST}
+
+
+def reason_of_source(source: str, *, wanted: bool, newer: bool) -> str:
+    """Why an item is there of which nothing else is to be said: where it was found. `wanted` says that somebody has
+    shown interest in it of late, `newer` that there are older ones.
+
+    >>> reason_of_source("same_category", wanted=False, newer=False)
+    'similar to what you viewed'
+    >>> reason_of_source("popular", wanted=False, newer=True)
+    'from the catalogue'
+    """
+    if source == "newest":
+        return NEW if newer else IN_CATALOGUE
+    return _OF_SOURCE.get(source) or (POPULAR_NOW if wanted else IN_CATALOGUE)
 
 
 _NO_PURPOSES: Final[Mapping[str, str]] = {}
@@ -121,5 +143,5 @@ def _text(spec: FeatureSpec, fields: Sequence[str]) -> str:
         return ""
     field = fields[spec.by_column].replace("_", " ")
     if spec.scope is Scope.SESSION:
-        return "similar to what you viewed" if field == "category" else f"same {field} as what you viewed"
+        return SIMILAR if field == "category" else f"same {field} as what you viewed"
     return f"from a {field} you like"

@@ -36,6 +36,8 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     exploration: Annotated[Annotated[float, Meta(ge=0, le=1)] | None, Meta(
         description="Chance that one slot shows an item the ranker did not choose; else decide.exploration.")] = (
         None)
+    needs_item: Annotated[bool, Meta(
+        description="Whether it is about an item: a request that names none is answered, with a warning.")] = False
     weights: Annotated[dict[str, Weight], Meta(
         description="Weights of the ranker that differ here from [ranker.weights].")] = {}
     learner: Annotated[LearnerDeclaration | None, Meta(
@@ -83,7 +85,9 @@ def first_fault(placement: Placement) -> Fault | None:
 DEFAULT_PLACEMENTS: Final[tuple[Placement, ...]] = (
     Placement(id="home.hero", limit=1),
     Placement(id="home.recommended", limit=12),
-    Placement(id="product.similar", limit=8, sources=("same_category", "co_viewed", "popular")),
+    Placement(
+        id="product.similar", limit=8, sources=("same_category", "co_viewed", "popular"), needs_item=True
+    ),
     Placement(id="cart.addons", limit=4, sources=("co_viewed", "trending", "popular")),
     Placement(id="search", kind="rerank", limit=LIST_LIMIT_MAX, sources=("candidates",), diversity=0.0, repeats=True),
 )

@@ -29,10 +29,7 @@ def popular(moment: Moment, asked: Asked, filters: Filters) -> Slate:
     """By what everybody likes; nothing of it can be cut."""
     pool = _pool(moment, asked, moment.lists.popular.rows, POPULAR)
     rows = pool.columns.rows
-    popularity = moment.lists.popularity
-    known = (rows >= 0) & (rows < len(popularity))
-    scores = np.zeros(len(pool))
-    scores[known] = popularity[rows[known]]
+    scores = moment.lists.popularity(rows)
     return _listed(moment, asked, filters, pool, scores, POPULAR)
 
 

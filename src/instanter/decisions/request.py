@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -22,7 +23,19 @@ from ..foundation.limits import (
 )
 
 Id = Annotated[str, Meta(min_length=1, max_length=ID_CHARS_MAX)]
+WholeNumber = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+AnyId = Id | WholeNumber
+"""A whole number is an id as its decimal text, see `id_text`."""
 Limit = Annotated[int, Meta(ge=1, le=LIST_LIMIT_MAX)]
+
+
+def id_text(given: str | int) -> str:
+    """The id that was given.
+
+    >>> id_text(5), id_text("5")
+    ('5', '5')
+    """
+    return given if isinstance(given, str) else str(given)
 
 
 class Wire(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -32,11 +45,16 @@ class Wire(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 class Candidate(Wire, frozen=True, kw_only=True):
     """One item of the caller's own list, with fields that count for this request only."""
 
-    id: Id
+    id: AnyId
     fields: dict[str, Any] = {}
 
 
-Candidates = Annotated[list[Id | Candidate], Meta(max_length=CANDIDATES_MAX)]
+class KnownCandidate(Candidate, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The same without a field that means nothing."""
+
+
+Candidates = Annotated[Sequence[AnyId | Candidate], Meta(max_length=CANDIDATES_MAX)]
+KnownCandidates = Annotated[Sequence[AnyId | KnownCandidate], Meta(max_length=CANDIDATES_MAX)]
 
 
 class PlacementRequest(Wire, frozen=True, kw_only=True):
@@ -46,16 +64,22 @@ class PlacementRequest(Wire, frozen=True, kw_only=True):
     limit: Limit | None = None
     """Fewer or more than the placement is configured for."""
     query: Annotated[str, Meta(max_length=QUERY_CHARS_MAX)] = ""
-    item: Annotated[str, Meta(max_length=ID_CHARS_MAX)] = ""
+    item: Annotated[str, Meta(max_length=ID_CHARS_MAX)] | WholeNumber = ""
     """The item that the page is about; it leads the list of what the person has looked at and is not shown."""
     candidates: Candidates | None = None
+
+
+class KnownPlacement(PlacementRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The same without a field that means nothing."""
+
+    candidates: KnownCandidates | None = None
 
 
 class Asking(Wire, frozen=True, kw_only=True):
     """What every question about a person has."""
 
-    user_id: Id | None = None
-    anonymous_id: Id | None = None
+    user_id: AnyId | None = None
+    anonymous_id: AnyId | None = None
     context: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
     """The circumstances, in the shape of the tracking routes; kept as they came until something asks for them."""
     events: Annotated[list[msgspec.Raw], Meta(max_length=BATCH_EVENTS_MAX)] = []
@@ -63,6 +87,16 @@ class Asking(Wire, frozen=True, kw_only=True):
     deadline_ms: Annotated[float, Meta(gt=0, le=DEADLINE_MS_MAX)] | None = None
     timestamp: str | int | float | None = None
     explain: bool = False
+
+    @property
+    def user(self) -> str | None:
+        """The userId as a text."""
+        return None if self.user_id is None else id_text(self.user_id)
+
+    @property
+    def device(self) -> str | None:
+        """The anonymousId as a text."""
+        return None if self.anonymous_id is None else id_text(self.anonymous_id)
 
     @property
     def timestamp_ms(self) -> int:
@@ -74,7 +108,13 @@ class Asking(Wire, frozen=True, kw_only=True):
 class DecideRequest(Asking, frozen=True, kw_only=True):
     """`POST /v1/decide`."""
 
-    placements: Annotated[list[PlacementRequest], Meta(min_length=1, max_length=PLACEMENTS_MAX)]
+    placements: Annotated[Sequence[PlacementRequest], Meta(min_length=1, max_length=PLACEMENTS_MAX)]
+
+
+class KnownDecide(DecideRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The same without a field that means nothing."""
+
+    placements: Annotated[Sequence[KnownPlacement], Meta(min_length=1, max_length=PLACEMENTS_MAX)]
 
 
 class RankRequest(Asking, frozen=True, kw_only=True):
@@ -84,7 +124,7 @@ class RankRequest(Asking, frozen=True, kw_only=True):
     candidates: Candidates
     limit: Limit | None = None
     query: Annotated[str, Meta(max_length=QUERY_CHARS_MAX)] = ""
-    item: Annotated[str, Meta(max_length=ID_CHARS_MAX)] = ""
+    item: Annotated[str, Meta(max_length=ID_CHARS_MAX)] | WholeNumber = ""
 
     def as_decide(self) -> DecideRequest:
         """The same question as a decision with one placement."""
@@ -93,6 +133,19 @@ class RankRequest(Asking, frozen=True, kw_only=True):
         )
         shared = {name: getattr(self, name) for name in Asking.__struct_fields__}
         return DecideRequest(placements=[placement], **shared)
+
+
+class KnownRank(RankRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The same without a field that means nothing."""
+
+    candidates: KnownCandidates
+
+
+class Warned(Wire, frozen=True, kw_only=True):
+    """Something about a question that was answered, and probably not as it was meant."""
+
+    code: str
+    message: str
 
 
 class RankedItem(Wire, frozen=True, kw_only=True, omit_defaults=True):
@@ -135,7 +188,7 @@ class PlacementReply(Wire, frozen=True, kw_only=True, omit_defaults=True):
     """With `explain`: what took part besides the ranker."""
 
 
-class DecideReply(Wire, frozen=True, kw_only=True):
+class DecideReply(Wire, frozen=True, kw_only=True, omit_defaults=True):
     """Reply of `POST /v1/decide`."""
 
     decision_id: str
@@ -145,6 +198,8 @@ class DecideReply(Wire, frozen=True, kw_only=True):
     degraded: list[str]
     """Every stage that was cut or failed."""
     placements: dict[str, PlacementReply]
+    warnings: list[Warned] = []
+    """What of the question had no effect, and the remedy."""
 
 
 class RankReply(PlacementReply, frozen=True, kw_only=True, omit_defaults=True):
@@ -155,11 +210,13 @@ class RankReply(PlacementReply, frozen=True, kw_only=True, omit_defaults=True):
     epoch: int
     took_ms: float
     degraded: list[str]
+    warnings: list[Warned] = []
 
 
 _T = TypeVar("_T", bound=Asking)
-_decide_of = body_decoder(DecideRequest)
-_rank_of = body_decoder(RankRequest)
+_known_decide, _decide_of = body_decoder(KnownDecide), body_decoder(DecideRequest)
+_known_rank, _rank_of = body_decoder(KnownRank), body_decoder(RankRequest)
+_UNKNOWN: Final = "Object contains unknown field"
 
 
 def decode_decide(raw: bytes) -> DecideRequest:
@@ -168,12 +225,27 @@ def decode_decide(raw: bytes) -> DecideRequest:
     >>> decode_decide(b'{"anonymousId": "a1", "placements": [{"id": "home.hero"}]}').placements[0].id
     'home.hero'
     """
-    return _checked(_decide_of(raw))
+    return _checked(_decoded(raw, _known_decide, _decide_of))
 
 
 def decode_rank(raw: bytes) -> RankRequest:
     """The body of `POST /v1/rank`, or `RequestRejected`; never anything else."""
-    return _checked(_rank_of(raw))
+    return _checked(_decoded(raw, _known_rank, _rank_of))
+
+
+def has_unknown_fields(request: Asking) -> bool:
+    """Whether the body had fields that mean nothing."""
+    return not isinstance(request, KnownDecide | KnownRank)
+
+
+def _decoded(raw: bytes, known: Callable[[bytes], _T], lenient: Callable[[bytes], _T]) -> _T:
+    """By the narrow types where they fit, so that who sends what is known pays nothing for finding out."""
+    try:
+        return known(raw)
+    except RequestRejected as error:
+        if not error.message.startswith(_UNKNOWN):
+            raise
+    return lenient(raw)
 
 
 def _checked(request: _T) -> _T:

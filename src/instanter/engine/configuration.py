@@ -10,6 +10,7 @@ import msgspec
 
 from ..decisions.decide import Decider
 from ..decisions.placement import Placement
+from ..features.assemble import FIRST_RULES
 from ..features.compile import compile_features
 from ..features.declaration import FeatureDeclaration
 from ..foundation.disk import Disk, write_whole
@@ -31,6 +32,9 @@ class Configuration(msgspec.Struct, frozen=True):
     """Of the fold, see `program.SETTING_NAMES`."""
     weights: dict[str, float] = {}
     exploration: float = 0.05
+    rules: int | msgspec.UnsetType = msgspec.UNSET
+    """That inputs are made by, see `assemble.EVIDENCE`. What was kept before there were others names none, and so it
+    keeps its name."""
 
     def encode(self) -> bytes:
         """Equal configurations give equal bytes."""
@@ -49,11 +53,12 @@ class Configuration(msgspec.Struct, frozen=True):
         """The state's schema, with room for what that much memory holds."""
         return compile_features(self.features, settings=self.settings, memory_mb=memory_mb)
 
-    def decider(self, schema: Schema) -> Decider:
-        """The decider over that schema; `ConfigRejected` if a ranker's weight has no input."""
+    def decider(self, schema: Schema, *, name: str = "") -> Decider:
+        """The decider over that schema; `ConfigRejected` if a ranker's weight has no input. `name` is the one it was
+        kept under: with fields that have come since it would have another."""
         return Decider(
             schema, self.features, self.placements, weights=self.weights, exploration=self.exploration,
-            config_hash=self.name,
+            config_hash=name or self.name, rules=FIRST_RULES if self.rules is msgspec.UNSET else self.rules,
         )  # fmt: skip
 
 

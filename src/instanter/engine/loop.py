@@ -211,6 +211,7 @@ class Engine:
             log.warning("erasures were finished that this log still held", extra={"erasures": finished})
         self.models.open()
         await self.learners.declare()
+        self.decider.follow(state)
         await self.quarantine.note_missing(self.recovery.passed_over)
         await self._continue_audit()
         self._tasks = [
@@ -339,7 +340,7 @@ class Engine:
         if self.options.epoch_on_read and self._epoch_due(now_ms):
             await self._publish_if_possible(now_ms)
         subject, keys = self._person(tenant, request)
-        identifiers = identifiers_of(request.anonymous_id, request.user_id)
+        identifiers = identifiers_of(request.device, request.user)
         stated = self._statements.in_context(request.context)
         agreement = self.gate.agreement(tenant, identifiers, stated=stated, gpc=gpc)
         if not agreement.personal:
@@ -379,8 +380,8 @@ class Engine:
 
     def _person(self, tenant: str, request: DecideRequest) -> tuple[KeySubject | None, list[int]]:
         """Who is asked about: the subject that the receipt is sealed for, as an event's body is, and the cells."""
-        keys = self.cells_of(tenant, user_id=request.user_id, anonymous_id=request.anonymous_id)
-        identifiers = identifiers_of(request.anonymous_id, request.user_id)
+        keys = self.cells_of(tenant, user_id=request.user, anonymous_id=request.device)
+        identifiers = identifiers_of(request.device, request.user)
         known = next((one for one in reversed(identifiers) if self.subjects.find(tenant, one)), None)
         return (self.subjects.subject(tenant, known) if known else None), keys
 
@@ -463,6 +464,7 @@ class Engine:
 
     def _after_fold(self) -> None:
         """Append the epoch or tick that is due."""
+        self.decider.follow(self.partition.state)
         now_ms = self.clock.now_ms()
         if self.checkpoints.due and not self.checkpoints.writing:
             self._checkpoint_due.set()

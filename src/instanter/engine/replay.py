@@ -220,19 +220,19 @@ class Replay:
         """The decider and the past of the configuration of that name."""
         before = self._footing
         if before is None or before[1].config_hash != configuration:
-            before = self._footing = self._stand_on(self._configurations.get(configuration))
+            before = self._footing = self._stand_on(self._configurations.get(configuration), configuration)
         return before[1], before[2]
 
-    def _stand_on(self, kept: Configuration) -> tuple[Configuration, Decider, Past]:
+    def _stand_on(self, kept: Configuration, name: str) -> tuple[Configuration, Decider, Past]:
         """The past goes on where only what is decided with it has changed."""
         self._rankers = {}
         if self._footing is not None:
             before, _, past = self._footing
             if (before.features, before.settings) == (kept.features, kept.settings):
-                return kept, kept.decider(past.schema), past
+                return kept, kept.decider(past.schema, name=name), past
             self._folded += past.folded
         schema = kept.schema(memory_mb=self._memory_mb)
-        return kept, kept.decider(schema), self.past(schema)
+        return kept, kept.decider(schema, name=name), self.past(schema)
 
     def past(self, schema: Schema) -> Past:
         """The past as a schema sees it."""

@@ -3,13 +3,15 @@
     item.<feature>      an item-scope number, as of the epoch and read at the decision's time
     item.<field>        a numeric field of the catalogue or of the request, NaN where absent
     item.click_rate     smoothed: (clicks + average x strength) / (impressions + strength); also view, cart, buy
-    item.click_lift     log of that rate over the average: 0 for an item nobody has seen
-    item.recency        1 for an item that came just now, half of it every 30 days
+    item.click_lift     log of that rate over the average: 0 for an item nobody has seen, NaN where the tenant's items
+                        have no clicks at all
+    item.recency        1 for an item that came just now, half of it every 30 days, less what the oldest item of the
+                        tenant has: 0 for all where all came at once, NaN for an item the catalogue does not know
     cross.<top-k>       share (0 to 1) of the candidate's value in the person's top-k; the best of several values
     cross.<last-k>      1 for the newest of the person's last-k, 1/2 for the one before ..., 0 if it is not there
     score.<top-k>       the score itself, 0 if the value is not there
     age.<last-k>        seconds since it was put there, NaN if it is not there
-    cross.price_fit     1 at the mean price the person looked at, less the further away by ratio, 0 if unknown
+    cross.price_fit     1 at the mean price the person looked at, less the further away by ratio, NaN if unknown
     cross.co_viewed     how close the candidate is to what the person looked at, see `neighbours`
     position            1 for the first of the caller's list, 1/2 for the second ..., 0 if it is not there
     person.<feature>    a number of the person or of the session: the same for all candidates
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -48,12 +51,22 @@ RATES = (
 )
 """Rate, its numerator and its denominator; a rate exists where both are declared as counts of items."""
 RATE_STRENGTH = 10.0
-"""How many impressions at the average rate an item starts with."""
+"""How many impressions at the average rate an item starts with, at least."""
+RATE_EVIDENCE = 1.0
+"""How many clicks at the average rate an item starts with, at least: where clicks are rare, it takes many impressions
+to say anything. An item that has fewer than the average is taken to have had so many more, up to the average: they may
+be missing by chance."""
 RATE_EXPECTED = 0.05
 """The average where nothing has been counted yet; weighs as much as one impression."""
 SHARE_STRENGTH = 1.0
 """A share is of the sum of all scores and this: one view does not make a taste."""
 _RATE_LEAST = 1e-6
+EVIDENCE: Final = 2
+"""Rules by which inputs are made. From these on what there is no evidence of is missing, and weighs nothing. Receipts
+name a configuration, and that names the rules: what was decided by the first ones is decided again by the first."""
+FIRST_RULES: Final = 1
+_CHANGED: Final = "2"
+"""Version of the columns that are made otherwise since."""
 RECENCY_HALF_LIFE_MS = 30 * 86_400_000
 
 # How a list of the person meets a candidate.
@@ -63,6 +76,7 @@ _SHARE_OF_VALUE, _SHARE_OF_ITEM, _PLACE_OF_VALUE, _PLACE_OF_ITEM = 0, 1, 2, 3
 _PRICE_FIT, _CO_VIEWED, _POSITION, _RECENCY = 0, 1, 2, 3
 _SINGLE = ("cross.price_fit", "cross.co_viewed", "position", "item.recency")
 _SINGLES = len(_SINGLE)
+_CHANGED_SINGLES: Final = frozenset({"cross.price_fit", "item.recency", "list.click_rank"})
 _MET_AS = {Kind.TOP_K: "score", Kind.LAST_K: "age"}
 """What is told of a meeting beside its share or place."""
 
@@ -101,10 +115,22 @@ class Candidates(msgspec.Struct, frozen=True):
         )
 
 
+class Averages(NamedTuple):
+    """What a tenant's items have on average: where an item starts that nobody has seen."""
+
+    rates: Reals
+    strengths: Reals
+    """What an item starts with of the whole of each rate; infinite where nothing is known of the rate."""
+    oldest_ms: int = 0
+    """When the oldest item came, 0 if there is none."""
+
+
 class Assembler:
     """Makes the matrix of one schema."""
 
-    def __init__(self, schema: Schema, declarations: Sequence[FeatureDeclaration], reader: Reader) -> None:
+    def __init__(
+        self, schema: Schema, declarations: Sequence[FeatureDeclaration], reader: Reader, rules: int = EVIDENCE
+    ) -> None:
         numeric = [
             (number, placed)
             for number, placed in enumerate(schema.layout.features)
@@ -119,6 +145,12 @@ class Assembler:
             *_columns_of_people([one[1] for one in crosses], [schema.feature(name) for name in reader.numbers]),
             *(Column(name, unbounded=name in relative.UNBOUNDED) for name in relative.NAMES),
         )
+        self.rules = rules
+        if rules >= EVIDENCE:
+            changed = {f"item.{rate[0]}_{kind}" for rate in rates for kind in ("rate", "lift")} | _CHANGED_SINGLES
+            self.columns = tuple(
+                Column(one.name, one.unbounded, _CHANGED) if one.name in changed else one for one in self.columns
+            )
         _check_names(self.columns)
         defaults = {declaration.name: declaration.default for declaration in declarations}
         self._person_numbers = len(reader.numbers)
@@ -139,33 +171,40 @@ class Assembler:
         self._click_rate = at.get("item.click_rate", relative.NO_RATE)
         self._first_of_list = at[relative.NAMES[0]]
 
-    def counted(self, state: State, rows: Ints) -> Ints:
-        """What `priors` averages, summed over these items as of the epoch; sums of disjoint items add up."""
-        sums = np.zeros(self._rate_offsets.size, np.int64)
-        _sum_counts(state.published, self._words, rows, self._rate_offsets.ravel(), sums)
-        return sums
+    @property
+    def counts(self) -> int:
+        """How many numbers of an item `count` gives."""
+        return int(self._rate_offsets.size)
 
-    def priors(self, counted: Ints) -> Reals:
-        """The average of each rate over the items that were counted: what an unseen item starts from."""
+    def count(self, state: State, rows: Ints, counts: Ints) -> None:
+        """Put what `averages` averages into `counts`, [rows, numbers], as of the epoch; sums are of its columns."""
+        _count(state.published, self._words, rows, self._rate_offsets.ravel(), self.rules, counts)
+
+    def averages(self, counted: Ints, oldest_ms: int = 0) -> Averages:
+        """The average of each rate over the items whose counts were summed up."""
         parts, wholes = counted.reshape(-1, 2).T.astype(np.float64)
-        averages: Reals = np.clip((parts + RATE_EXPECTED) / (wholes + 1.0), _RATE_LEAST, 1.0)
-        return averages
+        rates: Reals = np.clip((parts + RATE_EXPECTED) / (wholes + 1.0), _RATE_LEAST, 1.0)
+        if self.rules < EVIDENCE:
+            return Averages(rates, np.full(len(rates), RATE_STRENGTH))
+        strengths = np.where(parts > 0.0, np.maximum(RATE_STRENGTH, RATE_EVIDENCE / rates), np.inf)
+        return Averages(rates, strengths, oldest_ms)
 
     def mean_price(self, person: Person) -> float:
         """The mean price the person looked at: of the session, else of the profile, else 0."""
         return next((mean for name in self._prices if (mean := person.numbers[name]) > 0.0), 0.0)
 
     def matrix(
-        self, state: State, person: Person, candidates: Candidates, neighbours: Neighbours, priors: Reals, now_ms: int
+        self, state: State, person: Person, candidates: Candidates, neighbours: Neighbours, averages: Averages,
+        now_ms: int,
     ) -> Matrix:
         """The inputs, [candidates, columns]. Two compiled calls."""
         matrix = np.empty((len(candidates), len(self.columns)), np.float32)
         _assemble(
-            state.program.features, self._items, self._defaults, self._rates, self._crosses, priors, state.published,
-            state.published_reals, self._words, state.catalogue.created_ms, candidates.refs, candidates.rows,
-            candidates.ranks, candidates.attributes, candidates.numbers, person.values[: self._person_numbers],
-            person.refs, person.weights, person.counts, neighbours.table_refs, neighbours.table_weights,
-            self.mean_price(person), now_ms, matrix,
+            state.program.features, self._items, self._defaults, self._rates, self._crosses, averages.rates,
+            averages.strengths, averages.oldest_ms, self.rules, state.published, state.published_reals, self._words,
+            state.catalogue.created_ms, candidates.refs, candidates.rows, candidates.ranks, candidates.attributes,
+            candidates.numbers, person.values[: self._person_numbers], person.refs, person.weights, person.counts,
+            neighbours.table_refs, neighbours.table_weights, self.mean_price(person), now_ms, matrix,
         )  # fmt: skip
         relative.stand(
             candidates.refs, candidates.ranks, candidates.numbers[:, 0], neighbours.recent, self._click_rate,
@@ -232,19 +271,21 @@ def _read_item(
 
 
 @kernel
-def _sum_counts(published: Ints, words: int, rows: Ints, offsets: Ints, sums: Ints) -> None:
+def _count(published: Ints, words: int, rows: Ints, offsets: Ints, rules: int, counts: Ints) -> None:
     for i in range(len(rows)):
         first = rows[i] * words
-        for j in range(len(offsets)):
-            sums[j] += published[first + offsets[j]]
+        for j in range(0, len(offsets), 2):
+            part, whole = published[first + offsets[j]], published[first + offsets[j + 1]]
+            counts[i, j], counts[i, j + 1] = min(part, whole) if rules >= EVIDENCE else part, whole
 
 
 @allocating_kernel
 def _assemble(
-    features: Ints, items: Ints, defaults: Reals, rates: Ints, crosses: Ints, priors: Reals, published: Ints,
-    published_reals: Reals, words: int, created_ms: Ints, refs: Ints, rows: Ints, ranks: Ints, attributes: Ints,
-    numbers: Reals, person_numbers: Reals, person_refs: Ints, person_weights: Reals, person_counts: Ints,
-    near_refs: Ints, near_weights: Reals, mean_price: float, now_ms: int, matrix: Matrix,
+    features: Ints, items: Ints, defaults: Reals, rates: Ints, crosses: Ints, priors: Reals, strengths: Reals,
+    oldest_ms: int, rules: int, published: Ints, published_reals: Reals, words: int, created_ms: Ints, refs: Ints,
+    rows: Ints, ranks: Ints, attributes: Ints, numbers: Reals, person_numbers: Reals, person_refs: Ints,
+    person_weights: Reals, person_counts: Ints, near_refs: Ints, near_weights: Reals, mean_price: float, now_ms: int,
+    matrix: Matrix,
 ) -> None:  # fmt: skip
     totals = _totals(crosses, person_weights, person_counts)
     first_rate = len(items) + numbers.shape[1]
@@ -264,7 +305,8 @@ def _assemble(
         for i in range(numbers.shape[1]):
             matrix[c, len(items) + i] = numbers[c, i]
         for rate in range(len(rates)):
-            share = _rate(matrix[c, rates[rate, 0]], matrix[c, rates[rate, 1]], priors[rate])
+            part, whole = matrix[c, rates[rate, 0]], matrix[c, rates[rate, 1]]
+            share = _rate(part, whole, priors[rate], strengths[rate], rules)
             matrix[c, first_rate + 2 * rate] = share
             matrix[c, first_rate + 2 * rate + 1] = math.log(share / priors[rate])
         for i in range(len(crosses)):
@@ -277,12 +319,15 @@ def _assemble(
             else:
                 matrix[c, first_cross + i] = 1.0 / (1.0 + place) if place >= 0 else 0.0
                 matrix[c, first_met + i] = (now_ms - weight) / 1e3 if place >= 0 else np.nan
-        matrix[c, single + _PRICE_FIT] = _price_fit(numbers[c, 0], mean_price)
+        matrix[c, single + _PRICE_FIT] = _price_fit(numbers[c, 0], mean_price, np.nan if rules >= EVIDENCE else 0.0)
         near = place_of(near_refs, refs[c])
         matrix[c, single + _CO_VIEWED] = near_weights[near] if near_refs[near] == refs[c] else 0.0
         matrix[c, single + _POSITION] = 1.0 / (1.0 + ranks[c]) if ranks[c] >= 0 else 0.0
         known_ms = created_ms[row] if row >= 0 else 0
-        matrix[c, single + _RECENCY] = decay(now_ms - known_ms, RECENCY_HALF_LIFE_MS) if known_ms != 0 else 0.0
+        recency = decay(now_ms - known_ms, RECENCY_HALF_LIFE_MS) if known_ms != 0 else 0.0
+        if rules >= EVIDENCE:
+            recency = _newer(recency, known_ms, oldest_ms, now_ms)
+        matrix[c, single + _RECENCY] = recency
         for i in range(len(person_numbers)):
             matrix[c, first_person + i] = person_numbers[i]
 
@@ -297,9 +342,27 @@ def _totals(crosses: Ints, person_weights: Reals, person_counts: Ints) -> Reals:
 
 
 @kernel
-def _rate(part: float, whole: float, prior: float) -> float:
-    share = (max(part, 0.0) + prior * RATE_STRENGTH) / (max(whole, 0.0) + RATE_STRENGTH)
+def _rate(part: float, whole: float, prior: float, strength: float, rules: int) -> float:
+    part, whole = max(part, 0.0), max(whole, 0.0)
+    if rules >= EVIDENCE:
+        if strength == np.inf:
+            return np.nan
+        # What was clicked without being seen to be shown says nothing about those who were shown it.
+        part = min(part, whole)
+        if part < prior * whole:
+            part = min(part + RATE_EVIDENCE, prior * whole)
+    share = (part + prior * strength) / (whole + strength)
     return min(share, 1.0)
+
+
+@kernel
+def _newer(recency: float, known_ms: int, oldest_ms: int, now_ms: int) -> float:
+    """How much newer than the oldest item."""
+    if known_ms == 0:
+        return np.nan
+    if oldest_ms == 0:
+        return 0.0
+    return max(recency - decay(now_ms - oldest_ms, RECENCY_HALF_LIFE_MS), 0.0)
 
 
 @kernel
@@ -320,7 +383,7 @@ def _met(how: int, column: int, start: int, count: int, ref: int, attributes: In
 
 
 @kernel
-def _price_fit(price: float, mean_price: float) -> float:
+def _price_fit(price: float, mean_price: float, unknown: float) -> float:
     if mean_price <= 0.0 or not price > 0.0:
-        return 0.0
+        return unknown
     return math.exp(-abs(math.log(price / mean_price)))

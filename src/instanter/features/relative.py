@@ -3,7 +3,7 @@
     list.size             how many candidates there are
     list.price_rank       share (0 to 1) of the others that cost less, NaN without a price
     list.price_ratio      log of the price over the mean one of the list, NaN without a price
-    list.click_rank       share of the others that are clicked less often when they are shown
+    list.click_rank       share of the others that are clicked less often when they are shown, NaN where none is clicked
     list.touched          how many of the candidates are among what the person touched last
     list.from_newest      places below the newest of these in the caller's list, less than 0 above it, NaN if unknown
     list.price_to_newest  log of the price over that one's, NaN if unknown
@@ -54,7 +54,7 @@ def stand(
         matrix[c, first + SIZE] = size
         matrix[c, first + PRICE_RANK] = _share_below(by_price, prices[c], priced) if prices[c] > 0.0 else np.nan
         matrix[c, first + PRICE_RATIO] = _log_ratio(prices[c], mean)
-        matrix[c, first + CLICK_RANK] = _share_below(by_rate, rates[c], size)
+        matrix[c, first + CLICK_RANK] = _share_below(by_rate, rates[c], size) if rates[c] == rates[c] else np.nan
         matrix[c, first + TOUCHED] = touched
         known = newest >= 0 and ranks[newest] >= 0 and ranks[c] >= 0
         matrix[c, first + FROM_NEWEST] = ranks[c] - ranks[newest] if known else np.nan

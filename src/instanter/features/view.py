@@ -121,6 +121,14 @@ class Reader:
         flags = _IN_SESSION if person.in_session else 0
         return self._named(flags, values, person.refs, person.weights, counts)
 
+    def lists_anything(self, person: Person) -> bool:
+        """Whether any list of the person has an entry."""
+        return bool(person.counts.any())
+
+    def counts_anything(self, person: Person) -> bool:
+        """Whether any number of the person is another than that of somebody who never did anything."""
+        return not np.array_equal(person.values, self._defaults)
+
     def _named(self, flags: int, values: Reals, refs: Ints, weights: Reals, counts: Ints) -> Person:
         tops: dict[str, tuple[Ints, Reals]] = {}
         lasts: dict[str, tuple[Ints, Ints]] = {}

@@ -231,8 +231,14 @@ VALUES_LISTED_MAX = 8_192
 VALUE_LIST_MAX = 64
 CHANGES_FOLLOWED_MAX = 1_024
 """Changes of the catalogue that standing lists follow one by one; after more of them all items are looked at again."""
+PUBLISHED_EPOCHS_MAX = 32
+"""Epochs whose changed items standing lists follow one by one; after more of them all items are looked at again ..."""
+PUBLISHED_ROWS_MAX = 65_536
+"""... and items that these changed together; a single epoch may change more."""
 TENANTS_STANDING_MAX = 64
 """Tenants whose lists are kept between decisions."""
+REQUEST_WARNINGS_MAX = 16
+"""Warnings that the reply to a decision carries."""
 MODEL_FAULTS_MAX = 20
 """Faults of a model within a minute; with the last of them it is benched."""
 RANKER_MS_MAX = 25

@@ -21,7 +21,7 @@ class ByValue:
 
     def __init__(self, refs: Ints, popular: Reals) -> None:
         """`refs`: references of the values by (row, text field, place), 0 for none; `popular` by row. Both may change
-        before `look`."""
+        before `look`, and of a row that is taken out before it is put in."""
         self._refs = refs
         self._popular = popular
         self._keys, self._slots = np.zeros(_PLACES, np.int64), np.zeros(_PLACES, np.int64)
@@ -29,7 +29,9 @@ class ByValue:
         self._lists = np.zeros((VALUES_LISTED_MAX, 1 + SPARE * VALUE_LIST_MAX), np.int64)
         """By value: how many items are listed, then their rows."""
         self._edges = np.full(VALUES_LISTED_MAX, _NOTHING_ELSE, np.int64)
-        """By value: the row behind which all items come that are not listed."""
+        """By value: the row behind which all items come that are not listed ..."""
+        self._worst = np.zeros(VALUES_LISTED_MAX)
+        """... and how popular it was then: its popularity may have changed since, which moves no other item."""
         self._used = 0
         self._complete = True
         """Whether every value has a list. Else which ones have depends on the order of all rows."""
@@ -62,8 +64,9 @@ class ByValue:
     def _put(self, rows: Ints) -> bool:
         """Whether every value of these rows has a list."""
         used = _put_all(
-            self._refs, rows, self._popular, self._keys, self._slots, self._lists, self._edges, self._used
-        )
+            self._refs, rows, self._popular, self._keys, self._slots, self._lists, self._edges, self._worst,
+            self._used,
+        )  # fmt: skip
         self._used, self._complete = abs(used), self._complete and used >= 0
         return used >= 0
 
@@ -77,7 +80,7 @@ def _value_key(column: int, ref: int) -> int:
 
 @kernel
 def _put_all(
-    refs: Ints, rows: Ints, popular: Reals, keys: Ints, slots: Ints, lists: Ints, edges: Ints, used: int
+    refs: Ints, rows: Ints, popular: Reals, keys: Ints, slots: Ints, lists: Ints, edges: Ints, worst: Reals, used: int
 ) -> int:
     """List rows under their values; how many values have a list then, negative if some found none free."""
     missed = False
@@ -97,7 +100,7 @@ def _put_all(
                     keys[place] = key
                     slots[place] = used
                     used += 1
-                _enlist(lists, edges, slots[place], row, popular)
+                _enlist(lists, edges, worst, slots[place], row, popular)
     return -used if missed else used
 
 
@@ -107,14 +110,16 @@ def _comes_before(popular: Reals, left: int, right: int) -> bool:
 
 
 @kernel
-def _enlist(lists: Ints, edges: Ints, slot: int, row: int, popular: Reals) -> None:
+def _enlist(lists: Ints, edges: Ints, worst: Reals, slot: int, row: int, popular: Reals) -> None:
     """Put the row where it belongs in a value's list; the last one falls out of a full list."""
     listed, last = lists[slot], lists.shape[1] - 1
-    if edges[slot] != _NOTHING_ELSE and _comes_before(popular, edges[slot], row):
-        return
+    if edges[slot] != _NOTHING_ELSE:
+        edge, score = edges[slot], worst[slot]
+        if score > popular[row] or (score == popular[row] and edge < row):
+            return
     full = listed[0] == last
     if full and _comes_before(popular, listed[last], row):
-        edges[slot] = listed[last]
+        edges[slot], worst[slot] = listed[last], popular[listed[last]]
         return
     place = last if full else listed[0] + 1
     listed[0] = place
@@ -123,7 +128,7 @@ def _enlist(lists: Ints, edges: Ints, slot: int, row: int, popular: Reals) -> No
         place -= 1
     listed[place] = row
     if full:
-        edges[slot] = listed[last]
+        edges[slot], worst[slot] = listed[last], popular[listed[last]]
 
 
 @kernel

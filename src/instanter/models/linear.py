@@ -1,7 +1,8 @@
 """A linear ranker: what every shop starts with, and what can be read.
 
 A score is the sum of weight x input over the matrix's columns. Counts, sums and prices may be of any size, so they
-come in as log(1 + x); what is absent adds nothing. 0 is an average item.
+come in as log(1 + x). What is absent of an item adds what it adds to the others of the list on average, so that it
+moves the item neither up nor down; what is absent of all adds nothing. 0 is an average item.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..features.assemble import Column, Matrix
+from ..features.assemble import EVIDENCE, FIRST_RULES, Column, Matrix
 from ..foundation.errors import Broken, ConfigRejected
 from ..state.compiled import Bytes, Reals, kernel
 from ..state.layout import BySource, FeatureSpec, Kind, Scope
@@ -68,27 +69,39 @@ class LinearRanker:
     name = "linear"
     missing: tuple[str, ...] = ()
 
-    def __init__(self, columns: Sequence[Column], weights: Mapping[str, float]) -> None:
-        """`ConfigRejected` for a weight without a column, or one that is not a number."""
+    def __init__(
+        self, columns: Sequence[Column], weights: Mapping[str, float], *, rules: int = EVIDENCE
+    ) -> None:
+        """`ConfigRejected` for a weight without a column, or one that is not a number. By the first rules what is
+        absent adds nothing."""
         _check(columns, weights)
         self.columns = tuple(columns)
         self.weights: Reals = np.array([weights.get(column.name, 0.0) for column in columns], np.float64)
         self._unbounded: Bytes = np.array([column.unbounded for column in columns], np.uint8)
+        self._rules = rules
         basis = repr(sorted((name, float(weight)) for name, weight in weights.items() if weight))
+        basis += f" by rules {rules}" if rules > FIRST_RULES else ""
         self.version = hashlib.blake2b(basis.encode(), digest_size=4).hexdigest()
 
     def score(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
         scores = np.zeros(len(matrix))
         self._check_columns(columns)
-        _score(matrix, self.weights, self._unbounded, scores)
+        _score(matrix, self.weights, self._unbounded, self._absent(matrix), scores)
         return scores
 
     def contributions(self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW) -> Reals:
         self._check_columns(columns)
         chosen = matrix[rows]
         added = np.zeros(chosen.shape)
-        _contribute(chosen, self.weights, self._unbounded, added)
+        _contribute(chosen, self.weights, self._unbounded, self._absent(matrix), added)
         return added
+
+    def _absent(self, matrix: Matrix) -> Reals:
+        """What each column adds where it is absent."""
+        means = np.zeros(len(self.weights))
+        if self._rules > FIRST_RULES:
+            _average(matrix, self.weights, self._unbounded, means)
+        return means
 
     def _check_columns(self, columns: Sequence[Column]) -> None:
         if columns is not self.columns and tuple(columns) != self.columns:
@@ -103,27 +116,44 @@ def _check(columns: Sequence[Column], weights: Mapping[str, float]) -> None:
 
 
 @kernel
-def _term(value: float, weight: float, unbounded: int) -> float:
+def _term(value: float, weight: float, unbounded: int, absent: float) -> float:
     if value != value:
-        return 0.0
+        return absent
     if unbounded:
         return weight * math.log(1.0 + value) if value >= 0.0 else -weight * math.log(1.0 - value)
     return weight * value
 
 
 @kernel
-def _score(matrix: Matrix, weights: Reals, unbounded: Bytes, scores: Reals) -> None:
+def _average(matrix: Matrix, weights: Reals, unbounded: Bytes, means: Reals) -> None:
+    """What each column adds on average where it is there."""
+    for column in range(len(weights)):
+        if weights[column] == 0.0:
+            continue
+        total, count = 0.0, 0
+        for row in range(len(matrix)):
+            value = float(matrix[row, column])
+            if value == value:
+                total += _term(value, weights[column], unbounded[column], 0.0)
+                count += 1
+        if 0 < count < len(matrix):
+            means[column] = total / count
+
+
+@kernel
+def _score(matrix: Matrix, weights: Reals, unbounded: Bytes, absent: Reals, scores: Reals) -> None:
     for row in range(len(matrix)):
         total = 0.0
         for column in range(len(weights)):
             if weights[column] != 0.0:
-                total += _term(float(matrix[row, column]), weights[column], unbounded[column])
+                total += _term(float(matrix[row, column]), weights[column], unbounded[column], absent[column])
         scores[row] = total
 
 
 @kernel
-def _contribute(matrix: Matrix, weights: Reals, unbounded: Bytes, added: Reals) -> None:
+def _contribute(matrix: Matrix, weights: Reals, unbounded: Bytes, absent: Reals, added: Reals) -> None:
     for row in range(len(matrix)):
         for column in range(len(weights)):
             if weights[column] != 0.0:
-                added[row, column] = _term(float(matrix[row, column]), weights[column], unbounded[column])
+                value = float(matrix[row, column])
+                added[row, column] = _term(value, weights[column], unbounded[column], absent[column])

@@ -1,61 +1,102 @@
 """What holds for everybody between two epochs: which of a tenant's items are trending, popular, new, and alike.
 
-A pure function of (epoch, catalogue), so a replay finds the same lists. Made once per epoch in passes over all rows:
-0.6 ms for 2,000 items, 15 ms for 100,000, 130 ms for 1,000,000. After a change of the catalogue only the items that
-changed are looked at: 0.2 to 0.4 ms.
+A pure function of (epoch, catalogue), so a replay finds the same lists. Made once, in passes over all rows; after an
+epoch or a change of the catalogue only the items that changed are looked at. `follow` does that outside of decisions.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from ..features.assemble import Assembler
+from ..features.assemble import EVIDENCE, Assembler, Averages
 from ..features.view import is_number, read_number
 from ..foundation.limits import STANDING_LIST_MAX, TENANTS_STANDING_MAX
-from ..state.catalogue import Catalogue
+from ..state.aggregations import LN2
 from ..state.compiled import Bytes, Ints, Reals, kernel
 from ..state.layout import Layout, Scope
 from ..state.memory import State
-from ..state.program import AT
+from ..state.operations import DECAYED, TIME_SINCE, WINDOWED
+from ..state.program import AT, HALF_LIFE_MS, KIND
 from ..state.table import ITEMS, USED
 from .by_value import ByValue
 from .ranked import Ranked
 
 TRENDING, POPULAR = "trending", "popular"
 """The item features that the lists follow; without one of them its list is in the catalogue's order."""
+_OLDEST_KEPT: Final = 16
+"""So many that an item that leaves is no reason to look at all of them."""
 
 
 class Scores:
-    """Trending and popular by row, of all tenants' items, as of the epoch: call `renew` when there is another one.
+    """Trending and popular by row, and what rates are averaged from, of all tenants' items, as of the epoch.
 
-    All decay alike, so the order as of the epoch is the order of any later time.
+    What decays is compared by when it will have come down to 1, which is the same at any time: so an epoch changes
+    nothing about items to which nothing happened. By the first rules it is the number as of the epoch.
     """
 
-    def __init__(self, state: State, trending: int, popular: int) -> None:
+    def __init__(self, state: State, trending: int, popular: int, assembler: Assembler) -> None:
         """`trending` and `popular` are the numbers of their features, -1 where there is none."""
-        self.trending, self.popular = np.zeros(state.schema.capacity.items), np.zeros(state.schema.capacity.items)
+        items = state.schema.capacity.items
+        self.trending, self.popular = np.zeros(items), np.zeros(items)
+        self.counts: Ints = np.zeros((items, assembler.counts), np.int64)
+        self._assembler = assembler
         self._numbers = (trending, popular)
+        self._lasting = assembler.rules >= EVIDENCE
         self._known = 0
+
+    @property
+    def nothing(self) -> float:
+        """The score of what nobody has shown interest in."""
+        return -np.inf if self._lasting else 0.0
 
     def renew(self) -> None:
         """Nothing that was read holds any more."""
         self._known = 0
 
-    def know(self, state: State) -> int:
-        """Read those of items that have come since; how many rows there are."""
-        used = int(state.tables.memory.regions[ITEMS, USED])
+    def read(self, state: State, rows: Ints) -> None:
+        """Read those of rows that have changed. What stands in lists by them has been taken out before."""
         features, words = state.program.features, state.schema.layout.item_words
         for feature, scores in zip(self._numbers, (self.trending, self.popular), strict=True):
             if feature >= 0:
-                _read_all(
-                    features, feature, state.published, state.published_reals, words, state.epoch_ms, self._known,
-                    scores[:used],
-                )  # fmt: skip
+                read = _read_lasting if self._lasting else _read_all
+                read(
+                    features, feature, state.published, state.published_reals, words, state.epoch_ms, rows, scores
+                )
+            elif self._lasting:
+                scores[rows] = -np.inf
+        counts = np.zeros((len(rows), self.counts.shape[1]), np.int64)
+        self._assembler.count(state, rows, counts)
+        self.counts[rows] = counts
+
+    def know(self, state: State) -> int:
+        """Read those of items that have come since; how many rows there are."""
+        used = int(state.tables.memory.regions[ITEMS, USED])
+        if used > self._known:
+            self.read(state, np.arange(self._known, used))
         self._known = used
         return used
+
+    def amounts(self, state: State, rows: Ints) -> Reals:
+        """The popularity of these rows as a number, 0 for a row of -1."""
+        amounts = np.zeros(len(rows))
+        known = rows >= 0
+        if self._numbers[1] >= 0:
+            found = np.zeros(int(rows.max(initial=-1)) + 1)
+            _read_all(
+                state.program.features, self._numbers[1], state.published, state.published_reals,
+                state.schema.layout.item_words, state.epoch_ms, rows[known], found,
+            )  # fmt: skip
+            amounts[known] = found[rows[known]]
+        return amounts
+
+    def passes(self, state: State) -> bool:
+        """Whether numbers fade otherwise than by decay, so that an epoch changes all of them."""
+        kinds = [int(state.program.features[number, KIND]) for number in self._numbers if number >= 0]
+        return not self._lasting or WINDOWED in kinds
 
 
 class TenantLists:
@@ -66,12 +107,16 @@ class TenantLists:
 
     def __init__(self, state: State, tenant: str, scores: Scores, assembler: Assembler) -> None:
         self._state, self._tenant, self._scores, self._assembler = state, tenant, scores, assembler
+        self.looks = 0
+        """How often all items were looked at."""
+        self._averages: Averages | None = None
         self._there: Bytes = np.zeros(state.schema.capacity.items, np.uint8)
         self._by_value = ByValue(state.tables.attributes.refs, scores.popular)
         self.look()
 
     def look(self) -> None:
         """Make the lists from all items."""
+        self.looks += 1
         state, scores, catalogue = self._state, self._scores, self._state.catalogue
         used, code = scores.know(state), catalogue.code_of(self._tenant)
         self._there[:used] = (catalogue.tenants[:used] == code) & (catalogue.available[:used] == 1)
@@ -81,30 +126,49 @@ class TenantLists:
         self.trending = Ranked(rows, scores.trending[rows], STANDING_LIST_MAX)
         self.popular = Ranked(rows, scores.popular[rows], STANDING_LIST_MAX)
         self.newest = Ranked(rows, catalogue.created_ms[rows].astype(np.float64), STANDING_LIST_MAX)
+        self.oldest = Ranked(rows, -catalogue.created_ms[rows].astype(np.float64), _OLDEST_KEPT)
         self._by_value.look(rows)
-        self._counted = self._assembler.counted(state, rows)
+        self._counted = scores.counts[rows].sum(axis=0)
         self._met = self._interesting(rows)
+        self._averages = None
 
-    def follow(self, changed: Ints) -> bool:
-        """Keep up with changes of these items; False if all have to be looked at again."""
+    def concerns(self, changed: Ints) -> Ints:
+        """Those of these rows that stand in the lists, or may have to."""
+        catalogue = self._state.catalogue
+        own = catalogue.tenants[changed] == catalogue.code_of(self._tenant)
+        concerned: Ints = changed[own | (self._there[changed] == 1)]
+        return concerned
+
+    def take_out(self, changed: Ints) -> Ints:
+        """The first half of following: take out what stands in the lists of these rows, before their scores are read
+        again. Which those were."""
+        gone: Ints = changed[self._there[changed] == 1]
+        self._there[gone] = 0
+        self.count -= len(gone)
+        self._counted -= self._scores.counts[gone].sum(axis=0)
+        self._met -= self._interesting(gone)
+        self._averages = None
+        return gone
+
+    def put_in(self, changed: Ints, gone: Ints) -> bool:
+        """The second half: put in those that can be shown; False if all rows have to be looked at again."""
         catalogue, scores = self._state.catalogue, self._scores
-        scores.know(self._state)
-        gone = changed[self._there[changed] == 1]
         own = catalogue.tenants[changed] == catalogue.code_of(self._tenant)
         come = changed[own & (catalogue.available[changed] == 1)]
         if not len(gone) and not len(come):
             return True
-        self._there[gone] = 0
+        created = catalogue.created_ms[come].astype(np.float64)
         kept = (
             self.trending.change(gone, come, scores.trending[come]),
             self.popular.change(gone, come, scores.popular[come]),
-            self.newest.change(gone, come, catalogue.created_ms[come].astype(np.float64)),
+            self.newest.change(gone, come, created),
+            self.oldest.change(gone, come, -created),
             self._by_value.change(self._there, come),
         )
         self._there[come] = 1
-        self.count += len(come) - len(gone)
-        self._counted += self._assembler.counted(self._state, come) - self._assembler.counted(self._state, gone)
-        self._met += self._interesting(come) - self._interesting(gone)
+        self.count += len(come)
+        self._counted += scores.counts[come].sum(axis=0)
+        self._met += self._interesting(come)
         return all(kept)
 
     @property
@@ -112,15 +176,17 @@ class TenantLists:
         """All available items, in the order of their rows. Costs a pass over all rows."""
         return np.flatnonzero(self._there)
 
-    @property
-    def popularity(self) -> Reals:
-        """By row, of all tenants' items."""
-        return self._scores.popular
+    def popularity(self, rows: Ints) -> Reals:
+        """How popular items of these rows are, as of the epoch; 0 for a row of -1."""
+        return self._scores.amounts(self._state, rows)
 
     @property
-    def priors(self) -> Reals:
-        """Average rates, see `Assembler.priors`."""
-        return self._assembler.priors(self._counted)
+    def averages(self) -> Averages:
+        """See `Assembler.averages`."""
+        if self._averages is None:
+            oldest_ms = -int(self.oldest.scores[0]) if self.count else 0
+            self._averages = self._assembler.averages(self._counted, oldest_ms)
+        return self._averages
 
     @property
     def has_interest(self) -> bool:
@@ -132,14 +198,17 @@ class TenantLists:
         return self._by_value.like(values, limit)
 
     def _interesting(self, rows: Ints) -> int:
-        return int(((self._scores.popular[rows] > 0.0) | (self._scores.trending[rows] > 0.0)).sum())
+        scores = self._scores
+        return int(((scores.popular[rows] > scores.nothing) | (scores.trending[rows] > scores.nothing)).sum())
 
 
-class _Epoch(NamedTuple):
-    """Until when numbers of items stay as they are."""
+class _Followed(NamedTuple):
+    """How far the lists have followed the state."""
 
-    number: int
+    epoch: int
     configured: int
+    changes: int
+    """Of the catalogue."""
 
 
 class Standing:
@@ -155,46 +224,110 @@ class Standing:
         self._assembler = assembler
         self._state: State | None = None
         self._scores: Scores | None = None
-        self._epoch = _Epoch(-1, -1)
-        self._lists: dict[str, tuple[_Epoch, int, TenantLists]] = {}
-        """By tenant, with the epoch that they are of and the change of the catalogue that they followed last."""
+        self._followed = _Followed(-1, -1, -1)
+        self._lists: dict[str, TenantLists] = {}
+        """By tenant, the one that was asked for last at the end."""
+        self._looks = 0
+
+    @property
+    def looks(self) -> int:
+        """How often all items of a tenant have been looked at."""
+        return self._looks + sum(lists.looks for lists in self._lists.values())
 
     def of(self, state: State, tenant: str) -> TenantLists:
-        """The tenant's lists as they stand now."""
-        scores, epoch, changes = self._scores_of(state), self._epoch, state.catalogue.changes
-        known = self._lists.pop(tenant, None)
-        if known is None:
+        """The tenant's lists as they stand now. Looks at what `follow` has not been told of yet."""
+        scores = self._brought_up(state)
+        lists = self._lists.pop(tenant, None)
+        if lists is None:
             if len(self._lists) >= TENANTS_STANDING_MAX:
-                del self._lists[next(iter(self._lists))]
+                self._let_go(next(iter(self._lists)))
             lists = TenantLists(state, tenant, scores, self._assembler)
-        else:
-            of_epoch, followed, lists = known
-            if of_epoch != epoch or (followed != changes and not _followed(lists, state.catalogue, followed)):
-                lists.look()
-        self._lists[tenant] = (epoch, changes, lists)
+        self._lists[tenant] = lists
         return lists
 
-    def _scores_of(self, state: State) -> Scores:
-        epoch = _Epoch(state.epoch, state.configured)
+    def follow(self, state: State) -> None:
+        """Keep up with the state, so that no decision has to; those of a tenant that is new are made, while there is
+        room. Free of cost where nothing has changed."""
+        if self._stands(state):
+            return
+        self._brought_up(state)
+        for tenant in state.catalogue.tenants_known:
+            if len(self._lists) < TENANTS_STANDING_MAX and tenant not in self._lists:
+                self.of(state, tenant)
+
+    def _stands(self, state: State) -> bool:
+        return state is self._state and self._followed == _now(state)
+
+    def _brought_up(self, state: State) -> Scores:
         if self._scores is None or state is not self._state:
-            self._state, self._epoch, self._lists = state, epoch, {}
-            self._scores = Scores(state, self._trending, self._popular)
-        elif epoch != self._epoch:
-            self._epoch = epoch
-            self._scores.renew()
+            for tenant in list(self._lists):
+                self._let_go(tenant)
+            self._state = state
+            self._scores = Scores(state, self._trending, self._popular, self._assembler)
+        elif not self._stands(state):
+            changed = self._changed(state, self._scores)
+            if changed is None:
+                self._scores.renew()
+                for lists in self._lists.values():
+                    lists.look()
+            else:
+                self._follow(state, self._scores, changed)
+        self._followed = _now(state)
         return self._scores
 
+    def _changed(self, state: State, scores: Scores) -> Ints | None:
+        """The rows that changed since; None if that may be all of them."""
+        followed = self._followed
+        if followed.configured != state.configured:
+            return None
+        catalogue = state.catalogue.changed_since(followed.changes)
+        if catalogue is None or followed.epoch == state.epoch:
+            return catalogue
+        published = None if scores.passes(state) else state.published_since(followed.epoch)
+        return None if published is None else np.union1d(catalogue, published)
 
-def _followed(lists: TenantLists, catalogue: Catalogue, followed: int) -> bool:
-    changed = catalogue.changed_since(followed)
-    return changed is not None and lists.follow(changed)
+    def _follow(self, state: State, scores: Scores, changed: Ints) -> None:
+        scores.know(state)
+        concerned = [(lists, rows) for lists in self._lists.values() if len(rows := lists.concerns(changed))]
+        taken = [(lists, rows, lists.take_out(rows)) for lists, rows in concerned]
+        scores.read(state, changed)
+        for lists, rows, gone in taken:
+            if not lists.put_in(rows, gone):
+                lists.look()
+
+    def _let_go(self, tenant: str) -> None:
+        self._looks += self._lists.pop(tenant).looks
+
+
+def _now(state: State) -> _Followed:
+    return _Followed(state.epoch, state.configured, state.catalogue.changes)
 
 
 @kernel
 def _read_all(
-    features: Ints, feature: int, published: Ints, published_reals: Reals, words: int, now_ms: int, first: int,
+    features: Ints, feature: int, published: Ints, published_reals: Reals, words: int, now_ms: int, rows: Ints,
     scores: Reals,
 ) -> None:  # fmt: skip
-    for row in range(first, len(scores)):
+    """The numbers as of now."""
+    for row in rows:
         at = row * words + features[feature, AT]
         scores[row] = read_number(features, feature, published, published_reals, at, now_ms, 0.0)
+
+
+@kernel
+def _read_lasting(
+    features: Ints, feature: int, published: Ints, published_reals: Reals, words: int, now_ms: int, rows: Ints,
+    scores: Reals,
+) -> None:  # fmt: skip
+    """In the order of the numbers at any time; minus infinity for nothing."""
+    kind, half_life_ms = features[feature, KIND], features[feature, HALF_LIFE_MS]
+    for row in rows:
+        at = row * words + features[feature, AT]
+        if kind == DECAYED:
+            value = published_reals[at + 1] if published[at] != 0 else 0.0
+            scores[row] = math.log(value) + LN2 * float(published[at]) / float(half_life_ms) if value > 0.0 else -np.inf
+        elif kind == TIME_SINCE:
+            scores[row] = -float(published[at]) if published[at] != 0 else -np.inf
+        else:
+            value = read_number(features, feature, published, published_reals, at, now_ms, 0.0)
+            scores[row] = value if value > 0.0 else -np.inf

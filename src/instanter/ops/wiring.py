@@ -24,6 +24,7 @@ from ..events.decode import Door
 from ..events.enrich import Enricher
 from ..events.kinds import NUMBERS
 from ..events.statements import Statements
+from ..features.assemble import EVIDENCE
 from ..features.view import Reader
 from ..feedback.rewards import DEFAULT_WORTHS, Rewards
 from ..foundation.clock import Clock, EventsClock, SystemClock
@@ -77,6 +78,7 @@ def configuration_of(config: Config) -> Configuration:
         },
         weights=config.ranker.weights,
         exploration=config.decide.exploration,
+        rules=EVIDENCE,
     )
 
 

@@ -6,7 +6,7 @@ nothing that a garbage collection has to look at. They are unpacked when they ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -147,6 +147,10 @@ class Catalogue:
         packed = self._packed.get(ref)
         return None if packed is None else _unpack_name(packed).id
 
+    def has(self, ref: int) -> bool:
+        """Whether an item is in the catalogue."""
+        return ref in self._packed
+
     def text_of(self, ref: int) -> str | None:
         """The text that a field of an item has, or had, by its reference."""
         return self._texts.get(ref)
@@ -194,6 +198,11 @@ class Catalogue:
     def code_of(self, tenant: str) -> int:
         """What stands for a tenant in `tenants`, -1 for one that has had no items."""
         return self._codes.get(tenant, -1)
+
+    @property
+    def tenants_known(self) -> Iterable[str]:
+        """The tenants that have had items."""
+        return self._codes
 
     def of_tenant(self, tenant: str) -> Iterator[Item]:
         """All items of a tenant, in the order in which they came. Unpacks everybody's."""

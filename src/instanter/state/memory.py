@@ -5,7 +5,7 @@ Driven by one thread. `fold` and the control methods change it; readers look at 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -19,6 +19,8 @@ from ..foundation.limits import (
     CATALOGUE_ITEMS_ALWAYS,
     FOLD_BATCH_EVENTS_MAX,
     FOLD_BATCH_ITEMS_MAX,
+    PUBLISHED_EPOCHS_MAX,
+    PUBLISHED_ROWS_MAX,
 )
 from .canonical import People, state_hash
 from .catalogue import Catalogue
@@ -141,6 +143,8 @@ class State:
         self.epoch = 0
         self.epoch_hash = ""
         self.epoch_ms = 0
+        self._published_rows: deque[tuple[int, Ints]] = deque()
+        """Of the newest epochs: number, and the rows of items that it changed."""
         self.sweep_from = 0
         self._idle_from = (0, 0)
         self.saving: Saving | None = None
@@ -448,6 +452,7 @@ class State:
         """Publish all item records as they are, after they were filled from a checkpoint."""
         items = rows_of(self.tables.memory, ITEMS)
         self.published[: items.size] = items.ravel()
+        self._published_rows.clear()
 
     def publish(self, event: Epoch) -> None:
         """Decisions read the item records as of now from here on.
@@ -455,5 +460,24 @@ class State:
         The hash goes on from the one that the record names: a replay under another configuration lays the records of
         items out differently, and comes back to the hashes that were served with the first epoch of its own.
         """
+        self._remember_published(event.number)
         self.epoch, self.epoch_hash, self.epoch_ms = event.number, self._hash_of_changes(event.hash), event.at_ms
         publish(self.tables.memory, self.tables.changes, self.published)
+
+    def published_since(self, epoch: int) -> Ints | None:
+        """The rows of items that were published after that epoch, each once; None if nobody remembers them all."""
+        if epoch == self.epoch:
+            return np.zeros(0, np.int64)
+        newer = [rows for number, rows in self._published_rows if number > epoch]
+        remembered = len(newer) > 0 and self._published_rows[0][0] <= epoch + 1
+        return np.unique(np.concatenate(newer)) if remembered else None
+
+    def _remember_published(self, number: int) -> None:
+        kept = self._published_rows
+        if kept and kept[-1][0] + 1 != number:
+            kept.clear()
+        kept.append((number, self.tables.changes.rows[: self.unpublished].astype(np.int64)))
+        while len(kept) > PUBLISHED_EPOCHS_MAX or (
+            len(kept) > 1 and sum(len(rows) for _, rows in kept) > PUBLISHED_ROWS_MAX
+        ):
+            kept.popleft()
