@@ -69,10 +69,6 @@ BEAT_S = 0.002
 PAUSE_BOUNDS_MS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 75, 100, 200, 500, 1_000, 5_000)
 """By which the pauses of the loop are counted."""
 EPOCH_MS = 1_000
-EPOCH_ITEMS = 100_000
-"""With more items than these epochs come less often: making the lists of all items anew takes 1 ms for 8,000 ..."""
-EPOCH_CHANGES = 20_000
-"""... unless so many items have changed, because what has changed is copied in one go."""
 TICK_MS = 60_000
 AUDITED_AGAIN_MS = 86_400_000
 """The log is told how far the audit record reaches at least this often, so that retention cannot make it forget."""
@@ -489,8 +485,7 @@ class Engine:
             self._break(str(error))
 
     def _epoch_due(self, now_ms: int) -> bool:
-        state = self.partition.state
-        return state.unpublished > 0 and now_ms - self._epoch_asked_ms >= epoch_ms(state.items_used, state.unpublished)
+        return self.partition.state.unpublished > 0 and now_ms - self._epoch_asked_ms >= EPOCH_MS
 
     def _append_epoch(self, now_ms: int) -> int:
         state = self.partition.state
@@ -573,15 +568,6 @@ class Engine:
         """The partition has stopped: nothing is served that could be wrong."""
         self.broken = reason
         log.error("the partition stopped", extra={"reason": reason})
-
-
-def epoch_ms(items: int, changed: int) -> int:
-    """How long after an epoch the next one may come, with so many items of which so many have changed.
-
-    >>> epoch_ms(2_000, 500), epoch_ms(1_000_000, 500), epoch_ms(1_000_000, 20_000)
-    (1000, 10000, 1000)
-    """
-    return EPOCH_MS if changed >= EPOCH_CHANGES else max(EPOCH_MS, items * EPOCH_MS // EPOCH_ITEMS)
 
 
 def _configuration_hash(settings: Mapping[str, int], features: frozenset[tuple[str, str]]) -> str:

@@ -7,7 +7,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from . import decide, freshness, ingest, machine, memory, models, pause, replay, sealing, start, training
+from . import (
+    decide,
+    freshness,
+    ingest,
+    large_catalogue,
+    machine,
+    memory,
+    models,
+    pause,
+    replay,
+    sealing,
+    start,
+    training,
+)
 from .bench import Bench, Stopwatch
 from .result import CaseResult, Figure, Report, concluded
 
@@ -25,6 +38,7 @@ CASES: Final = {
     "decide": Case(decide.TITLE, decide.decide),
     "models": Case(models.TITLE, models.models),
     "freshness": Case(freshness.TITLE, freshness.freshness),
+    "large_catalogue": Case(large_catalogue.TITLE, large_catalogue.large_catalogue),
     "replay": Case(replay.TITLE, replay.replay),
     "start": Case(start.TITLE, start.start),
     "training": Case(training.TITLE, training.training),
