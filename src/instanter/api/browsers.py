@@ -36,7 +36,7 @@ PAGE: Final = "instanter.page"
 """Where a request's scope holds the `Page` that sent it; only where a browser did."""
 Standing = Literal["listed", "same", "any", "foreign"]
 """Of a page: named in `serve.origins`; served under this server's own name; let in because everybody is; not let in."""
-PROBES: Final = frozenset({"/healthz", "/readyz"})
+PROBES: Final = frozenset({"/healthz", "/healthz/", "/readyz", "/readyz/"})
 """Asked for by address, by whoever watches the server: answered under every name."""
 ALLOWED_HEADERS: Final = (
     "authorization", "content-type", "content-encoding", "anonymousid", "sentat", "x-write-key", "x-user-token",
