@@ -31,6 +31,7 @@ from .kinds import NAME_BY_TYPE, NUMBERS, TYPES, Names
 from .mend import mended, within_bounds
 from .named_items import items_of
 from .notes import Note
+from .odd import KNOWN_FIELDS, event_of, mend_context, take_near_misses
 from .schema import Page, SentContext, TrackingEvent
 from .statements import Statements, consented
 from .structure import BRACKETS_UNCHECKED, check_structure, finite, has_extreme_number
@@ -135,8 +136,10 @@ class Door:
         notes: list[Note] = []
         sent = _decode_event(raw, notes)
         if defaults:
-            sent["context"] = _with_defaults(sent.get("context"), defaults)
-        event = _typed(sent)
+            sent["context"] = _with_defaults(sent, defaults, notes)
+        if not KNOWN_FIELDS.issuperset(sent):
+            take_near_misses(sent, notes)
+        event = _typed(sent, notes)
         type_ = kind or event.type
         if type_ not in TYPES:
             _refuse_type(type_)
@@ -330,15 +333,19 @@ def _body(sent: dict[str, Any], event: TrackingEvent, type_: str, notes: list[No
         return _encode_body(within_bounds(sent, notes))
 
 
-def _typed(sent: dict[str, Any]) -> TrackingEvent:
+def _typed(sent: dict[str, Any], notes: list[Note]) -> TrackingEvent:
     try:
         return msgspec.convert(sent, TrackingEvent)
-    except msgspec.ValidationError as error:
-        raise EventRejected("schema", str(error)) from None
+    except msgspec.ValidationError:
+        return event_of(sent, notes)
 
 
-def _with_defaults(context: Any, defaults: dict[str, Any]) -> Any:
-    """The batch's context under the event's own; what is no map is left for the check of types."""
+def _with_defaults(sent: dict[str, Any], defaults: dict[str, Any], notes: list[Note]) -> Any:
+    """The batch's context under the event's own; of an odd one no more is left than is meant."""
+    context = sent.get("context")
+    if context is not None and not isinstance(context, dict):
+        mend_context(sent, notes)
+        context = sent.get("context")
     if context is None:
         return dict(defaults)
     return {**defaults, **context} if isinstance(context, dict) else context

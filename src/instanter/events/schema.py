@@ -88,6 +88,8 @@ class TrackingEvent(Wire, frozen=True, gc=False):
     timestamp: WireTime | None = None
     original_timestamp: WireTime | None = None
     sent_at: WireTime | None = None
+    received_at: WireTime | None = None
+    """When another pipeline received it that forwards it, or has kept it."""
     context: SentContext | None = None
     consent: Any = None
     """What some tools put beside the context."""

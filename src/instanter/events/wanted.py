@@ -38,7 +38,9 @@ def complaint(error: msgspec.ValidationError) -> Complaint:
     text = str(error)
     expected = _EXPECTED.match(text)
     if expected is not None:
-        kinds = [_WANTED[kind] for kind in expected[1].split(" | ") if kind in _WANTED]
+        names = set(expected[1].split(" | "))
+        names -= {"int"} if "float" in names else set()
+        kinds = [words for kind, words in _WANTED.items() if kind in names]
         got = _GOT.get(expected[2], expected[2])
         return Complaint((expected[3] or "").lstrip("."), f"is {got} where {' or '.join(kinds)} is wanted")
     missing = _MISSING.match(text)
