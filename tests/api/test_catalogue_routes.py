@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from instanter.foundation.limits import ITEM_FIELDS_BYTES_MAX
+from instanter.foundation.limits import (
+    ITEM_DELETIONS_PER_WRITE_MAX,
+    ITEM_FIELDS_BYTES_MAX,
+    ITEM_REMARKS_MAX,
+    ITEMS_LISTED_BYTES_MAX,
+    ITEMS_LISTED_MAX,
+)
 
 from .client import Client, track, with_client
 
@@ -20,7 +27,8 @@ def test_an_item_of_any_id_is_put_read_changed_and_taken_out(item: str, tmp_path
     async def work(client: Client) -> None:
         path = f"/v1/items/{quote(item, safe='')}"
         put = await client.post("/v1/items", {"items": [{"id": item, "fields": {"title": "Chair", "stock": 2}}]})
-        assert put.json() == {"accepted": 1, "position": str(client.engine.partition.position)}
+        position = str(client.engine.partition.position)
+        assert put.json() == {"accepted": 1, "position": position, "rejected": [], "warnings": []}
         assert (await client.get(path)).json() == {"id": item, "fields": {"title": "Chair", "stock": 2}}
         patched = await client.call("PATCH", path, {"fields": {"stock": 0, "title": None}})
         assert int(patched.json()["position"]) > int(put.json()["position"])
@@ -109,7 +117,19 @@ REFUSED: dict[str, tuple[Any, int]] = {
     "no fields": ({"items": [{"id": "i"}]}, 400),
     "fields no map": ({"items": [{"id": "i", "fields": []}]}, 400),
     "stock no number": ({"items": [{"id": "i", "fields": {"stock": "many"}}]}, 400),
-    "stock a boolean": ({"items": [{"id": "i", "fields": {"stock": True}}]}, 400),
+    "price below 0": ({"items": [{"id": "i", "fields": {"price": -5}}]}, 400),
+    "no time": ({"items": [{"id": "i", "fields": {"expiration_date": "soon"}}]}, 400),
+    "id with decimals": ({"items": [{"id": 5.5, "fields": {}}]}, 400),
+    "id true": ({"items": [{"id": True, "fields": {}}]}, 400),
+    "id of 65 bits": ({"items": [{"id": 2**64, "fields": {}}]}, 400),
+    "other id": ({"items": [{"sku": "i", "fields": {}}]}, 400),
+    "item no object": ({"items": ["i"]}, 400),
+    "no item": ({"title": "Sofa"}, 400),
+    "a number": (b"7", 400),
+    "lines": (b'{"id": "i", "fields": {}}\n{"id": "j", "fields": {}}', 400),
+    "cut id": (b'{"items": [{"id": "x\\ud83d", "fields": {}}]}', 400),
+    "no unicode": (b'{"items": [{"id": "i", "fields": {"title": "\xff"}}]}', 400),
+    "not a number within": (b'{"items": [{"id": "i", "fields": {"price": {"a": [NaN]}}}]}', 400),
     "huge integer": ({"items": [{"id": "i", "fields": {"price": 10**30}}]}, 400),
     "not a number": (b'{"items": [{"id": "i", "fields": {"price": NaN}}]}', 400),
     "infinite": (b'{"items": [{"id": "i", "fields": {"price": 1e999}}]}', 400),
@@ -132,12 +152,341 @@ def test_what_cannot_be_an_item_is_refused_with_a_code_and_nothing_is_kept(tmp_p
     with_client(tmp_path, work)
 
 
-def test_one_unfit_item_keeps_all_of_its_request_out(tmp_path: Path):
+def test_good_items_are_kept_and_bad_ones_reported_one_by_one(tmp_path: Path):
     async def work(client: Client) -> None:
-        sent = [{"id": "good", "fields": {}}, {"id": "bad", "fields": {"stock": "many"}}]
+        await client.stock("bad", stock=7)
+        sent = [{"id": "good", "fields": {"a": 1}}, {"id": "bad", "fields": {"stock": "many"}}, {"fields": {}}, 5,
+                {"id": 5, "fields": {"title": "five"}}]  # fmt: skip
+        reply = (await client.post("/v1/items", {"items": sent})).json()
+        assert reply["accepted"] == 2
+        assert [(one["index"], one["id"], one["code"]) for one in reply["rejected"]] == [
+            (1, "bad", "schema"), (2, "", "schema"), (3, "", "schema")
+        ]  # fmt: skip
+        assert reply["rejected"][0]["message"].startswith('item "bad": stock is text that is no number: send ')
+        assert (await client.get("/v1/items/good")).json()["fields"] == {"a": 1}
+        assert (await client.get("/v1/items/5")).json() == {"id": "5", "fields": {"title": "five"}}
+        assert (await client.get("/v1/items/bad")).json()["fields"]["stock"] == 7
+        assert client.engine.meter.counts["items_rejected.schema"] == 3
+
+    with_client(tmp_path, work)
+
+
+def test_one_item_that_spoils_the_encoding_spoils_no_other(tmp_path: Path):
+    async def work(client: Client) -> None:
+        for bad in (b'"x\\ud83d"', b'"\xff\xfe"', b"NaN", b"1e999", b'["\\ud83d"]'):
+            items = b'[{"id": "a", "fields": {"t": ' + bad + b'}}, {"id": "b", "fields": {"t": 1}}]'
+            body = b'\xef\xbb\xbf{"items": ' + items + b"}"
+            reply = (await client.post("/v1/items", body)).json()
+            assert (reply["accepted"], [one["id"] for one in reply["rejected"]]) == (1, ["a"]), bad
+
+    with_client(tmp_path, work)
+
+
+def test_nothing_that_fits_is_400_with_every_fault(tmp_path: Path):
+    async def work(client: Client) -> None:
+        sent = [{"id": "a", "fields": {"price": -1}}, {"id": "", "fields": {}}]
         reply = await client.post("/v1/items", {"items": sent})
-        assert 'item "bad"' in reply.json()["error"]["message"]
-        assert (await client.get("/v1/items/good")).status_code == 404
+        assert reply.status_code == 400
+        error = reply.json()["error"]
+        assert error["message"] == 'item "a": price is below 0: send what the item costs'
+        assert [one["index"] for one in error["details"]] == [0, 1]
+
+    with_client(tmp_path, work)
+
+
+@pytest.mark.parametrize("body", [
+    {"items": [{"id": 5, "title": "Sofa"}]}, [{"id": "5", "title": "Sofa"}], {"id": 5, "title": "Sofa"},
+    {"id": 5, "fields": {"title": "Sofa"}}, [{"id": 5, "fields": {"title": "Sofa"}}],
+])  # fmt: skip
+def test_an_item_is_taken_in_every_shape_it_is_sent_in(body: Any, tmp_path: Path):
+    async def work(client: Client) -> None:
+        assert (await client.post("/v1/items", body)).json()["accepted"] == 1
+        assert (await client.get("/v1/items/5")).json() == {"id": "5", "fields": {"title": "Sofa"}}
+
+    with_client(tmp_path, work)
+
+
+def test_what_is_sent_in_words_counts_in_the_next_decision(tmp_path: Path):
+    async def work(client: Client) -> None:
+        for fields, shown in (
+            ({"availability": "https://schema.org/OutOfStock"}, []), ({"availability": "InStock"}, ["i"]),
+            ({"stock": "0"}, []), ({"stock": "in stock"}, ["i"]), ({"stock": False}, []), ({"stock": "3"}, ["i"]),
+        ):  # fmt: skip
+            assert (await client.call("PATCH", "/v1/items/i", fields)).status_code in (200, 404)
+            await client.stock("i", **fields)
+            assert [item["id"] for item in (await client.decide())["items"]] == shown, fields
+
+    with_client(tmp_path, work)
+
+
+def test_what_has_less_effect_than_meant_is_said_in_the_reply_and_counted(tmp_path: Path):
+    async def work(client: Client) -> None:
+        items = [{"id": f"i{number}", "fields": {"price": "1,299", "inventory": 3}} for number in range(5)]
+        items += [{"id": "i1", "fields": {}, "title": "beside"}]
+        warnings = (await client.post("/v1/items", {"items": items})).json()["warnings"]
+        told = {(one["field"], one["code"]): (one["items"], one["ids"]) for one in warnings}
+        assert told == {
+            ("price", "unreadable"): (5, ["i0", "i1", "i2"]), ("inventory", "unheard"): (5, ["i0", "i1", "i2"]),
+            ("title", "ignored"): (1, ["i1"]), ("id", "repeated"): (1, ["i1"]),
+        }  # fmt: skip
+        assert 'is called "stock"' in next(one["message"] for one in warnings if one["code"] == "unheard")
+        patched = (await client.call("PATCH", "/v1/items/i0", {"availability": "maybe"})).json()
+        assert [one["field"] for one in patched["warnings"]] == ["availability"]
+        assert client.engine.meter.counts["items_remarked.unreadable"] == 6
+        assert client.engine.meter.counts["items_remarked.unheard"] == 5
+
+    with_client(tmp_path, work)
+
+
+def test_warnings_of_one_reply_are_bounded(tmp_path: Path):
+    async def work(client: Client) -> None:
+        sent = {f"inventory{'_' * number}": 1 for number in range(ITEM_REMARKS_MAX + 9)}
+        reply = (await client.post("/v1/items", {"id": "i", "fields": sent})).json()
+        assert len(reply["warnings"]) == ITEM_REMARKS_MAX
+
+    with_client(tmp_path, work)
+
+
+def test_a_change_of_currency_is_never_a_change_of_price(tmp_path: Path):
+    async def work(client: Client) -> None:
+        await client.post("/v1/items", [{"id": "a", "price": "5 EUR"}])
+        reply = (await client.post("/v1/items", [{"id": "b", "price": "600 JPY"}])).json()
+        assert [one["code"] for one in reply["warnings"]] == ["other_currency"]
+        assert (await client.get("/v1/items/b")).json()["fields"] == {"price": "600 JPY"}
+        for item in "ab":
+            await client.call("DELETE", f"/v1/items/{item}")
+        assert (await client.post("/v1/items", [{"id": "b", "price": "600 JPY"}])).json()["warnings"] == []
+
+    with_client(tmp_path, work)
+
+
+@pytest.mark.parametrize("body", [{}, [], b"", b"null", {"fields": []}, {"fields": {"stock": "many"}}, {"price": -1}])
+def test_a_change_that_cannot_be_is_refused(body: Any, tmp_path: Path):
+    async def work(client: Client) -> None:
+        await client.stock("i")
+        reply = await client.call("PATCH", "/v1/items/i", body)
+        assert (reply.status_code, reply.json()["error"]["code"]) in ((400, "schema"), (400, "malformed"))
+
+    with_client(tmp_path, work)
+
+
+def test_changes_add_up_to_no_more_than_an_item_may_have(tmp_path: Path):
+    async def work(client: Client) -> None:
+        await client.post("/v1/items", {"id": "i", "fields": {"a": "x" * 9_000}})
+        for name, status in (("b", 413), ("a", 200), ("c", 413)):
+            reply = await client.call("PATCH", "/v1/items/i", {"fields": {name: "y" * 9_000}})
+            assert reply.status_code == status, reply.text
+        together = await asyncio.gather(*(
+            client.call("PATCH", "/v1/items/i", {"fields": {name: "z" * 5_000}}) for name in "defgh"
+        ))
+        assert sorted(reply.status_code for reply in together)[0] == 200
+        assert {reply.status_code for reply in together} <= {200, 413, 429}
+        assert client.engine.partition.state.catalogue.size_of("default", "i") < ITEM_FIELDS_BYTES_MAX + 200
+
+    with_client(tmp_path, work)
+
+
+# The catalogue as a whole.
+
+
+async def listed(client: Client, *, limit: int = 2) -> list[str]:
+    """All ids, page by page."""
+    ids: list[str] = []
+    path = f"/v1/items?limit={limit}"
+    while True:
+        page = (await client.get(path)).json()
+        assert len(page["items"]) <= limit
+        ids += [item["id"] for item in page["items"]]
+        if page["next"] is None:
+            return ids
+        path = f"/v1/items?limit={limit}&after={quote(page['next'], safe='')}"
+
+
+def test_the_catalogue_is_listed_page_by_page(tmp_path: Path):
+    async def work(client: Client) -> None:
+        assert (await client.get("/v1/items")).json() == {
+            "items": [], "count": 0, "next": None, "position": str(client.engine.partition.position)
+        }  # fmt: skip
+        await client.stock(*STRANGE)
+        for limit in (1, 2, len(STRANGE), 1_000):
+            assert await listed(client, limit=limit) == list(STRANGE)
+        page = (await client.get("/v1/items?limit=3")).json()
+        assert (page["count"], page["next"]) == (len(STRANGE), STRANGE[2])
+        assert page["items"][0]["fields"]["category"] == "chairs"
+
+    with_client(tmp_path, work)
+
+
+def test_a_page_goes_on_where_the_one_before_ended_whatever_changed_meanwhile(tmp_path: Path):
+    async def work(client: Client) -> None:
+        await client.stock("a", "b", "c", "d", "e")
+        assert (await client.get("/v1/items?limit=2")).json()["next"] == "b"
+        await client.post("/v1/items/delete", {"ids": ["a", "b"]})
+        await client.stock("f")
+        await client.call("PATCH", "/v1/items/c", {"fields": {"x": 1}})
+        page = (await client.get("/v1/items?limit=3&after=b")).json()
+        assert [item["id"] for item in page["items"]] == ["c", "d", "e"]
+        assert (page["count"], page["next"]) == (4, "e")
+
+    with_client(tmp_path, work)
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=x", f"limit={ITEMS_LISTED_MAX + 1}", "limit=%C2%B2", "after=none"])
+def test_a_page_that_cannot_be_is_refused(query: str, tmp_path: Path):
+    async def work(client: Client) -> None:
+        assert (await client.get(f"/v1/items?{query}")).status_code == 400
+
+    with_client(tmp_path, work)
+
+
+def test_a_page_ends_where_it_would_be_too_large(tmp_path: Path):
+    async def work(client: Client) -> None:
+        for first in range(0, 300, 60):
+            items = [{"id": f"i{number}", "fields": {"t": "x" * 16_000}} for number in range(first, first + 60)]
+            assert (await client.post("/v1/items", {"items": items})).json()["accepted"] == 60
+        page = (await client.get("/v1/items?limit=1000")).json()
+        assert 0 <= len(page["items"]) * 16_050 - ITEMS_LISTED_BYTES_MAX < 20_000
+        assert len(await listed(client, limit=1_000)) == 300
+
+    with_client(tmp_path, work)
+
+
+def test_many_are_deleted_at_once_and_those_that_were_not_there_are_named(tmp_path: Path):
+    async def work(client: Client) -> None:
+        await client.stock("a", "b", "5", "delete")
+        reply = (await client.post("/v1/items/delete", {"ids": ["a", 5, "none", "a"]})).json()
+        assert (reply["deleted"], reply["unknown"]) == (2, ["none"])
+        assert reply["position"] == str(client.engine.partition.position)
+        assert await listed(client) == ["b", "delete"]
+        assert (await client.get("/v1/items/%64elete")).json()["id"] == "delete"
+        assert (await client.call("DELETE", "/v1/items/%64elete")).status_code == 200
+        for body in ({}, {"ids": "a"}, {"ids": [True]}, {"ids": [" "]}, {"ids": ["x"] * 5_001}):
+            assert (await client.post("/v1/items/delete", body)).status_code == 400
+        assert await listed(client) == ["b"]
+
+    with_client(tmp_path, work)
+
+
+# Replacing it.
+
+
+async def begin(client: Client, *ids: str) -> str:
+    reply = await client.post("/v1/items?replace=begin", [{"id": item, "fields": {"new": 1}} for item in ids])
+    return str(reply.json()["replace"])
+
+
+async def commit(client: Client, token: str, *ids: str, **more: str) -> Any:
+    query = "".join(f"&{name}={value}" for name, value in more.items())
+    body = [{"id": item, "fields": {"new": 1}} for item in ids]
+    return await client.post(f"/v1/items?replace={token}&commit=true{query}", body)
+
+
+def test_what_left_the_feed_is_deleted_at_the_end_of_it_and_not_before(tmp_path: Path):
+    async def work(client: Client) -> None:
+        await client.stock("a", "b", "c", "d", "e")
+        token = await begin(client, "a", "b")
+        await client.post(f"/v1/items?replace={token}", [{"id": "f", "fields": {"x": 1}}])
+        assert await listed(client) == ["a", "b", "c", "d", "e", "f"]
+        reply = (await commit(client, token, "d")).json()
+        assert (reply["accepted"], reply["deleted"]) == (1, 2)
+        assert reply["position"] == str(client.engine.partition.position)
+        assert await listed(client) == ["a", "b", "d", "f"]
+        assert {item["id"] for item in (await client.decide())["items"]} == {"a", "b", "d", "f"}
+
+    with_client(tmp_path, work)
+
+
+def test_what_is_added_otherwise_while_a_replace_goes_on_stays(tmp_path: Path):
+    async def work(client: Client) -> None:
+        await client.stock("a", "b", "c")
+        token = await begin(client, "a")
+        await client.stock("by hand", "b")
+        assert (await commit(client, token)).json()["deleted"] == 1
+        assert await listed(client) == ["a", "b", "by hand"]
+
+    with_client(tmp_path, work)
+
+
+def test_an_item_that_the_feed_has_wrong_stays_as_it_was(tmp_path: Path):
+    async def work(client: Client) -> None:
+        await client.stock("a", "b", "c")
+        token = await begin(client, "a")
+        bad = await client.post(f"/v1/items?replace={token}", [{"id": "b", "fields": {"price": -1}}])
+        assert bad.status_code == 400
+        assert (await commit(client, token)).json()["deleted"] == 1
+        assert await listed(client) == ["a", "b"]
+
+    with_client(tmp_path, work)
+
+
+def test_a_feed_that_is_nearly_empty_deletes_nothing_unless_that_is_meant(tmp_path: Path):
+    async def work(client: Client) -> None:
+        await client.stock("a", "b", "c", "d", "e")
+        token = await begin(client, "a", "b")
+        refused = await commit(client, token)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "too_many_deletions")
+        assert "3 of the 5 items" in refused.json()["error"]["message"]
+        assert len(await listed(client)) == 5
+        assert (await commit(client, token, force="true")).json()["deleted"] == 3
+        assert await listed(client) == ["a", "b"]
+
+    with_client(tmp_path, work)
+
+
+def test_items_of_a_feed_that_nobody_can_name_keep_it_from_deleting(tmp_path: Path):
+    async def work(client: Client) -> None:
+        await client.stock("a", "b", "c")
+        token = await begin(client, "a", "b")
+        await client.post(f"/v1/items?replace={token}", [{"id": None, "fields": {}}, {"id": "a", "fields": {}}])
+        refused = await commit(client, token)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "unreadable_items")
+        assert (await commit(client, token, force="true")).json()["deleted"] == 1
+
+    with_client(tmp_path, work)
+
+
+def test_a_replace_that_broke_off_deletes_nothing_and_the_next_one_does(tmp_path: Path):
+    async def work(client: Client) -> None:
+        await client.stock("a", "b", "c")
+        broken = await begin(client, "a")
+        token = await begin(client, "b", "c")
+        late = await commit(client, broken)
+        assert (late.status_code, late.json()["error"]["code"]) == (404, "unknown_replace")
+        assert len(await listed(client)) == 3
+        assert (await commit(client, token)).json()["deleted"] == 1
+        assert (await commit(client, token)).status_code == 404
+        assert await listed(client) == ["b", "c"]
+
+    with_client(tmp_path, work)
+
+
+def test_a_replace_in_one_request_and_of_nothing(tmp_path: Path):
+    async def work(client: Client) -> None:
+        assert (await commit(client, "begin", "a", "b", "c")).json()["deleted"] == 0
+        assert (await commit(client, "begin", "b", "c")).json()["deleted"] == 1
+        assert (await client.post("/v1/items?replace=begin&commit=true", b"")).status_code == 409
+        assert await listed(client) == ["b", "c"]
+
+    with_client(tmp_path, work)
+
+
+@pytest.mark.parametrize(("query", "status"), [
+    ("commit=true", 400), ("replace=begin&commit=yes", 400), ("replace=begin&force=true", 400), ("replace=r_none", 404),
+])  # fmt: skip
+def test_a_replace_that_cannot_be_is_refused(query: str, status: int, tmp_path: Path):
+    async def work(client: Client) -> None:
+        assert (await client.post(f"/v1/items?{query}", [{"id": "a", "fields": {}}])).status_code == status
+        assert await listed(client) == []
+
+    with_client(tmp_path, work)
+
+
+def test_a_large_replace_deletes_in_writes_of_a_bounded_size(tmp_path: Path):
+    async def work(client: Client) -> None:
+        await client.stock(*(f"i{number}" for number in range(ITEM_DELETIONS_PER_WRITE_MAX + 10)))
+        token = await begin(client, "i1")
+        assert (await commit(client, token, force="true")).json()["deleted"] == ITEM_DELETIONS_PER_WRITE_MAX + 9
+        assert await listed(client) == ["i1"]
 
     with_client(tmp_path, work)
 

@@ -39,6 +39,7 @@ from .visitors import Proxies
 
 METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 DECISION_WORK: Final = 6
+LIST_WORK: Final = 4
 REPLAY_WORK: Final = 12
 """Mostly in another process; here a receipt is looked for, and a process begun."""
 LISTING_WORK: Final = 60
@@ -79,7 +80,9 @@ RESOURCES: Final = (
     Resource("/v1/decisions", "admin", {"GET": decide.list_}, work=LISTING_WORK),
     Resource("/v1/decisions/{id:path}/replay", "admin", {"POST": decide.replay}, work=REPLAY_WORK),
     Resource("/v1/decisions/{id:path}", "decide", {"GET": decide.receipt}),
-    Resource("/v1/items", "catalog", {"POST": items.upsert}),
+    Resource("/v1/items", "catalog", {"POST": items.upsert, "GET": items.list_}, work=LIST_WORK),
+    # An item that is called "delete" as well goes by %64elete.
+    Resource("/v1/items/delete", "catalog", {"POST": items.delete_many}),
     Resource("/v1/items/{id:path}", "catalog", {"GET": items.get, "PATCH": items.patch, "DELETE": items.delete}),
     Resource("/v1/profiles", "admin", {"GET": profiles.list_}, work=LISTING_WORK),
     Resource("/v1/profiles/{id:path}/links/{linked:path}", "admin", {"DELETE": profiles.unlink}),

@@ -16,15 +16,30 @@ from ..engine.profile import Profile
 from ..engine.quarantine import Listing
 from ..engine.repair import EntryReply, RepairReply, RepairRequest
 from ..events.schema import SentContext, TrackingEvent, WireTime
-from ..foundation.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, BODY_BYTES_MAX, EVENT_BYTES_MAX
+from ..foundation.limits import (
+    BATCH_BYTES_MAX,
+    BATCH_EVENTS_MAX,
+    BODY_BYTES_MAX,
+    EVENT_BYTES_MAX,
+    ITEMS_LISTED_MAX,
+    PAGE_ENTRIES_MAX,
+)
 from .decide import ReplayReply
-from .items import ChangeReply, ItemReply, ItemsRequest, PatchRequest
+from .items import (
+    ChangeReply,
+    DeleteReply,
+    DeleteRequest,
+    ItemListing,
+    ItemReply,
+    ItemsReply,
+    ItemsRequest,
+    PatchRequest,
+)
 from .jobs import JobListing, JobShown
 from .keys import KeyCreated, KeyListing, KeyRequest, KeyShown
 from .learners import LearnerListing, LearnerRequest, LearnerShown
 from .models import ModelListing, ModelRequest, ModelShown
 from .operations import HealthReply, NotReadyReply, ReadyReply, StateReply, WelcomeReply
-from .pages import PAGE_PARAMETERS
 from .profiles import NDJSON_MEDIA_TYPE, ConsentReply, ConsentRequest, UnlinkReply
 from .routing import Resource
 from .signing import SecretCreated, SecretListing, SecretShown
@@ -66,11 +81,14 @@ class Operation(NamedTuple):
     errors: tuple[int, ...] = ()
     tracking: bool = False
     media_type: str = "application/json"
-    query: tuple[str, ...] = ()
-    """Parameters behind the `?`, all optional."""
     accepted: type | None = None
     """The reply to a call whose work goes on, with 202."""
+    query: tuple[tuple[str, dict[str, Any], str], ...] = ()
+    """Name, schema and meaning of what may stand in the query."""
 
+
+_AFTER = ("after", {"type": "string"}, "What the page before says as `next`")
+_PAGE = (("limit", {"type": "integer", "minimum": 1, "maximum": PAGE_ENTRIES_MAX}, "Entries of the page"), _AFTER)
 
 OPERATIONS = (
     *(
@@ -86,7 +104,7 @@ OPERATIONS = (
     Operation("post", "/v1/rank", "Order the caller's own list", RankRequest, RankReply, (*_BODY, *_STORES)),
     Operation(
         "get", "/v1/decisions", "The newest decisions, a page at a time", reply=Decisions, errors=(400, 429),
-        query=PAGE_PARAMETERS),
+        query=_PAGE),
     Operation("get", "/v1/decisions/{id}", "The receipt of a decision", errors=(400, 404, 410, 429)),
     Operation(
         "post", "/v1/decisions/{id}/replay", "Make a decision again from the log; 202 and a job when that takes long",
@@ -94,8 +112,19 @@ OPERATIONS = (
     Operation("get", "/v1/jobs", "The tenant's jobs, the newest first", reply=JobListing, errors=_LIMITED),
     Operation("get", "/v1/jobs/{id}", "How a job stands, and what came of it", reply=JobShown, errors=(400, 404, 429)),
     Operation(
-        "post", "/v1/items", f"Put items into the catalogue, all or none, at most {BODY_BYTES_MAX // 1024} KiB",
-        ItemsRequest, ChangeReply, (*_BODY, *_STORES)),
+        "post", "/v1/items", f"Put items into the catalogue, at most {BODY_BYTES_MAX // 1024} KiB; bad ones are told",
+        ItemsRequest, ItemsReply, (*_BODY, 404, 409, *_STORES), query=(
+            ("replace", {"type": "string"}, "`begin`, or the token that its reply gave: this is a part of the feed"),
+            ("commit", {"enum": ["true", "false"]}, "The feed is whole: what was there and not in it is deleted"),
+            ("force", {"enum": ["true", "false"]}, "Also where that is more than half of the catalogue"),
+        )),
+    Operation(
+        "get", "/v1/items", "The catalogue, page by page", reply=ItemListing, errors=(400, 429), query=(
+            ("limit", {"type": "integer", "minimum": 1, "maximum": ITEMS_LISTED_MAX}, "Items of the page"),
+            _AFTER,
+        )),
+    Operation(
+        "post", "/v1/items/delete", "Take items out", DeleteRequest, DeleteReply, (*_BODY, *_STORES)),
     Operation("get", "/v1/items/{id}", "An item", reply=ItemReply, errors=(400, 404, 429)),
     Operation(
         "patch", "/v1/items/{id}", "Change fields of an item; null removes one", PatchRequest, ChangeReply,
@@ -103,7 +132,7 @@ OPERATIONS = (
     Operation("delete", "/v1/items/{id}", "Take an item out", reply=ChangeReply, errors=(400, 404, *_STORES)),
     Operation(
         "get", "/v1/profiles", "Who is known, a page at a time; whoever was there last first", reply=People,
-        errors=(400, 429), query=PAGE_PARAMETERS),
+        errors=(400, 429), query=_PAGE),
     Operation(
         "get", "/v1/profiles/{id}", "What is known of a person: a user id, or anonymous:<id>", reply=Profile,
         errors=(400, 404, 429)),
@@ -233,6 +262,7 @@ _DESCRIPTIONS = {
     403: "The access key is not good for this; the message names what it lacks",
     404: "There is none",
     408: "The body came too slowly",
+    409: "It would do more than was meant, perhaps; nothing was done",
     410: "There was one, and it is no longer held",
     413: "Over a size",
     415: "A content-encoding that is not known",
@@ -262,11 +292,15 @@ def _described(
     for status in sorted({*operation.errors, *((401, 403, 429) if asked["security"] else ())}):
         described["responses"][str(status)] = _refusal(status, tracking=operation.tracking)
     names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
-    if names or operation.query:
-        described["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-            for name in names
-        ] + [{"name": name, "in": "query", "schema": {"type": "string"}} for name in operation.query]
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}} for name in names
+    ]
+    parameters += [
+        {"name": name, "in": "query", "required": False, "schema": schema, "description": meaning}
+        for name, schema, meaning in operation.query
+    ]
+    if parameters:
+        described["parameters"] = parameters
     if operation.request is not None:
         described["requestBody"] = {
             "required": True,

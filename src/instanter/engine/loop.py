@@ -49,6 +49,7 @@ from ..privacy.user_tokens import SigningSecret, SigningSecrets
 from .checkpoints import Checkpoints, ReplayBounds
 from .erase import DAY_MS, ERASED_PER_TURN, Eraser, RetentionOptions
 from .export import export, opened_receipt
+from .feeds import CatalogueFeeds, CatalogueOptions
 from .gate import Gate
 from .intake import Intake
 from .journal import Journal
@@ -91,6 +92,7 @@ class EngineOptions(msgspec.Struct, frozen=True):
     replays: ReplayBounds = ReplayBounds()
     rewards: Rewards = Rewards()
     """What outcomes are worth to online learners."""
+    catalogue: CatalogueOptions = CatalogueOptions()
 
 
 class Stores(NamedTuple):
@@ -173,6 +175,9 @@ class Engine:
             partition=partition, journal=self.journal, clock=clock, audit=self.audit, placements=decider.placements,
             rewards=options.rewards,
         )  # fmt: skip
+        self.feeds = CatalogueFeeds(
+            partition=partition, journal=self.journal, clock=clock, ids=ids, options=options.catalogue
+        )
         self.intake = Intake(
             door=door, journal=self.journal, quarantine=self.quarantine, partition=partition, clock=clock,
             meter=self.meter, partitions=options.partitions,

@@ -1,21 +1,33 @@
-"""What the fields of an item mean: whether it can be bought, when it may be shown, its group, what it costs when."""
+"""What the fields of an item mean, and how they are read before an item is written to the log.
+
+`FieldReader` turns what shops and feeds send ("19,90 EUR", "InStock", "2026-03-01 10:00 +0100") into canonical fields,
+and says of each value that has no effect why not. `meaning_of` says what canonical fields mean: the fold stands on it.
+docs/decisions/0032-fields-are-read-before-they-are-written.md has the reasons.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from math import nan
 from typing import Any, Final, NamedTuple
 
 from ..foundation.errors import EventRejected
-from .times import parse_time_ms
+from ..foundation.limits import ATTRIBUTE_VALUES_MAX, FIELDS_TYPED_MAX
+from .numbers import EMPTY, FAULTS, SHARED_SIGNS, NumberRead, currencies_agree, currency_of, read_number
+from .times import parse_time_ms, time_text
 
 PRICE: Final = "price"
 SALE_PRICE: Final = "sale_price"
 SALE_PERIOD: Final = "sale_price_effective_date"
+CURRENCY: Final = "currency"
 STOCK: Final = "stock"
 AVAILABILITY: Final = "availability"
 SHOWN_FROM: Final = "availability_date"
 SHOWN_UNTIL: Final = "expiration_date"
+CREATED: Final = "created_at"
 GROUP: Final = "item_group_id"
 
 IN_STOCK: Final = "in_stock"
@@ -26,6 +38,38 @@ BACKORDER: Final = "backorder"
 ORDERED_AHEAD: Final = frozenset({PREORDER, BACKORDER})
 """It can be bought although there is none: neither its stock nor the date of its delivery hides it."""
 NOT_AVAILABLE: Final = frozenset({OUT_OF_STOCK, DISCONTINUED})
+
+_WORDS: Final = {
+    IN_STOCK: "in stock|instock|available|available for order|in store only|instoreonly|online only|onlineonly|"
+              "limited availability|limitedavailability|low stock|limited|limited stock|made to order|madetoorder|true|"
+              "yes|y|on|1|active|auf lager|lieferbar|verfügbar|en stock|disponible|disponibile|op voorraad",
+    OUT_OF_STOCK: "out of stock|outofstock|oos|unavailable|not available|sold out|soldout|temporarily unavailable|"
+                  "temporarily out of stock|reserved|false|no|n|off|0|none|inactive|nicht auf lager|nicht lieferbar|"
+                  "nicht verfügbar|ausverkauft|épuisé|rupture de stock|agotado|sin stock|esaurito|"
+                  "niet op voorraad|uitverkocht",
+    DISCONTINUED: "discontinued|archived|deleted|end of life|eol",
+    PREORDER: "preorder|pre order|presale|pre sale|available for preorder",
+    BACKORDER: "backorder|back order|backordered|back ordered|onbackorder|on backorder|available on backorder|"
+               "available for backorder",
+}  # fmt: skip
+_SAYS: Final = {word: said for said, words in _WORDS.items() for word in words.split("|")}
+
+_MEANT: Final = {
+    **dict.fromkeys(("inventory", "quantity", "inventoryquantity", "qty", "stockquantity", "stocklevel", "available"
+                     "quantity", "variantinventoryqty"), STOCK),
+    **dict.fromkeys(("available", "instock", "isavailable", "isinstock", "stockstatus", "availabilitystatus"),
+                    AVAILABILITY),
+    **dict.fromkeys(("itemgroup", "itemgroupid", "groupid", "parentid", "parentsku", "productgroupid"), GROUP),
+    **dict.fromkeys(("availabilitydate", "availablefrom", "publishat", "showfrom", "validfrom", "startdate"),
+                    SHOWN_FROM),
+    **dict.fromkeys(("expirationdate", "expires", "expiresat", "expiry", "expirydate", "availableuntil", "validuntil",
+                     "validto", "enddate", "unpublishat"), SHOWN_UNTIL),
+    **dict.fromkeys(("saleprice", "specialprice", "offerprice", "discountprice", "discountedprice"), SALE_PRICE),
+    **dict.fromkeys(("salepriceeffectivedate", "saleperiod", "specialpricedates"), SALE_PERIOD),
+    **dict.fromkeys(("createdat", "created", "createdon", "dateadded", "dateonline"), CREATED),
+    **dict.fromkeys(("currencycode", "pricecurrency", "currencyid"), CURRENCY),
+}  # fmt: skip
+"""How others call what has an effect here, in small letters and digits alone."""
 
 ALWAYS_MS: Final = 2**62
 """An end that never comes."""
@@ -88,8 +132,11 @@ def _sale_ms(fields: Mapping[str, Any]) -> tuple[int, int]:
     period = fields.get(SALE_PERIOD)
     if not isinstance(period, str):
         return 0, ALWAYS_MS
-    begin, _, end = period.partition("/")
-    return _time_ms(begin), _time_ms(end) or ALWAYS_MS
+    begin, parted, end = period.partition("/")
+    begin_ms, end_ms = _time_ms(begin), _time_ms(end)
+    if not parted or (begin and not begin_ms) or (end and not end_ms):
+        return 0, 0
+    return begin_ms, end_ms or ALWAYS_MS
 
 
 def _number(value: object) -> float:
@@ -103,3 +150,387 @@ def _time_ms(value: object) -> int:
         return max(parse_time_ms(value, ""), 0)
     except EventRejected:
         return 0
+
+
+# Reading what is sent.
+
+NO_TIME: Final = (
+    'is no time that is known: send ISO 8601 such as "2026-03-01T10:00:00Z" or "2026-03-01", or seconds since 1970'
+)
+_ZERO_DATE: Final = "0000-00-00"
+_DAY_MS: Final = 86_400_000
+_AMOUNT_MAX: Final = 1e15
+_LAST_MS: Final = 253_402_300_799_000
+"""The last second of the year 9999."""
+_SECONDS_MAX, _MS_MAX, _US_MAX = 10**11, 10**14, 10**17
+_NUMBER_OF_TIME: Final = re.compile(r"[0-9]{9,19}(\.[0-9]{1,9})?")
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_SLASHED: Final = re.compile(r"([0-9]{4})/([0-9]{1,2})/([0-9]{1,2})(?![0-9])")
+_DOTTED: Final = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})(?![0-9])")
+_ZONE_APART: Final = re.compile(r"(?<=[0-9]) +(?=[+-][0-9]{2}:?[0-9]{2}$)")
+_ZONE_BY_NAME: Final = re.compile(r" *(UTC|GMT|Z)$", re.IGNORECASE)
+_AT_LEAST: Final = re.compile(r"[>]?\s*([0-9]{1,9})\s*\+?")
+_PERIOD: Final = re.compile(r"\s*/\s*|\s+(?:-|–|to|bis)\s+")
+_TEXT_CHARS_MAX: Final = 64
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
+class ItemRefused(Exception):
+    """The fields cannot be an item's: which one, and why, for whoever sent them."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field} {message}")
+        self.field = field
+        self.message = f"{field} {message}"
+
+
+class Remark(NamedTuple):
+    """A value that is taken and has less effect than meant."""
+
+    field: str
+    code: str
+    """`unreadable`, `other_currency`, `other_kind`, `unheard` or `without_effect`."""
+    message: str
+
+
+class FieldTypes:
+    """What the fields of a tenant's items are, by the first value of each; and the currency of its prices."""
+
+    def __init__(self) -> None:
+        self.currency = ""
+        self.kinds: dict[str, str] = {}
+
+    def learn(self, fields: Mapping[str, Any]) -> None:
+        """Take notice of an item's canonical fields; what is known already stays."""
+        kinds = self.kinds
+        for name, value in fields.items():
+            if name not in kinds and len(kinds) < FIELDS_TYPED_MAX:
+                kind = _kind(value)
+                if kind:
+                    kinds[name] = kind
+        if CURRENCY in fields and (not self.currency or self.currency in SHARED_SIGNS):
+            self._learn_currency(fields)
+
+    def copy(self) -> FieldTypes:
+        """The same, to learn from items that are not written yet."""
+        other = FieldTypes()
+        other.currency, other.kinds = self.currency, dict(self.kinds)
+        return other
+
+    def _learn_currency(self, fields: Mapping[str, Any]) -> None:
+        """The first one stands, of an item whose price counts; a code says more than a sign that it shares."""
+        currency, price = fields[CURRENCY], _number(fields.get(PRICE))
+        if isinstance(currency, str) and price == price:
+            found = currency_of(currency)
+            if found and currencies_agree(found, self.currency):
+                self.currency = found
+
+
+class FieldReader:
+    """Reads the fields of a tenant's items, one after the other."""
+
+    def __init__(self, types: FieldTypes, *, numbers: Collection[str] = (PRICE,), currency: str = "") -> None:
+        """`numbers` are the fields that features read as numbers; `currency` is what prices are in, where it is set."""
+        self._types = types
+        self._numbers = frozenset(numbers) - {PRICE, SALE_PRICE, STOCK}
+        self._currency = currency
+        self._meant: dict[str, str] = {}
+        self.remarks: list[Remark] = []
+        """About the fields that were read last."""
+
+    def read(self, sent: Mapping[str, Any], known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The canonical form of fields as they were sent; raises `ItemRefused`. `known`: the item that they change.
+
+        Afterwards `remarks` has what was taken without the effect that it may have been meant to have.
+        """
+        self.remarks = []
+        fields = dict(sent)
+        known = known or _NOTHING
+        if STOCK in fields:
+            self._read_stock(fields, known)
+        if AVAILABILITY in fields:
+            self._read_availability(fields)
+        if PRICE in fields or SALE_PRICE in fields or CURRENCY in fields:
+            self._read_prices(fields, known)
+        self._read_times(fields)
+        self._read_group(fields)
+        for name in self._numbers & fields.keys():
+            self._read_number(fields, name)
+        self._compare_kinds(fields)
+        self._types.learn(fields)
+        return fields
+
+    def _remark(self, field: str, code: str, message: str) -> None:
+        self.remarks.append(Remark(field, code, f"{field} {message}"))
+
+    def _read_stock(self, fields: dict[str, Any], known: Mapping[str, Any]) -> None:
+        stock = fields[STOCK]
+        if stock is not None and type(stock) is not int:
+            stock = self._stock(fields, stock)
+        if stock and stock > 0 and AVAILABILITY not in fields and _said(known) in NOT_AVAILABLE:
+            self._remark(STOCK, "without_effect", f"is above 0, and the item's availability is {_said(known)}, so it "
+                         'stays out: send "availability": "in_stock" with it')  # fmt: skip
+
+    def _stock(self, fields: dict[str, Any], stock: Any) -> float | None:
+        """Puts the number that is meant, or None where it only says that there is some."""
+        said = _word(stock) if isinstance(stock, str | bool) else ""
+        if said and not (isinstance(stock, str) and stock.strip().isdigit()):
+            fields[STOCK] = 0 if said in NOT_AVAILABLE else None
+            if said in ORDERED_AHEAD and fields.get(AVAILABILITY) is None:
+                fields[AVAILABILITY] = said
+            return None
+        read = read_number(stock)
+        if read.fault == EMPTY:
+            fields[STOCK] = None
+            return None
+        if read.fault and isinstance(stock, str) and (least := _AT_LEAST.fullmatch(stock.strip())):
+            read = NumberRead(float(least[1]))
+        if read.fault:
+            raise ItemRefused(STOCK, FAULTS[read.fault])
+        fields[STOCK] = _plain(read.number)
+        return read.number
+
+    def _read_availability(self, fields: dict[str, Any]) -> None:
+        sent = fields[AVAILABILITY]
+        if sent is None:
+            return
+        said = _word(sent)
+        if said:
+            fields[AVAILABILITY] = said
+        elif isinstance(sent, str) and not sent.strip():
+            fields[AVAILABILITY] = None
+        else:
+            words = "in_stock, out_of_stock, preorder, backorder or discontinued"
+            self._remark(AVAILABILITY, "unreadable", f"is not known, so the item counts as available: send {words}")
+
+    def _read_prices(self, fields: dict[str, Any], known: Mapping[str, Any]) -> None:
+        read = {name: self._amount(fields, name) for name in (PRICE, SALE_PRICE) if name in fields}
+        said = {one.currency for one in read.values() if one.currency}
+        named = fields.get(CURRENCY)
+        if isinstance(named, str) and named.strip():
+            code = currency_of(named)
+            if code:
+                fields[CURRENCY] = code
+                said.add(code)
+            else:
+                self._remark(CURRENCY, "unreadable", 'is not known: send an ISO 4217 code such as "EUR"')
+        elif not said and CURRENCY not in fields and isinstance(known.get(CURRENCY), str):
+            said.add(known[CURRENCY])
+        expected = self._currency or self._types.currency
+        foreign = sorted(one for one in said if not currencies_agree(one, expected))
+        if not foreign and len(said) > 1 and not all(currencies_agree(one, other) for one in said for other in said):
+            foreign = sorted(said)
+        if foreign:  # What the item costs so far is in that currency from now on.
+            read.update({
+                name: NumberRead(_number(known.get(name))) for name in (PRICE, SALE_PRICE) if name not in read
+            })
+        for name, one in read.items():
+            if one.number != one.number:
+                continue
+            if foreign:
+                fields[name] = f"{_plain(one.number)} {one.currency or foreign[0]}"
+            else:
+                fields[name] = _plain(one.number)
+        if foreign:
+            what = " and ".join(foreign)
+            remedy = "send prices in one currency, or set [catalogue] currency and send all items anew"
+            if expected:
+                self._remark(PRICE, "other_currency", f"is in {what} and the catalogue's are in {expected}: "
+                             f"it is kept as text and counts as no number; {remedy}")  # fmt: skip
+            else:
+                self._remark(PRICE, "other_currency", f"and its currency differ ({what}): it is kept as text and "
+                             f"counts as no number; {remedy}")  # fmt: skip
+        elif said:
+            fields[CURRENCY] = min(said, key=lambda one: (one in SHARED_SIGNS, one))
+        self._check_sale(fields, known)
+
+    def _amount(self, fields: dict[str, Any], name: str) -> NumberRead:
+        """The price in a field. Unreadable text stays, and is no number to anybody."""
+        value = fields[name]
+        if value is None:
+            return NumberRead(nan)
+        read = read_number(value)
+        if read.fault == EMPTY:
+            fields[name] = None
+        elif read.fault:
+            if not isinstance(value, str):
+                raise ItemRefused(name, FAULTS[read.fault])
+            self._remark(name, "unreadable", f"{FAULTS[read.fault]}; the item counts as one without it")
+        elif read.number < 0:
+            raise ItemRefused(name, "is below 0: send what the item costs")
+        elif read.number > _AMOUNT_MAX:
+            raise ItemRefused(name, "is beyond any price: send what the item costs")
+        return read
+
+    def _check_sale(self, fields: dict[str, Any], known: Mapping[str, Any]) -> None:
+        sale, price = _number(fields.get(SALE_PRICE)), _number(fields.get(PRICE, known.get(PRICE)))
+        if sale == 0.0:
+            fields[SALE_PRICE] = None
+        elif sale > price:
+            self._remark(SALE_PRICE, "without_effect", "is above price, so it does not count")
+
+    def _read_times(self, fields: dict[str, Any]) -> None:
+        for name in (SHOWN_FROM, SHOWN_UNTIL, CREATED):
+            value = fields.get(name)
+            if value is None:
+                continue
+            try:
+                at_ms = read_time_ms(value, whole_day=name == SHOWN_UNTIL)
+            except ValueError:
+                if name != CREATED:
+                    raise ItemRefused(name, NO_TIME) from None
+                self._remark(name, "unreadable", f"{NO_TIME}; the item counts as new from its first day here")
+                continue
+            fields[name] = time_text(min(at_ms, _LAST_MS)) if at_ms else None
+        if isinstance(period := fields.get(SALE_PERIOD), str | list):
+            self._read_period(fields, period)
+
+    def _read_period(self, fields: dict[str, Any], sent: str | list[Any]) -> None:
+        parts = sent if isinstance(sent, list) else _PERIOD.split(sent.strip())
+        try:
+            if len(parts) != 2 or not any(parts):
+                raise ValueError
+            begin_ms, end_ms = (read_time_ms(part, whole_day=bool(at)) for at, part in enumerate(parts))
+            if end_ms and end_ms <= begin_ms:
+                self._remark(SALE_PERIOD, "without_effect", "ends before it begins, so the sale price does not count")
+            fields[SALE_PERIOD] = "/".join(
+                time_text(min(at_ms, _LAST_MS)) if at_ms else "" for at_ms in (begin_ms, end_ms)
+            )
+        except ValueError:
+            if isinstance(sent, str) and not sent.strip():
+                fields[SALE_PERIOD] = None
+                return
+            fields[SALE_PERIOD] = sent if isinstance(sent, str) else str(sent)[:_TEXT_CHARS_MAX]
+            self._remark(SALE_PERIOD, "unreadable", 'is no period such as "2026-03-01T10:00Z/2026-03-31", so the sale '
+                         "price does not count")  # fmt: skip
+
+    def _read_group(self, fields: dict[str, Any]) -> None:
+        group = fields.get(GROUP)
+        if group is None or isinstance(group, str):
+            return
+        if isinstance(group, int) and not isinstance(group, bool):
+            fields[GROUP] = str(group)
+        else:
+            self._remark(GROUP, "unreadable", f"is {_kind(group)}: the id of a group is text or a whole number")
+
+    def _read_number(self, fields: dict[str, Any], name: str) -> None:
+        """A number that features read; what cannot be read stays as it is and is none."""
+        value = fields[name]
+        if not isinstance(value, str):
+            return
+        read = read_number(value)
+        if not read.fault and not read.currency:
+            fields[name] = _plain(read.number)
+        elif read.fault != EMPTY:
+            what = FAULTS.get(read.fault) or "has a unit"
+            self._remark(name, "unreadable", f"{what}; features count the item as one without it")
+
+    def _compare_kinds(self, fields: Mapping[str, Any]) -> None:
+        kinds, remarked = self._types.kinds, {remark.field for remark in self.remarks}
+        for name, value in fields.items():
+            if name not in self._meant:
+                self._meant[name] = _MEANT.get(_letters(name), "")
+            meant = self._meant[name]
+            if meant and meant != name and meant not in fields:
+                self._remark(name, "unheard", f'has no effect; the field that has one is called "{meant}"')
+            known = kinds.get(name)
+            if known is not None and name not in remarked and (kind := _kind(value)) and kind != known:
+                self._remark(name, "other_kind", f"is {kind} here and {known} in the items before: it is kept, and "
+                             f"who reads {known} does not see it")  # fmt: skip
+
+
+def read_time_ms(value: object, *, whole_day: bool = False) -> int:
+    """Milliseconds since 1970 of a time in any usual form, 0 for an empty one; `ValueError` for what is none.
+
+    Numbers are seconds, milliseconds or microseconds since 1970 by their size. Without a zone it is UTC. With
+    `whole_day` a date alone is the end of that day.
+
+    >>> read_time_ms("2026-03-01T10:00+0100") == read_time_ms(1_772_355_600) == read_time_ms("1772355600000")
+    True
+    >>> read_time_ms("Sun, 01 Mar 2026 10:00:00 +0100") == read_time_ms("01.03.2026 09:00")
+    True
+    >>> read_time_ms("2026-03-01", whole_day=True) - read_time_ms("2026-03-01")
+    86400000
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        if not text or text.startswith(_ZERO_DATE):
+            return 0
+        if len(text) > _TEXT_CHARS_MAX:
+            raise ValueError("too long")
+        if not _NUMBER_OF_TIME.fullmatch(text):
+            return _of_text(text) + (_DAY_MS if whole_day and _is_date(text) else 0)
+        value = float(text) if "." in text else int(text)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("no time")
+    return _of_number(value)
+
+
+def _of_number(number: float) -> int:
+    if not 0 <= number < 10**20:
+        raise ValueError("not a time")
+    if number < _SECONDS_MAX:
+        return int(number * 1_000)
+    return int(number) // (1 if number < _MS_MAX else 1_000 if number < _US_MAX else 1_000_000)
+
+
+def _is_date(text: str) -> bool:
+    return any(shape.fullmatch(text) for shape in (_DATE, _SLASHED, _DOTTED))
+
+
+def _of_text(text: str) -> int:
+    """Milliseconds of a time in words and digits."""
+    plain = _SLASHED.sub(lambda found: f"{found[1]}-{found[2]:0>2}-{found[3]:0>2}", text, count=1)
+    plain = _DOTTED.sub(lambda found: f"{found[3]}-{found[2]:0>2}-{found[1]:0>2}", plain, count=1)
+    plain = _ZONE_APART.sub("", _ZONE_BY_NAME.sub("+00:00", plain) if _DATE.match(plain) else plain)
+    try:
+        moment = datetime.fromisoformat(plain)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(text)
+        except (ValueError, TypeError, IndexError):
+            raise ValueError("no time") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    try:
+        return max(int(moment.timestamp() * 1_000), 0)
+    except OverflowError:
+        raise ValueError("no time") from None
+
+
+def _word(sent: object) -> str:
+    """What a value says of availability, "" if nothing that is known."""
+    if isinstance(sent, bool):
+        return IN_STOCK if sent else OUT_OF_STOCK
+    if isinstance(sent, int | float):
+        return IN_STOCK if sent > 0 else OUT_OF_STOCK
+    if not isinstance(sent, str) or len(sent) > _TEXT_CHARS_MAX:
+        return ""
+    word = sent.strip().casefold().rstrip("/")
+    if "schema.org/" in word:
+        word = word.rpartition("/")[2]
+    return _SAYS.get(" ".join(re.split(r"[\s_-]+", word)), "")
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name.casefold()))
+
+
+def _plain(number: float) -> int | float:
+    """A number as it would be written by hand: 5, not 5.0."""
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+
+
+def _kind(value: object) -> str:
+    """The kind of a value in words, "" for none. One text and a list of texts are one kind: features read both."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, list):
+        return "text" if all(isinstance(part, str) for part in value[:ATTRIBUTE_VALUES_MAX]) else "a list"
+    return "a map"

@@ -20,6 +20,18 @@ NAME_CHARS_MAX = 256
 ITEMS_PER_EVENT_MAX = 200
 VALUES_PER_EVENT_MAX = 64
 ITEMS_PER_REQUEST_MAX = 5_000
+ITEM_REMARKS_MAX = 64
+"""Warnings of one reply about items, each of one kind about one field; further ones are left out and counted."""
+ITEMS_LISTED_MAX = 1_000
+"""Items of one page of the catalogue."""
+ITEMS_LISTED_BYTES_MAX = 4 * 1024 * 1024
+"""Of one page; it ends with the item that reaches this."""
+ITEM_DELETIONS_PER_WRITE_MAX = 1_000
+"""Items that a replace deletes in one write; further ones in the next."""
+REPLACES_OPEN_MAX = 8
+"""Catalogues that are being replaced at once; of one more the begin is refused with 429."""
+SHOWN_ID_CHARS = 80
+"""Characters of an item's id that messages show."""
 CANDIDATES_MAX = 1_000
 PLACEMENTS_MAX = 20
 LIST_LIMIT_MAX = 200
@@ -95,6 +107,8 @@ CATALOGUE_ITEM_BYTES = 448
 ITEM_FIELDS_BYTES_MAX = 16 * 1024
 ATTRIBUTE_VALUES_MAX = 4
 """Values of one multi-valued item field that features can see."""
+FIELDS_TYPED_MAX = 1_024
+"""Fields of a tenant's items whose kind is remembered, so that a change of it can be told."""
 TEXTS_NAMED_MAX = 65_536
 """Values of item fields that a profile says by name; it says further ones by reference."""
 FEATURES_MAX = 256

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from ..events.envelope import ItemDeleted, ItemPatched, ItemUpserted
-from ..events.items import Meaning, is_available, meaning_of
+from ..events.items import FieldTypes, Meaning, is_available, meaning_of
 from ..events.times import parse_time_ms
 from ..foundation.errors import EventRejected
 from ..foundation.ids import group_reference, item_reference, reference
@@ -51,6 +51,8 @@ class _Named(msgspec.Struct, frozen=True, array_like=True):
 
 _pack = msgspec.msgpack.Encoder().encode
 _MEANS_NOTHING = Meaning()
+_ROWS_LOOKED_AT = 65_536
+"""At once, for a page."""
 _unpack = msgspec.msgpack.Decoder(Item).decode
 _unpack_name = msgspec.msgpack.Decoder(_Named).decode
 
@@ -116,6 +118,7 @@ class Catalogue:
         self._counts: dict[str, int] = {}
         self._codes: dict[str, int] = {}
         self._texts: dict[int, str] = {}
+        self._types: dict[str, FieldTypes] = {}
         self.attributes = attributes
         self.available: Bytes = np.zeros(rows_max, np.uint8)
         """By row: 1 for an item of the catalogue that is in stock."""
@@ -178,6 +181,8 @@ class Catalogue:
         packed = self._packed.pop(item_reference(event.tenant, event.id), None)
         if packed is not None:
             self._counts[event.tenant] -= 1
+            if not self._counts[event.tenant]:
+                self._types.pop(event.tenant, None)
             self.size_bytes -= len(packed)
             row = self._changed_row(item_reference(event.tenant, event.id))
             if row >= 0:
@@ -194,6 +199,26 @@ class Catalogue:
     def count_of(self, tenant: str) -> int:
         """How many items a tenant has."""
         return self._counts.get(tenant, 0)
+
+    def types_of(self, tenant: str) -> FieldTypes:
+        """What the fields of a tenant's items are, to read further ones by; changing it changes nothing here."""
+        known = self._types.get(tenant)
+        return FieldTypes() if known is None else known.copy()
+
+    def page(self, tenant: str, *, after_row: int, limit: int) -> Iterator[Item]:
+        """A tenant's items by row, behind a row; whatever changes meanwhile, an item that stays keeps its row."""
+        code, first = self.code_of(tenant), after_row + 1
+        while limit and first < len(self._refs):
+            part = slice(first, first + _ROWS_LOOKED_AT)
+            found = np.flatnonzero((self._refs[part] != 0) & (self.tenants[part] == code))[:limit]
+            yield from (self.at_row[first + row] for row in found.tolist())
+            limit -= len(found)
+            first += _ROWS_LOOKED_AT
+
+    def refs_of(self, tenant: str) -> Ints:
+        """The references of a tenant's items."""
+        refs: Ints = self._refs[(self._refs != 0) & (self.tenants == self.code_of(tenant))]
+        return refs
 
     def code_of(self, tenant: str) -> int:
         """What stands for a tenant in `tenants`, -1 for one that has had no items."""
@@ -221,6 +246,8 @@ class Catalogue:
             self.size_bytes -= len(before)
         self._packed[item.ref] = packed
         self.size_bytes += len(packed)
+        if item.canonical:
+            self._types.setdefault(item.tenant, FieldTypes()).learn(item.fields)
         self._fill_columns(item)
 
     def changed_since(self, changes: int) -> Ints | None:

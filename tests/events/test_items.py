@@ -1,0 +1,243 @@
+"""How fields of items are read, what they mean, and what is said of those that mean nothing."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from instanter.events.items import (
+    ALWAYS_MS,
+    FieldReader,
+    FieldTypes,
+    ItemRefused,
+    Meaning,
+    is_available,
+    meaning_of,
+    read_time_ms,
+)
+from instanter.foundation.limits import FIELDS_TYPED_MAX
+
+NUMBERS = frozenset({"price", "width"})
+
+
+def reader(**options: Any) -> FieldReader:
+    return FieldReader(FieldTypes(), numbers=NUMBERS, **options)
+
+
+def read(
+    fields: dict[str, Any], known: dict[str, Any] | None = None, **options: Any
+) -> tuple[dict[str, Any], list[str]]:
+    """The canonical fields, and the codes of the remarks."""
+    one = reader(**options)
+    return one.read(fields, known), [f"{remark.field} {remark.code}" for remark in one.remarks]
+
+
+@pytest.mark.parametrize(("sent", "fields"), [
+    ({"price": 19.99}, {"price": 19.99}),
+    ({"price": 20}, {"price": 20}),
+    ({"price": "19.99"}, {"price": 19.99}),
+    ({"price": "20.00"}, {"price": 20}),
+    ({"price": "19,99 EUR"}, {"price": 19.99, "currency": "EUR"}),
+    ({"price": "1.299,00"}, {"price": 1299}),
+    ({"price": "€5", "currency": "eur"}, {"price": 5, "currency": "EUR"}),
+    ({"price": "$5", "currency": "CAD"}, {"price": 5, "currency": "CAD"}),
+    ({"price": ""}, {"price": None}),
+    ({"price": None}, {"price": None}),
+    ({"price": 9, "sale_price": "0.00"}, {"price": 9, "sale_price": None}),
+    ({"stock": 5}, {"stock": 5}),
+    ({"stock": "5"}, {"stock": 5}),
+    ({"stock": " 5.0 "}, {"stock": 5}),
+    ({"stock": "0"}, {"stock": 0}),
+    ({"stock": "1"}, {"stock": 1}),
+    ({"stock": -2}, {"stock": -2}),
+    ({"stock": "10+"}, {"stock": 10}),
+    ({"stock": "> 10"}, {"stock": 10}),
+    ({"stock": "in stock"}, {"stock": None}),
+    ({"stock": True}, {"stock": None}),
+    ({"stock": False}, {"stock": 0}),
+    ({"stock": "Sold Out"}, {"stock": 0}),
+    ({"stock": "preorder"}, {"stock": None, "availability": "preorder"}),
+    ({"stock": ""}, {"stock": None}),
+    ({"availability": ""}, {"availability": None}),
+    ({"item_group_id": 7}, {"item_group_id": "7"}),
+    ({"width": "12,5"}, {"width": 12.5}),
+    ({"width": 3}, {"width": 3}),
+    ({"expiration_date": "0000-00-00"}, {"expiration_date": None}),
+    ({"expiration_date": "2026-03-31"}, {"expiration_date": "2026-04-01T00:00:00.000+00:00"}),
+    ({"expiration_date": "9999-12-31"}, {"expiration_date": "9999-12-31T23:59:59.000+00:00"}),
+    ({"availability_date": "2026-03-01"}, {"availability_date": "2026-03-01T00:00:00.000+00:00"}),
+    ({"created_at": 1_772_323_200}, {"created_at": "2026-03-01T00:00:00.000+00:00"}),
+    ({"sale_price_effective_date": "2026-03-01T10:00+0100/2026-03-31"},
+     {"sale_price_effective_date": "2026-03-01T09:00:00.000+00:00/2026-04-01T00:00:00.000+00:00"}),
+    ({"sale_price_effective_date": "2026-03-01/"}, {"sale_price_effective_date": "2026-03-01T00:00:00.000+00:00/"}),
+    ({"sale_price_effective_date": ""}, {"sale_price_effective_date": None}),
+    ({"title": "Sofa", "tags": ["a"], "anything": {"b": 1}}, {"title": "Sofa", "tags": ["a"], "anything": {"b": 1}}),
+])  # fmt: skip
+def test_what_can_be_read_is_written_in_one_way(sent: dict[str, Any], fields: dict[str, Any]) -> None:
+    assert read(sent) == (fields, [])
+
+
+WORDS = {
+    True: ["in_stock", "in stock", "In Stock", "InStock", "https://schema.org/InStock", "http://schema.org/instock/",
+           "available", "true", True, 1, "1", 3, "limited_availability", "LimitedAvailability", "onlineOnly", "yes",
+           "preorder", "PreOrder", "pre-order", "https://schema.org/PreOrder", "backorder", "BackOrder", "onbackorder"],
+    False: ["out of stock", "out_of_stock", "OutOfStock", "https://schema.org/OutOfStock", "sold out", "SoldOut",
+            "discontinued", "https://schema.org/Discontinued", "false", False, 0, "0", "unavailable", "no", -1],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("sent", "available"), [(word, said) for said, words in WORDS.items() for word in words])
+def test_availability_in_every_spelling_says_whether_it_can_be_bought(sent: object, available: bool) -> None:
+    fields, remarks = read({"availability": sent})
+    assert is_available(fields) is available
+    assert remarks == []
+
+
+@pytest.mark.parametrize(("sent", "field"), [
+    ({"price": -5}, "price"), ({"price": "-5,00"}, "price"), ({"price": True}, "price"), ({"price": [5]}, "price"),
+    ({"price": 1e400}, "price"), ({"price": 10**30}, "price"),
+    ({"sale_price": -1}, "sale_price"), ({"stock": "many"}, "stock"),
+    ({"stock": []}, "stock"), ({"stock": "1,299"}, "stock"), ({"availability_date": "soon"}, "availability_date"),
+    ({"expiration_date": "2026-13-01"}, "expiration_date"), ({"expiration_date": True}, "expiration_date"),
+    ({"expiration_date": "03/01/2026"}, "expiration_date"), ({"expiration_date": -5}, "expiration_date"),
+    ({"availability_date": 10**21}, "availability_date"), ({"availability_date": {}}, "availability_date"),
+])  # fmt: skip
+def test_what_cannot_be_is_refused_by_field_with_the_remedy(sent: dict[str, Any], field: str) -> None:
+    with pytest.raises(ItemRefused) as caught:
+        read(sent)
+    assert caught.value.field == field
+    assert caught.value.message.startswith(f"{field} is ") or "may be decimals" in caught.value.message
+    assert ": send " in caught.value.message or "neither" in caught.value.message or "finite" in caught.value.message
+
+
+@pytest.mark.parametrize(("sent", "fields", "remarks"), [
+    ({"price": "1,299"}, {"price": "1,299"}, ["price unreadable"]),
+    ({"price": "on request"}, {"price": "on request"}, ["price unreadable"]),
+    ({"price": 9, "sale_price": 10}, {"price": 9, "sale_price": 10}, ["sale_price without_effect"]),
+    ({"price": "5 EUR", "currency": "USD"}, {"price": "5 EUR", "currency": "USD"}, ["price other_currency"]),
+    ({"price": 5, "currency": "points"}, {"price": 5, "currency": "points"}, ["currency unreadable"]),
+    ({"availability": "perhaps"}, {"availability": "perhaps"}, ["availability unreadable"]),
+    ({"item_group_id": [1]}, {"item_group_id": [1]}, ["item_group_id unreadable"]),
+    ({"width": "12 cm"}, {"width": "12 cm"}, ["width unreadable"]),
+    ({"width": "5 EUR"}, {"width": "5 EUR"}, ["width unreadable"]),
+    ({"created_at": "yesterday"}, {"created_at": "yesterday"}, ["created_at unreadable"]),
+    ({"sale_price_effective_date": "soon"}, {"sale_price_effective_date": "soon"},
+     ["sale_price_effective_date unreadable"]),
+    ({"inventory": 0}, {"inventory": 0}, ["inventory unheard"]),
+    ({"Expires-At": "2026"}, {"Expires-At": "2026"}, ["Expires-At unheard"]),
+    ({"inventory": 0, "stock": 0}, {"inventory": 0, "stock": 0}, []),
+])  # fmt: skip
+def test_what_has_less_effect_than_meant_is_said(
+    sent: dict[str, Any], fields: dict[str, Any], remarks: list[str]
+) -> None:
+    assert read(sent) == (fields, remarks)
+
+
+def test_a_price_in_another_currency_is_never_the_same_number() -> None:
+    one = reader()
+    assert one.read({"price": "5 EUR"}) == {"price": 5, "currency": "EUR"}
+    assert one.read({"price": "600 JPY"}) == {"price": "600 JPY"}
+    assert [remark.code for remark in one.remarks] == ["other_currency"]
+    assert one.read({"price": 600, "sale_price": 500, "currency": "JPY"}) == {
+        "price": "600 JPY", "sale_price": "500 JPY", "currency": "JPY"
+    }  # fmt: skip
+    assert one.read({"price": 7}) == {"price": 7}
+    assert one.remarks == []
+
+
+def test_a_currency_that_is_set_stands_over_the_first_items() -> None:
+    assert read({"price": "5 EUR"}, currency="USD") == ({"price": "5 EUR"}, ["price other_currency"])
+    assert read({"price": "$5"}, currency="USD") == ({"price": 5, "currency": "$"}, [])
+
+
+def test_a_code_says_more_than_a_sign() -> None:
+    types = FieldTypes()
+    for currency in ("$", "CAD", "$", "USD"):
+        types.learn({"price": 1, "currency": currency})
+    assert types.currency == "CAD"
+
+
+def test_a_change_of_one_item_is_read_together_with_what_it_is() -> None:
+    known = {"price": 9, "currency": "EUR", "availability": "out_of_stock"}
+    assert read({"stock": 3}, known)[1] == ["stock without_effect"]
+    assert read({"stock": 3, "availability": "in stock"}, known)[1] == []
+    assert read({"sale_price": 10}, known)[1] == ["sale_price without_effect"]
+    fields, remarks = read({"currency": "USD"}, known, currency="EUR")
+    assert (fields, remarks) == ({"currency": "USD", "price": "9 USD"}, ["price other_currency"])
+    assert read({"price": 6}, {"price": "5 USD", "currency": "USD"}, currency="EUR")[0] == {"price": "6 USD"}
+
+
+def test_a_change_of_a_fields_kind_is_said_and_the_first_one_stands() -> None:
+    one = reader()
+    for fields, remarks in (
+        ({"color": "red", "size": 5, "new": True}, []), ({"color": ["red", "blue"], "size": None}, []),
+        ({"size": "XL"}, ["size"]), ({"color": 5}, ["color"]), ({"size": 6}, []), ({"new": "yes"}, ["new"]),
+    ):  # fmt: skip
+        assert one.read(fields) == fields
+        assert [(remark.field, remark.code) for remark in one.remarks] == [(name, "other_kind") for name in remarks]
+
+
+def test_kinds_are_remembered_of_so_many_fields() -> None:
+    types = FieldTypes()
+    types.learn({f"field {number}": number for number in range(FIELDS_TYPED_MAX + 5)})
+    assert len(types.kinds) == FIELDS_TYPED_MAX
+    other = types.copy()
+    other.learn({"price": 1, "currency": "EUR"})
+    assert types.currency == ""
+
+
+@pytest.mark.parametrize(("sent", "at"), [
+    ("2026-03-01T10:00:00Z", "2026-03-01T10:00:00"), ("2026-03-01T10:00+0100", "2026-03-01T09:00:00"),
+    ("2026-03-01 10:00:00", "2026-03-01T10:00:00"), ("2026-03-01 10:00:00 -0400", "2026-03-01T14:00:00"),
+    ("2026-03-01 10:00:00 UTC", "2026-03-01T10:00:00"), ("2026-03-01", "2026-03-01T00:00:00"),
+    ("20260301T100000Z", "2026-03-01T10:00:00"), ("2026/03/01", "2026-03-01T00:00:00"),
+    ("2026/3/1 10:00", "2026-03-01T10:00:00"), ("1.3.2026", "2026-03-01T00:00:00"),
+    ("01.03.2026 10:00", "2026-03-01T10:00:00"), ("Sun, 01 Mar 2026 10:00:00 GMT", "2026-03-01T10:00:00"),
+    ("Sun, 1 Mar 2026 10:00:00 +0100", "2026-03-01T09:00:00"), (1_772_359_200, "2026-03-01T10:00:00"),
+    (1_772_359_200_000, "2026-03-01T10:00:00"), (1_772_359_200_000_000, "2026-03-01T10:00:00"),
+    (1_772_359_200_000_000_000, "2026-03-01T10:00:00"), ("1772359200", "2026-03-01T10:00:00"),
+    ("1772359200.0", "2026-03-01T10:00:00"), (1_772_359_200.0, "2026-03-01T10:00:00"),
+])  # fmt: skip
+def test_a_time_is_the_same_in_every_spelling(sent: object, at: str) -> None:
+    assert read_time_ms(sent) == int(datetime.fromisoformat(at).replace(tzinfo=UTC).timestamp()) * 1_000
+
+
+@given(st.one_of(st.text(max_size=80), st.floats(), st.integers(), st.booleans(), st.none()))
+def test_any_value_is_a_time_or_none(value: object) -> None:
+    with suppress(ValueError):
+        assert read_time_ms(value) >= 0
+
+
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20),
+    st.lists(st.text(max_size=3), max_size=3),
+    st.sampled_from(["5 EUR", "$3", "in stock", "2026-03-01", "2026-03-01/2026-04-01", "9999-12-31"]),
+)
+NAMES = st.sampled_from([
+    "price", "sale_price", "currency", "stock", "availability", "availability_date", "expiration_date", "created_at",
+    "item_group_id", "sale_price_effective_date", "width", "title", "inventory",
+])  # fmt: skip
+FIELDS = st.dictionaries(NAMES, VALUES, max_size=6)
+
+
+@given(FIELDS, FIELDS)
+def test_whatever_is_sent_is_read_or_refused_and_reading_it_again_changes_nothing(
+    sent: dict[str, Any], known: dict[str, Any]
+) -> None:
+    with suppress(ItemRefused):
+        fields = read(sent)[0]
+        meaning_of(fields)
+        is_available(fields)
+        assert read(fields)[0] == fields
+        read(sent, known)
+
+
+def test_a_sale_without_a_period_always_holds_and_one_that_cannot_be_read_never() -> None:
+    assert meaning_of({"price": 9, "sale_price": 7}) == Meaning(sale_price=7.0, sale_until_ms=ALWAYS_MS)
+    assert meaning_of({"price": 9, "sale_price": 7, "sale_price_effective_date": "soon"}) == Meaning()
+    assert meaning_of({"price": 9, "sale_price": 7, "sale_price_effective_date": "soon/"}) == Meaning()
