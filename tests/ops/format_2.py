@@ -28,6 +28,7 @@ from instanter.events.envelope import (
     Decided,
     Epoch,
     Erased,
+    Imported,
     ItemDeleted,
     ItemPatched,
     ItemUpserted,
@@ -179,6 +180,8 @@ def fill(writing: Writing, door: Door, subjects: KeyStore, heads: list[Head]) ->
     lesson = Lesson("home", (1, 2), np.array([[1.0, 0.5], [0.5, 0.25]], "<f4").tobytes())
     write(Decided(at_ms, TENANT, cell, DECISION, body, cell, subjects.seal(cell, Sealed.RECEIPT, at_ms, b"\x90"),
                   (lesson,)))
+    import_event = tracked(door, writing, {"anonymousId": "a2", "messageId": "m-imported"})
+    write(Imported(at_ms, TENANT, bytes(range(16)), 3, 3, 900, (3,), (import_event.message,)), import_event)
     write(Ticked(writing.at_ms))
     write(Epoch(writing.at_ms, 1, writing.partition.state.epoch_hash))
 

@@ -18,6 +18,7 @@ from ..engine.loop import Engine
 from ..foundation.errors import RequestRejected
 from . import (
     decide,
+    imports,
     items,
     jobs,
     keys,
@@ -84,6 +85,8 @@ RESOURCES: Final = (
     # An item that is called "delete" as well goes by %64elete.
     Resource("/v1/items/delete", "catalog", {"POST": items.delete_many}),
     Resource("/v1/items/{id:path}", "catalog", {"GET": items.get, "PATCH": items.patch, "DELETE": items.delete}),
+    Resource("/v1/imports", "write", {"GET": imports.list_, "POST": imports.take_once}),
+    Resource("/v1/imports/{id:path}", "write", {"POST": imports.take}),
     Resource("/v1/profiles", "admin", {"GET": profiles.list_}, work=LISTING_WORK),
     Resource("/v1/profiles/{id:path}/links/{linked:path}", "admin", {"DELETE": profiles.unlink}),
     Resource("/v1/profiles/{id:path}/export", "admin", {"GET": profiles.export}),

@@ -11,6 +11,7 @@ from msgspec import Meta
 from .. import __version__
 from ..decisions.request import DecideReply, DecideRequest, RankReply, RankRequest
 from ..engine.erase import ErasureReceipt
+from ..engine.importing import PieceTaken
 from ..engine.listing import Decisions, People
 from ..engine.profile import Profile
 from ..engine.quarantine import Listing
@@ -25,6 +26,7 @@ from ..foundation.limits import (
     PAGE_ENTRIES_MAX,
 )
 from .decide import ReplayReply
+from .imports import ImportListing, PieceRequest
 from .items import (
     ChangeReply,
     DeleteReply,
@@ -130,6 +132,15 @@ OPERATIONS = (
         "patch", "/v1/items/{id}", "Change fields of an item; null removes one", PatchRequest, ChangeReply,
         (*_BODY, 404, *_STORES)),
     Operation("delete", "/v1/items/{id}", "Take an item out", reply=ChangeReply, errors=(400, 404, *_STORES)),
+    Operation(
+        "get", "/v1/imports", "What is known of imports, and the names of events that features hear",
+        reply=ImportListing, errors=_LIMITED),
+    Operation(
+        "post", "/v1/imports", "Take a piece of what cannot be read again", PieceRequest, PieceTaken,
+        (*_BODY, *_STORES)),
+    Operation(
+        "post", "/v1/imports/{id}", "Take a piece of a file; each line has one effect however often it is sent",
+        PieceRequest, PieceTaken, (*_BODY, 404, *_STORES)),
     Operation(
         "get", "/v1/profiles", "Who is known, a page at a time; whoever was there last first", reply=People,
         errors=(400, 429), query=_PAGE),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from ..events.decode import Admitted, Door
-from ..events.envelope import CONTROL_PARTITION, Linked, Record, Tracked, Withheld, encode_record
+from ..events.envelope import CONTROL_PARTITION, Imported, Linked, Record, Tracked, Withheld, encode_record
 from ..events.kinds import ALIASED, IDENTIFIED
 from ..events.notes import ITEM_UNKNOWN, NO_CATALOGUE, UNHEARD, Note
 from ..events.reject import BATCH, POISON, Quarantined, quarantined
@@ -52,6 +52,15 @@ class Taken(msgspec.Struct, frozen=True):
     position: int
     warnings: list[EventWarning] = []
     """What of the accepted ones has no effect."""
+
+
+class Marked(NamedTuple):
+    """What became of a step of an import."""
+
+    accepted: int
+    rejected: list[Rejection]
+    names: list[str]
+    """Of the events that were kept."""
 
 
 class Again(msgspec.Struct, frozen=True):
@@ -150,6 +159,45 @@ class Intake:
         self._meter.count("events_accepted", len(raws) - len(rejected))
         return Taken(len(raws) - len(rejected), rejected, self._partition.position, warnings.told())
 
+    async def take_marked(
+        self, raws: Sequence[RawEvent], mark: Callable[[Sequence[int], Sequence[Tracked]], Imported | None], *,
+        tenant: str, sent_at_ms: int | None, defaults: dict[str, Any] | None, warnings: Warnings,
+    ) -> Marked:  # fmt: skip
+        """Take one step of an import, at most `EVENTS_PER_STEP`; on return it is durable and folded, or refused whole.
+
+        What is refused is in the quarantine before; `mark` gets the places of what is kept, and its records, and gives
+        the record that goes before them in the same group.
+        """
+        assert len(raws) <= EVENTS_PER_STEP
+        self._journal.check_room(sum(map(len, raws)), entries=len(raws))
+        admitted, refused = self._admit(raws, None, tenant, sent_at_ms, defaults, False, False, "")
+        rejected, waiters = list[Rejection](), list[asyncio.Future[None]]()
+        for place, error in refused:
+            entry = quarantined(
+                raws[place], error, at_ms=self._clock.now_ms(), tenant=tenant, kind="", sent_at_ms=sent_at_ms,
+                defaults=defaults,
+            )  # fmt: skip
+            rejected.append(Rejection(entry.message_id, error.code, error.message, place))
+            waiters.append(self._set_aside(entry, gpc=False))
+        await asyncio.gather(*waiters)
+        bad = {place for place, _ in refused}
+        places = [place for place in range(len(raws)) if place not in bad]
+        if refused:  # Somebody may have been erased meanwhile.
+            good = [raws[place] for place in places]
+            admitted, _ = self._admit(good, None, tenant, sent_at_ms, defaults, False, False, "")
+        kept = [(place, one.record) for place, one in zip(places, admitted, strict=True)
+                if isinstance(one.record, Tracked)]
+        if admitted:
+            marked = mark([place for place, _ in kept], [record for _, record in kept])
+            position = self._append(admitted, tenant, warnings, marked)
+            await self._taken_up(position, self._journal.durable(position))
+        self._meter.count("events_accepted", len(admitted))
+        return Marked(len(admitted), rejected, [record.name for _, record in kept])
+
+    def has_effect(self, name: str) -> bool:
+        """Whether a feature hears events of this name, or they link people."""
+        return name in self._partition.state.schema.codes or name in _LINKING
+
     async def reject(
         self, raw: bytes, error: EventRejected, *, tenant: str, kind: str = BATCH, gpc: bool = False,
         public: bool = False,
@@ -206,13 +254,17 @@ class Intake:
         self._meter.observe("enrich", enriched_ns // len(raws), times=len(raws))
         return admitted, refused
 
-    def _append(self, admitted: Sequence[Admitted], tenant: str, warnings: Warnings) -> int:
-        """Append what was admitted, and the links it claims; the position of the last. What has no effect is counted,
-        and added to `warnings`."""
+    def _append(
+        self, admitted: Sequence[Admitted], tenant: str, warnings: Warnings, marked: Imported | None = None
+    ) -> int:
+        """Append what was admitted, and the links it claims, behind `marked`; the position of the last. What has no
+        effect is counted, and added to `warnings`."""
         if not self._partition.state.has_room:
             self._check_known(admitted)
         partitions, links = self._partitions, self._partition.links
         entries: list[Entry[Record]] = []
+        if marked is not None:
+            entries.append((CONTROL_PARTITION, marked.at_ms, encode_record(marked), marked))
         heard = self._partition.state.schema.codes
         known = self._partition.state.catalogue.items
         newest_ms = received_ms = 0

@@ -26,6 +26,7 @@ from ..events.envelope import (
     ItemUpserted,
     KeyRevoked,
     Ticked,
+    Tracked,
     Unlinked,
 )
 from ..events.identifiers import identifiers_of
@@ -51,12 +52,13 @@ from .erase import DAY_MS, ERASED_PER_TURN, Eraser, RetentionOptions
 from .export import export, opened_receipt
 from .feeds import CatalogueFeeds, CatalogueOptions
 from .gate import Gate
+from .importing import Importer
 from .intake import Intake
 from .journal import Journal
 from .learners import LearnerSwitches
 from .listing import Listings
 from .models import ServedModels
-from .partition import Partition
+from .partition import REPEATED, Noticed, Partition
 from .profile import Profiles
 from .quarantine import QuarantineStore
 from .recovery import Recovery
@@ -148,7 +150,7 @@ class Engine:
         )  # fmt: skip
         self.journal = Journal(
             stores.log, partition, sync_window_ms=options.sync_window_ms, meter=self.meter,
-            on_folded=self._after_fold, on_broken=self._break, on_noticed=self.quarantine.note,
+            on_folded=self._after_fold, on_broken=self._break, on_noticed=self._notice,
             before=stores.subjects.flush,
         )  # fmt: skip
         self.checkpoints = Checkpoints(
@@ -182,6 +184,9 @@ class Engine:
             door=door, journal=self.journal, quarantine=self.quarantine, partition=partition, clock=clock,
             meter=self.meter, partitions=options.partitions,
         )  # fmt: skip
+        self.importer = Importer(
+            intake=self.intake, journal=self.journal, partition=partition, log=stores.log, clock=clock
+        )
         self.repairs = Repairs(
             quarantine=self.quarantine, intake=self.intake, partition=partition, log=stores.log,
             subjects=stores.subjects, audit=self.audit, meter=self.meter,
@@ -477,6 +482,12 @@ class Engine:
                 self.journal.append(Ticked(now_ms), now_ms)
         except InstanterError:
             self.meter.count("beats_refused")
+
+    def _notice(self, position: int, record: Tracked, noticed: Noticed) -> None:
+        """Pass on what the fold noticed: late and unfit events to the quarantine, which says where they are."""
+        self.importer.note(record, noticed)
+        if noticed.code != REPEATED:
+            self.quarantine.note(position, record, noticed)
 
     def _keep_up(self) -> None:
         """A step of what the state does at leisure: idle people make room, the files they lie in are kept dense."""

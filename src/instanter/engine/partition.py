@@ -18,6 +18,7 @@ from ..events.envelope import (
     Decided,
     Epoch,
     Erased,
+    Imported,
     ItemDeleted,
     ItemPatched,
     ItemUpserted,
@@ -48,12 +49,15 @@ from ..state.fold import DUPLICATE, LATE_FOR_WINDOWS, TABLE_FULL, TOLD_AGAIN
 from ..state.fold import LATE_FOR_SEQUENCES as FOLDED_LATE_FOR_SEQUENCES
 from ..state.memory import State, batches
 from ..state.schema import Schema, columns_of
+from .imports import ImportRow, Imports
 from .learning import Learners
 
 UNFIT: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What `columns_of` raises for a record that it cannot take."""
 CUTS: Final = (12, 1)
 """A batch with an unfit record is tried in pieces of so many events; so each record is tried at most three times."""
+REPEATED: Final = "duplicate"
+"""Noticed of an event whose messageId its person has sent before."""
 _LATE: Final = {FOLDED_LATE_FOR_SEQUENCES: LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS: LATE}
 _TOO_OLD: Final = "too far behind the newest event of its person"
 
@@ -64,7 +68,7 @@ class Noticed(NamedTuple):
     place: int
     """Among the records that were given to `apply`."""
     code: str
-    """`late`, `late_for_sequences` or `poison`."""
+    """`late`, `late_for_sequences`, `duplicate` or `poison`."""
     reason: str
 
 
@@ -93,6 +97,7 @@ class Partition:
         self.models: dict[tuple[str, str], ModelPlaced] = {}
         """Who ranks, by tenant and placement; where none was placed it is the built-in ranker."""
         self.learners = Learners()
+        self.imports = Imports()
         self.records = 0
         """Applied since the log began."""
         self.position = 0
@@ -119,6 +124,7 @@ class Partition:
             ModelPlaced: self._place_model,
             LearnerDeclared: self.learners.declare,
             LearnerTurned: self.learners.turn,
+            Imported: self._import,
         }
 
     def apply(self, records: Sequence[Record], *, ends: Sequence[int]) -> list[Noticed]:
@@ -158,6 +164,7 @@ class Partition:
             "access_keys": self.access_keys.rows(),
             "audited": [self.audited],
             "models": list(self.models.values()),
+            "imports": self.imports.rows(),
             "records": [self.records],
             **self.learners.rows(),
         }
@@ -174,6 +181,7 @@ class Partition:
         self.access_keys = AccessKeys(msgspec.convert(rows.get("access_keys", []), list[AccessKey]))
         models = msgspec.convert(rows.get("models", []), list[ModelPlaced])
         self.models = {(placed.tenant, placed.placement): placed for placed in models}
+        self.imports = Imports(msgspec.convert(rows.get("imports", []), list[ImportRow]))
         self.learners.restore(rows)
         self.records = next(iter(msgspec.convert(rows.get("records", []), list[int])), 0)
         self.audited = next(iter(msgspec.convert(rows.get("audited", []), list[Head])), Head())
@@ -184,10 +192,12 @@ class Partition:
         parts: list[Iterable[object]] = [self.links, self.consents, self.tombstones]
         if self.models:
             parts.append(self.models.values())
+        if rows := self.imports.rows():
+            parts.append(rows)
         if self.learners.declared:
             parts.append(self.learners.hashed())
-        for rows in parts:
-            digest.update(msgspec.msgpack.encode(sorted(msgspec.msgpack.encode(row) for row in rows)))
+        for part in parts:
+            digest.update(msgspec.msgpack.encode(sorted(msgspec.msgpack.encode(row) for row in part)))
         return digest.hexdigest()
 
     def _apply(self, records: Sequence[Record], ends: Sequence[int], noticed: list[Noticed]) -> None:
@@ -280,6 +290,9 @@ class Partition:
         else:
             self.models.pop((event.tenant, event.placement), None)
 
+    def _import(self, event: Imported) -> None:
+        self.imports.apply(event, self.position)
+
     def _publish(self, event: Epoch) -> None:
         self.state.publish(event)
         self.learners.publish(event.at_ms)
@@ -288,8 +301,9 @@ class Partition:
 
 
 def _late_ones(folded: Ints, place: int) -> list[Noticed]:
+    repeated = [Noticed(place + number, REPEATED, "") for number in (folded == DUPLICATE).nonzero()[0].tolist()]
     late = ((folded == FOLDED_LATE_FOR_SEQUENCES) | (folded == LATE_FOR_WINDOWS)).nonzero()[0].tolist()
-    return [Noticed(place + number, _LATE[int(folded[number])], _TOO_OLD) for number in late]
+    return repeated + [Noticed(place + number, _LATE[int(folded[number])], _TOO_OLD) for number in late]
 
 
 def _nothing(record: Record) -> None:

@@ -321,6 +321,26 @@ class LearnerTurned(msgspec.Struct, array_like=True, frozen=True, tag=19):
     """`freeze` (it scores as it has learned and learns no more), `thaw` or `reset` (it is the ranker alone again)."""
 
 
+class Imported(msgspec.Struct, array_like=True, frozen=True, tag=20):
+    """Lines of a file that is being imported. Their events are the records behind this one, in their order and among
+    what they bring along; where the log was cut behind it, those that are there are those that were taken."""
+
+    at_ms: int
+    tenant: str
+    id: bytes
+    """Of the import: a hash of what the file holds."""
+    taken: int
+    """Every line up to this one is dealt with once the events behind this record are there."""
+    of: int = 0
+    """Lines of the file; 0 while that is not known."""
+    size_bytes: int = 0
+    """Of the file, unpacked."""
+    lines: tuple[int, ...] = ()
+    """Of the events behind this record, ascending. Other lines up to `taken` were refused, or not kept."""
+    messages: tuple[int, ...] = ()
+    """References of their messageIds, in parallel."""
+
+
 Record = (
     Tracked
     | ItemUpserted
@@ -341,6 +361,7 @@ Record = (
     | ModelPlaced
     | LearnerDeclared
     | LearnerTurned
+    | Imported
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -310,6 +310,16 @@ SLATES_OPEN_MAX = 200_000
 OUTCOMES_WAITING_MAX = 500_000
 """Events whose outcomes are not settled yet; beyond it the oldest is settled early."""
 
+# Imports.
+IMPORTS_PER_TENANT_MAX = 256
+"""Imports of a tenant of which is known how far they were taken; beyond it the oldest that is finished is forgotten."""
+IMPORTS_MAX = 4_096
+"""Of all tenants together, likewise."""
+ARCHIVE_RECORD_BYTES_MAX = 4 * 1024 * 1024
+"""One event, or one batch of them, in a file to be imported."""
+ARCHIVE_BUFFER_BYTES = 256 * 1024
+"""Read of such a file at once."""
+
 # Listings.
 PAGE_ENTRIES_MAX = 200
 """People or decisions on one page of a listing."""

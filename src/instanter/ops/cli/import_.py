@@ -4,44 +4,100 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import gzip
-import sys
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, TypeVar
 
 import msgspec
 
-from ...foundation.errors import Broken, RateLimited, RequestRejected
+from ...events.kinds import KNOWN
+from ...events.nearest import mapping_line, nearest_name
+from ...events.notes import UNHEARD
+from ...foundation.disk import RealDisk
+from ...foundation.errors import RateLimited, RequestRejected, Unavailable
 from ...foundation.limits import BATCH_SENT_BYTES_MAX
+from ..archives import (
+    STDIN,
+    Identity,
+    Line,
+    as_history,
+    identity_of,
+    named_identity,
+    opened_archive,
+)
 from ..child import running_server
+from ..config import load
+from ..datadir import DataDirectory
+from ..master import MADE_NAME
 from .arguments import add_config, add_data, add_key
 from .connection import Connection
 from .progress import records_progress
 
-EVENTS_PER_BATCH = 500
-ITEMS_PER_BATCH = 500
-REJECTIONS_SHOWN = 10
-TRIES_MAX = 60
-"""How often a batch that came too soon is sent again."""
-_ENVELOPE_BYTES = 1_024
+EVENTS_PER_PIECE: Final = 500
+ITEMS_PER_BATCH: Final = 500
+REJECTIONS_SHOWN: Final = 10
+TRIES_MAX: Final = 60
+"""How often a batch that came too soon, or while the server was away, is sent again."""
+NAMES_SHOWN: Final = 20
+_ENVELOPE_BYTES: Final = 1_024
+_LINE_BYTES: Final = 20
+"""The number of a line, beside its event."""
 
+T = TypeVar("T")
 Told = Callable[[int, int], None] | None
 
 
+class NameReport(msgspec.Struct):
+    """What became of the events of one name."""
+
+    event: str
+    taken: int = 0
+    heard: bool = True
+    duplicates: int = 0
+    late: int = 0
+    looks_like: str = ""
+    """The known name that one which nobody hears looks most like."""
+
+
+class WarningReport(msgspec.Struct):
+    """What so many events of one name had the same to be said about."""
+
+    event: str
+    code: str
+    message: str
+    count: int = 0
+
+
 class ImportReport(msgspec.Struct):
-    """What `instanter import` did."""
+    """What `instanter import` did, and what was understood of it."""
 
     items: int = 0
     events: int = 0
+    repeated: int = 0
+    """Lines that an import of the same file had taken before."""
     rejected: int = 0
     """Items, events and lines that were not taken."""
     first_rejections: list[str] = []
     quarantined: int = 0
     """Those of them that the server keeps."""
     position: str = ""
+    shape: str = ""
+    """What the file of events was taken for, and of a table its columns."""
+    columns: dict[str, str] = {}
+    import_id: str = ""
+    finished_before: str = ""
+    """When this very file was imported before, where there was nothing new in it."""
+    continued: bool = False
+    """Whether it went on from an import that broke off, or of what the file began with."""
+    names: list[NameReport] = []
+    warnings: list[WarningReport] = []
+    mapping: list[str] = []
+    """Lines for `[events.names]` in the configuration, one for each name that nobody hears and that looks like one."""
+    remap: str = ""
+    """The command that tells kept events again once they are mapped."""
+    notes: list[str] = []
+    """What else there is to know."""
 
     def reject(self, what: str) -> None:
         """Count one, and keep the first ones' words."""
@@ -59,51 +115,125 @@ class _Rejection(msgspec.Struct, rename="camel"):
 class _Reply(msgspec.Struct):
     accepted: int
     position: str
-    rejected: list[_Rejection] = []
 
 
-class _Line(NamedTuple):
-    number: int
-    text: bytes
+class _Name(msgspec.Struct):
+    event: str
+    taken: int
+    heard: bool
+    duplicates: int
+    late: int
 
 
-_any_json = msgspec.json.Decoder(msgspec.Raw)
+class _Warning(msgspec.Struct):
+    code: str
+    event: str
+    count: int
+    message: str
+
+
+class _PieceReply(msgspec.Struct, rename="camel"):
+    accepted: int
+    repeated: int
+    rejected: list[_Rejection]
+    position: str
+    taken: int
+    finished: bool
+    events: list[_Name]
+    warnings: list[_Warning]
+
+
+class _Known(msgspec.Struct, rename="camel"):
+    id: str
+    begun_at: str
+    newest_at: str
+    taken: int
+    size_bytes: int
+    finished: bool
+
+
+class _Listing(msgspec.Struct):
+    imports: list[_Known]
+    heard: list[str]
+
+
+class _Piece(msgspec.Struct, rename="camel"):
+    batch: list[msgspec.Raw]
+    lines: list[int]
+    through: int
+    of: int
+    size_bytes: int
+    continues: str
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `instanter import`."""
     parser.description = (
-        "Import items and events: NDJSON, one object a line in the shapes of POST /v1/items (an item) and of the\n"
-        "tracking routes (an event with its type). `-` is standard input, names ending in .gz are unpacked.\n"
-        "Sends to a running server (--url), or opens the data directory itself. What is not fit is left out and\n"
-        "reported; exit code 1 then.")
+        "Import items and events. Items: NDJSON in the shape of POST /v1/items. Events: JSON lines in the shapes of\n"
+        "the tracking routes, one JSON array, batches, or a table with a header (CSV, TSV); which it is is seen from\n"
+        "the content, and gzip is unpacked. `-` is standard input. Sends to a running server (--url), or opens the\n"
+        "data directory itself. Says what was understood, by event name. What is not fit is left out and reported;\n"
+        "exit code 1 then. An import that broke off is run again: each line counts once.")
     parser.epilog = (
         "examples:\n  instanter import --config shop/instanter.toml --data shop/data --items items.ndjson\n"
-        "  instanter import --url http://127.0.0.1:8080 --events -")
+        "  instanter import --url http://127.0.0.1:8080 --events -\n"
+        "  instanter import --config shop/instanter.toml --data shop/data --events 2023.json.gz --history")
     add_config(parser)
     add_data(parser)
     parser.add_argument("--url", metavar="U", help="a running server; without it --data is opened")
     add_key(parser)
     parser.add_argument("--items", metavar="FILE", help="items, one a line")
-    parser.add_argument("--events", metavar="FILE", help="events, one a line, oldest first")
+    parser.add_argument("--events", metavar="FILE", help="events, oldest first")
+    parser.add_argument("--history", action="store_true",
+                        help="events: the timestamp stands as it was sent, whatever sentAt and receivedAt say")
+    parser.add_argument("--map", action="append", default=[], metavar="FIELD=COLUMN",
+                        help="events in a table: which column is event, userId, anonymousId, timestamp, messageId or a "
+                             "property such as product_id; others are guessed by their names")
+    parser.add_argument("--id", default="", metavar="NAME",
+                        help="events from standard input: a name of your own, so that the import can be run again")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Import, and report; exit code 1 if anything was rejected."""
     if not arguments.items and not arguments.events:
         raise RequestRejected("nothing", "say what to import: --items FILE, --events FILE or both")
-    if arguments.items == arguments.events == "-":
+    if arguments.items == arguments.events == STDIN:
         raise RequestRejected("nothing", "standard input can be the items or the events, not both")
+    _columns(arguments)
     for name in (arguments.items, arguments.events):
-        if name and name != "-":
+        if name and name != STDIN:
             Path(name).open("rb").close()
     if arguments.url:
         report = _import(arguments, arguments.url, key=arguments.key)
     else:
-        with running_server(arguments.data, config=arguments.config) as server:
-            report = _import(arguments, server.url)
+        report = _import_into_directory(arguments)
     print(msgspec.json.encode(report).decode() if arguments.json else _in_words(report))
     return 1 if report.rejected else 0
+
+
+def _columns(arguments: argparse.Namespace) -> dict[str, str]:
+    """What the columns of a table are said to be, by column."""
+    columns: dict[str, str] = {}
+    for pair in arguments.map:
+        meant, equals, column = pair.partition("=")
+        if not (meant and equals and column):
+            raise RequestRejected("map", f"--map takes FIELD=COLUMN, as in --map event=action, not {pair!r}")
+        columns[column] = meant
+    return columns
+
+
+def _import_into_directory(arguments: argparse.Namespace) -> ImportReport:
+    """Serve the directory for as long as it takes."""
+    config = load(arguments.config)
+    made = DataDirectory(RealDisk(), arguments.data, keys=config.privacy.keys).keys / MADE_NAME
+    there = made.exists()
+    with running_server(arguments.data, config=arguments.config) as server:
+        report = _import(arguments, server.url)
+    if not there and made.exists():
+        report.notes.append(
+            f"a master key was made, {made}: every command opens this directory with it; it lies beside what it "
+            "protects, which is good for trying out only")
+    return report
 
 
 def _import(arguments: argparse.Namespace, url: str, *, key: str = "") -> ImportReport:
@@ -111,61 +241,36 @@ def _import(arguments: argparse.Namespace, url: str, *, key: str = "") -> Import
     connection = Connection(url, key=key)
     with contextlib.closing(connection):
         if arguments.items:
-            with _lines(arguments.items, report) as lines, records_progress("items", quiet=arguments.json) as told:
+            with _item_lines(arguments.items, report) as lines, records_progress("items", quiet=arguments.json) as told:
                 _send_items(connection, lines, report, told)
         if arguments.events:
-            with _lines(arguments.events, report) as lines, records_progress("events", quiet=arguments.json) as told:
-                _send_events(connection, lines, report, told)
+            with records_progress("events", quiet=arguments.json) as told:
+                _import_events(connection, arguments, report, told)
     return report
 
 
+# Items.
+
+
 @contextlib.contextmanager
-def _lines(name: str, report: ImportReport) -> Iterator[Iterator[_Line]]:
+def _item_lines(name: str, report: ImportReport) -> Iterator[Iterator[Line]]:
     """The lines of a file that hold JSON; blank ones are passed over, others rejected."""
-    with _opened(name) as file:
-        yield _readable("stdin" if name == "-" else name, file, report)
+    with opened_archive(name, report.reject) as archive:
+        yield iter(archive)
 
 
-@contextlib.contextmanager
-def _opened(name: str) -> Iterator[Iterable[bytes]]:
-    if name == "-":
-        yield sys.stdin.buffer
-    elif name.endswith(".gz"):
-        with gzip.GzipFile(name, "rb") as packed:
-            yield packed
-    else:
-        with Path(name).open("rb") as plain:
-            yield plain
-
-
-def _readable(name: str, file: Iterable[bytes], report: ImportReport) -> Iterator[_Line]:
-    try:
-        for number, raw in enumerate(file, start=1):
-            text = raw.strip()
-            if not text:
-                continue
-            try:
-                _any_json.decode(text)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                report.reject(f"{name}:{number}: malformed: {error}")
-                continue
-            yield _Line(number, text)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise Broken(f"{name} cannot be unpacked to its end: {error}") from None
-
-
-def _send_items(connection: Connection, lines: Iterator[_Line], report: ImportReport, told: Told) -> None:
-    for batch in _batches(lines, per_batch=ITEMS_PER_BATCH):
+def _send_items(connection: Connection, lines: Iterator[Line], report: ImportReport, told: Told) -> None:
+    for batch in _pieces(lines, per_piece=ITEMS_PER_BATCH):
         _send_fit_items(connection, batch, report)
         if told is not None:
             told(report.items, 0)
 
 
-def _send_fit_items(connection: Connection, batch: list[_Line], report: ImportReport) -> None:
+def _send_fit_items(connection: Connection, batch: list[Line], report: ImportReport) -> None:
     """Send items, which are taken all or none; a refused batch is halved until the unfit ones stand alone."""
     body = msgspec.Raw(b'{"items":[' + b",".join(line.text for line in batch) + b"]}")
     try:
-        reply = _patiently(connection, "/v1/items", body)
+        reply = _patiently(lambda: connection.call("POST", "/v1/items", body, reply=_Reply))
     except RequestRejected as error:
         if len(batch) == 1:
             report.reject(f"item in line {batch[0].number}: {error}")
@@ -178,46 +283,165 @@ def _send_fit_items(connection: Connection, batch: list[_Line], report: ImportRe
     report.position = reply.position
 
 
-def _send_events(connection: Connection, lines: Iterator[_Line], report: ImportReport, told: Told) -> None:
-    for batch in _batches(lines, per_batch=EVENTS_PER_BATCH):
-        body = msgspec.Raw(b'{"batch":[' + b",".join(line.text for line in batch) + b"]}")
+# Events.
+
+
+class _Sending:
+    """An import of events on its way."""
+
+    def __init__(
+        self, connection: Connection, report: ImportReport, identity: Identity | None, *, taken: int, patient: bool
+    ) -> None:
+        """`patient`: a server that is away for a while is waited for."""
+        self._connection = connection
+        self._report = report
+        self._identity = identity
+        self._patient = patient and identity is not None
+        self._taken = taken
+        """Lines that need not be sent: they are known to be taken."""
+        self._names: dict[str, NameReport] = {}
+        self._warnings: dict[tuple[str, str, str], WarningReport] = {}
+        self.told: Told = None
+
+    def send(self, archive: Iterable[Line], *, history: bool) -> None:
+        """Send what is not taken yet, piece by piece."""
+        for piece in _pieces(self._fresh(archive), per_piece=EVENTS_PER_PIECE):
+            texts = [as_history(line.text) for line in piece] if history else [line.text for line in piece]
+            self._send(piece, texts)
+            if self.told is not None:
+                self.told(self._report.events + self._report.repeated, 0)
+
+    def end(self, last: int) -> None:
+        """Say that all lines up to the last one are dealt with, which finishes the import."""
+        if self._identity is not None:
+            self._call([], [], through=last, of=last)
+        names = sorted(self._names.values(), key=lambda one: (-one.taken, one.event))
+        self._report.names = names
+        self._report.warnings = sorted(self._warnings.values(), key=lambda one: (-one.count, one.event, one.code))
+
+    def _fresh(self, archive: Iterable[Line]) -> Iterator[Line]:
+        for line in archive:
+            if line.number > self._taken:
+                yield line
+            else:
+                self._report.repeated += 1
+
+    def _send(self, piece: list[Line], texts: list[bytes]) -> None:
+        lines = [line.number for line in piece]
         try:
-            reply = _patiently(connection, "/v1/batch", body)
+            self._call(texts, lines, through=lines[-1], of=0)
         except RequestRejected as error:
-            report.reject(f"lines {batch[0].number} to {batch[-1].number}: {error}")
-            report.rejected += len(batch) - 1
-            continue
+            if error.status in (401, 403):
+                raise
+            self._report.reject(f"lines {lines[0]} to {lines[-1]}: {error}")
+            self._report.rejected += len(piece) - 1
+
+    def _call(self, texts: list[bytes], lines: list[int], *, through: int, of: int) -> None:
+        identity = self._identity
+        asked = _Piece(
+            [msgspec.Raw(text) for text in texts], lines, through, of, identity.size_bytes if identity else 0,
+            identity.began_as if identity else "",
+        )  # fmt: skip
+        path = f"/v1/imports/{identity.id}" if identity else "/v1/imports"
+        self._add(_patiently(
+            lambda: self._connection.call("POST", path, asked, reply=_PieceReply), also_away=self._patient
+        ))  # fmt: skip
+
+    def _add(self, reply: _PieceReply) -> None:
+        report = self._report
         report.events += reply.accepted
+        report.repeated += reply.repeated
         report.quarantined += len(reply.rejected)
+        report.position = reply.position
         for rejection in reply.rejected:
             report.reject(f"{rejection.message_id or 'an event'}: {rejection.code}: {rejection.message}")
-        report.position = reply.position
-        if told is not None:
-            told(report.events, 0)
+        for one in reply.events:
+            name = self._names.setdefault(one.event, NameReport(one.event))
+            name.taken += one.taken
+            name.heard = one.heard
+            name.duplicates += one.duplicates
+            name.late += one.late
+        for warned in reply.warnings:
+            key = warned.event, warned.code, warned.message
+            self._warnings.setdefault(key, WarningReport(*key)).count += warned.count
 
 
-def _patiently(connection: Connection, path: str, body: msgspec.Raw) -> _Reply:
-    """Send a batch; one that came too soon is sent again after the time that the server names."""
+def _import_events(
+    connection: Connection, arguments: argparse.Namespace, report: ImportReport, told: Told
+) -> None:
+    listing = connection.call("GET", "/v1/imports", reply=_Listing)
+    identity = _identity(arguments, listing)
+    known = {one.id: one for one in listing.imports}
+    mine = known.get(identity.id) if identity else None
+    begun = mine or (known.get(identity.began_as) if identity else None)
+    report.import_id = identity.id if identity else ""
+    report.continued = begun is not None
+    if mine is not None and mine.finished:
+        report.finished_before = mine.newest_at
+    else:
+        sending = _Sending(
+            connection, report, identity, taken=begun.taken if begun else 0, patient=bool(arguments.url)
+        )
+        sending.told = told
+        with opened_archive(arguments.events, report.reject, _columns(arguments)) as archive:
+            report.shape, report.columns = archive.shape.name, archive.shape.columns
+            sending.send(archive, history=arguments.history)
+            sending.end(archive.last)
+    _advise(arguments, report, heard=listing.heard)
+
+
+def _identity(arguments: argparse.Namespace, listing: _Listing) -> Identity | None:
+    """What this import is called; None for standard input without a name."""
+    if arguments.id:
+        return named_identity(arguments.id)
+    if arguments.events == STDIN:
+        return None
+    return identity_of(arguments.events, {one.size_bytes: one.id for one in reversed(listing.imports)})
+
+
+def _advise(arguments: argparse.Namespace, report: ImportReport, *, heard: list[str]) -> None:
+    """Say of the names that nobody hears what they look like, what to write where, and what to do then."""
+    for name in report.names:
+        if not name.heard:
+            name.looks_like = nearest_name(name.event, heard) or nearest_name(name.event, KNOWN)
+            if name.looks_like and name.looks_like in heard:
+                report.mapping.append(mapping_line(name.event, name.looks_like))
+    if report.finished_before or any(not name.heard for name in report.names):
+        where = f"--url {arguments.url}" if arguments.url else f"--data {arguments.data}"
+        config = f"--config {arguments.config} " if arguments.config else "--config FILE "
+        report.remap = f"instanter remap {'' if arguments.url else config}{where}"
+
+
+def _patiently(send: Callable[[], T], *, also_away: bool = False) -> T:
+    """Send; what came too soon is sent again after the time that the server names, and with `also_away` what found no
+    server or none that could answer: only where a second time has no second effect."""
     for _ in range(TRIES_MAX - 1):
         try:
-            return connection.call("POST", path, body, reply=_Reply)
+            return send()
         except RateLimited as error:
             time.sleep(error.retry_after_s)
-    return connection.call("POST", path, body, reply=_Reply)
+        except Unavailable as error:
+            if not also_away:
+                raise
+            time.sleep(error.retry_after_s)
+    return send()
 
 
-def _batches(lines: Iterator[_Line], *, per_batch: int) -> Iterator[list[_Line]]:
-    """Lines in batches that fit into one request."""
-    batch: list[_Line] = []
+def _pieces(lines: Iterator[Line], *, per_piece: int) -> Iterator[list[Line]]:
+    """Lines in pieces that fit into one request."""
+    piece: list[Line] = []
     size_bytes = _ENVELOPE_BYTES
     for line in lines:
-        if batch and (len(batch) == per_batch or size_bytes + len(line.text) + 1 > BATCH_SENT_BYTES_MAX):
-            yield batch
-            batch, size_bytes = [], _ENVELOPE_BYTES
-        batch.append(line)
-        size_bytes += len(line.text) + 1
-    if batch:
-        yield batch
+        if piece and (len(piece) == per_piece or size_bytes + len(line.text) + _LINE_BYTES > BATCH_SENT_BYTES_MAX):
+            yield piece
+            piece, size_bytes = [], _ENVELOPE_BYTES
+        piece.append(line)
+        size_bytes += len(line.text) + _LINE_BYTES
+    if piece:
+        yield piece
+
+
+# In words.
 
 
 def _in_words(report: ImportReport) -> str:
@@ -227,4 +451,57 @@ def _in_words(report: ImportReport) -> str:
         lines.append(f"  and {report.rejected - len(report.first_rejections):,} more")
     if report.quarantined:
         lines.append(f"{report.quarantined:,} of them are kept: instanter quarantine list --data DIR")
-    return "\n".join(lines)
+    if report.columns:
+        taken_for = ", ".join(f"{column} as {meant}" for column, meant in report.columns.items())
+        lines.append(f"the file was taken for a table: {taken_for}; --map FIELD=COLUMN says otherwise")
+    if report.finished_before:
+        lines.append(f"this file was already imported on {_day(report.finished_before)}; there is nothing new in it. "
+                     "To count what was kept under other names or features than then:")
+        lines.append(f"  {report.remap}")
+    elif report.continued:
+        lines.append(f"{report.repeated:,} events had been imported before, and were not counted again")
+    lines += _names_in_words(report)
+    lines += _advice_in_words(report)
+    return "\n".join(lines + report.notes)
+
+
+def _names_in_words(report: ImportReport) -> list[str]:
+    shown = report.names[:NAMES_SHOWN]
+    width = max((len(name.event) for name in shown), default=0)
+    lines = []
+    for name in shown:
+        told = [] if name.heard else ["no feature hears this name" + (
+            f'; it looks like "{name.looks_like}"' if name.looks_like else "")]
+        if name.duplicates:
+            told.append(f"{name.duplicates:,} repeat what their person had sent before")
+        if name.late:
+            told.append(f"{name.late:,} came too late to count: sort the file by time, oldest first")
+        told += [f"{one.count:,}: {one.message}" for one in report.warnings
+                 if one.event == name.event and one.code != UNHEARD]
+        lines.append(f"  {_printable(name.event):{width}}  {name.taken:>9,}  {'; '.join(told) or 'heard'}")
+    if len(report.names) > len(shown):
+        lines.append(f"  and {len(report.names) - len(shown):,} more names")
+    return lines
+
+
+def _advice_in_words(report: ImportReport) -> list[str]:
+    unheard = [name for name in report.names if not name.heard]
+    if not unheard:
+        return []
+    kept = sum(name.taken for name in unheard)
+    lines = [f"{kept:,} of {report.events:,} events change no profile: they are kept, and nobody hears their names."]
+    if report.mapping:
+        lines += ["If they mean what they look like, put this into the configuration:", "", "[events.names]",
+                  *report.mapping, "", "and tell them again:", f"  {report.remap}"]
+    else:
+        lines += ["Map them under [events.names], or name them in the `on` of a feature, and tell them again:",
+                  f"  {report.remap}"]
+    return lines
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
+def _day(iso: str) -> str:
+    return iso[:16].replace("T", " at ")

@@ -1,0 +1,194 @@
+"""Imports that break off at any place and are sent again: each line counts once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from instanter.engine.importing import Piece, PieceTaken
+from instanter.engine.imports import Imports
+from instanter.engine.loop import Engine
+from instanter.engine.recovery import beginning, catch_up
+from instanter.events.envelope import Imported, Tracked, decode_record
+from instanter.foundation.clock import ManualClock
+from instanter.foundation.disk import RealDisk
+from instanter.foundation.errors import RequestRejected
+from instanter.foundation.limits import IMPORTS_PER_TENANT_MAX
+from instanter.log.frames import decode_frames
+from instanter.log.segments import SEGMENT_HEADER_BYTES, SegmentReader
+
+from .harness import event, with_engine
+
+IMPORT = bytes(range(16))
+DAY_MS = 86_400_000
+NOW_MS = 1_790_000_000_000
+LINES = 300
+
+
+def lines_of(count: int) -> list[bytes]:
+    """Three years of events of seven people, in the order of their times; messageIds repeat over the years."""
+    start_ms = NOW_MS - 3 * 365 * DAY_MS
+    return [
+        event(number % 90, person=f"a{number % 7}", at_ms=start_ms + number * 3 * DAY_MS // 2)
+        for number in range(count)
+    ]
+
+
+def piece(events: Sequence[bytes], first: int, *, of: int = 0, **more: Any) -> Piece:
+    numbers = range(first, first + len(events))
+    return Piece(import_id=IMPORT, events=events, lines=list(numbers), through=numbers.stop - 1, of=of, **more)
+
+
+async def send(engine: Engine, events: Sequence[bytes], *, per_piece: int = 100, until: int = 1 << 30) -> PieceTaken:
+    taken = None
+    for first in range(0, min(len(events), until), per_piece):
+        some = events[first : first + per_piece]
+        taken = await engine.importer.take(piece(some, first + 1, of=len(events)), tenant="default")
+    assert taken is not None
+    return taken
+
+
+def stored(root: Path) -> list[tuple[int, int]]:
+    """Message and time of each event in the log."""
+    found = [decode_record(frame.payload) for frame in SegmentReader(RealDisk(), root / "log").read()]
+    return sorted((one.message, one.happened_ms) for one in found if isinstance(one, Tracked))
+
+
+def test_a_file_that_is_sent_again_whole_or_in_part_counts_once(tmp_path: Path) -> None:
+    events = lines_of(LINES)
+
+    async def work(engine: Engine) -> None:
+        first = await send(engine, events, until=200)
+        assert (first.taken, first.finished) == (200, False)
+        again = await send(engine, events, per_piece=70)
+        assert (again.taken, again.of, again.finished) == (LINES, LINES, True)
+        last = await send(engine, events)
+        assert (last.accepted, last.repeated, last.finished) == (0, 100, True)
+        assert engine.partition.state.verdicts["applied"] == LINES
+
+    with_engine(tmp_path, work, clock=ManualClock(NOW_MS))
+    times = [at for _, at in stored(tmp_path)]
+    assert len(times) == LINES
+    assert min(times) == NOW_MS - 3 * 365 * DAY_MS
+    assert len(set(times)) == LINES, "each at its own time"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_wherever_the_log_was_cut_each_line_counts_once(seed: int, tmp_path: Path) -> None:
+    """The server dies, the disk has any part of the last group, and the file is sent again from its beginning."""
+    chance = random.Random(seed)
+    events = lines_of(150)
+    clock = ManualClock(NOW_MS)
+
+    async def broken_off(engine: Engine) -> None:
+        await send(engine, events, per_piece=chance.randint(30, 90), until=chance.randint(1, 150))
+
+    with_engine(tmp_path, broken_off, clock=clock, stop=False)
+    (segment,) = (tmp_path / "log").glob("*.seg")
+    content = segment.read_bytes()
+    groups = [frame.position for frame in decode_frames(content[SEGMENT_HEADER_BYTES:], SEGMENT_HEADER_BYTES).frames
+              if frame.flags]
+    segment.write_bytes(content[: chance.randint(groups[-1], len(content))])
+
+    async def again(engine: Engine) -> PieceTaken:
+        return await send(engine, events, per_piece=chance.randint(30, 90))
+
+    taken = with_engine(tmp_path, again, clock=clock, stop=bool(seed % 2))
+    assert (taken.taken, taken.finished) == (150, True)
+    at = [at for _, at in stored(tmp_path)]
+    assert len(at) == len(set(at)) == 150
+
+
+def test_the_state_follows_from_the_log_and_a_checkpoint_holds_it(tmp_path: Path) -> None:
+    clock = ManualClock(NOW_MS)
+
+    async def work(engine: Engine) -> tuple[str, int]:
+        await send(engine, lines_of(LINES), until=200)
+        await engine.checkpoint()
+        return engine.partition.hash(), engine.partition.position
+
+    hashed, position = with_engine(tmp_path, work, clock=clock, stop=False)
+
+    async def reopened(engine: Engine) -> None:
+        assert engine.recovery.checkpoint is not None
+        assert engine.partition.imports.get("default", IMPORT).taken == 200
+        log = SegmentReader(RealDisk(), tmp_path / "log")
+        anew = beginning(engine.partition.state.schema, log, disk=RealDisk(), checkpoints=tmp_path / "checkpoints")
+        catch_up(anew, log, until=position)
+        assert anew.hash() == hashed
+
+    with_engine(tmp_path, reopened, clock=clock)
+
+
+def test_two_that_send_the_same_file_at_once_count_once(tmp_path: Path) -> None:
+    events = lines_of(LINES)
+
+    async def work(engine: Engine) -> None:
+        both = await asyncio.gather(send(engine, events, per_piece=40), send(engine, events, per_piece=55))
+        assert [one.finished for one in both] == [True, True]
+        assert engine.partition.state.verdicts["applied"] == LINES
+
+    with_engine(tmp_path, work, clock=ManualClock(NOW_MS))
+
+
+def test_a_sender_that_hangs_up_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
+    events = lines_of(LINES)
+
+    async def work(engine: Engine) -> None:
+        sending = asyncio.create_task(send(engine, events, per_piece=LINES))
+        await asyncio.sleep(0)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        assert (await send(engine, events)).finished
+        assert engine.partition.state.verdicts["applied"] == LINES
+
+    with_engine(tmp_path, work, clock=ManualClock(NOW_MS))
+
+
+def test_bad_lines_are_set_aside_once_and_the_names_of_the_others_are_told(tmp_path: Path) -> None:
+    events = [event(1), b'{"type": "dance"}', event(2, name="book_opened"), event(2, name="book_opened"),
+              event(3, at_ms=NOW_MS - 2 * DAY_MS)]
+
+    async def work(engine: Engine) -> None:
+        taken = await engine.importer.take(piece(events, 11, of=15), tenant="default")
+        assert (taken.accepted, [one.code for one in taken.rejected], taken.taken) == (4, ["schema"], 15)
+        told = {one.event: (one.taken, one.heard, one.duplicates, one.late) for one in taken.events}
+        assert told == {"Product Viewed": (2, True, 0, 1), "book_opened": (2, False, 1, 0)}
+        assert {one.code for one in taken.warnings} == {"unheard", "item_unknown"}
+        again = await engine.importer.take(piece(events, 11, of=15), tenant="default")
+        assert (again.accepted, again.repeated, again.rejected, again.events) == (0, 5, [], [])
+
+    with_engine(tmp_path, work, clock=ManualClock(NOW_MS))
+
+
+def test_a_file_that_has_grown_goes_on_where_it_ended(tmp_path: Path) -> None:
+    events = lines_of(60)
+
+    async def work(engine: Engine) -> None:
+        await send(engine, events[:40])
+        grown = replace(piece(events, 1, of=60, continues=IMPORT), import_id=b"2" * 16)
+        taken = await engine.importer.take(grown, tenant="default")
+        assert (taken.accepted, taken.repeated, taken.finished) == (20, 40, True)
+        with pytest.raises(RequestRejected, match="nothing is known"):
+            await engine.importer.take(piece(events, 1, continues=b"3" * 16), tenant="other")
+
+    with_engine(tmp_path, work, clock=ManualClock(NOW_MS))
+
+
+def test_of_too_many_imports_the_oldest_that_is_finished_is_forgotten() -> None:
+    imports = Imports()
+    for number in range(IMPORTS_PER_TENANT_MAX + 1):
+        finished = number in (3, 5)
+        imports.apply(Imported(number, "default", b"%d" % number, 1, of=1 if finished else 2), position=number)
+    imports.apply(Imported(1, "other", b"0", 1, of=1), position=1)
+    assert imports.get("default", b"3") is None
+    assert imports.get("default", b"0") is not None
+    assert imports.get("other", b"0") is not None
+    assert len(imports.of_tenant("default")) == IMPORTS_PER_TENANT_MAX

@@ -1,0 +1,179 @@
+"""`instanter import`, as somebody uses it: what it says, and that an import that broke off counts once."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from instanter.events.envelope import Tracked, decode_record
+from instanter.foundation.disk import RealDisk
+from instanter.log.segments import SegmentReader
+from instanter.ops.child import ChildServer
+from instanter.ops.cli import main as frame
+
+from .shop_data import ndjson, write_config
+
+Printed = pytest.CaptureFixture[str]
+BEGIN = datetime(2023, 11, 20, tzinfo=UTC)
+ARCHIVED = 700
+
+
+def iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def archive(count: int = ARCHIVED) -> list[dict[str, Any]]:
+    """Events as Segment archives them, three years old: sent a moment after they happened, by clocks a little off."""
+    events = []
+    for number in range(count):
+        happened = BEGIN + timedelta(minutes=97 * number)
+        events.append({
+            "anonymousId": f"device-{number % 23}", "channel": "client", "event": "Product Viewed",
+            "context": {"library": {"name": "analytics.js", "version": "2.11.1"}, "locale": "en-GB"},
+            "messageId": f"ajs-next-{number % 200}", "originalTimestamp": iso(happened + timedelta(seconds=3)),
+            "properties": {"product_id": f"sku-{number % 12}", "price": 12.5}, "projectId": "shop",
+            "receivedAt": iso(happened + timedelta(seconds=2)), "sentAt": iso(happened + timedelta(seconds=5)),
+            "timestamp": iso(happened), "type": "track", "userId": None, "version": 2,
+        })  # fmt: skip
+    return events
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChildServer]:
+    folder = tmp_path_factory.mktemp("importing")
+    child = ChildServer(folder / "data", config=write_config(folder))
+    try:
+        child.wait_until_ready()
+        yield child
+    finally:
+        child.stop()
+
+
+def imported(server: ChildServer, printed: Printed, *words: object, code: int = 0) -> Any:
+    """What the verb reports as JSON."""
+    assert frame.main(["import", "--url", server.url, *map(str, words), "--json"]) == code
+    return json.loads(printed.readouterr().out.splitlines()[-1])
+
+
+def times_in(data: Path) -> list[int]:
+    """The times of all events in the log."""
+    found = [decode_record(frame.payload) for frame in SegmentReader(RealDisk(), data / "log").read()]
+    return sorted(one.happened_ms for one in found if isinstance(one, Tracked))
+
+
+def expected(count: int = ARCHIVED) -> list[int]:
+    return [int((BEGIN + timedelta(minutes=97 * number)).timestamp() * 1_000) for number in range(count)]
+
+
+def test_what_came_is_told_by_name_with_the_line_to_write_and_the_command_to_run(
+    server: ChildServer, tmp_path: Path, capsys: Printed
+) -> None:
+    events = [
+        {"type": "track", "event": "book_opened" if number % 5 else "basket_add", "userId": f"u{number % 20}",
+         "messageId": f"k{number}", "properties": {"product_id": f"b{number % 9}"}}
+        for number in range(1_288)
+    ]
+    file = ndjson(tmp_path / "books.ndjson", [*events, {"type": "page", "userId": "u1", "messageId": "p"}])
+    assert frame.main(["import", "--url", server.url, "--events", str(file)]) == 0
+    told = capsys.readouterr().out
+    assert "imported 0 items and 1,289 events, 0 rejected" in told
+    assert 'no feature hears this name; it looks like "Product Viewed"' in told
+    assert "1,288 of 1,289 events change no profile" in told
+    assert '[events.names]\n"book_opened" = "Product Viewed"\n"basket_add" = "Product Added"\n' in told
+    assert f"instanter remap --url {server.url}" in told
+    again = imported(server, capsys, "--events", file)
+    assert (again["events"], again["repeated"], bool(again["finished_before"])) == (0, 0, True)
+    assert again["remap"] == f"instanter remap --url {server.url}"
+    assert frame.main(["import", "--url", server.url, "--events", str(file)]) == 0
+    assert "this file was already imported on 20" in capsys.readouterr().out
+
+
+def test_a_file_that_grew_is_imported_from_where_it_ended(
+    server: ChildServer, tmp_path: Path, capsys: Printed
+) -> None:
+    file = tmp_path / "grows.csv"
+    rows = [f"view,ada,{number},2024-01-01T00:{number:02}:00Z\n" for number in range(50)]
+    file.write_text("action,customer,item,at\n" + "".join(rows[:30]))
+    first = imported(server, capsys, "--events", file)
+    assert (first["events"], first["shape"]) == (30, "a table")
+    assert first["columns"] == {"action": "event", "customer": "userId", "at": "timestamp", "item": "product_id"}
+    file.write_text("action,customer,item,at\n" + "".join(rows))
+    second = imported(server, capsys, "--events", file)
+    assert (second["events"], second["repeated"], second["continued"]) == (20, 30, True)
+
+
+def test_duplicates_and_bad_lines_are_told(server: ChildServer, tmp_path: Path, capsys: Printed) -> None:
+    event = {"type": "track", "event": "Product Viewed", "userId": "dup", "messageId": "one", "properties": {
+        "product_id": "sku-x"}}
+    file = ndjson(tmp_path / "dups.ndjson", [event, event, b"{", {**event, "type": "dance", "messageId": "two"}])
+    report = imported(server, capsys, "--events", file, code=1)
+    (name,) = report["names"]
+    assert (name["taken"], name["duplicates"], name["heard"]) == (2, 1, True)
+    assert (report["rejected"], report["quarantined"]) == (2, 1)
+    assert f"{file}:3: malformed" in report["first_rejections"][0]
+
+
+def test_standard_input_can_be_run_again_where_it_has_a_name(
+    server: ChildServer, capsys: Printed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = ndjson(tmp_path / "piped.ndjson", [{"type": "page", "anonymousId": "pipe", "messageId": "m"}])
+    told = []
+    for _ in range(2):
+        with file.open() as piped:
+            monkeypatch.setattr(sys, "stdin", piped)
+            told.append(imported(server, capsys, "--events", "-", "--id", "nightly"))
+    assert [one["events"] for one in told] == [1, 0]
+    assert told[1]["finished_before"]
+
+
+def test_an_archive_three_years_old_that_was_broken_off_counts_once_each_at_its_time(
+    tmp_path: Path, capsys: Printed
+) -> None:
+    """The importing process and the server are killed at random places, and it is run again until it is through."""
+    chance = random.Random(11)
+    file = tmp_path / "2023.json.gz"
+    file.write_bytes(gzip.compress("".join(json.dumps(event) + "\n" for event in archive()).encode()))
+    data, config = tmp_path / "data", write_config(tmp_path)
+    command = [sys.executable, "-m", "instanter.ops.cli.main", "import", "--events", str(file), "--history"]
+    for kill_server in (False, True, False, True):
+        child = ChildServer(data, config=config)
+        try:
+            child.wait_until_ready()
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            with subprocess.Popen([*command, "--url", child.url], **quiet) as one:
+                until = time.monotonic() + 30
+                before = len(httpx.get(f"{child.url}/v1/imports").json()["imports"])
+                while time.monotonic() < until and one.poll() is None:
+                    imports = httpx.get(f"{child.url}/v1/imports").json()["imports"]
+                    if len(imports) > before or (imports and chance.random() < 0.1):
+                        break
+                if kill_server:
+                    child.kill()
+                one.kill()
+        finally:
+            if not kill_server:
+                child.stop()
+    child = ChildServer(data, config=config)
+    try:
+        child.wait_until_ready()
+        report = imported(child, capsys, "--events", file, "--history")
+        assert report["repeated"] + report["events"] == ARCHIVED or report["finished_before"]
+        again = imported(child, capsys, "--events", file, "--history")
+        assert again["events"] == 0
+        assert again["finished_before"]
+        (one,) = httpx.get(f"{child.url}/v1/imports").json()["imports"]
+        assert (one["taken"], one["of"], one["finished"]) == (ARCHIVED, ARCHIVED, True)
+    finally:
+        child.stop()
+    assert times_in(data) == expected()
