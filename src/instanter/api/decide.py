@@ -154,7 +154,7 @@ async def _decide(
 
 def _of_device(engine: Engine, question: DecideRequest, tenant: str, user_token: str) -> DecideRequest:
     """The question of a public key that names a user: about the device alone, unless a user token confirms it."""
-    if engine.signing.confirm(tenant, user_token, question.user_id or "", engine.clock.now_ms()):
+    if engine.signing.confirm(tenant, user_token, question.user or "", engine.clock.now_ms()):
         return question
     if question.anonymous_id is None:
         reason = "a public key decides for the device's anonymousId, or for the userId that a user token confirms"

@@ -219,9 +219,9 @@ class Warnings:
 
 async def upsert(engine: Engine, request: Request) -> Response:
     """`POST /v1/items`: those that fit; the others are reported one by one, and nothing changes of them."""
-    body = await read_body(request, bytes_max=BODY_BYTES_MAX)
-    caller = caller_of(request)
     replace, commit, force = _replace_of(request)
+    body = await read_body(request, bytes_max=BODY_BYTES_MAX, any_text=bool(replace))
+    caller = caller_of(request)
     reading = await _read_all(_items_in(body, may_be_none=bool(replace)), engine.feeds.reader(caller.tenant))
     begun: str | UnsetType = UNSET
     if replace == _BEGIN:
