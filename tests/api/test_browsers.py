@@ -444,6 +444,16 @@ def test_what_an_event_does_not_say_the_headers_of_its_browser_do(tmp_path: Path
     with_site(tmp_path, work)
 
 
+def test_events_in_a_question_learn_the_same(tmp_path: Path) -> None:
+    async def work(site: Site) -> None:
+        asked = {"anonymousId": "a1", "placements": [{"id": "home.hero"}], "events": [{"type": "track", **track(1)}]}
+        assert (await site.post("/v1/decide", asked, Origin=SHOP, **SEEN, **site.public)).status_code == 200
+        event, = await site.export("anonymous:a1")
+        assert event["context"]["userAgent"] == CHROME
+
+    with_site(tmp_path, work)
+
+
 @pytest.mark.parametrize("path", ["/v1/t", "/v1/b"])
 def test_what_an_event_says_of_itself_stands(path: str, tmp_path: Path) -> None:
     own = {"userAgent": "Mozilla/5.0 (own)", "locale": "fr", "page": {"url": "https://own.example/"}}

@@ -35,6 +35,7 @@ from .pages import page_of
 from .replies import encoded, reply
 from .routing import path_id
 from .tenancy import Caller, caller_of, objects, tenant_of, user_token_of
+from .visitors import context_of
 
 REPLAY: Final = "replay"
 """The kind of job that makes a decision again."""
@@ -142,7 +143,7 @@ async def _decide(
         count_events(request, len(asked.events))
         taken = await engine.intake.take(
             asked.events, kind=None, tenant=tenant, public=caller.public, gpc=gpc,
-            user_token=user_token,
+            user_token=user_token, defaults=context_of(request, caller, request.app.state.proxies),
         )  # fmt: skip
         if taken.rejected:
             first = taken.rejected[0]
