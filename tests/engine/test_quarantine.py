@@ -424,9 +424,9 @@ def test_a_whole_body_is_repaired_by_its_text_and_each_event_goes_its_own_way(tm
 
 def test_a_rewrite_sees_the_batchs_context_too(tmp_path: Path):
     async def work(engine: Engine) -> None:
-        defaults = {"locale": 7, "timezone": "Europe/Rome"}
+        defaults = {"consent": {"analytics": "maybe"}, "timezone": "Europe/Rome"}
         await engine.intake.take([event(1)], kind=None, tenant=TENANT, defaults=defaults)
-        assert (await repair(engine, {"do": "to_text", "path": "context.locale"})).passed == 1
+        assert (await repair(engine, {"do": "remove", "path": "context.consent"})).passed == 1
         assert newest_record(tmp_path).context.timezone == "Europe/Rome"
 
     with_engine(tmp_path, work)

@@ -108,7 +108,7 @@ def test_what_is_not_there_is_passed_over():
     ({"do": "to_number", "path": "properties.sold"}, "neither a number nor the text of one"),
     ({"do": "to_text", "path": "properties"}, "no text"),
     ({"do": "copy", "path": "properties.products", "to": "x"}, "moved, not copied"),
-    ({"do": "shift_time", "path": "event", "by_ms": 1}, "not an ISO 8601 time"),
+    ({"do": "shift_time", "path": "event", "by_ms": 1}, "text that is no time"),
     ({"do": "set", "path": "event.name", "value": 1}, "no map to put it in"),
 ])
 def test_a_step_that_cannot_be_done_is_named_and_says_nothing_of_the_value(step: dict[str, Any], reason: str):

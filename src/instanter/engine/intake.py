@@ -114,13 +114,13 @@ class Intake:
     async def take(
         self, raws: Sequence[RawEvent], *, kind: str | None, tenant: str, sent_at_ms: int | None = None,
         defaults: dict[str, Any] | None = None, arrived_ns: int | None = None, gpc: bool = False, public: bool = False,
-        user_token: str = "",
+        user_token: str = "", history: bool = False,
     ) -> Taken:  # fmt: skip
         """Take events; on return they are durable and folded. Bad ones are quarantined and reported.
 
         With `gpc` they came with `Sec-GPC: 1`: nothing of them is kept but a stub. With `public` they came with a
         public access key: whom they name and what they say of orders are claims, but for the user whom `user_token`
-        confirms.
+        confirms. With `history` they come out of an archive: their timestamps stand as they are.
 
         Raises `Unavailable` (nothing more than a part may be in the log, and a retry has one effect).
         """
@@ -135,7 +135,9 @@ class Intake:
             for step in _steps(raws, size_bytes):
                 if first:
                     await asyncio.sleep(0)
-                admitted, refused = self._admit(step, kind, tenant, sent_at_ms, defaults, gpc, public, user_token)
+                admitted, refused = self._admit(
+                    step, kind, tenant, sent_at_ms, defaults, gpc, public, user_token, history
+                )
                 if admitted:
                     position = self._append(admitted, tenant, warnings)
                     waiters.append(self._journal.durable(position))
@@ -230,7 +232,7 @@ class Intake:
 
     def _admit(
         self, raws: Sequence[RawEvent], kind: str | None, tenant: str, sent_at_ms: int | None,
-        defaults: dict[str, Any] | None, gpc: bool, public: bool, user_token: str,
+        defaults: dict[str, Any] | None, gpc: bool, public: bool, user_token: str, history: bool,
     ) -> tuple[list[Admitted], list[tuple[int, EventRejected]]]:  # fmt: skip
         """What goes in, and the places of what does not with the reasons."""
         started_ns = elapsed_ns()
@@ -243,7 +245,7 @@ class Intake:
                 admitted.append(
                     admit(
                         raw, kind=kind, received_ms=received_ms, tenant=tenant, sent_at_ms=sent_at_ms,
-                        defaults=defaults, gpc=gpc, public=public, user_token=user_token,
+                        defaults=defaults, gpc=gpc, public=public, user_token=user_token, history=history,
                     )
                 )
             except EventRejected as error:

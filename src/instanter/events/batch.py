@@ -13,7 +13,7 @@ from .mend import mended
 from .parts import TOO_MANY, split_batch
 from .schema import BatchEnvelope, WireTime
 from .structure import check_structure, finite
-from .times import parse_time_ms
+from .times import read_time_ms
 from .wanted import wanted
 
 _decode_envelope = msgspec.json.Decoder(BatchEnvelope).decode
@@ -76,7 +76,7 @@ def _whole(raw: bytes) -> Batch:
     check_structure(context, context.count(b"{") + context.count(b"["))
     defaults = _decode_defaults(context) if context not in _NOTHING else None
     sent_at = _decode_time(sent.sent_at)
-    sent_at_ms = None if sent_at is None else parse_time_ms(sent_at, "sentAt")
+    sent_at_ms = None if sent_at is None else read_time_ms(sent_at, "sentAt")
     user_token = defaults.pop("userToken", "") if defaults else ""
     return Batch(
         sent.batch, sent_at_ms, defaults, sent.write_key or "", user_token if isinstance(user_token, str) else ""

@@ -30,13 +30,13 @@ from .identifiers import identifier, identifiers_of, refuse_control, user_identi
 from .kinds import NAME_BY_TYPE, NUMBERS, TYPES, Names
 from .mend import mended, within_bounds
 from .named_items import items_of
-from .notes import Note
+from .notes import TIME_CLAMPED, TIME_FAR, Note, add_note
 from .odd import KNOWN_FIELDS, event_of, mend_context, take_near_misses
 from .schema import Page, SentContext, TrackingEvent
 from .statements import Statements, consented
 from .structure import BRACKETS_UNCHECKED, check_structure, finite, has_extreme_number
 from .subjects import ANONYMOUS_PREFIX, Subject, Subjects
-from .times import event_time_ms, parse_time_ms
+from .times import AHEAD_MS_MAX, FAR_MS, event_time_ms, read_time_ms
 from .wanted import wanted
 
 _MESSAGE_ID_BYTES = 16
@@ -48,6 +48,8 @@ _NO_DEVICE = (
     "a public key's userId is a claim of the device that sends it: send its anonymousId too, or a user token that your "
     "server has signed"
 )
+_PIPELINES_FROM_MS = 946_684_800_000
+"""The year 2000: nobody received an event before."""
 _EMPTY: Mapping[str, Any] = {}
 
 
@@ -124,6 +126,7 @@ class Door:
         public: bool = False,
         user_token: str = "",
         arrived_ms: int | None = None,
+        history: bool = False,
     ) -> Admitted:
         """The record of one event, or `EventRejected`; never anything else, whatever the bytes.
 
@@ -131,7 +134,7 @@ class Door:
         `sent_at_ms` and `defaults` are the batch's; what the event says itself stands. `gpc`: it came with
         `Sec-GPC: 1`, `public`: with a public access key, whose `userId` is a claim unless `user_token`, or the one in
         the event's context, confirms it. `arrived_ms`, where it is not `received_ms`, is when it first came; its time
-        is judged by that.
+        is judged by that. With `history` it comes out of an archive: its timestamp stands as it is.
         """
         notes: list[Note] = []
         sent = _decode_event(raw, notes)
@@ -157,7 +160,8 @@ class Door:
         if event.context is not None and event.context.user_token is not None:
             own_token = sent["context"].pop("userToken")
             user_token = own_token if isinstance(own_token, str) else user_token
-        happened_ms = self._time(event, received_ms if arrived_ms is None else arrived_ms, sent_at_ms)
+        first_ms = received_ms if arrived_ms is None else arrived_ms
+        happened_ms = self._time(event, first_ms, sent_at_ms, history=history, notes=notes)
         if self._events_set_time:
             received_ms = max(received_ms, happened_ms)
         name = self._track_name(event.event) if type_ == "track" else NAME_BY_TYPE[type_]
@@ -270,19 +274,33 @@ class Door:
         self._enrich_ns += elapsed_ns() - started_ns
         return enriched
 
-    def _time(self, event: TrackingEvent, received_ms: int, sent_at_ms: int | None) -> int:
-        if self._events_set_time:
-            sent = event.timestamp or event.original_timestamp
-            return received_ms if sent is None else parse_time_ms(sent, "timestamp")
-        if event.sent_at is not None:
-            sent_at_ms = parse_time_ms(event.sent_at, "sentAt")
+    def _time(
+        self, event: TrackingEvent, received_ms: int, sent_at_ms: int | None, *, history: bool, notes: list[Note]
+    ) -> int:
+        """Event time. `originalTimestamp` is what the device said, `timestamp` too, unless a pipeline has put it right
+        already, which shows by another `originalTimestamp` beside it."""
+        if event.sent_at is not None and not self._events_set_time:
+            sent_at_ms = read_time_ms(event.sent_at, "sentAt")
         if event.timestamp is not None:
-            timestamp_ms = parse_time_ms(event.timestamp, "timestamp")
+            happened_ms = read_time_ms(event.timestamp, "timestamp")
         elif event.original_timestamp is not None:
-            timestamp_ms = parse_time_ms(event.original_timestamp, "originalTimestamp")
-        else:
+            happened_ms = read_time_ms(event.original_timestamp, "originalTimestamp")
+        elif self._events_set_time or event.received_at is None:
             return received_ms
-        return event_time_ms(received_ms=received_ms, timestamp_ms=timestamp_ms, sent_at_ms=sent_at_ms)
+        else:
+            happened_ms = read_time_ms(event.received_at, "receivedAt")
+        if self._events_set_time:
+            return happened_ms
+        if event.received_at is not None or event.original_timestamp is not None:
+            happened_ms += _skew_ms(event, happened_ms, received_ms, sent_at_ms, history=history)
+        elif sent_at_ms is not None and not history:
+            happened_ms += received_ms - sent_at_ms
+        told_ms = event_time_ms(received_ms=received_ms, timestamp_ms=happened_ms, sent_at_ms=None)
+        if told_ms != happened_ms:
+            add_note(notes, TIME_CLAMPED, "timestamp", "lies in the future")
+        elif received_ms - told_ms > FAR_MS and not history:
+            add_note(notes, TIME_FAR, "timestamp", "lies more than ten years back")
+        return told_ms
 
     def forget(self) -> None:
         """Empty all caches: they may hold what somebody sent who has been erased."""
@@ -294,6 +312,26 @@ class Door:
         """What enrichment took since this was asked last."""
         taken_ns, self._enrich_ns = self._enrich_ns, 0
         return taken_ns
+
+
+def _skew_ms(
+    event: TrackingEvent, happened_ms: int, received_ms: int, sent_at_ms: int | None, *, history: bool
+) -> int:
+    """How far the device's clock was behind, of an event that a pipeline has received before us, or may have.
+
+    Where it says when that was, that is the clock it is judged by, unless it cannot be so.
+    """
+    if event.timestamp is not None:
+        original = event.original_timestamp
+        if history or (original is not None and (
+            event.received_at is not None or read_time_ms(original, "originalTimestamp") != happened_ms
+        )):  # fmt: skip
+            return 0
+    if event.received_at is not None:
+        first_ms = read_time_ms(event.received_at, "receivedAt")
+        if _PIPELINES_FROM_MS <= first_ms <= received_ms + AHEAD_MS_MAX:
+            return first_ms - sent_at_ms if event.sent_at is not None and sent_at_ms is not None else 0
+    return received_ms - sent_at_ms if sent_at_ms is not None and not history else 0
 
 
 def _decode_event(raw: bytes | msgspec.Raw, notes: list[Note]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ from ..foundation.limits import (
 )
 from .bodies import body_decoder
 from .reject import PEOPLE, identifiers_in
-from .times import parse_time_ms
+from .times import read_time_ms
 
 MESSAGE: Final = "messageId"
 CONSENT: Final = ("context", "consent")
@@ -490,7 +490,7 @@ def _shift_time(step: ShiftTime, value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise _Fault("this is no time")
     try:
-        return parse_time_ms(value, "it") + step.by_ms
+        return read_time_ms(value, "it") + step.by_ms
     except EventRejected as error:
         raise _Fault(error.message) from None
 

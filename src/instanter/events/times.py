@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 from ..foundation.errors import EventRejected
 
@@ -14,6 +16,21 @@ _MS_MIN = int((datetime(1, 1, 2, tzinfo=UTC) - _EPOCH).total_seconds()) * 1000
 _MS_MAX = int((datetime(9999, 12, 30, tzinfo=UTC) - _EPOCH).total_seconds()) * 1000
 _TEXT_CHARS_MAX = 64
 _LEAP_SECOND = ":60"
+_WANTED = "send ISO 8601 with zone, such as 2026-03-01T10:00:00Z, or seconds or milliseconds since 1970"
+
+FAR_MS = 3_653 * 86_400_000
+"""Ten years: an event that says it is older than that is taken, and its sender told."""
+_SECOND = 1e-3
+_SECONDS_FROM = 1e8
+_UNITS = ((1e11, _SECOND), (1e14, 1.0), (1e17, 1e3), (1e20, 1e6))
+"""Numbers below the first are the second for each millisecond: seconds, milliseconds, micro- and nanoseconds."""
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{9,20}|[0-9]{1,15}\.[0-9]{1,9})", re.ASCII)
+_MAIL = re.compile(r"(?:[A-Za-z]{3}, )?[0-9]{1,2} [A-Za-z]{3} [0-9]{4} [0-9:]{5,8} (?:[+-][0-9]{4}|[A-Z]{1,3})", re.ASCII)
+_BROWSER = re.compile(
+    r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) ([0-9]{2}) ([0-9]{4}) ([0-9]{2}:[0-9]{2}:[0-9]{2})(?: (?:GMT|UTC)([+-][0-9]{4})?.*)?",
+    re.ASCII,
+)
+"""`String(new Date())`."""
 
 
 def parse_time_ms(sent: str | int | float, field: str) -> int:
@@ -34,7 +51,7 @@ def parse_time_ms(sent: str | int | float, field: str) -> int:
         since = moment - _EPOCH
         return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
     if not _MS_MIN <= sent <= _MS_MAX:
-        raise EventRejected("schema", f"{field} is not a time between the years 1 and 9999")
+        raise EventRejected("schema", f"{field} is a number that is no time: {_WANTED}")
     return int(sent)
 
 
@@ -45,7 +62,54 @@ def _leap_second(sent: str, field: str) -> datetime:
             return datetime.fromisoformat(sent.replace(_LEAP_SECOND, ":59")) + timedelta(seconds=1)
         except (ValueError, OverflowError):
             pass
-    raise EventRejected("schema", f"{field} is not an ISO 8601 time or milliseconds since 1970")
+    raise EventRejected("schema", f"{field} is text that is no time: {_WANTED}")
+
+
+def read_time_ms(sent: str | int | float, field: str) -> int:
+    """Milliseconds since 1970 from whatever clients send as a time; else `EventRejected`.
+
+    Seconds, milliseconds, microseconds and nanoseconds since 1970 are told apart by size, so that all of them lie in
+    the years 1973 to 5138; smaller numbers are milliseconds. They may be text, and so may the forms of mail and of
+    browsers.
+
+    >>> read_time_ms(1_795_890_814, "t"), read_time_ms("1795890814123", "t"), read_time_ms(1795890814.5, "t")
+    (1795890814000, 1795890814123, 1795890814500)
+    >>> read_time_ms("Thu, 01 Jan 1970 00:00:01 GMT", "t"), read_time_ms("1970-01-01 00:00:01 UTC", "t")
+    (1000, 1000)
+    """
+    if type(sent) is str:
+        return parse_time_ms(sent, field) if sent[4:5] == "-" and sent[-1] not in "CcTt" else _from_text(sent, field)
+    return _from_number(sent, field)
+
+
+def _from_number(sent: str | int | float, field: str) -> int:
+    number = float(sent)
+    size = abs(number)
+    if size < _SECONDS_FROM:
+        return int(number)
+    for until, per_ms in _UNITS:
+        if size < until:
+            return int(sent) * 1000 if per_ms == _SECOND and isinstance(sent, int) else round(number / per_ms)
+    raise EventRejected("schema", f"{field} is a number that is no time: {_WANTED}")
+
+
+def _from_text(sent: str, field: str) -> int:
+    """The rarer forms of a time in text."""
+    text = sent.strip() if len(sent) <= _TEXT_CHARS_MAX else ""
+    if _NUMBER.fullmatch(text):
+        return _from_number(float(text) if "." in text else int(text), field)
+    if text[-3:].upper() in ("UTC", "GMT") and text[4:5] == "-":
+        text = f"{text[:-3].rstrip()}Z"
+    match = _BROWSER.match(text)
+    if match is not None:
+        text = f"{match[2]} {match[1]} {match[3]} {match[4]} {match[5] or '+0000'}"
+    if match is not None or _MAIL.fullmatch(text):
+        try:
+            moment = parsedate_to_datetime(text)
+        except (ValueError, OverflowError):
+            raise EventRejected("schema", f"{field} is text that is no time: {_WANTED}") from None
+        text = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).isoformat()
+    return parse_time_ms(text, field)
 
 
 def event_time_ms(*, received_ms: int, timestamp_ms: int | None, sent_at_ms: int | None) -> int:
@@ -61,7 +125,7 @@ def event_time_ms(*, received_ms: int, timestamp_ms: int | None, sent_at_ms: int
         return received_ms
     happened_ms = timestamp_ms if sent_at_ms is None else timestamp_ms + received_ms - sent_at_ms
     if happened_ms < 0:
-        raise EventRejected("schema", "the event time is before 1970")
+        raise EventRejected("schema", f"the event time is before 1970: {_WANTED}")
     latest_ms = received_ms + AHEAD_MS_MAX
     return happened_ms if happened_ms < latest_ms else latest_ms
 
