@@ -54,9 +54,10 @@ _WORDS: Final = {
 }  # fmt: skip
 _SAYS: Final = {word: said for said, words in _WORDS.items() for word in words.split("|")}
 
-_MEANT: Final = {
-    **dict.fromkeys(("inventory", "quantity", "inventoryquantity", "qty", "stockquantity", "stocklevel", "available"
-                     "quantity", "variantinventoryqty"), STOCK),
+FIELDS_MEANT: Final = {
+    "stock": STOCK, "availability": AVAILABILITY, "price": PRICE, "currency": CURRENCY,
+    **dict.fromkeys(("inventory", "quantity", "inventoryquantity", "qty", "stockquantity", "stocklevel",
+                     "availablequantity", "variantinventoryqty"), STOCK),
     **dict.fromkeys(("available", "instock", "isavailable", "isinstock", "stockstatus", "availabilitystatus"),
                     AVAILABILITY),
     **dict.fromkeys(("itemgroup", "itemgroupid", "groupid", "parentid", "parentsku", "productgroupid"), GROUP),
@@ -429,7 +430,7 @@ class FieldReader:
         kinds, remarked = self._types.kinds, {remark.field for remark in self.remarks}
         for name, value in fields.items():
             if name not in self._meant:
-                self._meant[name] = _MEANT.get(_letters(name), "")
+                self._meant[name] = FIELDS_MEANT.get(_letters(name), "")
             meant = self._meant[name]
             if meant and meant != name and meant not in fields:
                 self._remark(name, "unheard", f'has no effect; the field that has one is called "{meant}"')

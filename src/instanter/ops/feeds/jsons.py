@@ -1,0 +1,176 @@
+"""Items from JSON: lines of objects, one list, or an object that holds a list. Read piece by piece."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from .columns import Renamer
+from .found import Broken, FeedItem, Finds, Problem, refused
+from .opening import LINE_CHARS_MAX, lines_of
+from .shopify import is_shopify_product, items_of_product
+
+LISTS: Final = ("items", "products", "entries", "data", "results", "records", "offers", "articles", "nodes")
+"""What a list of items within an object may be called."""
+_CHUNK_CHARS: Final = 64 * 1024
+_SPACE: Final = " \t\r\n"
+_decode = json.JSONDecoder().raw_decode
+
+
+def read_lines(text: io.TextIOWrapper, given: Mapping[str, str]) -> tuple[str, Finds]:
+    """Lines with an object each."""
+    return "NDJSON", _of_lines(text, given)
+
+
+def read_document(text: io.TextIOWrapper, given: Mapping[str, str]) -> tuple[str, Finds]:
+    """One list, or one object."""
+    stream = _Stream(text)
+    opening = stream.peek()
+    if opening == "[":
+        return "JSON list", _of_list(stream, given)
+    name = stream.open_list()
+    if name is None:
+        raise refused(f"the object holds no list of items: none of {', '.join(LISTS)}")
+    return f'JSON object with "{name}"', _of_list(stream, given)
+
+
+def is_lines(head: str) -> bool:
+    """Whether text that begins with `{` is an object a line: the first line is whole."""
+    line = head.lstrip().partition("\n")[0].strip()
+    try:
+        value, end = _decode(line)
+    except (ValueError, RecursionError):
+        return False
+    whole = end == len(line) and isinstance(value, dict)
+    return whole and not any(isinstance(value.get(name), list) for name in LISTS)
+
+
+def _of_lines(text: io.TextIOWrapper, given: Mapping[str, str]) -> Finds:
+    renamer = Renamer(given)
+    for number, line in enumerate(lines_of(text), start=1):
+        plain = line.strip().lstrip("\ufeff")
+        if not plain:
+            continue
+        place = f"line {number}"
+        if len(line) > LINE_CHARS_MAX:
+            yield place, Problem(f"the line has more than {LINE_CHARS_MAX:,} characters")
+            continue
+        try:
+            value = json.loads(plain)
+        except RecursionError:
+            yield place, Problem("it is nested too deep")
+        except ValueError as error:
+            yield place, Problem(f"malformed: {error}")
+        else:
+            for found in _items(value, renamer, given):
+                yield place, found
+
+
+def _of_list(stream: _Stream, given: Mapping[str, str]) -> Finds:
+    renamer = Renamer(given)
+    number = 0
+    try:
+        for value in stream.elements():
+            number += 1
+            for found in _items(value, renamer, given):
+                yield f"item {number}", found
+    except _BreaksOff as broken:
+        yield f"item {number + 1}", Broken(str(broken))
+
+
+def _items(value: Any, renamer: Renamer, given: Mapping[str, str]) -> Iterator[FeedItem | Problem]:
+    if not isinstance(value, dict):
+        yield Problem("it is no object")
+        return
+    node = value.get("node")
+    product: dict[str, Any] = node if isinstance(node, dict) else value
+    if not is_shopify_product(product):
+        yield renamer.item(product)
+        return
+    for found in items_of_product(product):
+        own = found.fields.get(given["id"]) if isinstance(found, FeedItem) and "id" in given else None
+        yield FeedItem(str(own), found.fields) if isinstance(found, FeedItem) and own is not None else found
+
+
+class _BreaksOff(Exception):
+    """The document cannot be read on."""
+
+
+class _Stream:
+    """JSON as it comes, so much of it in memory as one element takes."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self._left = ""
+        self._at = 0
+        self._ended = False
+
+    def peek(self) -> str:
+        """The next sign that is no space, "" at the end."""
+        while True:
+            while self._at < len(self._left) and self._left[self._at] in _SPACE:
+                self._at += 1
+            if self._at < len(self._left) or not self._more():
+                return self._left[self._at : self._at + 1]
+
+    def open_list(self) -> str | None:
+        """Of an object, go to the list of items within it, and say what it is called; None if there is none."""
+        self._take("{")
+        while self.peek() == '"':
+            name = self._value()
+            self._take(":")
+            if self.peek() == "[" and name in LISTS:
+                return str(name)
+            self._value()
+            if self.peek() == ",":
+                self._take(",")
+        return None
+
+    def elements(self) -> Iterator[Any]:
+        """The elements of the list that begins here."""
+        self._take("[")
+        if self.peek() == "]":
+            return
+        while True:
+            yield self._value()
+            sign = self.peek()
+            if sign == "]":
+                return
+            self._take(",")
+
+    def _take(self, sign: str) -> None:
+        if self.peek() != sign:
+            raise _BreaksOff(self._where(f"{sign!r} is missing"))
+        self._at += 1
+
+    def _value(self) -> Any:
+        self.peek()
+        while True:
+            try:
+                value, end = _decode(self._left, self._at)
+            except RecursionError:
+                raise _BreaksOff(self._where("it is nested too deep")) from None
+            except ValueError as error:
+                if len(self._left) - self._at > LINE_CHARS_MAX:
+                    raise _BreaksOff(f"the JSON cannot be read: {error}") from None
+                if not self._more():
+                    raise _BreaksOff(self._where(f"{error}")) from None
+                continue
+            # A number may go on in what has not been read yet.
+            if end < len(self._left) or not self._more():
+                self._at = end
+                return value
+
+    def _more(self) -> bool:
+        if self._ended:
+            return False
+        chunk = self._text.read(_CHUNK_CHARS)
+        self._ended = not chunk
+        self._left = self._left[self._at :] + chunk
+        self._at = 0
+        return bool(chunk)
+
+    def _where(self, what: str) -> str:
+        return "the JSON ends in the middle" if self._ended and not self.peek() else f"the JSON cannot be read: {what}"

@@ -1,0 +1,61 @@
+"""Items from Parquet, batch by batch. Needs the extra instanter[parquet]."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from .columns import Columns, Renamer
+from .found import Finds, refused
+
+_ROWS: Final = 512
+
+
+def read_parquet(source: Path | BinaryIO, given: Mapping[str, str]) -> tuple[str, Finds]:
+    """The items of a Parquet file; `RequestRejected` where it is none, or pyarrow is not installed."""
+    if not isinstance(source, Path):
+        raise refused("a Parquet file is read from a file, not from standard input")
+    try:
+        import pyarrow as arrow
+        from pyarrow import parquet
+    except ImportError:
+        raise refused("a Parquet file needs pyarrow: pip install 'instanter[parquet]'") from None
+    try:
+        file = parquet.ParquetFile(source)
+    except (arrow.ArrowException, OSError) as error:
+        raise refused(f"the Parquet file cannot be read: {error}") from None
+    names = list(file.schema_arrow.names)
+    Columns(names, given, tables=True).require_id(names)
+    return "Parquet", _items(file, given)
+
+
+def _items(file: Any, given: Mapping[str, str]) -> Finds:
+    renamer, number = Renamer(given, tables=True), 0
+    with file:
+        for batch in file.iter_batches(batch_size=_ROWS):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"row {number}", renamer.item({name: _plain(value) for name, value in row.items()})
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, datetime.datetime | datetime.date):
+        return value.isoformat()
+    if isinstance(value, datetime.time | datetime.timedelta):
+        return str(value)
+    if isinstance(value, decimal.Decimal):
+        return float(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
+    return value

@@ -1,0 +1,132 @@
+"""Items from lines of values: CSV, TSV and their likes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
+from typing import Any, Final
+
+from .columns import Columns, Renamer
+from .found import Finds, Problem, refused
+from .opening import lines_of
+from .shopify import is_shopify_table, items_of_rows
+
+DELIMITERS: Final = (",", "\t", ";", "|")
+VALUE_CHARS_MAX: Final = 64 * 1024
+"""Of one value; a longer one is most likely a quote that nobody closed."""
+_LOOKED_AT: Final = 20
+_NAME_CHARS: Final = 64
+_NAMED_DELIMITER: Final = re.compile(r"sep=(.)\s*", re.IGNORECASE)
+
+
+def read_table(text: io.TextIOWrapper, given: Mapping[str, str]) -> tuple[str, Finds]:
+    """What kind of table it is, and its items; `RequestRejected` for what is none, or has no id."""
+    lines = lines_of(text)
+    first = list(islice(lines, _LOOKED_AT))
+    named = _NAMED_DELIMITER.fullmatch(first[0].rstrip("\r\n")) if first else None
+    skipped = 1 if named else 0
+    while skipped < len(first) and not first[skipped].strip():
+        skipped += 1
+    head = first[skipped:]
+    if not head:
+        raise refused("it is empty")
+    delimiter = named[1] if named else _delimiter_of(head)
+    rows = _Rows(chain(head, lines), delimiter, first_line=skipped + 1)
+    names = _names(next(rows.rows)[1], delimiter)
+    if not given and is_shopify_table(names):
+        return "Shopify CSV", items_of_rows(names, rows.rows)
+    columns = Columns(names, given, tables=True)
+    columns.require_id(names)
+    ours = {columns.ours.get(name, name) for name in names}
+    kind = "Google Merchant" if {"availability", "link", "image_link"} <= ours else ""
+    return f"{kind} {'TSV' if delimiter == chr(9) else 'CSV'}".strip(), _items(names, rows.rows, given)
+
+
+class _Rows:
+    """The rows of a table with the lines that they begin in; a row that cannot be told is a problem."""
+
+    def __init__(self, lines: Iterator[str], delimiter: str, *, first_line: int) -> None:
+        self._lines = lines
+        self._delimiter = delimiter
+        self._behind = first_line - 1
+        self.rows = self._read()
+
+    def _read(self) -> Iterator[tuple[str, Any]]:
+        csv.field_size_limit(VALUE_CHARS_MAX)
+        reader = csv.reader(self._lines, delimiter=self._delimiter, skipinitialspace=True)
+        while True:
+            line = self._behind + reader.line_num + 1
+            try:
+                values = next(reader)
+            except StopIteration:
+                return
+            except csv.Error:
+                last = self._behind + reader.line_num
+                yield f"line {line}", Problem(
+                    f"a value has more than {VALUE_CHARS_MAX:,} characters: most likely a quote in it is not closed; "
+                    f"what stands from there to line {last} is left out"
+                )
+                continue
+            if any(value.strip() for value in values):
+                yield f"line {line}", values
+
+
+def _items(names: Sequence[str], rows: Iterator[tuple[str, Any]], given: Mapping[str, str]) -> Finds:
+    renamer = Renamer(given, tables=True)
+    for place, values in rows:
+        if isinstance(values, Problem):
+            yield place, values
+            continue
+        misfit = misfit_of(names, values)
+        if misfit is not None:
+            yield place, misfit
+            continue
+        found = renamer.item({name: value.strip() for name, value in zip(names, values, strict=False)})
+        yield place, found
+
+
+def misfit_of(names: Sequence[str], values: Sequence[str]) -> Problem | None:
+    """Why a row does not fit the names of its columns, None where it does."""
+    if len(values) == len(names) or (len(values) > len(names) and not any(values[len(names) :])):
+        return None
+    return Problem(f"it has {len(values)} values, and there are {len(names)} columns")
+
+
+def _names(values: Any, delimiter: str) -> list[str]:
+    if isinstance(values, Problem):
+        raise refused(f"the line with the names of the columns cannot be read: {values.reason}")
+    names = [name.strip() or f"column {place}" for place, name in enumerate(values, start=1)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if any(Columns([name], {}, tables=True).has_id for name in twice):
+        raise refused(f'two columns are called "{twice[0]}": rename one of them')
+    return [name if names.index(name) == place else f"{name} ({place + 1})" for place, name in enumerate(names)]
+
+
+def _delimiter_of(lines: Sequence[str]) -> str:
+    """The delimiter that gives the names of the columns the most parts, where the lines below agree the most."""
+    text = "".join(lines)
+
+    def fitting(delimiter: str) -> tuple[float, int]:
+        try:
+            rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row]
+        except csv.Error:
+            return 0.0, 0
+        width = len(rows[0]) if rows else 0
+        below = rows[1:]
+        alike = sum(len(row) == width for row in below) / len(below) if below else 1.0
+        return (alike if width > 1 else 0.0), width
+
+    best = max(DELIMITERS, key=fitting)
+    if fitting(best)[1] > 1:
+        return best
+    name = lines[0].strip()
+    if Columns([name], {}, tables=True).has_id or len(name) <= _NAME_CHARS:
+        return ","
+    raise refused(
+        "it is no table, JSON, XML or Parquet: its first line has no values that a comma, tab, semicolon or | parts"
+    )
+
+

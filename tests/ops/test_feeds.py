@@ -1,0 +1,429 @@
+"""Files of items in every form, told apart by content; each bad row is named, and the rest goes on."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import tracemalloc
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from instanter.foundation.errors import RequestRejected
+from instanter.ops.feeds.opening import LINE_CHARS_MAX
+from instanter.ops.feeds.reading import FeedItem, Problem, read_items
+from instanter.ops.feeds.tables import VALUE_CHARS_MAX
+from instanter.ops.feeds.xmls import DEPTH_MAX, ELEMENT_CHARS_MAX, ITEM_ELEMENTS_MAX
+
+Told = list[tuple[str, str, Any]]
+SOFA = {"title": "Sofa", "price": "19,90", "brand": "Own"}
+
+
+def told(data: bytes | str, **columns: str) -> tuple[str, Told, str]:
+    """The format, (place, id, fields) of items and (place, "", reason) of problems, and whether it broke off."""
+    raw = data.encode() if isinstance(data, str) else data
+    with read_items(io.BytesIO(raw), columns=columns) as feed:
+        found: Told = [
+            (place, one.id, one.fields) if isinstance(one, FeedItem) else (place, "", one.reason) for place, one in feed
+        ]
+        return feed.format, found, feed.broken
+
+
+def items(data: bytes | str, **columns: str) -> dict[str, dict[str, Any]]:
+    """Fields by id, of a feed without problems."""
+    _, found, broken = told(data, **columns)
+    assert not broken
+    assert not [one for one in found if not one[1]], found
+    return {item_id: fields for _, item_id, fields in found}
+
+
+def refusal(data: bytes | str, **columns: str) -> str:
+    with pytest.raises(RequestRejected) as caught:
+        told(data, **columns)
+    return caught.value.message
+
+
+# Tables.
+
+TABLE = 'id{0}title{0}price{0}brand\n5{0}"Sofa"{0}"19,90"{0}Own\n\nsku-2{0}"Lamp{0} ""big"""{0}7{0}\n'
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", ";", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_a_table_is_read_with_any_delimiter_encoding_and_ending(delimiter: str, encoding: str, ending: str) -> None:
+    text = TABLE.format(delimiter).replace("Own", "Öwn").replace("\n", ending)
+    assert items(text.encode(encoding)) == {
+        "5": {**SOFA, "brand": "Öwn"}, "sku-2": {"title": f'Lamp{delimiter} "big"', "price": "7"}
+    }  # fmt: skip
+
+
+def test_the_line_that_names_the_delimiter_for_spreadsheets_is_no_header() -> None:
+    assert items("sep=;\r\nid;title\r\n1;a,b\r\n") == {"1": {"title": "a,b"}}
+
+
+def test_a_table_without_a_last_line_end_and_with_spaces_is_read() -> None:
+    assert items('\ufeff\n id , title ,Stock\n 1 , "a ""b""" , 5') == {"1": {"title": 'a "b"', "stock": "5"}}
+
+
+def test_bytes_that_are_no_utf_8_further_on_are_the_windows_code_page() -> None:
+    lines = b"id,title\n" + b"".join(b"%d,%s\n" % (number, b"x" * 90) for number in range(900)) + b"900,M\xfcller\n"
+    assert items(lines)["900"] == {"title": "Müller"}
+
+
+@pytest.mark.parametrize(("names", "id_column"), [
+    ("id,sku,title", "id"), ("SKU,Name", "SKU"), ("Product ID,Title", "Product ID"), ("g:id,g:title", "g:id"),
+    ("item_id,name", "item_id"), ("productId,name", "productId"), ("article_id,headline", "article_id"),
+    ("title,product_id,sku", "product_id"),
+])  # fmt: skip
+def test_the_id_is_found_under_every_name_it_goes_by(names: str, id_column: str) -> None:
+    columns = names.split(",")
+    row = [f"of {name}" for name in columns]
+    assert list(items(f"{names}\n{','.join(row)}\n")) == [f"of {id_column}"]
+
+
+def test_columns_are_called_as_our_fields_and_others_keep_their_names() -> None:
+    names = ("Product ID,Name,Type,Vendor,Regular Price,Sale Price,Inventory,Availability,Image URL,URL,Parent SKU,"
+             "Available From,Expires,Created,Warehouse,GTIN")  # fmt: skip
+    values = "1,n,c,b,9,8,7,in stock,i,l,g,2026-01-01,2027-01-01,2025-01-01,w,0012"
+    assert items(f"{names}\n{values}\n")["1"] == {
+        "title": "n", "category": "c", "brand": "b", "price": "9", "sale_price": "8", "stock": "7",
+        "availability": "in stock", "image_link": "i", "link": "l", "item_group_id": "g",
+        "availability_date": "2026-01-01", "expiration_date": "2027-01-01", "created_at": "2025-01-01",
+        "Warehouse": "w", "GTIN": "0012",
+    }  # fmt: skip
+
+
+def test_two_columns_that_mean_the_same_are_both_kept() -> None:
+    assert items("id,name,title\n1,n,t\n") == {"1": {"name": "n", "title": "t"}}
+    assert items("id,x,x\n1,a,b\n") == {"1": {"x": "a", "x (3)": "b"}}
+
+
+def test_a_column_can_be_named() -> None:
+    mapped = {"s": {"title": "x", "id_in_feed": "1"}}
+    assert items("id,sku,label\n1,s,x\n", id="sku", title="label") == mapped
+    assert items("sku,label,id\ns,x,1\n", id="sku", title="label") == mapped
+    assert list(items("code,label\n1,x\n", id="code")) == ["1"]
+    assert refusal("code,label\n1,x\n", id="cod") == 'there is no column "cod" for id: the columns are code, label'
+
+
+@pytest.mark.parametrize(("data", "says"), [
+    ("a,b\n1,2\n", "no column is the id of an item; say which one: --map id=COLUMN (the columns are a, b)"),
+    ("id,title,id\n1,x,2\n", 'two columns are called "id": rename one of them'),
+    ("", "it is empty"), ("\ufeff \n\n", "it is empty"),
+    ("x" * 100 + "\n", "it is no table, JSON, XML or Parquet"),
+    ("<html><body>Sign in</body></html>", "HTML page"), ("<!DOCTYPE html><html></html>", "HTML page"),
+    ("<rss><channel></channel></rss>", "the XML has no items"), ("<a", "the XML cannot be read: line 1"),
+    ('{"a": 1,\n"b": 2}', "the object holds no list of items"), (b"PAR1....", "standard input"),
+    (b"\x1f\x8b\x08nonsense", "it cannot be unpacked"), (b"\x28\xb5\x2f\xfdx", "zstd"),
+    (b"PK\x03\x04....[Content_Types].xml", "save it as CSV"), (b"PK\x03\x04", "standard input"),
+])  # fmt: skip
+def test_a_file_that_is_no_feed_is_refused_in_a_sentence_with_the_remedy(data: bytes | str, says: str) -> None:
+    assert says in refusal(data)
+
+
+def test_a_bad_row_is_named_and_the_rest_goes_on() -> None:
+    _, found, broken = told("id,title\n1,a\n2\n,b\n3,c,d\n4,e,\n5,f\n")
+    assert found == [
+        ("line 2", "1", {"title": "a"}), ("line 3", "", "it has 1 values, and there are 2 columns"),
+        ("line 4", "", "it has no id"), ("line 5", "", "it has 3 values, and there are 2 columns"),
+        ("line 6", "4", {"title": "e"}), ("line 7", "5", {"title": "f"}),
+    ]  # fmt: skip
+    assert not broken
+
+
+def test_lines_are_counted_as_an_editor_counts_them() -> None:
+    _, found, _ = told('id,title\n1,"a\nb"\n\n2\n')
+    assert [place for place, *_ in found] == ["line 2", "line 5"]
+
+
+def test_a_quote_that_nobody_closes_is_told_with_what_it_took() -> None:
+    rows = "".join(f"{number},{'x' * 80}\n" for number in range(2_000))
+    _, found, _ = told(f'id,title\na,ok\nb,"open\n{rows}')
+    problems = [(place, reason) for place, item_id, reason in found if not item_id]
+    assert problems[0][0] == "line 3"
+    assert "a quote in it is not closed" in problems[0][1]
+    assert f"{VALUE_CHARS_MAX:,}" in problems[0][1]
+    assert found[-1][1] == "1999"
+
+
+# JSON.
+
+OBJECTS = [{"id": 5, "title": "Sofa", "stock": 0}, {"sku": "a", "name": "Lamp", "inventory": 3, "tags": ["x"]},
+           {"id": "b", "fields": {"name": "kept"}}]  # fmt: skip
+AS_ITEMS = {
+    "5": {"title": "Sofa", "stock": 0}, "a": {"title": "Lamp", "stock": 3, "tags": ["x"]}, "b": {"name": "kept"}
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("data", [
+    json.dumps(OBJECTS), json.dumps(OBJECTS, indent=2), json.dumps({"items": OBJECTS}),
+    json.dumps({"page": {"a": [1]}, "products": OBJECTS, "next": None}, indent=1), json.dumps({"entries": OBJECTS}),
+    "\n".join(map(json.dumps, OBJECTS)), "\r\n\r\n".join(map(json.dumps, OBJECTS)) + "\r\n",
+    "\ufeff" + json.dumps(OBJECTS), json.dumps(OBJECTS).encode("utf-16"), "  \n" + json.dumps(OBJECTS),
+    json.dumps({"products": [{"node": one} for one in OBJECTS]}),
+])  # fmt: skip
+def test_json_is_read_as_lines_as_a_list_and_as_an_object_with_a_list(data: bytes | str) -> None:
+    assert items(data) == AS_ITEMS
+
+
+def test_nested_prices_brands_and_offers_are_made_plain() -> None:
+    sent = [{"id": 1, "price": {"amount": "5.00", "currencyCode": "EUR"}, "brand": {"name": "Own"}},
+            {"id": 2, "offers": {"price": "7", "priceCurrency": "USD", "availability": "https://schema.org/InStock"}}]
+    one, two = items(json.dumps(sent)).values()
+    assert one == {"price": "5.00", "currency": "EUR", "brand": "Own"}
+    assert (two["price"], two["currency"], two["availability"]) == ("7", "USD", "https://schema.org/InStock")
+
+
+def test_bad_lines_and_elements_are_named_and_the_rest_goes_on() -> None:
+    lines = b'{"id": 1, "a": 1}\n{"id": 2\n[]\n{"a": 1}\n{"id": "x\\ud83d", "a": 1}\n{"id": true}\n{"id": 3, "a": 1}'
+    _, found, _ = told(lines)
+    assert [place for place, item_id, _ in found if not item_id] == [f"line {number}" for number in range(2, 7)]
+    assert [item_id for _, item_id, _ in found if item_id] == ["1", "3"]
+    _, found, broken = told('[{"id": 1, "a": 1}, 5, {"a": 1}, {"id": 2.5}, {"id": 3.0, "a": 1}]')
+    assert [(place, item_id) for place, item_id, _ in found] == [
+        ("item 1", "1"), ("item 2", ""), ("item 3", ""), ("item 4", ""), ("item 5", "3")
+    ]  # fmt: skip
+    assert not broken
+
+
+@pytest.mark.parametrize("data", ['[{"id": 1, "a": 1}, {"id": 2', '[{"id": 1, "a": 1}', '[{"id": 1, "a": 1} {"id": 2}]',
+                                  '{"items": [{"id": 1, "a": 1},', '[{"id": 1, "a": 1}, ' + "[" * 100_000])
+def test_json_that_breaks_off_says_so_behind_what_could_be_read(data: str) -> None:
+    _, found, broken = told(data)
+    assert [item_id for _, item_id, _ in found] == ["1", ""]
+    assert "the JSON" in broken
+
+
+def test_a_line_that_is_too_long_is_told_and_the_next_one_read() -> None:
+    data = '{"id": 1, "a": "' + "x" * (3 * LINE_CHARS_MAX) + '"}\n{"id": 2, "a": 1}\n'
+    _, found, _ = told('{"id": 0, "a": 1}\n' + data)
+    assert [(place, item_id) for place, item_id, _ in found] == [("line 1", "0"), ("line 2", ""), ("line 3", "2")]
+
+
+# XML.
+
+RSS = """<?xml version="1.0"?>
+<rss version="2.0" xmlns:g="http://base.google.com/ns/1.0"><channel><title>Shop</title>
+<item><g:id>5</g:id><title>ignored</title><g:title><![CDATA[Sofa & more]]></g:title><g:price>15.00 USD</g:price>
+ <g:availability>in_stock</g:availability><g:item_group_id>g</g:item_group_id><link>https://shop.example/5</link>
+ <g:shipping><g:country>US</g:country><g:price>4.00 USD</g:price></g:shipping>
+ <g:additional_image_link>a</g:additional_image_link><g:additional_image_link>b</g:additional_image_link>
+ <g:product_type>Home &gt; Sofas</g:product_type></item>
+<item><g:title>no id</g:title></item>
+<item><g:id>6</g:id></item>
+</channel></rss>"""
+
+
+def test_google_merchants_rss_is_read_element_by_element() -> None:
+    kind, found, broken = told(RSS)
+    assert (kind, broken) == ("Google Merchant RSS", "")
+    assert found[0] == ("item 1 (line 3)", "5", {
+        "title": "Sofa & more", "price": "15.00 USD", "availability": "in_stock", "item_group_id": "g",
+        "link": "https://shop.example/5", "shipping": {"country": "US", "price": "4.00 USD"},
+        "additional_image_link": ["a", "b"], "category": "Home > Sofas",
+    })  # fmt: skip
+    assert [(place, item_id) for place, item_id, _ in found[1:]] == [("item 2 (line 8)", ""), ("item 3 (line 9)", "6")]
+
+
+def test_google_merchants_atom_is_read() -> None:
+    data = """<feed xmlns="http://www.w3.org/2005/Atom" xmlns:g="http://base.google.com/ns/1.0"><entry>
+    <id>tag:shop,2026:5</id><g:id>5</g:id><link href="https://shop.example/5"/><title>Sofa</title>
+    <g:price>5 EUR</g:price></entry></feed>"""
+    kind, found, _ = told(data)
+    assert kind == "Google Merchant Atom"
+    assert found[0][1:] == ("5", {"link": "https://shop.example/5", "title": "Sofa", "price": "5 EUR"})
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1", "windows-1252"])
+def test_other_xml_is_read_in_any_encoding(encoding: str) -> None:
+    data = f'<?xml version="1.0" encoding="{encoding}"?><items><product id="5"><name>Söfa</name></product></items>'
+    assert items(data.encode(encoding)) == {"5": {"title": "Söfa"}}
+
+
+@pytest.mark.parametrize("data", [
+    '<!DOCTYPE r [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><rss><item><id>1</id><t>&b;</t></item></rss>',
+    '<!DOCTYPE r [<!ENTITY a SYSTEM "file:///etc/passwd">]><rss><item><id>1</id><t>&a;</t></item></rss>',
+    '<!DOCTYPE r [<!ENTITY % a SYSTEM "http://localhost/">%a;]><rss><item><id>1</id></item></rss>',
+])  # fmt: skip
+def test_declared_entities_are_refused(data: str) -> None:
+    assert refusal(data) == "the XML declares entities, which are not read: write them out"
+
+
+def test_xml_is_bounded_in_depth_elements_and_text() -> None:
+    assert "nested more than" in refusal("<rss>" + "<a>" * (DEPTH_MAX + 1))
+    bad = ["<t>" + "x" * (ELEMENT_CHARS_MAX + 1) + "</t>", "<t/>" * (ITEM_ELEMENTS_MAX + 1)]
+    for inside in bad:
+        _, found, _ = told(f"<rss><item><id>1</id>{inside}</item><item><id>2</id><t>x</t></item></rss>")
+        assert [item_id for _, item_id, _ in found] == ["", "2"]
+
+
+def test_xml_that_breaks_off_says_so_behind_what_could_be_read() -> None:
+    _, found, broken = told(RSS[: RSS.index("<item><g:title>no id")])
+    assert [item_id for _, item_id, _ in found] == ["5", ""]
+    assert "the XML breaks off" in broken
+    _, found, broken = told("<rss><item><id>1</id></item><item><id>2</id><t>&nbsp;</t></item></rss>")
+    assert ([item_id for _, item_id, _ in found], "undefined entity" in broken) == (["1", ""], True)
+
+
+def test_google_merchants_table_is_told() -> None:
+    names = "id\ttitle\tprice\tavailability\tlink\timage link\n"
+    kind, found, _ = told(names + "5\tSofa\t15.00 USD\tin stock\thttps://a\thttps://b\n")
+    assert kind == "Google Merchant TSV"
+    assert found[0][2]["image_link"] == "https://b"
+
+
+# Shopify.
+
+SHOPIFY = """Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,Option1 Value,Option2 Name,Option2 Value,\
+Variant SKU,Variant Inventory Tracker,Variant Inventory Qty,Variant Inventory Policy,Variant Price,\
+Variant Compare At Price,Image Src,Variant Image,Status
+shirt,Shirt,<p>a</p>,Own,Tops,"red, new",true,Color,Red,Size,M,sh-r-m,shopify,3,deny,19.90,29.90,a.jpg,,active
+shirt,,,,,,,,Blue,,L,sh-b-l,,0,deny,29.90,,,b.jpg,
+shirt,,,,,,,,,,,,,,,,,c.jpg,,
+card,Gift card,,Own,,,true,Title,Default Title,,,,shopify,0,continue,10,,,,active
+old,Old,,Own,,,true,Title,Default Title,,,o-1,shopify,9,deny,10,,,,draft
+off,Off,,Own,,,false,Title,Default Title,,,f-1,shopify,9,deny,10,,,,active
+"""
+
+
+def test_shopifys_export_is_one_item_a_variant() -> None:
+    kind, _, _ = told(SHOPIFY)
+    found = items(SHOPIFY)
+    assert kind == "Shopify CSV"
+    assert list(found) == ["sh-r-m", "sh-b-l", "card", "o-1", "f-1"]
+    assert found["sh-r-m"] == {
+        "title": "Shirt", "brand": "Own", "category": "Tops", "tags": ["red", "new"], "description": "<p>a</p>",
+        "handle": "shirt", "image_link": "a.jpg", "item_group_id": "shirt", "color": "Red", "size": "M",
+        "price": "29.90", "sale_price": "19.90", "stock": "3",
+    }  # fmt: skip
+    assert found["sh-b-l"]["image_link"] == "b.jpg"
+    assert "stock" not in found["sh-b-l"], "nobody counts it"
+    assert (found["sh-b-l"]["price"], found["card"]["availability"]) == ("29.90", "backorder")
+    assert (found["o-1"]["availability"], found["f-1"]["availability"]) == ("discontinued", "out_of_stock")
+
+
+PRODUCTS = {"products": [{
+    "id": 7, "title": "Shirt", "handle": "shirt", "vendor": "Own", "product_type": "Tops", "tags": "red, new",
+    "created_at": "2026-01-01T00:00:00-05:00", "options": [{"name": "Color"}], "images": [{"src": "a.jpg"}],
+    "variants": [
+        {"id": 71, "sku": "sh-r", "price": "19.90", "compare_at_price": "29.90", "option1": "Red", "available": True},
+        {"id": 72, "sku": "", "price": "9.90", "compare_at_price": None, "option1": "Blue", "available": False,
+         "featured_image": {"src": "b.jpg"}, "inventory_quantity": 4},
+        {"price": "1"},
+    ]}]}  # fmt: skip
+
+
+def test_shopifys_json_is_one_item_a_variant() -> None:
+    _, found, _ = told(json.dumps(PRODUCTS))
+    assert found[0] == ("item 1", "sh-r", {
+        "title": "Shirt", "brand": "Own", "category": "Tops", "tags": ["red", "new"], "handle": "shirt",
+        "image_link": "a.jpg", "item_group_id": "7", "product_id": 7, "variant_id": 71, "color": "Red",
+        "created_at": "2026-01-01T00:00:00-05:00", "price": "29.90", "sale_price": "19.90", "availability": True,
+    })  # fmt: skip
+    assert (found[1][1], found[1][2]["image_link"], found[1][2]["stock"]) == ("72", "b.jpg", 4)
+    assert found[1][2]["availability"] is False
+    assert found[2] == ("item 1", "", "a variant has neither a sku nor an id")
+    _, found, _ = told(json.dumps(PRODUCTS), id="variant_id")
+    assert [item_id for _, item_id, _ in found] == ["71", "72", ""]
+
+
+# Parquet and packed files.
+
+
+def test_parquet_is_read_row_by_row(tmp_path: Path) -> None:
+    path = tmp_path / "items"
+    table = pyarrow.table({
+        "item_id": pyarrow.array([5.0, None, 7.0]), "name": ["Sofa", "x", None], "price": [1.5, 2.0, float("nan")],
+        "created": pyarrow.array([1_772_323_200_000] * 3, pyarrow.timestamp("ms", tz="UTC")), "tags": [["a"], [], None],
+    })  # fmt: skip
+    parquet.write_table(table, path)
+    with read_items(path) as feed:
+        found = list(feed)
+    assert feed.format == "Parquet"
+    assert found[0] == ("row 1", FeedItem("5", {
+        "title": "Sofa", "price": 1.5, "created_at": "2026-03-01T00:00:00+00:00", "tags": ["a"]
+    }))  # fmt: skip
+    assert found[1] == ("row 2", Problem("it has no id"))
+    assert found[2][1] == FeedItem("7", {"created_at": "2026-03-01T00:00:00+00:00"})
+    path.write_bytes(b"PAR1 and nothing more")
+    with pytest.raises(RequestRejected, match="cannot be read"):
+        read_items(path)
+
+
+@pytest.mark.parametrize("pack", [
+    gzip.compress, bz2.compress, lzma.compress, lambda data: gzip.compress(gzip.compress(data)),
+    lambda data: gzip.compress(data[:20]) + gzip.compress(data[20:]),
+])  # fmt: skip
+def test_packed_files_are_told_by_their_content(pack: Any, tmp_path: Path) -> None:
+    data = TABLE.format(",").encode()
+    assert list(items(pack(data))) == ["5", "sku-2"]
+    path = tmp_path / "feed.csv"
+    path.write_bytes(pack(data))
+    with read_items(path) as feed:
+        assert len(list(feed)) == 2
+
+
+def test_a_zip_file_with_one_member_is_read_and_others_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "feed.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("feed.csv", TABLE.format(";"))
+    with read_items(path) as feed:
+        assert len(list(feed)) == 2
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("other.csv", "x")
+    with pytest.raises(RequestRejected, match="holds 2 files"):
+        read_items(path)
+
+
+def test_a_packed_file_that_ends_early_says_so_behind_what_could_be_read() -> None:
+    rows = "".join(f"{number},{number * 7919 % 10007}\n" for number in range(100_000))
+    data = gzip.compress(f"id,a\n{rows}".encode())
+    _, found, broken = told(data[: len(data) // 2])
+    assert len(found) > 1_000
+    assert "cannot be unpacked to its end" in broken
+    assert found[-1][2] == broken
+
+
+# For all of them.
+
+
+@pytest.mark.parametrize("lines", [
+    lambda number: f"{number},{'x' * 500}\n", lambda number: json.dumps({"id": number, "a": "x" * 500}) + ("\n"),
+    lambda number: f"<item><id>{number}</id><a>{'x' * 500}</a></item>",
+    lambda number: json.dumps({"id": number, "a": "x" * 500}) + ",",
+])  # fmt: skip
+def test_a_large_file_is_read_in_little_memory(lines: Any, tmp_path: Path) -> None:
+    path = tmp_path / "feed"
+    begin = {"<": ("<rss>", "</rss>"), "{": ("", ""), "0": ("id,a\n", "")}[lines(0)[0]]
+    begin = ("[", '{"id": "last", "a": 1}]') if lines(0).endswith(",") else begin
+    with path.open("w") as file:
+        file.write(begin[0])
+        file.writelines(lines(number) for number in range(20_000))
+        file.write(begin[1])
+    tracemalloc.start()
+    with read_items(path) as feed:
+        count = sum(isinstance(one, FeedItem) for _, one in feed)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count >= 20_000
+    assert peak < 2_000_000 < path.stat().st_size
+
+
+@settings(max_examples=150)
+@given(st.one_of(st.binary(max_size=300), st.text(max_size=300).map(str.encode), st.sampled_from(
+    [RSS, SHOPIFY, TABLE.format(","), json.dumps(PRODUCTS), json.dumps(OBJECTS)]
+).flatmap(lambda text: st.integers(0, len(text)).map(lambda cut: text[:cut].encode()))))  # fmt: skip
+def test_any_bytes_are_items_problems_or_refused(data: bytes) -> None:
+    with suppress(RequestRejected):
+        assert all(isinstance(item_id, str) for _, item_id, _ in told(data)[1])
