@@ -70,17 +70,13 @@ def read_items(source: Path | BinaryIO, *, columns: Mapping[str, str] | None = N
     item is a `Problem` among the items.
     """
     given = columns or {}
-    closing = ExitStack()
-    try:
-        opened = unpacked(source, closing)
-        format_, finds = _read(source, opened, opened.head, given)
-    except UNPACKING_ERRORS as error:
-        closing.close()
-        raise refused(f"it cannot be unpacked: {error}") from None
-    except BaseException:
-        closing.close()
-        raise
-    return Feed(format_, finds, closing)
+    with ExitStack() as closing:
+        try:
+            opened = unpacked(source, closing)
+            format_, finds = _read(source, opened, opened.head, given)
+        except UNPACKING_ERRORS as error:
+            raise refused(f"it cannot be unpacked: {error}") from None
+        return Feed(format_, finds, closing.pop_all())
 
 
 def _read(
