@@ -120,7 +120,7 @@ def test_a_column_can_be_named() -> None:
 @pytest.mark.parametrize(("data", "says"), [
     ("a,b\n1,2\n", "no column is the id of an item; say which one: --map id=COLUMN (the columns are a, b)"),
     ("id,title,id\n1,x,2\n", 'two columns are called "id": rename one of them'),
-    ("", "it is empty"), ("\ufeff \n\n", "it is empty"),
+    ("", "it is empty"), (",,\n", "it is empty"), ("\ufeff \n\n", "it is empty"),
     ("x" * 100 + "\n", "it is no table, JSON, XML or Parquet"),
     ("<html><body>Sign in</body></html>", "HTML page"), ("<!DOCTYPE html><html></html>", "HTML page"),
     ("<rss><channel></channel></rss>", "the XML has no items"), ("<a", "the XML cannot be read: line 1"),

@@ -35,7 +35,10 @@ def read_table(text: io.TextIOWrapper, given: Mapping[str, str]) -> tuple[str, F
         raise refused("it is empty")
     delimiter = named[1] if named else _delimiter_of(head)
     rows = _Rows(chain(head, lines), delimiter, first_line=skipped + 1)
-    names = _names(next(rows.rows)[1], delimiter)
+    names_row = next(rows.rows, None)
+    if names_row is None:
+        raise refused("it is empty")
+    names = _names(names_row[1])
     if not given and is_shopify_table(names):
         return "Shopify CSV", items_of_rows(names, rows.rows)
     columns = Columns(names, given, tables=True)
@@ -95,7 +98,7 @@ def misfit_of(names: Sequence[str], values: Sequence[str]) -> Problem | None:
     return Problem(f"it has {len(values)} values, and there are {len(names)} columns")
 
 
-def _names(values: Any, delimiter: str) -> list[str]:
+def _names(values: Any) -> list[str]:
     if isinstance(values, Problem):
         raise refused(f"the line with the names of the columns cannot be read: {values.reason}")
     names = [name.strip() or f"column {place}" for place, name in enumerate(values, start=1)]
