@@ -271,7 +271,8 @@ def test_the_command_measures_writes_its_page_and_leaves_nothing_behind(tmp_path
     found = msgspec.json.decode(result.stdout, type=Report)
     assert found.quick
     assert [one.name for one in found.cases] == ["ingest", "freshness", "models", "training"]
-    assert [one.void for one in found.cases] == [""] * 4
+    unsaid = [one.void for one in found.cases if one.void and not one.void.endswith("ranked by something else")]
+    assert unsaid == [], "only a busy machine, on which a decision misses its deadline, makes a case void"
     assert all(one.figures and one.figures[0].at_least is not None for one in found.cases)
     assert found.cases[1].figures[0].value == 0, "a stale answer"
     assert "| ingest | events acknowledged |" in written.read_text(encoding="utf-8")
