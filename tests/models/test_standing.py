@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -281,6 +282,10 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(by_value, "VALUES_LISTED_MAX", 8)
 
 
+def iso(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat()
+
+
 class Changing:
     """Two tenants' catalogue that changes at random, beside people who look at items."""
 
@@ -297,7 +302,10 @@ class Changing:
                 "category": rng.choice("abc"), "brand": rng.choice("de"), "stock": rng.choice((0, 1, 1, 1)),
                 "tags": rng.choices("fgf", k=2), "created_at": START_MS + rng.randrange(5),
             }  # fmt: skip
-            catalogue.upsert(ItemUpserted(START_MS, tenant, item, fields))
+            if rng.random() < 0.3:
+                fields["availability_date"] = iso(START_MS + rng.randrange(2_000))
+                fields["expiration_date"] = iso(START_MS + rng.randrange(4_000))
+            catalogue.upsert(ItemUpserted(START_MS, tenant, item, fields, canonical=1))
         elif kind < 0.5:
             catalogue.patch(ItemPatched(START_MS, tenant, item, {"stock": rng.randrange(2)}))
         elif kind < 0.6:

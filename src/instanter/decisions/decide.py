@@ -33,14 +33,14 @@ from ..models.lineup import Fault, NoRankers, Rankers
 from ..models.online import LearnedWeights, LessonInputs, NothingLearned, Taught
 from ..models.standing import Standing
 from ..state.catalogue import Catalogue
-from ..state.compiled import Reals
+from ..state.compiled import Ints, Reals
 from ..state.layout import BySource, Kind, Scope
 from ..state.memory import State
 from ..state.schema import Schema
 from .answer import Answers, placement_receipt, query_hash
 from .arrange import arrange
 from .candidates import STOCK, Given, Pool, found, given_by, joined, of_caller
-from .eligibility import Filters, bought_recently
+from .eligibility import Filters, beside_the_best, best_of_groups, bought_recently, groups_of
 from .enclosed import enclose, given_again
 from .explain import Explainer
 from .fallback import DEFAULT, PERSONAL, POPULAR, RANKER_FAILURES, SESSION, StageFailed, Stages, descend
@@ -109,6 +109,14 @@ class Scored(NamedTuple):
     scores: Reals
     lesson: Matrix | None = None
     learned: int = -1
+
+    def of(self, places: Ints) -> Scored:
+        """Those of some of the candidates."""
+        lesson = None if self.lesson is None else self.lesson[places]
+        return Scored(self.ranker, self.scores[places], lesson, self.learned)
+
+
+_NO_GROUPS: Final[Ints] = np.zeros(0, np.int64)
 
 
 class Decider:
@@ -262,7 +270,7 @@ class Decider:
     def inputs(self, moment: Moment, asked: Asked) -> Inputs | None:
         """What a ranker would read to answer, or None if nothing is eligible; for training on lists others chose."""
         rung = self._ranked_rungs(moment, asked, modelled=True)[0]
-        return self._inputs(moment, asked, _filters(moment, asked, frozenset()), rung)
+        return self._inputs(moment, asked, self._filters(moment, asked, frozenset()), rung)
 
     # Context.
 
@@ -285,7 +293,11 @@ class Decider:
         except StageFailed:
             person = self.reader.person(state, (), now_ms)
         lists = stages.run("context", lambda: self._standing.of(state, tenant), hurried=True)
-        return Moment(state, tenant, now_ms, person, lists, bought_recently(person, now_ms), stages)
+        bought = bought_recently(person, now_ms)
+        if bought and self.rules >= EVIDENCE:
+            rows = np.array([state.find_item(ref) for ref in bought], np.int64)
+            bought |= set(groups_of(state, rows).tolist()) - {0}
+        return Moment(state, tenant, now_ms, person, lists, bought, stages)
 
     def _recent(self, person: Person, page: int) -> list[int]:
         """The page's item, then what the person looked at last: in the live session, else before."""
@@ -309,13 +321,14 @@ class Decider:
             slate = self._serve(moment, asked, shown, scorers, rungs.get(asked.id) if rungs else None)
             slates.append(slate)
             shown.update(slate.shown())
+            shown.update(slate.keys[place] for place in slate.order)
         return self._explore(slates, shown, decision_id, moment.stages)
 
     def _serve(
         self, moment: Moment, asked: Asked, shown: set[int], scorers: Scorers, made: PlacementReceipt | None
     ) -> Slate:
         """The list of one placement, from the highest rung that holds, or from the one that made it."""
-        filters = _filters(moment, asked, frozenset(shown))
+        filters = self._filters(moment, asked, frozenset(shown))
         plain: dict[str, Callable[[], Slate]] = {
             POPULAR: partial(popular, moment, asked, filters), DEFAULT: partial(default, moment, asked, filters)
         }
@@ -326,6 +339,18 @@ class Decider:
         if made.model == made.rung:
             return descend([plain[made.rung]] if made.rung in plain else [], otherwise=empty(asked))
         return descend([partial(self._ranked, moment, asked, filters, made.rung, scorers)], otherwise=empty(asked))
+
+    def _filters(self, moment: Moment, asked: Asked, shown: frozenset[int]) -> Filters:
+        """What is ruled out. By the first rules nobody looks at times and groups."""
+        looks = self.rules >= EVIDENCE
+        page_row = moment.state.find_item(asked.page) if asked.page and looks else -1
+        return Filters(
+            moment.bought if asked.spot.placement.kind == "items" else frozenset(),
+            frozenset() if asked.spot.placement.repeats else shown,
+            asked.page,
+            int(moment.state.catalogue.groups[page_row]) if page_row >= 0 else 0,
+            moment.now_ms if looks else 0,
+        )
 
     def _ranked_rungs(self, moment: Moment, asked: Asked, *, modelled: bool) -> list[str]:
         """The rungs that use the ranker, the highest first. What is known of a person counts where it can move the
@@ -343,12 +368,16 @@ class Decider:
 
     def _ranked(self, moment: Moment, asked: Asked, filters: Filters, rung: str, scorers: Scorers) -> Slate:
         stages = moment.stages
-        inputs = self._inputs(moment, asked, filters, rung)
-        if inputs is None:
+        read = self._inputs(moment, asked, filters, rung)
+        if read is None:
             return default(moment, asked, filters)
-        pool = inputs.pool
+        pool, inputs = read.pool, read
+        scored = stages.run("score", lambda: self._scored(moment, asked, read, scorers))
+        groups = groups_of(moment.state, pool.columns.rows[inputs.eligible]) if filters.now_ms else _NO_GROUPS
+        best = best_of_groups(groups, scored.scores)
+        if best is not None:
+            inputs, scored, groups = _of_best(inputs, best), scored.of(best), groups[best]
         candidates = pool.columns if len(inputs.eligible) == len(pool) else pool.columns.taken(inputs.eligible)
-        scored = stages.run("score", lambda: self._scored(moment, asked, inputs, scorers))
         arranged = stages.run("arrange", lambda: arrange(
             candidates, scored.scores, limit=asked.limit, diversity=asked.spot.placement.diversity
         ))  # fmt: skip
@@ -357,6 +386,7 @@ class Decider:
             asked, rung, f"{scored.ranker.name}@{scored.ranker.version}", pool, inputs.codes, inputs.eligible,
             candidates.refs.tolist(), scored.scores, order, dict(zip(order, arranged.gains.tolist(), strict=True)),
             inputs.matrix, scored.ranker, lesson=scored.lesson, learned=scored.learned,
+            groups=groups if groups.any() else _NO_GROUPS,
         )  # fmt: skip
 
     def _inputs(self, moment: Moment, asked: Asked, filters: Filters, rung: str) -> Inputs | None:
@@ -423,7 +453,7 @@ class Decider:
 
     def _drawn(self, slates: list[Slate], shown: set[int], decision_id: str) -> list[Slate]:
         explores = [bool(slate.order) and slate.asked.spot.exploration > 0.0 for slate in slates]
-        pools = [slate.refs if explored else [] for slate, explored in zip(slates, explores, strict=True)]
+        pools = [slate.keys if explored else [] for slate, explored in zip(slates, explores, strict=True)]
         sets = allowed(pools, shown)
         return [
             self._with_draw(slate, others, decision_id) if explored else slate
@@ -433,6 +463,9 @@ class Decider:
     def _with_draw(self, slate: Slate, others: list[int], decision_id: str) -> Slate:
         incumbent = slate.refs[slate.order[-1]]
         rng = KeyedRng(f"{decision_id}/{slate.asked.id}")
+        if len(slate.groups):
+            ref_of = dict(zip(slate.keys, slate.refs, strict=True))
+            others = [ref_of[key] for key in others]
         drawn = draw(incumbent, others, epsilon=slate.asked.spot.exploration, rng=rng)
         order = slate.order
         if drawn.explored:
@@ -482,9 +515,8 @@ def _warnings(request: PlacementRequest, asked: Asked, state: State) -> Iterator
                          f'"{asked.given.ids[unknown[0]]}": nothing is known of them but what the request says')
 
 
-def _filters(moment: Moment, asked: Asked, shown: frozenset[int]) -> Filters:
-    return Filters(
-        moment.bought if asked.spot.placement.kind == "items" else frozenset(),
-        frozenset() if asked.spot.placement.repeats else shown,
-        asked.page,
-    )
+def _of_best(inputs: Inputs, best: Ints) -> Inputs:
+    """The inputs of the candidates at these places; the others stand back."""
+    codes = inputs.codes.copy()
+    beside_the_best(codes, np.delete(inputs.eligible, best))
+    return Inputs(inputs.pool, codes, inputs.eligible[best], inputs.matrix[best])

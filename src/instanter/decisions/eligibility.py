@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from ..features.view import Person
-from ..state.compiled import Bytes
+from ..state.compiled import Bytes, Ints, Reals
 from ..state.memory import State
 from .candidates import Pool
 
@@ -21,21 +21,31 @@ SHOWN_ELSEWHERE: Final = "shown_elsewhere"
 PAGE_ITEM: Final = "page_item"
 DUPLICATE: Final = "duplicate"
 OVER_LIMIT: Final = "over_limit"
+NOT_YET_AVAILABLE: Final = "not_yet_available"
+EXPIRED: Final = "expired"
+SAME_GROUP: Final = "same_group"
+"""Another variant of the same group is shown, or is what the page is about."""
 
 BOUGHT_FEATURE: Final = "bought_items"
 BOUGHT_MS: Final = 30 * 86_400_000
 """How long something bought is not offered again."""
 
-_REASONS: Final = ("", OUT_OF_STOCK, JUST_BOUGHT, NOT_IN_CATALOGUE, DELETED, SHOWN_ELSEWHERE, PAGE_ITEM)
+_REASONS: Final = (
+    "", OUT_OF_STOCK, JUST_BOUGHT, NOT_IN_CATALOGUE, DELETED, SHOWN_ELSEWHERE, PAGE_ITEM,
+    NOT_YET_AVAILABLE, EXPIRED, SAME_GROUP,
+)  # fmt: skip
 _CODES: Final = {reason: code for code, reason in enumerate(_REASONS)}
 
 
 class Filters(msgspec.Struct, frozen=True):
-    """What is ruled out for one placement besides what the catalogue rules out, as references."""
+    """What is ruled out for one placement besides what the catalogue rules out, as references of items and groups."""
 
     bought: frozenset[int] = frozenset()
     shown: Collection[int] = ()
     page: int = 0
+    page_group: int = 0
+    now_ms: int = 0
+    """Of the decision; 0 for one that looks at no times and no groups, as decisions by the first rules do."""
 
 
 def bought_recently(person: Person, now_ms: int) -> frozenset[int]:
@@ -54,12 +64,66 @@ def judge(state: State, pool: Pool, filters: Filters) -> Bytes:
     for place, in_stock in pool.in_stock.items():
         if codes[place] in (0, _CODES[OUT_OF_STOCK]):
             codes[place] = 0 if in_stock else _CODES[OUT_OF_STOCK]
+    if filters.now_ms:
+        _judge_times(state, pool, filters.now_ms, codes)
     ruled_out = filters.bought.union(filters.shown, (filters.page,) if filters.page else ())
     if ruled_out:
         for place, ref in enumerate(pool.columns.refs.tolist()):
             if ref in ruled_out and not codes[place]:
                 codes[place] = _CODES[_ruled_out(filters, ref)]
+    if filters.now_ms:
+        _judge_groups(groups_of(state, rows), filters, codes)
     return codes
+
+
+def groups_of(state: State, rows: Ints) -> Ints:
+    """The groups of variants that items of these rows are in, 0 for none."""
+    groups = state.catalogue.groups[rows]
+    groups[rows < 0] = 0
+    return groups
+
+
+def best_of_groups(groups: Ints, scores: Reals) -> Ints | None:
+    """The places to keep so that of each group the best remains, ties by place, in their order; None to keep all.
+
+    >>> best_of_groups(np.array([0, 7, 7, 0]), np.array([1.0, 2.0, 3.0, 1.0])).tolist()
+    [0, 2, 3]
+    """
+    if not groups.any():
+        return None
+    order = np.argsort(-scores, kind="stable")
+    order = order[groups[order] != 0]
+    _, firsts = np.unique(groups[order], return_index=True)
+    if len(firsts) == len(order):
+        return None
+    kept: Ints = np.sort(np.concatenate([np.flatnonzero(groups == 0), order[firsts]]))
+    return kept
+
+
+def beside_the_best(codes: Bytes, places: Ints) -> None:
+    """Rule out those that stand back for another variant of their group."""
+    codes[places] = _CODES[SAME_GROUP]
+
+
+def _judge_times(state: State, pool: Pool, now_ms: int, codes: Bytes) -> None:
+    catalogue, rows = state.catalogue, pool.columns.rows
+    if catalogue.has_windows:
+        from_ms, until_ms = catalogue.from_ms[rows], catalogue.until_ms[rows]
+        stands = (codes == 0) & (rows >= 0)
+        codes[stands & (until_ms != 0) & (until_ms <= now_ms)] = _CODES[EXPIRED]
+        codes[stands & (from_ms > now_ms)] = _CODES[NOT_YET_AVAILABLE]
+
+
+def _judge_groups(groups: Ints, filters: Filters, codes: Bytes) -> None:
+    """Another variant of what is ruled out is ruled out like it."""
+    for place in np.flatnonzero((groups != 0) & (codes == 0)).tolist():
+        group = int(groups[place])
+        if group == filters.page_group:
+            codes[place] = _CODES[SAME_GROUP]
+        elif group in filters.bought:
+            codes[place] = _CODES[JUST_BOUGHT]
+        elif group in filters.shown:
+            codes[place] = _CODES[SHOWN_ELSEWHERE]
 
 
 def reason_of(code: int) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from ..features.assemble import Candidates
 from ..state.compiled import Bytes, Ints, Reals
 from .candidates import Pool, joined, of_caller, of_rows
-from .eligibility import Filters, judge
+from .eligibility import Filters, beside_the_best, best_of_groups, groups_of, judge
 from .fallback import DEFAULT, POPULAR
 from .slate import Asked, Moment, Slate
 
@@ -69,12 +69,18 @@ def _pool(moment: Moment, asked: Asked, rows: Ints, source: str) -> Pool:
 
 def _listed(moment: Moment, asked: Asked, filters: Filters, pool: Pool, scores: Reals, rung: str) -> Slate:
     codes, places = eligible(moment, pool, filters)
+    groups = groups_of(moment.state, pool.columns.rows[places]) if filters.now_ms else np.zeros(0, np.int64)
+    best = best_of_groups(groups, scores[places])
+    if best is not None:
+        beside_the_best(codes, np.delete(places, best))
+        places, groups = places[best], groups[best]
     kept = scores[places]
     order = np.argsort(-kept, kind="stable")[: asked.limit].tolist()
     reason = "" if order else _why_empty(moment, asked, pool)
     return Slate(
-        asked, rung, rung, pool, codes, places, pool.columns.refs[places].tolist(), kept, order, {}, reason=reason
-    )
+        asked, rung, rung, pool, codes, places, pool.columns.refs[places].tolist(), kept, order, {}, reason=reason,
+        groups=groups if groups.any() else groups[:0],
+    )  # fmt: skip
 
 
 def _why_empty(moment: Moment, asked: Asked, pool: Pool) -> str:

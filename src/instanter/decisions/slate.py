@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 
 from ..features.assemble import Matrix
 from ..features.view import Person
@@ -100,6 +101,15 @@ class Slate(msgspec.Struct, frozen=True):
     """[eligible candidates, 1 + inputs]: what the online learner read."""
     learned: int = -1
     """Lessons that the scores stand on, -1 where no learner added to them."""
+    groups: Ints = msgspec.field(default_factory=lambda: np.zeros(0, np.int64))
+    """By place: the group of variants, 0 for none; empty where nobody is in a group. No group is there twice."""
+
+    @property
+    def keys(self) -> list[int]:
+        """By place: what must not be shown twice, the group or else the item."""
+        if not len(self.groups):
+            return self.refs
+        return [group or ref for ref, group in zip(self.refs, self.groups.tolist(), strict=True)]
 
     def shown(self) -> list[int]:
         """References in the order of the list."""

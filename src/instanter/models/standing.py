@@ -119,7 +119,7 @@ class TenantLists:
         self.looks += 1
         state, scores, catalogue = self._state, self._scores, self._state.catalogue
         used, code = scores.know(state), catalogue.code_of(self._tenant)
-        self._there[:used] = (catalogue.tenants[:used] == code) & (catalogue.available[:used] == 1)
+        self._there[:used] = (catalogue.tenants[:used] == code) & self._showable(slice(used))
         rows = self.rows
         self.count = len(rows)
         """Of available items."""
@@ -154,7 +154,7 @@ class TenantLists:
         """The second half: put in those that can be shown; False if all rows have to be looked at again."""
         catalogue, scores = self._state.catalogue, self._scores
         own = catalogue.tenants[changed] == catalogue.code_of(self._tenant)
-        come = changed[own & (catalogue.available[changed] == 1)]
+        come = changed[own & self._showable(changed)]
         if not len(gone) and not len(come):
             return True
         created = catalogue.created_ms[come].astype(np.float64)
@@ -197,6 +197,16 @@ class TenantLists:
         """Up to `limit` rows of popular items with one of these values, see `ByValue.like`."""
         return self._by_value.like(values, limit)
 
+    def _showable(self, rows: Ints | slice) -> Bytes:
+        """Which of these rows are available, by the time of the epoch. What begins or ends since is seen by whoever
+        decides."""
+        state, catalogue = self._state, self._state.catalogue
+        showable: Bytes = catalogue.available[rows] == 1
+        if catalogue.has_windows and state.epoch_ms and self._assembler.rules >= EVIDENCE:
+            until_ms = catalogue.until_ms[rows]
+            showable &= (catalogue.from_ms[rows] <= state.epoch_ms) & ((until_ms == 0) | (state.epoch_ms < until_ms))
+        return showable
+
     def _interesting(self, rows: Ints) -> int:
         scores = self._scores
         return int(((scores.popular[rows] > scores.nothing) | (scores.trending[rows] > scores.nothing)).sum())
@@ -209,6 +219,7 @@ class _Followed(NamedTuple):
     configured: int
     changes: int
     """Of the catalogue."""
+    epoch_ms: int
 
 
 class Standing:
@@ -224,7 +235,7 @@ class Standing:
         self._assembler = assembler
         self._state: State | None = None
         self._scores: Scores | None = None
-        self._followed = _Followed(-1, -1, -1)
+        self._followed = _Followed(-1, -1, -1, 0)
         self._lists: dict[str, TenantLists] = {}
         """By tenant, the one that was asked for last at the end."""
         self._looks = 0
@@ -284,7 +295,10 @@ class Standing:
         if catalogue is None or followed.epoch == state.epoch:
             return catalogue
         published = None if scores.passes(state) else state.published_since(followed.epoch)
-        return None if published is None else np.union1d(catalogue, published)
+        if published is None:
+            return None
+        changed: Ints = np.unique(np.concatenate([catalogue, published, _begun_or_ended(state, followed.epoch_ms)]))
+        return changed
 
     def _follow(self, state: State, scores: Scores, changed: Ints) -> None:
         scores.know(state)
@@ -299,8 +313,22 @@ class Standing:
         self._looks += self._lists.pop(tenant).looks
 
 
+def _begun_or_ended(state: State, since_ms: int) -> Ints:
+    """Rows of items that may be shown since then and could not before, or the other way round. One comparison with all
+    items, where any item says when it may be shown."""
+    catalogue, now_ms = state.catalogue, state.epoch_ms
+    if not catalogue.has_windows:
+        return np.zeros(0, np.int64)
+    used = int(state.tables.memory.regions[ITEMS, USED])
+    low_ms, high_ms = min(since_ms, now_ms), max(since_ms, now_ms)
+    turned = np.zeros(used, bool)
+    for times_ms in (catalogue.from_ms[:used], catalogue.until_ms[:used]):
+        turned |= (times_ms != 0) if since_ms == 0 else (low_ms < times_ms) & (times_ms <= high_ms)
+    return np.flatnonzero(turned)
+
+
 def _now(state: State) -> _Followed:
-    return _Followed(state.epoch, state.configured, state.catalogue.changes)
+    return _Followed(state.epoch, state.configured, state.catalogue.changes, state.epoch_ms)
 
 
 @kernel

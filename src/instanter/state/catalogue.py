@@ -133,6 +133,8 @@ class Catalogue:
         """By row: the reference of its group of variants, which tenants do not share; 0: it has none."""
         self.has_sales = False
         """Whether any item has had a sale price; where none has, nobody has to look for them."""
+        self.has_windows = False
+        """Whether any item has said from or until when it may be shown."""
         self.changes = 0
         """Counts the changes; what is derived from the catalogue is stale once it differs."""
         self._changed: Ints = np.zeros(CHANGES_FOLLOWED_MAX, np.int64)
@@ -291,6 +293,7 @@ class Catalogue:
 
     def _fill_meaning(self, row: int, tenant: str, meaning: Meaning) -> None:
         self.from_ms[row], self.until_ms[row] = meaning.from_ms, meaning.until_ms
+        self.has_windows = self.has_windows or meaning.from_ms > 0 or meaning.until_ms > 0
         self.groups[row] = group_reference(tenant, meaning.group) if meaning.group else 0
         self.attributes.sale_prices[row] = meaning.sale_price
         self.attributes.sale_ms[row] = meaning.sale_from_ms, meaning.sale_until_ms
