@@ -131,6 +131,7 @@ docs: $(VENV)/.development
 	$(BIN)/python -m instanter.ops.reference docs/configuration.md
 	$(BIN)/python -m instanter.ops.metrics docs/metrics.md
 	$(BIN)/python tools/limits_page.py docs/limits.md
+	$(BIN)/python tools/events_page.py docs/events.md
 	$(BIN)/python tools/tour.py README.md --write
 	$(BIN)/python -m pytest -q tests/tidy/test_docs.py tests/tidy/test_docs_names.py tests/tidy/test_docs_blocks.py
 

@@ -127,7 +127,7 @@ def test_co_occurrence_brings_the_slot_that_its_sessions_need() -> None:
     assert schema.declared() == (("one", schema.feature("one").version),)
     program = make_program(schema.layout, codes=2, settings=schema.settings)
     assert program.features[0, SEEN_AT] == seen.offset
-    activate(program, schema.layout, frozenset(schema.declared()))
+    activate(program, schema.layout, frozenset(schema.declared()), {})
     assert program.features[:, ACTIVE].tolist() == [1, 1]
 
 

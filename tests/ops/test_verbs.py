@@ -272,7 +272,14 @@ def test_a_directory_is_not_opened_without_the_features_it_has_unless_they_are_l
     assert "frame_sizes" in str(refused.value)
     assert "views" not in refused.value.reason.split(":")[1]
     assert "--drop-features" in refused.value.suggestion
-    check_kept(frozenset({("views", "another version")}), schema)
+    check_kept(frozenset(schema.declared()), schema)
+
+
+def test_a_directory_is_not_opened_under_another_declaration_of_a_feature_it_has_counted():
+    schema = compile_features([declaration for declaration in DEFAULT_FEATURES if declaration.name == "views"])
+    with pytest.raises(ConfigRejected, match="in another way: views; what they have kept") as refused:
+        check_kept(frozenset({("views", "another version")}), schema)
+    assert "--drop-features" in refused.value.suggestion
 
 
 def test_a_server_with_fewer_features_than_its_directory_says_so_and_serves_when_told_to(tmp_path: Path):

@@ -25,7 +25,7 @@ from instanter.state.layout import (
 from instanter.state.memory import VERDICTS, State
 from instanter.state.table import CELLS, ITEMS, SESSIONS, address
 
-from .oracle import Oracle, Told, Top
+from .oracle import Oracle, Part, Told, Top
 
 CLOSE = 1e-9
 
@@ -67,6 +67,11 @@ def content_of(ints: Any, reals: Any, spec: FeatureSpec, at: int) -> Any:
             return words[0], float(reals[at + 1])
         case Kind.WINDOWED:
             return _tiles(words)
+        case Kind.LAST_K if spec.takes_back:
+            acts = [(words[i], words[i + 1]) for i in range(0, 2 * spec.k, 2) if words[i]]
+            return [(*act, order) for act, order in zip(acts, words[2 * spec.k :], strict=False)]
+        case Kind.ORDERS:
+            return words[0], words[1], {words[i + 1]: words[i] for i in range(2, len(words), 2) if words[i]}
         case Kind.LAST_K:
             return [(words[i], words[i + 1]) for i in range(0, len(words), 2) if words[i]]
         case Kind.TOP_K | Kind.CO_OCCURRENCE:
@@ -91,7 +96,22 @@ def agree(spec: FeatureSpec, found: Any, told: Any) -> bool:
         return found == (0, False, told)
     if spec.kind is Kind.TOP_K:
         return _agree_on_top(spec, found, told)
+    if spec.kind is Kind.ORDERS:
+        return _agree_on_orders(spec, found, told)
     return bool(found == told)
+
+
+def _agree_on_orders(spec: FeatureSpec, found: Any, told: list[Part]) -> bool:
+    """Exactly, while all orders are remembered one by one."""
+    made = {part.order for part in told if part.order and not part.back}
+    named = {part.order for part in told if part.order}
+    wanted = {
+        order: 4 * max(part.at_ms for part in told if part.order == order)
+        + (order in made) + 2 * any(part.back for part in told if part.order == order)
+        for order in named
+    }
+    unnamed = sum(-1 if part.back else 1 for part in told if not part.order)
+    return bool(found == (unnamed, 0, wanted)) if len(named) <= spec.k else bool(found[1] and len(found[2]) == spec.k)
 
 
 def close(left: float, right: float) -> bool:

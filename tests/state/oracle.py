@@ -39,6 +39,8 @@ class Part(NamedTuple):
     message: int
     ref: int
     value: float
+    order: int = 0
+    back: bool = False
 
 
 class Life:
@@ -195,7 +197,8 @@ class Oracle:
         return [
             part
             for one in told
-            if one.event.name in declaration.on and _in_time(declaration.aggregate, one.verdict, self.settings)
+            if one.event.name in {*declaration.on, *declaration.takes_back}
+            and _in_time(declaration.aggregate, one.verdict, self.settings)
             for part in _parts_of(declaration, one, item)
         ]
 
@@ -218,6 +221,17 @@ def _in_time(aggregate: str, verdict: str, settings: dict[str, int]) -> bool:
 
 def _parts_of(declaration: FeatureDeclaration, told: Told, item: int | None) -> Iterator[Part]:
     event, value, by = told.event, declaration.value, declaration.by
+    back, order = event.name in declaration.takes_back, event.order
+    if by == "order":
+        partial = back and event.name == "Order Refunded" and event.items
+        if not partial and (order or event.name != "Order Updated"):
+            yield Part(event.happened_ms, event.message, order, 1.0, order, back)
+        return
+    counts = declaration.aggregate == "count" and declaration.scope != "item"
+    if back and event.name == "Order Refunded" and event.items and counts:
+        return
+    if back and order and not event.items and by == "item":
+        yield Part(event.happened_ms, event.message, order, 1.0, order, back)
     each = declaration.scope == "item" or by.startswith("item") or (value and not value.startswith("properties."))
     places = range(len(event.items)) if each else [-1]
     for place in places:
@@ -228,7 +242,7 @@ def _parts_of(declaration: FeatureDeclaration, told: Told, item: int | None) -> 
             continue
         number = max(-LARGEST, min(LARGEST, number))
         for ref in _refs(by, told, place):
-            yield Part(event.happened_ms, event.message, ref, number)
+            yield Part(event.happened_ms, event.message, ref, number, order, back)
 
 
 def _value(value: str, told: Told, place: int) -> float:
@@ -281,10 +295,12 @@ class Top(NamedTuple):
 
 def _aggregate(declaration: FeatureDeclaration, parts: list[Part]) -> Any:
     match declaration.aggregate:
+        case "count" if declaration.by == "order":
+            return parts
         case "count":
-            return len(parts)
+            return sum(-1 if part.back else 1 for part in parts)
         case "sum":
-            return sum(micro(part.value) for part in parts)
+            return sum(-micro(part.value) if part.back else micro(part.value) for part in parts)
         case "mean":
             return sum(micro(part.value) for part in parts), len(parts)
         case "min":
@@ -300,6 +316,12 @@ def _aggregate(declaration: FeatureDeclaration, parts: list[Part]) -> Any:
             return _last(parts)
         case "time_since":
             return max((part.at_ms for part in parts), default=0)
+        case "last_k" if declaration.takes_back:
+            acts: dict[int, tuple[int, bool, int]] = {}
+            for part in parts:
+                acts[part.ref] = max(acts.get(part.ref, (0, False, 0)), (part.at_ms, part.back, part.order))
+            newest_first = sorted(((*act[:2], ref, act[2]) for ref, act in acts.items()), reverse=True)
+            return [(-at if back else at, ref, order) for at, back, ref, order in newest_first][: declaration.k]
         case "last_k":
             newest: dict[int, int] = {}
             for part in parts:

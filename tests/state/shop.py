@@ -21,7 +21,10 @@ TENANT = "default"
 VIEWED, CLICKED, ORDERED, LEFT, UNHEARD = (
     "Product Viewed", "Product Clicked", "Order Completed", "Page Left", "Nobody Counts This",
 )  # fmt: skip
-NAMES = (VIEWED, CLICKED, ORDERED, LEFT, UNHEARD)
+UPDATED, REFUNDED, CANCELLED = "Order Updated", "Order Refunded", "Order Cancelled"
+NAMES = (VIEWED, CLICKED, ORDERED, LEFT, UNHEARD, UPDATED, REFUNDED, CANCELLED)
+ORDERS = (0, 50, 51, 52)
+"""References of orders; 0 where none is named."""
 DEVICES = ("", "desktop", "mobile", "tablet")
 
 _INTEREST = (VIEWED, CLICKED)
@@ -36,7 +39,12 @@ _PER_SCOPE = (
     {"name": "last", "on": (ORDERED, CLICKED), "aggregate": "last", "value": "quantity"},
     {"name": "since", "on": (LEFT, VIEWED), "aggregate": "time_since"},
 )
+_RETURNED = (REFUNDED, CANCELLED)
 _OF_PEOPLE = (
+    {"name": "held", "on": (ORDERED,), "aggregate": "last_k", "by": "item", "k": 4, "takes_back": _RETURNED},
+    {"name": "orders", "on": (ORDERED, UPDATED), "aggregate": "count", "by": "order", "k": 4, "takes_back": _RETURNED},
+    {"name": "kept", "on": (ORDERED,), "aggregate": "count", "takes_back": _RETURNED},
+    {"name": "net", "on": (ORDERED,), "aggregate": "sum", "value": "revenue", "takes_back": (REFUNDED,)},
     {"name": "dwell", "on": (LEFT,), "aggregate": "sum", "value": "properties.dwell_ms"},
     {"name": "categories", "on": _INTEREST, "aggregate": "top_k", "by": "item.category", "k": 3, "half_life": "1h"},
     {"name": "tags", "on": _INTEREST, "aggregate": "top_k", "by": "item.tags", "k": 3},
@@ -47,6 +55,8 @@ _OF_PEOPLE = (
 )
 _OF_ITEMS = (
     {"name": "item_week", "on": (VIEWED,), "aggregate": "windowed", "window": "7d", "tiles": 7},
+    {"name": "item_kept", "on": (ORDERED,), "aggregate": "count", "takes_back": _RETURNED},
+    {"name": "item_net", "on": (ORDERED,), "aggregate": "sum", "value": "revenue", "takes_back": (REFUNDED,)},
     {"name": "together", "on": _INTEREST, "aggregate": "co_occurrence", "k": 6},
 )
 
@@ -147,6 +157,7 @@ def random_event(rng: random.Random, who: int, at_ms: int, number: int, *, bots:
         who, at_ms, name, number=number, items=items, prices=prices, quantities=quantities,
         values={"dwell_ms": rng.choice((0.0, 1234.5, -7.25, 1e300))} if rng.random() < 0.7 else {},
         context=Context(device=rng.choice(DEVICES)), flags=Flag.BOT if bots and rng.random() < 0.05 else Flag.NONE,
+        order=rng.choice(ORDERS) if name.startswith("Order") else 0,
     )  # fmt: skip
 
 

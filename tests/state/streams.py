@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from instanter.events.envelope import Context, Flag, Tracked
 
-from .shop import DAY_MS, DEVICES, HOUR_MS, ITEM_IDS, LEFT, MINUTE_MS, NAMES, SECOND_MS, START_MS, tracked
+from .shop import DAY_MS, DEVICES, HOUR_MS, ITEM_IDS, LEFT, MINUTE_MS, NAMES, ORDERS, SECOND_MS, START_MS, tracked
 
 PEOPLE = 3
 STEPS_MS = (0, SECOND_MS, 5 * MINUTE_MS, 29 * MINUTE_MS, 31 * MINUTE_MS, 2 * HOUR_MS, 23 * HOUR_MS, 25 * HOUR_MS)
@@ -27,6 +27,7 @@ _shapes = st.fixed_dictionaries({
     "quantities": st.one_of(st.none(), st.lists(st.integers(0, 5), min_size=3, max_size=3)),
     "dwell_ms": st.one_of(st.none(), st.sampled_from((0.0, -3.5, 1234.5678, -1e308))),
     "device": st.sampled_from(DEVICES),
+    "order": st.sampled_from(ORDERS),
     "bot": st.sampled_from((False, False, False, True)),
     "again": st.one_of(st.none(), st.integers(0, 100)),
 })  # fmt: skip
@@ -53,6 +54,7 @@ class Sending:
             quantities=tuple(map(float, shape["quantities"][: len(items)])) if shape["quantities"] and items else (),
             values={} if shape["dwell_ms"] is None else {"dwell_ms": shape["dwell_ms"]},
             context=Context(device=shape["device"]), flags=Flag.BOT if shape["bot"] else Flag.NONE,
+            order=shape["order"] if shape["name"].startswith("Order") else 0,
         )  # fmt: skip
         self.sent.append(event)
         return event

@@ -17,6 +17,7 @@ from instanter.state.aggregations import (
     VALUE_MAX,
     add_decayed,
     add_last_k,
+    add_order,
     add_sum,
     add_top_k,
     add_windowed,
@@ -55,6 +56,10 @@ SPECS = {
     "windowed": spec_of(Kind.WINDOWED, tile_ms=TILE_MS, tiles=TILES),
     "last": spec_of(Kind.LAST, value=ValueSource.PRICE),
     "last_k": spec_of(Kind.LAST_K, by=BySource.ITEM, k=K),
+    "held": spec_of(Kind.LAST_K, by=BySource.ITEM, k=K, takes_back=(2,)),
+    "orders": spec_of(Kind.ORDERS, by=BySource.ORDER, k=K, takes_back=(2,)),
+    "net_count": spec_of(Kind.COUNT, takes_back=(2,)),
+    "net_sum": spec_of(Kind.SUM, value=ValueSource.PRICE, takes_back=(2,)),
     "time_since": spec_of(Kind.TIME_SINCE),
     "top_k": spec_of(Kind.TOP_K, by=BySource.ITEM, k=K),
     "decaying_top_k": spec_of(Kind.TOP_K, by=BySource.ITEM, k=K, half_life_ms=HALF_LIFE_MS),
@@ -69,14 +74,19 @@ class Records:
     def __init__(self, spec: FeatureSpec) -> None:
         self.spec = spec
         settings = dict.fromkeys(SETTING_NAMES, 1)
-        self.features = make_program(lay_out([spec]), codes=2, settings=settings).features
+        self.features = make_program(lay_out([spec]), codes=3, settings=settings).features
         self.ints = np.zeros(RECORDS * spec.words, np.int64)
         self.reals = self.ints.view(np.float64)
 
     def add(self, record: int, *parts: tuple[int, int, int, float]) -> Records:
         """Parts are (time, message, reference, value)."""
         for at_ms, message, ref, value in parts:
-            add(self.features, 0, self.ints, self.reals, record * self.spec.words, at_ms, message, value, ref)
+            at, back = record * self.spec.words, bool(self.spec.takes_back) and message % 3 == 0
+            if self.spec.kind is Kind.ORDERS:
+                add_order(self.ints, at, self.spec.k, at_ms, ref, back)
+                continue
+            order = 1_000 + message % 4 if self.spec.takes_back else 0
+            add(self.features, 0, self.ints, self.reals, at, at_ms, message, value, ref, order, back)
         return self
 
     def merge(self, to: int, of: int) -> Records:
@@ -169,13 +179,28 @@ def test_the_order_of_adding_does_not_matter(name: str, a: list[Any], rng: Any) 
     assert name in DECAYING or left.words(0) == right.words(0)
 
 
-@pytest.mark.parametrize("name", LAWFUL)
+@settings(max_examples=200)
+@given(parts(3 * K, max_size=30), st.randoms(use_true_random=False))
+def test_what_is_held_is_the_newest_act_on_each_of_the_newest_in_any_order(a: list[Any], rng: Any) -> None:
+    a = [one for one in a if one[3] == one[3]]
+    left, right = Records(SPECS["held"]).add(0, *a), Records(SPECS["held"]).add(0, *rng.sample(a, len(a)))
+    assert left.words(0) == right.words(0)
+    acts: dict[int, tuple[int, bool]] = {}
+    for at_ms, message, ref, _ in a:
+        acts[ref] = max(acts.get(ref, (0, False)), (at_ms, message % 3 == 0))
+    newest = sorted(((at_ms, back, ref) for ref, (at_ms, back) in acts.items()), reverse=True)[:K]
+    assert [one[:2] for one in left.content(0)] == [(-at if back else at, ref) for at, back, ref in newest]
+
+
+@pytest.mark.parametrize("name", [name for name in LAWFUL if name != "orders"])
 def test_a_value_that_is_not_there_changes_nothing(name: str) -> None:
     records = Records(SPECS[name]).add(0, (5, 5, 7, math.nan))
     assert records.words(0) == records.words(1)
 
 
-@pytest.mark.parametrize("name", [name for name, spec in SPECS.items() if spec.by is not BySource.NOTHING])
+@pytest.mark.parametrize("name", [
+    name for name, spec in SPECS.items() if spec.by not in (BySource.NOTHING, BySource.ORDER)
+])  # fmt: skip
 def test_a_reference_that_is_not_there_changes_nothing(name: str) -> None:
     records = Records(SPECS[name]).add(0, (5, 5, 0, 1.0))
     assert records.words(0) == records.words(1)

@@ -430,7 +430,7 @@ def test_a_newer_version_is_refused_in_one_sentence(contents: bytes) -> None:
 
 def test_a_checkpoint_of_more_people_than_there_is_room_for_is_refused() -> None:
     contents = saved(lived_in(events=story(40, people=20)))
-    with pytest.raises(Broken, match=r"holds 15 people, there is room for 10: raise state\.memory_mb"):
+    with pytest.raises(Broken, match=r"holds \d+ people, there is room for 10: raise state\.memory_mb"):
         opened(contents, schema_of(cells=10))
 
 

@@ -147,6 +147,10 @@ def test_the_page_of_bounds_is_what_the_code_says(root: Path) -> None:
     assert page(root, "docs/limits.md") == tool(root, "limits_page").page(), "run `make docs`"
 
 
+def test_the_page_of_event_names_is_what_the_code_says(root: Path) -> None:
+    assert page(root, "docs/events.md") == tool(root, "events_page").page(), "run `make docs`"
+
+
 def test_the_glossary_is_in_order_and_says_each_word_once(root: Path) -> None:
     terms = [term.casefold() for term in TERM.findall(page(root, GLOSSARY))]
     assert terms == sorted(set(terms))

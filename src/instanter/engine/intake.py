@@ -267,7 +267,7 @@ class Intake:
         entries: list[Entry[Record]] = []
         if marked is not None:
             entries.append((CONTROL_PARTITION, marked.at_ms, encode_record(marked), marked))
-        heard = self._partition.state.schema.codes
+        heard, hears_all = self._partition.state.schema.codes, self._partition.state.schema.hears_all
         known = self._partition.state.catalogue.items
         newest_ms = received_ms = 0
         taken: dict[str, int] = {}
@@ -283,7 +283,7 @@ class Intake:
                 continue
             name = record.name
             taken[name] = taken.get(name, 0) + 1
-            if name not in heard and name not in _LINKING:
+            if name not in heard and not hears_all and name not in _LINKING:
                 self._meter.count("events_unheard")
                 unheard.add(name)
                 warnings.add(name, _UNHEARD, one.message_id)

@@ -35,7 +35,7 @@ from ..events.envelope import (
     Withheld,
 )
 from ..events.reject import LATE, LATE_FOR_SEQUENCES, POISON
-from ..feedback.outcomes import OUTCOME_OF
+from ..feedback.outcomes import OUTCOME_OF, OUTCOMES_FORMERLY
 from ..foundation.errors import DiskFull
 from ..foundation.limits import FOLD_BATCH_ITEMS_MAX
 from ..identity.links import Link, Links
@@ -251,8 +251,9 @@ class Partition:
             self._fold_piece(piece[first : first + cuts[0]], place + first, noticed, cuts[1:])
 
     def _learn(self, piece: Sequence[Tracked], folded: Ints) -> None:
+        heard = OUTCOMES_FORMERLY if self.state.settings["folding"] < 2 else OUTCOME_OF
         for event, verdict in zip(piece, folded.tolist(), strict=True):
-            if event.items and event.name in OUTCOME_OF and verdict not in (DUPLICATE, TABLE_FULL, TOLD_AGAIN):
+            if event.items and event.name in heard and verdict not in (DUPLICATE, TABLE_FULL, TOLD_AGAIN):
                 self.learners.note(event, self.links.cells(event.key))
 
     def _configure(self, event: Configured) -> None:

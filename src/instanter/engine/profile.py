@@ -26,9 +26,10 @@ class Profile(msgspec.Struct, frozen=True, rename="camel"):
     """The other identifiers of the same person."""
     known: bool
     in_session: bool
-    features: dict[str, float | list[dict[str, Any]]]
-    """Numbers by name; lists as [{"name", "score" or "atMs"}], strongest or newest first. The name is null, with the
-    "ref" beside it, where neither the catalogue nor the person's newest events know it any more."""
+    features: dict[str, float | list[dict[str, Any]] | None]
+    """Numbers by name, null where one is missing; lists as [{"name", "score" or "atMs"}], strongest or newest first.
+    The name is null, with the "ref" beside it, where neither the catalogue nor the person's newest events know it any
+    more."""
     segments: list[str]
     consent: dict[str, bool]
     position: str
@@ -67,8 +68,10 @@ class Profiles:
         links = self._partition.links.of_profile(cell)
         return {identifier for link in links for identifier in ids_of(link, self._subjects)}
 
-    def _features(self, person: Person) -> dict[str, float | list[dict[str, Any]]]:
-        features: dict[str, float | list[dict[str, Any]]] = dict(person.numbers)
+    def _features(self, person: Person) -> dict[str, float | list[dict[str, Any]] | None]:
+        features: dict[str, float | list[dict[str, Any]] | None] = {
+            name: value if value == value else None for name, value in person.numbers.items()
+        }
         for name, (refs, scores) in person.tops.items():
             features[name] = [
                 {**self._name(name, int(ref)), "score": float(score)} for ref, score in zip(refs, scores, strict=True)
@@ -103,7 +106,7 @@ class Profiles:
             for text in _texts(event.get("properties") if event else None):
                 names[_shown(item_reference(tenant, text))] = text
         features = {
-            name: value if isinstance(value, float) else [
+            name: value if not isinstance(value, list) else [
                 {key: one for key, one in {**entry, "name": names.get(entry.get("ref", ""), entry["name"])}.items()
                  if key != "ref" or entry["ref"] not in names}
                 for entry in value
@@ -115,7 +118,7 @@ class Profiles:
 
 def _entries(profile: Profile) -> Iterator[dict[str, Any]]:
     for value in profile.features.values():
-        if not isinstance(value, float):
+        if isinstance(value, list):
             yield from value
 
 

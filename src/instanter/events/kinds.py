@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+import re
+from collections.abc import Iterable, Mapping
 
 from ..foundation.errors import ConfigRejected
 from ..foundation.limits import EVENT_NAMES_MAX, NAME_CHARS_MAX
+from .meanings import BY_NAME, MEANINGS
 
 # Ecommerce v2.
 PRODUCTS_SEARCHED = "Products Searched"
@@ -69,27 +72,8 @@ NAME_BY_TYPE = {
     "alias": ALIASED,
 }
 
-KNOWN = (
-    PRODUCTS_SEARCHED, PRODUCT_LIST_VIEWED, PRODUCT_LIST_FILTERED, PRODUCT_CLICKED, PRODUCT_VIEWED, PRODUCT_ADDED,
-    PRODUCT_REMOVED, PRODUCT_SHARED, PRODUCT_REVIEWED, PRODUCT_ADDED_TO_WISHLIST, PRODUCT_REMOVED_FROM_WISHLIST,
-    CART_VIEWED, CART_SHARED, CHECKOUT_STARTED, CHECKOUT_STEP_VIEWED, CHECKOUT_STEP_COMPLETED, PAYMENT_INFO_ENTERED,
-    ORDER_COMPLETED, ORDER_CLAIMED, ORDER_UPDATED, ORDER_REFUNDED, ORDER_CANCELLED, PROMOTION_VIEWED, PROMOTION_CLICKED,
-    COUPON_ENTERED, COUPON_APPLIED, COUPON_DENIED, COUPON_REMOVED, ARTICLE_VIEWED, ARTICLE_READ, ARTICLE_LIKED,
-    PAGE_LEFT, PAGE_BACK, RAGE_CLICKED, DEAD_CLICKED, HELP_VIEWED, PRICE_COMPARED, PAGE_VIEWED, SCREEN_VIEWED,
-    IDENTIFIED, GROUPED, ALIASED,
-)  # fmt: skip
-"""Every canonical name. A feature or rule may name others too: senders are free to."""
-
-_SYNONYMS = {
-    "searched products": PRODUCTS_SEARCHED,
-    "viewed product category": PRODUCT_LIST_VIEWED,
-    "product category viewed": PRODUCT_LIST_VIEWED,
-    "clicked product": PRODUCT_CLICKED,
-    "added to cart": PRODUCT_ADDED,
-    "removed from cart": PRODUCT_REMOVED,
-    "order canceled": ORDER_CANCELLED,
-    "reviewed product": PRODUCT_REVIEWED,
-}
+KNOWN = tuple(BY_NAME)
+"""Every canonical name, see `meanings`. A feature or rule may name others too: senders are free to."""
 
 NUMBERS = frozenset({
     "price", "quantity", "position", "value", "revenue", "total", "subtotal", "tax", "shipping", "discount",
@@ -111,8 +95,11 @@ def folded(name: str) -> str:
 
 
 def _spellings() -> dict[str, str]:
-    """Folded spelling -> canonical name: the name itself, and the verb first ("Viewed Product")."""
-    found = {folded(spelling): name for spelling, name in _SYNONYMS.items()}
+    """Folded spelling -> canonical name: the table's, then the name with its verb first, then the name itself."""
+    found = {
+        folded(writing): one.name
+        for one in MEANINGS for spelling in one.spellings for writing in (spelling, spelling.replace("/", " "))
+    }  # fmt: skip
     for name in KNOWN:
         *thing, verb = name.split(" ")
         found[folded(verb + "".join(thing))] = name
@@ -121,8 +108,51 @@ def _spellings() -> dict[str, str]:
     return found
 
 
+_SPELLINGS = _spellings()
+_WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+")
+_ENDING = re.compile(r"(e|ed|s|es)$")
+_SMALL_WORDS = frozenset({"a", "from", "of", "the", "to"})
+_LIKENESS_LEAST = 0.82
+"""Of two folded names, from which on one is probably meant to be the other."""
+
+
+def canonical_name(sent: str) -> str:
+    """The canonical name where the table knows this one, else the name as it is, trimmed.
+
+    >>> canonical_name("view_item"), canonical_name("Sofa Assembled")
+    ('Product Viewed', 'Sofa Assembled')
+    """
+    return _SPELLINGS.get(folded(sent.strip()), sent.strip())
+
+
+def nearest_name(name: str, others: Iterable[str] = ()) -> str:
+    """The known name, or one of `others`, that this was probably meant to be; "" if none is close.
+
+    >>> nearest_name("Product Vewed"), nearest_name("basket_add"), nearest_name("Sofa Assembled")
+    ('Product Viewed', 'Product Added', '')
+    """
+    meant = {**_SPELLINGS, **{folded(other): other for other in others}}
+    close = difflib.get_close_matches(folded(name), meant, n=1, cutoff=_LIKENESS_LEAST)
+    if close:
+        return meant[close[0]]
+    spelled = [*others, *KNOWN, *(spelling for one in MEANINGS for spelling in one.spellings)]
+    words = _words(name)
+    return next((meant[folded(other)] for other in spelled if words and _words(other) == words), "")
+
+
+def _words(name: str) -> frozenset[str]:
+    """The words of a name without their endings, in no order.
+
+    >>> _words("basket_add") == _words("Added to Basket")
+    True
+    """
+    words = _WORD.findall(name)
+    return frozenset(_ENDING.sub("", word.casefold()) for word in words if word.casefold() not in _SMALL_WORDS)
+
+
 class Names:
-    """From the sender's name to the canonical one. `mapping` (from the configuration) comes before our own spellings.
+    """From the sender's name to the canonical one. `mapping` (from the configuration) comes before our own spellings;
+    what it maps to may be written in any way.
 
     >>> names = Names({"addToBasket": "Product Added"})
     >>> [names.canonical(name) for name in ("add_to_basket", "Viewed Product", " My Event ")]
@@ -130,14 +160,14 @@ class Names:
     """
 
     def __init__(self, mapping: Mapping[str, str] | None = None) -> None:
-        self._by_spelling = _spellings()
+        self._by_spelling = dict(_SPELLINGS)
         for sent, name in (mapping or {}).items():
             if not folded(sent) or not name.strip() or len(name) > NAME_CHARS_MAX:
                 raise ConfigRejected(
                     f"event name {sent!r} cannot be mapped to {name!r}",
                     suggestion=f"both sides are names of 1 to {NAME_CHARS_MAX} characters",
                 )
-            self._by_spelling[folded(sent)] = name.strip()
+            self._by_spelling[folded(sent)] = canonical_name(name)
         self._known: dict[str, str] = {}
 
     def forget(self) -> None:

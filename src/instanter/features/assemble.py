@@ -39,7 +39,7 @@ from ..state.schema import Schema
 from . import relative
 from .declaration import FeatureDeclaration
 from .neighbours import Neighbours, place_of
-from .view import Person, Reader, is_number, read_number
+from .view import Person, Reader, blank, declared_defaults, is_number, read_number
 
 Matrix = npt.NDArray[np.float32]
 
@@ -152,14 +152,17 @@ class Assembler:
                 Column(one.name, one.unbounded, _CHANGED) if one.name in changed else one for one in self.columns
             )
         _check_names(self.columns)
-        defaults = {declaration.name: declaration.default for declaration in declarations}
+        defaults = declared_defaults(declarations)
         self._person_numbers = len(reader.numbers)
         self._words = schema.layout.item_words
         self._items = np.array(
             [[number, schema.ttl_ms.get(placed.spec.name, 0)] for number, placed in numeric] or np.zeros((0, 2)),
             np.int64,
         )
-        self._defaults: Reals = np.array([defaults.get(name, 0.0) for name in names], np.float64)
+        self._defaults: Reals = np.array([defaults.get(name, np.nan) for name in names], np.float64)
+        self._blank: Reals = np.array(
+            [blank(placed.spec, defaults.get(placed.spec.name, np.nan)) for _, placed in numeric], np.float64
+        )
         self._rates = np.array([rate[1:] for rate in rates] or np.zeros((0, 2)), np.int64)
         offsets = np.array([placed.offset for _, placed in numeric], np.int64)
         self._rate_offsets: Ints = offsets[self._rates]
@@ -200,11 +203,12 @@ class Assembler:
         """The inputs, [candidates, columns]. Two compiled calls."""
         matrix = np.empty((len(candidates), len(self.columns)), np.float32)
         _assemble(
-            state.program.features, self._items, self._defaults, self._rates, self._crosses, averages.rates,
-            averages.strengths, averages.oldest_ms, self.rules, state.published, state.published_reals, self._words,
-            state.catalogue.created_ms, candidates.refs, candidates.rows, candidates.ranks, candidates.attributes,
-            candidates.numbers, person.values[: self._person_numbers], person.refs, person.weights, person.counts,
-            neighbours.table_refs, neighbours.table_weights, self.mean_price(person), now_ms, matrix,
+            state.program.features, self._items, self._defaults, self._blank, self._rates, self._crosses,
+            averages.rates, averages.strengths, averages.oldest_ms, self.rules, state.published, state.published_reals,
+            self._words, state.catalogue.created_ms, candidates.refs, candidates.rows, candidates.ranks,
+            candidates.attributes, candidates.numbers, person.values[: self._person_numbers], person.refs,
+            person.weights, person.counts, neighbours.table_refs, neighbours.table_weights, self.mean_price(person),
+            now_ms, matrix,
         )  # fmt: skip
         relative.stand(
             candidates.refs, candidates.ranks, candidates.numbers[:, 0], neighbours.recent, self._click_rate,
@@ -255,9 +259,10 @@ def _price_means(features: Sequence[Placed]) -> tuple[str, ...]:
 
 @kernel
 def _read_item(
-    features: Ints, feature: int, ttl_ms: int, ints: Ints, reals: Reals, at: int, now_ms: int, default: float
-) -> float:
-    """The number, or the default once its time to live is over; aggregates that keep no time live for ever."""
+    features: Ints, feature: int, ttl_ms: int, ints: Ints, reals: Reals, at: int, now_ms: int, known_ms: int,
+    default: float, blank: float,
+) -> float:  # fmt: skip
+    """The number, or that of nothing once its time to live is over; aggregates that keep no time live for ever."""
     if ttl_ms > 0:
         kind = features[feature, KIND]
         newest_ms = now_ms
@@ -266,8 +271,8 @@ def _read_item(
         elif kind in (DECAYED, LAST, TIME_SINCE):
             newest_ms = ints[at]
         if now_ms - newest_ms > ttl_ms:
-            return default
-    return read_number(features, feature, ints, reals, at, now_ms, default)
+            return blank
+    return read_number(features, feature, ints, reals, at, now_ms, known_ms, default)
 
 
 @kernel
@@ -281,11 +286,11 @@ def _count(published: Ints, words: int, rows: Ints, offsets: Ints, rules: int, c
 
 @allocating_kernel
 def _assemble(
-    features: Ints, items: Ints, defaults: Reals, rates: Ints, crosses: Ints, priors: Reals, strengths: Reals,
-    oldest_ms: int, rules: int, published: Ints, published_reals: Reals, words: int, created_ms: Ints, refs: Ints,
-    rows: Ints, ranks: Ints, attributes: Ints, numbers: Reals, person_numbers: Reals, person_refs: Ints,
-    person_weights: Reals, person_counts: Ints, near_refs: Ints, near_weights: Reals, mean_price: float, now_ms: int,
-    matrix: Matrix,
+    features: Ints, items: Ints, defaults: Reals, blanks: Reals, rates: Ints, crosses: Ints, priors: Reals,
+    strengths: Reals, oldest_ms: int, rules: int, published: Ints, published_reals: Reals, words: int,
+    created_ms: Ints, refs: Ints, rows: Ints, ranks: Ints, attributes: Ints, numbers: Reals, person_numbers: Reals,
+    person_refs: Ints, person_weights: Reals, person_counts: Ints, near_refs: Ints, near_weights: Reals,
+    mean_price: float, now_ms: int, matrix: Matrix,
 ) -> None:  # fmt: skip
     totals = _totals(crosses, person_weights, person_counts)
     first_rate = len(items) + numbers.shape[1]
@@ -296,11 +301,14 @@ def _assemble(
     for c in range(len(refs)):
         row = rows[c]
         for i in range(len(items)):
-            value = defaults[i]
+            value = blanks[i]
             if row >= 0:
                 feature = items[i, 0]
                 at = row * words + features[feature, AT]
-                value = _read_item(features, feature, items[i, 1], published, published_reals, at, now_ms, value)
+                value = _read_item(
+                    features, feature, items[i, 1], published, published_reals, at, now_ms, created_ms[row],
+                    defaults[i], value,
+                )  # fmt: skip
             matrix[c, i] = value
         for i in range(numbers.shape[1]):
             matrix[c, len(items) + i] = numbers[c, i]
@@ -343,7 +351,8 @@ def _totals(crosses: Ints, person_weights: Reals, person_counts: Ints) -> Reals:
 
 @kernel
 def _rate(part: float, whole: float, prior: float, strength: float, rules: int) -> float:
-    part, whole = max(part, 0.0), max(whole, 0.0)
+    part = part if part > 0.0 else 0.0  # Missing is nothing too.
+    whole = whole if whole > 0.0 else 0.0
     if rules >= EVIDENCE:
         if strength == np.inf:
             return np.nan

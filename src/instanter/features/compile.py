@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..events.envelope import RECORD_VERSION
+from ..events.kinds import canonical_name
+from ..events.meanings import BOUND_TO_ORDER, PARTIAL
 from ..foundation.errors import ConfigRejected
 from ..foundation.limits import (
     CATALOGUE_ITEM_BYTES,
@@ -17,8 +19,8 @@ from ..state.cold import COLD_WORDS
 from ..state.dedup import CHUNK_WORDS
 from ..state.layout import BySource, FeatureSpec, Kind, Layout, Scope, ValueSource, lay_out
 from ..state.program import FOLDING_NOW, SETTING_NAMES, SETTINGS_FORMERLY
-from ..state.schema import Capacity, Schema
-from .declaration import FeatureDeclaration, check_all, duration_ms, version
+from ..state.schema import OTHER, Capacity, Schema
+from .declaration import EVERYTHING, FeatureDeclaration, check_all, duration_ms, former_of, version
 
 _PRICE = "price"
 _MIB = 1024 * 1024
@@ -60,7 +62,8 @@ def compile_features(
     settings = SETTINGS_FORMERLY | settings
     assert set(settings) == set(SETTING_NAMES)
     check_all(declarations, session_ms_max=settings["session_length_max_ms"])
-    codes = {name: code for code, name in enumerate(sorted({name for d in declarations for name in d.on}), start=1)}
+    heard = {name for d in declarations for name in (*_spelled(d.on), *_spelled(d.takes_back))}
+    codes = {name: code for code, name in enumerate(sorted(heard - {EVERYTHING}), start=1)}
     properties = _named(("properties.",), (d.value for d in declarations))
     numbers = (_PRICE, *(n for n in _named(("item.",), (d.value for d in declarations)) if n != _PRICE))
     attributes = _named(("item.",), (d.by for d in declarations))
@@ -84,6 +87,7 @@ def compile_features(
         capacity=capacity_in(memory_mb, layout, items_max=items_max),
         ttl_ms={d.name: duration_ms(d.ttl) for d in declarations if d.ttl},
         purposes=layout.purposes,
+        hears_all=any(EVERYTHING in d.on for d in declarations),
     )
 
 
@@ -101,14 +105,20 @@ def _spec(
     attributes: tuple[str, ...],
     contexts: tuple[str, ...],
 ) -> FeatureSpec:
+    gives = _spelled(feature.on) if EVERYTHING not in feature.on else set(codes)
+    takes = _spelled(feature.takes_back) - gives
+    formerly = set((former_of(feature) or feature).on)
+    since = {codes[name]: 2 for name in (gives | takes) - formerly}
+    if EVERYTHING in feature.on:
+        since[OTHER] = 2
     value, value_column = _value(feature.value, properties, numbers)
     by, by_column = _by(feature.by, attributes, contexts)
     return FeatureSpec(
         name=feature.name,
         version=f"{RECORD_VERSION}-{version(feature)}",
-        kind=Kind[feature.aggregate.upper()],
+        kind=Kind.ORDERS if feature.by == "order" else Kind[feature.aggregate.upper()],
         scope=Scope[feature.scope.upper()],
-        codes=tuple(sorted(codes[name] for name in feature.on)),
+        codes=tuple(sorted([codes[name] for name in gives] + [OTHER] * (EVERYTHING in feature.on))),
         value=value,
         value_column=value_column,
         by=by,
@@ -118,7 +128,16 @@ def _spec(
         tile_ms=duration_ms(feature.window) // feature.tiles if feature.window else 0,
         tiles=feature.tiles if feature.window else 0,
         purpose=feature.purpose,
+        takes_back=tuple(sorted(codes[name] for name in takes)),
+        partial=frozenset(codes[name] for name in takes & PARTIAL),
+        bound=frozenset(codes[name] for name in gives & BOUND_TO_ORDER if feature.by == "order"),
+        heard_since=since,
     )
+
+
+def _spelled(names: Iterable[str]) -> set[str]:
+    """The names as declared, and the canonical ones that events come under which were sent by these."""
+    return {spelled for name in names for spelled in (name, canonical_name(name))}
 
 
 def _value(text: str, properties: tuple[str, ...], numbers: tuple[str, ...]) -> tuple[ValueSource, int]:
@@ -134,6 +153,8 @@ def _by(text: str, attributes: tuple[str, ...], contexts: tuple[str, ...]) -> tu
         return BySource.ITEM_ATTRIBUTE, attributes.index(text.removeprefix("item."))
     if text.startswith("context."):
         return BySource.CONTEXT, contexts.index(text.removeprefix("context."))
+    if text == "order":
+        return BySource.ORDER, 0
     return (BySource.ITEM if text else BySource.NOTHING), 0
 
 

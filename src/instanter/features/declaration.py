@@ -16,8 +16,9 @@ import msgspec
 from msgspec import Meta
 
 from ..events.envelope import Context
+from ..events.meanings import Role, names_with
 from ..foundation.errors import ConfigRejected
-from ..foundation.limits import NAME_CHARS_MAX, TILES_MAX, TOP_K_MAX
+from ..foundation.limits import NAME_CHARS_MAX, NAMES_HEARD_MAX, TILES_MAX, TOP_K_MAX
 
 Aggregate = Literal[
     "count", "sum", "mean", "min", "max", "decayed", "windowed", "last", "last_k", "time_since", "top_k",
@@ -36,13 +37,17 @@ _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400
 _DURATION: Final = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)", re.ASCII)
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _VALUE: Final = re.compile(r"|price|quantity|revenue|(properties|item)\.[^.\s]+")
-_BY: Final = re.compile(r"|item|item\.[^.\s]+|context\.[^.\s]+")
+_BY: Final = re.compile(r"|order|item|item\.[^.\s]+|context\.[^.\s]+")
 
 _OF_NUMBERS: Final = frozenset({"sum", "mean", "min", "max", "last"})
 _VALUED: Final = _OF_NUMBERS | {"decayed", "windowed", "top_k"}
 _KEYED: Final = frozenset({"last_k", "top_k"})
 _BOUNDED: Final = _KEYED | {"co_occurrence"}
 _DECAYING: Final = frozenset({"decayed", "top_k"})
+_RETURNING: Final = frozenset({"count", "sum"})
+"""What something can be taken back of, beside last_k by item."""
+EVERYTHING: Final = "*"
+"""Heard as a name: every event."""
 
 
 class FeatureDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -51,7 +56,8 @@ class FeatureDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     name: Annotated[str, Meta(
         max_length=64, description="Name, unique over all scopes: lower-case letters, digits and underscores.")]
     on: Annotated[tuple[str, ...], Meta(
-        min_length=1, max_length=32, description='Names of the events it hears, e.g. ["Product Viewed"].')]
+        min_length=1, max_length=NAMES_HEARD_MAX,
+        description='Names of the events it hears, e.g. ["Product Viewed"]; ["*"] hears every event.')]
     aggregate: Annotated[Aggregate, Meta(
         description="What is kept of the events. decayed is a sum that halves every half_life; windowed is a sum over "
                     "the last window; last_k keeps the k newest and top_k the k strongest of what `by` names; "
@@ -63,9 +69,16 @@ class FeatureDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True
                     '(price x quantity), "properties.<name>" or "item.<numeric field>".')] = ""
     by: Annotated[str, Meta(
         max_length=NAME_CHARS_MAX,
-        description='What top_k and last_k tell apart: "item", "item.<field>" or "context.<field>".')] = ""
+        description='What top_k and last_k tell apart: "item", "item.<field>" or "context.<field>". A count by "order" '
+                    "counts each order once.")] = ""
+    takes_back: Annotated[tuple[str, ...], Meta(
+        max_length=NAMES_HEARD_MAX,
+        description='Names of the events that take back what the events in `on` gave, e.g. ["Order Refunded"]: for '
+                    "count, sum, and last_k by item.")] = ()
     k: Annotated[int, Meta(
-        ge=0, le=TOP_K_MAX, description="How many top_k, last_k and co_occurrence keep; 0 for all others.")] = 0
+        ge=0, le=TOP_K_MAX,
+        description="How many top_k, last_k and co_occurrence keep, and of how many orders a count by order remembers "
+                    "what was told of them; 0 for all others.")] = 0
     half_life: Annotated[str, Meta(
         description='Time in which half of it fades, e.g. "15m", "14d": needed by decayed, optional for top_k.')] = ""
     window: Annotated[str, Meta(description='Time that windowed looks back, e.g. "24h".')] = ""
@@ -73,7 +86,9 @@ class FeatureDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         ge=1, le=TILES_MAX,
         description="Parts that a window moves on by, each a whole number of milliseconds long.")] = TILES_DEFAULT
     scope: Annotated[Scope, Meta(description="Whose feature it is.")] = "profile"
-    default: Annotated[float, Meta(description="What is read where nothing has been counted yet.")] = 0.0
+    default: Annotated[float | None, Meta(
+        description="What is read where nothing has been counted; left out, that is 0 for counts, sums, windows and "
+                    "decayed sums of somebody who was counted from the beginning, and missing for all else.")] = None
     unit: Annotated[str, Meta(max_length=64, description='Unit of the value, for people, e.g. "views".')] = ""
     owner: Annotated[str, Meta(max_length=64, description="Who answers for it.")] = ""
     purpose: Annotated[str, Meta(
@@ -141,17 +156,36 @@ def _fault_in_names(feature: FeatureDeclaration) -> Fault | None:
         return Fault("on", "it hears no event, or one without a proper name", 'e.g. on = ["Product Viewed"]')
     if len(set(feature.on)) < len(feature.on):
         return Fault("on", "it hears the same event twice")
+    if EVERYTHING in feature.on and len(feature.on) > 1:
+        return Fault("on", "it hears every event, and some by name", 'on = ["*"] alone hears every event')
+    if fault := _fault_in_returns(feature):
+        return fault
     if not _VALUE.fullmatch(feature.value):
         return Fault("value", f'"{feature.value}" is not a value',
                      'price, quantity, revenue, properties.<name> or item.<field>; leave it out to count 1 each')
     if not _BY.fullmatch(feature.by):
-        return Fault("by", f'"{feature.by}" is nothing to tell apart by', "item, item.<field> or context.<field>")
+        return Fault("by", f'"{feature.by}" is nothing to tell apart by',
+                     "item, item.<field>, context.<field> or order")
     if feature.by.startswith("context.") and feature.by[len("context."):] not in Context.__struct_fields__:
         return Fault("by", f'events have no "{feature.by}"', "one of " + ", ".join(Context.__struct_fields__))
     if not _NAME.fullmatch(feature.purpose):
         return Fault("purpose", "every feature declares the purpose it is kept for", 'e.g. "personalization"')
-    if not math.isfinite(feature.default):
+    if feature.default is not None and not math.isfinite(feature.default):
         return Fault("default", "the default is not a finite number")
+    return None
+
+
+def _fault_in_returns(feature: FeatureDeclaration) -> Fault | None:
+    """What takes back is heard for nothing else, by a feature that something can be taken back of."""
+    if not feature.takes_back:
+        return None
+    if any(not name.strip() or len(name) > NAME_CHARS_MAX or name == EVERYTHING for name in feature.takes_back):
+        return Fault("takes_back", "an event without a proper name takes something back", 'e.g. ["Order Refunded"]')
+    if both := {*feature.on, EVERYTHING} & {*feature.takes_back} or set(feature.on) & set(feature.takes_back):
+        return Fault("takes_back", f"{min(both)} gives and takes back", "leave it out of one of the two")
+    if feature.aggregate not in _RETURNING and (feature.aggregate, feature.by) != ("last_k", "item"):
+        return Fault("takes_back", f"nothing can be taken back of {feature.aggregate}"
+                                   + (f" by {feature.by}" if feature.by else ""), "count, sum, or last_k by item")
     return None
 
 
@@ -173,11 +207,14 @@ def _fault_in_aggregate(feature: FeatureDeclaration) -> Fault | None:
         return Fault("value", f"{kind} takes no value", "sum adds a value up")
     if kind in _KEYED and not feature.by:
         return Fault("by", f"{kind} needs by", 'e.g. by = "item.category"')
-    if feature.by and kind not in _KEYED:
+    orders = feature.by == "order"
+    if orders and kind != "count":
+        return Fault("by", f"{kind} tells no orders apart", 'aggregate = "count" counts each order once')
+    if feature.by and not orders and kind not in _KEYED:
         return Fault("by", f"{kind} takes no by", "top_k tells values apart")
-    if kind in _BOUNDED and not 1 <= feature.k <= TOP_K_MAX:
+    if (kind in _BOUNDED or orders) and not 1 <= feature.k <= TOP_K_MAX:
         return Fault("k", f"{kind} needs k from 1 to {TOP_K_MAX}")
-    if feature.k and kind not in _BOUNDED:
+    if feature.k and kind not in _BOUNDED and not orders:
         return Fault("k", f"{kind} takes no k")
     if kind == "decayed" and not feature.half_life:
         return Fault("half_life", "decayed needs a half_life", 'e.g. half_life = "14d"')
@@ -223,7 +260,8 @@ def _optional_ms(text: str) -> int:
 def version(declaration: FeatureDeclaration) -> str:
     """A short hash of all that determines the feature's values; unit, owner, default and name are not part of it.
 
-    Durations count by their length and events in any order.
+    Durations count by their length and events in any order. A built-in feature that continues a former one has that
+    one's version, see `former_of`.
 
     >>> views = FeatureDeclaration(name="views", on=("Product Viewed",), aggregate="count")
     >>> version(views) == version(msgspec.structs.replace(views, owner="merchandising", unit="views"))
@@ -231,21 +269,34 @@ def version(declaration: FeatureDeclaration) -> str:
     >>> version(views) == version(msgspec.structs.replace(views, scope="item"))
     False
     """
+    declaration = former_of(declaration) or declaration
+    returns = (sorted(declaration.takes_back),) if declaration.takes_back else ()
     basis = (
         _VERSION_BASIS, sorted(declaration.on), declaration.aggregate, declaration.value, declaration.by,
         declaration.k, _optional_ms(declaration.half_life), _optional_ms(declaration.window), declaration.tiles,
-        declaration.scope, declaration.purpose, _optional_ms(declaration.ttl),
+        declaration.scope, declaration.purpose, _optional_ms(declaration.ttl), *returns,
     )
     return hashlib.blake2b(msgspec.json.encode(basis), digest_size=6).hexdigest()
 
 
-_INTEREST: Final = ("Product Viewed", "Product Clicked", "Product Added")
-_SALE: Final = ("Order Completed",)
+_SHOWN: Final = names_with(Role.SHOWN)
+_VIEW: Final = names_with(Role.VIEW)
+_CLICK: Final = names_with(Role.CLICK)
+_READ: Final = names_with(Role.READ)
+_LIKE: Final = names_with(Role.LIKE)
+_CART: Final = names_with(Role.CART)
+_SALE: Final = names_with(Role.ORDER)
+_RETURN: Final = names_with(Role.REFUND, Role.CANCEL)
+_PAGES: Final = ("Page Viewed", "Screen Viewed")
+"""Views of the items that they name, where they name any."""
+_INTEREST: Final = (*_VIEW, *_PAGES, *_CLICK, *_READ, *_LIKE, *_CART)
+_CART_EMPTIED: Final = names_with(Role.UNCART, Role.ORDER, Role.CLAIM)
 
 
 def _merchandising(
-    name: str, on: tuple[str, ...], aggregate: Aggregate, scope: Scope, unit: str, **rest: str | int,
-) -> FeatureDeclaration:
+    name: str, on: tuple[str, ...], aggregate: Aggregate, scope: Scope, unit: str,
+    **rest: str | int | tuple[str, ...],
+) -> FeatureDeclaration:  # fmt: skip
     fields = {"name": name, "on": on, "aggregate": aggregate, "scope": scope, "unit": unit, "owner": "merchandising"}
     return msgspec.convert(fields | rest, FeatureDeclaration)
 
@@ -259,19 +310,73 @@ DEFAULT_FEATURES: Final[tuple[FeatureDeclaration, ...]] = (
     _merchandising("category_affinity", _INTEREST, "top_k", "profile", "views",
                    by="item.category", k=8, half_life="14d"),
     _merchandising("brand_affinity", _INTEREST, "top_k", "profile", "views", by="item.brand", k=8, half_life="14d"),
-    _merchandising("bought_items", _SALE, "last_k", "profile", "items", by="item", k=8),
+    _merchandising("bought_items", (*_SALE, *names_with(Role.CLAIM)), "last_k", "profile", "items", by="item", k=8,
+                   takes_back=_RETURN),
     _merchandising("price_level", _INTEREST, "mean", "profile", "money", value="price"),
-    _merchandising("views", ("Product Viewed",), "windowed", "profile", "views", window="24h", tiles=8),
-    _merchandising("orders", _SALE, "count", "profile", "orders"),
-    _merchandising("last_seen", ("Product Viewed", "Page Viewed", "Product Clicked"), "time_since", "profile", "s"),
-    _merchandising("impressions", ("Product List Viewed",), "count", "item", "impressions"),
-    _merchandising("clicks", ("Product Clicked",), "count", "item", "clicks"),
-    _merchandising("item_views", ("Product Viewed",), "count", "item", "views"),
-    _merchandising("carts", ("Product Added",), "count", "item", "carts"),
-    _merchandising("buys", _SALE, "count", "item", "orders"),
+    _merchandising("views", _VIEW, "windowed", "profile", "views", window="24h", tiles=8),
+    _merchandising("orders", (*_SALE, *names_with(Role.ORDER_CHANGE)), "count", "profile", "orders", by="order", k=4,
+                   takes_back=_RETURN),
+    _merchandising("last_seen", (*_VIEW, *_CLICK, *_READ, *_LIKE, *_CART, *names_with(Role.SEARCH, Role.PRESENCE)),
+                   "time_since", "profile", "s"),
+    _merchandising("impressions", _SHOWN, "count", "item", "impressions"),
+    _merchandising("clicks", _CLICK, "count", "item", "clicks"),
+    _merchandising("item_views", (*_VIEW, *_PAGES), "count", "item", "views"),
+    _merchandising("carts", _CART, "count", "item", "carts"),
+    _merchandising("buys", _SALE, "count", "item", "orders", takes_back=_RETURN),
     _merchandising("trending", (*_INTEREST, *_SALE), "decayed", "item", "events", half_life="2h"),
-    _merchandising("popular", ("Product Clicked", "Product Added", *_SALE), "decayed", "item", "events",
-                   half_life="7d"),
-    _merchandising("co_viewed", ("Product Viewed", "Product Clicked"), "co_occurrence", "item", "sessions", k=24),
+    _merchandising("popular", (*_CLICK, *_READ, *_LIKE, *_CART, *_SALE), "decayed", "item", "events", half_life="7d"),
+    _merchandising("co_viewed", (*_VIEW, *_PAGES, *_CLICK, *_READ), "co_occurrence", "item", "sessions", k=24),
+    _merchandising("cart_items", _CART, "last_k", "profile", "items", by="item", k=6, takes_back=_CART_EMPTIED),
+    _merchandising("wishlist_items", _LIKE, "last_k", "profile", "items", by="item", k=6,
+                   takes_back=names_with(Role.UNLIKE)),
+    _merchandising("searches", names_with(Role.SEARCH), "windowed", "profile", "searches", window="24h", tiles=4),
 )
 """What every shop starts from; a configuration adds to it, and replaces by name."""
+
+_FORMERLY_INTEREST: Final = ("Product Viewed", "Product Clicked", "Product Added")
+_FORMERLY_SALE: Final = ("Order Completed",)
+_FORMERLY_HEARD: Final[dict[str, tuple[str, ...]]] = {
+    "session_categories": _FORMERLY_INTEREST,
+    "session_brands": _FORMERLY_INTEREST,
+    "session_price": _FORMERLY_INTEREST,
+    "session_items": _FORMERLY_INTEREST,
+    "category_affinity": _FORMERLY_INTEREST,
+    "brand_affinity": _FORMERLY_INTEREST,
+    "bought_items": _FORMERLY_SALE,
+    "price_level": _FORMERLY_INTEREST,
+    "views": ("Product Viewed",),
+    "orders": _FORMERLY_SALE,
+    "last_seen": ("Product Viewed", "Page Viewed", "Product Clicked"),
+    "impressions": ("Product List Viewed",),
+    "clicks": ("Product Clicked",),
+    "item_views": ("Product Viewed",),
+    "carts": ("Product Added",),
+    "buys": _FORMERLY_SALE,
+    "trending": (*_FORMERLY_INTEREST, *_FORMERLY_SALE),
+    "popular": ("Product Clicked", "Product Added", *_FORMERLY_SALE),
+    "co_viewed": ("Product Viewed", "Product Clicked"),
+}
+"""What the built-in features heard under rules 1 of the fold (`state.program.FOLDING_NOW`); nothing was taken back."""
+_BY_NAME: Final = {declaration.name: declaration for declaration in DEFAULT_FEATURES}
+
+
+def former_of(declaration: FeatureDeclaration) -> FeatureDeclaration | None:
+    """The feature that a built-in one continues; None for what is declared elsewhere, or is new.
+
+    What continues keeps the version and the words it has counted, so an update of the program forgets nothing. Under
+    rules 1 of the fold it hears what the former one heard.
+    """
+    built_in = _BY_NAME.get(declaration.name)
+    heard = _FORMERLY_HEARD.get(declaration.name)
+    if built_in is None or heard is None or _content(declaration) != _content(built_in):
+        return None
+    counts_orders = declaration.by == "order"
+    return msgspec.structs.replace(
+        declaration, on=heard, takes_back=(), by="" if counts_orders else declaration.by,
+        k=0 if counts_orders else declaration.k,
+    )  # fmt: skip
+
+
+def _content(declaration: FeatureDeclaration) -> FeatureDeclaration:
+    """The declaration without what does not determine its values."""
+    return msgspec.structs.replace(declaration, unit="", owner="", default=None)

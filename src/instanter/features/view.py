@@ -11,9 +11,18 @@ import msgspec
 import numpy as np
 
 from ..foundation.limits import LINKED_CELLS_MAX, READING_PLANS_MAX
-from ..state.aggregations import read_decayed, read_score, read_windowed
+from ..state.aggregations import is_held, read_decayed, read_orders, read_score, read_windowed
 from ..state.compiled import Ints, Reals, allocating_kernel, kernel
-from ..state.layout import CELL_NEWEST_MS, CELL_SESSION, SESSION_END_MS, FeatureSpec, Kind, Scope
+from ..state.layout import (
+    CELL_FIRST_MS,
+    CELL_NEWEST_MS,
+    CELL_SESSION,
+    SESSION_END_MS,
+    SESSION_START_MS,
+    FeatureSpec,
+    Kind,
+    Scope,
+)
 from ..state.memory import State
 from ..state.operations import (
     COUNT,
@@ -21,6 +30,7 @@ from ..state.operations import (
     LAST,
     LAST_K,
     MEAN,
+    ORDERS,
     SESSION_SCOPE,
     SUM,
     TIME_SINCE,
@@ -28,12 +38,14 @@ from ..state.operations import (
     WINDOWED,
     merge_feature,
 )
-from ..state.program import AT, HALF_LIFE_MS, KIND, SCOPE, TILE_MS, TILES, K
+from ..state.program import AT, HALF_LIFE_MS, KIND, SCOPE, SINCE_MS, TAKES_BACK, TILE_MS, TILES, K
 from ..state.schema import Schema
 from ..state.table import CELLS, SCRATCH, SESSIONS, Index, address, find
 from ..state.upkeep import is_swept
 from .declaration import FeatureDeclaration
 
+COUNTING = frozenset({Kind.COUNT, Kind.SUM, Kind.DECAYED, Kind.WINDOWED, Kind.ORDERS})
+"""What is 0 where nothing has happened; of all else there is no value then."""
 LIST_KINDS = frozenset({Kind.TOP_K, Kind.LAST_K})
 _NO_NUMBER = frozenset({*LIST_KINDS, Kind.CO_OCCURRENCE, Kind.SEEN})
 
@@ -69,7 +81,7 @@ class Reader:
     """Reads people of one schema. Bounds: at most `LINKED_CELLS_MAX` cells a person; further ones are left out."""
 
     def __init__(self, schema: Schema, declarations: Sequence[FeatureDeclaration]) -> None:
-        defaults = {declaration.name: declaration.default for declaration in declarations}
+        defaults = declared_defaults(declarations)
         placed = [
             (number, one.spec)
             for number, one in enumerate(schema.layout.features)
@@ -80,7 +92,11 @@ class Reader:
         self.numbers: tuple[str, ...] = tuple(spec.name for spec in numeric)
         self.lists: tuple[FeatureSpec, ...] = tuple(listed)
         self.starts: Ints = np.cumsum([0, *(spec.k for spec in listed)]).astype(np.int64)
-        self._defaults: Reals = np.array([defaults.get(name, 0.0) for name in self.numbers] or [0.0], np.float64)
+        self._declared: Reals = np.array([defaults.get(name, np.nan) for name in self.numbers] or [0.0], np.float64)
+        self._blank: Reals = np.array(
+            [blank(spec, defaults.get(spec.name, np.nan)) for spec in numeric] or [0.0], np.float64
+        )
+        self._of_purpose = tuple(spec.purpose for spec in numeric)
         self._plan = self._planned(schema, placed)
         self._purposes = tuple(one.spec.purpose for one in schema.layout.features)
         self._plans: dict[frozenset[str], Ints] = {}
@@ -94,9 +110,12 @@ class Reader:
         """The person with these cells at `now_ms`. Cells that do not exist, and none at all, read as nobody.
 
         Who lies on disk is brought back first; see `State.warm` for what it raises. Features kept for a purpose in
-        `denied` read as if nothing had been counted: their default, an empty list.
+        `denied` are not known: their default, else missing (NaN), and an empty list.
         """
-        values = self._defaults.copy()
+        values = self._blank.copy()
+        if denied:
+            hidden = [place for place, purpose in enumerate(self._of_purpose) if purpose in denied]
+            values[hidden] = self._declared[hidden]
         size = max(int(self.starts[-1]), 1)
         refs, weights = np.zeros(size, np.int64), np.zeros(size, np.float64)
         counts = np.zeros(max(len(self.lists), 1), np.int64)
@@ -108,15 +127,15 @@ class Reader:
             flags = _read_person(
                 plan, state.program.features, memory.ints, memory.reals, memory.regions,
                 state.tables.cell_index, np.array(keys[:LINKED_CELLS_MAX], np.int64),
-                state.schema.settings["session_gap_ms"], int(state.tables.idle[0]), now_ms, values, refs, weights,
-                counts,
+                state.schema.settings["session_gap_ms"], int(state.tables.idle[0]), now_ms, self._declared, values,
+                refs, weights, counts,
             )  # fmt: skip
         return self._named(flags, values, refs, weights, counts)
 
     def without_profile(self, person: Person) -> Person:
         """The same person as the live session alone shows them."""
         values, counts = person.values.copy(), person.counts.copy()
-        values[list(self._numbers_of_profile)] = self._defaults[list(self._numbers_of_profile)]
+        values[list(self._numbers_of_profile)] = self._blank[list(self._numbers_of_profile)]
         counts[list(self._of_profile)] = 0
         flags = _IN_SESSION if person.in_session else 0
         return self._named(flags, values, person.refs, person.weights, counts)
@@ -127,7 +146,8 @@ class Reader:
 
     def counts_anything(self, person: Person) -> bool:
         """Whether any number of the person is another than that of somebody who never did anything."""
-        return not np.array_equal(person.values, self._defaults)
+        values = person.values
+        return bool(((values == values) & (values != self._blank)).any())
 
     def _named(self, flags: int, values: Reals, refs: Ints, weights: Reals, counts: Ints) -> Person:
         tops: dict[str, tuple[Ints, Reals]] = {}
@@ -170,23 +190,55 @@ def is_number(spec: FeatureSpec) -> bool:
     return spec.kind not in _NO_NUMBER
 
 
+def declared_defaults(declarations: Sequence[FeatureDeclaration]) -> dict[str, float]:
+    """What is to be read where nothing is counted, of the features that say so."""
+    return {one.name: one.default for one in declarations if one.default is not None}
+
+
+def blank(spec: FeatureSpec, default: float) -> float:
+    """What the feature reads of somebody of whom nothing can have been counted: the default where there is one (not
+    NaN), else 0 of what counts and sums up, which is true, and missing of all else."""
+    return 0.0 if default != default and spec.kind in COUNTING else default
+
+
+@kernel
+def _uncounted(features: Ints, feature: int, first_ms: int, now_ms: int, default: float) -> float:
+    """What is read where nothing has been counted: 0 only where that is known, see `read_number`."""
+    if default == default:
+        return default
+    kind, since_ms = features[feature, KIND], features[feature, SINCE_MS]
+    if kind in (COUNT, SUM, DECAYED, WINDOWED, ORDERS) and first_ms >= since_ms:
+        return 0.0
+    if kind == WINDOWED and now_ms - since_ms >= features[feature, TILE_MS] * features[feature, TILES]:
+        return 0.0
+    return np.nan
+
+
 @kernel
 def read_number(
-    features: Ints, feature: int, ints: Ints, reals: Reals, at: int, now_ms: int, default: float
+    features: Ints, feature: int, ints: Ints, reals: Reals, at: int, now_ms: int, first_ms: int, default: float
 ) -> float:
-    """The number that the feature's words at `at` mean at `now_ms`: times in seconds, fixed point as reals."""
+    """The number that the feature's words at `at` mean at `now_ms`: times in seconds, fixed point as reals.
+
+    Where nothing has been counted it is the default, if there is one (not NaN). Else it is 0 of what counts and sums
+    up, if the feature counts since `first_ms`, when the record's owner was seen first; and missing, NaN, otherwise.
+    """
     kind = features[feature, KIND]
     first = ints[at]
+    if kind == ORDERS:
+        if first == 0 and ints[at + 2] == 0:
+            return _uncounted(features, feature, first_ms, now_ms, default)
+        return float(read_orders(ints, at, features[feature, K]))
+    if (first == 0 and kind != MEAN) or (kind == MEAN and ints[at + 1] == 0):
+        return _uncounted(features, feature, first_ms, now_ms, default)
     if kind == COUNT:
-        return float(first) if first != 0 else default
+        return float(max(first, 0))
     if kind == DECAYED:
-        return read_decayed(ints, reals, at, features[feature, HALF_LIFE_MS], now_ms) if first != 0 else default
-    if first == 0 and kind != MEAN and kind != SUM:
-        return default
+        return read_decayed(ints, reals, at, features[feature, HALF_LIFE_MS], now_ms)
     if kind == SUM:
-        return float(first) / 1e6 if first != 0 else default
+        return float(first) / 1e6
     if kind == MEAN:
-        return float(first) / 1e6 / float(ints[at + 1]) if ints[at + 1] != 0 else default
+        return float(first) / 1e6 / float(ints[at + 1])
     if kind == WINDOWED:
         return read_windowed(ints, at, features[feature, TILE_MS], features[feature, TILES], now_ms) / 1e6
     if kind == LAST:
@@ -199,7 +251,7 @@ def read_number(
 @allocating_kernel
 def _read_person(
     plan: Ints, features: Ints, ints: Ints, reals: Reals, regions: Ints, index: Index, keys: Ints, gap_ms: int,
-    idle_since_ms: int, now_ms: int, numbers: Reals, refs: Ints, weights: Reals, counts: Ints,
+    idle_since_ms: int, now_ms: int, defaults: Reals, numbers: Reals, refs: Ints, weights: Reals, counts: Ints,
 ) -> int:  # fmt: skip
     """Fill the arrays; returns whether the person is known and in a session, as flags.
 
@@ -208,6 +260,7 @@ def _read_person(
     cells = np.empty(len(keys), np.int64)
     used = 0
     session, end_ms, asking_is_live = -1, -1, False
+    first_ms = now_ms
     for i in range(len(keys)):
         row = find(index, keys[i])
         if row < 0:
@@ -215,6 +268,7 @@ def _read_person(
         cell = address(regions, CELLS, row)
         cells[used] = cell
         used += 1
+        first_ms = min(first_ms, ints[cell + CELL_FIRST_MS])
         session_row = ints[cell + CELL_SESSION] - 1
         if session_row >= 0 and not asking_is_live and not is_swept(ints, cell, idle_since_ms):
             found = address(regions, SESSIONS, session_row)
@@ -236,7 +290,8 @@ def _read_person(
             continue
         if plan[row, NUMBER] >= 0:
             place = plan[row, NUMBER]
-            numbers[place] = read_number(features, feature, ints, reals, at, now_ms, numbers[place])
+            since_ms = ints[session + SESSION_START_MS] if features[feature, SCOPE] == SESSION_SCOPE else first_ms
+            numbers[place] = read_number(features, feature, ints, reals, at, now_ms, since_ms, defaults[place])
         elif plan[row, LIST] >= 0:
             counts[plan[row, LIST]] = _read_list(
                 features, feature, ints, reals, at, now_ms, refs, weights, plan[row, START]
@@ -273,7 +328,9 @@ def _words(features: Ints, feature: int) -> int:
     if kind == TOP_K:
         return int(2 + 2 * k)
     if kind == LAST_K:
-        return int(2 * k)
+        return int(3 * k) if features[feature, TAKES_BACK] else int(2 * k)
+    if kind == ORDERS:
+        return int(2 + 2 * k)
     if kind == WINDOWED:
         return int(features[feature, TILES] + 2)
     if kind == LAST:
@@ -294,8 +351,10 @@ def _read_list(
         for i in range(k):
             if ints[at + 2 * i] == 0:
                 break
-            refs[start + i] = ints[at + 2 * i + 1]
-            weights[start + i] = ints[at + 2 * i]
+            if features[feature, TAKES_BACK] and not is_held(ints, at, k, i):
+                continue
+            refs[start + count] = ints[at + 2 * i + 1]
+            weights[start + count] = ints[at + 2 * i]
             count += 1
         return count
     for i in range(k):

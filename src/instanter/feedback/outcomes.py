@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from ..events import kinds
 from ..events.envelope import Tracked
+from ..events.meanings import MEANINGS, Role
 
 
 class Outcome(IntFlag):
@@ -26,21 +27,27 @@ class Outcome(IntFlag):
     REFUND = 128
 
 
-OUTCOME_OF: Final = {
-    kinds.PRODUCT_LIST_VIEWED: Outcome.IMPRESSION,
-    kinds.PROMOTION_VIEWED: Outcome.IMPRESSION,
-    kinds.PRODUCT_VIEWED: Outcome.VIEW,
-    kinds.ARTICLE_VIEWED: Outcome.VIEW,
-    kinds.PRODUCT_CLICKED: Outcome.CLICK,
-    kinds.PROMOTION_CLICKED: Outcome.CLICK,
-    kinds.ARTICLE_READ: Outcome.DWELL,
-    kinds.PAGE_LEFT: Outcome.DWELL,
-    kinds.ARTICLE_LIKED: Outcome.LIKE,
-    kinds.PRODUCT_ADDED_TO_WISHLIST: Outcome.LIKE,
-    kinds.PRODUCT_ADDED: Outcome.CART,
-    kinds.ORDER_COMPLETED: Outcome.ORDER,
-    kinds.ORDER_REFUNDED: Outcome.REFUND,
+_BY_ROLE: Final = {
+    Role.SHOWN: Outcome.IMPRESSION,
+    Role.VIEW: Outcome.VIEW,
+    Role.CLICK: Outcome.CLICK,
+    Role.READ: Outcome.DWELL,
+    Role.LIKE: Outcome.LIKE,
+    Role.CART: Outcome.CART,
+    Role.ORDER: Outcome.ORDER,
+    Role.REFUND: Outcome.REFUND,
+    Role.CANCEL: Outcome.REFUND,
 }
+OUTCOME_OF: Final = {kinds.PAGE_LEFT: Outcome.DWELL} | {
+    meaning.name: _BY_ROLE[meaning.role] for meaning in MEANINGS if meaning.role in _BY_ROLE
+}
+"""By canonical name; an order that only the visitor's device tells of is none."""
+OUTCOMES_FORMERLY: Final = frozenset({
+    kinds.PRODUCT_LIST_VIEWED, kinds.PROMOTION_VIEWED, kinds.PRODUCT_VIEWED, kinds.ARTICLE_VIEWED,
+    kinds.PRODUCT_CLICKED, kinds.PROMOTION_CLICKED, kinds.ARTICLE_READ, kinds.PAGE_LEFT, kinds.ARTICLE_LIKED,
+    kinds.PRODUCT_ADDED_TO_WISHLIST, kinds.PRODUCT_ADDED, kinds.ORDER_COMPLETED, kinds.ORDER_REFUNDED,
+})  # fmt: skip
+"""The names that were outcomes under rules 1 of the fold: what was learned from them is folded state."""
 _DWELLS: Final = ("read_ms", "dwell_ms")
 
 

@@ -112,6 +112,8 @@ FIELDS_TYPED_MAX = 1_024
 TEXTS_NAMED_MAX = 65_536
 """Values of item fields that a profile says by name; it says further ones by reference."""
 FEATURES_MAX = 256
+NAMES_HEARD_MAX = 128
+"""Names of events that one feature hears."""
 TOP_K_MAX = 64
 TILES_MAX = 512
 COLD_FILE_BYTES = 64 * 1024 * 1024

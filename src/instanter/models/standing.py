@@ -339,7 +339,7 @@ def _read_all(
     """The numbers as of now."""
     for row in rows:
         at = row * words + features[feature, AT]
-        scores[row] = read_number(features, feature, published, published_reals, at, now_ms, 0.0)
+        scores[row] = read_number(features, feature, published, published_reals, at, now_ms, now_ms, 0.0)
 
 
 @kernel
@@ -357,5 +357,5 @@ def _read_lasting(
         elif kind == TIME_SINCE:
             scores[row] = -float(published[at]) if published[at] != 0 else -np.inf
         else:
-            value = read_number(features, feature, published, published_reals, at, now_ms, 0.0)
+            value = read_number(features, feature, published, published_reals, at, now_ms, now_ms, 0.0)
             scores[row] = value if value > 0.0 else -np.inf

@@ -17,6 +17,8 @@ from ..api.browsers import host_fault, origin_fault
 from ..api.visitors import proxy_fault
 from ..decisions import placement as placements
 from ..decisions.placement import DEFAULT_PLACEMENTS, Placement
+from ..events.kinds import canonical_name, nearest_name
+from ..events.meanings import BY_NAME
 from ..features import declaration as features
 from ..features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from ..foundation.errors import ConfigRejected
@@ -148,6 +150,7 @@ class _Reading:
         config = msgspec.structs.replace(config, features=declared, placements=placed, tenants=tenants)
         self._check_training(config)
         self._check_serve(config)
+        self._check_event_names(config)
         return config
 
     def _check_spans(self, config: Config) -> None:
@@ -169,6 +172,18 @@ class _Reading:
                 "dedup.window_h is shorter than lateness.window_h: a late duplicate would count twice",
                 f"set dedup.window_h = {config.lateness.window_h}",
             )
+
+    def _check_event_names(self, config: Config) -> None:
+        """No name is mapped to one that is probably a slip of the pen: all these events would count nothing."""
+        heard = {name for feature in config.features for name in (*feature.on, *feature.takes_back)}
+        for sent, name in config.events.names.items():
+            if canonical_name(name) in BY_NAME or name in heard:
+                continue
+            if close := nearest_name(name, heard):
+                self._reject(
+                    ("events", "names", sent), f'"{sent}" is mapped to "{name}", which no feature hears',
+                    f'did you mean "{close}"?',
+                )  # fmt: skip
 
     def _check_training(self, config: Config) -> None:
         """What is trained is there, and something is."""

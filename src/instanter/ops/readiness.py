@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import fcntl
 import importlib.util
@@ -11,13 +10,15 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
-from ..events.kinds import KNOWN
+from ..events.kinds import canonical_name, nearest_name
+from ..events.meanings import BY_NAME
+from ..features.declaration import EVERYTHING
 from ..foundation.clock import elapsed_ns
 from ..foundation.errors import ConfigRejected
 from ..foundation.limits import FILES_RESERVED
@@ -67,13 +68,21 @@ def configuration(path: Path | None) -> tuple[Check, Config]:
 
 
 def _unusual_names(config: Config) -> str:
-    """Event names that features hear and that neither the contract nor the configuration knows: perhaps misspelt."""
-    known = {*KNOWN, *config.events.names.values()}
-    parts = []
-    for name in sorted({name for feature in config.features for name in feature.on} - known):
-        close = difflib.get_close_matches(name, known, n=1)
-        parts.append(f'"{name}"' + (f' (did you mean "{close[0]}"?)' if close else ""))
-    return "features hear event names of your own: " + ", ".join(parts) if parts else ""
+    """Event names that features hear and that neither the contract nor the configuration knows, and names that events
+    are mapped to and no feature hears: perhaps misspelt."""
+    mapped = set(config.events.names.values())
+    heard = {name for feature in config.features for name in (*feature.on, *feature.takes_back)}
+    own = sorted(name for name in heard - mapped - {EVERYTHING} if canonical_name(name) not in BY_NAME)
+    unheard = sorted(name for name in mapped - heard if canonical_name(name) not in BY_NAME)
+    parts = ["features hear event names of your own: " + ", ".join(_meant(name, mapped) for name in own)] if own else []
+    if unheard:
+        parts.append("events are mapped to names that no feature hears: " + ", ".join(f'"{name}"' for name in unheard))
+    return "; ".join(parts)
+
+
+def _meant(name: str, others: Iterable[str]) -> str:
+    close = nearest_name(name, others)
+    return f'"{name}" (did you mean "{close}"?)' if close else f'"{name}"'
 
 
 def disk_room(folder: Path, segment_mb: int) -> Check:

@@ -133,13 +133,22 @@ def _terms_of(tenant: TenantSettings, others: TenantTerms) -> TenantTerms:
 
 
 def check_kept(active: frozenset[tuple[str, str]], schema: Schema) -> None:
-    """`ConfigRejected` if features that the log counts are not declared any more: they would be forgotten."""
-    lost = sorted({name for name, _ in active} - {name for name, _ in schema.declared()})
+    """`ConfigRejected` if what features of the log have kept would be forgotten: they are declared no more, or in
+    another way, and would begin anew."""
+    declared = dict(schema.declared())
+    lost = sorted({name for name, _ in active} - declared.keys())
     if lost:
         raise ConfigRejected(
             f"this data directory has features that the configuration does not declare: {', '.join(lost)}; "
             "what they have kept would be forgotten",
             suggestion="give the --config it was served with, or --drop-features to let them go",
+        )
+    changed = sorted(name for name, version in active if declared[name] != version)
+    if changed:
+        raise ConfigRejected(
+            f"this data directory has counted features that the configuration now declares in another way: "
+            f"{', '.join(changed)}; what they have kept would be forgotten, and they would begin anew",
+            suggestion="declare the change under a new name beside the old one, or --drop-features to let it go",
         )
 
 

@@ -187,6 +187,145 @@ def _before(time_ms: int, value: int, other_ms: int, other: int) -> bool:
     return time_ms > other_ms or (time_ms == other_ms and value >= other)
 
 
+# Held: as last k by reference, and an act may take its reference back. k pairs [time, reference], newest first; the
+# time of an act that takes back is negative. Behind them k words: the order that each act belongs to, or 0. Taking a
+# whole order back is an act on the order's own reference.
+
+
+@kernel
+def add_held(ints: Ints, at: int, k: int, at_ms: int, ref: int, order: int, back: bool) -> None:
+    """Keep the act if it is the newest on its reference and among the k newest of all.
+
+    The newest act on each reference, and the k newest of those: maxima, which no order of arrival can change.
+    """
+    orders, end = at + 2 * k, k
+    word = -at_ms if back else at_ms
+    for i in range(k):
+        if ints[at + 2 * i] != 0 and ints[at + 2 * i + 1] == ref:
+            known = ints[at + 2 * i]
+            if known == word:
+                ints[orders + i] = max(ints[orders + i], order)
+            if known == word or _acted_before(known, ref, word, ref):
+                return
+            end = i + 1
+            break
+    place = 0
+    while place < end and _acted_before(ints[at + 2 * place], ints[at + 2 * place + 1], word, ref):
+        place += 1
+    if place == end:
+        return
+    for i in range(end - 1, place, -1):
+        ints[at + 2 * i] = ints[at + 2 * i - 2]
+        ints[at + 2 * i + 1] = ints[at + 2 * i - 1]
+        ints[orders + i] = ints[orders + i - 1]
+    ints[at + 2 * place] = word
+    ints[at + 2 * place + 1] = ref
+    ints[orders + place] = order
+
+
+@kernel
+def _acted_before(word: int, ref: int, other: int, other_ref: int) -> bool:
+    """Whether an act stands in front of another: newer; at one time what takes back; else the larger reference."""
+    time_ms, other_ms = abs(word), abs(other)
+    if time_ms != other_ms:
+        return time_ms > other_ms
+    if (word < 0) != (other < 0):
+        return word < 0
+    return ref >= other_ref
+
+
+@kernel
+def is_held(ints: Ints, at: int, k: int, i: int) -> bool:
+    """Whether the i-th act stands: it takes nothing back, and its order has not been taken back as a whole."""
+    if ints[at + 2 * i] <= 0:
+        return False
+    order, stands = ints[at + 2 * k + i], True
+    for j in range(k):
+        stands = stands and not (order != 0 and ints[at + 2 * j] < 0 and ints[at + 2 * j + 1] == order)
+    return stands
+
+
+@kernel
+def merge_held(ints: Ints, to: int, of: int, k: int) -> None:
+    for i in range(k):
+        word = ints[of + 2 * i]
+        if word == 0:
+            break
+        add_held(ints, to, k, abs(word), ints[of + 2 * i + 1], ints[of + 2 * k + i], word < 0)
+
+
+# Orders: [those no longer remembered one by one, whether there are such, k pairs [time and what was told, order]],
+# newest first. What was told are two bits below the time: that it was made, that it was taken back.
+
+_MADE, _TAKEN_BACK = 1, 2
+
+
+@kernel
+def add_order(ints: Ints, at: int, k: int, at_ms: int, order: int, taken_back: bool) -> None:
+    """One statement about an order; without its id it cannot be told from others, and counts by itself."""
+    if order == 0:
+        ints[at] += -1 if taken_back else 1
+        return
+    _put_order(ints, at, k, at_ms, order, _TAKEN_BACK if taken_back else _MADE)
+
+
+@kernel
+def _put_order(ints: Ints, at: int, k: int, at_ms: int, order: int, told: int) -> None:
+    end = k
+    for i in range(k):
+        word = ints[at + 2 + 2 * i]
+        if word != 0 and ints[at + 3 + 2 * i] == order:
+            at_ms, told, end = max(at_ms, word >> 2), told | (word & 3), i + 1
+            break
+    if end == k and ints[at + 2 * k] != 0 and ints[at + 1 + 2 * k] != order:
+        last_ms, last = ints[at + 2 * k] >> 2, ints[at + 1 + 2 * k]
+        if _before(last_ms, last, at_ms, order):
+            _let_go_of_order(ints, at, told)
+            return
+        _let_go_of_order(ints, at, ints[at + 2 * k] & 3)
+    place = 0
+    while place < end - 1 and _before(ints[at + 2 + 2 * place] >> 2, ints[at + 3 + 2 * place], at_ms, order):
+        place += 1
+    for i in range(end - 1, place, -1):
+        ints[at + 2 + 2 * i] = ints[at + 2 * i]
+        ints[at + 3 + 2 * i] = ints[at + 1 + 2 * i]
+    ints[at + 2 + 2 * place] = at_ms << 2 | told
+    ints[at + 3 + 2 * place] = order
+
+
+@kernel
+def _let_go_of_order(ints: Ints, at: int, told: int) -> None:
+    ints[at] += _order_counts(told, ints[at + 1])
+    ints[at + 1] = 1
+
+
+@kernel
+def _order_counts(told: int, older: int) -> int:
+    """What an order counts. One that was only taken back was made before anybody counted, or is among the older."""
+    if told == _MADE:
+        return 1
+    return -1 if told == _TAKEN_BACK and older else 0
+
+
+@kernel
+def read_orders(ints: Ints, at: int, k: int) -> int:
+    total: int = ints[at]
+    for i in range(k):
+        if ints[at + 2 + 2 * i] != 0:
+            total += _order_counts(ints[at + 2 + 2 * i] & 3, ints[at + 1])
+    return max(total, 0)
+
+
+@kernel
+def merge_orders(ints: Ints, to: int, of: int, k: int) -> None:
+    ints[to] += ints[of]
+    ints[to + 1] = max(ints[to + 1], ints[of + 1])
+    for i in range(k):
+        word = ints[of + 2 + 2 * i]
+        if word != 0:
+            _put_order(ints, to, k, word >> 2, ints[of + 3 + 2 * i], word & 3)
+
+
 # Top k: [time it stands for, flagged, k pairs [reference, score]] sorted by reference. Without a half-life the
 # scores are integers in millionths and the time stays 0.
 

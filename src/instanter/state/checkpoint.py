@@ -87,6 +87,8 @@ class Manifest(msgspec.Struct, frozen=True):
     """Cold files that hold somebody, with the number of their records."""
     records: int = 0
     """Folded since the log began; 0 where that was not noted."""
+    since_ms: list[tuple[str, str, int]] = []
+    """See `State`."""
 
 
 class _Versioned(msgspec.Struct, frozen=True):
@@ -205,6 +207,7 @@ def _manifest(state: State, position: int, at_ms: int, records: int) -> Manifest
         dict(sorted(state.cleared.items())),
         {} if state.cold is None else state.cold.files.needed(),
         records,
+        [(*feature, at_ms) for feature, at_ms in sorted(state.since_ms.items())],
     )
 
 
@@ -428,7 +431,8 @@ class _Loading:
         state.configured, state.cleared = manifest.configured, dict(manifest.cleared)
         state.put_in_force(manifest.settings)
         state.active = frozenset(manifest.active)
-        activate(state.program, state.schema.layout, state.active)
+        state.since_ms = {(name, version): at_ms for name, version, at_ms in manifest.since_ms}
+        activate(state.program, state.schema.layout, state.active, state.since_ms)
         state.rebuild_indexes()
         state.rebuild_cold(manifest.cold_files)
         for item in self._catalogue:

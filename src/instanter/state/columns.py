@@ -1,7 +1,7 @@
 """Where features stand in stored rows, and how rows of one layout become rows of another.
 
 Columns go by (feature, version): what is declared alike is copied, the rest starts at zero. So what was written under
-one configuration opens under another.
+one configuration opens under another. A column that has grown since keeps its old words in front.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def copies(then: Sequence[Column], words_then: Mapping[int, int], now: Layout) -
         head[table] = min(head[table], column.offset)
         same = alike.get((column.name, column.version))
         if same is not None:
-            found[table].append((column.offset, same.offset, column.words))
+            found[table].append((column.offset, same.offset, min(column.words, same.words)))
     for table, words in head.items():
         found[table].append((0, 0, words))
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..events.envelope import Flag
-from .aggregations import bounded
+from .aggregations import add_order, bounded
 from .compiled import Bytes, Ints, Reals, kernel
 from .dedup import look, remember
 from .layout import (
@@ -27,10 +27,12 @@ from .operations import (
     BY_ATTRIBUTE,
     BY_CONTEXT,
     CO_OCCURRENCE,
+    COUNT,
     ITEM_NUMBER,
     ITEM_SCOPE,
     LAST,
     LAST_K,
+    ORDERS,
     PRICE,
     PROPERTY,
     QUANTITY,
@@ -47,17 +49,22 @@ from .program import (
     BY_COLUMN,
     DEDUP_MS,
     FOLDING,
+    GIVES_OF_ORDER,
+    HEARD_SINCE,
     IDS_MAX,
     KIND,
     PER_ITEM,
     PURPOSE,
     SCOPE,
     SEQUENCE_MS,
+    SIGN,
+    TAKES_PART,
     VALUE,
     VALUE_COLUMN,
     WINDOW_MS,
     Attributes,
     Columns,
+    K,
     Program,
     Tables,
     price_at,
@@ -116,7 +123,7 @@ def _fold_event(program: Program, tables: Tables, columns: Columns, event: int) 
     ints[cell + CELL_SWEPT_MS] = tables.idle[0]
     code = columns.codes[event]
     if program.first[code] < program.first[code + 1]:
-        feeds_items = program.feeds_items[code] and not columns.flags[event] & _BOT
+        feeds_items = _feeds_items(program, columns, event)
         _find_items(tables, columns, event, feeds_items)
         _run(program, memory.ints, memory.reals, regions, tables.attributes, columns, event, cell, session, verdict)
         if feeds_items and session >= 0:
@@ -134,7 +141,7 @@ def _fold_again(program: Program, tables: Tables, columns: Columns, event: int, 
         _note(memory.ints, cell, at_ms, at_ms, APPLIED)
     code = columns.codes[event]
     if program.first[code] < program.first[code + 1]:
-        _find_items(tables, columns, event, program.feeds_items[code] and not columns.flags[event] & _BOT)
+        _find_items(tables, columns, event, _feeds_items(program, columns, event))
         _run(
             program, memory.ints, memory.reals, memory.regions, tables.attributes, columns, event, cell, -1, TOLD_AGAIN
         )
@@ -161,6 +168,13 @@ def _note(ints: Ints, cell: int, at_ms: int, newest_ms: int, verdict: int) -> No
 
 
 @kernel
+def _feeds_items(program: Program, columns: Columns, event: int) -> bool:
+    """Whether the event changes item records."""
+    since = program.feeds_items[columns.codes[event]]
+    return bool(0 < since <= program.settings[FOLDING] and not columns.flags[event] & _BOT)
+
+
+@kernel
 def _find_items(tables: Tables, columns: Columns, event: int, feeds_items: bool) -> None:
     """Find the rows of the event's items; make and mark them if the event changes them."""
     for place in range(columns.first_item[event], columns.first_item[event + 1]):
@@ -180,23 +194,34 @@ def _run(
 ) -> None:  # fmt: skip
     features, refs = program.features, attributes.refs
     code, at_ms, message = columns.codes[event], columns.times_ms[event], columns.messages[event]
-    denied = columns.denied[event]
+    denied, order, folding = columns.denied[event], columns.orders[event], program.settings[FOLDING]
+    nothing_named = columns.first_item[event] == columns.first_item[event + 1]
     for op in range(program.first[code], program.first[code + 1]):
-        feature = program.ops[op]
+        feature, sign = program.ops[op], program.acts[op, SIGN]
         kind, scope = features[feature, KIND], features[feature, SCOPE]
+        if program.acts[op, HEARD_SINCE] > folding or (sign == GIVES_OF_ORDER and order == 0):
+            continue
         if denied >> features[feature, PURPOSE] & 1:
             continue
         if not features[feature, ACTIVE] or kind == CO_OCCURRENCE:
             continue
-        if not _counts(kind, scope, session, verdict, columns.flags[event] & _BOT, program.settings[FOLDING]):
+        if not _counts(kind, scope, session, verdict, columns.flags[event] & _BOT, folding):
             continue
+        back = sign < 0
         at = features[feature, AT] + (session if scope == SESSION_SCOPE else cell)
         by, by_column = features[feature, BY], features[feature, BY_COLUMN]
+        if kind == ORDERS:
+            if sign != TAKES_PART or nothing_named:
+                add_order(ints, at, features[feature, K], at_ms, order, back)
+            continue
         context = columns.refs[event, by_column] if by == BY_CONTEXT else 0
         given = columns.values[event, features[feature, VALUE_COLUMN]] if features[feature, VALUE] == PROPERTY else 1.0
         if not features[feature, PER_ITEM]:
-            add(features, feature, ints, reals, at, at_ms, message, given, context)
+            if sign != TAKES_PART or nothing_named or kind != COUNT:
+                add(features, feature, ints, reals, at, at_ms, message, given, context, order, back)
             continue
+        if back and nothing_named and order != 0 and kind == LAST_K:
+            add(features, feature, ints, reals, at, at_ms, message, 1.0, order, order, back)
         for place in range(columns.first_item[event], columns.first_item[event + 1]):
             row = columns.item_rows[place]
             if scope == ITEM_SCOPE:
@@ -210,12 +235,13 @@ def _run(
                 )
             if by != BY_ATTRIBUTE:
                 ref = columns.items[place] if by != BY_CONTEXT else context
-                add(features, feature, ints, reals, at, at_ms, message, value, ref)
+                add(features, feature, ints, reals, at, at_ms, message, value, ref, order, back)
             elif row >= 0:
                 for i in range(refs.shape[2]):
                     if refs[row, by_column, i] == 0:
                         break
-                    add(features, feature, ints, reals, at, at_ms, message, value, refs[row, by_column, i])
+                    ref = refs[row, by_column, i]
+                    add(features, feature, ints, reals, at, at_ms, message, value, ref, order, back)
 
 
 @kernel

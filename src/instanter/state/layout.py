@@ -32,6 +32,8 @@ class Kind(IntEnum):
     CO_OCCURRENCE = 12
     SEEN = 13
     """The items of a session that co-occurrence pairs up; made by the layout, never declared."""
+    ORDERS = 14
+    """A count of orders, each of them once whatever is told of it and how often."""
 
 
 class Scope(IntEnum):
@@ -60,6 +62,7 @@ class BySource(IntEnum):
     ITEM = 1
     ITEM_ATTRIBUTE = 2
     CONTEXT = 3
+    ORDER = 4
 
 
 SEEN_ITEMS_MAX = 8
@@ -100,6 +103,15 @@ class FeatureSpec(msgspec.Struct, frozen=True):
     tile_ms: int = 0
     tiles: int = 0
     purpose: str = "personalization"
+    takes_back: tuple[int, ...] = ()
+    """Event codes that take back what those in `codes` gave."""
+    partial: frozenset[int] = frozenset()
+    """Those of `takes_back` that take back only the items they name, where they name some."""
+    bound: frozenset[int] = frozenset()
+    """Those of `codes` that say nothing unless they name the order."""
+    heard_since: dict[int, int] = {}
+    """Event code -> the rules of the fold (`program.FOLDING_NOW`) from which on it is heard; all others from the first
+    on."""
 
     @property
     def words(self) -> int:
@@ -114,7 +126,9 @@ class FeatureSpec(msgspec.Struct, frozen=True):
             case Kind.WINDOWED:
                 return 1 + self.tiles + 1
             case Kind.LAST_K:
-                return 2 * self.k
+                return 3 * self.k if self.takes_back else 2 * self.k
+            case Kind.ORDERS:
+                return 2 + 2 * self.k
             case Kind.TOP_K | Kind.CO_OCCURRENCE:
                 return 2 + 2 * self.k
             case Kind.SEEN:

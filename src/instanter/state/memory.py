@@ -140,6 +140,8 @@ class State:
         """Item records as of the epoch, row after row: what decisions read."""
         self.published_reals: Reals = self.published.view(np.float64)
         self.active: frozenset[tuple[str, str]] = frozenset()
+        self.since_ms: dict[tuple[str, str], int] = {}
+        """When a feature began to count that does not count from the beginning of the log."""
         self.epoch = 0
         self.epoch_hash = ""
         self.epoch_ms = 0
@@ -335,12 +337,15 @@ class State:
         configuration: both ways lead to the same state.
         """
         counted = frozenset(event.features)
+        first = not self.active and self.cells_used == 0
+        begun = {} if first else dict.fromkeys(counted - self.active, event.at_ms)
+        self.since_ms = {feature: at_ms for feature, at_ms in (self.since_ms | begun).items() if feature in counted}
         self.configured += 1
         self.cleared |= {name: self.configured for name, _ in counted ^ self.active}
         self._clear(counted ^ self.active)
         self.active = counted
         self.put_in_force(event.settings)
-        activate(self.program, self.schema.layout, self.active)
+        activate(self.program, self.schema.layout, self.active, self.since_ms)
 
     @property
     def settings(self) -> dict[str, int]:
@@ -429,9 +434,9 @@ class State:
         assert wide.cold is not None
         self.epoch, self.epoch_hash, self.epoch_ms = wide.epoch, wide.epoch_hash, wide.epoch_ms
         self.sweep_from, self.configured, self.cleared = 0, wide.configured, wide.cleared
-        self.active = wide.active
+        self.active, self.since_ms = wide.active, wide.since_ms
         self.put_in_force(wide.settings)
-        activate(self.program, self.schema.layout, self.active)
+        activate(self.program, self.schema.layout, self.active, self.since_ms)
         self.tables.idle[0] = wide.tables.idle[0]
         self.make_room(cells=self.schema.capacity.cells, items=0)
         wide.cold.hand_over(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .aggregations import (
     add_decayed,
+    add_held,
     add_last,
     add_last_k,
     add_max,
@@ -16,19 +17,22 @@ from .aggregations import (
     bounded,
     bounded_sum,
     merge_extreme,
+    merge_held,
     merge_last_k,
+    merge_orders,
     merge_top_k,
     merge_windowed,
     to_micro,
 )
 from .compiled import Ints, Reals, kernel
 from .layout import BySource, Kind, Scope, ValueSource
-from .program import BY, HALF_LIFE_MS, KIND, TILE_MS, TILES, UNIQUE, K
+from .program import BY, HALF_LIFE_MS, KIND, TAKES_BACK, TILE_MS, TILES, UNIQUE, K
 
 # The compiled loop compares plain integers.
 COUNT, SUM, MEAN, MIN, MAX = int(Kind.COUNT), int(Kind.SUM), int(Kind.MEAN), int(Kind.MIN), int(Kind.MAX)
 DECAYED, WINDOWED, LAST, LAST_K = int(Kind.DECAYED), int(Kind.WINDOWED), int(Kind.LAST), int(Kind.LAST_K)
 TIME_SINCE, TOP_K, CO_OCCURRENCE, SEEN = int(Kind.TIME_SINCE), int(Kind.TOP_K), int(Kind.CO_OCCURRENCE), int(Kind.SEEN)
+ORDERS = int(Kind.ORDERS)
 SESSION_SCOPE, ITEM_SCOPE = int(Scope.SESSION), int(Scope.ITEM)
 BY_ATTRIBUTE, BY_CONTEXT = int(BySource.ITEM_ATTRIBUTE), int(BySource.CONTEXT)
 PROPERTY, ITEM_NUMBER = int(ValueSource.PROPERTY), int(ValueSource.ITEM_NUMBER)
@@ -37,25 +41,30 @@ PRICE, QUANTITY = int(ValueSource.PRICE), int(ValueSource.QUANTITY)
 
 @kernel
 def add(
-    features: Ints, feature: int, ints: Ints, reals: Reals, at: int, at_ms: int, message: int, value: float, ref: int
-) -> None:
-    """Add one value to the feature's words at `at`. A value or reference that is not there changes nothing."""
+    features: Ints, feature: int, ints: Ints, reals: Reals, at: int, at_ms: int, message: int, value: float, ref: int,
+    order: int, back: bool,
+) -> None:  # fmt: skip
+    """Add one value to the feature's words at `at`, or take it back. A value or reference that is not there changes
+    nothing."""
     by = features[feature, BY] != 0
     if value != value or (by and ref == 0):
         return
     kind, k, value = features[feature, KIND], features[feature, K], bounded(value)
     if kind == COUNT:
-        add_sum(ints, at, 1)
+        add_sum(ints, at, -1 if back else 1)
     elif kind == TOP_K:
         add_top_k(ints, reals, at, k, features[feature, HALF_LIFE_MS], at_ms, ref, value)
     elif kind == LAST_K:
-        add_last_k(ints, at, k, by, at_ms, ref if by else to_micro(value))
+        if features[feature, TAKES_BACK]:
+            add_held(ints, at, k, at_ms, ref, order, back)
+        else:
+            add_last_k(ints, at, k, by, at_ms, ref if by else to_micro(value))
     elif kind == DECAYED:
         add_decayed(ints, reals, at, features[feature, HALF_LIFE_MS], at_ms, value)
     elif kind == WINDOWED:
         add_windowed(ints, at, features[feature, TILE_MS], features[feature, TILES], at_ms, to_micro(value))
     elif kind == SUM:
-        add_sum(ints, at, to_micro(value))
+        add_sum(ints, at, -to_micro(value) if back else to_micro(value))
     elif kind == MEAN:
         add_mean(ints, at, to_micro(value))
     elif kind == TIME_SINCE:
@@ -87,7 +96,12 @@ def merge_feature(features: Ints, feature: int, ints: Ints, reals: Reals, to: in
     elif kind == LAST:
         add_last(ints, to, ints[of], ints[of + 1], ints[of + 2])
     elif kind == LAST_K:
-        merge_last_k(ints, to, of, k, features[feature, UNIQUE] == 1)
+        if features[feature, TAKES_BACK]:
+            merge_held(ints, to, of, k)
+        else:
+            merge_last_k(ints, to, of, k, features[feature, UNIQUE] == 1)
+    elif kind == ORDERS:
+        merge_orders(ints, to, of, k)
     elif kind == TIME_SINCE:
         add_time_since(ints, to, ints[of])
     elif kind in (TOP_K, CO_OCCURRENCE):

@@ -6,7 +6,7 @@ from .aggregations import add_seen, count, has_seen
 from .compiled import Ints, kernel
 from .layout import MICRO, SEEN_ITEMS_MAX
 from .operations import CO_OCCURRENCE
-from .program import ACTIVE, AT, KIND, PURPOSE, SEEN_AT, Columns, K, Program, Tables
+from .program import ACTIVE, AT, FOLDING, HEARD_SINCE, KIND, PURPOSE, SEEN_AT, Columns, K, Program, Tables
 from .rows import change_item, met_item_of
 from .table import ITEMS, address
 
@@ -21,6 +21,8 @@ def count_pairs(program: Program, tables: Tables, columns: Columns, event: int, 
     for op in range(program.first[code], program.first[code + 1]):
         feature = program.ops[op]
         if features[feature, KIND] != CO_OCCURRENCE or not features[feature, ACTIVE]:
+            continue
+        if program.acts[op, HEARD_SINCE] > program.settings[FOLDING]:
             continue
         if columns.denied[event] >> features[feature, PURPOSE] & 1:
             continue

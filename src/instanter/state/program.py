@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from ..foundation.limits import ATTRIBUTE_VALUES_MAX
 from .compiled import Bytes, Ints, Reals, kernel
-from .layout import SEEN_SUFFIX, BySource, Kind, Layout, Scope
+from .layout import SEEN_SUFFIX, BySource, FeatureSpec, Kind, Layout, Scope
 from .table import Index, Memory
 
 # Columns of `Program.features`, one row per feature.
 KIND, SCOPE, AT, K, HALF_LIFE_MS, TILE_MS, TILES = 0, 1, 2, 3, 4, 5, 6
 VALUE, VALUE_COLUMN, BY, BY_COLUMN, PER_ITEM, ACTIVE, SEEN_AT, UNIQUE, PURPOSE = 7, 8, 9, 10, 11, 12, 13, 14, 15
 """Purpose is the bit of `Columns.denied` that takes the feature out."""
-FEATURE_COLUMNS = 16
+TAKES_BACK, SINCE_MS = 16, 17
+"""Whether something can be taken back of it; the time since which it counts, 0: from the beginning of the log on."""
+FEATURE_COLUMNS = 18
+
+# What an event does to a feature: the columns of `Program.acts`.
+SIGN, HEARD_SINCE = 0, 1
+GIVES, GIVES_OF_ORDER, TAKES, TAKES_PART = 1, 2, -1, -2
+"""`GIVES_OF_ORDER`: only where the order is named. `TAKES_PART`: only the items, where some are named."""
 
 # Words of `Program.settings`.
 GAP_MS, LENGTH_MAX_MS, SEQUENCE_MS, WINDOW_MS, DEDUP_MS, IDS_MAX, FOLDING = 0, 1, 2, 3, 4, 5, 6
@@ -38,7 +46,8 @@ FOLDING_NOW = 2
 """The rules of the fold that a new `Configured` puts in force; what was folded by former ones is folded so again.
 
 1: last, last_k and time_since take nothing that is late for sequences.
-2: they take whatever is not late for windows, as everything does whose result the order of arrival does not change.
+2: they take whatever is not late for windows, as everything does whose result the order of arrival does not change;
+   built-in features hear all names of their roles (`events.meanings`), and what takes something back.
 """
 SETTINGS_FORMERLY = {"folding": 1}
 """What held before a setting was recorded."""
@@ -50,9 +59,11 @@ class Program(NamedTuple):
     first: Ints
     """[codes + 1]: where the operations of a code begin in `ops`."""
     ops: Ints
+    acts: Ints
+    """[operations, 2]: what the event does to the feature, and the rules of the fold from which on it is heard."""
     features: Ints
     feeds_items: Bytes
-    """By code: 1 if an operation changes item records."""
+    """By code: the rules of the fold from which on an operation changes item records, 0 if none does."""
     settings: Ints
 
 
@@ -68,6 +79,8 @@ class Columns(NamedTuple):
     """`envelope.Flag`, as far as the fold minds it."""
     denied: Ints
     """Purposes that the person has not agreed to, a bit each by their place in `Schema.purposes`."""
+    orders: Ints
+    """Reference of the order that the event names, 0 for none."""
     values: Reals
     """[events, value columns]: declared numeric properties, NaN where absent."""
     refs: Ints
@@ -120,7 +133,7 @@ def make_program(layout: Layout, *, codes: int, settings: dict[str, int]) -> Pro
     """Compile a layout for events with codes 0 to `codes` - 1. All features are inactive at first."""
     purposes = layout.purposes
     features = np.zeros((max(len(layout.features), 1), FEATURE_COLUMNS), np.int64)
-    ops: list[list[int]] = [[] for _ in range(codes)]
+    ops: list[list[tuple[int, int, int]]] = [[] for _ in range(codes)]
     for number, placed in enumerate(layout.features):
         spec = placed.spec
         features[number, :UNIQUE] = (
@@ -129,27 +142,42 @@ def make_program(layout: Layout, *, codes: int, settings: dict[str, int]) -> Pro
         )  # fmt: skip
         features[number, UNIQUE] = spec.by is not BySource.NOTHING
         features[number, PURPOSE] = purposes.index(spec.purpose)
+        features[number, TAKES_BACK] = bool(spec.takes_back)
         if spec.kind is Kind.CO_OCCURRENCE:
             features[number, SEEN_AT] = layout.named(f"{spec.name}{SEEN_SUFFIX}").offset
         if spec.kind is not Kind.SEEN:
-            for code in spec.codes:
-                ops[code].append(number)
+            for code, sign in _signs(spec):
+                ops[code].append((number, sign, spec.heard_since.get(code, 1)))
     return Program(
         np.cumsum([0, *map(len, ops)]).astype(np.int64),
-        np.array([number for code in ops for number in code], np.int64),
+        np.array([op[0] for code in ops for op in code], np.int64),
+        np.array([op[1:] for code in ops for op in code] or np.zeros((0, 2)), np.int64),
         features,
         np.array(
-            [any(layout.features[number].spec.scope is Scope.ITEM for number in code) for code in ops], np.uint8
+            [
+                min((since for number, _, since in code if layout.features[number].spec.scope is Scope.ITEM), default=0)
+                for code in ops
+            ],
+            np.uint8,
         ),
         np.array([settings[name] for name in SETTING_NAMES], np.int64),
     )
 
 
-def activate(program: Program, layout: Layout, names: frozenset[tuple[str, str]]) -> None:
-    """From here on exactly the features with these (name, version) count."""
+def _signs(spec: FeatureSpec) -> list[tuple[int, int]]:
+    gives = [(code, GIVES_OF_ORDER if code in spec.bound else GIVES) for code in spec.codes]
+    return gives + [(code, TAKES_PART if code in spec.partial else TAKES) for code in spec.takes_back]
+
+
+def activate(
+    program: Program, layout: Layout, names: frozenset[tuple[str, str]], since_ms: Mapping[tuple[str, str], int]
+) -> None:
+    """From here on exactly the features with these (name, version) count; since when they do is in `since_ms`, and it
+    is from the beginning on for those not named there."""
     for number, placed in enumerate(layout.features):
         name = placed.spec.name.removesuffix(SEEN_SUFFIX) if placed.spec.kind is Kind.SEEN else placed.spec.name
         program.features[number, ACTIVE] = (name, placed.spec.version) in names
+        program.features[number, SINCE_MS] = since_ms.get((name, placed.spec.version), 0)
 
 
 def make_attributes(rows_max: int, *, attributes: int, numbers: int) -> Attributes:

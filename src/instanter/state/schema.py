@@ -62,6 +62,8 @@ class Schema(msgspec.Struct, frozen=True):
     """Feature -> time without an event after which it reads as its default."""
     purposes: tuple[str, ...] = ()
     """What features are kept for, sorted: the place of a purpose is its bit in `Columns.denied`."""
+    hears_all: bool = False
+    """A feature hears every event, whatever its name."""
 
     def declared(self) -> tuple[tuple[str, str], ...]:
         """(name, version) of each declared feature, as `Configured` records them."""
@@ -100,6 +102,7 @@ def columns_of(schema: Schema, events: Sequence[Tracked]) -> Columns:
         np.array([event.received_ms for event in events], np.int64),
         np.array([event.flags & _FLAGS for event in events], np.uint8),
         _denied(schema.purposes, events, count),
+        np.array([event.order for event in events], np.int64),
         _values(schema.properties, events, count),
         _contexts(schema.contexts, events, count),
         np.array(firsts, np.int64),

@@ -1,0 +1,84 @@
+"""Which order an event speaks of, and what makes two events one statement about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from .meanings import MEANINGS, Role
+
+_IDS: Final = ("order_id", "orderId", "transaction_id", "transactionId", "order_number", "orderNumber")
+"""Properties that name the order, the first that does."""
+_ITSELF: Final = ("id",)
+"""How a shop's own record names itself: an order its order, a refund its refund."""
+_REFUND_IDS: Final = ("refund_id", "refundId")
+_ITEMS: Final = ("products", "items", "line_items", "refund_line_items", "product_id", "sku")
+"""Properties by which a refund names items: then it takes back these, else the whole order."""
+_SHOPIFY: Final = "gid://"
+"""Ids of Shopify's newer interfaces end with the number that the older ones have alone."""
+_NOTHING: Final = frozenset({"", "null", "undefined", "none", "nan"})
+"""What broken pages send in the place of an id."""
+_ID_CHARS_MAX: Final = 255
+
+ABOUT_ORDERS: Final = frozenset(
+    meaning.name
+    for meaning in MEANINGS
+    if meaning.role in (Role.ORDER, Role.ORDER_CHANGE, Role.CLAIM, Role.REFUND, Role.CANCEL)
+)
+"""The canonical names that speak of an order."""
+_ONCE: Final = frozenset(
+    meaning.name for meaning in MEANINGS if meaning.role in (Role.ORDER, Role.CLAIM, Role.CANCEL)
+)
+"""Said of an order once, however often it is told."""
+_REFUNDS: Final = frozenset(meaning.name for meaning in MEANINGS if meaning.role is Role.REFUND)
+_OF_ORDER: Final = "\x1forder\x1f"
+"""In front of the text that stands for a statement; no messageId holds a control character."""
+
+
+def order_of(name: str, properties: Mapping[str, Any]) -> str:
+    """The id of the order that an event of this canonical name speaks of; "" if it names none.
+
+    >>> order_of("Order Completed", {"order_id": 50}), order_of("Product Viewed", {"order_id": 50})
+    ('50', '')
+    """
+    if name not in ABOUT_ORDERS:
+        return ""
+    return _first_id(properties, _IDS if name in _REFUNDS else _IDS + _ITSELF)
+
+
+def idempotence_of(name: str, message_id: str, properties: Mapping[str, Any]) -> str:
+    """The text whose reference tells whether an event has come before: the messageId, but for orders.
+
+    One order is completed once and cancelled once, whatever the messageIds: a page that is loaded again, and a server
+    that reports what the page had reported, tell the same. A refund of the whole order likewise; one of some items is
+    told apart by its `refund_id`, else by the messageId, since there may be several. A change of an order is each time
+    another. What an order's own device claims is not what a server says of it.
+
+    >>> told = [idempotence_of("Order Completed", message, {"order_id": "50"}) for message in ("m1", "m2")]
+    >>> told[0] == told[1], idempotence_of("Order Completed", "m1", {}), idempotence_of("Product Viewed", "m1", {})
+    (True, 'm1', 'm1')
+    """
+    order = order_of(name, properties)
+    if not order:
+        return message_id
+    if name in _ONCE:
+        return f"{_OF_ORDER}{name}\x1f{order}"
+    if name in _REFUNDS:
+        refund = _first_id(properties, _REFUND_IDS + _ITSELF)
+        if refund or not any(properties.get(field) for field in _ITEMS):
+            return f"{_OF_ORDER}{name}\x1f{order}\x1f{refund}"
+    return message_id
+
+
+def _first_id(properties: Mapping[str, Any], fields: tuple[str, ...]) -> str:
+    for field in fields:
+        found = properties.get(field)
+        if isinstance(found, str):
+            text = found.strip()
+            if text.startswith(_SHOPIFY):
+                text = text.rpartition("/")[2]
+            if text.casefold() not in _NOTHING and len(text) <= _ID_CHARS_MAX:
+                return text
+        elif isinstance(found, int) and not isinstance(found, bool):
+            return str(found)
+    return ""

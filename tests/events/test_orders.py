@@ -1,0 +1,75 @@
+"""Which order an event speaks of, and when two events are one statement about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from instanter.events.meanings import MEANINGS
+from instanter.events.orders import ABOUT_ORDERS, idempotence_of, order_of
+
+COMPLETED, CLAIMED, UPDATED, REFUNDED, CANCELLED = (
+    "Order Completed", "Order Claimed", "Order Updated", "Order Refunded", "Order Cancelled",
+)  # fmt: skip
+
+
+def twice(name: str, first: dict[str, Any], second: dict[str, Any]) -> bool:
+    """Whether two events of this name, under two messageIds, are one statement."""
+    return idempotence_of(name, "m1", first) == idempotence_of(name, "m2", second)
+
+
+def test_the_names_about_orders_are_those_that_the_table_says() -> None:
+    assert {COMPLETED, CLAIMED, UPDATED, REFUNDED, CANCELLED} == ABOUT_ORDERS
+
+
+@pytest.mark.parametrize("name", [COMPLETED, CLAIMED, CANCELLED])
+def test_an_order_is_completed_and_cancelled_once_whatever_the_message_ids(name: str) -> None:
+    assert twice(name, {"order_id": "50"}, {"order_id": "50", "products": [{"product_id": "a"}]})
+    assert not twice(name, {"order_id": "50"}, {"order_id": "51"})
+    assert not twice(name, {}, {})
+
+
+@pytest.mark.parametrize("field", ["order_id", "orderId", "transaction_id", "transactionId", "order_number"])
+@pytest.mark.parametrize("value", ["50", 50, " 50 "])
+def test_an_order_is_named_in_each_way_that_the_field_knows(field: str, value: object) -> None:
+    assert order_of(COMPLETED, {field: value}) == "50"
+    assert twice(COMPLETED, {field: value}, {"order_id": "50"})
+
+
+def test_a_shops_own_record_of_an_order_or_a_refund_names_itself() -> None:
+    assert order_of(COMPLETED, {"id": 820982911946154508}) == "820982911946154508"
+    assert order_of(COMPLETED, {"id": "gid://shopify/Order/50", "name": "#9"}) == "50"
+    assert order_of(REFUNDED, {"id": 9, "order_id": 50}) == "50"
+    assert order_of(REFUNDED, {"id": 9}) == ""
+    assert twice(REFUNDED, {"id": 9, "order_id": 50, "refund_line_items": [{}]}, {"refund_id": "9", "order_id": "50"})
+
+
+@pytest.mark.parametrize("value", ["", " ", "null", "undefined", "NaN", None, True, 1.5, [], {}, "x" * 256])
+def test_what_names_no_order_makes_no_two_orders_one(value: object) -> None:
+    assert order_of(COMPLETED, {"order_id": value}) == ""
+    assert not twice(COMPLETED, {"order_id": value}, {"order_id": value})
+
+
+def test_a_refund_of_the_whole_order_is_one_and_refunds_of_items_are_several() -> None:
+    assert twice(REFUNDED, {"order_id": "50"}, {"order_id": "50", "products": []})
+    some = {"order_id": "50", "products": [{"product_id": "a"}]}
+    assert not twice(REFUNDED, some, some)
+    assert twice(REFUNDED, some | {"refund_id": 7}, some | {"refund_id": "7"})
+    assert not twice(REFUNDED, some | {"refund_id": 7}, some | {"refund_id": 8})
+
+
+def test_a_change_of_an_order_is_each_time_another() -> None:
+    assert not twice(UPDATED, {"order_id": "50"}, {"order_id": "50"})
+
+
+def test_a_claim_does_not_stand_for_what_a_server_says() -> None:
+    order = {"order_id": "50"}
+    assert idempotence_of(CLAIMED, "m", order) != idempotence_of(COMPLETED, "m", order)
+    assert idempotence_of(CANCELLED, "m", order) != idempotence_of(COMPLETED, "m", order)
+
+
+@pytest.mark.parametrize("name", [one.name for one in MEANINGS if one.name not in ABOUT_ORDERS] + ["Sofa Assembled"])
+def test_any_other_event_is_told_by_its_message_id(name: str) -> None:
+    assert idempotence_of(name, "m1", {"order_id": "50"}) == "m1"
+    assert order_of(name, {"order_id": "50"}) == ""
