@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instanter.events.kinds import KNOWN, NAME_BY_TYPE, TYPES, Names
+from instanter.events import kinds
+from instanter.events.kinds import KNOWN, NAME_BY_TYPE, TYPES, Names, folded, nearest_name
+from instanter.events.meanings import BY_NAME, MEANINGS, Meaning
 from instanter.foundation.errors import ConfigRejected
 from instanter.foundation.limits import EVENT_NAMES_MAX
 
@@ -77,3 +79,68 @@ def test_more_names_than_are_remembered_still_come_out_right():
 def test_every_type_has_a_name_but_track():
     assert set(TYPES) == {"track", *NAME_BY_TYPE}
     assert set(NAME_BY_TYPE.values()) <= set(KNOWN)
+
+
+# The table of meanings.
+
+
+def test_no_spelling_means_two_names() -> None:
+    owners: dict[str, set[str]] = {}
+    for meaning in MEANINGS:
+        *thing, verb = meaning.name.split(" ")
+        for spelling in (meaning.name, verb + "".join(thing), *meaning.spellings):
+            owners.setdefault(folded(spelling), set()).add(meaning.name)
+    assert {spelling: names for spelling, names in owners.items() if len(names) > 1} == {}
+
+
+def test_every_name_that_code_speaks_of_is_in_the_table() -> None:
+    named = {value for name, value in vars(kinds).items() if name.isupper() and isinstance(value, str)}
+    assert named <= set(BY_NAME)
+    assert len(BY_NAME) == len(MEANINGS)
+
+
+@pytest.mark.parametrize("meaning", MEANINGS, ids=lambda meaning: meaning.name)
+def test_each_spelling_of_the_table_is_its_name(meaning: Meaning) -> None:
+    names = Names()
+    assert {names.canonical(spelling) for spelling in meaning.spellings} <= {meaning.name}
+
+
+@pytest.mark.parametrize(("sent", "name"), [
+    ("view_item", "Product Viewed"), ("view_item_list", "Product List Viewed"), ("select_item", "Product Clicked"),
+    ("add_to_cart", "Product Added"), ("remove_from_cart", "Product Removed"), ("purchase", "Order Completed"),
+    ("add_to_wishlist", "Product Added to Wishlist"), ("begin_checkout", "Checkout Started"),
+    ("add_payment_info", "Payment Info Entered"), ("refund", "Order Refunded"), ("search", "Products Searched"),
+    ("page_view", "Page Viewed"), ("view_promotion", "Promotion Viewed"), ("select_promotion", "Promotion Clicked"),
+    ("login", "Signed In"), ("sign_up", "Signed Up"), ("select_content", "Article Clicked"),
+    ("product_viewed", "Product Viewed"), ("product_added_to_cart", "Product Added"),
+    ("product_removed_from_cart", "Product Removed"), ("collection_viewed", "Product List Viewed"),
+    ("cart_viewed", "Cart Viewed"), ("checkout_started", "Checkout Started"),
+    ("checkout_completed", "Order Completed"), ("search_submitted", "Products Searched"),
+    ("orders/create", "Order Completed"), ("ORDERS_CREATE", "Order Completed"), ("orders/paid", "Order Completed"),
+    ("orders/cancelled", "Order Cancelled"), ("refunds/create", "Order Refunded"),
+    ("Viewed Product Category", "Product List Viewed"), ("Added Product", "Product Added"),
+    ("Completed Order", "Order Completed"), ("video_start", "Video Playback Started"),
+    ("app_open", "Application Opened"), ("addEcommerceItem", "Product Added"),
+    ("Article Bookmarked", "Article Liked"), ("Bookmark Removed", "Article Unliked"),
+])  # fmt: skip
+def test_what_other_tools_send_has_its_name(sent: str, name: str) -> None:
+    assert Names().canonical(sent) == name
+
+
+def test_a_mapping_may_name_its_target_in_any_spelling() -> None:
+    names = Names({"book_opened": "product_viewed", "basket_add": "purchase", "quiz": "My Quiz"})
+    assert names.canonical("Book Opened") == "Product Viewed"
+    assert names.canonical("basketAdd") == "Order Completed"
+    assert names.canonical("quiz") == "My Quiz"
+
+
+@pytest.mark.parametrize(("name", "meant"), [
+    ("Product Vewed", "Product Viewed"), ("basket_add", "Product Added"), ("wishlist_add", "Product Added to Wishlist"),
+    ("Order Compleated", "Order Completed"), ("Sofa Assembled in AR", ""), ("", ""),
+])  # fmt: skip
+def test_the_nearest_name_is_told_where_one_is_near(name: str, meant: str) -> None:
+    assert nearest_name(name) == meant
+
+
+def test_the_nearest_name_may_be_one_of_your_own() -> None:
+    assert nearest_name("sofa_asembled", ["Sofa Assembled"]) == "Sofa Assembled"

@@ -87,6 +87,8 @@ def test_a_placement_of_a_known_id_replaces_the_default() -> None:
     ("[ranker.weights]\nclicks = 1\nbuys = 'x'", 3, "ranker.weights.buys", "without quotes"),
     ("[ranker.weights]\nclicks = nan", 2, "ranker.weights.clicks", ""),
     ("[events.names]\n'' = 'Product Viewed'", 1, "events.names", ""),
+    ("[events.names]\nbook = 'Product Vewed'", 2, '"book" is mapped to "Product Vewed", which no feature hears',
+     'did you mean "Product Viewed"?'),
     ("[session]\nlength_max_h = 1\ngap_min = 90", 3, "longer than session.length_max_h", ""),
     ("[lateness]\nsequence_min = 90\nwindow_h = 1", 2, "longer than lateness.window_h", ""),
     ("[features]\nname = 'x'", 1, "list of tables", "[[features]]"),
@@ -114,6 +116,14 @@ def test_an_error_names_line_reason_and_suggestion(text: str, line: int, reason:
     assert reason in error.reason
     assert suggestion in error.suggestion
     assert str(error).startswith(f"shop.toml:{line}: ")
+
+
+@pytest.mark.parametrize("target", [
+    "Product Viewed", "product_viewed", "purchase", "Quiz Ended", "Sofa Assembled in AR",
+])  # fmt: skip
+def test_a_name_may_be_mapped_to_what_is_known_or_heard_and_to_what_is_like_nothing_known(target: str) -> None:
+    heard = FEATURE.format(name="a").replace("'A'", "'Quiz Ended'").replace('"A"', '"Quiz Ended"')
+    assert parse(f"[events.names]\nbook = '{target}'\n" + heard).events.names == {"book": target}
 
 
 def test_a_session_window_is_held_against_the_configured_session() -> None:

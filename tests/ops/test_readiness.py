@@ -48,6 +48,14 @@ def test_an_event_name_that_is_perhaps_misspelt_is_a_warning_and_one_that_is_map
     assert readiness.configuration(path)[0].status == "ok"
 
 
+def test_a_mapping_to_a_name_that_no_feature_hears_is_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "shop.toml"
+    path.write_text('[events.names]\nquiz = "Sofa Assembled in AR"\n')
+    check, _ = readiness.configuration(path)
+    assert check.status == "warn"
+    assert 'mapped to names that no feature hears: "Sofa Assembled in AR"' in check.advice
+
+
 def test_room_is_measured_where_the_folder_will_be(tmp_path: Path) -> None:
     folder = tmp_path / "not" / "yet"
     assert readiness.nearest_existing(folder) == tmp_path

@@ -32,6 +32,7 @@ from .mend import mended, within_bounds
 from .named_items import items_of
 from .notes import TIME_CLAMPED, TIME_FAR, Note, add_note
 from .odd import KNOWN_FIELDS, event_of, mend_context, take_near_misses
+from .orders import ABOUT_ORDERS, idempotence_of, order_of
 from .schema import Page, SentContext, TrackingEvent
 from .statements import Statements, consented
 from .structure import BRACKETS_UNCHECKED, check_structure, finite, has_extreme_number
@@ -173,7 +174,9 @@ class Door:
                 user_id = ""
         list_id = identifier(properties["list_id"], "properties.list_id") if "list_id" in properties else ""
         decision_id = _decision_id(event, properties)
-        message = reference(message_id)
+        message, order = reference(message_id), 0
+        if name in ABOUT_ORDERS:
+            message, order = self._statement(name, message_id, properties)
         identifiers = identifiers_of(anonymous_id, user_id)
 
         stated = self._stated(event) if event.context is not None or event.consent is not None else None
@@ -206,12 +209,18 @@ class Door:
             owner.seal_event(received_ms, _body(sent, event, type_, notes)),
             owner.cell,
             judged.denied,
+            order=order,
         )
         consents: tuple[Consented, ...] = ()
         if judged.statement:
             cells = (who.cell, owner.cell) if owner is not who else (who.cell,)
             consents = consented(judged.statement, happened_ms, tenant, cells)
         return Admitted(record, encode_record(record), message_id, links, consents, tuple(notes) if notes else ())
+
+    def _statement(self, name: str, message_id: str, properties: Mapping[str, Any]) -> tuple[int, int]:
+        """What tells the event's statement about an order from others, and the order; as references."""
+        order = order_of(name, properties)
+        return reference(idempotence_of(name, message_id, properties)), reference(order) if order else 0
 
     def _stated(self, event: TrackingEvent) -> dict[str, bool] | None:
         """What the event says of consent, where that has a place: in its context, or beside it."""
