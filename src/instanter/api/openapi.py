@@ -15,6 +15,7 @@ from ..engine.importing import PieceTaken
 from ..engine.listing import Decisions, People
 from ..engine.profile import Profile
 from ..engine.quarantine import Listing
+from ..engine.remapping import RemapStep
 from ..engine.repair import EntryReply, RepairReply, RepairRequest
 from ..events.schema import SentContext, TrackingEvent, WireTime
 from ..foundation.limits import (
@@ -43,6 +44,7 @@ from .learners import LearnerListing, LearnerRequest, LearnerShown
 from .models import ModelListing, ModelRequest, ModelShown
 from .operations import HealthReply, NotReadyReply, ReadyReply, StateReply, WelcomeReply
 from .profiles import NDJSON_MEDIA_TYPE, ConsentReply, ConsentRequest, UnlinkReply
+from .remap import RemapRequest
 from .routing import Resource
 from .signing import SecretCreated, SecretListing, SecretShown
 from .track import SINGLE_ROUTES, TrackReply
@@ -191,6 +193,9 @@ OPERATIONS = (
     Operation(
         "post", "/v1/quarantine/repair", "Try them once more, rewritten if need be", RepairRequest, RepairReply,
         (*_BODY, 404, *_STORES)),
+    Operation(
+        "post", "/v1/remap", "Tell kept events that nobody heard again, under the names and features of today",
+        RemapRequest, RemapStep, (*_BODY, *_STORES)),
     Operation(
         "get", "/v1/state", "Position and hash of the state; the engine stands still while it hashes",
         reply=StateReply, errors=_LIMITED),

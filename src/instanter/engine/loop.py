@@ -62,6 +62,7 @@ from .partition import REPEATED, Noticed, Partition
 from .profile import Profiles
 from .quarantine import QuarantineStore
 from .recovery import Recovery
+from .remapping import Remapper
 from .repair import Repairs
 from .replay import ID_PREFIX, ID_TOKEN_BYTES, Models, NoModels, decided_as, unreadable
 
@@ -187,6 +188,10 @@ class Engine:
         self.importer = Importer(
             intake=self.intake, journal=self.journal, partition=partition, log=stores.log, clock=clock
         )
+        self.remapper = Remapper(
+            door=door, journal=self.journal, partition=partition, log=stores.log, subjects=stores.subjects, clock=clock,
+            audit=self.audit, partitions=options.partitions,
+        )  # fmt: skip
         self.repairs = Repairs(
             quarantine=self.quarantine, intake=self.intake, partition=partition, log=stores.log,
             subjects=stores.subjects, audit=self.audit, meter=self.meter,

@@ -322,6 +322,12 @@ ARCHIVE_RECORD_BYTES_MAX = 4 * 1024 * 1024
 ARCHIVE_BUFFER_BYTES = 256 * 1024
 """Read of such a file at once."""
 
+# Telling again.
+REMAP_MESSAGES_MAX = 200_000
+"""Events among which repetitions are told while kept events are told again."""
+REMAP_POSITIONS_MAX = 500_000
+"""Positions of events that have been told again which are held at once; for more the log is read once more."""
+
 # Listings.
 PAGE_ENTRIES_MAX = 200
 """People or decisions on one page of a listing."""

@@ -40,6 +40,7 @@ VERBS: Final = (
     Verb("init", "write a commented configuration to start from"),
     Verb("serve", "serve events, catalogue and decisions over HTTP"),
     Verb("import", "import items and events from files"),
+    Verb("remap", "tell kept events that nobody heard again, under today's names and features"),
     Verb("demo", "watch a shop's page change with what a visitor does"),
     Verb("replay", "rebuild the state from the log, and compare it with the live one"),
     Verb("whatif", "decide the past anew under another configuration, model or weights"),

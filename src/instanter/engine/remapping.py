@@ -1,0 +1,265 @@
+"""Kept events that no feature heard, told again under the names and features of today.
+
+The log is walked from its beginning, a bounded piece at a time, and what is told again is appended as a record of its
+own that names its first telling, so the log says what has been: a second walk tells nothing, and one that was killed
+goes on. Nothing is changed that was there, so past receipts replay as they were. Consent and erasures of today hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import msgspec
+
+from ..events.decode import Door
+from ..events.envelope import Configured, Flag, Record, Tracked, decode_record, encode_record
+from ..events.kinds import NAME_BY_TYPE
+from ..foundation.clock import Clock
+from ..foundation.errors import EventRejected
+from ..foundation.limits import REMAP_MESSAGES_MAX, REMAP_POSITIONS_MAX
+from ..log.base import Readable
+from ..log.commit import Entry
+from ..privacy.audit import Audit, Plain
+from ..privacy.subjects import KeyStore
+from .export import stored_event
+from .journal import Journal
+from .partition import Partition
+
+RECORDS_PER_STEP: Final = 2_048
+"""Records of the log that one step looks at."""
+EVENTS_AT_ONCE: Final = 64
+"""Events told again before the loop may do something else."""
+NO_BOUND: Final = 1 << 62
+_NAMES_BY_TYPE: Final = frozenset(NAME_BY_TYPE.values())
+
+
+class NameRemapped(msgspec.Struct, frozen=True, rename="camel"):
+    """Events that were kept under one name and are told again under another, or the same that is heard now."""
+
+    event: str
+    """The name that they were kept under."""
+    name: str
+    """The one that they are told again under."""
+    told: int
+
+
+class RemapStep(msgspec.Struct, frozen=True, rename="camel"):
+    """What one step came to."""
+
+    dry_run: bool
+    looked: int
+    """Records of the log."""
+    told: list[NameRemapped]
+    skipped: dict[str, int]
+    """Events that were not told again: `told_before`, `repeated` (a messageId of the same person), `erased`,
+    `withheld` (no consent today), `refused` (the door takes them no more), `unheard` (nor does anything hear them now).
+    """
+    unheard: dict[str, int]
+    """Of these, by name."""
+    next: str | None
+    """Where to go on; null at the end of the log."""
+
+
+class _Candidate(NamedTuple):
+    position: int
+    record: Tracked
+
+
+class _Walk:
+    """How far a tenant's walk has come, and what it has to remember."""
+
+    def __init__(self, tenant: str, end: int) -> None:
+        self.tenant = tenant
+        self.position = 0
+        self.end = end
+        """What was not in the log when it began needs no telling again."""
+        self.features: frozenset[tuple[str, str]] = frozenset()
+        """That counted where the walk stands."""
+        self.messages: dict[tuple[int, int, int], None] = {}
+        """Cell, message and time of events passed, the newest `REMAP_MESSAGES_MAX`."""
+        self.told: frozenset[int] = frozenset()
+        """Positions below `told_below` of events that have been told again."""
+        self.told_below = 0
+
+    def is_new(self, record: Tracked) -> bool:
+        """Whether this is no repetition of an event passed before; remembers it."""
+        key = record.key, record.message, record.happened_ms
+        if key in self.messages:
+            return False
+        if len(self.messages) >= REMAP_MESSAGES_MAX:
+            del self.messages[next(iter(self.messages))]
+        self.messages[key] = None
+        return True
+
+
+class Remapper:
+    """Tells kept events again. One for all tenants, one step at a time; used on the loop's thread."""
+
+    def __init__(
+        self, *, door: Door, journal: Journal, partition: Partition, log: Readable, subjects: KeyStore, clock: Clock,
+        audit: Audit, partitions: int,
+    ) -> None:  # fmt: skip
+        self._door = door
+        self._journal = journal
+        self._partition = partition
+        self._log = log
+        self._subjects = subjects
+        self._clock = clock
+        self._audit = audit
+        self._partitions = partitions
+        schema = partition.state.schema
+        name_of = {code: name for name, code in schema.codes.items()}
+        self._on = {
+            (placed.spec.name, placed.spec.version): frozenset(name_of[code] for code in placed.spec.codes)
+            for placed in schema.layout.features
+        }
+        """The names that each feature hears."""
+        self._walk: _Walk | None = None
+        self._turn = asyncio.Lock()
+
+    async def step(self, tenant: str, after: int, *, dry_run: bool, actor: str) -> RemapStep:
+        """Go on from a position, 0 for the beginning; on return what was told again is durable and folded.
+
+        Raises `Unavailable`: what was told by then stands, and the same step goes on with the rest.
+        """
+        async with self._turn:
+            walk = await self._walk_at(tenant, after)
+            if after == 0 and not dry_run:
+                await self._audit.note("events.remapped", actor=actor, tenant=tenant, details=dict[str, Plain]())
+            frames, candidates, following = await asyncio.to_thread(self._look, walk)
+            told, skipped, unheard = Counter[tuple[str, str]](), Counter[str](), Counter[str]()
+            self._walk = None  # Until it is through: where it broke off the log says.
+            for first in range(0, len(candidates), EVENTS_AT_ONCE):
+                await self._tell(candidates[first : first + EVENTS_AT_ONCE], walk, dry_run, told, skipped, unheard)
+            walk.position = following
+            if following < walk.end:
+                self._walk = walk
+            return RemapStep(
+                dry_run, frames, [NameRemapped(event, name, count) for (event, name), count in told.items()],
+                dict(skipped), dict(unheard), str(following) if following < walk.end else None,
+            )  # fmt: skip
+
+    async def _walk_at(self, tenant: str, after: int) -> _Walk:
+        walk = self._walk
+        if walk is None or walk.tenant != tenant or walk.position != after or after == 0:
+            await self._journal.settled()
+            walk = self._walk = _Walk(tenant, self._partition.position)
+            while walk.position < after:  # Another walk came in between, or a restart: the same way without telling.
+                _, passed, walk.position = await asyncio.to_thread(self._look, walk)
+                for one in passed:
+                    walk.is_new(one.record)
+        if walk.position >= walk.told_below:
+            walk.told, walk.told_below = await asyncio.to_thread(
+                told_again, self._log, tenant, walk.position, REMAP_POSITIONS_MAX
+            )
+        return walk
+
+    def _look(self, walk: _Walk) -> tuple[int, list[_Candidate], int]:
+        """The next piece of the log: how many records, the candidates among them, and where to go on. In a thread."""
+        looked, candidates, following = 0, list[_Candidate](), walk.end
+        for frame in self._log.read(walk.position or None):
+            if frame.position >= walk.end or (walk.told_below and frame.position >= walk.told_below):
+                following = min(frame.position, walk.end)
+                break
+            if looked == RECORDS_PER_STEP:
+                following = frame.position
+                break
+            looked += 1
+            record = decode_record(frame.payload, offset=frame.position)
+            if isinstance(record, Configured):
+                walk.features = frozenset(record.features)
+            elif isinstance(record, Tracked) and self._may_tell(record, walk):
+                candidates.append(_Candidate(frame.position, record))
+        return looked, candidates, following
+
+    def _may_tell(self, record: Tracked, walk: _Walk) -> bool:
+        """Whether no feature heard it when it came, and one may now."""
+        if record.tenant != walk.tenant or record.first_told:
+            return False
+        heard = self._partition.state.schema.codes
+        if record.name not in heard:
+            return record.name not in _NAMES_BY_TYPE
+        declared = walk.features
+        if not declared <= self._on.keys():  # Features counted then that are gone: it is not known what they heard.
+            return False
+        return not any(record.name in self._on[one] for one in declared)
+
+    async def _tell(
+        self, candidates: list[_Candidate], walk: _Walk, dry_run: bool, told: Counter[tuple[str, str]],
+        skipped: Counter[str], unheard: Counter[str],
+    ) -> None:  # fmt: skip
+        """Tell candidates again. They are judged and appended in one step: nobody is erased in between."""
+        entries: list[Entry[Record]] = []
+        now_ms = self._clock.now_ms()
+        names = Counter[tuple[str, str]]()
+        for position, record in candidates:
+            again, why = self._again(position, record, walk)
+            if again is None:
+                skipped[why] += 1
+                if why == "unheard":
+                    unheard[record.name] += 1
+                continue
+            names[record.name, again.name] += 1
+            entries.append((again.key % self._partitions, now_ms, encode_record(again), again))
+        if entries and not dry_run:
+            self._journal.check_room(sum(len(entry[2]) for entry in entries), entries=len(entries))
+            position = self._journal.extend(entries)
+            await self._journal.durable(position)
+            await self._journal.folded(position)
+        else:
+            await asyncio.sleep(0)
+        told.update(names)
+
+    def _again(self, position: int, record: Tracked, walk: _Walk) -> tuple[Tracked | None, str]:
+        """The record to append, or why there is none."""
+        is_new = walk.is_new(record)
+        if position in walk.told:
+            return None, "told_before"
+        event = stored_event(record, self._subjects)
+        if event is None or not self._partition.state.knows(record.key):
+            return None, "erased"
+        now_ms = self._clock.now_ms()
+        try:
+            admitted = self._door.admit(
+                msgspec.json.encode(event), kind=None, received_ms=now_ms, tenant=record.tenant,
+                arrived_ms=record.received_ms,
+            ).record  # fmt: skip
+        except EventRejected:
+            return None, "refused"
+        if not isinstance(admitted, Tracked):
+            return None, "withheld"
+        if admitted.name not in self._partition.state.schema.codes:
+            return None, "unheard"
+        if not is_new:
+            return None, "repeated"
+        return msgspec.structs.replace(
+            admitted, received_ms=record.received_ms, happened_ms=record.happened_ms, key=record.key,
+            message=record.message, context=record.context, body=record.body, subject=record.subject,
+            flags=admitted.flags | Flag.RETOLD, first_told=position,
+        ), ""  # fmt: skip
+
+
+def told_again(log: Readable, tenant: str, start: int, most: int) -> tuple[frozenset[int], int]:
+    """Positions from `start` on of events that have been told again, and below which position these are all.
+
+    At most `most` of them: of more only the lowest. Reads the log behind `start`, where every second telling lies.
+    """
+    found: list[int] = []
+    below = NO_BOUND
+    for first_told in _second_tellings(log, tenant, start):
+        if start <= first_told < below:
+            found.append(first_told)
+        if len(found) >= 2 * most:
+            found = sorted(found)[:most]
+            below = found[-1] + 1
+    return frozenset(found), below
+
+
+def _second_tellings(log: Readable, tenant: str, start: int) -> Iterator[int]:
+    for frame in log.read(start or None):
+        record = decode_record(frame.payload, offset=frame.position)
+        if isinstance(record, Tracked) and record.first_told and record.tenant == tenant:
+            yield record.first_told

@@ -1,0 +1,117 @@
+"""`instanter remap`: kept events that no feature heard, told again under the names and features of today."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections import Counter
+from typing import Final
+
+import msgspec
+
+from ...engine.remapping import RemapStep
+from ..child import running_server
+from .arguments import add_config, add_data, add_key
+from .connection import Connection
+from .progress import records_progress
+
+STEP_TIMEOUT_S: Final = 300.0
+"""The first step reads the whole log, to see what has been told again."""
+NAMES_SHOWN: Final = 20
+_SKIPPED: Final = {
+    "told_before": "had been told again before",
+    "repeated": "repeat what their person had sent before",
+    "erased": "are of people who were erased, or too old to be read",
+    "withheld": "are of people who do not agree to it today",
+    "refused": "are not taken any more by the rules of today: see `instanter quarantine` for such events",
+}
+
+
+class RemappedName(msgspec.Struct):
+    """Events of one name, told again under another or the same."""
+
+    event: str
+    name: str
+    told: int
+
+
+class RemapReport(msgspec.Struct):
+    """What `instanter remap` did."""
+
+    dry_run: bool
+    told: int
+    """Events told again."""
+    names: list[RemappedName]
+    skipped: dict[str, int]
+    unheard: dict[str, int]
+    """Events that nobody hears still, by name."""
+
+
+class _Asked(msgspec.Struct, rename="camel"):
+    after: str
+    dry_run: bool
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `instanter remap`."""
+    parser.description = (
+        "Tell events again that were kept and that no feature heard, under the names ([events.names]) and features\n"
+        "of today. What was is not changed: records are added, and each names its first telling, so running it again\n"
+        "tells nothing twice. Consent and erasures of today hold. Asks a running server (--url, an admin's key),\n"
+        "which has to be started with the new configuration; or opens the data directory itself.")
+    parser.epilog = (
+        "examples:\n  instanter remap --config shop/instanter.toml --data shop/data --dry-run\n"
+        "  instanter remap --url http://127.0.0.1:8080")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be told again")
+    parser.add_argument("--url", default="", metavar="U", help="a running server; without it --data is opened")
+    add_key(parser)
+    add_config(parser)
+    add_data(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Walk the log to its end, and report."""
+    if arguments.url:
+        report = _remap(arguments, arguments.url, key=arguments.key)
+    else:
+        with running_server(arguments.data, config=arguments.config) as server:
+            report = _remap(arguments, server.url)
+    print(msgspec.json.encode(report).decode() if arguments.json else in_words(report))
+    return 0
+
+
+def _remap(arguments: argparse.Namespace, url: str, *, key: str = "") -> RemapReport:
+    told, skipped, unheard = Counter[tuple[str, str]](), Counter[str](), Counter[str]()
+    after, looked = "", 0
+    with (
+        contextlib.closing(Connection(url, key=key, timeout_s=STEP_TIMEOUT_S)) as connection,
+        records_progress("records", quiet=arguments.json) as progress,
+    ):
+        while True:
+            step = connection.call("POST", "/v1/remap", _Asked(after, arguments.dry_run), reply=RemapStep)
+            looked += step.looked
+            for one in step.told:
+                told[one.event, one.name] += one.told
+            skipped.update(step.skipped)
+            unheard.update(step.unheard)
+            if progress is not None:
+                progress(looked, 0)
+            if step.next is None:
+                break
+            after = step.next
+    names = [RemappedName(event, name, count) for (event, name), count in told.most_common()]
+    return RemapReport(arguments.dry_run, told.total(), names, dict(skipped), dict(unheard.most_common()))
+
+
+def in_words(report: RemapReport) -> str:
+    """The report for a terminal."""
+    done = "would be told again" if report.dry_run else "told again"
+    lines = [f"{report.told:,} kept events {done}"]
+    lines += [f"  {one.event} as {one.name}: {one.told:,}" for one in report.names[:NAMES_SHOWN]]
+    if len(report.names) > NAMES_SHOWN:
+        lines.append(f"  and {len(report.names) - NAMES_SHOWN:,} more names")
+    lines += [f"{count:,} {_SKIPPED[why]}" for why, count in report.skipped.items() if why in _SKIPPED]
+    if report.unheard:
+        shown = ", ".join(f"{name} ({count:,})" for name, count in list(report.unheard.items())[:NAMES_SHOWN])
+        lines.append(f"nobody hears these names still: {shown}; map them under [events.names]")
+    return "\n".join(lines)

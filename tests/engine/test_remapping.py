@@ -1,0 +1,199 @@
+"""Kept events told again: as if they had been mapped from the start, and never twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instanter.engine import remapping
+from instanter.engine.loop import Engine
+from instanter.engine.remapping import RemapStep
+from instanter.events.decode import Door
+from instanter.events.envelope import Tracked, decode_record
+from instanter.events.kinds import Names
+from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
+from instanter.foundation.clock import ManualClock
+from instanter.foundation.disk import RealDisk
+from instanter.log.segments import SegmentReader
+
+from .harness import event, stock_shop, take, with_engine
+
+NOW_MS = 1_790_000_000_000
+MAPPING = {"book_opened": "Product Viewed", "basket_add": "Product Added"}
+
+
+def books(count: int = 200, *, mapped: bool = False, name: str = "") -> list[bytes]:
+    """A bookshop's events of ten hours, under its own names or ours."""
+    names = list(MAPPING.values()) if mapped else list(MAPPING)
+    first_ms = NOW_MS - count * 180_000
+    return [
+        event(number, name=name or names[number % 5 == 0], person=f"u{number % 8}", at_ms=first_ms + number * 180_000)
+        for number in range(count)
+    ]
+
+
+def map_names(engine: Engine, mapping: dict[str, str]) -> None:
+    """As a start with another configuration does."""
+    door: Door = engine.remapper._door
+    door._names = Names(mapping)
+
+
+async def remap(
+    engine: Engine, *, dry_run: bool = False, tenant: str = "default"
+) -> tuple[dict[str, int], dict[str, int]]:
+    told: dict[str, int] = {}
+    skipped: dict[str, int] = {}
+    after = 0
+    while True:
+        step: RemapStep = await engine.remapper.step(tenant, after, dry_run=dry_run, actor="test")
+        for one in step.told:
+            told[f"{one.event} as {one.name}"] = told.get(f"{one.event} as {one.name}", 0) + one.told
+        for why, count in step.skipped.items():
+            skipped[why] = skipped.get(why, 0) + count
+        if step.next is None:
+            return told, skipped
+        assert int(step.next) > after
+        after = int(step.next)
+
+
+async def profiles(engine: Engine) -> dict[str, Any]:
+    """Profile features of all people; what belongs to a visit is gone when it is told again."""
+    names = ("category_affinity", "price_level", "views", "orders", "last_seen", "bought_items")
+    found = {}
+    for number in range(8):
+        profile = engine.profiles.profile("default", f"anonymous:u{number}", now_ms=NOW_MS)
+        found[number] = {name: _rounded(profile.features[name]) for name in names}
+    return found
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 6)
+    return [{name: round(one, 6) if isinstance(one, float) else one for name, one in entry.items()} for entry in value]
+
+
+def second_tellings(root: Path) -> list[int]:
+    found = [decode_record(frame.payload) for frame in SegmentReader(RealDisk(), root / "log").read()]
+    return [one.first_told for one in found if isinstance(one, Tracked) and one.first_told]
+
+
+def test_told_again_profiles_are_as_if_mapped_from_the_start_and_a_second_walk_tells_nothing(tmp_path: Path) -> None:
+    async def mapped(engine: Engine) -> dict[str, Any]:
+        await stock_shop(engine)
+        await take(engine, *books(mapped=True))
+        return await profiles(engine)
+
+    async def remapped(engine: Engine) -> dict[str, Any]:
+        await stock_shop(engine)
+        await take(engine, *books())
+        map_names(engine, MAPPING)
+        dry = await remap(engine, dry_run=True)
+        assert second_tellings(tmp_path / "two") == []
+        told = await remap(engine)
+        assert dry == told == ({"book_opened as Product Viewed": 160, "basket_add as Product Added": 40}, {})
+        assert await remap(engine) == ({}, {"told_before": 200})
+        return await profiles(engine)
+
+    expected = with_engine(tmp_path / "one", mapped, clock=ManualClock(NOW_MS))
+    assert with_engine(tmp_path / "two", remapped, clock=ManualClock(NOW_MS)) == expected
+    told = second_tellings(tmp_path / "two")
+    assert len(told) == len(set(told)) == 200
+
+
+@pytest.mark.parametrize("most", [1, 7, 500_000])
+def test_whatever_is_held_at_once_nothing_is_told_twice(
+    most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remapping, "REMAP_POSITIONS_MAX", most)
+    monkeypatch.setattr(remapping, "RECORDS_PER_STEP", 23)
+
+    async def work(engine: Engine) -> None:
+        await take(engine, *books(40))
+        map_names(engine, {"book_opened": "Product Viewed"})
+        assert (await remap(engine))[0] == {"book_opened as Product Viewed": 32}
+        map_names(engine, MAPPING)
+        assert (await remap(engine))[0] == {"basket_add as Product Added": 8}
+        assert (await remap(engine))[0] == {}
+
+    with_engine(tmp_path, work, clock=ManualClock(NOW_MS))
+
+
+def test_a_walk_that_was_killed_goes_on_and_tells_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remapping, "RECORDS_PER_STEP", 50)
+
+    async def killed(engine: Engine) -> None:
+        await take(engine, *books())
+        map_names(engine, MAPPING)
+        first = await engine.remapper.step("default", 0, dry_run=False, actor="test")
+        await engine.remapper.step("default", int(first.next or 0), dry_run=False, actor="test")
+
+    with_engine(tmp_path, killed, clock=ManualClock(NOW_MS), stop=False)
+    some = len(second_tellings(tmp_path))
+    assert 0 < some < 200
+
+    async def again(engine: Engine) -> None:
+        map_names(engine, MAPPING)
+        told, skipped = await remap(engine)
+        assert (sum(told.values()), skipped) == (200 - some, {"told_before": some})
+
+    with_engine(tmp_path, again, clock=ManualClock(NOW_MS))
+    assert len(set(second_tellings(tmp_path))) == 200
+
+
+def test_what_was_imported_twice_is_told_once(tmp_path: Path) -> None:
+    async def work(engine: Engine) -> None:
+        await take(engine, *books(50))
+        await take(engine, *books(50))
+        map_names(engine, MAPPING)
+        told, skipped = await remap(engine)
+        assert (sum(told.values()), skipped) == (50, {"repeated": 50})
+        assert sum((await remap(engine))[0].values()) == 0
+
+    with_engine(tmp_path, work, clock=ManualClock(NOW_MS))
+
+
+def test_consent_and_erasures_of_today_hold(tmp_path: Path) -> None:
+    async def work(engine: Engine) -> None:
+        await take(engine, *books(80))
+        await engine.eraser.erase("default", "anonymous:u1", actor="test")
+        await engine.consent("default", "anonymous:u2", {"personalization": False}, actor="test")
+        map_names(engine, MAPPING)
+        told, skipped = await remap(engine)
+        assert (sum(told.values()), skipped) == (60, {"erased": 10, "withheld": 10})
+        assert not engine.partition.state.knows(engine.subjects.find("default", "anonymous:u1"))
+
+    with_engine(tmp_path, work, clock=ManualClock(NOW_MS))
+
+
+def test_a_new_feature_hears_what_nobody_heard_and_an_old_one_nothing_twice(tmp_path: Path) -> None:
+    async def before(engine: Engine) -> None:
+        await take(engine, *books(20, name="Quiz Finished"), *books(20, mapped=True))
+
+    with_engine(tmp_path, before, clock=ManualClock(NOW_MS))
+    quiz = FeatureDeclaration(name="quizzes", on=("Quiz Finished",), aggregate="count")
+    more = FeatureDeclaration(name="more", on=("Product Viewed",), aggregate="count")
+
+    async def work(engine: Engine) -> None:
+        assert (await remap(engine))[0] == {"Quiz Finished as Quiz Finished": 20}
+        features = engine.profiles.profile("default", "anonymous:u0", now_ms=NOW_MS).features
+        assert (features["quizzes"], features["more"]) == (3.0, 0.0)
+        assert (await remap(engine))[0] == {}
+
+    with_engine(tmp_path, work, clock=ManualClock(NOW_MS), features=(*DEFAULT_FEATURES, quiz, more))
+
+
+def test_each_tenant_walks_over_its_own(tmp_path: Path) -> None:
+    async def work(engine: Engine) -> None:
+        await take(engine, *books(10))
+        await engine.intake.take(books(10), kind=None, tenant="two")
+        map_names(engine, MAPPING)
+        assert sum((await remap(engine, tenant="two"))[0].values()) == 10
+        assert sum((await remap(engine))[0].values()) == 10
+
+    with_engine(tmp_path, work, clock=ManualClock(NOW_MS))
+
+
