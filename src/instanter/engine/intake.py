@@ -172,7 +172,7 @@ class Intake:
         """
         assert len(raws) <= EVENTS_PER_STEP
         self._journal.check_room(sum(map(len, raws)), entries=len(raws))
-        admitted, refused = self._admit(raws, None, tenant, sent_at_ms, defaults, False, False, "")
+        admitted, refused = self._admit(raws, None, tenant, sent_at_ms, defaults, False, False, "", False)
         rejected, waiters = list[Rejection](), list[asyncio.Future[None]]()
         for place, error in refused:
             entry = quarantined(
@@ -186,7 +186,7 @@ class Intake:
         places = [place for place in range(len(raws)) if place not in bad]
         if refused:  # Somebody may have been erased meanwhile.
             good = [raws[place] for place in places]
-            admitted, _ = self._admit(good, None, tenant, sent_at_ms, defaults, False, False, "")
+            admitted, _ = self._admit(good, None, tenant, sent_at_ms, defaults, False, False, "", False)
         kept = [(place, one.record) for place, one in zip(places, admitted, strict=True)
                 if isinstance(one.record, Tracked)]
         if admitted:

@@ -25,9 +25,12 @@ _SECONDS_FROM = 1e8
 _UNITS = ((1e11, _SECOND), (1e14, 1.0), (1e17, 1e3), (1e20, 1e6))
 """Numbers below the first are the second for each millisecond: seconds, milliseconds, micro- and nanoseconds."""
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{9,20}|[0-9]{1,15}\.[0-9]{1,9})", re.ASCII)
-_MAIL = re.compile(r"(?:[A-Za-z]{3}, )?[0-9]{1,2} [A-Za-z]{3} [0-9]{4} [0-9:]{5,8} (?:[+-][0-9]{4}|[A-Z]{1,3})", re.ASCII)
+_MAIL = re.compile(
+    r"(?:[A-Za-z]{3}, )?[0-9]{1,2} [A-Za-z]{3} [0-9]{4} [0-9:]{5,8} (?:[+-][0-9]{4}|[A-Z]{1,3})", re.ASCII
+)
 _BROWSER = re.compile(
-    r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) ([0-9]{2}) ([0-9]{4}) ([0-9]{2}:[0-9]{2}:[0-9]{2})(?: (?:GMT|UTC)([+-][0-9]{4})?.*)?",
+    r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) ([0-9]{2}) ([0-9]{4}) ([0-9]{2}:[0-9]{2}:[0-9]{2})"
+    r"(?: (?:GMT|UTC)([+-][0-9]{4})?.*)?",
     re.ASCII,
 )
 """`String(new Date())`."""
