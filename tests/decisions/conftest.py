@@ -14,7 +14,7 @@ from instanter.decisions.placement import DEFAULT_PLACEMENTS, Placement
 from instanter.decisions.request import decode_decide
 from instanter.events.envelope import CANONICAL_FIELDS, Configured, Epoch, ItemUpserted, Tracked
 from instanter.features.compile import compile_features
-from instanter.features.declaration import DEFAULT_FEATURES
+from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from instanter.foundation.deadline import Deadline
 from instanter.foundation.ids import item_reference
 from instanter.foundation.measure import Measurements
@@ -26,10 +26,11 @@ TENANT = "shop"
 
 
 class Shop:
-    """A state of the default features with a decider over it."""
+    """A state of the default features, or of others, with a decider over it."""
 
-    def __init__(self) -> None:
-        self.schema = compile_features(DEFAULT_FEATURES, memory_mb=64, items_max=2_000)
+    def __init__(self, features: Sequence[FeatureDeclaration] = DEFAULT_FEATURES) -> None:
+        self._features = features
+        self.schema = compile_features(features, memory_mb=64, items_max=2_000)
         self.state = State(self.schema)
         self.state.configure(Configured(START_MS, {}, self.schema.declared()))
         self.meter = Measurements()
@@ -38,7 +39,7 @@ class Shop:
         self._decisions = itertools.count(1)
 
     def decider_of(self, placements: Sequence[Placement], **options: Any) -> Decider:
-        return Decider(self.schema, DEFAULT_FEATURES, placements, **options)
+        return Decider(self.schema, self._features, placements, **options)
 
     def stock(self, count: int = 40, **fields: object) -> None:
         """sku-0 ... of 5 categories, 4 brands and all prices."""
@@ -87,7 +88,7 @@ def shop() -> Shop:
 
 
 @pytest.fixture
-def make_shop() -> Callable[[], Shop]:
+def make_shop() -> Callable[..., Shop]:
     return Shop
 
 

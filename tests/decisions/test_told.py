@@ -13,6 +13,7 @@ from instanter.decisions.explain import IN_CATALOGUE, YOUR_LIST
 from instanter.decisions.placement import DEFAULT_PLACEMENTS
 from instanter.decisions.receipt import decode_receipt
 from instanter.features.assemble import EVIDENCE, FIRST_RULES, Column
+from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.foundation.deadline import Deadline
 from instanter.foundation.measure import NoMeter
 from instanter.models.base import EVERY_ROW
@@ -182,8 +183,12 @@ def test_no_decision_pays_for_an_epoch(shop) -> None:
     assert shop.decider.looks == 1
 
 
-def test_by_the_first_rules_decisions_are_what_they_were(shop) -> None:
+def test_by_the_first_rules_decisions_are_what_they_were(make_shop) -> None:
     """Weights and rules make the name of the ranker: receipts of before name the one that they were made by."""
+    # Configurations of then have every default written out, and knew fewer features.
+    later = ("cart_items", "wishlist_items", "searches")
+    then = [msgspec.structs.replace(one, default=0.0) for one in DEFAULT_FEATURES if one.name not in later]
+    shop = make_shop(then)
     before = shop.decider_of(DEFAULT_PLACEMENTS, exploration=0.0, rules=FIRST_RULES)
     now = shop.decider_of(DEFAULT_PLACEMENTS, exploration=0.0, rules=EVIDENCE)
     shop.stock(9)
