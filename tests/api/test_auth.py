@@ -14,6 +14,7 @@ import pytest
 from instanter.api.app import make_app
 from instanter.api.auth import Access
 from instanter.api.tenancy import Terms
+from instanter.engine.feeds import CatalogueOptions
 from instanter.engine.loop import Engine
 from instanter.events.claims import CORRECTIONS
 from instanter.events.envelope import KeyRevoked
@@ -221,6 +222,27 @@ def test_a_public_key_tells_what_a_visitor_without_a_name_does(tmp_path: Path):
             assert (await client.post(path, sent, headers=key.headers)).status_code == 200, path
 
     with_keys(tmp_path, work)
+
+
+@pytest.mark.parametrize(("public_fields", "seen"), [
+    (frozenset({"title", "none"}), {"title": "Sku-1"}), (frozenset(), {}),
+    (None, {"title": "Sku-1", "category": "chairs", "margin": 0.4, "stock": 7}),
+])  # fmt: skip
+def test_a_public_key_sees_the_fields_that_are_public_and_a_secret_one_all(
+    public_fields: frozenset[str] | None, seen: dict[str, Any], tmp_path: Path
+):
+    async def work(client: Client) -> None:
+        public, secret = await client.key("decide", public=True), await client.key("decide", "catalog")
+        item = {"id": "sku-1", "title": "Sku-1", "category": "chairs", "margin": 0.4, "stock": 7}
+        assert (await client.post("/v1/items", item, headers=secret.headers)).status_code == 200
+        for key, fields in ((public, seen), (secret, {name: item[name] for name in item if name != "id"})):
+            decided = (await client.post("/v1/decide", DECIDE, headers=key.headers)).json()
+            shown = [one["fields"] for placed in decided["placements"].values() for one in placed["items"]]
+            assert shown == [fields]
+        for path in ("/v1/items", "/v1/items/sku-1"):
+            assert (await client.get(path, headers=public.headers)).status_code == 403
+
+    with_keys(tmp_path, work, catalogue=CatalogueOptions(public_fields=public_fields))
 
 
 def test_a_public_key_decides_for_visitors_and_reads_nothing(tmp_path: Path):

@@ -15,7 +15,7 @@ from instanter.foundation.limits import CONFIG_BYTES_MAX, FEATURES_MAX
 from instanter.ops.config import load, parse, sections
 from instanter.ops.reference import template
 from instanter.ops.settings import Config
-from instanter.ops.wiring import load_checked, terms_of
+from instanter.ops.wiring import load_checked, options_of, terms_of
 
 FEATURE = '[[features]]\nname = "{name}"\non = ["Product Viewed"]\naggregate = "count"\n'
 
@@ -231,3 +231,21 @@ def test_a_training_of_nothing_is_refused_with_its_line(lines: str, line: int, s
 def test_placements_of_the_file_can_be_trained() -> None:
     own = '[[placements]]\nid = "own"\nkind = "items"\nlimit = 3\n'
     assert parse(f'[training]\nplacements = ["own", "search"]\n{own}').training.placements == ("own", "search")
+
+
+@pytest.mark.parametrize(("public", "seen", "hidden"), [
+    ("", "title", "margin"), ('public_fields = ["margin"]', "margin", "title"),
+])  # fmt: skip
+def test_public_fields_are_those_that_are_named_or_what_a_page_shows_anyway(public: str, seen: str, hidden: str):
+    options = options_of(parse(f"[catalogue]\n{public}"), clock_of_events=False).catalogue
+    assert options.public_fields is not None
+    assert seen in options.public_fields
+    assert not {hidden, "stock"} & options.public_fields
+
+
+def test_all_fields_can_be_public_and_a_currency_is_a_code():
+    text = '[catalogue]\npublic_fields = ["*"]\ncurrency = "EUR"'
+    options = options_of(parse(text), clock_of_events=False).catalogue
+    assert (options.public_fields, options.currency) == (None, "EUR")
+    with pytest.raises(ConfigRejected):
+        parse('[catalogue]\ncurrency = "euros"')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -17,6 +18,7 @@ from ..decisions.receipt import decode_receipt
 from ..decisions.request import (
     Asking,
     DecideRequest,
+    RankedItem,
     RankRequest,
     decode_decide,
     decode_rank,
@@ -150,7 +152,24 @@ async def _decide(
             status = 403 if first.code == FORBIDDEN else 400
             raise RequestRejected(first.code, f"events: {first.message}", status=status)
     await _reach(engine, position, deadline)
-    return await engine.decide(question, tenant=tenant, deadline=deadline, gpc=gpc)
+    decision = await engine.decide(question, tenant=tenant, deadline=deadline, gpc=gpc)
+    public_fields = engine.options.catalogue.public_fields
+    return _published(decision, public_fields) if caller.public and public_fields is not None else decision
+
+
+def _published(decision: Decision, public_fields: Collection[str]) -> Decision:
+    """The decision as everybody may read it: of an item's fields those that are public."""
+    def published(item: RankedItem) -> RankedItem:
+        if item.fields is None:
+            return item
+        fields = {name: value for name, value in item.fields.items() if name in public_fields}
+        return msgspec.structs.replace(item, fields=fields)
+
+    placements = {
+        placement: msgspec.structs.replace(placed, items=[published(item) for item in placed.items])
+        for placement, placed in decision.reply.placements.items()
+    }
+    return msgspec.structs.replace(decision, reply=msgspec.structs.replace(decision.reply, placements=placements))
 
 
 def _of_device(engine: Engine, question: DecideRequest, tenant: str, user_token: str) -> DecideRequest:

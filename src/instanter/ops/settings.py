@@ -23,6 +23,13 @@ from ..privacy.access import TENANT_PATTERN
 
 _MINUTES_A_DAY: Final = 1_440
 _Site = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]
+DEFAULT_PUBLIC_FIELDS: Final = (
+    "title", "name", "headline", "description", "category", "brand", "price", "sale_price",
+    "sale_price_effective_date", "currency", "availability", "item_group_id", "link", "url", "slug", "handle",
+    "image_link", "image", "image_url", "additional_image_link", "thumbnail", "color", "size", "material", "rating",
+    "author", "section", "published_at", "created_at",
+)  # fmt: skip
+"""What a page shows of an item anyway; not how many there are, what they cost the shop, or whom it has them from."""
 _Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]
 
 
@@ -219,6 +226,18 @@ class EventSettings(Section, frozen=True):
                     'e.g. {"Item Detail Opened" = "Product Viewed"}.')] = {}
 
 
+class CatalogueSettings(Section, frozen=True):
+    """What can be shown."""
+
+    public_fields: Annotated[tuple[_Name, ...], Meta(
+        description="The fields of items that public access keys see in decisions; [\"*\"]: all of them.")
+        ] = DEFAULT_PUBLIC_FIELDS
+    currency: Annotated[str, Meta(
+        pattern="^([A-Z]{3})?$",
+        description="What prices are in, an ISO 4217 code; a price in another currency counts as no number. \"\": it "
+                    "goes by the first item of a tenant that says so.")] = ""
+
+
 class RankerSettings(Section, frozen=True):
     """The ranker."""
 
@@ -243,6 +262,7 @@ class Config(Section, frozen=True):
     retention: RetentionSettings = RetentionSettings()
     geo: GeoSettings = GeoSettings()
     events: EventSettings = EventSettings()
+    catalogue: CatalogueSettings = CatalogueSettings()
     ranker: RankerSettings = RankerSettings()
     features: tuple[FeatureDeclaration, ...] = DEFAULT_FEATURES
     """The defaults, and the file's own: added, or in place of the default of the same name."""

@@ -15,6 +15,7 @@ from ..api.tenancy import NO_TERMS, TenantTerms, Terms
 from ..decisions.decide import Decider
 from ..engine.configuration import Configuration, Configurations
 from ..engine.erase import RetentionOptions
+from ..engine.feeds import CatalogueOptions
 from ..engine.gate import Gate
 from ..engine.loop import Engine, EngineOptions, Stores
 from ..engine.models import StoredModels
@@ -236,6 +237,10 @@ def options_of(config: Config, *, clock_of_events: bool) -> EngineOptions:
         epoch_on_read=clock_of_events,
         deadline_ms=config.decide.deadline_ms,
         rewards=rewards_of(config),
+        catalogue=CatalogueOptions(
+            currency=config.catalogue.currency,
+            public_fields=None if "*" in config.catalogue.public_fields else frozenset(config.catalogue.public_fields),
+        ),
         retention=RetentionOptions(
             events=config.log.keep_days,
             receipts=config.retention.receipts_days,
