@@ -318,7 +318,7 @@ def test_a_decision_asked_for_a_time_to_come_does_not_hold_up_later_epochs(tmp_p
 
 def test_events_that_no_feature_hears_are_kept_and_counted(tmp_path: Path):
     async def work(engine: Engine) -> None:
-        await take(engine, event(1), event(2, name="Lamp Lit"), event(3, name="Product Viewd"))
+        await take(engine, event(1), event(2, name="Sofa Assembled"), event(3, name="Product Viewd"))
         assert engine.meter.counts["events_unheard"] == 2
         assert engine.partition.state.verdicts["applied"] == 3
 
