@@ -236,7 +236,7 @@ class TestItems:
         assert refused(admit, view(products=[*products, {"product_id": "one more"}])) == "too_large"
         assert refused(admit, view(products=products, product_id="one more")) == "too_large"
 
-    @pytest.mark.parametrize("products", [{}, "a,b", 7, [["a"]], [{"product_id": {}}], [True]])
+    @pytest.mark.parametrize("products", ["a,b", 7, [["a"]], [{"product_id": {}}], [True]])
     def test_products_of_another_shape_are_refused(self, admit, products):
         assert refused(admit, view(products=products)) == "schema"
 

@@ -18,7 +18,7 @@ PROPERTIES = {"product_id": "sku-1", "price": 9.5}
 
 
 def told(admitted: Admitted) -> list[tuple[str, str]]:
-    return [(note.code, note.field) for note in admitted.notes]
+    return [(note.code, note.field) for note in admitted.notes if note.code != "no_item"]
 
 
 def refusal(admit, event: dict[str, Any], **how: Any) -> str:

@@ -11,8 +11,7 @@ Codes: `malformed` (not JSON), `schema` (JSON that is no event), `too_deep`, `to
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
-from itertools import islice
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 import msgspec
@@ -20,8 +19,9 @@ import msgspec
 from ..foundation.clock import elapsed_ns
 from ..foundation.errors import EventRejected
 from ..foundation.ids import Ids, reference
-from ..foundation.limits import EVENT_BYTES_MAX, NAME_CHARS_MAX, VALUES_PER_EVENT_MAX
+from ..foundation.limits import EVENT_BYTES_MAX, NAME_CHARS_MAX
 from .addresses import truncated
+from .amounts import WORTH_SOMETHING, Amounts, with_worth
 from .claims import FORBIDDEN, NoUserTokens, UserTokens, claimed_name
 from .enrich import Enricher
 from .envelope import NO_CONTEXT, Consented, Context, Flag, Tracked, Withheld, encode_record
@@ -29,9 +29,9 @@ from .gate import Gate, Judgement, OpenGate
 from .identifiers import identifier, identifiers_of, refuse_control, user_identifier
 from .kinds import NAME_BY_TYPE, NUMBERS, TYPES, Names
 from .mend import mended, within_bounds
-from .named_items import items_of
-from .notes import TIME_CLAMPED, TIME_FAR, Note, add_note
-from .odd import KNOWN_FIELDS, event_of, mend_context, take_near_misses
+from .named_items import NAMING_ITEMS, ItemFinder
+from .notes import NO_ITEM, TIME_CLAMPED, TIME_FAR, Note, add_note
+from .odd import MISSPELT, event_of, mend_context, take_near_misses
 from .orders import ABOUT_ORDERS, idempotence_of, order_of
 from .schema import Page, SentContext, TrackingEvent
 from .statements import Statements, consented
@@ -95,13 +95,15 @@ class Door:
         names: Mapping[str, str] | None = None,
         events_set_time: bool = False,
         gate: Gate | None = None,
-        numbers: Container[str] = NUMBERS,
+        numbers: Collection[str] = NUMBERS,
+        item_from: Sequence[str] = (),
         statements: Statements | None = None,
         user_tokens: UserTokens | None = None,
     ) -> None:
         """With `events_set_time` (a clock driven by events) the timestamp stands as sent and is the receipt too.
 
-        `numbers` are the numeric properties that stand in the clear part of a record; others are sealed.
+        `numbers` are the numeric properties that stand in the clear part of a record; others are sealed. `item_from`
+        says where the ids of items stand, see `named_items`.
         """
         self._events_set_time = events_set_time
         self._enrich_ns = 0
@@ -110,7 +112,8 @@ class Door:
         self._enricher = enrich
         self._names = Names(names)
         self._gate: Gate = gate or OpenGate()
-        self._numbers = numbers
+        self._amounts = Amounts(numbers)
+        self._items = ItemFinder(item_from)
         self.statements = statements or Statements()
         self._user_tokens: UserTokens = user_tokens or NoUserTokens()
 
@@ -141,9 +144,9 @@ class Door:
         sent = _decode_event(raw, notes)
         if defaults:
             sent["context"] = _with_defaults(sent, defaults, notes)
-        if not KNOWN_FIELDS.issuperset(sent):
-            take_near_misses(sent, notes)
         event = _typed(sent, notes)
+        if _may_be_misspelt(event, sent) and take_near_misses(sent, notes):
+            event = _typed(sent, notes)
         type_ = kind or event.type
         if type_ not in TYPES:
             _refuse_type(type_)
@@ -156,7 +159,7 @@ class Door:
             raise EventRejected("schema", "an event has an anonymousId or a userId")
         previous_id = _previous_id(event, user_id) if type_ == "alias" else ""
         properties = event.properties or _EMPTY
-        references, prices, quantities, positions = items_of(properties, tenant)
+        items = self._items.items_of(properties, tenant, notes)
         context, flags = self._circumstances(event, type_)
         if event.context is not None and event.context.user_token is not None:
             own_token = sent["context"].pop("userToken")
@@ -166,6 +169,13 @@ class Door:
         if self._events_set_time:
             received_ms = max(received_ms, happened_ms)
         name = self._track_name(event.event) if type_ == "track" else NAME_BY_TYPE[type_]
+        if not items[0]:
+            if name in NAMING_ITEMS:
+                items = self._items.nearly_named(properties, tenant, notes)
+                if not items[0]:
+                    add_note(notes, NO_ITEM)
+        elif not items[1] and name in WORTH_SOMETHING:
+            items = with_worth(items, properties, notes)
         if public:
             name, flags = claimed_name(type_, name), flags | _PUBLIC
             if user_id and not self._user_tokens.confirm(tenant, user_token, user_id, received_ms):
@@ -185,6 +195,7 @@ class Door:
         )
         if judged.withheld:
             return self._withheld(judged, received_ms, happened_ms, tenant, name, identifiers, message_id)
+        references, prices, quantities, positions = items
         who = self._subjects.subject(tenant, identifiers[0])
         owner = self._subjects.subject(tenant, user_id) if anonymous_id and user_id else who
         links = self._links(sent, type_, tenant, previous_id, who, owner) if type_ in _LINKING else ()
@@ -202,7 +213,7 @@ class Door:
             prices,
             quantities,
             positions,
-            _values(properties, self._numbers),
+            self._amounts.values_of(properties, notes),
             list_id,
             decision_id,
             context,
@@ -304,6 +315,8 @@ class Door:
             happened_ms += _skew_ms(event, happened_ms, received_ms, sent_at_ms, history=history)
         elif sent_at_ms is not None and not history:
             happened_ms += received_ms - sent_at_ms
+        if 0 <= received_ms - happened_ms <= FAR_MS and happened_ms >= 0:
+            return happened_ms
         told_ms = event_time_ms(received_ms=received_ms, timestamp_ms=happened_ms, sent_at_ms=None)
         if told_ms != happened_ms:
             add_note(notes, TIME_CLAMPED, "timestamp", "lies in the future")
@@ -387,6 +400,19 @@ def _typed(sent: dict[str, Any], notes: list[Note]) -> TrackingEvent:
         return event_of(sent, notes)
 
 
+def _may_be_misspelt(event: TrackingEvent, sent: dict[str, Any]) -> bool:
+    """Whether something that clients send is not there under its own name, and may be under another one."""
+    if event.message_id is None or event.properties is None or event.timestamp is None:
+        return not MISSPELT.isdisjoint(sent)
+    if event.event is None and event.type in (None, "track"):
+        return True
+    if event.user_id is None:
+        return "user_id" in sent or "userID" in sent or "userid" in sent or event.anonymous_id is None
+    if event.anonymous_id is None:
+        return "anonymous_id" in sent or "anonymousID" in sent or "anonymousid" in sent
+    return False
+
+
 def _with_defaults(sent: dict[str, Any], defaults: dict[str, Any], notes: list[Note]) -> Any:
     """The batch's context under the event's own; of an odd one no more is left than is meant."""
     context = sent.get("context")
@@ -422,16 +448,6 @@ def _refuse_type(type_: str | None) -> NoReturn:
     if type_ is None:
         raise EventRejected("schema", "an event in a batch has a type")
     raise EventRejected("schema", f"type is one of {', '.join(TYPES)}")
-
-
-def _values(properties: Mapping[str, Any], numbers: Container[str]) -> dict[str, float]:
-    """The numeric properties of these names, the first `VALUES_PER_EVENT_MAX` of them; the body has all."""
-    values = {
-        name: value if type(value) is float else float(value)
-        for name, value in properties.items()
-        if (type(value) is float or type(value) is int) and name in numbers
-    }
-    return values if len(values) <= VALUES_PER_EVENT_MAX else dict(islice(values.items(), VALUES_PER_EVENT_MAX))
 
 
 def _decision_id(event: TrackingEvent, properties: Mapping[str, Any]) -> str:

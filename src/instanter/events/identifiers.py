@@ -6,6 +6,7 @@ from typing import Any
 
 from ..foundation.errors import EventRejected
 from ..foundation.limits import ID_CHARS_MAX
+from .notes import kind_of
 from .subjects import ANONYMOUS_PREFIX
 
 
@@ -28,12 +29,14 @@ def _unusual_identifier(value: Any, field: str) -> str:
     """An id that is not simply printable text."""
     if value is None:
         return ""
+    if type(value) is float and value.is_integer() and abs(value) < 2**63:  # Written as 5.0.
+        return str(int(value))
     if type(value) is int:
         if not -(2**63) <= value < 2**64:
             raise EventRejected("schema", f"{field} is a number beyond 64 bits")
         return str(value)
     if type(value) is not str:
-        raise EventRejected("schema", f"{field} is text")
+        raise EventRejected("schema", f"{field} is {kind_of(value)} where text or a whole number is wanted")
     if len(value) > ID_CHARS_MAX:
         raise EventRejected("too_large", f"{field} has at most {ID_CHARS_MAX} characters")
     refuse_control(value, field)

@@ -1,17 +1,29 @@
-"""The items that an event names, with their prices, quantities and places in the list."""
+"""The items that an event names, with their prices, quantities and places in the list.
+
+The e-commerce specification's shape (`product_id`, else `sku`, in the properties or in `products`) is read on a short
+way. What else shops, media and analytics tools send is read on a longer one, that costs others one look: other names of
+an id, lists called `items` or `line_items`, lists within `ecommerce`, maps and JSON text in the place of lists.
+`[events] item_from` says instead where ids stand, in order.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import inf, isfinite, nan
-from typing import Any
+from typing import Any, Final
 
-from ..foundation.errors import EventRejected
+import msgspec
+
+from ..foundation.errors import ConfigRejected, EventRejected
 from ..foundation.ids import item_reference
 from ..foundation.limits import ITEMS_PER_EVENT_MAX
+from . import kinds
 from .identifiers import identifier
+from .notes import FIELD_REPAIRED, NEAR_MISS, NUMBER_IMPOSSIBLE, NUMBER_UNREADABLE, UNITS_MIXED, Note, add_note
+from .numbers import FAULTS, NumberRead, currencies_agree, currency_of, read_number
 
 _POSITION_MAX = 2**31 - 1
+_INTEGER_MAX = 2**63
 _EMPTY: Mapping[str, Any] = {}
 
 Items = tuple[tuple[int, ...], tuple[float, ...], tuple[float, ...], tuple[int, ...]]
@@ -19,22 +31,263 @@ Items = tuple[tuple[int, ...], tuple[float, ...], tuple[float, ...], tuple[int, 
 
 NO_ITEMS: Items = ((), (), (), ())
 
+ID_FIELDS: Final = (
+    "product_id", "sku", "productId", "productID", "product_sku", "productSku", "productSKU", "item_id", "itemId",
+    "article_id", "articleId", "content_id", "contentId", "content_asset_id", "contentAssetId", "video_id", "videoId",
+    "asset_id", "assetId", "post_id", "postId", "_pks",
+)  # fmt: skip
+"""Names of an item's id where `events.item_from` names none, the first that is there; within a list or a map that holds
+an item also `id`, behind these. `_pks` is Matomo's."""
+LIST_FIELDS: Final = (
+    "products", "items", "line_items", "lineItems", "contents", "content_ids", "articles", "videos", "ec_items",
+)  # fmt: skip
+"""Names of a list of items, the first that holds some. `contents` and `content_ids` are Meta's, `ec_items` Matomo's."""
+HOLDERS: Final = ("product", "item", "article", "content", "video", "asset")
+"""Names of a map that holds the one item."""
+ECOMMERCE: Final = "ecommerce"
+"""Google's map that holds such lists, also one map deeper (`ecommerce.purchase.products`)."""
+PRICE_FIELDS: Final = ("price", "item_price", "itemPrice", "unit_price", "unitPrice", "_pkp")
+QUANTITY_FIELDS: Final = ("quantity", "qty")
 
-def items_of(properties: Mapping[str, Any], tenant: str) -> Items:
-    """The item the event is about, then those of `products`, as sent; one without an id is in the body alone."""
-    item_id = _item_id(properties)
-    if "products" in properties and properties["products"] is not None:
-        return _listed_items(item_id, properties, tenant)
-    return _one_item(item_reference(tenant, item_id), properties) if item_id else NO_ITEMS
+NAMING_ITEMS: Final = frozenset({
+    kinds.PRODUCT_LIST_VIEWED, kinds.PRODUCT_CLICKED, kinds.PRODUCT_VIEWED, kinds.PRODUCT_ADDED, kinds.PRODUCT_REMOVED,
+    kinds.PRODUCT_SHARED, kinds.PRODUCT_REVIEWED, kinds.PRODUCT_ADDED_TO_WISHLIST, kinds.PRODUCT_REMOVED_FROM_WISHLIST,
+    kinds.ORDER_COMPLETED, kinds.ORDER_UPDATED, kinds.ORDER_CLAIMED, kinds.ARTICLE_VIEWED, kinds.ARTICLE_READ,
+    kinds.ARTICLE_LIKED,
+})  # fmt: skip
+"""Names of events that mean nothing without an item."""
+
+_RARE: Final = frozenset({*ID_FIELDS[2:], *LIST_FIELDS[1:], *HOLDERS, ECOMMERCE})
+_IN_LISTS: Final = (*ID_FIELDS, "id")
+_BY_SPELLING: Final = {kinds.folded(name): name for name in (*ID_FIELDS, *LIST_FIELDS[:1])}
+_MATOMO_LINE: Final = ("sku", "name", "category", "price", "quantity")
+
+_decode_text = msgspec.json.Decoder(list[Any] | dict[str, Any]).decode
 
 
-def _one_item(item: int, properties: Mapping[str, Any]) -> Items:
+class ItemFinder:
+    """Finds an event's items. `item_from` (of the configuration) stands in place of `ID_FIELDS`.
+
+    >>> finder = ItemFinder(["sku", "ecommerce.items[].item_id", "content.id"])
+    >>> len(finder.items_of({"content": {"id": 5}, "product_id": "p"}, "t", [])[0])
+    1
+    """
+
+    def __init__(self, item_from: Sequence[str] = ()) -> None:
+        """Raises `ConfigRejected` for a path that is none."""
+        self._own = bool(item_from)
+        paths = [_path(sent) for sent in item_from]
+        self._fields = tuple(steps[0] for steps, listed in paths if len(steps) == 1 and listed < 0)
+        self._nested = tuple(steps for steps, listed in paths if len(steps) > 1 and listed < 0)
+        lists: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+        for steps, listed in paths:
+            if listed >= 0:
+                lists.setdefault(steps[: listed + 1], []).append(steps[listed + 1 :])
+        self._lists = tuple(lists.items())
+
+    def items_of(self, properties: Mapping[str, Any], tenant: str, notes: list[Note]) -> Items:
+        """The item the event is about, then those of its list, as sent; one without an id is in the body alone."""
+        if self._own:
+            return self._found(properties, tenant, notes)
+        item_id = identifier(properties["product_id"], "properties.product_id") if "product_id" in properties else ""
+        if not item_id and "sku" in properties:
+            item_id = identifier(properties["sku"], "properties.sku")
+        if not item_id and not _RARE.isdisjoint(properties):
+            return self._found(properties, tenant, notes)
+        if "products" in properties and properties["products"] is not None:
+            products = properties["products"]
+            if type(products) is not list:
+                return self._found(properties, tenant, notes)
+            return _of_products(item_id, properties, products, tenant, notes)
+        return _one_item(item_reference(tenant, item_id), properties, notes) if item_id else NO_ITEMS
+
+    def nearly_named(self, properties: Mapping[str, Any], tenant: str, notes: list[Note]) -> Items:
+        """What an event says under names that are nearly those of ids, where it names no item otherwise."""
+        if self._own:
+            return NO_ITEMS
+        for name in properties:
+            meant = _BY_SPELLING.get(kinds.folded(name)) if len(name) <= _NAME_CHARS_MAX else None
+            if meant is not None and meant not in properties and properties[name]:
+                add_note(notes, NEAR_MISS, f"properties.{name}", f"stands for {meant}")
+                return self.items_of({**properties, meant: properties[name]}, tenant, notes)
+        return NO_ITEMS
+
+    def _found(self, properties: Mapping[str, Any], tenant: str, notes: list[Note]) -> Items:
+        item_id, holder = self._single(properties)
+        lines = [line for line in self._lines(properties, notes) if line[0]]
+        if len(lines) + bool(item_id) > ITEMS_PER_EVENT_MAX:
+            raise EventRejected("too_large", f"an event has at most {ITEMS_PER_EVENT_MAX} items")
+        if item_id and not lines:
+            return _one_item(item_reference(tenant, item_id), holder, notes)
+        if item_id:
+            lines.insert(0, (item_id, holder))
+        if not lines:
+            return NO_ITEMS
+        kept = [fields for _, fields in lines]
+        references = tuple([item_reference(tenant, line_id) for line_id, _ in lines])
+        return references, _prices(kept, properties, notes), _quantities(kept, notes), _positions(kept)
+
+    def _single(self, properties: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+        """The id of the item that the event itself is about, and the map with its price and so on."""
+        for field in self._fields if self._own else ID_FIELDS:
+            if field in properties:
+                item_id = identifier(properties[field], f"properties.{field}")
+                if item_id:
+                    return item_id, properties
+        for steps in self._nested:
+            holder = _at(properties, steps[:-1])
+            if isinstance(holder, dict) and steps[-1] in holder:
+                item_id = identifier(holder[steps[-1]], f"properties.{'.'.join(steps)}")
+                if item_id:
+                    return item_id, {**properties, **holder}
+        if not self._own:
+            for name in HOLDERS:
+                holder = properties.get(name)
+                if isinstance(holder, dict):
+                    item_id = _first_id(holder, _IN_LISTS, f"properties.{name}")
+                    if item_id:
+                        return item_id, {**properties, **holder}
+        return "", properties
+
+    def _lines(self, properties: Mapping[str, Any], notes: list[Note]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """(id, fields) of each line of the event's list."""
+        for steps, inner in self._lists:
+            found = _at(properties, steps)
+            if isinstance(found, list) and found:
+                for line in found:
+                    yield _id_at(line, inner, f"properties.{'.'.join(steps)}[]"), line if isinstance(line, dict) else {}
+                return
+        fields = self._fields if self._own else _IN_LISTS
+        if self._own and not self._fields:
+            return
+        for name, sent in _lists_in(properties):
+            lines = _as_list(sent, f"properties.{name}", notes)
+            if lines:
+                for line in lines:
+                    yield _line(line, fields, f"properties.{name}[]")
+                return
+
+
+_NAME_CHARS_MAX: Final = 32
+
+
+def _path(sent: str) -> tuple[tuple[str, ...], int]:
+    """The steps of a path in the configuration, and the place of the step that is a list; -1 for none."""
+    parts = sent.removeprefix("properties.").split(".")
+    steps = tuple(part.removesuffix("[]") for part in parts)
+    lists = [place for place, part in enumerate(parts) if part.endswith("[]")]
+    if not all(steps) or any(set(step) & set("[] ") for step in steps) or len(lists) > 1 or lists == [len(parts) - 1]:
+        raise ConfigRejected(
+            f'"{sent}" is no place of an item\'s id',
+            suggestion='write names with points between, and [] behind a list: "sku", "items[].item_id", "content.id"',
+            setting="item_from",
+        )
+    return steps, lists[0] if lists else -1
+
+
+def _at(holder: Any, steps: Sequence[str]) -> Any:
+    for step in steps:
+        holder = holder.get(step) if isinstance(holder, dict) else None
+    return holder
+
+
+def _id_at(line: Any, paths: Sequence[tuple[str, ...]], field: str) -> str:
+    for steps in paths:
+        found = _at(line, steps)
+        if found is not None and (item_id := identifier(found, f"{field}.{'.'.join(steps)}")):
+            return item_id
+    return ""
+
+
+def _lists_in(properties: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The lists of an event: its own, then those within `ecommerce`."""
+    for name in LIST_FIELDS:
+        if properties.get(name) is not None:
+            yield name, properties[name]
+    ecommerce = properties.get(ECOMMERCE)
+    if isinstance(ecommerce, dict):
+        for inner in (ecommerce, *(one for one in ecommerce.values() if isinstance(one, dict))):
+            for name in ("items", "products"):
+                if isinstance(inner.get(name), list):
+                    yield f"{ECOMMERCE}.{name}", inner[name]
+
+
+def _as_list(sent: Any, field: str, notes: list[Note]) -> Sequence[Any]:
+    """A list of items in whatever shape it came; empty if there are none."""
+    if isinstance(sent, list):
+        return sent
+    if isinstance(sent, str) and sent.lstrip()[:1] in ("[", "{"):
+        try:
+            sent = _decode_text(sent)
+        except (msgspec.DecodeError, RecursionError):
+            raise EventRejected("schema", f"{field} is text that is no JSON where a list is wanted") from None
+        add_note(notes, FIELD_REPAIRED, field, "is a list as JSON text where a list is wanted")
+        if isinstance(sent, list):
+            return sent
+    if isinstance(sent, dict):
+        add_note(notes, FIELD_REPAIRED, field, "is an object where a list is wanted")
+        lines = list(sent.values())
+        return lines if lines and all(isinstance(line, dict) for line in lines) else [sent] if sent else []
+    if field == "properties.products":
+        raise EventRejected("schema", "properties.products is a list of the products, each with its product_id")
+    return ()
+
+
+def _line(line: Any, fields: Sequence[str], field: str) -> tuple[str, Mapping[str, Any]]:
+    if isinstance(line, dict):
+        return _first_id(line, fields, field), line
+    if field == "properties.ec_items[]" and isinstance(line, list):
+        named = dict(zip(_MATOMO_LINE, line, strict=False))
+        return _first_id(named, fields, field), named
+    return identifier(line, field), _EMPTY  # The id alone.
+
+
+def _first_id(holder: Mapping[str, Any], fields: Sequence[str], field: str) -> str:
+    for name in fields:
+        if name in holder:
+            item_id = identifier(holder[name], f"{field}.{name}")
+            if item_id:
+                return item_id
+    return ""
+
+
+def _of_products(
+    item_id: str, properties: Mapping[str, Any], products: list[Any], tenant: str, notes: list[Note]
+) -> Items:
+    """The specification's list: the event's own item, then the products."""
+    if len(products) + bool(item_id) > ITEMS_PER_EVENT_MAX:
+        raise EventRejected("too_large", f"an event has at most {ITEMS_PER_EVENT_MAX} items")
+    references = [item_reference(tenant, item_id)] if item_id else []
+    kept = [properties] if item_id else []
+    for product in products:
+        if type(product) is dict:
+            item_id = identifier(product["product_id"], _LINE_ID) if "product_id" in product else ""
+            item_id = item_id or _first_id(product, _IN_LISTS, "properties.products[]")
+        else:  # The id alone.
+            item_id, product = identifier(product, "properties.products[]"), _EMPTY
+        if item_id:
+            references.append(item_reference(tenant, item_id))
+            kept.append(product)
+    return tuple(references), _prices(kept, properties, notes), _quantities(kept, notes), _positions(kept)
+
+
+_LINE_ID: Final = "properties.products[].product_id"
+
+
+def _one_item(item: int, properties: Mapping[str, Any], notes: list[Note]) -> Items:
     """By far the most frequent shape, without the loops of the general one; the result is the same."""
-    price = _number(properties["price"], nan) if "price" in properties else nan
-    prices = (price,) if price == price else ()
+    prices: tuple[float, ...] = ()
+    if "price" in properties:
+        price = properties["price"]
+        if type(price) is not float or not 0.0 <= price < inf:
+            price = _price(price, "properties.price", _currency(properties), notes).number
+        if price == price:
+            prices = (price,)
+    elif not _RARE_PRICES.isdisjoint(properties):
+        prices = _prices([properties], properties, notes)
     quantities: tuple[float, ...] = ()
     if "quantity" in properties and properties["quantity"] != 1:
-        quantity = _number(properties["quantity"], 1.0)
+        quantity = _quantity(properties["quantity"], "properties.quantity", notes)
         quantities = (quantity,) if quantity != 1.0 else ()
     positions: tuple[int, ...] = ()
     if "position" in properties:
@@ -43,71 +296,93 @@ def _one_item(item: int, properties: Mapping[str, Any]) -> Items:
     return (item,), prices, quantities, positions
 
 
-def _listed_items(item_id: str, properties: Mapping[str, Any], tenant: str) -> Items:
-    products = properties["products"]
-    if not isinstance(products, list):
-        raise EventRejected("schema", "properties.products is a list")
-    if len(products) + bool(item_id) > ITEMS_PER_EVENT_MAX:
-        raise EventRejected("too_large", f"an event has at most {ITEMS_PER_EVENT_MAX} items")
-    references = [item_reference(tenant, item_id)] if item_id else []
-    kept = [properties] if item_id else []
-    for product in products:
-        if isinstance(product, dict):
-            item_id = _item_id(product)
-        else:  # The id alone.
-            item_id = identifier(product, "properties.products[]")
-        if item_id:
-            references.append(item_reference(tenant, item_id))
-            kept.append(product if isinstance(product, dict) else _EMPTY)
-    return tuple(references), _prices(kept), _quantities(kept), _positions(kept)
-
-
-def _item_id(product: Mapping[str, Any]) -> str:
-    """`product_id`, else `sku`."""
-    item_id = identifier(product["product_id"], "product_id") if "product_id" in product else ""
-    if item_id or "sku" not in product:
-        return item_id
-    return identifier(product["sku"], "sku")
+_RARE_PRICES: Final = frozenset(PRICE_FIELDS[1:])
 
 
 def _number(value: Any, default: float) -> float:
-    """A finite number, also from text such as "499.00"; else `default`."""
-    if isinstance(value, float):
-        return value
-    if type(value) is int:  # Not a boolean.
+    """A finite number, also from text such as "499,00"; else `default`."""
+    if type(value) is float:
+        return value if isfinite(value) else default
+    if type(value) is int and -_INTEGER_MAX <= value < _INTEGER_MAX:  # Not a boolean.
         return float(value)
-    if isinstance(value, str):
-        try:
-            number = float(value)
-        except ValueError:
-            return default
-        return number if isfinite(number) else default
+    if type(value) is str:
+        read = read_number(value)
+        return default if read.fault else read.number
     return default
 
 
-def _any_has(field: str, products: list[Mapping[str, Any]]) -> bool:
-    return True in [field in product for product in products]
+def told_number(value: Any, field: str, notes: list[Note]) -> NumberRead:
+    """A number, with a note where what was sent is none; null and empty text are as if nothing had been sent."""
+    read = read_number(value)
+    if read.fault and value is not None and not (isinstance(value, str) and not value.strip()):
+        add_note(notes, NUMBER_UNREADABLE, field, FAULTS[read.fault])
+    return read
 
 
-def _prices(products: list[Mapping[str, Any]]) -> tuple[float, ...]:
-    if not _any_has("price", products):
+def _price(value: Any, field: str, currency: str, notes: list[Note]) -> NumberRead:
+    read = told_number(value, field, notes)
+    if read.number < 0:
+        add_note(notes, NUMBER_IMPOSSIBLE, field, "is below zero")
+        return _NO_NUMBER
+    if read.currency and not currencies_agree(read.currency, currency):
+        add_note(notes, UNITS_MIXED, field)
+        return _NO_NUMBER
+    return read
+
+
+_NO_NUMBER: Final = NumberRead(nan)
+
+
+def _quantity(value: Any, field: str, notes: list[Note]) -> float:
+    number = told_number(value, field, notes).number
+    if number < 0:
+        add_note(notes, NUMBER_IMPOSSIBLE, field, "is below zero")
+        return 1.0
+    return number if number == number else 1.0
+
+
+def _currency(properties: Mapping[str, Any]) -> str:
+    sent = properties.get("currency")
+    return currency_of(sent) if isinstance(sent, str) else ""
+
+
+def _column(lines: list[Mapping[str, Any]], names: Sequence[str]) -> list[Any]:
+    """What the lines say under the first of these names that any of them has; empty if none has."""
+    for name in names:
+        column = [line.get(name) for line in lines]
+        if column.count(None) < len(column):
+            return column
+    return []
+
+
+def _prices(
+    lines: list[Mapping[str, Any]], properties: Mapping[str, Any], notes: list[Note]
+) -> tuple[float, ...]:
+    sent = _column(lines, PRICE_FIELDS)
+    currency: str | None = None
+    for place, price in enumerate(sent):
+        if type(price) is not float or not 0.0 <= price < inf:
+            if currency is None:
+                currency = _currency(properties)
+            read = _price(price, "properties.products[].price", currency, notes)
+            currency = currency or read.currency
+            sent[place] = read.number
+    return tuple(sent) if any(price == price for price in sent) else ()
+
+
+def _quantities(lines: list[Mapping[str, Any]], notes: list[Note]) -> tuple[float, ...]:
+    sent = _column(lines, QUANTITY_FIELDS)
+    if sent.count(1) == len(sent):
         return ()
-    prices = [_number(product.get("price"), nan) for product in products]
-    return tuple(prices) if any(price == price for price in prices) else ()
-
-
-def _quantities(products: list[Mapping[str, Any]]) -> tuple[float, ...]:
-    if not _any_has("quantity", products):
-        return ()
-    quantities = [_number(product.get("quantity"), 1.0) for product in products]
+    quantities = [1.0 if one == 1 else _quantity(one, "properties.products[].quantity", notes) for one in sent]
     return tuple(quantities) if any(quantity != 1.0 for quantity in quantities) else ()
 
 
-def _positions(products: list[Mapping[str, Any]]) -> tuple[int, ...]:
+def _positions(lines: list[Mapping[str, Any]]) -> tuple[int, ...]:
     """Positions as sent; where only some items have one, the others stand where they are in the list."""
-    if not _any_has("position", products):
+    if True not in ["position" in line for line in lines]:
         return ()
-    sent = [_number(product.get("position"), inf) for product in products]
+    sent = [_number(line.get("position"), inf) for line in lines]
     valid = [1 <= position <= _POSITION_MAX for position in sent]
     if not any(valid):
         return ()

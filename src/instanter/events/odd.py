@@ -7,7 +7,8 @@ stands there and what is wanted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -183,11 +184,25 @@ nobody can say what happened, or when."""
 # Names.
 
 _WIRE: Final = frozenset(field.encode_name for field in msgspec.structs.fields(TrackingEvent))
-KNOWN_FIELDS: Final = _WIRE | {
-    "writeKey", "_metadata", "channel", "version", "projectId", "rudderId", "request_ip", "index", "plan", "to",
-}
-"""Fields that clients of the specification send."""
 _BY_SPELLING: Final = {folded(name): name for name in _WIRE} | {"eventname": "event"}
+
+
+def _spellings() -> Iterator[str]:
+    """The ways in which programs write a name of several words, but for the specification's own."""
+    for name in (*_WIRE, "eventName"):
+        words = re.findall("[A-Z]?[a-z]+", name)
+        lower = [word.lower() for word in words]
+        title = "".join(word.title() for word in words)
+        for sep in ("_", "-", " "):
+            yield from (sep.join(lower), sep.join(lower).upper(), sep.join(lower).title())
+        yield from (title, "".join(lower), "".join(lower).upper())
+        if words[-1] == "Id":
+            yield from (name[:-2] + "ID", title[:-2] + "ID", sep.join(lower[:-1]) + "_ID")
+    yield from ("eventName", "event_name")
+
+
+MISSPELT: Final = frozenset(_spellings()) - _WIRE
+"""Names that are nearly the specification's, to be looked for in one step."""
 
 
 def near_miss(field: str) -> str:
@@ -202,10 +217,16 @@ def near_miss(field: str) -> str:
 _FIELD_CHARS_MAX: Final = 32
 
 
-def take_near_misses(sent: dict[str, Any], notes: list[Note]) -> None:
-    """Take fields whose name is nearly one of the specification's for those, where those are not there themselves."""
-    for name in [name for name in sent if name not in KNOWN_FIELDS]:
+def take_near_misses(sent: dict[str, Any], notes: list[Note]) -> bool:
+    """Take fields whose name is nearly one of the specification's for those, where those are not there themselves.
+
+    Whether there were any.
+    """
+    taken = False
+    for name in list(sent):
         meant = near_miss(name)
         if meant and sent.get(meant) is None:
             sent[meant] = sent.pop(name)
             add_note(notes, NEAR_MISS, name, f"stands for {meant}")
+            taken = True
+    return taken

@@ -80,9 +80,16 @@ def read_time_ms(sent: str | int | float, field: str) -> int:
     >>> read_time_ms("Thu, 01 Jan 1970 00:00:01 GMT", "t"), read_time_ms("1970-01-01 00:00:01 UTC", "t")
     (1000, 1000)
     """
-    if type(sent) is str:
-        return parse_time_ms(sent, field) if sent[4:5] == "-" and sent[-1] not in "CcTt" else _from_text(sent, field)
-    return _from_number(sent, field)
+    if type(sent) is not str:
+        return _from_number(sent, field)
+    if sent[4:5] != "-":
+        return _from_text(sent, field)
+    try:
+        moment = datetime.fromisoformat(sent)
+    except ValueError:
+        return _from_text(sent, field)
+    since = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
 
 
 def _from_number(sent: str | int | float, field: str) -> int:
@@ -98,7 +105,9 @@ def _from_number(sent: str | int | float, field: str) -> int:
 
 def _from_text(sent: str, field: str) -> int:
     """The rarer forms of a time in text."""
-    text = sent.strip() if len(sent) <= _TEXT_CHARS_MAX else ""
+    if len(sent) > _TEXT_CHARS_MAX:
+        return parse_time_ms(sent, field)
+    text = sent.strip()
     if _NUMBER.fullmatch(text):
         return _from_number(float(text) if "." in text else int(text), field)
     if text[-3:].upper() in ("UTC", "GMT") and text[4:5] == "-":

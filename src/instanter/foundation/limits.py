@@ -19,6 +19,8 @@ ID_CHARS_MAX = 512
 NAME_CHARS_MAX = 256
 ITEMS_PER_EVENT_MAX = 200
 VALUES_PER_EVENT_MAX = 64
+ITEM_PLACES_MAX = 32
+"""Places where `events.item_from` looks for an item's id."""
 ITEMS_PER_REQUEST_MAX = 5_000
 ITEM_REMARKS_MAX = 64
 """Warnings of one reply about items, each of one kind about one field; further ones are left out and counted."""

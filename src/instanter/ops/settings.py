@@ -16,6 +16,7 @@ from ..features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from ..feedback.rewards import DEFAULT_WORTHS, Rewarded
 from ..foundation.limits import (
     CATALOGUE_ITEMS_MAX,
+    ITEM_PLACES_MAX,
     NAME_CHARS_MAX,
     REQUESTS_PER_S_MAX,
 )
@@ -224,6 +225,11 @@ class EventSettings(Section, frozen=True):
     names: Annotated[dict[_Name, _Name], Meta(
         description="From a name as sent to the name it is known by, "
                     'e.g. {"Item Detail Opened" = "Product Viewed"}.')] = {}
+    item_from: Annotated[tuple[_Name, ...], Meta(
+        max_length=ITEM_PLACES_MAX,
+        description="Where events have the id that an item has in the catalogue, the first that is there: names of "
+                    'properties, with points between maps and [] behind lists, e.g. ["sku", "items[].item_id", '
+                    '"content.id"]. Empty: the usual names, product_id first.')] = ()
 
 
 class CatalogueSettings(Section, frozen=True):

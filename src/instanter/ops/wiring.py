@@ -24,6 +24,7 @@ from ..engine.warmup import warm_up
 from ..events.decode import Door
 from ..events.enrich import Enricher
 from ..events.kinds import NUMBERS
+from ..events.named_items import ItemFinder
 from ..events.statements import Statements
 from ..features.assemble import EVIDENCE
 from ..features.view import Reader
@@ -98,6 +99,7 @@ def load_checked(path: Path | None) -> Config:
     config = load(path)
     try:
         decider_of(config, schema_of(config))
+        ItemFinder(config.events.item_from)
     except ConfigRejected as error:
         raise located(error, path) from None
     return config
@@ -210,6 +212,7 @@ def open_engine(
         subjects=stores.subjects, ids=ids, enrich=enricher, names=config.events.names, gate=gate,
         events_set_time=clock_of_events, numbers=NUMBERS.union(schema.properties),
         statements=Statements(config.privacy.consent_ids), user_tokens=stores.signing,
+        item_from=config.events.item_from,
     )  # fmt: skip
 
     def make() -> Engine:

@@ -1,0 +1,252 @@
+"""Which items an event names, with which prices: the specification's shape, other tools' shapes, configured places."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from instanter.events.amounts import Amounts
+from instanter.events.decode import Admitted, Door
+from instanter.events.enrich import Enricher
+from instanter.events.named_items import HOLDERS, ID_FIELDS, LIST_FIELDS, NAMING_ITEMS, ItemFinder
+from instanter.events.subjects import HashedSubjects
+from instanter.foundation.errors import ConfigRejected, EventRejected
+from instanter.foundation.ids import Ids, item_reference
+
+VIEW = {"type": "track", "messageId": "m-1", "anonymousId": "a1", "event": "Product Viewed"}
+ORDER = VIEW | {"event": "Order Completed"}
+
+
+def view(**properties: Any) -> dict[str, Any]:
+    return VIEW | {"properties": properties}
+
+
+def order(**properties: Any) -> dict[str, Any]:
+    return ORDER | {"properties": properties}
+
+
+def refs(*ids: str) -> tuple[int, ...]:
+    return tuple(item_reference("default", one) for one in ids)
+
+
+def codes(admitted: Admitted) -> list[str]:
+    return [note.code for note in admitted.notes]
+
+
+def told(admitted: Admitted) -> list[tuple[str, str]]:
+    return [(note.code, note.field) for note in admitted.notes]
+
+
+def worth(admitted: Admitted) -> float:
+    record = admitted.record
+    quantities = record.quantities or (1.0,) * len(record.items)
+    return sum(price * quantity for price, quantity in zip(record.prices, quantities, strict=False))
+
+
+class TestTheUsualNames:
+    @pytest.mark.parametrize("field", ID_FIELDS)
+    def test_each_name_of_an_id_names_the_item(self, admit, field: str):
+        for event in (VIEW, VIEW | {"event": "Article Read"}, VIEW | {"type": "page"}):
+            assert admit(event | {"properties": {field: "x-1"}}).record.items == refs("x-1")
+
+    @pytest.mark.parametrize("field", ["product_id", "item_id", "articleId"])
+    @pytest.mark.parametrize("value", [5, 5.0, "5"])
+    def test_a_whole_number_is_an_id(self, admit, field: str, value: Any):
+        assert admit(view(**{field: value})).record.items == refs("5")
+        assert admit(view(products=[{field: value}])).record.items == refs("5")
+
+    @pytest.mark.parametrize("name", LIST_FIELDS)
+    def test_each_name_of_a_list_holds_items(self, admit, name: str):
+        lines = [{"id": "a", "price": 2.0, "quantity": 3}, {"item_id": "b", "sku": "", "price": "1,50"}]
+        record = admit(order(**{name: lines})).record
+        assert (record.items, record.prices, record.quantities) == (refs("a", "b"), (2.0, 1.5), (3.0, 1.0))
+        assert admit(order(**{name: ["a", 7]})).record.items == refs("a", "7")
+
+    @pytest.mark.parametrize("name", HOLDERS)
+    def test_a_map_holds_the_one_item(self, admit, name: str):
+        record = admit(view(**{name: {"id": 7, "price": "€5"}})).record
+        assert (record.items, record.prices) == (refs("7"), (5.0,))
+
+    def test_googles_lists_lie_within_ecommerce(self, admit):
+        lines = [{"item_id": "a", "price": 3, "quantity": 2}]
+        for holder in ({"items": lines}, {"purchase": {"products": lines}}, {"detail": {"products": lines}}):
+            record = admit(order(ecommerce=holder)).record
+            assert (record.items, record.prices, record.quantities) == (refs("a"), (3.0,), (2.0,))
+
+    def test_matomos_lines_are_lists(self, admit):
+        lines = [["sku-1", "Name", "Category", "9,50", 2], ["sku-2"]]
+        for sent in (lines, json.dumps(lines)):
+            record = admit(order(ec_items=sent)).record
+            assert (record.items, record.quantities) == (refs("sku-1", "sku-2"), (2.0, 1.0))
+            assert record.prices[0] == 9.5
+
+    @pytest.mark.parametrize("products", [
+        '[{"product_id": "a"}, {"product_id": "b"}]', {"0": {"product_id": "a"}, "1": {"product_id": "b"}},
+        '{"0": {"product_id": "a"}, "1": {"product_id": "b"}}',
+    ])
+    def test_a_list_may_be_a_map_or_json_text(self, admit, products: Any):
+        admitted = admit(order(products=products))
+        assert admitted.record.items == refs("a", "b")
+        assert ("field_repaired", "properties.products") in told(admitted)
+
+    def test_a_map_in_the_place_of_a_list_may_be_its_only_item(self, admit):
+        assert admit(order(products={"product_id": "a", "price": 2})).record.items == refs("a")
+
+    def test_numbers_called_items_are_no_list(self, admit):
+        admitted = admit(view(product_id="a", items=3, content="words"))
+        assert (admitted.record.items, told(admitted)) == (refs("a"), [])
+
+    def test_the_specifications_names_stand_before_others(self, admit):
+        assert admit(view(item_id="no", product_id="yes", id="never")).record.items == refs("yes")
+        assert admit(view(products=[{"id": "no", "sku": "yes"}], items=["never"])).record.items == refs("yes")
+
+    @pytest.mark.parametrize("name", ["Product_ID", "productid", "PRODUCT_ID", "Sku", "Products"])
+    def test_a_name_nearly_right_is_taken_where_nothing_else_names_one(self, admit, name: str):
+        admitted = admit(view(**{name: ["a"] if name == "Products" else "a"}))
+        assert (admitted.record.items, told(admitted)) == (refs("a"), [("near_miss", f"properties.{name}")])
+
+    @pytest.mark.parametrize("name", sorted(NAMING_ITEMS))
+    def test_an_event_that_names_no_item_is_told(self, admit, name: str):
+        assert codes(admit(VIEW | {"event": name, "properties": {"colour": "red"}})) == ["no_item"]
+        assert codes(admit(VIEW | {"event": name})) == ["no_item"]
+
+    def test_others_need_none(self, admit):
+        for event in ({"event": "Cart Viewed"}, {"event": "Order Refunded"}, {"type": "page"}, {"event": "my_own"}):
+            assert codes(admit(VIEW | event)) == []
+
+
+class TestConfiguredPlaces:
+    def items(self, item_from: list[str], properties: dict[str, Any]) -> tuple[int, ...]:
+        return ItemFinder(item_from).items_of(properties, "default", [])[0]
+
+    def test_the_first_that_is_there_counts_also_in_lists(self):
+        order = ["sku", "product_id"]
+        assert self.items(order, {"product_id": "p", "sku": "s"}) == refs("s")
+        assert self.items(order, {"product_id": "p"}) == refs("p")
+        assert self.items(order, {"products": [{"product_id": "p", "sku": 5}, {"product_id": "q"}]}) == refs("5", "q")
+
+    def test_what_is_not_named_is_no_item(self):
+        assert self.items(["sku"], {"product_id": "p"}) == ()
+        assert self.items(["content.id"], {"products": ["p"]}) == ()
+
+    def test_paths_lead_through_maps_and_lists(self):
+        assert self.items(["properties.content.id"], {"content": {"id": "c"}}) == refs("c")
+        deep = {"ecommerce": {"items": [{"item": {"code": "a"}, "price": 2}, {"item_id": "b"}, 7, {}]}}
+        assert self.items(["ecommerce.items[].item.code", "ecommerce.items[].item_id"], deep) == refs("a", "b")
+        assert self.items(["items[].item_variant"], {"items": [{"item_variant": "v", "item_id": "p"}]}) == refs("v")
+        assert self.items(["a.b.c"], {"a": [1], "b": 2}) == ()
+
+    @pytest.mark.parametrize("path", ["", ".", "a..b", "a[]", "a[].b[].c", "a b", "[]", "items[0].id", "properties."])
+    def test_what_is_no_path_is_refused_with_the_setting(self, path: str):
+        with pytest.raises(ConfigRejected) as caught:
+            ItemFinder([path])
+        assert caught.value.setting == "item_from"
+        assert "items[].item_id" in caught.value.suggestion
+
+    def test_the_door_goes_by_it(self, enricher: Enricher):
+        door = Door(subjects=HashedSubjects(bytes(16)), ids=Ids(), enrich=enricher, item_from=("sku",))
+        raw = json.dumps(view(product_id="p", sku="s", price="1.299,00 €")).encode()
+        record = door.admit(raw, kind=None, received_ms=1_750_000_000_000, tenant="default").record
+        assert (record.items, record.prices) == (refs("s"), (1299.0,))
+
+
+class TestNumbers:
+    @pytest.mark.parametrize(("sent", "price"), [
+        ("12,50", 12.5), ("1,299.00", 1299.0), ("$99.00", 99.0), ("105.29 USD", 105.29), ("€5", 5.0), ("0", 0.0),
+        (7, 7.0), ("1.299,00 €", 1299.0),
+    ])
+    def test_text_that_is_one_number_is_that_number(self, admit, sent: Any, price: float):
+        for event in (view(product_id="a", price=sent), view(products=[{"product_id": "a", "price": sent}])):
+            admitted = admit(event)
+            assert (admitted.record.prices, codes(admitted)) == ((price,), [])
+
+    def test_a_line_is_worth_its_price_times_its_pieces(self, admit):
+        assert worth(admit(order(products=[{"product_id": "a", "price": "19,90", "quantity": "2"}]))) == 39.8
+
+    @pytest.mark.parametrize("sent", ["1_000", "free", "1,299", "1.2.3", True, [], {}, "9" * 70, 10**400])
+    def test_what_is_no_number_or_two_is_told_by_field(self, admit, sent: Any):
+        alone = admit(view(product_id="a", price=sent))
+        assert alone.record.prices == ()
+        assert ("number_unreadable", "properties.price") in told(alone)
+        listed = admit(view(products=[{"product_id": "a", "price": sent}]))
+        assert listed.record.prices == ()
+        if sent != 10**400:
+            assert told(listed) == [("number_unreadable", "properties.products[].price")]
+
+    @pytest.mark.parametrize("nothing", [None, "", " "])
+    def test_nothing_sent_is_nothing_to_tell(self, admit, nothing: Any):
+        assert told(admit(view(product_id="a", price=nothing, quantity=nothing))) == []
+
+    @pytest.mark.parametrize("field", ["price", "quantity"])
+    @pytest.mark.parametrize("sent", [-5, -0.5, "-5,00"])
+    def test_less_than_nothing_is_impossible(self, admit, field: str, sent: Any):
+        admitted = admit(view(product_id="a", **{field: sent}))
+        assert (admitted.record.prices, admitted.record.quantities) == ((), ())
+        assert field not in admitted.record.values
+        assert ("number_impossible", f"properties.{field}") in told(admitted)
+        listed = admit(view(products=[{"product_id": "a", field: sent}]))
+        assert (listed.record.prices, listed.record.quantities) == ((), ())
+        assert told(listed) == [("number_impossible", f"properties.products[].{field}")]
+
+    def test_amounts_of_two_currencies_are_not_mixed(self, admit):
+        lines = [{"product_id": "a", "price": "5 EUR"}, {"product_id": "b", "price": "$5"}]
+        admitted = admit(order(products=lines))
+        assert admitted.record.prices[0] == 5.0
+        assert math.isnan(admitted.record.prices[1])
+        assert codes(admitted) == ["units_mixed"]
+        assert codes(admit(view(product_id="a", price="€5", currency="USD"))) == ["units_mixed"]
+        assert codes(admit(view(product_id="a", price="$5", currency="CAD"))) == []
+
+    @pytest.mark.parametrize("sent", [500, "500", 500.0, "500,0"])
+    def test_other_numbers_may_be_text_too(self, admit, sent: Any):
+        assert admit(view(product_id="a", dwell_ms=sent)).record.values == {"dwell_ms": 500.0}
+
+    def test_numbers_lie_where_a_path_says(self):
+        amounts = Amounts({"checkout.value", "rating", "a.b"})
+        properties = {"checkout": {"value": "12,50"}, "rating": 4, "a": [1]}
+        assert amounts.values_of(properties, []) == {"checkout.value": 12.5, "rating": 4.0}
+        assert amounts.values_of({"checkout.value": 3, "checkout": {"value": 5}}, []) == {"checkout.value": 3.0}
+
+
+LINES = [{"product_id": "a", "quantity": 3}, {"product_id": "b"}]
+
+
+class TestWhatAnOrderIsWorth:
+    @pytest.mark.parametrize("field", ["revenue", "subtotal", "value", "total", "total_price"])
+    @pytest.mark.parametrize("sent", [100, "100,00 €"])
+    def test_lines_without_prices_share_what_the_order_says(self, admit, field: str, sent: Any):
+        admitted = admit(order(products=LINES, **{field: sent}))
+        assert worth(admitted) == pytest.approx(100.0)
+        assert admitted.record.prices == (25.0, 25.0)
+
+    def test_the_orders_revenue_comes_first(self, admit):
+        assert worth(admit(order(products=LINES, total=120, revenue=100))) == pytest.approx(100.0)
+        assert worth(admit(order(products=LINES, total=120, revenue="free"))) == pytest.approx(120.0)
+
+    def test_prices_that_can_be_read_stand(self, admit):
+        lines = [{"product_id": "a", "price": 5}, {"product_id": "b", "price": "free"}]
+        record = admit(order(products=lines, revenue=100)).record
+        assert record.prices[0] == 5.0
+        assert math.isnan(record.prices[1])
+
+    def test_prices_that_cannot_be_read_leave_it_to_the_order(self, admit):
+        lines = [{"product_id": "a", "price": "1,299"}, {"product_id": "b", "price": "free"}]
+        assert worth(admit(order(products=lines, revenue=30))) == pytest.approx(30.0)
+
+    def test_an_order_below_zero_or_of_no_pieces_is_none(self, admit):
+        admitted = admit(order(products=LINES, revenue=-5))
+        assert (admitted.record.prices, told(admitted)) == ((), [("number_impossible", "properties.revenue")])
+        assert admit(order(products=[{"product_id": "a", "quantity": 0}], revenue=5)).record.prices == ()
+
+    def test_what_is_no_order_is_worth_nothing_as_a_whole(self, admit):
+        assert admit(view(product_id="a", value=5)).record.prices == ()
+
+
+def test_a_line_that_is_no_item_refuses_the_event_with_the_field(admit):
+    for line, field in ((["a"], "properties.products[]"), ({"product_id": {}}, "properties.products[].product_id")):
+        with pytest.raises(EventRejected) as caught:
+            admit(order(products=[line]))
+        assert caught.value.message.startswith(field)
