@@ -107,6 +107,7 @@ RESOURCES: Final = (
     Resource("/v1/quarantine/repair", "admin", {"POST": quarantine.repair}),
     Resource("/v1/quarantine/{id:path}", "admin", {"GET": quarantine.get}),
     Resource("/v1/remap", "admin", {"POST": remap.step}, work=REPLAY_WORK),
+    Resource("/v1/health/data", "admin", {"GET": operations.health_of_data}, work=LISTING_WORK),
     Resource("/v1/state", "operator", {"GET": operations.state}),
     Resource("/", "open", {"GET": operations.welcome}),
     Resource("/healthz", "open", {"GET": operations.health}),

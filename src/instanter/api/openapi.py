@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from .. import __version__
 from ..decisions.request import DecideReply, DecideRequest, RankReply, RankRequest
+from ..engine.effects import DataHealth
 from ..engine.erase import ErasureReceipt
 from ..engine.importing import PieceTaken
 from ..engine.listing import Decisions, People
@@ -196,6 +197,9 @@ OPERATIONS = (
     Operation(
         "post", "/v1/remap", "Tell kept events that nobody heard again, under the names and features of today",
         RemapRequest, RemapStep, (*_BODY, *_STORES)),
+    Operation(
+        "get", "/v1/health/data", "What of the data has no effect, and what to do about it", reply=DataHealth,
+        errors=_LIMITED),
     Operation(
         "get", "/v1/state", "Position and hash of the state; the engine stands still while it hashes",
         reply=StateReply, errors=_LIMITED),

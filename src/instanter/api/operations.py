@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 
 from ..engine.loop import Engine
 from .replies import reply
+from .tenancy import tenant_of
 
 RETRY_READY_S = 1
 _WHERE = {
@@ -19,6 +20,8 @@ _WHERE = {
     "metrics": "/metrics",
     "profiles": "/v1/profiles",
     "decisions": "/v1/decisions",
+    "items": "/v1/items",
+    "what has no effect": "/v1/health/data",
 }
 """Where to look, in the order in which one would."""
 _ACCESS_DEV = "This server runs with --dev: it asks for no access key and listens to this machine alone."
@@ -99,6 +102,11 @@ async def ready(engine: Engine, request: Request) -> Response:
         return reply(ReadyReply("ready", str(partition.position), partition.state.epoch))
     reason = "the engine has stopped; see its log" if engine.broken else "shutting down"
     return reply(NotReadyReply("not ready", reason), status=503, headers={"Retry-After": str(RETRY_READY_S)})
+
+
+async def health_of_data(engine: Engine, request: Request) -> Response:
+    """`GET /v1/health/data`: what of the tenant's data has no effect, in sentences."""
+    return reply(await engine.data_health(tenant_of(request)))
 
 
 async def state(engine: Engine, request: Request) -> Response:

@@ -48,6 +48,7 @@ from ..privacy.erasures import ErasureList
 from ..privacy.subjects import KeyStore, KeySubject
 from ..privacy.user_tokens import SigningSecret, SigningSecrets
 from .checkpoints import Checkpoints, ReplayBounds
+from .effects import DataHealth, data_health, observed
 from .erase import DAY_MS, ERASED_PER_TURN, Eraser, RetentionOptions
 from .export import export, opened_receipt
 from .feeds import CatalogueFeeds, CatalogueOptions
@@ -96,6 +97,10 @@ class EngineOptions(msgspec.Struct, frozen=True):
     rewards: Rewards = Rewards()
     """What outcomes are worth to online learners."""
     catalogue: CatalogueOptions = CatalogueOptions()
+
+
+    event_names: Mapping[str, str] = {}
+    """From names as they are sent to names that features hear."""
 
 
 class Stores(NamedTuple):
@@ -454,6 +459,15 @@ class Engine:
             yield from lines
         finally:
             self._exports -= 1
+
+    async def data_health(self, tenant: str) -> DataHealth:
+        """What of a tenant's data has no effect, from the newest records and what came since the start."""
+        await self.journal.settled()
+        seen = await asyncio.to_thread(observed, self._log.read_back, tenant, self.partition)
+        return data_health(
+            seen, tenant, self.partition, self.subjects, mapping=self.options.event_names,
+            tally=self.intake.tally.read(tenant),
+        )  # fmt: skip
 
     # The beat.
 

@@ -225,7 +225,7 @@ class Remapper:
         try:
             admitted = self._door.admit(
                 msgspec.json.encode(event), kind=None, received_ms=now_ms, tenant=record.tenant,
-                arrived_ms=record.received_ms,
+                arrived_ms=record.received_ms, public=bool(record.flags & Flag.PUBLIC),
             ).record  # fmt: skip
         except EventRejected:
             return None, "refused"
@@ -238,7 +238,7 @@ class Remapper:
         return msgspec.structs.replace(
             admitted, received_ms=record.received_ms, happened_ms=record.happened_ms, key=record.key,
             message=record.message, context=record.context, body=record.body, subject=record.subject,
-            flags=admitted.flags | Flag.RETOLD, first_told=position,
+            flags=admitted.flags | record.flags | Flag.RETOLD, first_told=position,
         ), ""  # fmt: skip
 
 

@@ -330,6 +330,16 @@ REMAP_MESSAGES_MAX = 200_000
 REMAP_POSITIONS_MAX = 500_000
 """Positions of events that have been told again which are held at once; for more the log is read once more."""
 
+# What has no effect.
+EFFECTS_RECORDS_MAX = 20_000
+"""The newest records of the log that a report on the data looks at."""
+EFFECTS_NAMES_MAX = 256
+"""Event names among them that are told apart; further ones are counted together."""
+EFFECTS_SAMPLES_MAX = 200
+"""Events about unknown items, and decisions, that it looks into."""
+EFFECTS_ITEMS_MAX = 20_000
+"""Items of the catalogue in whose fields it looks for the ids that events name."""
+
 # Listings.
 PAGE_ENTRIES_MAX = 200
 """People or decisions on one page of a listing."""

@@ -244,6 +244,7 @@ def options_of(config: Config, *, clock_of_events: bool) -> EngineOptions:
             currency=config.catalogue.currency,
             public_fields=None if "*" in config.catalogue.public_fields else frozenset(config.catalogue.public_fields),
         ),
+        event_names=config.events.names,
         retention=RetentionOptions(
             events=config.log.keep_days,
             receipts=config.retention.receipts_days,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from .. import readiness
+from ..effects import data_checks
 from ..readiness import Check
 from .arguments import add_address, add_config, add_data
 
@@ -16,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `instanter doctor`."""
     parser.description = (
         "Check what serving needs: Python, disk and how fast it syncs, memory, open files, the cache of compiled\n"
-        "kernels, extras, the port, the configuration and the log. Changes nothing. Exit code 1 if a check fails.")
+        "kernels, extras, the port, the configuration and the log; and what of the data in the log has no effect:\n"
+        "names that nobody hears, items that are in no catalogue, and so on, with the remedy. Changes nothing. Exit\n"
+        "code 1 if a check fails; a warning is none.")
     parser.epilog = (
         "examples:\n  instanter doctor\n  instanter doctor --config shop/instanter.toml --data shop/data --json")
     add_config(parser)
@@ -50,6 +53,7 @@ def diagnose(arguments: argparse.Namespace) -> list[Check]:
         readiness.open_files(config.serve.connections_max),
         readiness.kernel_cache(),
         readiness.free_port(arguments.host, arguments.port, serving=log.status == "warn"),
+        *(data_checks(config, arguments.data) if configured.status != "fail" else ()),
     ]
 
 

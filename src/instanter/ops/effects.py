@@ -1,0 +1,56 @@
+"""What of a data directory has no effect, looked at from beside: the log alone, whether a server runs or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from ..engine.effects import data_health, observed, tenants_in
+from ..engine.recovery import recover
+from ..foundation.errors import InstanterError
+from ..log.segments import list_segments
+from ..privacy.access import DEFAULT_TENANT
+from .readiness import Check
+from .reading import Reading, reading
+from .settings import Config
+from .wiring import schema_of
+
+TENANTS_MAX: Final = 10
+"""Tenants that are looked at, those with the most events."""
+FINDINGS_MAX: Final = 20
+"""Of one tenant that are told."""
+_END: Final = 1 << 62
+
+
+def data_checks(config: Config, data: Path) -> list[Check]:
+    """One check a finding; one that all counts where there is none; none where there is no data yet."""
+    if not (data / "instanter.json").is_file():
+        return []
+    try:
+        with reading(config, data) as read:
+            return _checks(config, read)
+    except InstanterError as error:
+        return [Check("data", "warn", "cannot be looked into", str(error))]
+
+
+def _checks(config: Config, read: Reading) -> list[Check]:
+    disk, directory = read.directory.disk, read.directory
+    bases = list_segments(disk, directory.log)
+    if not bases:
+        return [Check("data", "ok", "nothing has come in yet")]
+    partition, _ = recover(
+        schema_of(config), read.log, log_start=bases[0], log_end=_END, disk=disk, checkpoints=directory.checkpoints,
+        cold=read.cold,
+    )  # fmt: skip
+    checks: list[Check] = []
+    tenants = tenants_in(read.log.read_back) or [DEFAULT_TENANT]
+    for tenant in tenants[:TENANTS_MAX]:
+        seen = observed(read.log.read_back, tenant, partition)
+        health = data_health(seen, tenant, partition, read.subjects, mapping=config.events.names)
+        of = "" if tenants == [DEFAULT_TENANT] else f" of {tenant}"
+        events = sum(one.count for one in health.events)
+        if health.ok:
+            checks.append(Check("data", "ok", f"the newest {events:,} events{of} all count"))
+        checks += [Check("data", "warn", f"{finding.code}{of}", finding.message)
+                   for finding in health.findings[:FINDINGS_MAX]]
+    return checks
