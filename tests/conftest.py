@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from . import leaks, reliability
 
-settings.register_profile("instanter", deadline=None)
+settings.register_profile("instanter", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("instanter")
 
 Figures = Callable[..., None]

@@ -13,6 +13,8 @@ from instanter.ops.datadir import DataDirectory
 from ..engine.harness import event, stock_shop, take, with_engine
 
 CONFIG = "[state]\nmemory_mb = 64\n[limits]\nrequests_per_s = 1000000\n"
+PATIENT = "[decide]\ndeadline_ms = 10000\n"
+"""A busy machine lets a decision miss the 50 ms that it has otherwise, and it is then made by what needs less time."""
 REJECTED = (
     b'{"type": "track", "messageId": "bad-1", "anonymousId": "a1"}',
     b'{"type": "dance", "messageId": "bad-2", "anonymousId": "\x1b[31mred"}',
@@ -22,7 +24,7 @@ REJECTED = (
 def write_config(folder: Path) -> Path:
     """A configuration for small machines and fast tests."""
     path = folder / "small.toml"
-    path.write_text(CONFIG)
+    path.write_text(CONFIG + PATIENT)
     return path
 
 

@@ -148,7 +148,8 @@ def test_a_job_stands_back_behind_the_server_and_has_nothing_secret_on_its_comma
         assert "\ninstanter_jobs_running 1.0\n" in metrics
     finally:
         os.kill(held.pid, signal.SIGCONT)
-    while os.getpriority(os.PRIO_PROCESS, held.pid) != NICENESS:
+    behind = min(os.nice(0) + NICENESS, 19)
+    while os.getpriority(os.PRIO_PROCESS, held.pid) != behind:
         pause()
     while (job := shop.call("GET", reply.headers["Location"]).json())["state"] == "running":
         pause()
