@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -16,30 +12,6 @@ from segment.analytics.client import Client
 from segment.analytics.request import APIError, post
 
 from instanter.ops.child import ChildServer, running_server
-
-NODE_PACKAGE = "@segment/analytics-node"
-NODE_PROGRAM = """
-const { Analytics } = require('@segment/analytics-node')
-const [host, who] = process.argv.slice(2)
-const analytics = new Analytics({ writeKey: 'key', host, flushInterval: 100 })
-const failures = []
-analytics.on('error', (error) => failures.push(error))
-const calls = {
-  identify: { userId: who, anonymousId: `${who}-browser`, traits: { plan: 'gold' } },
-  track: { anonymousId: `${who}-browser`, event: 'Product Viewed', properties: { product_id: 'sku-1', price: 9.5 } },
-  page: { anonymousId: `${who}-browser`, name: 'Home', properties: { url: 'https://shop.example/' } },
-  screen: { anonymousId: `${who}-browser`, name: 'Home' },
-  group: { userId: who, groupId: 'g1', traits: { name: 'Friends' } },
-  alias: { userId: who, previousId: `${who}-before` },
-}
-const told = ([kind, call]) => new Promise((done) => analytics[kind](call, done))
-const sent = Object.entries(calls).map(told)
-Promise.all([...sent, analytics.closeAndFlush()]).then((results) => {
-  const errors = [...results.filter((result) => result), ...failures].map(String)
-  console.log(JSON.stringify({ errors }))
-  process.exit(errors.length ? 1 : 0)
-})
-"""
 
 
 @pytest.fixture(scope="module")
@@ -108,31 +80,3 @@ def test_everything_the_python_client_sends_is_taken_and_folded(
 def test_the_python_client_reads_our_errors(server: ChildServer) -> None:
     with pytest.raises(APIError, match=r"\[Segment\] schema: .*batch.* \(400\)"):
         post("key", host=server.url, batch=7)
-
-
-@pytest.mark.faults
-def test_everything_the_node_client_sends_is_taken_and_folded(server: ChildServer, full: bool, tmp_path: Path) -> None:
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if not full:
-        pytest.skip("installs a package from the npm registry: only in full")
-    if node is None or npm is None:
-        pytest.skip("node and npm are not installed")
-    installed = subprocess.run(
-        [npm, "install", "--no-audit", "--no-fund", "--prefix", str(tmp_path), NODE_PACKAGE], cwd=tmp_path,
-        capture_output=True, text=True, check=False, timeout=120)
-    if installed.returncode != 0:
-        pytest.skip(f"{NODE_PACKAGE} cannot be installed: {installed.stderr[-200:]}")
-    program = tmp_path / "send.js"
-    program.write_text(NODE_PROGRAM)
-    accepted = counted(server, "instanter_events_accepted_total")
-    ran = subprocess.run(
-        [node, str(program), server.url, "node-user"], cwd=tmp_path, capture_output=True, text=True, check=False,
-        timeout=60)
-    assert json.loads(ran.stdout or "{}") == {"errors": []}, ran.stderr
-    assert counted(server, "instanter_events_accepted_total") - accepted == 6
-    known = profile(server, "node-user")
-    assert set(known["linked"]) >= {"anonymous:node-user-browser"}
-    browser = profile(server, "anonymous:node-user-browser")
-    assert "node-user" in browser["linked"]
-    assert browser["features"]["views"] == known["features"]["views"] == 1.0
-    assert [one["name"] for one in browser["features"]["category_affinity"]] == ["chairs"]
