@@ -31,6 +31,7 @@ from instanter.events.envelope import (
 )
 from instanter.events.kinds import NUMBERS
 from instanter.events.reject import decode_quarantined, opened
+from instanter.features.declaration import DEFAULT_FEATURES, former_of
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import Corrupt, LogClosed
@@ -50,7 +51,9 @@ from instanter.sim.disk import SimulatedDisk
 from ..engine.harness import CountingIds
 
 FIXTURES = Path(__file__).parent / "formats"
-CONFIG = Config(state=msgspec.structs.replace(Config().state, memory_mb=64))
+FORMER = tuple(one for declared in DEFAULT_FEATURES if (one := former_of(declared)) is not None)
+"""What was built in when the fixture was made; under other features the same state has another hash."""
+CONFIG = Config(state=msgspec.structs.replace(Config().state, memory_mb=64), features=FORMER)
 SCHEMA = schema_of(CONFIG)
 EXPECTED_NEWEST_MS = 1_800_000_000_000
 MASTER = bytes(32)
