@@ -13,6 +13,7 @@ from instanter.engine.anew import Anew
 from instanter.engine.configuration import Configuration
 from instanter.engine.loop import Engine
 from instanter.engine.replay import NoModels
+from instanter.features.assemble import EVIDENCE
 from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.foundation.errors import RequestRejected
 from instanter.models.online import LearnerDeclaration
@@ -41,7 +42,9 @@ def anew(root: Path, learner: LearnerDeclaration | None) -> list[Any]:
     (kept,) = {one.receipt.config_hash for one in made}
     replay = replay_of(root)
     served = replay.footing(kept)[1].schema
-    configuration = Configuration(DEFAULT_FEATURES, placements, served.settings, exploration=0.0)
+    configuration = Configuration(
+        DEFAULT_FEATURES, placements, served.settings, exploration=0.0, rules=EVIDENCE
+    )
     other = Anew(configuration, replay.past(served), NoModels())
     return [other.decide(one, other.named(one.receipt)).receipt.placements[0] for one in made]
 
@@ -66,7 +69,8 @@ def test_a_placement_that_there_is_not_is_said(learnt: Path) -> None:
     replay, made = replay_of(learnt), made_in(learnt)[0]
     served = replay.footing(made.receipt.config_hash)[1].schema
     other = Anew(
-        Configuration(DEFAULT_FEATURES, (Placement(id="home.hero"),), served.settings), replay.past(served), NoModels()
+        Configuration(DEFAULT_FEATURES, (Placement(id="home.hero"),), served.settings, rules=EVIDENCE),
+        replay.past(served), NoModels(),
     )
     with pytest.raises(RequestRejected, match="no placement"):
         other.decide(made, other.named(made.receipt))

@@ -17,6 +17,7 @@ from instanter.engine.joining import Joining, Wanted, before_the_log
 from instanter.engine.loop import Engine
 from instanter.engine.replay import NoModels, Replay
 from instanter.engine.training import Gathered, Gathering
+from instanter.features.assemble import EVIDENCE
 from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.feedback.rewards import Rewards
@@ -42,7 +43,9 @@ def gathered(root: Path, tmp_path: Path, *, placement: str = HOME, **wanted: Any
     subjects = KeyStore(disk, root / "keys", secret=SECRET, master=SECRET, read_only=True)
     configurations = Configurations(disk, root / "configurations")
     schema = compile_features(DEFAULT_FEATURES, memory_mb=64)
-    configuration = configurations.keep(Configuration(DEFAULT_FEATURES, DEFAULT_PLACEMENTS, schema.settings, {}, 0.0))
+    configuration = configurations.keep(Configuration(
+        DEFAULT_FEATURES, DEFAULT_PLACEMENTS, schema.settings, {}, 0.0, EVIDENCE
+    ))
     replay = Replay(log, disk=disk, checkpoints=root / "checkpoints", configurations=configurations,
                     models=NoModels(), memory_mb=64)  # fmt: skip
     joining = Joining(log, subjects, REWARDS, Wanted("default", placement, **wanted))

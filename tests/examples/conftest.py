@@ -73,3 +73,8 @@ def _existing(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"the data set {name} is not here: there is no folder ../shared/data/{name}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def next_item() -> ModuleType:
+    return load("example_next_item", EXAMPLES / "next_item" / "run.py")

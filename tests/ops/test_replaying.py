@@ -138,7 +138,9 @@ def test_a_span_and_a_sample_choose_decisions(data: Path) -> None:
 def test_what_came_out_differently_is_told_and_is_a_failure(data: Path, capsys: Printed) -> None:
     lying = add_decision(data, lambda receipt: msgspec.structs.replace(receipt, inputs_hash=b"\0" * 8, epoch=1))
     report = told(capsys, data, "--decisions", lying, code=1)
-    assert report["differing"] == [{"decisionId": lying, "differences": ["epoch", "inputs_hash"]}]
+    ((decision_id, differences),) = (one.values() for one in report["differing"])
+    # Under its new id it may have explored another item.
+    assert (decision_id, differences[:2]) == (lying, ["epoch", "inputs_hash"])
     here = ["--data", str(data), "--config", str(data.parent / "small.toml")]
     assert frame.main(["replay", *here, "--decisions"]) == 1
     out = capsys.readouterr().out

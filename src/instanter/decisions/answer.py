@@ -36,10 +36,9 @@ class Answers:
     ) -> PlacementReply:
         """As it stands on the wire. What is kept for a purpose in `denied` is not told."""
         state = moment.state
-        reasons = [
-            texts or [self._of_source(slate, moment, place)]
-            for place, texts in zip(slate.order, self._reasons(slate), strict=True)
-        ]
+        reasons = self._reasons(slate)
+        if not all(reasons):
+            reasons = self._completed(slate, moment, reasons)
         raw = slate.scores[slate.order]
         scores = shown_amounts(raw) if slate.matrix is None else shown_scores(raw)
         pool = slate.pool
@@ -77,14 +76,23 @@ class Answers:
         added = slate.ranker.contributions(slate.matrix, self._columns, rows)
         return self._explainer.reasons(slate.matrix[rows], added)
 
-    def _of_source(self, slate: Slate, moment: Moment, place: int) -> str:
-        """Of an item that nothing else is to be said of."""
-        in_pool = int(slate.eligible[place])
-        row = int(slate.pool.columns.rows[in_pool])
+    def _completed(self, slate: Slate, moment: Moment, reasons: list[list[str]]) -> list[list[str]]:
+        """With a reason for the items that nothing else is to be said of."""
+        places = np.array([place for place, texts in zip(slate.order, reasons, strict=True) if not texts], np.int64)
+        in_pool = slate.eligible[places]
+        rows = slate.pool.columns.rows[in_pool]
         oldest_ms = moment.lists.averages.oldest_ms
-        newer = row >= 0 and 0 < oldest_ms < int(moment.state.catalogue.created_ms[row])
-        wanted = slate.matrix is not None and any(slate.matrix[place, column] > 0.0 for column in self._interest)
-        return reason_of_source(slate.pool.source_at(in_pool), wanted=wanted, newer=newer)
+        newer = (rows >= 0) & (oldest_ms > 0) & (moment.state.catalogue.created_ms[rows] > oldest_ms)
+        wanted = np.zeros(len(places), bool)
+        if slate.matrix is not None:
+            wanted[:] = (slate.matrix[places][:, self._interest] > 0.0).any(axis=1)
+        sources = [slate.pool.origins[origin][0] for origin in slate.pool.found_by[in_pool].tolist()]
+        further = map(_of_source, sources, wanted.tolist(), newer.tolist())
+        return [texts or next(further) for texts in reasons]
+
+
+def _of_source(source: str, wanted: bool, newer: bool) -> list[str]:
+    return [reason_of_source(source, wanted=wanted, newer=newer)]
 
 
 def placement_receipt(slate: Slate) -> PlacementReceipt:

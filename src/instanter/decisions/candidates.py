@@ -57,10 +57,6 @@ class Pool(msgspec.Struct, frozen=True):
     def __len__(self) -> int:
         return len(self.columns)
 
-    def source_at(self, place: int) -> str:
-        """Where a candidate comes from."""
-        return self.origins[int(self.found_by[place])][0]
-
     def id_at(self, place: int, state: State) -> str:
         """The id of a candidate; a found one is in the catalogue."""
         if place < len(self.ids):
@@ -100,8 +96,10 @@ def given_by(tenant: str, candidates: Sequence[str | int | Candidate], known: fr
     fields: dict[str, dict[str, Any]] = {}
     duplicates: list[str] = []
     for candidate in candidates:
-        named, own = (candidate.id, candidate.fields) if isinstance(candidate, Candidate) else (candidate, {})
-        item_id = id_text(named)
+        if isinstance(candidate, Candidate):
+            item_id, own = id_text(candidate.id), candidate.fields
+        else:
+            item_id, own = candidate if isinstance(candidate, str) else id_text(candidate), {}
         if item_id in fields:
             duplicates.append(item_id)
         else:

@@ -215,8 +215,8 @@ class Decider:
             slate.asked.id: self._answers.reply(slate, moment, explain=request.explain, denied=denied)
             for slate in slates
         }
-        warnings = [one for asked_for, one_asked in zip(request.placements, asked, strict=True)
-                    for one in _warnings(asked_for, one_asked, state)][:REQUEST_WARNINGS_MAX]
+        warnings = [one for asked_for, slate in zip(request.placements, slates, strict=True)
+                    for one in _warnings(asked_for, slate, state)][:REQUEST_WARNINGS_MAX]
         stages.report()
         reply = DecideReply(
             decision_id=decision_id, position=str(position), epoch=state.epoch, took_ms=round(deadline.elapsed_ms(), 3),
@@ -321,7 +321,9 @@ class Decider:
             slate = self._serve(moment, asked, shown, scorers, rungs.get(asked.id) if rungs else None)
             slates.append(slate)
             shown.update(slate.shown())
-            shown.update(slate.keys[place] for place in slate.order)
+            if len(slate.groups):
+                keys = slate.keys
+                shown.update(keys[place] for place in slate.order)
         return self._explore(slates, shown, decision_id, moment.stages)
 
     def _serve(
@@ -357,7 +359,8 @@ class Decider:
         answer: numbers of theirs are the same for all candidates, so only a model can make anything of them."""
         person = moment.person
         rungs = [PERSONAL] if person.known and self._tells(person, modelled) else []
-        if asked.page or (person.in_session and self._tells(self.reader.without_profile(person), modelled)):
+        page_known = asked.page != 0 and moment.state.find_item(asked.page) >= 0
+        if page_known or (person.in_session and self._tells(self.reader.without_profile(person), modelled)):
             rungs.append(SESSION)
         return rungs or [POPULAR if moment.lists.has_interest else DEFAULT]
 
@@ -498,8 +501,9 @@ def _lessons(slates: Sequence[Slate]) -> Iterator[Lesson]:
             yield Lesson(slate.asked.id, tuple(slate.refs[place] for place in shown), rows.tobytes())
 
 
-def _warnings(request: PlacementRequest, asked: Asked, state: State) -> Iterator[Warned]:
+def _warnings(request: PlacementRequest, slate: Slate, state: State) -> Iterator[Warned]:
     """What of a question about a placement comes to nothing."""
+    asked = slate.asked
     if not asked.page and asked.spot.placement.needs_item:
         yield Warned(code="item_missing", message=f'placement "{asked.id}" is about an item, and the request names '
                      'none: give the id of the page\'s item as "item"')
@@ -508,8 +512,8 @@ def _warnings(request: PlacementRequest, asked: Asked, state: State) -> Iterator
         yield Warned(code="unknown_item", message=f'placement "{asked.id}": the item "{request.item}" is not in the '
                      f"catalogue, and {seen}: is it the id that the catalogue has?")
     if asked.given is not None and len(asked.given.refs):
-        unknown = [place for place, ref in enumerate(asked.given.refs.tolist()) if not state.catalogue.has(ref)]
-        if unknown:
+        unknown = np.flatnonzero(~state.catalogue.stands_in(slate.pool.columns.rows[: len(asked.given.refs)]))
+        if len(unknown):
             yield Warned(code="unknown_candidates", message=f'placement "{asked.id}": {len(unknown)} of '
                          f"{len(asked.given.refs)} candidates are not in the catalogue, the first "
                          f'"{asked.given.ids[unknown[0]]}": nothing is known of them but what the request says')

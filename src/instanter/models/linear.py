@@ -130,14 +130,16 @@ def _average(matrix: Matrix, weights: Reals, unbounded: Bytes, means: Reals) -> 
     for column in range(len(weights)):
         if weights[column] == 0.0:
             continue
-        total, count = 0.0, 0
+        count = 0
         for row in range(len(matrix)):
-            value = float(matrix[row, column])
-            if value == value:
-                total += _term(value, weights[column], unbounded[column], 0.0)
+            if matrix[row, column] == matrix[row, column]:
                 count += 1
-        if 0 < count < len(matrix):
-            means[column] = total / count
+        if not 0 < count < len(matrix):
+            continue
+        total = 0.0
+        for row in range(len(matrix)):
+            total += _term(float(matrix[row, column]), weights[column], unbounded[column], 0.0)
+        means[column] = total / count
 
 
 @kernel

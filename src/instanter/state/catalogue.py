@@ -156,6 +156,11 @@ class Catalogue:
         """Whether an item is in the catalogue."""
         return ref in self._packed
 
+    def stands_in(self, rows: Ints) -> Bytes:
+        """Which of these rows hold an item of the catalogue; -1 holds none."""
+        found: Bytes = (rows >= 0) & (self._refs[rows] != 0)
+        return found
+
     def text_of(self, ref: int) -> str | None:
         """The text that a field of an item has, or had, by its reference."""
         return self._texts.get(ref)
