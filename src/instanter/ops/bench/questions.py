@@ -37,6 +37,8 @@ class Decision(msgspec.Struct, frozen=True, rename="camel"):
 
     degraded: tuple[str, ...]
     placements: dict[str, Placed]
+    took_ms: float = 0.0
+    """From the last byte of the request to the reply, by the server."""
 
     @property
     def only(self) -> Placed:
