@@ -9,7 +9,9 @@ import pytest
 
 from instanter.api.tenancy import Terms
 from instanter.engine import effects
+from instanter.events.envelope import ItemUpserted
 from instanter.foundation.clock import ManualClock
+from instanter.foundation.limits import STOCKTAKEN_ITEMS_MAX
 
 from ..engine.harness import iso
 from .client import Client, track, with_client
@@ -142,3 +144,38 @@ def test_each_tenant_hears_of_its_own_and_no_more_is_looked_at_than_the_bounds_s
         assert other["events"] == []
 
     with_client(tmp_path, work, terms=TERMS)
+
+
+def test_fields_of_items_that_have_no_effect_are_told(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        items = [{"id": f"p-{n}", "price": "1,299", "inventory": 0, "title": "T"} for n in range(3)]
+        items += [{"id": "a", "price": "5 EUR"}, {"id": "b", "price": "600 JPY"}]
+        assert (await client.post("/v1/items", items)).status_code == 200
+        before = ItemUpserted(1, "default", "old", {"price": "19,90", "availability": "sold out"})
+        unfit = ItemUpserted(1, "default", "unfit", {"price": -5})
+        await client.engine.change_items([before, unfit])
+        (unheard,) = await findings(client, "unheard")
+        assert unheard["message"] == (
+            '3 of 7 items of the catalogue: inventory has no effect; the field that has one is called "stock".'
+        )
+        (ambiguous,) = await findings(client, "unreadable")
+        assert (ambiguous["count"], "price may be decimals or thousands" in ambiguous["message"]) == (3, True)
+        (refused,) = await findings(client, "refused")
+        assert "1 of 7 items of the catalogue: price is below 0" in refused["message"]
+        (currency,) = await findings(client, "other_currency")
+        assert "1 of 7 items of the catalogue: price is in JPY" in currency["message"]
+        (as_sent,) = await findings(client, "items_as_sent")
+        assert as_sent["count"] == 1
+
+    with_client(tmp_path, work)
+
+
+def test_a_report_looks_at_so_many_items(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        items = [{"id": n, "inventory": 0} for n in range(STOCKTAKEN_ITEMS_MAX + 5)]
+        assert (await client.post("/v1/items", items)).status_code == 200
+        (unheard,) = await findings(client, "unheard")
+        assert unheard["count"] == STOCKTAKEN_ITEMS_MAX
+        assert unheard["message"].startswith(f"All of {STOCKTAKEN_ITEMS_MAX:,} items of the catalogue: inventory")
+
+    with_client(tmp_path, work)

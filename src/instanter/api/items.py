@@ -37,7 +37,7 @@ from .tenancy import Caller, caller_of, tenant_of
 
 _ENVELOPE_BYTES: Final = 64
 """A change beside its id and fields, at most."""
-_READ_AT_ONCE: Final = 256
+_READ_AT_ONCE: Final = 64
 """Items, before other work gets its turn."""
 _LISTED: Final = 100
 """Items of a page that was not asked for by size."""

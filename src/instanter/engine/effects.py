@@ -30,6 +30,7 @@ from ..log.frames import Frame
 from ..privacy.subjects import KeyStore
 from .export import opened_receipt, stored_event
 from .partition import Partition
+from .stocktaking import looked_at, without_effect
 from .tally import TallyReading
 
 ReadBack = Callable[[int | None], tuple[list[Frame], int]]
@@ -49,7 +50,7 @@ class Finding(msgspec.Struct, frozen=True, rename="camel"):
 
     code: str
     """`no_catalogue`, `unheard`, `no_item`, `item_unknown`, `time_far`, `time_ahead`, `no_feed`, `no_candidates`,
-    `mapping`, or a code of what is said about single events."""
+    `mapping`, `items_as_sent`, or a code of what is said about single events or items."""
     event: str
     """The name of the events, or of the placement; "" where it is about none."""
     count: int
@@ -138,12 +139,16 @@ def observed(read_back: ReadBack, tenant: str, partition: Partition) -> Observed
 
 def data_health(
     seen: Observed, tenant: str, partition: Partition, subjects: KeyStore, *, mapping: Mapping[str, str],
-    tally: TallyReading | None = None,
+    tally: TallyReading | None = None, currency: str = "",
 ) -> DataHealth:  # fmt: skip
-    """What of a tenant's data has no effect. `mapping` is `[events.names]`; `tally` adds what a server has counted."""
+    """What of a tenant's data has no effect. `mapping` is `[events.names]`; `tally` adds what a server has counted.
+
+    `currency` is `[catalogue] currency`.
+    """
     heard = partition.state.schema.codes
     findings = [
         *_catalogue(seen, tenant, partition),
+        *_fields_of_items(tenant, partition, currency),
         *_mapping(mapping, heard),
         *_names(seen, heard),
         *_items(seen, tenant, partition, subjects),
@@ -176,6 +181,15 @@ def _catalogue(seen: Observed, tenant: str, partition: Partition) -> Iterator[Fi
             "The catalogue is empty, so there is nothing to recommend: load it with POST /v1/items or "
             "`instanter import --items FILE`.",
         )  # fmt: skip
+
+
+def _fields_of_items(tenant: str, partition: Partition, currency: str) -> Iterator[Finding]:
+    catalogue = partition.state.catalogue
+    items, types = looked_at(catalogue, tenant), catalogue.types_of(tenant)
+    for code, count, sentence in without_effect(
+        items, types, numbers=partition.state.schema.numbers, currency=currency
+    ):
+        yield Finding(code, "", count, sentence)
 
 
 def _mapping(mapping: Mapping[str, str], heard: Mapping[str, int]) -> Iterator[Finding]:

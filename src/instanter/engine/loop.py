@@ -466,7 +466,7 @@ class Engine:
         seen = await asyncio.to_thread(observed, self._log.read_back, tenant, self.partition)
         return data_health(
             seen, tenant, self.partition, self.subjects, mapping=self.options.event_names,
-            tally=self.intake.tally.read(tenant),
+            tally=self.intake.tally.read(tenant), currency=self.options.catalogue.currency,
         )  # fmt: skip
 
     # The beat.

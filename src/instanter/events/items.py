@@ -173,6 +173,8 @@ _ZONE_BY_NAME: Final = re.compile(r" *(UTC|GMT|Z)$", re.IGNORECASE)
 _AT_LEAST: Final = re.compile(r"[>]?\s*([0-9]{1,9})\s*\+?")
 _PERIOD: Final = re.compile(r"\s*/\s*|\s+(?:-|–|to|bis)\s+")
 _TEXT_CHARS_MAX: Final = 64
+_SIMPLE_KINDS: Final = {str: "text", int: "a number", float: "a number", bool: "true or false", type(None): ""}
+_NOBODY: Final = frozenset[str]()
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
@@ -427,11 +429,12 @@ class FieldReader:
             self._remark(name, "unreadable", f"{what}; features count the item as one without it")
 
     def _compare_kinds(self, fields: Mapping[str, Any]) -> None:
-        kinds, remarked = self._types.kinds, {remark.field for remark in self.remarks}
+        kinds, meanings = self._types.kinds, self._meant
+        remarked = {remark.field for remark in self.remarks} if self.remarks else _NOBODY
         for name, value in fields.items():
-            if name not in self._meant:
-                self._meant[name] = FIELDS_MEANT.get(_letters(name), "")
-            meant = self._meant[name]
+            meant = meanings.get(name)
+            if meant is None:
+                meant = meanings[name] = FIELDS_MEANT.get(_letters(name), "")
             if meant and meant != name and meant not in fields:
                 self._remark(name, "unheard", f'has no effect; the field that has one is called "{meant}"')
             known = kinds.get(name)
@@ -481,22 +484,30 @@ def _is_date(text: str) -> bool:
 
 def _of_text(text: str) -> int:
     """Milliseconds of a time in words and digits."""
-    plain = _SLASHED.sub(lambda found: f"{found[1]}-{found[2]:0>2}-{found[3]:0>2}", text, count=1)
-    plain = _DOTTED.sub(lambda found: f"{found[3]}-{found[2]:0>2}-{found[1]:0>2}", plain, count=1)
-    plain = _ZONE_APART.sub("", _ZONE_BY_NAME.sub("+00:00", plain) if _DATE.match(plain) else plain)
     try:
-        moment = datetime.fromisoformat(plain)
+        moment = datetime.fromisoformat(text)
     except ValueError:
-        try:
-            moment = parsedate_to_datetime(text)
-        except (ValueError, TypeError, IndexError):
-            raise ValueError("no time") from None
+        moment = _otherwise(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     try:
         return max(int(moment.timestamp() * 1_000), 0)
     except OverflowError:
         raise ValueError("no time") from None
+
+
+def _otherwise(text: str) -> datetime:
+    """A moment in a usual spelling that is not ISO 8601."""
+    plain = _SLASHED.sub(lambda found: f"{found[1]}-{found[2]:0>2}-{found[3]:0>2}", text, count=1)
+    plain = _DOTTED.sub(lambda found: f"{found[3]}-{found[2]:0>2}-{found[1]:0>2}", plain, count=1)
+    plain = _ZONE_APART.sub("", _ZONE_BY_NAME.sub("+00:00", plain) if _DATE.match(plain) else plain)
+    try:
+        return datetime.fromisoformat(plain)
+    except ValueError:
+        try:
+            return parsedate_to_datetime(text)
+        except (ValueError, TypeError, IndexError):
+            raise ValueError("no time") from None
 
 
 def _word(sent: object) -> str:
@@ -524,14 +535,9 @@ def _plain(number: float) -> int | float:
 
 def _kind(value: object) -> str:
     """The kind of a value in words, "" for none. One text and a list of texts are one kind: features read both."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, int | float):
-        return "a number"
-    if isinstance(value, str):
-        return "text"
+    simple = _SIMPLE_KINDS.get(type(value))
+    if simple is not None:
+        return simple
     if isinstance(value, list):
         return "text" if all(isinstance(part, str) for part in value[:ATTRIBUTE_VALUES_MAX]) else "a list"
     return "a map"

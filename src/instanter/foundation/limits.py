@@ -337,6 +337,8 @@ EFFECTS_NAMES_MAX = 256
 """Event names among them that are told apart; further ones are counted together."""
 EFFECTS_SAMPLES_MAX = 200
 """Events about unknown items, and decisions, that it looks into."""
+STOCKTAKEN_ITEMS_MAX = 1_000
+"""Items of the catalogue whose fields it reads, to say which of them have no effect."""
 EFFECTS_ITEMS_MAX = 20_000
 """Items of the catalogue in whose fields it looks for the ids that events name."""
 

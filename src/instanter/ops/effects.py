@@ -46,7 +46,8 @@ def _checks(config: Config, read: Reading) -> list[Check]:
     tenants = tenants_in(read.log.read_back) or [DEFAULT_TENANT]
     for tenant in tenants[:TENANTS_MAX]:
         seen = observed(read.log.read_back, tenant, partition)
-        health = data_health(seen, tenant, partition, read.subjects, mapping=config.events.names)
+        health = data_health(seen, tenant, partition, read.subjects, mapping=config.events.names,
+                             currency=config.catalogue.currency)  # fmt: skip
         of = "" if tenants == [DEFAULT_TENANT] else f" of {tenant}"
         events = sum(one.count for one in health.events)
         if health.ok:
