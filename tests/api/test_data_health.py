@@ -87,6 +87,8 @@ def test_no_item_times_far_off_unfed_features_and_empty_placements_are_told(tmp_
         await send(client, 2, event="Product Viewed", properties={"name": "Chair"})
         await send(client, 2, event="Product Viewed", timestamp=iso(1_790_000_000))
         await send(client, 1, event="Product Viewed", timestamp=iso(NOW_MS + 3_600_000))
+        assert await findings(client, "no_feed") == []
+        await send(client, 1, event="Product Added")
         (no_item,) = await findings(client, "no_item")
         assert (no_item["count"], no_item["event"]) == (2, "Product Viewed")
         (far,) = await findings(client, "time_far")

@@ -69,8 +69,8 @@ async def profiles(engine: Engine) -> dict[str, Any]:
 
 
 def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, 6)
+    if not isinstance(value, list):
+        return value if value is None else round(value, 6)
     return [{name: round(one, 6) if isinstance(one, float) else one for name, one in entry.items()} for entry in value]
 
 
@@ -180,10 +180,32 @@ def test_a_new_feature_hears_what_nobody_heard_and_an_old_one_nothing_twice(tmp_
     async def work(engine: Engine) -> None:
         assert (await remap(engine))[0] == {"Quiz Finished as Quiz Finished": 20}
         features = engine.profiles.profile("default", "anonymous:u0", now_ms=NOW_MS).features
-        assert (features["quizzes"], features["more"]) == (3.0, 0.0)
+        assert (features["quizzes"], features["more"]) == (3.0, None)
         assert (await remap(engine))[0] == {}
 
     with_engine(tmp_path, work, clock=ManualClock(NOW_MS), features=(*DEFAULT_FEATURES, quiz, more))
+
+
+def test_what_a_feature_that_hears_everything_has_counted_is_not_told_again(tmp_path: Path) -> None:
+    everything = FeatureDeclaration(name="all_events", on=("*",), aggregate="count")
+
+    async def work(engine: Engine) -> None:
+        await take(engine, *books(10))
+        map_names(engine, MAPPING)
+        assert await remap(engine) == ({}, {})
+
+    with_engine(tmp_path / "one", work, clock=ManualClock(NOW_MS), features=(*DEFAULT_FEATURES, everything))
+
+    async def before(engine: Engine) -> None:
+        await take(engine, *books(10))
+
+    async def after(engine: Engine) -> None:
+        assert sum((await remap(engine))[0].values()) == 10
+        assert engine.profiles.profile("default", "anonymous:u0", now_ms=NOW_MS).features["all_events"] == 2.0
+        assert (await remap(engine))[0] == {}
+
+    with_engine(tmp_path / "two", before, clock=ManualClock(NOW_MS))
+    with_engine(tmp_path / "two", after, clock=ManualClock(NOW_MS), features=(*DEFAULT_FEATURES, everything))
 
 
 def test_each_tenant_walks_over_its_own(tmp_path: Path) -> None:

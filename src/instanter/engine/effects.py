@@ -15,10 +15,11 @@ import msgspec
 
 from ..decisions.receipt import decode_receipt
 from ..events.envelope import Decided, Tracked, decode_record
-from ..events.kinds import KNOWN, NAME_BY_TYPE
-from ..events.nearest import mapping_line, nearest_name
+from ..events.kinds import KNOWN, NAME_BY_TYPE, ORDER_COMPLETED, PRODUCT_ADDED
+from ..events.nearest import likely_name, mapping_line
 from ..events.notes import ITEM_UNKNOWN, UNHEARD
 from ..events.times import AHEAD_MS_MAX, time_text
+from ..features.declaration import DEFAULT_FEATURES
 from ..foundation.ids import item_reference
 from ..foundation.limits import (
     EFFECTS_ITEMS_MAX,
@@ -42,6 +43,7 @@ SOME: Final = 0.25
 """From this share of the ids on that events name a field of the catalogue is said to hold them."""
 _ABOUT_ITEMS: Final = frozenset(name for name in KNOWN if name.startswith(("Product ", "Order ", "Article ")))
 _WITHOUT_FEATURE: Final = frozenset({*NAME_BY_TYPE.values()})
+_BUILT_IN: Final = frozenset(feature.name for feature in DEFAULT_FEATURES)
 FURTHER: Final = "(further names)"
 
 
@@ -145,19 +147,19 @@ def data_health(
 
     `currency` is `[catalogue] currency`.
     """
-    heard = partition.state.schema.codes
+    heard, hears_all = partition.state.schema.codes, partition.state.schema.hears_all
     findings = [
         *_catalogue(seen, tenant, partition),
         *_fields_of_items(tenant, partition, currency),
-        *_mapping(mapping, heard),
-        *_names(seen, heard),
+        *(() if hears_all else (*_mapping(mapping, heard), *_names(seen, heard))),
         *_items(seen, tenant, partition, subjects),
         *_times(seen),
         *_features(seen, partition),
         *_placements(seen, subjects),
         *_tallied(tally),
     ]
-    events = [NameSeen(name, of.count, name in heard or name in _WITHOUT_FEATURE) for name, of in seen.names.items()]
+    effective = _WITHOUT_FEATURE | heard.keys()
+    events = [NameSeen(name, of.count, hears_all or name in effective) for name, of in seen.names.items()]
     return DataHealth(
         not findings, seen.records, time_text(seen.since_ms) if seen.records else None,
         sorted(events, key=lambda one: (-one.count, one.event)), findings,
@@ -195,7 +197,7 @@ def _fields_of_items(tenant: str, partition: Partition, currency: str) -> Iterat
 def _mapping(mapping: Mapping[str, str], heard: Mapping[str, int]) -> Iterator[Finding]:
     for sent, meant in mapping.items():
         if meant not in heard and meant not in _WITHOUT_FEATURE:
-            near = nearest_name(meant, [*heard])
+            near = likely_name(meant, heard)
             better = f' Did you mean "{near}"? Write {mapping_line(sent, near)}.' if near else ""
             message = f'[events.names] maps "{sent}" to "{meant}", and no feature hears that name.{better}'
             yield Finding("mapping", meant, 0, message)
@@ -205,7 +207,7 @@ def _names(seen: Observed, heard: Mapping[str, int]) -> Iterator[Finding]:
     for name, of in _by_count(seen):
         if name in heard or name in _WITHOUT_FEATURE or name == FURTHER:
             continue
-        near = nearest_name(name, [*heard])
+        near = likely_name(name, heard)
         advice = (
             f'it looks like "{near}": put {mapping_line(name, near)} under [events.names]' if near
             else "map it under [events.names], or name it in the `on` of a feature"
@@ -300,7 +302,10 @@ def _times(seen: Observed) -> Iterator[Finding]:
 
 
 def _features(seen: Observed, partition: Partition) -> Iterator[Finding]:
-    """Features of which no event came: told by the names they hear, one finding for each set of names."""
+    """Features of which no event came: told by the names they hear, one finding for each set of names.
+
+    Of the built-in ones only those of orders, where carts are filled: not every site has wishlists or reviews.
+    """
     total = sum(of.count for of in seen.names.values())
     if not total:
         return
@@ -308,7 +313,11 @@ def _features(seen: Observed, partition: Partition) -> Iterator[Finding]:
     name_of = {code: name for name, code in schema.codes.items()}
     unfed: dict[tuple[str, ...], list[str]] = {}
     for placed in schema.layout.features:
+        if any(code not in name_of for code in placed.spec.codes):  # It hears everything.
+            continue
         hears = tuple(sorted(name_of[code] for code in placed.spec.codes))
+        if placed.spec.name in _BUILT_IN and not (ORDER_COMPLETED in hears and PRODUCT_ADDED in seen.names):
+            continue
         if "." not in placed.spec.name and hears and not any(name in seen.names for name in hears):
             unfed.setdefault(hears, []).append(placed.spec.name)
     for hears, features in unfed.items():

@@ -198,7 +198,8 @@ class Intake:
 
     def has_effect(self, name: str) -> bool:
         """Whether a feature hears events of this name, or they link people."""
-        return name in self._partition.state.schema.codes or name in _LINKING
+        schema = self._partition.state.schema
+        return schema.hears_all or name in schema.codes or name in _LINKING
 
     async def reject(
         self, raw: bytes, error: EventRejected, *, tenant: str, kind: str = BATCH, gpc: bool = False,

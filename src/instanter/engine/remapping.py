@@ -32,6 +32,7 @@ RECORDS_PER_STEP: Final = 2_048
 """Records of the log that one step looks at."""
 EVENTS_AT_ONCE: Final = 64
 """Events told again before the loop may do something else."""
+ANY: Final = "*"
 NO_BOUND: Final = 1 << 62
 _NAMES_BY_TYPE: Final = frozenset(NAME_BY_TYPE.values())
 
@@ -113,10 +114,10 @@ class Remapper:
         schema = partition.state.schema
         name_of = {code: name for name, code in schema.codes.items()}
         self._on = {
-            (placed.spec.name, placed.spec.version): frozenset(name_of[code] for code in placed.spec.codes)
+            (placed.spec.name, placed.spec.version): frozenset(name_of.get(code, ANY) for code in placed.spec.codes)
             for placed in schema.layout.features
         }
-        """The names that each feature hears."""
+        """The names that each feature hears, `ANY` among them where it hears all others too."""
         self._walk: _Walk | None = None
         self._turn = asyncio.Lock()
 
@@ -179,13 +180,16 @@ class Remapper:
         """Whether no feature heard it when it came, and one may now."""
         if record.tenant != walk.tenant or record.first_told:
             return False
-        heard = self._partition.state.schema.codes
-        if record.name not in heard:
-            return record.name not in _NAMES_BY_TYPE
-        declared = walk.features
-        if not declared <= self._on.keys():  # Features counted then that are gone: it is not known what they heard.
+        name, declared = record.name, walk.features & self._on.keys()
+        if any(name in self._on[one] or ANY in self._on[one] for one in declared):
             return False
-        return not any(record.name in self._on[one] for one in declared)
+        if self._is_heard(name):  # Where features counted then that are gone it is not known what they heard.
+            return declared == walk.features
+        return name not in _NAMES_BY_TYPE
+
+    def _is_heard(self, name: str) -> bool:
+        schema = self._partition.state.schema
+        return schema.hears_all or name in schema.codes
 
     async def _tell(
         self, candidates: list[_Candidate], walk: _Walk, dry_run: bool, told: Counter[tuple[str, str]],
@@ -231,7 +235,7 @@ class Remapper:
             return None, "refused"
         if not isinstance(admitted, Tracked):
             return None, "withheld"
-        if admitted.name not in self._partition.state.schema.codes:
+        if not self._is_heard(admitted.name):
             return None, "unheard"
         if not is_new:
             return None, "repeated"

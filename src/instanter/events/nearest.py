@@ -1,16 +1,13 @@
-"""What an event name that nobody hears was probably meant to be: the nearest of the names that are known."""
+"""What an event name that nobody hears probably means: the known name that its spelling or its words point to."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Set
 from typing import Final
 
-from .kinds import folded
+from .kinds import nearest_name
 
-_ALIKE: Final = 0.75
-"""From here on two spellings are taken for one name with a slip."""
 _WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 _BASKET: Final = {"cart", "basket", "bag", "trolley", "warenkorb", "panier", "carrito"}
@@ -64,17 +61,18 @@ _MEANINGS: Final[tuple[tuple[Set[str], Set[str], str], ...]] = (
 """Words that a name has one of, others that it has one of too, and what it means then; the first that fits holds."""
 
 
-def nearest_name(name: str, known: Collection[str]) -> str:
+def likely_name(name: str, known: Collection[str]) -> str:
     """The known name that this one looks most like: spelt nearly so, else by what its words mean; "" for none.
 
+    Bolder than `kinds.nearest_name`: for advice that somebody reads, never for what is done without asking.
+
     >>> known = ["Product Viewed", "Product Added", "Order Completed", "My Own"]
-    >>> [nearest_name(name, known) for name in ("Product Vewed", "book_opened", "basket_add", "BUY", "my-owm", "zzz")]
+    >>> [likely_name(name, known) for name in ("Product Vewed", "book_opened", "basket_add", "BUY", "my-owm", "zzz")]
     ['Product Viewed', 'Product Viewed', 'Product Added', 'Order Completed', 'My Own', '']
     """
-    by_spelling = {folded(one): one for one in known}
-    alike = difflib.get_close_matches(folded(name), by_spelling, n=1, cutoff=_ALIKE)
-    if alike:
-        return by_spelling[alike[0]]
+    near = nearest_name(name, known)
+    if near in known:
+        return near
     words = {word.lower() for word in _WORD.findall(name)}
     for some, others, meant in _MEANINGS:
         if words & some and (not others or words & others) and meant in known:
