@@ -177,3 +177,47 @@ def test_an_archive_three_years_old_that_was_broken_off_counts_once_each_at_its_
     finally:
         child.stop()
     assert times_in(data) == expected()
+
+
+def test_a_feed_of_any_kind_is_imported_and_replaces_the_catalogue(
+    server: ChildServer, tmp_path: Path, capsys: Printed
+) -> None:
+    feed = tmp_path / "feed.csv"
+    rows = ["\ufeffsku;title;price;availability", "r-1;Chair;19,90;in stock", "r-2;Table;1;out of stock", ";Lamp;3;"]
+    feed.write_text("\n".join([*rows, ""]))
+    first = imported(server, capsys, "--items", feed, code=1)
+    assert (first["items"], first["rejected"], "CSV" in first["feed"]) == (2, 1, True)
+    assert str(feed) in first["first_rejections"][0]
+    assert httpx.get(f"{server.url}/v1/items/r-1").json()["fields"]["price"] == 19.9
+    items = [f"r-{n}" for n in range(1, 5)]
+    whole = ndjson(tmp_path / "whole.ndjson", [{"id": item, "title": "T"} for item in items])
+    assert imported(server, capsys, "--items", whole, "--replace")["deleted"] == 0
+    less = ndjson(tmp_path / "less.json", [{"id": item, "title": "T"} for item in items[:3]])
+    assert imported(server, capsys, "--items", less, "--replace")["deleted"] == 1
+    assert httpx.get(f"{server.url}/v1/items/r-4").status_code == 404
+    little = ndjson(tmp_path / "little.json", [{"id": "r-1", "title": "T"}])
+    refused = imported(server, capsys, "--items", little, "--replace", code=1)
+    assert "it would delete 2 of the 3 items" in refused["first_rejections"][0]
+    assert "--force" in refused["first_rejections"][0]
+    assert imported(server, capsys, "--items", little, "--replace", "--force")["deleted"] == 2
+    broken = tmp_path / "broken.json"
+    broken.write_text('[{"id": "r-9", "title": "T"}, {"id": "r-')
+    report = imported(server, capsys, "--items", broken, "--replace", code=1)
+    assert report["notes"][0].startswith("nothing was deleted from the catalogue")
+    assert httpx.get(f"{server.url}/v1/items/r-1").status_code == 200
+
+
+@pytest.mark.parametrize(("words", "told"), [
+    (["--items", "FILE", "--events", "FILE", "--map", "a=b"], "--map is for one file"),
+    (["--events", "FILE", "--replace"], "--replace is for --items"),
+    (["--items", "FILE", "--force"], "--force for --replace"),
+    (["--events", "FILE", "--map", "event"], "--map takes FIELD=COLUMN"),
+    ([], "say what to import"),
+])
+def test_what_cannot_be_meant_is_refused_in_a_sentence(
+    words: list[str], told: str, tmp_path: Path, capsys: Printed
+) -> None:
+    file = ndjson(tmp_path / "some.ndjson", [{"type": "page"}])
+    given = [word.replace("FILE", str(file)) for word in words]
+    assert frame.main(["import", "--url", "http://127.0.0.1:9", *given]) == 2
+    assert told in capsys.readouterr().err

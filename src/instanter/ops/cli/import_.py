@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
 from ...events.kinds import KNOWN
-from ...events.nearest import mapping_line, nearest_name
+from ...events.nearest import likely_name, mapping_line
 from ...events.notes import UNHEARD
 from ...foundation.disk import RealDisk
 from ...foundation.errors import RateLimited, RequestRejected, Unavailable
-from ...foundation.limits import BATCH_SENT_BYTES_MAX
+from ...foundation.limits import BATCH_SENT_BYTES_MAX, BODY_BYTES_MAX
 from ..archives import (
     STDIN,
     Identity,
@@ -29,6 +30,7 @@ from ..archives import (
 from ..child import running_server
 from ..config import load
 from ..datadir import DataDirectory
+from ..feeds.reading import Feed, Problem, read_items
 from ..master import MADE_NAME
 from .arguments import add_config, add_data, add_key
 from .connection import Connection
@@ -73,6 +75,12 @@ class ImportReport(msgspec.Struct):
     """What `instanter import` did, and what was understood of it."""
 
     items: int = 0
+    feed: str = ""
+    """What the file of items was read as."""
+    deleted: int = 0
+    """Items that a replaced catalogue does not have any more."""
+    item_remarks: list[str] = []
+    """What of the items has no effect, the first sentences of it."""
     events: int = 0
     repeated: int = 0
     """Lines that an import of the same file had taken before."""
@@ -112,9 +120,24 @@ class _Rejection(msgspec.Struct, rename="camel"):
     message: str
 
 
-class _Reply(msgspec.Struct):
+class _RejectedItem(msgspec.Struct):
+    index: int
+    code: str
+    message: str
+
+
+class _ItemWarning(msgspec.Struct):
+    items: int
+    message: str
+
+
+class _ItemsReply(msgspec.Struct):
     accepted: int
     position: str
+    rejected: list[_RejectedItem] = []
+    warnings: list[_ItemWarning] = []
+    replace: str = ""
+    deleted: int = 0
 
 
 class _Name(msgspec.Struct):
@@ -169,26 +192,31 @@ class _Piece(msgspec.Struct, rename="camel"):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `instanter import`."""
     parser.description = (
-        "Import items and events. Items: NDJSON in the shape of POST /v1/items. Events: JSON lines in the shapes of\n"
+        "Import items and events. Items: a feed of any usual kind. Events: JSON lines in the shapes of\n"
         "the tracking routes, one JSON array, batches, or a table with a header (CSV, TSV); which it is is seen from\n"
         "the content, and gzip is unpacked. `-` is standard input. Sends to a running server (--url), or opens the\n"
         "data directory itself. Says what was understood, by event name. What is not fit is left out and reported;\n"
         "exit code 1 then. An import that broke off is run again: each line counts once.")
     parser.epilog = (
         "examples:\n  instanter import --config shop/instanter.toml --data shop/data --items items.ndjson\n"
+        "  instanter import --url http://127.0.0.1:8080 --items feed.xml --replace\n"
         "  instanter import --url http://127.0.0.1:8080 --events -\n"
         "  instanter import --config shop/instanter.toml --data shop/data --events 2023.json.gz --history")
     add_config(parser)
     add_data(parser)
     parser.add_argument("--url", metavar="U", help="a running server; without it --data is opened")
     add_key(parser)
-    parser.add_argument("--items", metavar="FILE", help="items, one a line")
+    parser.add_argument("--items", metavar="FILE", help="items: CSV, TSV, JSON, Parquet, Google Merchant, Shopify")
+    parser.add_argument("--replace", action="store_true",
+                        help="items: the file is the whole catalogue, and what it does not name is deleted")
+    parser.add_argument("--force", action="store_true",
+                        help="with --replace: also if more than half would be deleted, or items had no id")
     parser.add_argument("--events", metavar="FILE", help="events, oldest first")
     parser.add_argument("--history", action="store_true",
                         help="events: the timestamp stands as it was sent, whatever sentAt and receivedAt say")
     parser.add_argument("--map", action="append", default=[], metavar="FIELD=COLUMN",
-                        help="events in a table: which column is event, userId, anonymousId, timestamp, messageId or a "
-                             "property such as product_id; others are guessed by their names")
+                        help="which column is a field: id, title, price ... of items; event, userId, anonymousId, "
+                             "timestamp, messageId or a property of events; others are guessed by their names")
     parser.add_argument("--id", default="", metavar="NAME",
                         help="events from standard input: a name of your own, so that the import can be run again")
 
@@ -199,7 +227,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise RequestRejected("nothing", "say what to import: --items FILE, --events FILE or both")
     if arguments.items == arguments.events == STDIN:
         raise RequestRejected("nothing", "standard input can be the items or the events, not both")
-    _columns(arguments)
+    if _columns(arguments) and arguments.items and arguments.events:
+        raise RequestRejected("map", "--map is for one file: import items and events one after the other")
+    if (arguments.replace and not arguments.items) or (arguments.force and not arguments.replace):
+        raise RequestRejected("replace", "--replace is for --items, and --force for --replace")
     for name in (arguments.items, arguments.events):
         if name and name != STDIN:
             Path(name).open("rb").close()
@@ -241,8 +272,8 @@ def _import(arguments: argparse.Namespace, url: str, *, key: str = "") -> Import
     connection = Connection(url, key=key)
     with contextlib.closing(connection):
         if arguments.items:
-            with _item_lines(arguments.items, report) as lines, records_progress("items", quiet=arguments.json) as told:
-                _send_items(connection, lines, report, told)
+            with records_progress("items", quiet=arguments.json) as told:
+                _import_items(connection, arguments, report, told)
         if arguments.events:
             with records_progress("events", quiet=arguments.json) as told:
                 _import_events(connection, arguments, report, told)
@@ -252,35 +283,79 @@ def _import(arguments: argparse.Namespace, url: str, *, key: str = "") -> Import
 # Items.
 
 
-@contextlib.contextmanager
-def _item_lines(name: str, report: ImportReport) -> Iterator[Iterator[Line]]:
-    """The lines of a file that hold JSON; blank ones are passed over, others rejected."""
-    with opened_archive(name, report.reject) as archive:
-        yield iter(archive)
+def _import_items(connection: Connection, arguments: argparse.Namespace, report: ImportReport, told: Told) -> None:
+    """Send the items of a file of any kind; with --replace what it does not name is deleted once all are there."""
+    source = sys.stdin.buffer if arguments.items == STDIN else Path(arguments.items)
+    columns = {meant: column for column, meant in _columns(arguments).items()}
+    with read_items(source, columns=columns) as feed:
+        report.feed = feed.format
+        path = "/v1/items"
+        if arguments.replace:
+            begun = _patiently(lambda: connection.call("POST", "/v1/items?replace=begin", reply=_ItemsReply))
+            path = f"/v1/items?replace={begun.replace}"
+        for batch in _item_batches(feed, arguments.items, report):
+            _send_fit_items(connection, path, batch, report)
+            if told is not None:
+                told(report.items, 0)
+        if arguments.replace and not feed.broken:
+            force = "&force=true" if arguments.force else ""
+            try:
+                done = _patiently(lambda: connection.call("POST", f"{path}&commit=true{force}", reply=_ItemsReply))
+                report.deleted, report.position = done.deleted, done.position
+            except RequestRejected as error:
+                if error.status != 409:
+                    raise
+                report.reject(f"the catalogue was not replaced: {error}; --force says that it is meant")
+        elif arguments.replace:
+            report.notes.append(f"nothing was deleted from the catalogue: {feed.broken}")
 
 
-def _send_items(connection: Connection, lines: Iterator[Line], report: ImportReport, told: Told) -> None:
-    for batch in _pieces(lines, per_piece=ITEMS_PER_BATCH):
-        _send_fit_items(connection, batch, report)
-        if told is not None:
-            told(report.items, 0)
+class _PlacedItem(NamedTuple):
+    place: str
+    text: bytes
 
 
-def _send_fit_items(connection: Connection, batch: list[Line], report: ImportReport) -> None:
-    """Send items, which are taken all or none; a refused batch is halved until the unfit ones stand alone."""
-    body = msgspec.Raw(b'{"items":[' + b",".join(line.text for line in batch) + b"]}")
+def _item_batches(feed: Feed, name: str, report: ImportReport) -> Iterator[list[_PlacedItem]]:
+    """Items in batches that fit into one request; what is none is rejected with its place."""
+    batch: list[_PlacedItem] = []
+    size_bytes = 0
+    for place, found in feed:
+        if isinstance(found, Problem):
+            report.reject(f"{name}: {place}: {found.reason}")
+            continue
+        text = msgspec.json.encode({"id": found.id, "fields": found.fields})
+        if batch and (len(batch) == ITEMS_PER_BATCH or size_bytes + len(text) + _ENVELOPE_BYTES > BODY_BYTES_MAX):
+            yield batch
+            batch, size_bytes = [], 0
+        batch.append(_PlacedItem(place, text))
+        size_bytes += len(text) + 1
+    if batch:
+        yield batch
+
+
+def _send_fit_items(connection: Connection, path: str, batch: list[_PlacedItem], report: ImportReport) -> None:
+    """Send items; a batch of which none fits is refused whole, and halved until each has its reason."""
+    body = msgspec.Raw(b'{"items":[' + b",".join(item.text for item in batch) + b"]}")
     try:
-        reply = _patiently(lambda: connection.call("POST", "/v1/items", body, reply=_Reply))
+        reply = _patiently(lambda: connection.call("POST", path, body, reply=_ItemsReply))
     except RequestRejected as error:
+        if error.status in (401, 403, 404):
+            raise
         if len(batch) == 1:
-            report.reject(f"item in line {batch[0].number}: {error}")
+            report.reject(f"item in {batch[0].place}: {error}")
             return
         half = len(batch) // 2
-        _send_fit_items(connection, batch[:half], report)
-        _send_fit_items(connection, batch[half:], report)
+        _send_fit_items(connection, path, batch[:half], report)
+        _send_fit_items(connection, path, batch[half:], report)
         return
     report.items += reply.accepted
     report.position = reply.position
+    for rejected in reply.rejected:
+        report.reject(f"item in {batch[rejected.index].place}: {rejected.code}: {rejected.message}")
+    for warned in reply.warnings:
+        remark = f"{warned.items:,} items: {warned.message}"
+        if len(report.item_remarks) < REJECTIONS_SHOWN and remark not in report.item_remarks:
+            report.item_remarks.append(remark)
 
 
 # Events.
@@ -403,7 +478,7 @@ def _advise(arguments: argparse.Namespace, report: ImportReport, *, heard: list[
     """Say of the names that nobody hears what they look like, what to write where, and what to do then."""
     for name in report.names:
         if not name.heard:
-            name.looks_like = nearest_name(name.event, heard) or nearest_name(name.event, KNOWN)
+            name.looks_like = likely_name(name.event, heard) or likely_name(name.event, KNOWN)
             if name.looks_like and name.looks_like in heard:
                 report.mapping.append(mapping_line(name.event, name.looks_like))
     if report.finished_before or any(not name.heard for name in report.names):
@@ -446,6 +521,10 @@ def _pieces(lines: Iterator[Line], *, per_piece: int) -> Iterator[list[Line]]:
 
 def _in_words(report: ImportReport) -> str:
     lines = [f"imported {report.items:,} items and {report.events:,} events, {report.rejected:,} rejected"]
+    if report.feed:
+        gone = f", {report.deleted:,} that it does not name deleted" if report.deleted else ""
+        lines.append(f"the items were read as {report.feed}{gone}")
+    lines += [f"  {remark}" for remark in report.item_remarks]
     lines += [f"  {rejection}" for rejection in report.first_rejections]
     if report.rejected > len(report.first_rejections):
         lines.append(f"  and {report.rejected - len(report.first_rejections):,} more")
