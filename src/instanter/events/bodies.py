@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -12,9 +13,11 @@ from msgspec import inspect
 from ..foundation.errors import RequestRejected
 from ..foundation.limits import EVENT_BRACKETS_FREE, EVENT_BYTES_PER_BRACKET_MIN
 from .structure import finite, has_extreme_number
+from .wanted import wanted
 
 T = TypeVar("T")
 _WRONG_WORD: Final = re.compile(r"^Invalid enum value .* - at `\$(.*)`$")
+_UNKNOWN_FIELD: Final = re.compile(r"^Object contains unknown field `([^`]*)`$")
 _STEP: Final = re.compile(r"\.([^.\[]+)|(\[[^\]]*\])")
 
 
@@ -31,13 +34,32 @@ def body_decoder(of: type[T]) -> Callable[[bytes], T]:
         try:
             return decoder.decode(body)
         except msgspec.ValidationError as error:
-            raise RequestRejected("schema", f"{error}{_choices(of, str(error))}") from None
+            advice = _choices(of, str(error)) or _near(of, str(error))
+            raise RequestRejected("schema", wanted(error) + advice) from None
         except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
             raise RequestRejected("malformed", str(error)) from None
         except RecursionError:
             raise RequestRejected("too_deep", "nesting over the decoder's limit") from None
 
     return decode
+
+
+def _near(of: type, reason: str) -> str:
+    """The field that was probably meant by one that there is not, to go behind the reason; "" if it is about another.
+
+    >>> class Asked(msgspec.Struct, forbid_unknown_fields=True):
+    ...     rewrite: str = ""
+    >>> _near(Asked, "Object contains unknown field `rewrites`")
+    ': did you mean rewrite?'
+    """
+    found = _UNKNOWN_FIELD.match(reason)
+    kind = inspect.type_info(of)
+    if found is None or not isinstance(kind, inspect.StructType):
+        return ""
+    names = [field.encode_name for field in kind.fields]
+    close = difflib.get_close_matches(found[1].casefold(), [name.casefold() for name in names], n=1)
+    meant = next((name for name in names if close and name.casefold() == close[0]), "")
+    return f": did you mean {meant}?" if meant else f": there are {', '.join(sorted(names))}"
 
 
 def _choices(of: type, reason: str) -> str:

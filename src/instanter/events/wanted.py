@@ -8,6 +8,12 @@ from typing import Final, NamedTuple
 import msgspec
 
 _EXPECTED: Final = re.compile(r"^Expected `([^`]*)`, got `([^`]*)`(?: - at `\$([^`]*)`)?$")
+_BOUND: Final = re.compile(r"^Expected `([^`]*)` (>=|<=|>|<) (\S+)(?: - at `\$([^`]*)`)?$")
+_LENGTH: Final = re.compile(r"^Expected `([^`]*)` of length (>=|<=) (\d+)(?: - at `\$([^`]*)`)?$")
+_WORD: Final = re.compile(r"^Invalid enum value (.*?)(?: - at `\$([^`]*)`)?$", re.DOTALL)
+_UNKNOWN: Final = re.compile(r"^Object contains unknown field `([^`]*)`(?: - at `\$([^`]*)`)?$")
+_SIGNS: Final = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+_UNITS: Final = {"str": "characters", "array": "entries", "object": "entries"}
 _AT: Final = re.compile(r"^(.*?)(?: - at `\$([^`]*)`)?$", re.DOTALL)
 _MISSING: Final = re.compile(r"^Object missing required field `([^`]*)`")
 _WANTED: Final = {
@@ -46,6 +52,16 @@ def complaint(error: msgspec.ValidationError) -> Complaint:
     missing = _MISSING.match(text)
     if missing is not None:
         return Complaint(missing[1], "is missing")
+    if (bound := _BOUND.match(text)) is not None:
+        return Complaint((bound[4] or "").lstrip("."), f"is {_SIGNS[bound[2]]} {bound[3]}")
+    if (length := _LENGTH.match(text)) is not None:
+        units = _UNITS.get(length[1].partition(" ")[0], "entries")
+        return Complaint((length[4] or "").lstrip("."), f"has {_SIGNS[length[2]]} {length[3]} {units}")
+    if (word := _WORD.match(text)) is not None:
+        return Complaint((word[2] or "").lstrip("."), f"is {word[1]}, which is none of the words for it")
+    if (unknown := _UNKNOWN.match(text)) is not None:
+        within = (unknown[2] or "").lstrip(".")
+        return Complaint(f"{within}.{unknown[1]}" if within else unknown[1], "is no field here")
     at = _AT.match(text)
     reason = at[1] if at is not None else text
     field = ((at[2] or "") if at is not None else "").lstrip(".")
@@ -57,6 +73,12 @@ def wanted(error: msgspec.ValidationError) -> str:
 
     >>> wanted(msgspec.ValidationError("Expected `object`, got `array`"))
     'the body is a list where an object is wanted'
+    >>> wanted(msgspec.ValidationError("Expected `array` of length <= 20 - at `$.placements`"))
+    'placements has at most 20 entries'
+    >>> wanted(msgspec.ValidationError("Expected `int` >= 1 - at `$.placements[0].limit`"))
+    'placements[0].limit is at least 1'
     """
     field, reason = complaint(error)
-    return f"{field or 'the body'} {reason}" if " is " in f" {reason}" else f"{field}: {reason}" if field else reason
+    if reason.startswith(("is ", "has ")):
+        return f"{field or 'the body'} {reason}"
+    return f"{field}: {reason}" if field else reason
