@@ -23,7 +23,7 @@ MISTAKES: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/v1/decide", [], 400, "the body is a list where an object is wanted"),
     ("GET", "/v1/decide", None, 405, "POST"),
     ("POST", "/v1/rank", {"candidates": ["a"]}, 400, "placement is missing"),
-    ("POST", "/v1/rank", {"placement": "search", "candidates": "a,b"}, 400, "candidates is text where a list is wanted"),
+    ("POST", "/v1/rank", {"placement": "search", "candidates": "a"}, 400, "candidates is text where a list is wanted"),
     ("POST", "/v1/track", {"anonymousId": "a", "event": "X", "properties": "none"}, 400, "properties is text"),
     ("POST", "/v1/track", {"anonymousId": "a"}, 400, "event name"),
     ("POST", "/v1/track", b"event=Product+Viewed", 400, "form"),
