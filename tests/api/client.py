@@ -19,8 +19,11 @@ from instanter.api.openapi import OPERATIONS
 from instanter.api.routing import plain_path
 from instanter.api.tenancy import Terms
 from instanter.engine.loop import Engine
+from instanter.engine.warmup import warm_up
 from instanter.foundation.clock import ManualClock
 from instanter.ops import metrics
+from instanter.ops.settings import Config
+from instanter.ops.wiring import decider_of, schema_of
 from instanter.privacy.access import DEFAULT_TENANT, Grant, Scope
 
 from ..engine.harness import with_engine
@@ -146,6 +149,8 @@ def with_client(
     With `terms` access keys are asked for, else it is as with `--dev`.
     """
 
+    warmed()
+
     async def run(engine: Engine) -> T:
         clock = bucket_clock or ManualClock()
         access = Access(engine, clock, terms or Terms(key_requests_per_s=per_s), dev=terms is None)
@@ -155,6 +160,14 @@ def with_client(
             return await work(Client(http, engine))
 
     return with_engine(root, run, **options)
+
+
+@cache
+def warmed() -> None:
+    """As a server that is ready: no decision waits for a kernel."""
+    config = Config()
+    schema = schema_of(config)
+    warm_up(schema, decider_of(config, schema), tuple(placement.id for placement in config.placements))
 
 
 def track(number: int = 1, **fields: Any) -> dict[str, Any]:

@@ -105,7 +105,8 @@ def test_fewer_open_files_than_connections_and_the_engine_take_are_warned_of() -
 
 
 def test_the_kernel_cache_is_the_first_place_that_can_be_written(tmp_path: Path) -> None:
-    assert readiness.kernel_cache([Path("/proc"), tmp_path]).found == f"in {tmp_path}"
+    assert readiness.kernel_cache([Path("/proc"), tmp_path]).found == f"in {tmp_path / 'kernels'}"
+    assert not list(tmp_path.iterdir())
     assert readiness.kernel_cache([Path("/proc")]).status == "warn"
 
 

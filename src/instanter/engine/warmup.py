@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from ..decisions.decide import Decider
 from ..decisions.request import DecideRequest, PlacementRequest
-from ..events.envelope import Configured, Epoch, ItemUpserted, Record, Ticked, Tracked
+from ..events.envelope import Configured, Epoch, ItemPatched, ItemUpserted, Record, Ticked, Tracked
 from ..foundation.deadline import Deadline
 from ..foundation.ids import item_reference
 from ..foundation.measure import NoMeter
 from ..models.online import warm_up as warm_up_learners
 from ..models.trained import warm_up as warm_up_models
+from ..privacy.roll import warm_up as warm_up_roll
 from ..state.checkpoint import Snapshot
+from ..state.cold import warm_up as warm_up_cold
+from ..state.compiling import compiled, nobody_listens
+from ..state.memory import State
 from ..state.schema import Capacity, Schema
 from .partition import Partition
 
@@ -20,31 +26,66 @@ _TENANT = "default"
 _CAPACITY = Capacity(cells=1_024, items=1_024)
 _START_MS = 1_700_000_000_000
 _HOUR_MS = 3_600_000
-_PEOPLE = 3
+_PEOPLE, _ITEMS = 3, 60
 _DEADLINE_MS = 60_000.0
 
+KernelProgress = Callable[[int, int], None]
+"""Told at each kernel that is compiled how many there are by now, and how many at most there will be."""
 
-def warm_up(schema: Schema, decider: Decider, placements: tuple[str, ...]) -> None:
-    """Do once what serving does: fold, publish, tick, snapshot, hash, decide. The first time on a machine it takes
-    half a minute, afterwards some tenths of a second."""
+
+def warm_up(
+    schema: Schema, decider: Decider, placements: tuple[str, ...], progress: KernelProgress | None = None
+) -> None:
+    """Do once what serving does: fold, publish, tick, snapshot, hash, erase, decide. After that nothing is compiled any
+    more, whatever comes; `tests/engine/test_warmup.py` holds that.
+
+    The first time on a machine it takes 15 s or so, and `progress` is told at each kernel that is compiled; afterwards
+    it takes half a second, and `progress` is told nothing.
+    """
+    if progress is not None:
+        compiled.on_compile = lambda: progress(len(compiled.functions), compiled.known)
+    try:
+        _do_all(schema, decider, placements)
+    finally:
+        compiled.on_compile = nobody_listens
+
+
+def _do_all(schema: Schema, decider: Decider, placements: tuple[str, ...]) -> None:
     partition = Partition(msgspec.structs.replace(schema, capacity=_CAPACITY))
+    state = partition.state
     records = list(_records(schema))
     partition.apply(records, ends=range(1, len(records) + 1))
-    for _ in Snapshot(partition.state, position=1, at_ms=_START_MS, control={}).sections():
+    for _ in Snapshot(state, position=1, at_ms=_START_MS, control={}).sections():
         pass
-    partition.state.hash()
-    request = DecideRequest(placements=[PlacementRequest(id=placement) for placement in placements])
+    state.hash()
+    warm_up_roll()
     warm_up_models()
     warm_up_learners()
-    for keys in ([], [1]):
-        decider.decide(
-            request, state=partition.state, keys=keys, tenant=_TENANT, now_ms=_START_MS + _HOUR_MS, position=1,
-            decision_id="d_warm_up", deadline=Deadline(_DEADLINE_MS), meter=NoMeter(),
-        )  # fmt: skip
+    known = tuple(DecideRequest(placements=[PlacementRequest(id=placement)]) for placement in placements)
+    together = DecideRequest(placements=[PlacementRequest(id=placement) for placement in placements], explain=True)
+    for keys in ([], [1], [1, 2]):
+        for request in (*known, together):
+            _decide(decider, state, request, keys)
+        # The lists that stand follow the catalogue from now on.
+        partition.apply([ItemPatched(_START_MS + _HOUR_MS, _TENANT, _item(len(keys)), {"stock": 0})], ends=[1])
+    warm_up_cold(state.tables.memory, state.tables.cell_index)
+    state.erase([_PEOPLE])
+
+
+def _decide(decider: Decider, state: State, request: DecideRequest, keys: list[int]) -> None:
+    decision = decider.decide(
+        request, state=state, keys=keys, tenant=_TENANT, now_ms=_START_MS + _HOUR_MS, position=1,
+        decision_id="d_warm_up", deadline=Deadline(_DEADLINE_MS), meter=NoMeter(),
+    )  # fmt: skip
+    decision.encode()
+
+
+def _item(number: int) -> str:
+    return f"item-{number}"
 
 
 def _records(schema: Schema) -> list[Record]:
-    items = [f"item-{number}" for number in range(4)]
+    items = [_item(number) for number in range(_ITEMS)]
     fields = {"price": 1.0, "stock": 1, **dict.fromkeys(schema.attributes, "text")}
     records: list[Record] = [Configured(_START_MS, dict(schema.settings), schema.declared())]
     records += [ItemUpserted(_START_MS, _TENANT, item, fields) for item in items]

@@ -30,7 +30,7 @@ import numpy.typing as npt
 
 from ..foundation.errors import ConfigRejected
 from ..state.aggregations import decay
-from ..state.compiled import Ints, Reals, allocating_kernel, kernel
+from ..state.compiled import Ints, Reals, kernel
 from ..state.layout import BySource, FeatureSpec, Kind, Placed, Scope, ValueSource
 from ..state.memory import State
 from ..state.operations import DECAYED, LAST, TIME_SINCE, WINDOWED
@@ -208,7 +208,7 @@ class Assembler:
             self._words, state.catalogue.created_ms, candidates.refs, candidates.rows, candidates.ranks,
             candidates.attributes, candidates.numbers, person.values[: self._person_numbers], person.refs,
             person.weights, person.counts, neighbours.table_refs, neighbours.table_weights, self.mean_price(person),
-            now_ms, matrix,
+            now_ms, np.zeros(len(self._crosses)), matrix,
         )  # fmt: skip
         relative.stand(
             candidates.refs, candidates.ranks, candidates.numbers[:, 0], neighbours.recent, self._click_rate,
@@ -284,15 +284,15 @@ def _count(published: Ints, words: int, rows: Ints, offsets: Ints, rules: int, c
             counts[i, j], counts[i, j + 1] = min(part, whole) if rules >= EVIDENCE else part, whole
 
 
-@allocating_kernel
+@kernel
 def _assemble(
     features: Ints, items: Ints, defaults: Reals, blanks: Reals, rates: Ints, crosses: Ints, priors: Reals,
     strengths: Reals, oldest_ms: int, rules: int, published: Ints, published_reals: Reals, words: int,
     created_ms: Ints, refs: Ints, rows: Ints, ranks: Ints, attributes: Ints, numbers: Reals, person_numbers: Reals,
     person_refs: Ints, person_weights: Reals, person_counts: Ints, near_refs: Ints, near_weights: Reals,
-    mean_price: float, now_ms: int, matrix: Matrix,
+    mean_price: float, now_ms: int, totals: Reals, matrix: Matrix,
 ) -> None:  # fmt: skip
-    totals = _totals(crosses, person_weights, person_counts)
+    _add_totals(crosses, person_weights, person_counts, totals)
     first_rate = len(items) + numbers.shape[1]
     first_cross = first_rate + 2 * len(rates)
     first_met = first_cross + len(crosses)
@@ -340,13 +340,11 @@ def _assemble(
             matrix[c, first_person + i] = person_numbers[i]
 
 
-@allocating_kernel
-def _totals(crosses: Ints, person_weights: Reals, person_counts: Ints) -> Reals:
-    totals = np.zeros(len(crosses))
+@kernel
+def _add_totals(crosses: Ints, person_weights: Reals, person_counts: Ints, totals: Reals) -> None:
     for i in range(len(crosses)):
         for j in range(crosses[i, 3], crosses[i, 3] + person_counts[crosses[i, 0]]):
             totals[i] += person_weights[j]
-    return totals
 
 
 @kernel

@@ -19,7 +19,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ..state.compiled import Ints, Reals, allocating_kernel, kernel
+from ..state.compiled import Ints, Reals, kernel
+
+Matrix = npt.NDArray[np.float32]
 
 SIZE, PRICE_RANK, PRICE_RATIO, CLICK_RANK, TOUCHED, FROM_NEWEST, PRICE_TO_NEWEST = range(7)
 NAMES: Final = (
@@ -30,26 +32,29 @@ UNBOUNDED: Final = frozenset({"list.size", "list.touched", "list.from_newest"})
 NO_RATE: Final = -1
 
 
-@allocating_kernel
 def stand(
-    refs: Ints, ranks: Ints, prices: Reals, recent: Ints, rate: int, first: int, matrix: npt.NDArray[np.float32]
+    refs: Ints, ranks: Ints, prices: Reals, recent: Ints, rate: int, first: int, matrix: Matrix
 ) -> None:
     """Fill the columns from `first` on; `rate` is the column of the click rate, or `NO_RATE`."""
+    # What has no price is sorted to the end, where nothing that has one looks.
+    by_price = np.sort(np.where(prices > 0.0, prices, np.inf))
+    rates = matrix[:, rate].astype(np.float64) if rate >= 0 else np.zeros(len(refs))
+    _stand(refs, ranks, np.ascontiguousarray(prices), recent, by_price, rates, np.sort(rates), first, matrix)
+
+
+@kernel
+def _stand(
+    refs: Ints, ranks: Ints, prices: Reals, recent: Ints, by_price: Reals, rates: Reals, by_rate: Reals, first: int,
+    matrix: Matrix,
+) -> None:  # fmt: skip
     size = len(refs)
     newest, touched = _newest(refs, recent)
-    rates = np.zeros(size)
-    if rate >= 0:
-        for c in range(size):
-            rates[c] = matrix[c, rate]
     mean, priced = 0.0, 0
     for c in range(size):
         if prices[c] > 0.0:
             mean += prices[c]
             priced += 1
     mean = mean / priced if priced > 0 else 0.0
-    # What has no price is sorted to the end, where nothing that has one looks.
-    by_price = np.sort(np.where(prices > 0.0, prices, np.inf))
-    by_rate = np.sort(rates)
     for c in range(size):
         matrix[c, first + SIZE] = size
         matrix[c, first + PRICE_RANK] = _share_below(by_price, prices[c], priced) if prices[c] > 0.0 else np.nan

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..foundation.limits import LINKED_CELLS_MAX, READING_PLANS_MAX
 from ..state.aggregations import is_held, read_decayed, read_orders, read_score, read_windowed
-from ..state.compiled import Ints, Reals, allocating_kernel, kernel
+from ..state.compiled import Ints, Reals, kernel
 from ..state.layout import (
     CELL_FIRST_MS,
     CELL_NEWEST_MS,
@@ -248,16 +248,16 @@ def read_number(
     return float(ints[at + 1]) / 1e6
 
 
-@allocating_kernel
+@kernel
 def _read_person(
     plan: Ints, features: Ints, ints: Ints, reals: Reals, regions: Ints, index: Index, keys: Ints, gap_ms: int,
     idle_since_ms: int, now_ms: int, defaults: Reals, numbers: Reals, refs: Ints, weights: Reals, counts: Ints,
 ) -> int:  # fmt: skip
-    """Fill the arrays; returns whether the person is known and in a session, as flags.
+    """Fill the arrays; returns whether the person is known and in a session, as flags. `keys` is used up.
 
     The session is that of the first key, the one who asks, if it is live; else the newest live one of the others.
     """
-    cells = np.empty(len(keys), np.int64)
+    cells = keys  # A cell that was found takes the place of a key that has been looked up.
     used = 0
     session, end_ms, asking_is_live = -1, -1, False
     first_ms = now_ms

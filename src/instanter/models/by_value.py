@@ -9,7 +9,7 @@ import numpy as np
 
 from ..features.neighbours import place_of
 from ..foundation.limits import VALUE_LIST_MAX, VALUES_LISTED_MAX
-from ..state.compiled import Bytes, Ints, Reals, allocating_kernel, kernel
+from ..state.compiled import Bytes, Ints, Reals, kernel
 from .ranked import SPARE
 
 _PLACES: Final = 4 * VALUES_LISTED_MAX
@@ -49,7 +49,8 @@ class ByValue:
         """
         rows = np.empty(limit, np.int64)
         wanted = np.array(values, np.int64).reshape(-1, 2)
-        return rows[: _take_turns(self._keys, self._slots, self._lists, wanted, VALUE_LIST_MAX, rows)]
+        found = np.full(len(wanted), -1, np.int64)
+        return rows[: _take_turns(self._keys, self._slots, self._lists, wanted, VALUE_LIST_MAX, found, rows)]
 
     def change(self, there: Bytes, come: Ints) -> bool:
         """Take out the rows that are not `there` (by row), then put rows in; False if it is not known any more which
@@ -143,10 +144,11 @@ def _drop(lists: Ints, used: int, there: Bytes) -> None:
         lists[slot, 0] = kept
 
 
-@allocating_kernel
-def _take_turns(keys: Ints, slots: Ints, lists: Ints, wanted: Ints, turns: int, rows: Ints) -> int:
-    """Fill `rows`; how many."""
-    found = np.full(len(wanted), -1, np.int64)
+@kernel
+def _take_turns(
+    keys: Ints, slots: Ints, lists: Ints, wanted: Ints, turns: int, found: Ints, rows: Ints
+) -> int:
+    """Fill `rows`; how many. `found` is for the lists of the values, all -1."""
     for i in range(len(wanted)):
         place = place_of(keys, _value_key(wanted[i, 0], wanted[i, 1]))
         if keys[place] != 0:

@@ -11,8 +11,10 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+import msgspec
 
 from ..foundation.clock import elapsed_ns
 from ..foundation.errors import Unavailable
@@ -22,8 +24,19 @@ START_S_MAX = 600.0
 ended is noticed at once."""
 STOP_S_MAX = 15.0
 _ASK_EVERY_S = 0.02
+COMPILING = "compiling kernels, this once: later starts take a second or two"
+"""What a server's log says while it does."""
+_LOG_END_BYTES = 4_096
 _SENTENCE = "instanter serve: "
 """How the command begins to say why it could not."""
+
+
+class _Report(msgspec.Struct):
+    """A line of a server's log, as far as it matters here."""
+
+    message: str
+    done: int = 0
+    at_most: int = 0
 
 
 class ChildServer:
@@ -42,14 +55,22 @@ class ChildServer:
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._log)
 
-    def wait_until_ready(self, *, within_s: float = START_S_MAX) -> float:
-        """Seconds until `GET /readyz` said 200. Raises `Unavailable` when the process ends or takes too long."""
-        started_ns = elapsed_ns()
+    def wait_until_ready(
+        self, *, within_s: float = START_S_MAX, watch: Callable[[int, int], None] | None = None
+    ) -> float:
+        """Seconds until `GET /readyz` said 200. Raises `Unavailable` when the process ends or takes too long.
+
+        While the server compiles, `watch` is told how many kernels are there, and how many at most there will be.
+        """
+        started_ns, told = elapsed_ns(), (0, 0)
         while (waited_s := (elapsed_ns() - started_ns) / 1e9) < within_s:
             if self.process.poll() is not None:
                 raise Unavailable(f"the server did not start: {self._last_words()}")
             if is_ready(self.port):
                 return waited_s
+            if watch is not None and (now := self._compiled()) > told:
+                told = now
+                watch(*now)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(_ASK_EVERY_S)
         raise Unavailable(f"the server was not ready within {within_s:g} s")
@@ -71,6 +92,18 @@ class ChildServer:
         self.process.kill()
         self.process.wait()
         self._log.close()
+
+    def _compiled(self) -> tuple[int, int]:
+        """How many kernels the end of the log says are compiled, and how many at most there will be."""
+        descriptor = self._log.fileno()
+        size_bytes = os.fstat(descriptor).st_size
+        lines = os.pread(descriptor, _LOG_END_BYTES, max(0, size_bytes - _LOG_END_BYTES)).split(b"\n")
+        found = (0, 0)
+        for line in lines:
+            with contextlib.suppress(msgspec.MsgspecError):
+                report = msgspec.json.decode(line, type=_Report)
+                found = (report.done, report.at_most) if report.message == COMPILING else found
+        return found
 
     def _last_words(self) -> str:
         """The sentence it ended with."""
@@ -94,13 +127,14 @@ def is_ready(port: int) -> bool:
 
 @contextlib.contextmanager
 def running_server(
-    data: Path, *, config: Path | None = None, port: int = 0, arguments: Sequence[str] = (), log: Path | None = None
-) -> Iterator[ChildServer]:
+    data: Path, *, config: Path | None = None, port: int = 0, arguments: Sequence[str] = (), log: Path | None = None,
+    watch: Callable[[int, int], None] | None = None,
+) -> Iterator[ChildServer]:  # fmt: skip
     """A server that is ready, and stopped afterwards, also when this process is told to end by SIGTERM."""
     server = ChildServer(data, config=config, port=port, arguments=arguments, log=log)
     try:
         with _ending_as_by_hand():
-            server.wait_until_ready()
+            server.wait_until_ready(watch=watch)
             yield server
     finally:
         server.stop()

@@ -149,6 +149,8 @@ COUNTED: Final = (
     Counted("checkpoints_spread", "instanter_checkpoints_spread",
             "How often checkpoints kept for replays had to lie twice as far apart, to be no more and no larger."),
     Counted("checkpoints_failed", "instanter_checkpoints_failed", "Checkpoints that were not finished."),
+    Counted("kernels_late", "instanter_kernels_late",
+            "Kernels compiled or loaded after the server was ready, which holds somebody up: a defect of ours."),
     Counted("beats_refused", "instanter_beats_refused", "Epochs and ticks that the log did not take."),
     Counted("folds_halted", "instanter_folds_halted",
             "How often folding had to wait because memory was full and the disk took nobody who was idle."),

@@ -22,6 +22,7 @@ from ..features.declaration import EVERYTHING
 from ..foundation.clock import elapsed_ns
 from ..foundation.errors import ConfigRejected
 from ..foundation.limits import FILES_RESERVED
+from ..state.compiling import can_keep, kernel_folder, kernel_places
 from .serving import open_files_max
 from .settings import Config
 from .wiring import load_checked
@@ -177,27 +178,15 @@ def open_files(connections_max: int, limit: int | None = None) -> Check:
     return Check("open files", "ok", found)
 
 
-def kernel_cache(folders: Sequence[Path] | None = None) -> Check:
-    """Whether compiled kernels can be kept, so that only the first start compiles."""
-    places = _kernel_cache_folders() if folders is None else folders
-    kept = next((place for place in places if _is_writable(place)), None)
-    if kept is None:
+def kernel_cache(places: Sequence[Path] | None = None) -> Check:
+    """Whether compiled kernels can be kept, so that only the first start compiles. Where is what the server says."""
+    folder = kernel_folder(kernel_places() if places is None else places)
+    if folder is None:
         return Check("kernel cache", "warn", "nowhere to write", "every start compiles anew; set NUMBA_CACHE_DIR")
-    return Check("kernel cache", "ok", f"in {kept}")
-
-
-def _kernel_cache_folders() -> list[Path]:
-    """Where the compiler looks, in its order: as told, beside the source, the user's own cache."""
-    told = os.environ.get("NUMBA_CACHE_DIR")
-    return [Path(told)] if told else [Path(__file__).parents[1], Path.home() / ".cache" / "numba"]
-
-
-def _is_writable(folder: Path) -> bool:
-    try:
-        with tempfile.TemporaryFile(dir=nearest_existing(folder)):
-            return True
-    except OSError:
-        return False
+    if not can_keep(folder):
+        advice = "what is not there yet is compiled at every start; set NUMBA_CACHE_DIR"
+        return Check("kernel cache", "warn", f"in {folder}, which can be read only", advice)
+    return Check("kernel cache", "ok", f"in {folder}")
 
 
 def extras(config: Config) -> Check:

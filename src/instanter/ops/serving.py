@@ -38,6 +38,7 @@ from ..foundation.deadline import Deadline
 from ..foundation.errors import Overloaded, Unavailable
 from ..foundation.limits import BACKLOG_MAX, FILES_RESERVED, HEAD_BYTES_MAX, SEND_BUFFER_BYTES_MAX
 from ..foundation.measure import Meter
+from ..state.compiling import compiled
 from . import metrics
 from .jobs.queue import JobQueue
 from .settings import ServeSettings
@@ -87,6 +88,7 @@ async def serve(
         )  # fmt: skip
         await asyncio.sleep(0)
         if not serving.done():
+            watch_kernels(engine.meter)
             on_ready(engine)
         await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
         ended_by_itself = serving.done()
@@ -108,6 +110,16 @@ def make_edge(app: ASGIApp, settings: ServeSettings, meter: Meter, *, dev: bool)
         reports.warning("with --dev only this machine is let in: serve.origins and serve.hosts have no effect")
     options = EdgeOptions(origins=settings.origins, hosts=settings.hosts, dev=dev)
     return Edge(app, options, meter, page_methods=page_methods, is_tracking=is_tracking)
+
+
+def watch_kernels(meter: Meter) -> None:
+    """From here on a kernel that is still to be compiled, or loaded, is counted and told of: it holds somebody up."""
+
+    def tell() -> None:
+        meter.count("kernels_late")
+        reports.warning("a kernel was not warmed up", extra={"kernel": compiled.wholes[-1]})
+
+    compiled.on_whole = tell
 
 
 class ListeningServer(Server):

@@ -20,7 +20,7 @@ from ..engine.gate import Gate
 from ..engine.loop import Engine, EngineOptions, Stores
 from ..engine.models import StoredModels
 from ..engine.recovery import Progress, Recovery, recover
-from ..engine.warmup import warm_up
+from ..engine.warmup import KernelProgress, warm_up
 from ..events.decode import Door
 from ..events.enrich import Enricher
 from ..events.kinds import NUMBERS
@@ -170,6 +170,7 @@ def clock_behind(recovery: Recovery, erasures: Iterable[Erasure]) -> SystemClock
 def open_engine(
     config: Config, data: Path, *, clock_of_events: bool = False, drop_features: bool = False,
     may_make_master_key: bool = False, progress: Progress | None = None, open_subjects: OpenSubjects = KeyStore,
+    kernel_progress: KernelProgress | None = None,
 ) -> Callable[[], Engine]:  # fmt: skip
     """Open a data directory and recover its state; the function makes the engine on a running loop.
 
@@ -179,7 +180,7 @@ def open_engine(
     schema = schema_of(config)
     decider = decider_of(config, schema)
     enricher = Enricher.with_countries(Path(config.geo.database)) if config.geo.database else Enricher()
-    warm_up(schema, decider, tuple(placement.id for placement in config.placements))
+    warm_up(schema, decider, tuple(placement.id for placement in config.placements), kernel_progress)
     disk = RealDisk()
     directory = DataDirectory(disk, data, keys=config.privacy.keys)
     find_master = partial(master_key, disk, directory.keys, file=config.privacy.master_key_file)

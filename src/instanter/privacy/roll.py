@@ -100,6 +100,13 @@ class Roll:
         self._indexed += len(rows)
 
 
+def warm_up() -> None:
+    """Load or compile what a roll runs on."""
+    roll, name = Roll(), bytes(_NUMBER_BYTES)
+    roll.add(name, 0, 1)
+    roll.remove(name, 1)
+
+
 @kernel
 def _enter_all(by_name: Index, by_cell: Index, cells: Ints, rows: Ints) -> None:
     migrate(by_name, MIGRATED_PER_SUBJECT * len(rows))

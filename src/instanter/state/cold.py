@@ -351,6 +351,24 @@ def _nothing() -> None:
     """No checkpoint is being written."""
 
 
+def warm_up(memory: Memory, cells: Index) -> None:
+    """Load or compile what moves people to disk and back, on a memory with people that is thrown away."""
+    keys = rows_of(memory, CELLS)[:2, CELL_KEY].copy()
+    rows, ends, buffer = np.empty(len(keys), np.int64), np.zeros(len(keys), np.int64), np.zeros(1 << 14, np.int64)
+    find_all(cells, keys, rows)
+    migrate(cells, MIGRATE_PER_BATCH)
+    assert _pack_all(memory, rows, buffer, ends, 0) == len(rows)
+    _shelve_all(memory, cells, make_index(256), keys, keys, keys)
+    cold = index_of(rows_of(memory, COLD)[:, COLD_KEY])
+    words = buffer[: int(ends[0])].copy()
+    words.flags.writeable = False  # As they are read from a file ...
+    for some, row in ((words, 0), (buffer[int(ends[0]) : int(ends[1])], 1)):  # ... and as they come from memory.
+        touch(memory, COLD, row)
+        address(memory.regions, COLD, row)
+        _unshelve(memory, cold, row)
+        _put(memory, cells, some)
+
+
 @kernel
 def _pack_all(memory: Memory, rows: Ints, buffer: Ints, ends: Ints, idle_ms: int) -> int:
     """Pack people one behind another; how many found room."""

@@ -10,6 +10,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from urllib.parse import quote
@@ -149,8 +150,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve, play, and stay up unless told otherwise. Everything lies in a directory that is removed afterwards."""
     out = Console(stderr=arguments.json)
     with tempfile.TemporaryDirectory(prefix="instanter-demo-") as folder:
-        out.print("Starting a server; the first start on a machine compiles the kernels, about half a minute.")
-        with running_server(Path(folder) / "data", config=CONFIG, port=arguments.port) as server:
+        out.print("Starting a server.")
+        with running_server(
+            Path(folder) / "data", config=CONFIG, port=arguments.port, watch=partial(_show_compiling, out)
+        ) as server:
             play(server.url, shop=Shop(), out=out, clock=SystemClock())
             if not arguments.exit:
                 out.print(f"\nThe server stays up at {server.url}. Ctrl-C ends it and removes its data.")
@@ -159,6 +162,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(msgspec.json.encode({"url": server.url}).decode())
     return 0
+
+
+def _show_compiling(out: Console, done: int, at_most: int) -> None:
+    text = f"Compiling kernels, once on this machine: {done} of at most {at_most}"
+    out.print(text, end="\r" if out.is_terminal else "\n", highlight=False)
 
 
 def play(base_url: str, *, shop: Shop, out: Console, clock: Clock) -> None:

@@ -15,6 +15,7 @@ import uvloop
 from ...engine.loop import Engine
 from ...foundation.errors import ConfigRejected, Unavailable
 from ...privacy.subjects import KeyStore
+from ..child import COMPILING
 from ..jobs.supervision import running_jobs
 from ..logs import log_as_json
 from ..serving import serve
@@ -22,6 +23,9 @@ from ..wiring import OpenSubjects, load_checked, open_engine, terms_of
 from .arguments import add_address, add_config, add_data
 
 log = logging.getLogger("instanter.serve")
+
+COMPILED_PER_REPORT = 10
+"""Kernels compiled from one report to the next, about a second."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +59,7 @@ def run(arguments: argparse.Namespace, open_subjects: OpenSubjects = KeyStore) -
     make_engine = open_engine(
         config, arguments.data, clock_of_events=arguments.clock == "events",
         drop_features=arguments.drop_features, may_make_master_key=arguments.dev, progress=_progress,
-        open_subjects=open_subjects,
+        open_subjects=open_subjects, kernel_progress=_compiling,
     )
 
     address = f"http://{f'[{host}]' if ':' in host else host}:{arguments.port}"
@@ -101,6 +105,11 @@ def _check_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise Unavailable(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+
+
+def _compiling(done: int, at_most: int) -> None:
+    if done % COMPILED_PER_REPORT == 1:
+        log.info(COMPILING, extra={"done": done, "at_most": at_most})
 
 
 def _progress(records: int, position: int) -> None:

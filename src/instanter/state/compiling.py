@@ -1,0 +1,354 @@
+"""How kernels are compiled and kept: what we do differently from numba, which this file alone knows from inside.
+
+numba compiles each function as if it stood for itself: with two wrappers, optimised with all that it calls, as machine
+code. A kernel that only others call needs none of that, and the fold was optimised anew at each of its nine levels. So
+a kernel has two forms. **Whole**: called from Python, optimised once with everything it takes in. **Part**: what other
+kernels take in, left as it is until the whole that it belongs to is optimised.
+
+A compiled whole is kept on disk under a stamp of all that it takes in, so that an edit compiles anew what it touches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from typing import Any
+
+import llvmlite.binding as llvm
+import numba
+from numba.core import caching as _caching
+from numba.core import codegen as _codegen
+from numba.core import compiler as _compiler
+from numba.core import types as _types
+from numba.core.compiler_machinery import register_pass
+from numba.core.dispatcher import Dispatcher
+from numba.core.typed_passes import NativeLowering
+
+# What numba says of the types of its inside does not hold, or is not said.
+caching: Any = _caching
+codegen: Any = _codegen
+compiler: Any = _compiler
+types: Any = _types
+njit: Any = numba.njit
+_dynfunc: Any = vars(numba)["_dynfunc"]
+
+reports = logging.getLogger("instanter.kernels")
+
+_PACKAGE = Path(__file__).parent.parent
+
+
+class Compiled:
+    """What this process has compiled or loaded of kernels so far. There is one, as there is one compiler."""
+
+    def __init__(self) -> None:
+        self.known = 0
+        """Kernels there are, compiled or not."""
+        self.functions: set[str] = set()
+        """Those compiled here, by name, whole or as a part."""
+        self.wholes: list[str] = []
+        """Each time that a whole was compiled or loaded, its name."""
+        self.on_compile: Callable[[], None] = nobody_listens
+        """Called when a kernel is compiled, whole or as a part."""
+        self.on_whole: Callable[[], None] = nobody_listens
+        """Called when a whole is about to be loaded or compiled."""
+
+
+def nobody_listens() -> None:
+    """Nobody wants to know."""
+
+
+compiled = Compiled()
+
+
+# Parts and wholes.
+
+
+def _note(state: Any) -> None:
+    compiled.functions.add(f"{state.func_id.modname}.{state.func_id.func_qualname}")
+    compiled.on_compile()
+
+
+class _PartLibrary(codegen.JITCodeLibrary):
+    """Code that is neither optimised nor made machine code, but taken in by others."""
+
+    def finalize(self) -> None:
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.linkage == llvm.Linkage.external:
+                function.linkage = "linkonce_odr"
+        self._finalized = True
+
+    def _get_module_for_linking(self) -> Any:
+        self._ensure_finalized()
+        return self._final_module
+
+
+class _WholeLibrary(codegen.JITCodeLibrary):
+    """Takes in all parts, and the parts of parts, once each, and optimises what has come together."""
+
+    def finalize(self) -> None:
+        self._linking_libraries = list(dict.fromkeys(_taken_in(self)))
+        super().finalize()
+
+
+def _taken_in(library: Any) -> Iterator[Any]:
+    met = {library}
+    waiting = list(library._linking_libraries)
+    while waiting:
+        one = waiting.pop()
+        if one not in met:
+            met.add(one)
+            yield one
+            if isinstance(one, _PartLibrary):
+                waiting += one._linking_libraries
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _LowerPart(NativeLowering):
+    _name = "lower_part"
+
+    def run_pass(self, state: Any) -> bool:
+        _note(state)
+        state.library = library = _PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.flags.no_compile = True
+        super().run_pass(state)
+        result = state.cr
+        name = result.fndesc.qualname
+        # Stands for the part where it is called, as a key; nobody can call it.
+        key = _dynfunc.make_function(result.fndesc.lookup_module(), name, "a part", 0, result.env, (library,))
+        state.targetctx.insert_user_function(key, result.fndesc, [library])
+        state.cr = result._replace(cfunc=key)
+        return True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _LowerWhole(NativeLowering):
+    _name = "lower_whole"
+
+    def run_pass(self, state: Any) -> bool:
+        _note(state)
+        state.library = _WholeLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        return bool(super().run_pass(state))
+
+
+def _pipelines(state: Any, lowering: type) -> list[Any]:
+    passes = compiler.DefaultPassBuilder.define_nopython_pipeline(state)
+    passes.passes = [(lowering if one is NativeLowering else one, about) for one, about in passes.passes]
+    passes._finalized = False
+    passes.finalize()
+    return [passes]
+
+
+class _PartCompiler(compiler.CompilerBase):
+    def define_pipelines(self) -> list[Any]:
+        return _pipelines(self.state, _LowerPart)
+
+
+class _WholeCompiler(compiler.CompilerBase):
+    def define_pipelines(self) -> list[Any]:
+        return _pipelines(self.state, _LowerWhole)
+
+
+def compiled_kernel(function: Any, **options: Any) -> Any:
+    """The whole of a kernel, which Python calls; kernels that call it take in its part."""
+    if vars(numba.config)["DISABLE_JIT"]:
+        return function
+    whole = njit(pipeline_class=_WholeCompiler, no_cfunc_wrapper=True, **options)(function)
+    part = njit(pipeline_class=_PartCompiler, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
+
+    def get_call_template(args: tuple[Any, ...], kws: Mapping[str, Any]) -> Any:
+        # numba would make another part for each number that stands in a call.
+        return part.get_call_template(
+            tuple(types.unliteral(one) for one in args), {name: types.unliteral(one) for name, one in kws.items()}
+        )
+
+    whole.get_call_template, whole.get_overload = get_call_template, part.get_overload
+    whole._cache = _KernelCache(function)
+    compiled.known += 1
+    return whole
+
+
+# What is kept on disk.
+
+
+class _KernelPlace(caching._CacheLocator):
+    """Where numba's cache looks: in the folder of kernels."""
+
+    def __init__(self, source: str) -> None:
+        self._py_file = source
+
+    @classmethod
+    def from_function(cls, function: Any, source: str) -> _KernelPlace:
+        del function
+        return cls(source)
+
+    def get_cache_path(self) -> str:
+        return ""
+
+    def get_source_stamp(self) -> str:
+        return ""
+
+    def get_disambiguator(self) -> str:
+        return Path(self._py_file).parent.name
+
+
+class _KernelCacheImpl(caching.CompileResultCacheImpl):
+    _locator_classes = (_KernelPlace,)
+
+
+class _KernelCache(caching.Cache):
+    """numba's cache of one function, but found late: at the first call all that the kernel takes in is defined.
+
+    A folder that cannot be read or written costs the time to compile, and nothing else.
+    """
+
+    _impl_class = _KernelCacheImpl
+
+    def __init__(self, function: Any) -> None:
+        self._function = function
+        self._found = False
+        super().__init__(function)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        compiled.wholes.append(self._function.__qualname__)
+        compiled.on_whole()
+        self._find()
+        try:
+            return super().load_overload(sig, target_context)
+        except (OSError, EOFError):
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            self.disable()
+            _tell_unkept(error.strerror or "the disk did not take them")
+
+    def _save_overload(self, sig: Any, data: Any) -> None:
+        if self._enabled and self._impl.check_cachable(data):
+            key = self._index_key(sig, data.codegen)
+            self._cache_file.save(key, self._impl.reduce(data))
+
+    def _find(self) -> None:
+        if self._found:
+            return
+        self._found = True
+        folder = _folder()
+        if folder is None:
+            self.disable()
+            return
+        self._cache_file = caching.IndexDataCacheFile(
+            cache_path=str(folder), filename_base=self._impl.filename_base, source_stamp=stamp(self._function)
+        )
+
+
+@cache
+def _folder() -> Path | None:
+    """Where this process keeps kernels, made if need be."""
+    folder = kernel_folder(kernel_places())
+    if folder is None:
+        _tell_unkept("nowhere to write")
+    elif can_keep(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@cache
+def _tell_unkept(reason: str) -> None:
+    reports.warning(
+        "compiled kernels cannot be kept, so every start compiles them anew: "
+        "set NUMBA_CACHE_DIR to a folder that can be written", extra={"reason": reason},
+    )  # fmt: skip
+
+
+def kernel_folder(places: Sequence[Path]) -> Path | None:
+    """Where kernels are kept: the first of these that can be written, else that can be read; None if there is none.
+    Makes nothing."""
+    folders = [place / "kernels" for place in places]
+    readable = (folder for folder in folders if folder.is_dir() and os.access(folder, os.R_OK | os.X_OK))
+    return next((folder for folder in folders if can_keep(folder)), next(readable, None))
+
+
+def kernel_places() -> list[Path]:
+    """Where kernels may be kept, best first: as told, else with the package, else in the user's own cache."""
+    told = os.environ.get("NUMBA_CACHE_DIR")
+    if told:
+        return [Path(told)]
+    places = [_PACKAGE / "__pycache__"]
+    own = os.environ.get("XDG_CACHE_HOME")
+    with contextlib.suppress(RuntimeError):  # Nobody knows this user, who has no folder then.
+        places.append((Path(own) if own else Path.home() / ".cache") / "instanter")
+    return places
+
+
+def can_keep(folder: Path) -> bool:
+    """Whether files can be made in a folder, which need not be there yet. Makes nothing."""
+    place = folder.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            return True
+    except OSError:
+        return False
+
+
+def stamp(function: FunctionType) -> str:
+    """A name for all that decides what a kernel compiles to: its code, the constants and kernels that it names, and
+    theirs, and this file. What it says of itself, or where in its file it stands, changes nothing."""
+    digest = hashlib.blake2b(Path(__file__).read_bytes(), digest_size=16)
+    met: set[str] = set()
+    waiting = [function]
+    while waiting:
+        one = waiting.pop()
+        name = f"{one.__module__}.{one.__qualname__}"
+        if name in met:
+            continue
+        met.add(name)
+        digest.update(f"\n{name}{one.__defaults__}".encode())
+        for text in _content(one.__code__):
+            digest.update(text)
+        for global_name in sorted(_names(one.__code__)):
+            if global_name in one.__globals__:
+                known = one.__globals__[global_name]
+                digest.update(f"\n{global_name}={_told(known)}".encode())
+                if isinstance(known, Dispatcher):
+                    waiting.append(known.py_func)
+    return digest.hexdigest()
+
+
+def _content(code: CodeType) -> Iterator[bytes]:
+    yield code.co_code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _content(constant)
+        elif not isinstance(constant, str):  # The docstring: kernels work on numbers alone.
+            yield repr(constant).encode()
+    yield repr((code.co_names, code.co_varnames, code.co_exceptiontable)).encode()
+
+
+def _names(code: CodeType) -> set[str]:
+    """Names that a function looks up, those of its inner functions with them."""
+    inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return set(code.co_names).union(*(_names(one) for one in inner))
+
+
+def _told(known: object) -> str:
+    """A global, as far as it decides what compiles: a kernel by name, its content follows; a constant by value."""
+    if isinstance(known, Dispatcher):
+        return f"kernel {known.py_func.__module__}.{known.py_func.__qualname__}"
+    if isinstance(known, ModuleType):
+        return f"module {known.__name__}"
+    if isinstance(known, type):
+        return f"type {known.__module__}.{known.__qualname__}{getattr(known, '_fields', ())}"
+    if isinstance(known, FunctionType | BuiltinFunctionType):
+        return f"function {known.__module__}.{known.__qualname__}"
+    return repr(known)

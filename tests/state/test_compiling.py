@@ -1,0 +1,85 @@
+"""What a compiled kernel is kept under, and where; and that it serves on without a place to be kept."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import pytest
+
+from instanter.state.compiling import can_keep, kernel_folder, kernel_places, stamp
+
+SOURCE = '''
+FACTOR = {factor}
+def helper(x):
+    """{text}"""
+    return x * FACTOR
+{kernel}
+def outer(x):
+    {comment}
+    return helper(x) + {added}
+'''
+PROGRAM = """
+import logging, sys
+logging.basicConfig(stream=sys.stdout, format="%(levelname)s %(message)s")
+from instanter.state.aggregations import bounded
+print(bounded(2e9))
+"""
+
+
+def made(*, factor: float = 2.0, text: str = "", added: int = 1, comment: str = "pass") -> FunctionType:
+    """A kernel that takes in another one and a constant."""
+    from instanter.state.compiled import kernel
+
+    names: dict[str, Any] = {"kernel": kernel, "__name__": "made"}
+    source = SOURCE.format(factor=factor, text=text, added=added, comment=comment, kernel="helper = kernel(helper)")
+    exec(source, names)
+    found = names["outer"]
+    assert isinstance(found, FunctionType)
+    return found
+
+
+@pytest.mark.parametrize("other", [made(factor=3.0), made(added=2)])
+def test_what_a_kernel_takes_in_changes_its_stamp(other: FunctionType) -> None:
+    assert stamp(other) != stamp(made())
+
+
+def test_comments_and_docstrings_do_not() -> None:
+    assert stamp(made(text="Times two.", comment="pass  # Why not?")) == stamp(made())
+
+
+def test_kernels_are_kept_where_one_can_write_else_found_where_one_can_read(tmp_path: Path) -> None:
+    nowhere = Path("/proc/nowhere")
+    assert kernel_folder([nowhere, tmp_path / "new"]) == tmp_path / "new" / "kernels"
+    assert not can_keep(nowhere)
+    assert kernel_folder([nowhere]) is None
+
+
+def run_without_place(environment: dict[str, str]) -> str:
+    run = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_without_a_place_a_kernel_runs_and_one_sentence_names_the_remedy() -> None:
+    said = run_without_place({"PATH": os.environ["PATH"], "NUMBA_CACHE_DIR": "/proc/nowhere"}).splitlines()
+    assert said[-1] == "1000000000.0"
+    assert len(said) == 2
+    assert said[0].startswith("WARNING")
+    assert "NUMBA_CACHE_DIR" in said[0]
+
+
+def test_without_a_home_the_package_is_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> Path:
+        raise RuntimeError("could not determine home directory")
+
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    home: Callable[[], Path] = nobody
+    monkeypatch.setattr(Path, "home", home)
+    assert [place.name for place in kernel_places()] == ["__pycache__"]
