@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from instanter.api.admission import (
@@ -26,6 +27,7 @@ from instanter.api.admission import (
     Admission,
     AdmissionOptions,
     Pulse,
+    arrived_ns,
 )
 from instanter.api.bodies import HOLD
 from instanter.api.replies import refusal, reply
@@ -408,3 +410,84 @@ def test_what_a_body_comes_to_when_it_is_decompressed_counts_too() -> None:
     scope = {"type": "http", "method": "POST", "path": "/v1/decide", "headers": []}
     asyncio.run(admission(scope, receive, send))
     assert (held, admission.bodies_bytes) == ([0, 1_000, 2_000], 0)
+
+
+class Arrivals:
+    """Answers at once, and notes since when each request says that it has waited."""
+
+    def __init__(self) -> None:
+        self.since_ns: list[int] = []
+        self.works: Callable[[], None] = lambda: None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        while scope["method"] == "POST" and (await receive())["more_body"]:
+            pass
+        self.since_ns.append(arrived_ns(Request(scope)))
+        self.works()
+        await reply({})(scope, receive, send)
+
+
+def test_what_comes_up_together_has_waited_since_the_first_of_it() -> None:
+    async def work() -> list[int]:
+        now = [1_000]
+        application = Arrivals()
+        admission = Admission(application, OPTIONS, Measurements(), now_ns=lambda: now[0])
+
+        def take_long() -> None:
+            now[0] += 70
+
+        application.works = take_long
+        calls = [Call(admission, method="GET") for _ in range(3)]
+        for call in calls:
+            assert await call.answered() in (200, 429)
+        later = Call(admission, method="GET")
+        await later.answered()
+        return application.since_ns
+
+    together = asyncio.run(work())
+    assert together[:3] == [1_000, 1_000, 1_000]
+    assert together[3] == 1_210
+
+
+def test_a_request_waits_from_the_last_byte_of_its_body_on() -> None:
+    async def work() -> list[int]:
+        now = [1_000]
+        application = Arrivals()
+        admission = Admission(application, OPTIONS, Measurements(), now_ns=lambda: now[0])
+        call = await Call(admission).body(10, more=True)
+        now[0] = 5_000
+        await call.body(10)
+        assert await call.answered() == 200
+        return application.since_ns
+
+    assert asyncio.run(work()) == [5_000]
+
+
+def test_the_pulse_rests_while_nothing_comes_up_and_what_comes_up_finds_a_loop_that_keeps_up() -> None:
+    class Loops:
+        """Counts how often the pulse looks at the stopwatch."""
+
+        def __init__(self) -> None:
+            self.now_ns = 0
+            self.looks = 0
+
+        def __call__(self) -> int:
+            self.looks += 1
+            return self.now_ns
+
+    async def work() -> None:
+        stopwatch = Loops()
+        pulse = Pulse(stopwatch)
+        beating = asyncio.create_task(pulse.beat())
+        await asyncio.sleep(3 * BEAT_S)
+        before = stopwatch.looks
+        await asyncio.sleep(10 * BEAT_S)
+        assert stopwatch.looks == before
+        stopwatch.now_ns = int(10 * BEHIND_MS_MAX * 1e6)  # Long after the beat before the rest.
+        assert all(pulse.allows() for _ in range(2 * FEW))
+        stopwatch.now_ns += int((BEHIND_MS_MAX + PASS_MS_MAX + BEAT_S * 1e3 + 1) * 1e6)
+        assert not pulse.allows()  # From now on it is behind, as without a rest.
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+
+    asyncio.run(work())

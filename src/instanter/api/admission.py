@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..foundation.clock import elapsed_ns
@@ -34,6 +35,9 @@ ALWAYS_OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 """Who watches the server is told how it is, above all when it is full."""
 _BODILESS: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
+
+ARRIVED: Final = "instanter.arrived_ns"
+"""Where a request's scope says when its last byte was here, by the stopwatch."""
 
 _OVERLOADED: Final = Overloaded("more requests come than can be answered in time")
 
@@ -78,13 +82,26 @@ class Pulse:
         self._came_up = 0
         self._work_ns = int(PASS_MS_MAX * 1e6)
         """How much of this pass is for work, however many come up."""
+        self._rest: asyncio.Future[None] | None = None
 
     async def beat(self) -> None:
-        """Measure until cancelled."""
+        """Measure until cancelled. After a beat in which nothing came up it rests until something does."""
         while True:
             self.begin()
             await asyncio.sleep(BEAT_S)
             self.end()
+            if not self._came_up:
+                self._rest = asyncio.get_running_loop().create_future()
+                await self._rest
+
+    def _wake(self) -> None:
+        """What comes up ends the rest: until now there was nothing that the loop could have been behind with."""
+        if self._rest is not None:
+            if not self._rest.done():
+                self._rest.set_result(None)
+            self._rest = None
+            self.begin()
+            self._in_time_ns = self._now_ns()
 
     def begin(self) -> None:
         """The next beat is due in `BEAT_S`."""
@@ -105,6 +122,8 @@ class Pulse:
         of what the last one took, and more than a few have come up in it. So a pause that has other reasons refuses
         nobody, and where refusing alone takes long there is still a third of the time for work.
         """
+        if self._rest is not None:
+            self._wake()
         self._came_up += 1
         if self._came_up <= FEW:
             return True
@@ -119,9 +138,15 @@ class Admission:
     A place that is not free is refused with 429 before the body is read, or right after it.
     """
 
-    def __init__(self, app: ASGIApp, options: AdmissionOptions, meter: Meter, pulse: Pulse | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, options: AdmissionOptions, meter: Meter, pulse: Pulse | None = None,
+        now_ns: Callable[[], int] = elapsed_ns,
+    ) -> None:  # fmt: skip
         """Without a pulse the loop is taken to keep up."""
         self._app = app
+        self._now_ns = now_ns
+        self._pass_began_ns = -1
+        """When the first request came up in the pass of the loop that is under way; -1 if none has."""
         self._options = options
         self._meter = meter
         self._pulse = pulse
@@ -143,7 +168,8 @@ class Admission:
                 await send(message)
             return
         size_bytes_max = BATCH_BYTES_MAX if plain_path(scope["path"]) in BATCH_PATHS else BODY_BYTES_MAX
-        visit = _Visit(self, receive, self._options.body_read_s, size_bytes_max)
+        scope[ARRIVED] = self.waits_since_ns()
+        visit = _Visit(self, scope, receive, self._options.body_read_s, size_bytes_max)
         scope[HOLD] = visit.hold_plain
         if scope["method"] in _BODILESS:
             visit.begin_work()
@@ -155,6 +181,19 @@ class Admission:
     def has_place(self) -> bool:
         """Whether one more request may be worked on. Each asks when it begins, and again when its body is here."""
         return self.working < self._options.requests_max and (self._pulse is None or self._pulse.allows())
+
+    def waits_since_ns(self) -> int:
+        """Since when what comes up now has waited at least: since the pass of the loop began to work on requests.
+
+        All that runs in one pass was ready when it began. Nobody sees when it became so, in the pass before.
+        """
+        if self._pass_began_ns < 0:
+            self._pass_began_ns = self._now_ns()
+            asyncio.get_running_loop().call_soon(self._next_pass)
+        return self._pass_began_ns
+
+    def _next_pass(self) -> None:
+        self._pass_began_ns = -1
 
     def hold(self, size_bytes: int) -> None:
         """Count bytes of a body, or raise `Overloaded`."""
@@ -171,6 +210,11 @@ class Admission:
             return False
         self._little_left -= 1
         return True
+
+
+def arrived_ns(request: Request) -> int:
+    """When the last byte of a request whose body has been read was here: all its time in queues comes after that."""
+    return int(request.scope[ARRIVED]) if ARRIVED in request.scope else elapsed_ns()
 
 
 def _told(*, tracking: bool) -> tuple[Message, Message]:
@@ -193,13 +237,16 @@ class _Visit:
     """One request: what it holds of the room inside."""
 
     __slots__ = (
-        "_admission", "_came_bytes", "_gathers", "_held_bytes", "_number", "_plain_bytes", "_read_s", "_receive",
+        "_admission", "_came_bytes", "_gathers", "_held_bytes", "_number", "_plain_bytes", "_read_s", "_receive", "_scope",
         "_size_bytes_max", "_slow", "_until_s", "_working",
     )  # fmt: skip
 
-    def __init__(self, admission: Admission, receive: Receive, read_s: float, size_bytes_max: int) -> None:
+    def __init__(
+        self, admission: Admission, scope: Scope, receive: Receive, read_s: float, size_bytes_max: int
+    ) -> None:  # fmt: skip
         """Of a body larger than `size_bytes_max` nobody keeps more."""
         self._admission = admission
+        self._scope = scope
         self._receive = receive
         self._read_s = read_s
         self._until_s = asyncio.get_running_loop().time() + read_s
@@ -234,6 +281,7 @@ class _Visit:
             self._came_bytes += size_bytes
             self._hold()
             if not more:
+                self._scope[ARRIVED] = self._admission.waits_since_ns()
                 if not self._admission.has_place():
                     raise Overloaded(_OVERLOADED.message)
                 self.begin_work()

@@ -26,10 +26,10 @@ from ..decisions.request import (
 )
 from ..engine.loop import Engine
 from ..events.claims import FORBIDDEN, user_token_in
-from ..foundation.clock import elapsed_ns
 from ..foundation.deadline import Deadline
 from ..foundation.errors import DiskFull, RequestRejected, Unavailable
 from ..foundation.limits import BODY_BYTES_MAX, REPLAY_WAIT_MS_MAX
+from .admission import arrived_ns
 from .auth import count_events
 from .bodies import read_body
 from .jobs import Refusal, accepted, jobs_of
@@ -60,9 +60,8 @@ class ReplayReply(msgspec.Struct, rename="camel"):
 async def decide(engine: Engine, request: Request) -> Response:
     """`POST /v1/decide`."""
     body = await read_body(request, bytes_max=BODY_BYTES_MAX)
-    started_ns = elapsed_ns()
     asked = decode_decide(body)
-    decision = await _decide(engine, asked, asked, request, started_ns)
+    decision = await _decide(engine, asked, asked, request)
     if has_unknown_fields(asked):
         decision = decision.warned(misnamed(body, DecideRequest))
     return encoded(decision.encode())
@@ -71,9 +70,8 @@ async def decide(engine: Engine, request: Request) -> Response:
 async def rank(engine: Engine, request: Request) -> Response:
     """`POST /v1/rank`: a decision with one placement, flattened."""
     body = await read_body(request, bytes_max=BODY_BYTES_MAX)
-    started_ns = elapsed_ns()
     asked = decode_rank(body)
-    decision = await _decide(engine, asked, asked.as_decide(), request, started_ns)
+    decision = await _decide(engine, asked, asked.as_decide(), request)
     if has_unknown_fields(asked):
         decision = decision.warned(misnamed(body, RankRequest))
     return encoded(decision.encode_rank())
@@ -128,13 +126,15 @@ def _check_caller(caller: Caller, asked: Asking) -> None:
         caller.require("admin")
 
 
-async def _decide(
-    engine: Engine, asked: Asking, question: DecideRequest, request: Request, started_ns: int
-) -> Decision:
-    """Refuse what cannot be answered, then take the events, then decide on what they have changed."""
+async def _decide(engine: Engine, asked: Asking, question: DecideRequest, request: Request) -> Decision:
+    """Refuse what cannot be answered, then take the events, then decide on what they have changed.
+
+    The deadline runs from the last byte of the request: waiting for the loop, for the tenant's turn and for the disk to
+    take the events counts.
+    """
     caller = caller_of(request)
     _check_caller(caller, asked)
-    deadline = Deadline(asked.deadline_ms or engine.options.deadline_ms, started_ns=started_ns)
+    deadline = Deadline(asked.deadline_ms or engine.options.deadline_ms, started_ns=arrived_ns(request))
     engine.decider.admit(question)
     tenant, gpc = caller.tenant, objects(request)
     user_token = user_token_of(request) or user_token_in(asked.context)

@@ -71,6 +71,8 @@ log = logging.getLogger("instanter.engine")
 
 BEAT_S = 0.002
 """How often the loop measures its own lag; up to this much of a pause is not seen."""
+REST_S = 0.02
+"""The same while there is nothing to do: no record came, no item waits for its epoch, nothing is kept up."""
 PAUSE_BOUNDS_MS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 75, 100, 200, 500, 1_000, 5_000)
 """By which the pauses of the loop are counted."""
 EPOCH_MS = 1_000
@@ -474,15 +476,16 @@ class Engine:
     async def _beat(self) -> None:
         """Epochs and ticks in the clock in force, and how late the loop comes to this."""
         loop = asyncio.get_running_loop()
-        turned = loop.time()
+        turned, beat_s, position = loop.time(), BEAT_S, -1
         while True:
             slept_ns = elapsed_ns()
-            await asyncio.sleep(BEAT_S)
-            lag_ns = elapsed_ns() - slept_ns - int(BEAT_S * 1e9)
+            await asyncio.sleep(beat_s)
+            lag_ns = elapsed_ns() - slept_ns - int(beat_s * 1e9)
             self.meter.observe("loop_lag", lag_ns)
             self.pauses.observe(lag_ns)
             self._after_fold()
-            self._keep_up()
+            busy = self._keep_up() or self.partition.state.unpublished > 0 or self.journal.next_position != position
+            beat_s, position = BEAT_S if busy else REST_S, self.journal.next_position
             if loop.time() - turned > TURN_S:
                 turned = loop.time()
                 self.meter.turn()
@@ -508,16 +511,18 @@ class Engine:
         if noticed.code != REPEATED:
             self.quarantine.note(position, record, noticed)
 
-    def _keep_up(self) -> None:
-        """A step of what the state does at leisure: idle people make room, the files they lie in are kept dense."""
+    def _keep_up(self) -> bool:
+        """A step of what the state does at leisure: idle people make room, the files they lie in are kept dense. False
+        if there was nothing to do."""
         if self.broken:
-            return
+            return False
         try:
-            self.partition.state.upkeep()
+            return self.partition.state.upkeep()
         except OSError:
             self.meter.count("upkeep_failed")
         except InstanterError as error:
             self._break(str(error))
+        return False
 
     def _epoch_due(self, now_ms: int) -> bool:
         return self.partition.state.unpublished > 0 and now_ms - self._epoch_asked_ms >= EPOCH_MS
