@@ -237,8 +237,8 @@ class _Visit:
     """One request: what it holds of the room inside."""
 
     __slots__ = (
-        "_admission", "_came_bytes", "_gathers", "_held_bytes", "_number", "_plain_bytes", "_read_s", "_receive", "_scope",
-        "_size_bytes_max", "_slow", "_until_s", "_working",
+        "_admission", "_came_bytes", "_gathers", "_held_bytes", "_number", "_plain_bytes", "_read_s", "_receive",
+        "_scope", "_size_bytes_max", "_slow", "_until_s", "_working",
     )  # fmt: skip
 
     def __init__(
