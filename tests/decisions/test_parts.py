@@ -147,3 +147,21 @@ def test_what_is_found_and_what_is_given_has_the_price_of_its_time(shop) -> None
         assert of_caller(shop.state, given, now_ms).columns.numbers[:, 0].tolist() == prices
     given = given_by("shop", [Candidate(id="bed", fields={"price": 3})], frozenset({"price"}))
     assert of_caller(shop.state, given, START_MS).columns.numbers[:, 0].tolist() == [3.0]
+
+
+@pytest.mark.parametrize(("fields", "price", "in_stock"), [
+    ({"price": "19,90 EUR", "stock": "3"}, 19.9, {0: True}),
+    ({"price": "1.299,00", "stock": "sold out"}, 1299.0, {0: False}),
+    ({"stock": "0"}, 5.0, {0: False}), ({"stock": "in stock"}, 5.0, {0: True}),
+    ({"availability": "OutOfStock"}, 5.0, {0: False}), ({"availability": "preorder"}, 5.0, {0: True}),
+    ({"price": "1,299"}, np.nan, {}), ({"price": "on request", "availability": "perhaps"}, np.nan, {}),
+])  # fmt: skip
+def test_fields_of_a_candidate_are_read_as_those_of_an_item(
+    shop, fields: dict[str, object], price: float, in_stock: dict[int, bool]
+) -> None:
+    shop.item("cot", price=5)
+    known = frozenset({"price", "stock"})
+    given = given_by("shop", [Candidate(id="cot", fields=fields)], known, ("price",))
+    pool = of_caller(shop.state, given, START_MS)
+    np.testing.assert_equal(pool.columns.numbers[0, 0], price)
+    assert pool.in_stock == in_stock

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import numpy as np
 
+from ..events.items import candidate_fields
 from ..features.assemble import Candidates
 from ..foundation.ids import item_reference, reference
 from ..foundation.limits import ATTRIBUTE_VALUES_MAX, FOUND_MAX
@@ -91,8 +92,13 @@ def of_rows(state: State, rows: Ints, origins: list[tuple[str, int]], now_ms: in
     return Pool(_columns(state, refs, rows, np.full(len(rows), -1, np.int64), now_ms), [], origins=origins, found_by=by)
 
 
-def given_by(tenant: str, candidates: Sequence[str | int | Candidate], known: frozenset[str]) -> Given:
-    """The list that came with a request, with those of its fields that are `known`: the others mean nothing."""
+def given_by(
+    tenant: str, candidates: Sequence[str | int | Candidate], known: frozenset[str], numbers: Sequence[str] = ()
+) -> Given:
+    """The list that came with a request, with those of its fields that are `known`: the others mean nothing.
+
+    `numbers` are those that are numbers; text in them is read as that of an item is.
+    """
     fields: dict[str, dict[str, Any]] = {}
     duplicates: list[str] = []
     for candidate in candidates:
@@ -103,7 +109,8 @@ def given_by(tenant: str, candidates: Sequence[str | int | Candidate], known: fr
         if item_id in fields:
             duplicates.append(item_id)
         else:
-            fields[item_id] = {name: _kept(value) for name, value in own.items() if name in known} if own else own
+            read = candidate_fields(own, numbers) if own else own
+            fields[item_id] = {name: _kept(value) for name, value in read.items() if name in known}
     refs = np.array([item_reference(tenant, item_id) for item_id in fields], np.int64)
     overridden = [(place, own) for place, own in enumerate(fields.values()) if own]
     return Given(list(fields), refs, overridden, duplicates)

@@ -143,6 +143,7 @@ class Decider:
         )
         self.config_hash = config_hash
         self._features_hash = hashlib.blake2b(repr(schema.declared()).encode(), digest_size=8).hexdigest()
+        self._numbers = schema.numbers
         self._fields = frozenset((*schema.numbers, *schema.attributes, STOCK))
         self._spots = {
             placement.id: Spot(
@@ -277,7 +278,7 @@ class Decider:
     def _asked(self, tenant: str, request: PlacementRequest) -> Asked:
         given = None
         if request.candidates is not None or self._spots[request.id].placement.kind == "rerank":
-            given = given_by(tenant, request.candidates or (), self._fields)
+            given = given_by(tenant, request.candidates or (), self._fields, self._numbers)
         page = item_reference(tenant, id_text(request.item)) if request.item != "" else 0
         return self.asked(
             request.id, limit=request.limit or 0, page=page, given=given, query_hash=query_hash(request.query)

@@ -443,6 +443,29 @@ class FieldReader:
                              f"who reads {known} does not see it")  # fmt: skip
 
 
+def candidate_fields(sent: Mapping[str, Any], numbers: Collection[str]) -> dict[str, Any]:
+    """Fields that came with a candidate of a request, its numbers and its stock read as those of an item are.
+
+    What cannot be read stays as it is, and is no number. Availability counts as a stock of 0 or 1 where none is said.
+
+    >>> candidate_fields({"price": "19,90 EUR", "title": "5", "stock": "sold out"}, {"price"})
+    {'price': 19.9, 'title': '5', 'stock': 0}
+    >>> candidate_fields({"availability": "https://schema.org/OutOfStock", "price": "on request"}, {"price"})
+    {'availability': 'https://schema.org/OutOfStock', 'price': 'on request', 'stock': 0}
+    """
+    fields = dict(sent)
+    for name, value in sent.items():
+        if isinstance(value, str) and (name in numbers or name == STOCK):
+            read = read_number(value)
+            if not read.fault:
+                fields[name] = _plain(read.number)
+            elif name == STOCK and (said := _word(value)):
+                fields[STOCK] = int(said not in NOT_AVAILABLE)
+    if fields.get(STOCK) is None and (said := _word(fields.get(AVAILABILITY))):
+        fields[STOCK] = int(said not in NOT_AVAILABLE)
+    return fields
+
+
 def read_time_ms(value: object, *, whole_day: bool = False) -> int:
     """Milliseconds since 1970 of a time in any usual form, 0 for an empty one; `ValueError` for what is none.
 

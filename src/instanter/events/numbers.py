@@ -19,7 +19,7 @@ AMBIGUOUS: Final = "ambiguous"
 NO_NUMBER: Final = "no_number"
 
 FAULTS: Final = {
-    KIND: "is neither a number nor text",
+    KIND: "is neither a number nor text: send a number",
     EMPTY: "is empty",
     NOT_FINITE: "is not a finite number",
     AMBIGUOUS: 'may be decimals or thousands: send a number, or text with its decimals, such as "1299.00"',
