@@ -39,7 +39,8 @@ def test_the_template_with_everything_uncommented_is_still_the_defaults() -> Non
 def test_the_template_has_a_line_for_every_setting() -> None:
     for section, kind in sections():
         table = template().split(f"\n[{section}]\n")[1].split("\n[")[0]
-        assert re.findall(r"(?m)^(\w+) = ", table) == list(kind.__struct_fields__)
+        tables = re.findall(rf"(?m)^#     \[\[{section}\.(\w+)\]\]$", table)
+        assert re.findall(r"(?m)^(\w+) = ", table) + tables == list(kind.__struct_fields__)
 
 
 def test_no_file_means_the_defaults() -> None:
@@ -249,3 +250,20 @@ def test_all_fields_can_be_public_and_a_currency_is_a_code():
     assert (options.public_fields, options.currency) == (None, "EUR")
     with pytest.raises(ConfigRejected):
         parse('[catalogue]\ncurrency = "euros"')
+
+
+def test_schemas_of_events_are_read_and_checked(tmp_path: Path) -> None:
+    file = tmp_path / "instanter.toml"
+    table = '[[events.schemas]]\nevent = "Product Viewed"\n'
+    price = '[events.schemas.fields."properties.price"]\nmin = 0\n'
+    file.write_text(f'{table}required = ["properties.product_id"]\n{price}')
+    (schema,) = load_checked(file).events.schemas
+    assert (schema.required, schema.fields["properties.price"].min) == (("properties.product_id",), 0)
+    for wrong, reason in (
+        ('required = ["a..b"]', '"a..b" is no path'), ('requird = ["a"]', "requird"), ('on_fault = "drop"', "drop"),
+        ("fields = {x = {min = 2, max = 1}}", "above its max"), (table, "twice"),
+    ):  # fmt: skip
+        file.write_text(table + wrong)
+        with pytest.raises(ConfigRejected, match=re.escape(reason)) as caught:
+            load_checked(file)
+        assert caught.value.file == str(file)

@@ -34,6 +34,7 @@ from .notes import NO_ITEM, TIME_CLAMPED, TIME_FAR, Note, add_note
 from .odd import MISSPELT, event_of, mend_context, take_near_misses
 from .orders import ABOUT_ORDERS, idempotence_of, order_of
 from .schema import Page, SentContext, TrackingEvent
+from .schemas import EventSchema, compile_schemas
 from .statements import Statements, consented
 from .structure import BRACKETS_UNCHECKED, check_structure, finite, has_extreme_number
 from .subjects import ANONYMOUS_PREFIX, Subject, Subjects
@@ -97,6 +98,7 @@ class Door:
         gate: Gate | None = None,
         numbers: Collection[str] = NUMBERS,
         item_from: Sequence[str] = (),
+        schemas: Sequence[EventSchema] = (),
         statements: Statements | None = None,
         user_tokens: UserTokens | None = None,
     ) -> None:
@@ -111,6 +113,7 @@ class Door:
         self._ids = ids
         self._enricher = enrich
         self._names = Names(names)
+        self._schemas = compile_schemas(schemas, self._names)
         self._gate: Gate = gate or OpenGate()
         self._amounts = Amounts(numbers)
         self._items = ItemFinder(item_from)
@@ -159,7 +162,6 @@ class Door:
             raise EventRejected("schema", "an event has an anonymousId or a userId")
         previous_id = _previous_id(event, user_id) if type_ == "alias" else ""
         properties = event.properties or _EMPTY
-        items = self._items.items_of(properties, tenant, notes)
         context, flags = self._circumstances(event, type_)
         if event.context is not None and event.context.user_token is not None:
             own_token = sent["context"].pop("userToken")
@@ -169,6 +171,10 @@ class Door:
         if self._events_set_time:
             received_ms = max(received_ms, happened_ms)
         name = self._track_name(event.event) if type_ == "track" else NAME_BY_TYPE[type_]
+        if self._schemas and name in self._schemas and self._schemas[name].apply(sent, notes):
+            event = _typed(sent, notes)
+            properties = event.properties or _EMPTY
+        items = self._items.items_of(properties, tenant, notes)
         if not items[0]:
             if name in NAMING_ITEMS:
                 items = self._items.nearly_named(properties, tenant, notes)

@@ -19,6 +19,12 @@ ID_CHARS_MAX = 512
 NAME_CHARS_MAX = 256
 ITEMS_PER_EVENT_MAX = 200
 VALUES_PER_EVENT_MAX = 64
+SCHEMAS_MAX = 256
+"""Event names with a schema of their own in the configuration."""
+SCHEMA_FIELDS_MAX = 128
+"""Fields that one of them names."""
+SCHEMA_WORDS_MAX = 256
+"""Values that one field may be limited to."""
 ITEM_PLACES_MAX = 32
 """Places where `events.item_from` looks for an item's id."""
 ITEMS_PER_REQUEST_MAX = 5_000

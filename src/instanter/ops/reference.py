@@ -15,6 +15,7 @@ from typing import Any, Final, get_args, get_origin
 import msgspec
 
 from ..decisions.placement import DEFAULT_PLACEMENTS, Placement
+from ..events.schemas import EventSchema, FieldRule
 from ..features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from ..models.online import LearnerDeclaration
 from .config import expectation, sections, unwrapped
@@ -42,6 +43,14 @@ _ON_TENANTS: Final = """\
 Tenants: whose customers do not know of each other. Any access key may name one; what stands here are those whose terms
 differ from the ones in [limits].
 """
+_ON_SCHEMAS: Final = """\
+Schemas: what events of a name have to look like. Nothing is checked of names that have none. See
+[the guide](guides/schemas.md).
+"""
+_SCHEMA: Final = EventSchema(
+    event="Product Viewed", required=("properties.product_id",),
+    fields={"properties.price": FieldRule(type="number", min=0.0)}, on_fault="repair",
+)  # fmt: skip
 _TENANT: Final = TenantSettings(id="shop-two", requests_per_s=500, share=2, items_max=50_000)
 
 
@@ -72,6 +81,9 @@ def page() -> str:
     blocks.append(f"## [[placements]]\n\n{_flowed(_ON_PLACEMENTS)}\n\n{_table('', Placement)}")
     blocks.append(_listed("The built-in placements:", "placements", DEFAULT_PLACEMENTS))
     blocks.append(f"## [placements.learner]\n\n{_flowed(_ON_LEARNERS)}\n\n{_table('', LearnerDeclaration)}")
+    blocks.append(f"## [[events.schemas]]\n\n{_flowed(_ON_SCHEMAS)}\n\n{_table('', EventSchema)}")
+    blocks.append(f"Keys of each of `fields`:\n\n{_table('', FieldRule)}")
+    blocks.append(_listed("For example:", "events.schemas", [_SCHEMA]))
     blocks.append(f"## [[tenants]]\n\n{_flowed(_ON_TENANTS)}\n\n{_table('', TenantSettings)}")
     blocks.append(_listed("For example:", "tenants", [_TENANT]))
     return "\n".join(blocks)
@@ -87,6 +99,12 @@ def toml_value(value: Any) -> str:
         return msgspec.json.encode(value).decode()
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, msgspec.Struct):
+        given = {
+            field.name: getattr(value, field.name) for field in msgspec.structs.fields(value)
+            if getattr(value, field.name) != field.default
+        }  # fmt: skip
+        return "{" + ", ".join(f"{key} = {toml_value(one)}" for key, one in given.items()) + "}"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{toml_value(key)} = {toml_value(one)}" for key, one in value.items()) + "}"
     if isinstance(value, tuple):
@@ -98,7 +116,10 @@ def _section(name: str, kind: type[Section]) -> str:
     lines = [f"# {_prose(kind)}\n[{name}]\n"]
     for field in msgspec.structs.fields(kind):
         lines.append(_comment(_meaning(field)))
-        lines.append(f"{field.name} = {toml_value(_default(field))}\n")
+        if field.name == "schemas":  # Tables of their own: a list written here would keep them from being added.
+            lines += [f"#     {line}\n" for line in _toml_lines(f"{name}.schemas", _SCHEMA)]
+        else:
+            lines.append(f"{field.name} = {toml_value(_default(field))}\n")
     return "".join(lines)
 
 

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from ..decisions.placement import DEFAULT_PLACEMENTS, Placement, Weight
+from ..events.schemas import EventSchema
 from ..features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from ..feedback.rewards import DEFAULT_WORTHS, Rewarded
 from ..foundation.limits import (
@@ -19,6 +20,7 @@ from ..foundation.limits import (
     ITEM_PLACES_MAX,
     NAME_CHARS_MAX,
     REQUESTS_PER_S_MAX,
+    SCHEMAS_MAX,
 )
 from ..privacy.access import TENANT_PATTERN
 
@@ -230,6 +232,10 @@ class EventSettings(Section, frozen=True):
         description="Where events have the id that an item has in the catalogue, the first that is there: names of "
                     'properties, with points between maps and [] behind lists, e.g. ["sku", "items[].item_id", '
                     '"content.id"]. Empty: the usual names, product_id first.')] = ()
+    schemas: Annotated[tuple[EventSchema, ...], Meta(
+        max_length=SCHEMAS_MAX,
+        description="What events of a name have to look like, each in a table of its own under [[events.schemas]]: "
+                    "event, required, fields (each with type, min, max, enum), unknown_fields and on_fault.")] = ()
 
 
 class CatalogueSettings(Section, frozen=True):

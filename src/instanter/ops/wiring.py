@@ -23,8 +23,9 @@ from ..engine.recovery import Progress, Recovery, recover
 from ..engine.warmup import KernelProgress, warm_up
 from ..events.decode import Door
 from ..events.enrich import Enricher
-from ..events.kinds import NUMBERS
+from ..events.kinds import NUMBERS, Names
 from ..events.named_items import ItemFinder
+from ..events.schemas import compile_schemas
 from ..events.statements import Statements
 from ..features.assemble import EVIDENCE
 from ..features.view import Reader
@@ -100,6 +101,7 @@ def load_checked(path: Path | None) -> Config:
     try:
         decider_of(config, schema_of(config))
         ItemFinder(config.events.item_from)
+        compile_schemas(config.events.schemas, Names(config.events.names))
     except ConfigRejected as error:
         raise located(error, path) from None
     return config
@@ -213,7 +215,7 @@ def open_engine(
         subjects=stores.subjects, ids=ids, enrich=enricher, names=config.events.names, gate=gate,
         events_set_time=clock_of_events, numbers=NUMBERS.union(schema.properties),
         statements=Statements(config.privacy.consent_ids), user_tokens=stores.signing,
-        item_from=config.events.item_from,
+        item_from=config.events.item_from, schemas=config.events.schemas,
     )  # fmt: skip
 
     def make() -> Engine:
