@@ -6,12 +6,13 @@ import itertools
 import math
 import random
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from instanter.events.envelope import Configured, ItemUpserted, Tracked
+from instanter.events.envelope import Configured, Epoch, ItemUpserted, Tracked
 from instanter.events.kinds import KNOWN
 from instanter.events.meanings import BY_NAME, MEANINGS, Role
 from instanter.events.orders import idempotence_of, order_of
@@ -343,6 +344,27 @@ def test_what_was_counted_before_goes_on_after_an_update() -> None:
     assert (shop.number("orders"), shop.listed("bought_items")) == (3, {"b", "c"})
 
 
+def test_a_checkpoint_from_before_an_update_opens_to_what_the_log_comes_to(tmp_path: Path) -> None:
+    former = tuple(one for declared in DEFAULT_FEATURES if (one := former_of(declared)) is not None)
+    then, now = compile_features(former, memory_mb=64, items_max=2_000), Shop().schema
+    rules = Configured(START_MS, then.settings | {"folding": 1}, then.declared())
+    before, rebuilt, opened = State(then), State(now), State(now)
+    for state in (before, rebuilt):
+        state.configure(rules)
+        for n, name in enumerate((*KNOWN, COMPLETED, REFUNDED)):
+            state.fold([told(name, "a", "b", at_ms=START_MS + n, message=f"m{n}")])
+        state.publish(Epoch(START_MS, 1, ""))
+    path = write_checkpoint(RealDisk(), tmp_path, Snapshot(before, position=1, at_ms=1, control={}))
+    load_checkpoint(RealDisk(), path, opened)
+    assert opened.hash() == rebuilt.hash()
+    for state in (opened, rebuilt):
+        state.configure(Configured(START_MS + 9_000, now.settings, now.declared()))
+        state.fold([told(CANCELLED, "a", at_ms=START_MS + 10_000), told(COMPLETED, at_ms=START_MS + 10_001, order="1")])
+    assert opened.hash() == rebuilt.hash()
+    person = Reader(now, DEFAULT_FEATURES).person(opened, [1], START_MS + MINUTE_MS)
+    assert (person.numbers["orders"], person.lasts["bought_items"][0].tolist()) == (2, [ref("b")])
+
+
 # Missing is not zero.
 
 
@@ -390,7 +412,7 @@ def test_what_may_not_be_read_is_missing() -> None:
     assert numbers["firm"] == 7
 
 
-def test_since_when_a_feature_counts_is_in_the_checkpoint(tmp_path: Any) -> None:
+def test_since_when_a_feature_counts_is_in_the_checkpoint(tmp_path: Path) -> None:
     shop = Shop(COUNTED, since=["counted"]).happen(told("Page Viewed"))
     shop.state.configure(Configured(START_MS + 5, shop.schema.settings, shop.schema.declared()))
     path = write_checkpoint(RealDisk(), tmp_path, Snapshot(shop.state, position=1, at_ms=1, control={}))

@@ -198,6 +198,8 @@ def _run(
     nothing_named = columns.first_item[event] == columns.first_item[event + 1]
     for op in range(program.first[code], program.first[code + 1]):
         feature, sign = program.ops[op], program.acts[op, SIGN]
+        if nothing_named and sign > 0 and features[feature, PER_ITEM]:
+            continue
         kind, scope = features[feature, KIND], features[feature, SCOPE]
         if program.acts[op, HEARD_SINCE] > folding or (sign == GIVES_OF_ORDER and order == 0):
             continue
