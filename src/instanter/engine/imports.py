@@ -2,7 +2,7 @@
 
 Repetitions of messageIds are told for a day and per person, and an archive is years long. So a file that is imported
 has an identity, a hash of what it holds, and each piece of it says in the log which lines it is. A file that is sent
-again goes on where the log says that it stopped; see `docs/decisions/0035-imports-that-go-on.md`.
+again goes on where the log says that it stopped; see `docs/decisions/0036-imports-that-go-on.md`.
 """
 
 from __future__ import annotations

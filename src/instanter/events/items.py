@@ -2,7 +2,7 @@
 
 `FieldReader` turns what shops and feeds send ("19,90 EUR", "InStock", "2026-03-01 10:00 +0100") into canonical fields,
 and says of each value that has no effect why not. `meaning_of` says what canonical fields mean: the fold stands on it.
-docs/decisions/0033-fields-are-read-before-they-are-written.md has the reasons.
+docs/decisions/0034-fields-are-read-before-they-are-written.md has the reasons.
 """
 
 from __future__ import annotations

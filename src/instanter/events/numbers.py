@@ -1,7 +1,7 @@
 """Numbers as people and feeds write them: `19,90`, `1.299,00 €`, `USD 105.29`; or why a value is none.
 
 One rule for events and for the catalogue. What can be read in one way only is read; where two readings lie a thousand
-times apart nothing is guessed. docs/decisions/0029-numbers-from-text.md has the reasons.
+times apart nothing is guessed. docs/decisions/0030-numbers-from-text.md has the reasons.
 """
 
 from __future__ import annotations
