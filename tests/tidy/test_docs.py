@@ -12,7 +12,7 @@ from instanter.ops.config import sections
 
 LINK = re.compile(r"\[[^\]\n]*\]\(\s*<?([^)\s>]+)")
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
-SETTINGS_MAX = 40
+SETTINGS_MAX = 44
 
 
 def anchors(text: str) -> set[str]:
