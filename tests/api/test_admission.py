@@ -32,7 +32,13 @@ from instanter.api.admission import (
 from instanter.api.bodies import HOLD
 from instanter.api.replies import refusal, reply
 from instanter.foundation.errors import InstanterError, Overloaded, RequestRejected
-from instanter.foundation.limits import BEHIND_MS_MAX, BODY_BYTES_MAX, BODY_FREE_BYTES, PASS_MS_MAX
+from instanter.foundation.limits import (
+    BEHIND_MS_MAX,
+    BODY_BYTES_MAX,
+    BODY_BYTES_PER_S_MIN,
+    BODY_FREE_BYTES,
+    PASS_MS_MAX,
+)
 from instanter.foundation.measure import Measurements
 
 LARGE_BYTES = BODY_FREE_BYTES + 1_000
@@ -337,6 +343,21 @@ def test_whatever_comes_in_whatever_order_the_bounds_hold_and_everything_is_give
         assert {await call.answered() for call in calls.values()} <= {200, 429}
 
     inside(work)
+
+
+def test_a_body_that_keeps_coming_buys_itself_time() -> None:
+    async def work(admission: Admission, application: Application) -> None:
+        application.gate.set()
+        steady, slow = Call(admission, path="/v1/batch"), Call(admission, path="/v1/batch")
+        await slow.body(BODY_BYTES_PER_S_MIN // 100, more=True)
+        for _ in range(4):
+            await steady.body(BODY_BYTES_PER_S_MIN // 10, more=True)
+            await asyncio.sleep(0.06)
+        assert (slow.status, steady.status) == (408, 0)
+        await steady.body(0)
+        assert await steady.answered() == 200
+
+    inside(work, AdmissionOptions(requests_max=2, body_read_s=0.1))
 
 
 class Dribble:

@@ -21,6 +21,7 @@ from ..foundation.limits import (
     BEHIND_MS_MAX,
     BODIES_BYTES_MAX,
     BODY_BYTES_MAX,
+    BODY_BYTES_PER_S_MIN,
     BODY_FREE_BYTES,
     LITTLE_PIECES_PER_S,
     PASS_MS_MAX,
@@ -53,6 +54,7 @@ GRACE_S: Final = 1.0
 PAUSE_S: Final = 0.25
 PAUSE_S_MAX: Final = 2.0
 _SPREAD: Final = 16
+_SLOWEST: Final = f"{BODY_BYTES_PER_S_MIN // 1_024} KiB of it"
 
 BEAT_S = 0.005
 IN_TIME_MS = 10.0
@@ -68,7 +70,7 @@ class AdmissionOptions(msgspec.Struct, frozen=True):
     requests_max: int
     """Requests whose body is there and whose reply is not."""
     body_read_s: float
-    """Time for a body, from when its head has been read."""
+    """Time for a body, from when its head has been read; as much as has come of it buys more."""
     bodies_bytes_max: int = BODIES_BYTES_MAX
     little_pieces_per_s: int = LITTLE_PIECES_PER_S
 
@@ -237,8 +239,8 @@ class _Visit:
     """One request: what it holds of the room inside."""
 
     __slots__ = (
-        "_admission", "_came_bytes", "_gathers", "_held_bytes", "_number", "_plain_bytes", "_read_s", "_receive",
-        "_scope", "_size_bytes_max", "_slow", "_until_s", "_working",
+        "_admission", "_began_s", "_came_bytes", "_gathers", "_held_bytes", "_number", "_plain_bytes", "_read_s",
+        "_receive", "_scope", "_size_bytes_max", "_slow", "_working",
     )  # fmt: skip
 
     def __init__(
@@ -249,7 +251,7 @@ class _Visit:
         self._scope = scope
         self._receive = receive
         self._read_s = read_s
-        self._until_s = asyncio.get_running_loop().time() + read_s
+        self._began_s = asyncio.get_running_loop().time()
         self._size_bytes_max = size_bytes_max
         self._came_bytes = self._plain_bytes = 0
         self._held_bytes = 0
@@ -266,13 +268,14 @@ class _Visit:
             return await self._receive()
         clock = asyncio.get_running_loop().time
         try:
-            async with asyncio.timeout_at(self._until_s):
+            async with asyncio.timeout_at(self._until_s()):
                 if self._gathers:
                     await asyncio.sleep(self._pause_s())
                 asked_s = clock()
                 message = await self._receive()
         except TimeoutError:
-            raise RequestRejected("slow", f"the body took longer than {self._read_s:g} s", status=408) from None
+            reason = f"the body took longer than {self._read_s:g} s, and a second for every {_SLOWEST}"
+            raise RequestRejected("slow", reason, status=408) from None
         if message["type"] == "http.request":
             size_bytes = len(message.get("body", b""))
             more = message.get("more_body", False)
@@ -287,6 +290,10 @@ class _Visit:
                 self.begin_work()
         return message
 
+    def _until_s(self) -> float:
+        """When the next piece must have come."""
+        return self._began_s + self._read_s + self._came_bytes / BODY_BYTES_PER_S_MIN
+
     def _dribbles(self, asked_s: float, now_s: float) -> bool:
         """Whether what was taken last, which was next to nothing, should not have been waited for one by one."""
         if not self._admission.takes_little(now_s):
@@ -295,7 +302,7 @@ class _Visit:
         if now_s - asked_s <= WAITED_S:
             return False
         self._slow += 1
-        return self._slow > LITTLE_FREE and now_s > self._until_s - self._read_s + GRACE_S
+        return self._slow > LITTLE_FREE and now_s > self._began_s + GRACE_S
 
     def _pause_s(self) -> float:
         """How long the next piece of a dribbled body may gather: many who dribble in step do not come up in one."""
@@ -309,8 +316,10 @@ class _Visit:
 
     def leave(self) -> None:
         """Give everything back. The server closes a connection whose body was not read when nobody can read it any
-        more: also not whoever still knows this visit, for as long as the garbage is not collected."""
+        more: also not whoever still knows this visit, for as long as the garbage is not collected. The scope forgets it
+        for the same reason."""
         self._receive = _nothing_more
+        self._scope.pop(HOLD, None)
         self._admission.bodies_bytes -= self._held_bytes
         self._admission.working -= self._working
 

@@ -237,7 +237,7 @@ def _key_outside(request: Request, demand: Demand) -> str | None:
     if sent is not None:
         return sent.strip().partition(":")[0]
     if demand.tracking and request.scope["query_string"]:
-        return request.query_params.get("writeKey")
+        return request.query_params.get("writeKey") or None
     return None
 
 

@@ -209,15 +209,17 @@ class Edge:
         host = origin = site = kind = b""
         hosts = 0
         for name, value in scope["headers"]:
+            if name not in _LOOKED_AT:
+                continue
             if name == b"host":
                 host = value
                 hosts += 1
             elif name == b"origin":
                 origin = value
-            elif name == b"sec-fetch-site":
-                site = value
             elif name == b"content-type":
                 kind = value
+            else:
+                site = value
         if hosts != 1 or host not in self._known_hosts:
             fault = self._fault_of_host(scope, host, hosts)
             if fault is not None:
@@ -310,6 +312,7 @@ class Edge:
         await refusal(error, tracking=self._is_tracking(scope["path"]))(scope, receive, send)
 
 
+_LOOKED_AT: Final = frozenset({b"host", b"origin", b"content-type", b"sec-fetch-site"})
 _VARY: Final = (b"vary", b"Origin")
 _FOREIGN_HOST: Final = (
     "this server is not asked under that name; serve.hosts names those under which it is",

@@ -77,6 +77,8 @@ BODY_FREE_BYTES = 16 * 1024
 """Of each body, what is read whatever the others hold: senders of large ones cannot keep out small ones."""
 BODIES_BYTES_MAX = 64 * 1024 * 1024
 """Held at once of all bodies, beyond what is free of each; beyond it they are refused with 429."""
+BODY_BYTES_PER_S_MIN = 64 * 1024
+"""So much of a body buys it another second, beyond `serve.body_read_s`: large ones come over slow lines too."""
 LITTLE_PIECES_PER_S = 5_000
 """Pieces of bodies that are next to nothing, of all senders together, that are taken as they come; beyond it each waits
 until more has gathered."""

@@ -146,7 +146,9 @@ class ServeSettings(Section, frozen=True):
         description="Seconds for a request's line and headers, counted from the reply before; so an idle connection "
                     "is closed after them too.")] = 8
     body_read_s: Annotated[int, Meta(
-        ge=1, le=60, description="Seconds for a request's body; one that takes longer is answered 408.")] = 8
+        ge=1, le=60,
+        description="Seconds for a request's body, and one more for every 64 KiB of it that have come; one that takes "
+                    "longer is answered 408.")] = 8
     write_s: Annotated[int, Meta(
         ge=1, le=60, description="Seconds for which a client may take nothing of its reply.")] = 8
     connections_max: Annotated[int, Meta(
