@@ -17,6 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from instanter.api.admission import (
     ALWAYS_OPEN,
+    ARRIVED,
     BEAT_S,
     FEW,
     GRACE_S,
@@ -31,6 +32,7 @@ from instanter.api.admission import (
 )
 from instanter.api.bodies import HOLD
 from instanter.api.replies import refusal, reply
+from instanter.api.routing import RawPath
 from instanter.foundation.errors import InstanterError, Overloaded, RequestRejected
 from instanter.foundation.limits import (
     BEHIND_MS_MAX,
@@ -343,6 +345,31 @@ def test_whatever_comes_in_whatever_order_the_bounds_hold_and_everything_is_give
         assert {await call.answered() for call in calls.values()} <= {200, 429}
 
     inside(work)
+
+
+def test_what_is_noted_of_a_request_while_its_body_comes_is_seen_by_its_route() -> None:
+    noted: list[int] = []
+
+    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["more_body"]:
+            pass
+        noted.append(scope[ARRIVED])
+
+    async def run() -> None:
+        admission = Admission(RawPath(route), OPTIONS, Measurements(), now_ns=lambda: now_ns)
+        parts: asyncio.Queue[Message] = asyncio.Queue()
+        scope = {"type": "http", "method": "POST", "path": "/v1/decide", "raw_path": b"/v1/decide", "headers": []}
+        asked = asyncio.create_task(admission(scope, parts.get, parts.put))
+        for at_ns in (5, 9):
+            await settle()
+            nonlocal now_ns
+            now_ns = at_ns
+            parts.put_nowait({"type": "http.request", "body": b"x", "more_body": at_ns == 5})
+        await asked
+
+    now_ns = 1
+    asyncio.run(run())
+    assert noted == [9]
 
 
 def test_a_body_that_keeps_coming_buys_itself_time() -> None:

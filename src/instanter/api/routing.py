@@ -29,7 +29,8 @@ _WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE"})
 class RawPath:
     """Routes by the path as it was sent: an identifier may hold any character, `/` too, as long as it is escaped.
 
-    One `/` at the end is as good as none.
+    One `/` at the end is as good as none. The scope stays the same one: what is noted in it later, as the time when a
+    body was there, is seen by the route.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -37,7 +38,7 @@ class RawPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            scope = {**scope, "path": plain_path(scope["raw_path"].decode("ascii", "replace"))}
+            scope["path"] = plain_path(scope["raw_path"].decode("ascii", "replace"))
         await self._app(scope, receive, send)
 
 
