@@ -84,10 +84,20 @@ class TestAtTheIntake:
             taken = await take(engine, event(1), event(2, name="basket_add"), event(3, name="basket_add"))
             assert [(one.code, one.event, one.count, one.message_id) for one in taken.warnings] == [
                 ("unheard", "basket_add", 2, "m-2")]
+            assert taken.warnings[0].message.startswith('this looks like "Product Added": no feature hears this name')
             read = engine.intake.tally.read("default")
             assert [(one.event, one.taken, one.heard) for one in read.events] == [
                 ("basket_add", 2, False), ("Product Viewed", 1, True)]
             assert engine.meter.counts["events_unheard"] == 2
+
+        with_engine(tmp_path, work)
+
+    def test_what_a_name_was_meant_to_be_is_looked_for_so_often(self, tmp_path: Path):
+        async def work(engine: Engine) -> None:
+            names = [f"zq{number}" for number in range(limits.TALLY_NAMES_PER_TENANT_MAX)]
+            await take(engine, *(event(number, name=name) for number, name in enumerate(names)))
+            taken = await take(engine, event(1_000, name="basket_add"))
+            assert taken.warnings[0].message.startswith("no feature hears this name")
 
         with_engine(tmp_path, work)
 

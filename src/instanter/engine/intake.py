@@ -11,10 +11,13 @@ import msgspec
 from ..events.decode import Admitted, Door
 from ..events.envelope import CONTROL_PARTITION, Imported, Linked, Record, Tracked, Withheld, encode_record
 from ..events.kinds import ALIASED, IDENTIFIED
+from ..events.meanings import BY_NAME
+from ..events.nearest import likely_name
 from ..events.notes import ITEM_UNKNOWN, NO_CATALOGUE, UNHEARD, Note
 from ..events.reject import BATCH, POISON, Quarantined, quarantined
 from ..foundation.clock import Clock, elapsed_ns
 from ..foundation.errors import EventRejected, Overloaded, Unavailable
+from ..foundation.limits import TALLY_NAMES_PER_TENANT_MAX
 from ..foundation.measure import Meter
 from ..log.commit import Entry
 from .journal import Journal
@@ -110,6 +113,7 @@ class Intake:
         self._partitions = partitions
         self.tally = Tally(since_ms=clock.now_ms())
         """What came in by event name, and what of it had no effect."""
+        self._unheard_notes: dict[str, Note] = {}
 
     async def take(
         self, raws: Sequence[RawEvent], *, kind: str | None, tenant: str, sent_at_ms: int | None = None,
@@ -287,7 +291,7 @@ class Intake:
             if name not in heard and not hears_all and name not in _LINKING:
                 self._meter.count("events_unheard")
                 unheard.add(name)
-                warnings.add(name, _UNHEARD, one.message_id)
+                warnings.add(name, self._unheard(name), one.message_id)
             if one.notes:
                 self._tell(one.notes, record, one.message_id, warnings)
             for ref in record.items:
@@ -306,6 +310,18 @@ class Intake:
         if taken:
             self.tally.count_events(tenant, taken, unheard=unheard, at_ms=received_ms)
         return position
+
+    def _unheard(self, name: str) -> Note:
+        """What is said about a name that nothing hears, with the one that was probably meant; of a name that is met
+        first after many others, without: looking for it takes a millisecond."""
+        note = self._unheard_notes.get(name)
+        if note is None:
+            if len(self._unheard_notes) >= TALLY_NAMES_PER_TENANT_MAX:
+                return _UNHEARD
+            meant = "" if name in BY_NAME else likely_name(name, self._partition.state.schema.codes)
+            note = Note(UNHEARD, "", f'this looks like "{meant}"') if meant else _UNHEARD
+            self._unheard_notes[name] = note
+        return note
 
     def _tell(self, notes: Sequence[Note], record: Tracked, message_id: str, warnings: Warnings) -> None:
         """Count what is to be said about one event, and say it in the reply."""
