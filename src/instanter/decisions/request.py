@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from ..events.bodies import body_decoder
 from ..events.times import parse_time_ms
+from ..events.wanted import NO_FIELD
 from ..foundation.errors import EventRejected, RequestRejected
 from ..foundation.limits import (
     BATCH_EVENTS_MAX,
@@ -216,7 +217,6 @@ class RankReply(PlacementReply, frozen=True, kw_only=True, omit_defaults=True):
 _T = TypeVar("_T", bound=Asking)
 _known_decide, _decide_of = body_decoder(KnownDecide), body_decoder(DecideRequest)
 _known_rank, _rank_of = body_decoder(KnownRank), body_decoder(RankRequest)
-_UNKNOWN: Final = "Object contains unknown field"
 
 
 def decode_decide(raw: bytes) -> DecideRequest:
@@ -243,7 +243,7 @@ def _decoded(raw: bytes, known: Callable[[bytes], _T], lenient: Callable[[bytes]
     try:
         return known(raw)
     except RequestRejected as error:
-        if not error.message.startswith(_UNKNOWN):
+        if NO_FIELD not in error.message:
             raise
     return lenient(raw)
 

@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+NO_FIELD: Final = "is no field here"
+"""Said of a field that is not known where none but known ones are taken."""
 _EXPECTED: Final = re.compile(r"^Expected `([^`]*)`, got `([^`]*)`(?: - at `\$([^`]*)`)?$")
 _BOUND: Final = re.compile(r"^Expected `([^`]*)` (>=|<=|>|<) (\S+)(?: - at `\$([^`]*)`)?$")
 _LENGTH: Final = re.compile(r"^Expected `([^`]*)` of length (>=|<=) (\d+)(?: - at `\$([^`]*)`)?$")
@@ -61,7 +63,7 @@ def complaint(error: msgspec.ValidationError) -> Complaint:
         return Complaint((word[2] or "").lstrip("."), f"is {word[1]}, which is none of the words for it")
     if (unknown := _UNKNOWN.match(text)) is not None:
         within = (unknown[2] or "").lstrip(".")
-        return Complaint(f"{within}.{unknown[1]}" if within else unknown[1], "is no field here")
+        return Complaint(f"{within}.{unknown[1]}" if within else unknown[1], NO_FIELD)
     at = _AT.match(text)
     reason = at[1] if at is not None else text
     field = ((at[2] or "") if at is not None else "").lstrip(".")
