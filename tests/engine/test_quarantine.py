@@ -204,7 +204,8 @@ def test_entries_are_grouped_by_their_reason_without_its_values(tmp_path: Path):
         await take(engine, bad(4))
         listing = await listed(engine)
         first, second = listing.groups
-        assert (first.count, first.code, first.message) == (3, "schema", "properties.products is a list")
+        told = "properties.products is a list of the products, each with its product_id"
+        assert (first.count, first.code, first.message) == (3, "schema", told)
         assert (first.first_at, first.last_at) == (
             iso(START_MS).replace("Z", "+00:00"), iso(START_MS + HOUR_MS).replace("Z", "+00:00"))
         assert int(first.example) == kept(tmp_path)[-1].position
@@ -424,9 +425,9 @@ def test_a_whole_body_is_repaired_by_its_text_and_each_event_goes_its_own_way(tm
 
 def test_a_rewrite_sees_the_batchs_context_too(tmp_path: Path):
     async def work(engine: Engine) -> None:
-        defaults = {"consent": {"analytics": "maybe"}, "timezone": "Europe/Rome"}
-        await engine.intake.take([event(1)], kind=None, tenant=TENANT, defaults=defaults)
-        assert (await repair(engine, {"do": "remove", "path": "context.consent"})).passed == 1
+        await engine.intake.take([bad(1)], kind=None, tenant=TENANT, defaults={"zone": "Europe/Rome"})
+        steps = TO_LIST, {"do": "move", "path": "context.zone", "to": "context.timezone"}
+        assert (await repair(engine, *steps)).passed == 1
         assert newest_record(tmp_path).context.timezone == "Europe/Rome"
 
     with_engine(tmp_path, work)
