@@ -142,3 +142,27 @@ def test_a_public_key_decides_for_its_device_or_for_whom_a_token_confirms(tmp_pa
         assert (await client.post("/v1/decide", {**asked, "anonymousId": None}, headers=with_token)).status_code == 200
 
     with_keys(tmp_path, work)
+
+
+def test_the_sender_of_a_claim_is_told_and_it_is_counted(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        public, _ = await keys(client)
+        order = {"type": "track", **track(1), "event": "Order Completed", "userId": "ada"}
+        reply = await client.post("/v1/batch", {"batch": [order]}, headers=public.headers)
+        told = {warning["code"]: warning["message"] for warning in reply.json()["warnings"]}
+        assert "signed user token" in told["claimed"]
+        assert client.engine.meter.counts["events_notes.claimed"] == 2
+
+    with_keys(tmp_path, work)
+
+
+def test_a_statement_of_consent_that_nothing_depends_on_is_told(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        _, admin = await keys(client)
+        for consent, heeded in (({"C0003": False}, False), ({"personalization": True, "C0004": False}, True)):
+            sent = {**track(1), "messageId": str(heeded), "context": {"consent": consent}}
+            reply = await client.post("/v1/track", sent, headers=admin.headers)
+            codes = [warning["code"] for warning in reply.json().get("warnings", [])]
+            assert ("consent_unheeded" not in codes) is heeded
+
+    with_keys(tmp_path, work)

@@ -187,6 +187,8 @@ def test_s3_the_reply_to_a_forgery_is_that_to_no_token_at_all(tmp_path: Path) ->
             reply = await client.post("/v1/track", sent, headers=public.headers)
             body = reply.json()
             assert (reply.status_code, body.pop("position").isdigit()) == (200, True), what
+            for warning in body["warnings"]:
+                assert warning.pop("messageId") == sent["messageId"]
             shown.add(json.dumps(body))
         assert len(shown) == 1
         assert (await client.get(f"/v1/profiles/{USER}", headers=admin.headers)).status_code == 404

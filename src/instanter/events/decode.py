@@ -27,10 +27,10 @@ from .enrich import Enricher
 from .envelope import NO_CONTEXT, Consented, Context, Flag, Tracked, Withheld, encode_record
 from .gate import Gate, Judgement, OpenGate
 from .identifiers import identifier, identifiers_of, refuse_control, user_identifier
-from .kinds import NAME_BY_TYPE, NUMBERS, TYPES, Names
+from .kinds import NAME_BY_TYPE, NUMBERS, ORDER_CLAIMED, TYPES, Names
 from .mend import mended, within_bounds
 from .named_items import NAMING_ITEMS, ItemFinder
-from .notes import NO_ITEM, TIME_CLAMPED, TIME_FAR, Note, add_note
+from .notes import CLAIMED, CONSENT_UNHEEDED, NO_ITEM, TIME_CLAMPED, TIME_FAR, Note, add_note
 from .odd import MISSPELT, event_of, mend_context, take_near_misses
 from .orders import ABOUT_ORDERS, idempotence_of, order_of
 from .schema import Page, SentContext, TrackingEvent
@@ -188,6 +188,9 @@ class Door:
                 if not anonymous_id:
                     raise EventRejected(FORBIDDEN, _NO_DEVICE, status=403)
                 user_id = ""
+                add_note(notes, CLAIMED, "userId")
+            if name == ORDER_CLAIMED:
+                add_note(notes, CLAIMED, "an order")
         list_id = identifier(properties["list_id"], "properties.list_id") if "list_id" in properties else ""
         decision_id = _decision_id(event, properties)
         message, order = reference(message_id), 0
@@ -196,6 +199,8 @@ class Door:
         identifiers = identifiers_of(anonymous_id, user_id)
 
         stated = self._stated(event) if event.context is not None or event.consent is not None else None
+        if stated and not self.statements.heeds(stated):
+            add_note(notes, CONSENT_UNHEEDED, "context.consent")
         judged = self._gate.judge(
             tenant, identifiers, stated=stated, gpc=gpc, happened_ms=happened_ms, message=message
         )
@@ -389,6 +394,7 @@ def _without_extremes(sent: dict[str, Any], notes: list[Note]) -> dict[str, Any]
 def _body(sent: dict[str, Any], event: TrackingEvent, type_: str, notes: list[Note]) -> bytes:
     """The event as sent, without the key it came with, its address cut short and its type filled in."""
     sent.pop("writeKey", None)
+    sent.pop("userToken", None)
     sent["type"] = type_
     context = event.context
     if context is not None and context.ip:

@@ -23,6 +23,8 @@ TEXT_REPAIRED: Final = "text_repaired"
 TIME_FAR: Final = "time_far"
 TIME_CLAMPED: Final = "time_clamped"
 SCHEMA_FAULT: Final = "schema_fault"
+CLAIMED: Final = "claimed"
+CONSENT_UNHEEDED: Final = "consent_unheeded"
 
 CODES: Final = {
     UNHEARD: "no feature hears this name, so the event changes no profile: map it under [events.names], or name it in "
@@ -43,6 +45,10 @@ CODES: Final = {
               "milliseconds since 1970",
     TIME_CLAMPED: "its time is in the future, and was set to five minutes after the receipt: set the sender's clock, "
                   "or send sentAt",
+    CLAIMED: "with a public key that is a claim, which counts for the device alone until your server says the same with "
+             "a secret key; a signed user token makes a userId count at once",
+    CONSENT_UNHEEDED: "none of its purposes is one that a feature is kept for, so nothing of it is heeded: say in "
+                      "[privacy] consent_ids which of your consent tool's categories is personalization",
     SCHEMA_FAULT: "it does not agree with its schema under [[events.schemas]]",
 }  # fmt: skip
 """Every code, with what is said behind the field and what stood there."""

@@ -77,8 +77,10 @@ class Statements:
     {'personalization': False, 'C0001': True}
     """
 
-    def __init__(self, consent_ids: Mapping[str, str] | None = None) -> None:
+    def __init__(self, consent_ids: Mapping[str, str] | None = None, *, purposes: Iterable[str] = ()) -> None:
+        """`purposes` are those that features are kept for, beside `personalization`."""
         own = consent_ids or {}
+        self._purposes = frozenset((PERSONALIZATION, *purposes))
         if len(own) > CONSENT_IDS_MAX:
             raise ConfigRejected(f"privacy.consent_ids has more than {CONSENT_IDS_MAX} ids", setting="consent_ids")
         self._purpose_of = {folded(sent): purpose for sent, purpose in (*DEFAULT_CONSENT_IDS.items(), *own.items())}
@@ -100,6 +102,14 @@ class Statements:
         if len(said) > PURPOSES_MAX:
             raise EventRejected("too_large", f"context.consent has at most {PURPOSES_MAX} purposes")
         return said or None
+
+    def heeds(self, stated: Mapping[str, bool]) -> bool:
+        """Whether anything depends on what is stated.
+
+        >>> Statements().heeds({"C0003": False}), Statements(purposes=["email"]).heeds({"email": False, "ads": True})
+        (False, True)
+        """
+        return not self._purposes.isdisjoint(stated)
 
     def in_context(self, context: msgspec.Raw) -> dict[str, bool] | None:
         """Purposes as a decision's circumstances state them; raises `RequestRejected`."""

@@ -214,7 +214,7 @@ def open_engine(
     door = Door(
         subjects=stores.subjects, ids=ids, enrich=enricher, names=config.events.names, gate=gate,
         events_set_time=clock_of_events, numbers=NUMBERS.union(schema.properties),
-        statements=Statements(config.privacy.consent_ids), user_tokens=stores.signing,
+        statements=Statements(config.privacy.consent_ids, purposes=schema.purposes), user_tokens=stores.signing,
         item_from=config.events.item_from, schemas=config.events.schemas,
     )  # fmt: skip
 

@@ -352,7 +352,8 @@ def _nothing() -> None:
 
 
 def warm_up(memory: Memory, cells: Index) -> None:
-    """Load or compile what moves people to disk and back, on a memory with people that is thrown away."""
+    """Load or compile what moves people to disk and back, on copies of a memory and an index with two people or more."""
+    memory, cells = _with_cold_rows(memory, 2), Index(*(column.copy() for column in cells))
     keys = rows_of(memory, CELLS)[:2, CELL_KEY].copy()
     rows, ends, buffer = np.empty(len(keys), np.int64), np.zeros(len(keys), np.int64), np.zeros(1 << 14, np.int64)
     find_all(cells, keys, rows)
@@ -367,6 +368,16 @@ def warm_up(memory: Memory, cells: Index) -> None:
         address(memory.regions, COLD, row)
         _unshelve(memory, cold, row)
         _put(memory, cells, some)
+
+
+def _with_cold_rows(memory: Memory, count: int) -> Memory:
+    """A copy of a memory that has no place for people on disk, with some: theirs is the last table."""
+    assert memory.regions[COLD, ROWS_MAX] == 0
+    regions = memory.regions.copy()
+    regions[COLD, ROWS_MAX] = count
+    ints = np.concatenate([memory.ints, np.zeros(count * int(regions[COLD, WORDS]), np.int64)])
+    unsaved = np.concatenate([memory.unsaved, np.zeros(count, np.uint8)])
+    return Memory(ints, ints.view(np.float64), regions, unsaved, memory.spill.copy())
 
 
 @kernel
