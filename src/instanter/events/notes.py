@@ -45,8 +45,8 @@ CODES: Final = {
               "milliseconds since 1970",
     TIME_CLAMPED: "its time is in the future, and was set to five minutes after the receipt: set the sender's clock, "
                   "or send sentAt",
-    CLAIMED: "with a public key that is a claim, which counts for the device alone until your server says the same with "
-             "a secret key; a signed user token makes a userId count at once",
+    CLAIMED: "with a public key that is a claim, which counts for the device alone until your server says the same "
+             "with a secret key; a signed user token makes a userId count at once",
     CONSENT_UNHEEDED: "none of its purposes is one that a feature is kept for, so nothing of it is heeded: say in "
                       "[privacy] consent_ids which of your consent tool's categories is personalization",
     SCHEMA_FAULT: "it does not agree with its schema under [[events.schemas]]",

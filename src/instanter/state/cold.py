@@ -352,7 +352,7 @@ def _nothing() -> None:
 
 
 def warm_up(memory: Memory, cells: Index) -> None:
-    """Load or compile what moves people to disk and back, on copies of a memory and an index with two people or more."""
+    """Load or compile what moves people to disk and back, on copies of a memory and an index with two people."""
     memory, cells = _with_cold_rows(memory, 2), Index(*(column.copy() for column in cells))
     keys = rows_of(memory, CELLS)[:2, CELL_KEY].copy()
     rows, ends, buffer = np.empty(len(keys), np.int64), np.zeros(len(keys), np.int64), np.zeros(1 << 14, np.int64)
