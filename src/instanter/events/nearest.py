@@ -67,7 +67,7 @@ def likely_name(name: str, known: Collection[str]) -> str:
     Bolder than `kinds.nearest_name`: for advice that somebody reads, never for what is done without asking.
 
     >>> known = ["Product Viewed", "Product Added", "Order Completed", "My Own"]
-    >>> [likely_name(name, known) for name in ("Product Vewed", "book_opened", "basket_add", "BUY", "my-owm", "zzz")]
+    >>> [likely_name(name, known) for name in ("Product Vewed", "book_opened", "basket_add", "BUY", "my-ownn", "zzz")]
     ['Product Viewed', 'Product Viewed', 'Product Added', 'Order Completed', 'My Own', '']
     """
     near = nearest_name(name, known)
