@@ -263,7 +263,7 @@ class ColdFiles:
         assert format_.copies is not None
         for table, source, target in (
             (CELLS, words[: then.cell_words].reshape(1, -1), cell),
-            (SESSIONS, words[then.cell_words : len(words) - len(chunks)].reshape(sessions, -1), held),
+            (SESSIONS, words[then.cell_words : len(words) - len(chunks)].reshape(sessions, then.session_words), held),
         ):
             for at, now, count in format_.copies[table]:
                 target[:, now : now + count] = source[:, at : at + count]
