@@ -11,7 +11,7 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from instanter.api.bodies import HOLD, STEP_BYTES, read_body, skip_body
+from instanter.api.bodies import FED_BYTES, HOLD, STEP_BYTES, read_body, skip_body
 from instanter.foundation.errors import Overloaded, RequestRejected
 from instanter.foundation.limits import BODY_FREE_BYTES
 
@@ -126,6 +126,28 @@ def test_larger_bodies_are_unpacked_step_by_step() -> None:
         assert asyncio.run(read_body(Request(scope, sender.receive), bytes_max=2_000_000)) == body
         assert held[-1] == len(body)
         assert max(after - before for before, after in zip([0, *held], held, strict=False)) <= STEP_BYTES
+
+
+def test_what_lies_behind_many_small_streams_is_not_copied_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,000 empty streams before one of 4 MB took 1.1 s of the loop."""
+    fed_bytes: list[int] = []
+
+    class Watched:
+        def __init__(self, window_bits: int) -> None:
+            self._inflate = make(window_bits)
+
+        def decompress(self, data: bytes, bytes_max: int) -> bytes:
+            fed_bytes.append(len(data))
+            return self._inflate.decompress(data, bytes_max)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._inflate, name)
+
+    make = zlib.decompressobj
+    monkeypatch.setattr(zlib, "decompressobj", Watched)
+    body = random.Random(1).randbytes(300_000).hex().encode()
+    assert read(gzip.compress(b"") * 1_000 + gzip.compress(b'{"note": "' + body + b'"}')).endswith(body + b'"}')
+    assert max(fed_bytes) <= FED_BYTES
 
 
 @pytest.mark.parametrize(("body", "coding", "status", "said"), [

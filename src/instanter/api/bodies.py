@@ -21,11 +21,14 @@ from .auth import call_of
 HOLD: Final = "instanter.hold"
 """Where a request's scope holds what counts the bytes that its body has come to; see `admission`."""
 STEP_BYTES: Final = 256 * 1024
-"""Decompressed before the loop may do something else."""
+"""Decompressed, with what it was compressed to, before the loop may do something else."""
+FED_BYTES: Final = 4 * 1024
+"""Given to be decompressed at once: what lies behind the end of a stream is copied, once for each of many streams."""
 
 _GZIP: Final = b"\x1f\x8b"
 _MARK: Final = b"\xef\xbb\xbf"
 _WITH_GZIP, _WITH_ZLIB, _BARE = zlib.MAX_WBITS | 16, zlib.MAX_WBITS, -zlib.MAX_WBITS
+_PADDING: Final = re.compile(rb"\0*+")
 _FORM = re.compile(rb"[A-Za-z0-9_.%\[\]+-]+=")
 _LOOKED_AT: Final = 256
 _JSON_KINDS = re.compile(r"(application/([a-z0-9.-]+\+)?json|application/x-ndjson|text/plain|text/json|)")
@@ -154,19 +157,20 @@ async def _inflated(
 ) -> bytes:
     """All compressed streams of a body, one behind the other, as one. What comes out is bounded for all together."""
     pieces: list[bytes] = []
-    size_bytes = members = 0
-    while body:
+    size_bytes = members = at = work_bytes = 0
+    while at < len(body):
         members += 1
         if members > BODY_MEMBERS_MAX:
             raise RequestRejected("malformed", f"more than {BODY_MEMBERS_MAX} {name} streams in one body")
         inflate = zlib.decompressobj(window_bits)
         while not inflate.eof:
+            fed = inflate.unconsumed_tail or body[at : at + FED_BYTES]
+            at += 0 if inflate.unconsumed_tail else len(fed)
             try:
-                piece = inflate.decompress(body, STEP_BYTES)
+                piece = inflate.decompress(fed, STEP_BYTES)
             except zlib.error as error:
                 raise RequestRejected("malformed", f"not {name}: {error}") from None
-            body = inflate.unconsumed_tail
-            if not piece and not body and not inflate.eof:
+            if not piece and not fed and not inflate.eof:
                 raise RequestRejected("malformed", f"the {name} stream ends too early")
             size_bytes += len(piece)
             if size_bytes > bytes_max:
@@ -174,12 +178,20 @@ async def _inflated(
             pieces.append(piece)
             if hold is not None:
                 hold(size_bytes)
-            if len(piece) == STEP_BYTES:
+            work_bytes += len(fed) + len(piece)
+            if work_bytes >= STEP_BYTES:
+                work_bytes = 0
                 await asyncio.sleep(0)
-        body = inflate.unused_data.lstrip(b"\0")
-        if body and (window_bits != _WITH_GZIP or body[:2] != _GZIP):
+        at = _behind_padding(body, at - len(inflate.unused_data))
+        if at < len(body) and (window_bits != _WITH_GZIP or body[at : at + 2] != _GZIP):
             raise RequestRejected("malformed", f"something follows the {name} stream that is none")
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _behind_padding(body: bytes, at: int) -> int:
+    """The first place from `at` on that holds something, in time bounded by what is passed over."""
+    padding = _PADDING.match(body, at)
+    return at if padding is None else padding.end()
 
 
 def _shown(text: str) -> str:
