@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import time
 from typing import Any
 
 import msgspec
@@ -240,3 +241,17 @@ def test_any_bytes_can_be_split(raw: bytes):
     assert parts is None or all(event in raw for event in parts.events)
     with contextlib.suppress(EventRejected):
         assert isinstance(mended(raw, []), dict)
+
+
+def test_runs_of_digits_that_are_no_number_take_no_longer_than_other_text():
+    """Each digit of a run of 999 was the beginning of another search: 60 ms an event, 8 s a batch."""
+    def cpu_ns(run: bytes) -> int:
+        raw = b'{"p": "' + run * (30_000 // len(run)) + b'",}'
+        taken = []
+        for _ in range(5):
+            started_ns = time.process_time_ns()
+            mended(raw, [])
+            taken.append(time.process_time_ns() - started_ns)
+        return min(taken)
+
+    assert cpu_ns(b"1" * 999 + b"x") < 20 * cpu_ns(b"x")

@@ -30,7 +30,8 @@ _ESCAPES: Final = re.compile(
 )
 """Whole escapes that may be mistaken for broken ones, then halves of pairs and cut ones, then unknown ones."""
 _COMMAS: Final = re.compile(r'("(?:[^"\\]++|\\.)*+")|,(?=\s*+[}\]])', re.DOTALL)
-_LONG_NUMBER: Final = re.compile("[0-9]{1000}")
+_LONG_NUMBER: Final = re.compile("(?<![0-9])[0-9]{1000}")
+"""Looked for once in a run of digits, not once for each digit of it."""
 _WORDS: Final = {
     "Expecting property name enclosed in double quotes": "a name in double quotes is wanted",
     "Expecting ':' delimiter": "a colon is wanted",
