@@ -191,6 +191,16 @@ class TestAnEvent:
         assert msgspec.msgpack.decode(admitted.record.body)["properties"]["q"] is None
         assert [note.code for note in admitted.notes] == ["number_unreadable"]
 
+    def test_a_note_repeats_no_name_that_a_sender_made_up(self, door: Door):
+        """Notes are counted for as long as the process runs, and read by others: no personal name, none of 30 kB."""
+        for name in ("jane@shop.example", "Jane Doe", "k" * 30_000):
+            for within, field in (("%s", ""), ('"properties": {%s}', "properties"), ('"traits": {%s}', "traits")):
+                fields = within % f'"{name}": 1e999'
+                raw = f'{{"type": "track", "event": "x", "anonymousId": "a1", {fields}}}'.encode()
+                admitted = door.admit(raw, kind=None, received_ms=RECEIVED_MS, tenant="default")
+                found = [(note.code, note.field, len(note.found) < 100) for note in admitted.notes]
+                assert found == [("number_unreadable", field, True)], (name[:20], within)
+
     def test_an_integer_beyond_64_bits_is_kept_as_a_fraction(self, door: Door):
         admitted = admit(door, sent(1, '"q": ' + "9" * 30))
         assert msgspec.msgpack.decode(admitted.record.body)["properties"]["q"] == 1e30

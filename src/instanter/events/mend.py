@@ -30,6 +30,9 @@ _ESCAPES: Final = re.compile(
 )
 """Whole escapes that may be mistaken for broken ones, then halves of pairs and cut ones, then unknown ones."""
 _COMMAS: Final = re.compile(r'("(?:[^"\\]++|\\.)*+")|,(?=\s*+[}\]])', re.DOTALL)
+_HOLDERS: Final = ("properties", "traits", "context")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_$-]{1,64}", re.ASCII)
+"""A name as programs have them, which notes may repeat."""
 _LONG_NUMBER: Final = re.compile("(?<![0-9])[0-9]{1000}")
 """Looked for once in a run of digits, not once for each digit of it."""
 _WORDS: Final = {
@@ -79,14 +82,24 @@ def within_bounds(value: Any, notes: list[Note], field: str = "") -> Any:
     if type(value) is int and not _INTEGER_MIN <= value < _INTEGER_END:
         value = float(value) if abs(value) < 2**1023 else inf
     if type(value) is float and not isfinite(value):
-        add_note(notes, NUMBER_UNREADABLE, _known_part(field), _NOT_FINITE)
+        known = _known_part(field)
+        found = _NOT_FINITE if "." in known else f"{'has ' if known else ''}a number that {_NOT_FINITE}"
+        add_note(notes, NUMBER_UNREADABLE, known, found)
         return None
     return value
 
 
 def _known_part(field: str) -> str:
-    """The field without names that senders make up, which stand below `properties` and `traits`."""
-    return ".".join(field.split(".")[:2])
+    """The field as far as its names are those of the specification; what senders make up may be personal, or endless.
+
+    >>> _known_part("properties.price"), _known_part("properties.jane@shop.example"), _known_part("Jane Doe")
+    ('properties.price', 'properties', '')
+    """
+    top, _, rest = field.partition(".")
+    if top not in _HOLDERS:
+        return ""
+    name = rest.partition("[")[0]
+    return f"{top}.{name}" if _PLAIN.fullmatch(name) else top
 
 
 def _whole_text(raw: bytes, notes: list[Note]) -> tuple[str, int]:
