@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
 
 from instanter.engine.feeds import REPLACE_IDLE_MS
 from instanter.engine.loop import Engine
+from instanter.events.envelope import ItemUpserted
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.errors import Overloaded, RequestRejected
 from instanter.foundation.limits import ITEM_FIELDS_BYTES_MAX, REPLACES_OPEN_MAX
@@ -34,6 +36,36 @@ def test_so_many_catalogues_are_replaced_at_once_and_idle_ones_make_room(tmp_pat
             engine.feeds.check("tenant-0", tokens[0])
 
     with_engine(tmp_path, work, clock=clock)
+
+
+def test_what_a_feed_names_takes_no_more_memory_than_what_was_there(tmp_path: Path) -> None:
+    """A feed that went on naming new items was remembered whole, 40 kB a request, for as long as it went on."""
+
+    async def work(engine: Engine) -> None:
+        items = [ItemUpserted(1, "default", item_id, {"title": "x"}) for item_id in ("a", "b", "c", "d")]
+        await engine.change_items(items)
+        token = engine.feeds.begin("default")
+        engine.feeds.note_put("default", ["d", "new"])
+        size = len(pickle.dumps(engine.feeds._replaces["default"].named))
+        for number in range(50):
+            engine.feeds.note_put("default", [f"new-{number}-{place}" for place in range(200)])
+        assert len(pickle.dumps(engine.feeds._replaces["default"].named)) == size
+        engine.feeds.note_put("default", ["b", "a"])
+        replaced = await engine.feeds.commit("default", token, force=False)
+        left = [item.id for item in engine.partition.state.catalogue.page("default", after_row=-1, limit=9)]
+        assert (replaced.deleted, left) == (1, ["a", "b", "d"])
+
+    with_engine(tmp_path, work)
+
+
+def test_a_feed_into_an_empty_catalogue_deletes_nothing(tmp_path: Path) -> None:
+    async def work(engine: Engine) -> None:
+        token = engine.feeds.begin("default")
+        engine.feeds.note_put("default", ["a"])
+        engine.feeds.note_put("default", [])
+        assert (await engine.feeds.commit("default", token, force=False)).deleted == 0
+
+    with_engine(tmp_path, work)
 
 
 def test_changes_on_their_way_count_towards_the_bound_of_an_item_and_not_afterwards(tmp_path: Path) -> None:

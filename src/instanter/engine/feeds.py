@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from ..events.envelope import ItemDeleted
 from ..events.items import FieldReader
@@ -54,7 +55,9 @@ class _Replace(msgspec.Struct):
     token: str
     at_ms: int
     there: Ints
-    named: list[Ints]
+    """In ascending order."""
+    named: npt.NDArray[np.bool_]
+    """In parallel to `there`: what a feed names beyond that is not kept, however much it is."""
     unreadable: int = 0
     """Items of the feed of which nobody can tell which they are."""
 
@@ -118,7 +121,8 @@ class CatalogueFeeds:
         if len(self._replaces) >= REPLACES_OPEN_MAX:
             raise Overloaded("other catalogues are being replaced", retry_after_s=60)
         token = f"r_{self._ids.token(_TOKEN_BYTES)}"
-        self._replaces[tenant] = _Replace(token, now_ms, self._catalogue.refs_of(tenant), [])
+        there = np.sort(self._catalogue.refs_of(tenant))
+        self._replaces[tenant] = _Replace(token, now_ms, there, np.zeros(len(there), np.bool_))
         return token
 
     def check(self, tenant: str, token: str) -> None:
@@ -134,9 +138,11 @@ class CatalogueFeeds:
         if replace is not None:
             replace.at_ms = self._clock.now_ms()
             replace.unreadable += unreadable
-            if item_ids:
-                refs = [item_reference(tenant, item_id) for item_id in item_ids]
-                replace.named.append(np.array(refs, np.int64))
+            refs = np.array([item_reference(tenant, item_id) for item_id in item_ids], np.int64)
+            places = np.searchsorted(replace.there, refs)
+            within = places < len(replace.there)
+            refs, places = refs[within], places[within]
+            replace.named[places[replace.there[places] == refs]] = True
 
     async def commit(self, tenant: str, token: str, *, force: bool) -> Replaced:
         """Delete what was there when the replace began and was not named since. Can be asked again if it breaks off.
@@ -145,8 +151,7 @@ class CatalogueFeeds:
         `force` says that it is meant.
         """
         replace = self._of(tenant, token)
-        named = np.concatenate(replace.named) if replace.named else np.zeros(0, np.int64)
-        names = [name for ref in np.setdiff1d(replace.there, named).tolist()
+        names = [name for ref in replace.there[~replace.named].tolist()
                  if (name := self._catalogue.name_of(ref)) is not None]  # fmt: skip
         if not force:
             _check_meant(replace, len(names))

@@ -36,8 +36,9 @@ ITEMS_LISTED_BYTES_MAX = 4 * 1024 * 1024
 """Of one page; it ends with the item that reaches this."""
 ITEM_DELETIONS_PER_WRITE_MAX = 1_000
 """Items that a replace deletes in one write; further ones in the next."""
-REPLACES_OPEN_MAX = 8
-"""Catalogues that are being replaced at once; of one more the begin is refused with 429."""
+REPLACES_OPEN_MAX = 1_000
+"""Catalogues that are being replaced at once, one a tenant; of one more the begin is refused with 429. Each takes 9
+bytes for an item that is there."""
 SHOWN_ID_CHARS = 80
 """Characters of an item's id that messages show."""
 CANDIDATES_MAX = 1_000
