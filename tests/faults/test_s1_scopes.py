@@ -36,6 +36,9 @@ BODIES: dict[str, Any] = {
     "/v1/rank": {"placement": "search", "candidates": ["sku-1"], "anonymousId": "a1", "deadlineMs": 10_000},
     "/v1/items": {"items": [{"id": "sku-1", "fields": {"title": "Chair"}}]},
     "/v1/items/{id}": {"fields": {"stock": 3}},
+    "/v1/items/delete": {"ids": ["sku-1"]},
+    "/v1/imports": {"batch": [{"type": "track", **track(8)}], "lines": [1]},
+    "/v1/imports/{id}": {"batch": [{"type": "track", **track(9)}], "lines": [1]},
     "/v1/keys": {"name": "made in a test", "scopes": ["write"]},
     "/v1/profiles/{id}/consent": {"purposes": {"personalization": True}},
     "/v1/models/{placement}": {"model": "plain@1"},
@@ -136,7 +139,17 @@ async def target(client: Client, operation: Operation, owner: AccessKey) -> str:
         await client.post(decision, headers=owner.headers)
         jobs = (await client.get("/v1/jobs", headers=owner.headers)).json()["jobs"]
         return path.replace("{id}", jobs[0]["id"])
-    if path.startswith("/v1/items/"):
+    if path == "/v1/imports/{id}":
+        return path.replace("{id}", "0f" * 16)
+    if path == "/v1/projects/{key}/settings":
+        return path.replace("{key}", "any")
+    if path.startswith("/v1/signing-secrets"):
+        for secret in (await client.get("/v1/signing-secrets", headers=owner.headers)).json()["secrets"]:
+            await client.call("DELETE", f"/v1/signing-secrets/{secret['id']}", headers=owner.headers)
+        if "{" in path:
+            made = await client.post("/v1/signing-secrets", headers=owner.headers)
+            return path.replace("{id}", made.json()["id"])
+    if path.startswith("/v1/items/") and "{" in path:
         await client.post("/v1/items", BODIES["/v1/items"], headers=owner.headers)
         return path.replace("{id}", "sku-1")
     if path == "/v1/keys/{id}":
@@ -196,7 +209,7 @@ def test_the_table_has_every_kind_of_operation() -> None:
     found = operations()
     assert {operation.scope for operation in found} == {"", *SCOPES}
     open_ones = {operation.path for operation in found if not operation.scope}
-    assert open_ones == {"/healthz", "/readyz", "/openapi.json"}
+    assert open_ones == {"/", "/healthz", "/readyz", "/openapi.json", "/v1/projects/{key}/settings"}
     assert {operation.path for operation in found if operation.operator} >= {"/metrics", "/v1/state"}
     public = {operation.path for operation in found if operation.public}
     assert {"/v1/batch", "/v1/decide", "/v1/rank"} <= public
