@@ -165,6 +165,7 @@ def test_what_lies_behind_many_small_streams_is_not_copied_for_each(monkeypatch:
     (gzip.compress(b" " * 60_000) * 20, "", 413, "more than 1000000 bytes"),
     (b"\x0b\x02\x80{}\x03", "br", 415, "content-encoding 'br' is not taken: send gzip"),
     (b"(\xb5/\xfd", "zstd", 415, "content-encoding 'zstd' is not taken: send gzip"),
+    (b"{}", "ada@people.example", 415, "content-encoding that is no word is not taken"),
     (GZIPPED, "gzip, gzip", 415, "one content-encoding"),
     (gzip.compress(b""), "gzip", 400, "the body is empty"),
     (b"", "gzip", 400, "the body is empty"),

@@ -95,6 +95,13 @@ def test_what_cannot_be_read_rejects_the_event_and_says_what_it_is(consent: Any)
         OWN.in_context(msgspec.Raw(msgspec.json.encode({"consent": consent})))
 
 
+def test_a_refusal_repeats_a_key_only_where_it_is_a_known_one() -> None:
+    for key, told in (("ada@people.example", False), ("C0003", True), ("allowedConsentIds", True)):
+        with pytest.raises(EventRejected) as refused:
+            OWN.stated({key: "perhaps"})
+        assert (key in refused.value.message) is told
+
+
 @given(st.sets(st.integers(1, 24)))
 def test_each_purpose_of_a_consent_string_is_read_at_its_place(purposes: set[int]) -> None:
     each = Statements({f"tcf-{number}": f"p{number}" for number in range(1, 25)})

@@ -31,6 +31,8 @@ _WITH_GZIP, _WITH_ZLIB, _BARE = zlib.MAX_WBITS | 16, zlib.MAX_WBITS, -zlib.MAX_W
 _PADDING: Final = re.compile(rb"\0*+")
 _FORM = re.compile(rb"[A-Za-z0-9_.%\[\]+-]+=")
 _LOOKED_AT: Final = 256
+_TOKEN: Final = re.compile("[a-z0-9.+-]{1,32}(?:/[a-z0-9.+-]{1,48})?")
+"""What a header names by one word. Anything else that stands there may be about a person, and is not repeated."""
 _JSON_KINDS = re.compile(r"(application/([a-z0-9.-]+\+)?json|application/x-ndjson|text/plain|text/json|)")
 
 
@@ -120,7 +122,8 @@ def text_fault(body: bytes, kind: str) -> str:
         return "the body is a form: send the JSON itself, as application/json"
     plain_kind = kind.partition(";")[0].strip().lower()
     if not _JSON_KINDS.fullmatch(plain_kind):
-        return f"the body is {_shown(plain_kind)} and not JSON: send a JSON object"
+        told = _shown(plain_kind) if _TOKEN.fullmatch(plain_kind) else "of a kind that is none"
+        return f"the body is {told} and not JSON: send a JSON object"
     return ""
 
 
@@ -131,7 +134,8 @@ async def _unpacked(body: bytes, encoding: str, bytes_max: int, hold: Callable[[
         raise RequestRejected("encoding", "a body has one content-encoding: send gzip, or none", status=415)
     coding = codings[0] if codings else ""
     if coding not in ("", "gzip", "x-gzip", "deflate"):
-        raise RequestRejected("encoding", f"content-encoding {_shown(coding)} is not taken: send gzip", status=415)
+        told = _shown(coding) if _TOKEN.fullmatch(coding) else "that is no word"
+        raise RequestRejected("encoding", f"content-encoding {told} is not taken: send gzip", status=415)
     if body[:2] == _GZIP:
         return await _inflated(body, _WITH_GZIP, "gzip", bytes_max, hold)
     if coding == "deflate":

@@ -52,6 +52,8 @@ _ABOUT: Final = frozenset({
 })  # fmt: skip
 """What tools say about a statement, and not what somebody agreed to."""
 _ALLOWED, _REFUSED = "allowedconsentids", "deniedconsentids"
+_OWN: Final = frozenset({_ALLOWED, _REFUSED, *_NESTED, *_TCF})
+"""Keys that messages may repeat: others are whatever somebody has sent."""
 _TCF_VERSION: Final = 2
 _TCF_PURPOSES_AT: Final = 152
 _TCF_PURPOSES: Final = 24
@@ -153,7 +155,7 @@ class Statements:
             kind = folded(key)
             if value is None or kind in _ABOUT or kind in _APPLIES:
                 continue
-            place = f"{field}.{key}"
+            place = f"{field}.{key}" if kind in _OWN or kind in self._purpose_of else f"a purpose in {field}"
             if kind == _ALLOWED:
                 yield from self._read_ids(value, place, agreed=True, alone=_REFUSED not in keys)
             elif kind == _REFUSED:
