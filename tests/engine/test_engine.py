@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from instanter.decisions.receipt import decode_receipt
+from instanter.engine.intake import EVENTS_PER_STEP
 from instanter.engine.loop import Engine
 from instanter.engine.recovery import beginning, catch_up
 from instanter.features.compile import compile_features
@@ -15,6 +16,7 @@ from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import RequestRejected
+from instanter.foundation.limits import BROKEN_EVENTS_BYTES_MAX, BROKEN_EVENTS_MAX
 from instanter.log.segments import SegmentReader
 from instanter.state.checkpoint import list_checkpoints
 
@@ -321,5 +323,27 @@ def test_events_that_no_feature_hears_are_kept_and_counted(tmp_path: Path):
         await take(engine, event(1), event(2, name="Sofa Assembled"), event(3, name="Product Viewd"))
         assert engine.meter.counts["events_unheard"] == 2
         assert engine.partition.state.verdicts["applied"] == 3
+
+    with_engine(tmp_path, work)
+
+
+@pytest.mark.parametrize(("broken", "looked_into"), [
+    (b'{"type": "track", "event": "x"', BROKEN_EVENTS_MAX),
+    (b'{"type": "track", "event": "x"' + b" " * 30_000, BROKEN_EVENTS_BYTES_MAX // 30_030),
+])  # fmt: skip
+def test_broken_events_cost_a_body_no_more_than_so_much(tmp_path: Path, broken: bytes, looked_into: int):
+    """Beyond the bound they are refused as they are; sound ones count, and what comes by itself is looked into."""
+    half = event(1).replace(b'"Product Viewed"', b'"Product \\ud83d"')
+
+    async def work(engine: Engine) -> None:
+        many = [broken] * (BROKEN_EVENTS_MAX + EVENTS_PER_STEP)
+        taken = await take(engine, half, *many, event(2), half)
+        assert taken.accepted == 2, "the half of a character, and the sound one"
+        assert len(taken.rejected) == len(many) + 1
+        assert {one.code for one in taken.rejected} == {"malformed"}
+        told = ["looked into" not in one.message for one in taken.rejected]
+        assert looked_into <= told.count(True) < looked_into + EVENTS_PER_STEP
+        assert told == sorted(told, reverse=True)
+        assert (await take(engine, half)).accepted == 1
 
     with_engine(tmp_path, work)

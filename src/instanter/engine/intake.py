@@ -17,7 +17,7 @@ from ..events.notes import ITEM_UNKNOWN, NO_CATALOGUE, UNHEARD, Note
 from ..events.reject import BATCH, POISON, Quarantined, quarantined
 from ..foundation.clock import Clock, elapsed_ns
 from ..foundation.errors import EventRejected, Overloaded, Unavailable
-from ..foundation.limits import TALLY_NAMES_PER_TENANT_MAX
+from ..foundation.limits import BROKEN_EVENTS_BYTES_MAX, BROKEN_EVENTS_MAX, TALLY_NAMES_PER_TENANT_MAX
 from ..foundation.measure import Meter
 from ..log.commit import Entry
 from .journal import Journal
@@ -135,18 +135,22 @@ class Intake:
         warnings = Warnings()
         waiters: list[asyncio.Future[None]] = []
         position, first = -1, 0
+        broken = broken_bytes = 0
         try:
             for step in _steps(raws, size_bytes):
                 if first:
                     await asyncio.sleep(0)
                 admitted, refused = self._admit(
-                    step, kind, tenant, sent_at_ms, defaults, gpc, public, user_token, history
-                )
+                    step, kind, tenant, sent_at_ms, defaults, gpc, public, user_token, history,
+                    mend=broken < BROKEN_EVENTS_MAX and broken_bytes < BROKEN_EVENTS_BYTES_MAX,
+                )  # fmt: skip
                 if admitted:
                     position = self._append(admitted, tenant, warnings)
                     waiters.append(self._journal.durable(position))
                 for place, error in refused:
                     raw = step[place]
+                    if error.code == "malformed":
+                        broken, broken_bytes = broken + 1, broken_bytes + len(raw)
                     entry = quarantined(
                         raw, error, at_ms=self._clock.now_ms(), tenant=tenant, kind=kind or "", sent_at_ms=sent_at_ms,
                         defaults=defaults, public=public,
@@ -237,9 +241,9 @@ class Intake:
 
     def _admit(
         self, raws: Sequence[RawEvent], kind: str | None, tenant: str, sent_at_ms: int | None,
-        defaults: dict[str, Any] | None, gpc: bool, public: bool, user_token: str, history: bool,
+        defaults: dict[str, Any] | None, gpc: bool, public: bool, user_token: str, history: bool, mend: bool = True,
     ) -> tuple[list[Admitted], list[tuple[int, EventRejected]]]:  # fmt: skip
-        """What goes in, and the places of what does not with the reasons."""
+        """What goes in, and the places of what does not with the reasons; without `mend` no JSON that is broken."""
         started_ns = elapsed_ns()
         received_ms = self._clock.now_ms()
         admit = self._door.admit
@@ -250,7 +254,7 @@ class Intake:
                 admitted.append(
                     admit(
                         raw, kind=kind, received_ms=received_ms, tenant=tenant, sent_at_ms=sent_at_ms,
-                        defaults=defaults, gpc=gpc, public=public, user_token=user_token, history=history,
+                        defaults=defaults, gpc=gpc, public=public, user_token=user_token, history=history, mend=mend,
                     )
                 )
             except EventRejected as error:

@@ -19,7 +19,7 @@ import msgspec
 from ..foundation.clock import elapsed_ns
 from ..foundation.errors import EventRejected
 from ..foundation.ids import Ids, reference
-from ..foundation.limits import EVENT_BYTES_MAX, NAME_CHARS_MAX
+from ..foundation.limits import BROKEN_EVENTS_BYTES_MAX, BROKEN_EVENTS_MAX, EVENT_BYTES_MAX, NAME_CHARS_MAX
 from .addresses import truncated
 from .amounts import WORTH_SOMETHING, Amounts, with_worth
 from .claims import FORBIDDEN, NoUserTokens, UserTokens, claimed_name
@@ -46,6 +46,10 @@ _SHORT_BYTES = 512
 """Up to here looking for extreme numbers costs more than decoding so that they do not matter."""
 _LINKING = ("identify", "alias")
 _PUBLIC = int(Flag.PUBLIC)
+_TOO_BROKEN = (
+    f"this is not JSON, and it was not looked into: {BROKEN_EVENTS_MAX} events of its body, or "
+    f"{BROKEN_EVENTS_BYTES_MAX // 1024} KiB, were none either; sent again by itself it is mended, or told what is wrong"
+)
 _NO_DEVICE = (
     "a public key's userId is a claim of the device that sends it: send its anonymousId too, or a user token that your "
     "server has signed"
@@ -134,6 +138,7 @@ class Door:
         user_token: str = "",
         arrived_ms: int | None = None,
         history: bool = False,
+        mend: bool = True,
     ) -> Admitted:
         """The record of one event, or `EventRejected`; never anything else, whatever the bytes.
 
@@ -141,10 +146,11 @@ class Door:
         `sent_at_ms` and `defaults` are the batch's; what the event says itself stands. `gpc`: it came with
         `Sec-GPC: 1`, `public`: with a public access key, whose `userId` is a claim unless `user_token`, or the one in
         the event's context, confirms it. `arrived_ms`, where it is not `received_ms`, is when it first came; its time
-        is judged by that. With `history` it comes out of an archive: its timestamp stands as it is.
+        is judged by that. With `history` it comes out of an archive: its timestamp stands as it is. Without `mend` one
+        that is no JSON is refused as it is.
         """
         notes: list[Note] = []
-        sent = _decode_event(raw, notes)
+        sent = _decode_event(raw, notes, mend=mend)
         if defaults:
             sent["context"] = _with_defaults(sent, defaults, notes)
         event = _typed(sent, notes)
@@ -367,7 +373,7 @@ def _skew_ms(
     return received_ms - sent_at_ms if sent_at_ms is not None and not history else 0
 
 
-def _decode_event(raw: bytes | msgspec.Raw, notes: list[Note]) -> dict[str, Any]:
+def _decode_event(raw: bytes | msgspec.Raw, notes: list[Note], *, mend: bool) -> dict[str, Any]:
     if len(raw) > EVENT_BYTES_MAX:
         raise EventRejected("too_large", f"an event has at most {EVENT_BYTES_MAX} bytes", status=413)
     text = raw if type(raw) is bytes else bytes(raw)
@@ -381,7 +387,8 @@ def _decode_event(raw: bytes | msgspec.Raw, notes: list[Note]) -> dict[str, Any]
         if not text.lstrip().startswith(b"{"):
             raise EventRejected("schema", f"an event is an object: {wanted(error)}") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
+        if not mend:
+            raise EventRejected("malformed", _TOO_BROKEN) from None
     return _without_extremes(mended(text, notes), notes)
 
 

@@ -205,6 +205,10 @@ REASON_CHARS_MAX = 300
 
 MENDED_PLACES_MAX = 2_000
 """Escapes, broken characters and so on in one event that is no JSON; with more it is refused and not mended."""
+BROKEN_EVENTS_MAX = 128
+"""Events of one body that are no JSON and could not be mended; further ones are refused and not looked into ..."""
+BROKEN_EVENTS_BYTES_MAX = 256 * 1024
+"""... and so they are beyond so many bytes of such events."""
 
 # What is said about events that were taken.
 NOTES_PER_EVENT_MAX = 8
