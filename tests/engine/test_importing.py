@@ -19,7 +19,7 @@ from instanter.events.envelope import Imported, Tracked, decode_record
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import RequestRejected
-from instanter.foundation.limits import IMPORTS_PER_TENANT_MAX
+from instanter.foundation.limits import IMPORTS_MAX, IMPORTS_PER_TENANT_MAX
 from instanter.log.frames import decode_frames
 from instanter.log.segments import SEGMENT_HEADER_BYTES, SegmentReader
 
@@ -192,3 +192,15 @@ def test_of_too_many_imports_the_oldest_that_is_finished_is_forgotten() -> None:
     assert imports.get("default", b"0") is not None
     assert imports.get("other", b"0") is not None
     assert len(imports.of_tenant("default")) == IMPORTS_PER_TENANT_MAX
+
+
+def test_of_too_many_imports_of_all_tenants_one_is_forgotten_for_each_that_is_new() -> None:
+    imports, tenants = Imports(), [f"shop-{number}" for number in range(IMPORTS_MAX // IMPORTS_PER_TENANT_MAX + 1)]
+    known = 0
+    for number in range(IMPORTS_PER_TENANT_MAX):
+        for tenant in tenants:
+            imports.apply(Imported(number, tenant, b"%d" % number, 1, of=1), position=number)
+        known = sum(len(imports.of_tenant(tenant)) for tenant in tenants)
+        assert known == min(IMPORTS_MAX, (number + 1) * len(tenants))
+        assert all(imports.get(tenant, b"%d" % number) for tenant in tenants)
+    assert known == IMPORTS_MAX

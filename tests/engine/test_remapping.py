@@ -219,3 +219,15 @@ def test_each_tenant_walks_over_its_own(tmp_path: Path) -> None:
     with_engine(tmp_path, work, clock=ManualClock(NOW_MS))
 
 
+
+
+def test_repetitions_are_told_among_the_newest_events_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remapping, "REMAP_MESSAGES_MAX", 3)
+    walk = remapping._Walk("default", 10)
+    first, *others = [Tracked(1, number, "default", 7, number, "Seen") for number in range(4)]
+    assert walk.is_new(first)
+    assert not walk.is_new(first)
+    assert all(walk.is_new(one) for one in others)
+    assert not walk.is_new(others[0])
+    assert walk.is_new(first), "three others have come since"
+    assert len(walk.messages) == 3

@@ -18,6 +18,7 @@ from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import ConfigRejected, Corrupt, Overloaded, RequestRejected
 from instanter.foundation.limits import SIGNING_SECRETS_PER_TENANT_MAX, USER_TOKEN_CHARS_MAX, USER_TOKENS_KNOWN_MAX
+from instanter.privacy import user_tokens
 from instanter.privacy.user_tokens import FILE, SigningSecrets
 
 from ..api.client import Client, track, with_client
@@ -166,6 +167,16 @@ def test_s3_secrets_outlive_the_process_sealed_and_within_bounds(forger: Forger,
     (tmp_path / "keys" / FILE).write_bytes(raw[:-3])
     with pytest.raises(Corrupt, match="not signing secrets"):
         SigningSecrets(RealDisk(), tmp_path / "keys", master=MASTER)
+
+
+def test_s3_secrets_of_all_tenants_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_tokens, "SIGNING_SECRETS_MAX", 3)
+    secrets = SigningSecrets(RealDisk(), tmp_path, master=MASTER)
+    for tenant in ("one", "two", "three"):
+        secrets.make(tenant, NOW_MS)
+    with pytest.raises(Overloaded, match="at most 3 signing secrets"):
+        secrets.make("four", NOW_MS)
+    assert secrets.of_tenant("four") == []
 
 
 def test_s3_what_is_remembered_of_tokens_is_bounded(forger: Forger) -> None:

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from instanter.api.tenancy import NO_TERMS
 from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.foundation.errors import ConfigRejected
-from instanter.foundation.limits import CONFIG_BYTES_MAX, FEATURES_MAX
+from instanter.foundation.limits import (
+    CONFIG_BYTES_MAX,
+    FEATURES_MAX,
+    ITEM_PLACES_MAX,
+    NAMES_HEARD_MAX,
+    SCHEMA_FIELDS_MAX,
+    SCHEMA_WORDS_MAX,
+    SCHEMAS_MAX,
+)
 from instanter.ops.config import load, parse, sections
 from instanter.ops.reference import template
 from instanter.ops.settings import Config
@@ -267,3 +275,22 @@ def test_schemas_of_events_are_read_and_checked(tmp_path: Path) -> None:
         with pytest.raises(ConfigRejected, match=re.escape(reason)) as caught:
             load_checked(file)
         assert caught.value.file == str(file)
+
+
+TEXTS = "[" + ", ".join(f'"x{number}"' for number in range(300)) + "]"
+RULES = "{" + ", ".join(f'"properties.x{number}" = {{type = "number"}}' for number in range(300)) + "}"
+
+
+@pytest.mark.parametrize(("text", "setting", "most"), [
+    ('[[events.schemas]]\nevent = "E"\n' * (SCHEMAS_MAX + 1), "events.schemas", SCHEMAS_MAX),
+    (f'[[events.schemas]]\nevent = "E"\nrequired = {TEXTS}\n', "events.schemas", SCHEMA_FIELDS_MAX),
+    (f'[[events.schemas]]\nevent = "E"\nfields = {RULES}\n', "events.schemas", SCHEMA_FIELDS_MAX),
+    (f'[[events.schemas]]\nevent = "E"\nfields = {{"properties.x" = {{enum = {TEXTS}}}}}\n', "events.schemas",
+     SCHEMA_WORDS_MAX),
+    (f"[events]\nitem_from = {TEXTS}\n", "events.item_from", ITEM_PLACES_MAX),
+    (FEATURE.format(name="f") + f"takes_back = {TEXTS}\n", "features", NAMES_HEARD_MAX),
+])
+def test_a_list_longer_than_its_bound_is_refused_with_the_bound(text: str, setting: str, most: int) -> None:
+    refused = str(refusal(text))
+    assert setting in refused
+    assert f"{most}" in refused

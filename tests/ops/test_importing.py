@@ -18,9 +18,12 @@ import pytest
 
 from instanter.events.envelope import Tracked, decode_record
 from instanter.foundation.disk import RealDisk
+from instanter.foundation.limits import BATCH_SENT_BYTES_MAX
 from instanter.log.segments import SegmentReader
+from instanter.ops.archives import Line
 from instanter.ops.child import ChildServer
 from instanter.ops.cli import main as frame
+from instanter.ops.cli.import_ import _pieces
 
 from .shop_data import ndjson, write_config
 
@@ -221,3 +224,12 @@ def test_what_cannot_be_meant_is_refused_in_a_sentence(
     given = [word.replace("FILE", str(file)) for word in words]
     assert frame.main(["import", "--url", "http://127.0.0.1:9", *given]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_piece_of_an_import_is_no_larger_than_a_batch_of_ours() -> None:
+    lines = [Line(number, b"x" * 30_000) for number in range(1, 101)]
+    pieces = list(_pieces(iter(lines), per_piece=1_000))
+    assert [line for piece in pieces for line in piece] == lines
+    sizes = [sum(len(line.text) for line in piece) for piece in pieces]
+    assert max(sizes) <= BATCH_SENT_BYTES_MAX < max(sizes) + 31_100
+    assert [len(piece) for piece in _pieces(iter(lines[:5]), per_piece=2)] == [2, 2, 1]
