@@ -168,6 +168,20 @@ def test_bad_lines_are_set_aside_once_and_the_names_of_the_others_are_told(tmp_p
     with_engine(tmp_path, work, clock=ManualClock(NOW_MS))
 
 
+@pytest.mark.parametrize("import_id", [IMPORT, b""])
+def test_a_piece_of_which_nothing_is_fit_is_answered_and_dealt_with(import_id: bytes, tmp_path: Path) -> None:
+    events = [b'{"type": "track", "event": "view_item", "user_pseudo_id": "1.2"}', b'{"type": "dance"}', b"5"]
+
+    async def work(engine: Engine) -> None:
+        sent = replace(piece(events, 1, of=3), import_id=import_id)
+        taken = await engine.importer.take(sent, tenant="default")
+        assert (taken.accepted, [one.code for one in taken.rejected], taken.taken) == (0, ["schema"] * 3, 3)
+        again = await engine.importer.take(sent, tenant="default")
+        assert (again.repeated, len(again.rejected)) == ((3, 0) if import_id else (0, 3))
+
+    with_engine(tmp_path, work, clock=ManualClock(NOW_MS))
+
+
 def test_a_file_that_has_grown_goes_on_where_it_ended(tmp_path: Path) -> None:
     events = lines_of(60)
 

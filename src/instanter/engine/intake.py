@@ -194,7 +194,7 @@ class Intake:
         places = [place for place in range(len(raws)) if place not in bad]
         if refused:  # Somebody may have been erased meanwhile.
             good = [raws[place] for place in places]
-            admitted, _ = self._admit(good, None, tenant, sent_at_ms, defaults, False, False, "", False)
+            admitted = self._admit(good, None, tenant, sent_at_ms, defaults, False, False, "", False)[0] if good else []
         kept = [(place, one.record) for place, one in zip(places, admitted, strict=True)
                 if isinstance(one.record, Tracked)]
         if admitted:
