@@ -107,12 +107,87 @@ def test_what_a_table_does_not_say_is_asked_for_and_said_by_the_caller(tmp_path:
     path.write_text("who,what,when\nada,view,2023-11-14\n")
     with pytest.raises(RequestRejected, match=r"none of them says the event's name.*--map event=COLUMN"):
         read(path)
-    with pytest.raises(RequestRejected, match="says who it was"):
+    with pytest.raises(RequestRejected, match=r"says the event's name and who it was.*event=COLUMN.*userId=COLUMN"):
+        read(path)
+    with pytest.raises(RequestRejected, match=r"says who it was: say which does, --map userId=COLUMN \(or anon"):
         read(path, event="what")
     with pytest.raises(RequestRejected, match="no column 'wat'"):
         read(path, event="wat")
     (event,) = read(path, event="what", userId="who", timestamp="when")[1]
     assert event == {"type": "track", "userId": "ada", "event": "view", "timestamp": "2023-11-14", "properties": {}}
+
+
+@pytest.mark.parametrize("header", ["event,label,user", "label,event,user", "user,label,event"])
+def test_what_the_caller_says_of_a_column_counts_wherever_it_stands(header: str, tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    cells = {"event": "ui_event", "label": "view", "user": "ada"}
+    path.write_text(header + "\n" + ",".join(cells[name] for name in header.split(",")) + "\n")
+    (event,) = read(path, event="label")[1]
+    assert event == {"type": "track", "event": "view", "userId": "ada", "properties": {"event": "ui_event"}}
+
+
+@pytest.mark.parametrize(("header", "expected"), [
+    ("Zeitpunkt;Kunde;Aktion;Artikelnummer;Preis;Menge",
+     {"Zeitpunkt": "timestamp", "Kunde": "userId", "Aktion": "event", "Artikelnummer": "product_id",
+      "Preis": "price", "Menge": "quantity"}),
+    ("price,product_id,received_at,sent_at,original_timestamp,event,anonymous_id,user_id,id",
+     {"event": "event", "user_id": "userId", "anonymous_id": "anonymousId", "original_timestamp": "timestamp",
+      "id": "messageId", "product_id": "product_id"}),
+    ("timestamp,received_at,event,user_id,unit_price,price",
+     {"event": "event", "user_id": "userId", "timestamp": "timestamp"}),
+])
+def test_columns_are_known_as_warehouses_and_german_shops_call_them(
+    header: str, expected: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text(header + "\n")
+    with opened_archive(str(path), list[str]().append) as archive:
+        assert archive.shape.columns == expected
+
+
+def test_a_table_without_times_or_items_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    for header, missed in (
+        ("event,user", ["--map timestamp=COLUMN", "--map product_id=COLUMN"]), ("event,user,items,at", []),
+        ("event,user,at", ["--map product_id=COLUMN"]),
+    ):
+        path.write_text(header + "\n")
+        with opened_archive(str(path), list[str]().append) as archive:
+            assert [one.rpartition(": ")[2] for one in archive.shape.unsaid] == missed
+
+
+def test_bytes_that_are_no_utf_8_are_read_as_the_windows_code_page_has_them(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_bytes("Aktion;Kunde;Größe\nGekauft für 5 €;ada;XL\n".encode("cp1252"))
+    (event,) = read(path)[1]
+    assert event == {"type": "track", "event": "Gekauft für 5 €", "userId": "ada", "properties": {"Größe": "XL"}}
+
+
+def test_rows_of_json_are_read_as_those_of_a_table_and_what_is_said_counts_there_too(tmp_path: Path) -> None:
+    path = tmp_path / "export.ndjson"
+    row = {"event_name": "view_item", "event_timestamp": "1795890814000000", "user_pseudo_id": "1.2",
+           "items": [{"item_id": "s"}], "n": 0}  # fmt: skip
+    path.write_text(json.dumps(row) + "\n")
+    expected = {"type": "track", "event": "view_item", "anonymousId": "1.2", "timestamp": 1795890814000000,
+                "properties": {"items": [{"item_id": "s"}], "n": 0}}  # fmt: skip
+    assert read(path)[1] == [expected]
+    path.write_text(json.dumps({"event": "view", "user_id": 7, "product_id": "s", "flag": False}) + "\n")
+    assert read(path)[1] == [{"type": "track", "event": "view", "userId": 7,
+                              "properties": {"product_id": "s", "flag": False}}]  # fmt: skip
+    path.write_text(json.dumps({"event": "view", "userId": "u", "properties": {"n": 1}}) + "\n")
+    assert read(path)[1] == [{"type": "track", "event": "view", "userId": "u", "properties": {"n": 1}}]
+    path.write_text(json.dumps({"event": "view", "n": 1}) + "\n")
+    assert read(path)[1] == [{"event": "view", "n": 1}]
+    pixel = {"name": "product_viewed", "type": "standard", "clientId": "c", "data": {"productVariant": {"sku": "s"}}}
+    sent = {"type": "track", "event": "x", "userId": "u", "properties": {"what": "s", "n": 0}}
+    path.write_text(f"{json.dumps(pixel)}\n{json.dumps(sent)}\n5\n")
+    assert read(path)[1] == [pixel, sent, 5]
+    _, (first, second, third), _, _ = read(path, event="name", product_id="what")
+    assert (first["event"], first["anonymousId"], first["properties"]["data"]) == ("product_viewed", "c", pixel["data"])
+    assert (second, third) == ({**sent, "properties": {"product_id": "s", "n": 0}}, 5)
+    with opened_archive(str(path), list[str]().append, {"nowhere": "event", "what": "product_id"}) as archive:
+        list(archive)
+        assert archive.unseen == {"nowhere"}
 
 
 def test_a_row_with_too_many_fields_is_named(tmp_path: Path) -> None:

@@ -99,7 +99,23 @@ def test_what_came_is_told_by_name_with_the_line_to_write_and_the_command_to_run
     assert (again["events"], again["repeated"], bool(again["finished_before"])) == (0, 0, True)
     assert again["remap"] == f"instanter remap --url {server.url}"
     assert frame.main(["import", "--url", server.url, "--events", str(file)]) == 0
-    assert "this file was already imported on 20" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "this file was already imported on 20" in told
+    assert "To have it read otherwise (--map, --history) import it into a new data directory; --id NAME" in told
+
+
+def test_what_the_door_refuses_of_a_file_is_told_with_its_line(
+    server: ChildServer, tmp_path: Path, capsys: Printed
+) -> None:
+    file = tmp_path / "who.csv"
+    file.write_text("action,customer,item\n" + "view,ada,5\n" * 30 + "view,,5\nview,ada,5\n")
+    report = imported(server, capsys, "--events", file, code=1)
+    assert [one.partition(": ")[0] for one in report["first_rejections"]] == [f"{file}:32"]
+    assert [one.partition(",")[0] for one in report["unsaid"]] == ["no column says when it was"]
+    nobody = ndjson(tmp_path / "nobody.ndjson", [{"name": "view_item", "params": {}}] * 3)
+    report = imported(server, capsys, "--events", nobody, "--map", "userId=who", code=1)
+    assert (report["events"], report["rejected"]) == (0, 3)
+    assert report["unsaid"] == ["no event has a field 'who', which --map names"]
 
 
 def test_a_file_that_grew_is_imported_from_where_it_ended(

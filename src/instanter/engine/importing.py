@@ -148,7 +148,7 @@ class Importer:
                 defaults=piece.defaults, warnings=warnings,
             )  # fmt: skip
             accepted += done.accepted
-            rejected += done.rejected
+            rejected += [msgspec.structs.replace(one, index=step[one.index]) for one in done.rejected]
             names.update(done.names)
         if piece.import_id:
             row = await self._end(piece, tenant)

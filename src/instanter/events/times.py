@@ -28,6 +28,9 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]{9,20}|[0-9]{1,15}\.[0-9]{1,9})", re.ASCII)
 _MAIL = re.compile(
     r"(?:[A-Za-z]{3}, )?[0-9]{1,2} [A-Za-z]{3} [0-9]{4} [0-9:]{5,8} (?:[+-][0-9]{4}|[A-Z]{1,3})", re.ASCII
 )
+_NUMBERED = re.compile(
+    r"(?:([0-9]{4})/([0-9]{1,2})/([0-9]{1,2})|([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4}))(?=[ T]|$)", re.ASCII
+)
 _BROWSER = re.compile(
     r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) ([0-9]{2}) ([0-9]{4}) ([0-9]{2}:[0-9]{2}:[0-9]{2})"
     r"(?: (?:GMT|UTC)([+-][0-9]{4})?.*)?",
@@ -79,6 +82,8 @@ def read_time_ms(sent: str | int | float, field: str) -> int:
     (1795890814000, 1795890814123, 1795890814500)
     >>> read_time_ms("Thu, 01 Jan 1970 00:00:01 GMT", "t"), read_time_ms("1970-01-01 00:00:01 UTC", "t")
     (1000, 1000)
+    >>> read_time_ms("2.1.1970 00:00:01", "t") == read_time_ms("1970/01/02 00:00:01", "t") == 86_401_000
+    True
     """
     if type(sent) is not str:
         return _from_number(sent, field)
@@ -112,6 +117,10 @@ def _from_text(sent: str, field: str) -> int:
         return _from_number(float(text) if "." in text else int(text), field)
     if text[-3:].upper() in ("UTC", "GMT") and text[4:5] == "-":
         text = f"{text[:-3].rstrip()}Z"
+    numbered = _NUMBERED.match(text)
+    if numbered is not None:
+        day, month, year = (numbered[3], numbered[2], numbered[1]) if numbered[1] else numbered.group(4, 5, 6)
+        text = f"{year}-{month:0>2}-{day:0>2}{text[numbered.end():]}"
     match = _BROWSER.match(text)
     if match is not None:
         text = f"{match[2]} {match[1]} {match[3]} {match[4]} {match[5] or '+0000'}"

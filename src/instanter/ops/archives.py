@@ -6,6 +6,7 @@ separated values. Which it is is seen from the content, not from the name; gzip 
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import csv
 import gzip
@@ -20,6 +21,7 @@ from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
+from ..events.kinds import NAME_BY_TYPE
 from ..foundation.errors import Broken, RequestRejected
 from ..foundation.limits import ARCHIVE_BUFFER_BYTES, ARCHIVE_RECORD_BYTES_MAX, EVENT_BYTES_MAX
 
@@ -37,18 +39,33 @@ _encode = msgspec.json.Encoder().encode
 
 COLUMNS: Final = {
     "event": ("event", "event_name", "event_type", "eventname", "action", "behavior", "behaviour", "activity", "verb",
-              "type", "name"),
-    "userId": ("userid", "user", "customerid", "customer", "memberid", "accountid", "personid"),
-    "anonymousId": ("anonymousid", "visitorid", "clientid", "deviceid", "cookieid", "sessionid", "usersession",
-                    "visitor", "session"),
+              "aktion", "ereignis", "type", "name"),
+    "userId": ("userid", "user", "customerid", "customer", "memberid", "accountid", "personid", "customernumber",
+               "kundennummer", "kundennr", "kundenid", "kunde", "nutzer", "benutzer"),
+    "anonymousId": ("anonymousid", "visitorid", "userpseudoid", "clientid", "deviceid", "cookieid", "sessionid",
+                    "usersession", "visitor", "session", "besucherid", "besucher"),
     "timestamp": ("timestamp", "time", "eventtime", "ts", "datetime", "date", "createdat", "occurredat", "at",
-                  "happenedat", "eventtimestamp"),
+                  "happenedat", "eventtimestamp", "timestampms", "timestampmicros", "eventdate", "zeitpunkt",
+                  "zeitstempel", "datum", "zeit", "originaltimestamp", "sentat", "receivedat"),
     "messageId": ("messageid", "eventid", "id", "uuid"),
-    "product_id": ("productid", "itemid", "item", "product", "articleid", "contentid", "sku", "isbn", "movieid"),
-    "order_id": ("orderid", "transactionid"),
+    "product_id": ("productid", "itemid", "item", "product", "articleid", "contentid", "sku", "isbn", "movieid",
+                   "articlenumber", "artikelnummer", "artikelnr", "artikelid", "artikel", "produktid", "produkt"),
+    "order_id": ("orderid", "transactionid", "bestellnummer", "bestellnr"),
+    "price": ("unitprice", "itemprice", "preis", "einzelpreis"),
+    "quantity": ("qty", "menge", "anzahl"),
 }  # fmt: skip
 """What a column of a table is taken for, by its name without case and separators; the first of these that is there."""
 _TOP: Final = ("event", "userId", "anonymousId", "timestamp", "messageId")
+_AS_THEY_ARE: Final = ("price", "quantity")
+"""Properties that need no column of another name where there is one of theirs."""
+_ITEMS: Final = ("products", "items", "line_items", "contents")
+"""Columns that hold lists of items."""
+_ASKED: Final = {
+    "the event's name": "--map event=COLUMN",
+    "who it was": "--map userId=COLUMN (or anonymousId=COLUMN)",
+}
+_TYPES: Final = ("track", *NAME_BY_TYPE)
+_CP1252: Final = "instanter.cp1252"
 
 
 class Line(NamedTuple):
@@ -65,6 +82,8 @@ class Shape(NamedTuple):
     name: str
     columns: dict[str, str]
     """Of a table: what each column is taken for."""
+    unsaid: tuple[str, ...] = ()
+    """Of a table: what no column says and is missed, in sentences."""
 
 
 Rejected = Callable[[str], None]
@@ -78,6 +97,8 @@ class Archive:
         self._file = _unmarked(file)
         self._reject = reject
         self._columns = columns
+        self.unseen = set(self._columns)
+        """Columns of which something was said and that no object has had yet."""
         self.shape = self._seen()
         self.last = 0
         """The number of the last event or line so far."""
@@ -116,7 +137,7 @@ class Archive:
         return Shape("JSON lines", {})
 
     def _seen_table(self, begin: bytes) -> Shape:
-        header = begin.partition(b"\n")[0].decode("utf-8", "replace")
+        header = begin.partition(b"\n")[0].decode("utf-8", _CP1252)
         try:
             dialect: type[csv.Dialect] = csv.Sniffer().sniff(header, ",;\t|")
         except csv.Error:
@@ -125,19 +146,18 @@ class Archive:
                 f"its first line begins with {header[:40]!r}"
             ) from None
         names = next(csv.reader([header], dialect))
-        columns = {**guessed(names), **self._columns}
+        columns = completed(self._columns, names)
         unknown = [name for name in self._columns if name not in names]
         if unknown:
             raise RequestRejected("map", f"{self._name} has no column {unknown[0]!r}; it has {', '.join(names)[:200]}")
-        meant = set(columns.values())
-        if "event" not in meant or not meant & {"userId", "anonymousId"}:
-            lacking = "the event's name" if "event" not in meant else "who it was"
+        if lacking := _lacking(columns):
             raise RequestRejected(
                 "map", f"{self._name} is a table with the columns {', '.join(names)[:200]}, and none of them says "
-                f"{lacking}: say which does, --map event=COLUMN or --map userId=COLUMN"
+                f"{' and '.join(lacking)}: say which does, {' '.join(map(_ASKED.__getitem__, lacking))}"
             )
         self._dialect = dialect
-        return Shape("a table", columns)
+        self.unseen.clear()
+        return Shape("a table", columns, unsaid(columns, names))
 
     def _events(self) -> Iterator[Line]:
         match self.shape.name:
@@ -178,9 +198,31 @@ class Archive:
             return
         if b'"batch"' in text and (events := batched(text)) is not None:
             for event in events:
-                yield Line(number, event)
+                yield Line(number, self._named(event))
         else:
-            yield Line(number, text)
+            yield Line(number, self._named(text))
+
+    def _named(self, text: bytes) -> bytes:
+        """An event under the specification's names: as it was said which field is which, and a bare row of another
+        tool as its names say. With nothing said, what has a type is left as it is."""
+        if not self._columns and b'"type"' in text and b'"properties"' in text:
+            return text
+        sent = _decode_any(text)
+        if not isinstance(sent, dict) or ("type" in sent and not self._columns):
+            return text
+        self.unseen -= sent.keys()
+        properties = sent.get("properties")
+        if isinstance(properties, dict) or sent.get("type") in _TYPES:
+            properties = properties if isinstance(properties, dict) else {}
+            self.unseen -= properties.keys()
+            moved = _moved(sent, properties, self._columns)
+            return _encode({"type": "track", **moved} if "event" in moved else moved)
+        columns = completed({column: meant for column, meant in self._columns.items() if column in sent}, sent)
+        if _lacking(columns):
+            return text
+        if not self.shape.columns:
+            self.shape = self.shape._replace(columns=columns, unsaid=unsaid(columns, sent))
+        return _encode(event_of(sent, columns))
 
     def _from_values(self, values: Iterable[bytes]) -> Iterator[Line]:
         for number, text in enumerate(values, start=1):
@@ -188,7 +230,7 @@ class Archive:
             yield from self._checked(number, text)
 
     def _from_table(self) -> Iterator[Line]:
-        text = TextIOWrapper(self._file, encoding="utf-8", errors="replace", newline="")
+        text = TextIOWrapper(self._file, encoding="utf-8", errors=_CP1252, newline="")
         try:
             yield from self._from_rows(csv.DictReader(text, dialect=self._dialect))
         finally:
@@ -342,9 +384,12 @@ def guessed(names: Iterable[str]) -> dict[str, str]:
     >>> guessed(["Event Type", "customer", "visitor_id", "price"])
     {'Event Type': 'event', 'customer': 'userId', 'visitor_id': 'anonymousId'}
     """
-    by_spelling = {re.sub(r"[\W_]", "", name).casefold(): name for name in reversed(list(names))}
+    names = list(names)
+    by_spelling = {re.sub(r"[\W_]", "", name).casefold(): name for name in reversed(names)}
     found: dict[str, str] = {}
     for meant, spellings in COLUMNS.items():
+        if meant in _AS_THEY_ARE and meant in names:
+            continue
         plain = [one.replace("_", "") for one in spellings]
         column = next((by_spelling[one] for one in plain if one in by_spelling and by_spelling[one] not in found), None)
         if column is not None:
@@ -352,16 +397,41 @@ def guessed(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def event_of(row: dict[str, str], columns: dict[str, str]) -> dict[str, Any]:
+def completed(said: dict[str, str], names: Iterable[str]) -> dict[str, str]:
+    """What columns are taken for: as it was said, and for what nothing was said as their names say.
+
+    >>> completed({"label": "event"}, ["label", "event", "user"])
+    {'user': 'userId', 'label': 'event'}
+    """
+    meant = set(said.values())
+    found = {column: what for column, what in guessed(names).items() if what not in meant and column not in said}
+    return {**found, **said}
+
+
+def unsaid(columns: dict[str, str], names: Iterable[str]) -> tuple[str, ...]:
+    """What no column of a table says and is missed afterwards, in sentences with the remedy."""
+    meant = {*columns.values(), *names}
+    sentences = []
+    if "timestamp" not in columns.values():
+        sentences.append("no column says when it was, so all of them count as of now: --map timestamp=COLUMN")
+    if "product_id" not in meant and not meant & set(_ITEMS):
+        sentences.append("no column says which item it was about: --map product_id=COLUMN")
+    return tuple(sentences)
+
+
+def event_of(row: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
     """A row of a table as an event: what no column is taken for is a property, and what is empty is not there."""
     event: dict[str, Any] = {"type": "track"}
     properties: dict[str, Any] = {}
     for column, value in row.items():
-        if not value:
+        if value is None or value == "":
             continue
-        meant = columns.get(column, column)
-        if meant in _TOP:
-            event[meant] = int(value) if meant == "timestamp" and value.isascii() and value.isdigit() else value
+        meant = columns.get(column)
+        if meant is None:
+            properties.setdefault(column, value)
+        elif meant in _TOP:
+            is_number = meant == "timestamp" and isinstance(value, str) and value.isascii() and value.isdigit()
+            event[meant] = int(value) if is_number else value
         else:
             properties[meant] = value
     return {**event, "properties": properties}
@@ -377,6 +447,33 @@ def as_history(text: bytes) -> bytes:
     if event.get("timestamp") is None and event.get("originalTimestamp") is not None:
         event["timestamp"] = event["originalTimestamp"]
     return _encode(event)
+
+
+def _moved(sent: dict[str, Any], properties: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
+    """An event with fields, of its own or among its properties, under the names that they were said to have."""
+    event, properties = dict(sent), dict(properties)
+    for column, meant in columns.items():
+        holder = event if column in event else properties
+        if column in holder:
+            value = holder.pop(column)
+            (event if meant in _TOP else properties)[meant] = value
+    return {**event, "properties": properties}
+
+
+def _lacking(columns: dict[str, str]) -> list[str]:
+    """What an event has to say and no column does."""
+    meant = set(columns.values())
+    name, person = _ASKED
+    return [name] * ("event" not in meant) + [person] * (not meant & {"userId", "anonymousId"})
+
+
+def _in_cp1252(error: UnicodeError) -> tuple[str, int]:
+    """Bytes that are no UTF-8 read as the Windows code page has them, as feeds are."""
+    assert isinstance(error, UnicodeDecodeError)
+    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
+
+
+codecs.register_error(_CP1252, _in_cp1252)
 
 
 def _is_json(text: bytes) -> bool:

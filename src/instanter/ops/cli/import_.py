@@ -93,6 +93,8 @@ class ImportReport(msgspec.Struct):
     shape: str = ""
     """What the file of events was taken for, and of a table its columns."""
     columns: dict[str, str] = {}
+    unsaid: list[str] = []
+    """What no column says and is missed, in sentences."""
     import_id: str = ""
     finished_before: str = ""
     """When this very file was imported before, where there was nothing new in it."""
@@ -118,6 +120,7 @@ class _Rejection(msgspec.Struct, rename="camel"):
     message_id: str
     code: str
     message: str
+    index: int = 0
 
 
 class _RejectedItem(msgspec.Struct):
@@ -365,11 +368,13 @@ class _Sending:
     """An import of events on its way."""
 
     def __init__(
-        self, connection: Connection, report: ImportReport, identity: Identity | None, *, taken: int, patient: bool
-    ) -> None:
-        """`patient`: a server that is away for a while is waited for."""
+        self, connection: Connection, report: ImportReport, identity: Identity | None, *, file: str, taken: int,
+        patient: bool,
+    ) -> None:  # fmt: skip
+        """`file` is what the file is called; `patient`: a server that is away for a while is waited for."""
         self._connection = connection
         self._report = report
+        self._file = file
         self._identity = identity
         self._patient = patient and identity is not None
         self._taken = taken
@@ -420,16 +425,18 @@ class _Sending:
         path = f"/v1/imports/{identity.id}" if identity else "/v1/imports"
         self._add(_patiently(
             lambda: self._connection.call("POST", path, asked, reply=_PieceReply), also_away=self._patient
-        ))  # fmt: skip
+        ), lines)  # fmt: skip
 
-    def _add(self, reply: _PieceReply) -> None:
+    def _add(self, reply: _PieceReply, lines: list[int]) -> None:
         report = self._report
         report.events += reply.accepted
         report.repeated += reply.repeated
         report.quarantined += len(reply.rejected)
         report.position = reply.position
         for rejection in reply.rejected:
-            report.reject(f"{rejection.message_id or 'an event'}: {rejection.code}: {rejection.message}")
+            line = f":{lines[rejection.index]}" if rejection.index < len(lines) else ""
+            of = f"{rejection.message_id}: " if rejection.message_id else ""
+            report.reject(f"{self._file}{line}: {of}{rejection.code}: {rejection.message}")
         for one in reply.events:
             name = self._names.setdefault(one.event, NameReport(one.event))
             name.taken += one.taken
@@ -455,13 +462,16 @@ def _import_events(
         report.finished_before = mine.newest_at
     else:
         sending = _Sending(
-            connection, report, identity, taken=begun.taken if begun else 0, patient=bool(arguments.url)
-        )
+            connection, report, identity, file="stdin" if arguments.events == STDIN else arguments.events,
+            taken=begun.taken if begun else 0, patient=bool(arguments.url),
+        )  # fmt: skip
         sending.told = told
         with opened_archive(arguments.events, report.reject, _columns(arguments)) as archive:
-            report.shape, report.columns = archive.shape.name, archive.shape.columns
             sending.send(archive, history=arguments.history)
             sending.end(archive.last)
+            report.shape, report.columns = archive.shape.name, archive.shape.columns
+            report.unsaid = [*archive.shape.unsaid] + [
+                f"no event has a field {column!r}, which --map names" for column in sorted(archive.unseen)]
     _advise(arguments, report, heard=listing.heard)
 
 
@@ -532,11 +542,14 @@ def _in_words(report: ImportReport) -> str:
         lines.append(f"{report.quarantined:,} of them are kept: instanter quarantine list --data DIR")
     if report.columns:
         taken_for = ", ".join(f"{column} as {meant}" for column, meant in report.columns.items())
-        lines.append(f"the file was taken for a table: {taken_for}; --map FIELD=COLUMN says otherwise")
+        lines.append(f"the file was taken for {report.shape}: {taken_for}; --map FIELD=COLUMN says otherwise")
+    lines += report.unsaid
     if report.finished_before:
         lines.append(f"this file was already imported on {_day(report.finished_before)}; there is nothing new in it. "
                      "To count what was kept under other names or features than then:")
         lines.append(f"  {report.remap}")
+        lines.append("To have it read otherwise (--map, --history) import it into a new data directory; --id NAME "
+                     "takes it once more beside what is there, and what counted then counts twice.")
     elif report.continued:
         lines.append(f"{report.repeated:,} events had been imported before, and were not counted again")
     lines += _names_in_words(report)
