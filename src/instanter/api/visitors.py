@@ -24,7 +24,7 @@ _OF_BROWSERS: Final = ("Mozilla/", "Opera/")
 """How the agents of all browsers begin."""
 _BRAND = re.compile(r'"([^"]{1,64})" *; *v="([0-9.]{1,16})"')
 _BRANDS_MAX: Final = 8
-_FORWARDED_FOR = re.compile(r'for="?(\[[0-9a-fA-F:.]+\]|[0-9a-fA-F.:]+)', re.IGNORECASE)
+_FORWARDED_FOR = re.compile(r'(?:^|[;,])\s*for=("[^"]*"|[^";,]*)', re.IGNORECASE)
 
 
 class Proxies:
@@ -36,14 +36,24 @@ class Proxies:
     def client_address(self, peer: str, forwarded: str, forwarded_for: str) -> str:
         """Who asked: the peer, or behind proxies of ours the nearest address that is none of theirs.
 
+        Most proxies write one of the two headers and pass the other on as the visitor sent it. Nobody can tell which;
+        where the two disagree nobody is believed.
+
         >>> Proxies(["10.0.0.0/8"]).client_address("10.0.0.7", "", "203.0.113.9, 198.51.100.4, 10.1.1.1")
         '198.51.100.4'
+        >>> Proxies(["10.0.0.7"]).client_address("10.0.0.7", "for=192.0.2.66", "203.0.113.9")
+        ''
         >>> Proxies([]).client_address("198.51.100.4", "for=203.0.113.9", "203.0.113.9")
         '198.51.100.4'
         """
         if not self.trusts(peer):
             return peer
-        told = _FORWARDED_FOR.findall(forwarded) if forwarded else forwarded_for.split(",")
+        named = [self._nearest(told) for told in (_FORWARDED_FOR.findall(forwarded), forwarded_for.split(","))
+                 if told and told != [""]]  # fmt: skip
+        return named[0] if named and len(set(named)) == 1 else ""
+
+    def _nearest(self, told: Sequence[str]) -> str:
+        """The nearest address of a header that is none of our proxies'; "" where it cannot be read."""
         for sent in reversed(told[-PROXIES_LISTED_MAX:]):
             address = _plain_address(sent)
             if not address:
