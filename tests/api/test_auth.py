@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from instanter.api import auth
 from instanter.api.app import make_app
 from instanter.api.auth import Access
 from instanter.api.tenancy import Terms
 from instanter.engine.feeds import CatalogueOptions
 from instanter.engine.loop import Engine
+from instanter.events.batch import write_key_of
 from instanter.events.claims import CORRECTIONS
 from instanter.events.envelope import KeyRevoked
 from instanter.foundation.clock import ManualClock
@@ -54,6 +56,33 @@ def test_every_way_of_sending_a_key_is_taken(tmp_path: Path):
         assert (await client.post("/v1/batch", batch)).json()["accepted"] == 1
         assert client.engine.partition.state.verdicts["applied"] == 7
 
+    with_keys(tmp_path, work)
+
+
+def test_a_broken_body_is_taken_apart_only_for_who_has_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """4 kB of gzip from anybody held up the loop for half a second."""
+    taken_apart: list[bytes] = []
+
+    def watched(body: bytes) -> str:
+        taken_apart.append(body)
+        return write_key_of(body)
+
+    async def work(client: Client) -> None:
+        key = await client.key("write")
+        good = json.dumps({"type": "track", **track(1)})
+        for said in ('"writeKey": "nobody"', '"writeKey": 7', '"writeKey"', ", ".join(
+            f'"writeKey": "nobody-{number}"' for number in range(3_000)
+        )):  # fmt: skip
+            body = f'{{{said}, "batch": [{good}, {{"type": "track",, x]}}'.encode()
+            assert (await client.post("/v1/batch", body)).status_code == 401, said[:40]
+        assert taken_apart == []
+        for before, behind in ((f'"writeKey":"{key.text}", ', ""), ("", f', "writeKey" : "{key.text}"')):
+            body = f'{{{before}"batch": [{good}, {{"type": "track", "writeKey": "no",, x}}]{behind}}}'.encode()
+            reply = await client.post("/v1/batch", body)
+            assert (reply.status_code, reply.json()["accepted"]) == (200, 1), before
+        assert len(taken_apart) == 2
+
+    monkeypatch.setattr(auth, "write_key_of", watched)
     with_keys(tmp_path, work)
 
 
