@@ -170,6 +170,17 @@ class TestInABatch:
                 decode_batch(body)
             assert (caught.value.code, caught.value.status) == ("too_large", 413)
 
+    def test_a_body_of_brackets_is_not_taken_apart(self):
+        for bracket in (b"]", b"[", b"}", b"{"):
+            with pytest.raises(EventRejected) as caught:
+                decode_batch(b'{"batch": [{"type": "a" x' + bracket * 1_000_000)
+            assert caught.value.code == "too_complex"
+
+    def test_one_event_of_brackets_spoils_no_other(self, door: Door):
+        for bracket in (b"]", b"[", b"}", b"{"):
+            events = decode_batch(batch(sent(1), b'{"type": "track", "x": ' + bracket * 32_000, sent(2))).events
+            assert ids(events)[:1] == ["m-1"], bracket
+
     def test_the_key_in_a_broken_body_is_found_and_only_the_envelopes(self):
         assert write_key_of(batch(sent(1), BROKEN["half of an emoji"])) == "k"
         assert write_key_of(b'{"batch": [{"writeKey": "no"}, x]}') == ""

@@ -43,8 +43,8 @@ class Batch(msgspec.Struct, frozen=True):
 def decode_batch(raw: bytes) -> Batch:
     """The envelope of a batch, or `EventRejected`.
 
-    Where the body is no JSON because of some of its events, these are told apart from the others all the same: what
-    they are worth is the door's to say.
+    Where the body is no JSON because of some of its events, or these are nested too deep, they are told apart from the
+    others all the same: what they are worth is the door's to say.
 
     >>> [bytes(event) for event in decode_batch(b'{"batch": [{"type": "track"}, {}]}').events]
     [b'{"type": "track"}', b'{}']
@@ -53,12 +53,10 @@ def decode_batch(raw: bytes) -> Batch:
         raise EventRejected("too_large", f"a batch has at most {BATCH_BYTES_MAX} bytes", status=413)
     try:
         return _whole(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        if isinstance(error, msgspec.ValidationError):
-            raise EventRejected("schema", wanted(error)) from None
+    except msgspec.ValidationError as error:
+        raise EventRejected("schema", wanted(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _in_parts(raw)
-    except RecursionError:
-        raise EventRejected("too_deep", "the batch is nested too deep") from None
 
 
 def write_key_of(raw: bytes) -> str:

@@ -32,6 +32,9 @@ _LOOKED_SHARE: Final = 2
 """How often broken events may be read to no end, in lengths of the body."""
 _REST: Final = re.compile(rb'\]\s{0,64}+(?:\}\s{0,64}+\S|,(?=.{0,4096}"context"))', re.DOTALL)
 TOO_MANY: Final = f"a batch has at most {BATCH_EVENTS_MAX} events"
+_BYTES_PER_BRACKET_MIN: Final = 3
+_BRACKETS_FREE: Final = 65_536
+"""Of a body that is broken: what takes the most time to look at, next to nothing to send, and is no event."""
 _QUOTE, _COMMA = 0x22, 0x2C
 _BLANK: Final = b" \t\r\n,"
 _LIST_DEPTH: Final = 2
@@ -65,6 +68,9 @@ def split_batch(body: bytes) -> Parts | None:
     >>> split_batch(rb'{"batch": [{"type": "page"}, {"a": "x\\ud83d"}], "sentAt": 1}')
     Parts(events=[b'{"type": "page"}', b'{"a": "x\\\\ud83d"}'], envelope=b'{"batch": [], "sentAt": 1}', cut_off=False)
     """
+    if sum(map(body.count, (b"{", b"[", b"}", b"]"))) > _BRACKETS_FREE + len(body) // _BYTES_PER_BRACKET_MIN:
+        reason = f"this is not JSON, and more than one byte in {_BYTES_PER_BRACKET_MIN} of it is a bracket"
+        raise EventRejected("too_complex", reason)
     brackets = _brackets_of(body)
     place = _list_begin(body, brackets)
     if place < 0:
@@ -183,7 +189,7 @@ class _Brackets(NamedTuple):
 
 def _brackets_of(body: bytes) -> _Brackets:
     marks = body.replace(b"\\\\", b"__").replace(b'\\"', b"__") if b"\\" in body else body
-    at = np.flatnonzero(np.frombuffer(marks.translate(_STRUCTURAL), np.uint8)).astype(np.int32)
+    at = np.flatnonzero(np.frombuffer(marks.translate(_STRUCTURAL), np.bool_)).astype(np.int32)
     sort = np.frombuffer(marks, np.uint8)[at]
     quotes = sort == _QUOTE
     outside = ~(np.logical_xor.accumulate(quotes) | quotes)
@@ -194,7 +200,8 @@ def _brackets_of(body: bytes) -> _Brackets:
 def _list_begin(body: bytes, brackets: _Brackets) -> int:
     """Where the list of events opens: that of the envelope itself, not one within a text or deeper; -1 if nowhere."""
     for number, match in enumerate(_BATCH.finditer(body)):
-        place = int(np.searchsorted(brackets.at, match.end() - 1))
+        # Of another type, all that it is looked for in would be converted first.
+        place = int(np.searchsorted(brackets.at, np.int32(match.end() - 1)))
         stands = place < len(brackets.at) and brackets.at[place] == match.end() - 1
         if stands and brackets.depth[place] == _LIST_DEPTH:
             return place
