@@ -90,6 +90,9 @@ async def serve(client: Client, models: list[str], run: int) -> None:
         await done(client, "PATCH", f"/v1/items/sku-{9 + turn}", {"fields": {"price": 1.0, "stock": 9}})
         await done(client, "DELETE", f"/v1/items/sku-{20 + turn}")
         await client.decide(anonymousId="a2", context={"page": {"path": "/"}})
+        await client.decide(anonymousId="a2", deadlineMs=0.001)  # Nothing but the lower rungs.
+        listed = [{"id": "search", "candidates": ["sku-9"]}]
+        await client.decide(placement="search", placements=listed, deadlineMs=0.001)
     # A person of several cells, out of order, late and twice.
     for device in ("a1", "a2", "a3"):
         ids = {"messageId": f"i-{run}-{device}", "anonymousId": device, "userId": f"ada-{run}"}

@@ -57,6 +57,7 @@ from .table import (
     make_index,
     make_memory,
     rows_of,
+    scattered,
     settled,
 )
 from .upkeep import erase, publish, sweep
@@ -136,7 +137,7 @@ class State:
             number_names=schema.numbers,
             row_of=self.item_row,
         )
-        self.published: Ints = np.zeros(room.items * layout.item_words, np.int64)
+        self.published: Ints = scattered(room.items * layout.item_words)
         """Item records as of the epoch, row after row: what decisions read."""
         self.published_reals: Reals = self.published.view(np.float64)
         self.active: frozenset[tuple[str, str]] = frozenset()
