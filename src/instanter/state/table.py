@@ -80,8 +80,8 @@ def make_memory(*, words: tuple[int, ...], rows_max: tuple[int, ...], pairings: 
 def scattered(words: int) -> Ints:
     """So many words of zero that are first written far apart, each in the midst of other work.
 
-    In pages of the usual size. numpy asks for huge ones: to hand out and clear one takes 0.2 ms, on a virtual machine up
-    to 6 ms, and a shop with 300,000 items met two dozen of them in each of its first epochs.
+    In pages of the usual size. numpy asks for huge ones: to hand out and clear one takes 0.2 ms, on a virtual machine
+    up to 6 ms, and a shop with 300,000 items met two dozen of them in each of its first epochs.
     """
     memory = mmap.mmap(-1, max(words, 1) * np.dtype(np.int64).itemsize, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_NOHUGEPAGE"):
