@@ -60,7 +60,10 @@ async def show_openapi(engine: Engine, request: Request) -> Response:
 
 
 RESOURCES: Final = (
+    # What is asked most comes first: the router tries one after the other.
     Resource("/v1/batch", "write", {"POST": track.batch}, public=True, tracking=True),
+    Resource("/v1/decide", "decide", {"POST": decide.decide}, public=True, work=DECISION_WORK),
+    Resource("/v1/rank", "decide", {"POST": decide.rank}, public=True, work=DECISION_WORK),
     *(
         Resource(path, "write", {"POST": track.batch}, public=True, tracking=True, alias_of=track.BATCH_PATH)
         for path in track.BATCH_ALIASES
@@ -77,8 +80,6 @@ RESOURCES: Final = (
     ),
     Resource("/sourceConfig", "write", {"GET": starting.rudder_source}, public=True, tracking=True),
     Resource("/v1/projects/{key}/settings", "open", {"GET": starting.segment_settings}, public=True),
-    Resource("/v1/decide", "decide", {"POST": decide.decide}, public=True, work=DECISION_WORK),
-    Resource("/v1/rank", "decide", {"POST": decide.rank}, public=True, work=DECISION_WORK),
     Resource("/v1/decisions", "admin", {"GET": decide.list_}, work=LISTING_WORK),
     Resource("/v1/decisions/{id:path}/replay", "admin", {"POST": decide.replay}, work=REPLAY_WORK),
     Resource("/v1/decisions/{id:path}", "decide", {"GET": decide.receipt}),

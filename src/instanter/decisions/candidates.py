@@ -25,6 +25,7 @@ from .request import Candidate, id_text
 CALLER: Final = "candidates"
 STOCK: Final = "stock"
 _WORD: Final = 2**63
+_NO_FIELDS: Final[dict[str, Any]] = {}
 
 
 class Given(NamedTuple):
@@ -102,15 +103,19 @@ def given_by(
     fields: dict[str, dict[str, Any]] = {}
     duplicates: list[str] = []
     for candidate in candidates:
-        if isinstance(candidate, Candidate):
+        if type(candidate) is str:
+            item_id, own = candidate, _NO_FIELDS
+        elif isinstance(candidate, Candidate):
             item_id, own = id_text(candidate.id), candidate.fields
         else:
-            item_id, own = candidate if isinstance(candidate, str) else id_text(candidate), {}
+            item_id, own = id_text(candidate), _NO_FIELDS
         if item_id in fields:
             duplicates.append(item_id)
-        else:
-            read = candidate_fields(own, numbers) if own else own
+        elif own:
+            read = candidate_fields(own, numbers)
             fields[item_id] = {name: _kept(value) for name, value in read.items() if name in known}
+        else:
+            fields[item_id] = _NO_FIELDS
     refs = np.array([item_reference(tenant, item_id) for item_id in fields], np.int64)
     overridden = [(place, own) for place, own in enumerate(fields.values()) if own]
     return Given(list(fields), refs, overridden, duplicates)

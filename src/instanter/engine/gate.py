@@ -60,7 +60,7 @@ class Gate:
         happened_ms: int, message: int,
     ) -> Judgement:  # fmt: skip
         partition = self._partition
-        if not (stated or gpc or self._required or partition.consents or partition.tombstones):
+        if not (stated or gpc or self._required or partition.consents or partition.tombstones.added):
             return FREE
         if partition.tombstones and self._was_erased(tenant, identifiers, happened_ms, message):
             return Judgement(withheld="erased")

@@ -277,7 +277,7 @@ class Intake:
         if marked is not None:
             entries.append((CONTROL_PARTITION, marked.at_ms, encode_record(marked), marked))
         heard, hears_all = self._partition.state.schema.codes, self._partition.state.schema.hears_all
-        known = self._partition.state.catalogue.items
+        known = self._partition.state.catalogue.refs
         newest_ms = received_ms = 0
         taken: dict[str, int] = {}
         unheard: set[str] = set()

@@ -56,6 +56,7 @@ _NO_DEVICE = (
 )
 _PIPELINES_FROM_MS = 946_684_800_000
 """The year 2000: nobody received an event before."""
+_NOT_RETOLD = 0
 _EMPTY: Mapping[str, Any] = {}
 
 
@@ -237,7 +238,8 @@ class Door:
             owner.seal_event(received_ms, _body(sent, event, type_, notes)),
             owner.cell,
             judged.denied,
-            order=order,
+            _NOT_RETOLD,
+            order,
         )
         consents: tuple[Consented, ...] = ()
         if judged.statement:

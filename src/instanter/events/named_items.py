@@ -268,9 +268,19 @@ def _of_products(
         if item_id:
             references.append(item_reference(tenant, item_id))
             kept.append(product)
-    return tuple(references), _prices(kept, properties, notes), _quantities(kept, notes), _positions(kept)
+    if not kept:
+        return NO_ITEMS
+    named = set[str]().union(*kept)
+    return (
+        tuple(references),
+        () if _PRICES.isdisjoint(named) else _prices(kept, properties, notes),
+        () if _QUANTITIES.isdisjoint(named) else _quantities(kept, notes),
+        _positions(kept) if "position" in named else (),
+    )
 
 
+_PRICES: Final = frozenset(PRICE_FIELDS)
+_QUANTITIES: Final = frozenset(QUANTITY_FIELDS)
 _LINE_ID: Final = "properties.products[].product_id"
 
 

@@ -115,6 +115,8 @@ def columns_of(schema: Schema, events: Sequence[Tracked]) -> Columns:
 
 def _denied(purposes: tuple[str, ...], events: Sequence[Tracked], count: int) -> Ints:
     masks = np.zeros(count, np.int64)
+    if not purposes:
+        return masks
     for place, event in enumerate(events):
         if event.denied:
             masks[place] = sum(1 << bit for bit, purpose in enumerate(purposes) if purpose in event.denied)
