@@ -26,7 +26,7 @@ RELIABILITY := build/reliability
 QUALITY := build/quality
 RUNNERS := ranklens trivago rees46 furniture
 
-.PHONY: help setup demo test check faults faults-long fuzz pythons bench quality docs wheels dist lock clean
+.PHONY: help setup demo test check faults faults-long fuzz pythons bench compare quality docs wheels dist lock clean
 
 help:
 	@echo "make demo     start a shop and watch a visitor's page change"
@@ -37,6 +37,7 @@ help:
 	@echo "make fuzz     fuzz the doors for SECONDS each (600)"
 	@echo "make pythons  the unit tests on the other Pythons that are here, and one log folded by all of them"
 	@echo "make bench    measure this machine (ARGS are handed on)"
+	@echo "make compare  what an event and a decision cost beside the checkout in BEFORE, which has a .venv"
 	@echo "make quality  rank real lists and serve the simulator's people, beside plain rankings; writes docs/quality.md"
 	@echo "make docs     write the generated pages, and check all of them"
 	@echo "make setup    only install what the others need"
@@ -117,6 +118,9 @@ pythons: $(VENV)/.development
 
 bench: $(VENV)/.runtime
 	$(BIN)/instanter bench $(ARGS)
+
+compare: $(VENV)/.runtime
+	$(BIN)/python tools/compare_cpu.py $(BEFORE) $(ARGS)
 
 # The page is written whatever has failed; a run that fails leaves an empty file.
 quality: $(VENV)/.development
