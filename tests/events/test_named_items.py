@@ -11,7 +11,7 @@ import pytest
 from instanter.events.amounts import Amounts
 from instanter.events.decode import Admitted, Door
 from instanter.events.enrich import Enricher
-from instanter.events.named_items import HOLDERS, ID_FIELDS, LIST_FIELDS, NAMING_ITEMS, ItemFinder
+from instanter.events.named_items import HOLDERS, ID_FIELDS, LIST_FIELDS, NAMING_ITEMS, UNREAD, ItemFinder
 from instanter.events.subjects import HashedSubjects
 from instanter.foundation.errors import ConfigRejected, EventRejected
 from instanter.foundation.ids import Ids, item_reference
@@ -58,7 +58,7 @@ class TestTheUsualNames:
         assert admit(view(**{field: value})).record.items == refs("5")
         assert admit(view(products=[{field: value}])).record.items == refs("5")
 
-    @pytest.mark.parametrize("name", LIST_FIELDS)
+    @pytest.mark.parametrize("name", [name for name in LIST_FIELDS if not name.startswith("refund")])
     def test_each_name_of_a_list_holds_items(self, admit, name: str):
         lines = [{"id": "a", "price": 2.0, "quantity": 3}, {"item_id": "b", "sku": "", "price": "1,50"}]
         record = admit(order(**{name: lines})).record
@@ -94,6 +94,45 @@ class TestTheUsualNames:
 
     def test_a_map_in_the_place_of_a_list_may_be_its_only_item(self, admit):
         assert admit(order(products={"product_id": "a", "price": 2})).record.items == refs("a")
+
+    @pytest.mark.parametrize(("line", "item"), [
+        ({"id": 1, "line_item_id": 2, "quantity": 3, "line_item": {"id": 2, "product_id": 9, "price": "2.00"}}, "9"),
+        ({"id": 1, "quantity": 3, "lineItem": {"id": 2, "sku": "s", "product": {"id": "9"}, "price": 2}}, "9"),
+        ({"id": 1, "quantity": 3, "variant": {"id": 2, "sku": "s", "price": 2, "product": {"id": "9"}}}, "9"),
+        ({"id": 1, "quantity": 3, "merchandise": {"id": 2, "price": 2, "product": {"id": "9"}}}, "9"),
+        ({"id": 1, "quantity": 3, "merchandise": {"id": "9", "price": 2}}, "9"),
+        ({"id": "9", "quantity": 3, "price": 2, "variant": {"id": 2, "name": "red"}}, "9"),
+        ({"id": "9", "quantity": 3, "price": 2, "product": {"title": "Sofa"}}, "9"),
+        ({"sku": "9", "quantity": 3, "price": 2, "variant": {"id": 2}}, "9"),
+        ({"quantity": 3, "lineItem": {"id": 2, "price": 2, "title": "Sofa"}}, "2"),
+        ({"quantity": 3, "product_id": 9, "price": 2, "product": {"id": 8}}, "9"),
+    ])
+    def test_an_item_may_lie_in_a_map_within_its_line(self, admit, line: dict[str, Any], item: str):
+        for name, lines in (
+            ("products", [line]), ("refund_line_items", [line]), ("lineItems", {"nodes": [line]}),
+            ("refundLineItems", {"edges": [{"node": line}]}),
+        ):  # fmt: skip
+            if name.startswith("refund") and line.get("id") == item:  # There it is that of the line.
+                continue
+            admitted = admit(order(**{name: lines}))
+            record = admitted.record
+            assert (record.items, record.prices, record.quantities) == (refs(item), (2.0,), (3.0,)), name
+            assert told(admitted) == []
+
+    def test_a_variant_names_its_product(self, admit):
+        record = admit(view(productVariant={"id": 2, "sku": "s", "product": {"id": 9}})).record
+        assert record.items == refs("9")
+
+    @pytest.mark.parametrize("lines", [
+        {"refund_line_items": [{"id": 1, "line_item_id": 2}]}, {"line_items": [{"x": 1}]},
+        {"lineItems": {"nodes": [{"quantity": 1}]}}, {"ecommerce": {"items": [{"x": 1}]}},
+    ])
+    def test_a_refund_of_items_that_cannot_be_read_is_not_one_of_the_whole_order(self, admit, lines: Any):
+        refund = {**VIEW, "event": "Order Refunded", "properties": {"order_id": "50", **lines}}
+        admitted = admit(refund)
+        assert admitted.record.items == (item_reference("default", UNREAD),)
+        assert told(admitted) == [("no_item", "")]
+        assert admit({**refund, "properties": {"order_id": "50"}}).record.items == ()
 
     def test_numbers_called_items_are_no_list(self, admit):
         admitted = admit(view(product_id="a", items=3, content="words"))

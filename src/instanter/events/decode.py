@@ -18,7 +18,7 @@ import msgspec
 
 from ..foundation.clock import elapsed_ns
 from ..foundation.errors import EventRejected
-from ..foundation.ids import Ids, reference
+from ..foundation.ids import Ids, item_reference, reference
 from ..foundation.limits import BROKEN_EVENTS_BYTES_MAX, BROKEN_EVENTS_MAX, EVENT_BYTES_MAX, NAME_CHARS_MAX
 from .addresses import truncated
 from .amounts import WORTH_SOMETHING, Amounts, with_worth
@@ -29,10 +29,10 @@ from .gate import Gate, Judgement, OpenGate
 from .identifiers import identifier, identifiers_of, refuse_control, user_identifier
 from .kinds import NAME_BY_TYPE, NUMBERS, ORDER_CLAIMED, TYPES, Names
 from .mend import mended, within_bounds
-from .named_items import NAMING_ITEMS, ItemFinder
+from .named_items import NAMING_ITEMS, UNREAD, ItemFinder, names_items
 from .notes import CLAIMED, CONSENT_UNHEEDED, NO_ITEM, TIME_CLAMPED, TIME_FAR, Note, add_note
 from .odd import MISSPELT, event_of, mend_context, take_near_misses
-from .orders import ABOUT_ORDERS, idempotence_of, order_of
+from .orders import ABOUT_ORDERS, REFUNDS, idempotence_of, order_of
 from .schema import Page, SentContext, TrackingEvent
 from .schemas import EventSchema, compile_schemas
 from .statements import Statements, consented
@@ -187,6 +187,9 @@ class Door:
                 items = self._items.nearly_named(properties, tenant, notes)
                 if not items[0]:
                     add_note(notes, NO_ITEM)
+            elif name in REFUNDS and names_items(properties):
+                add_note(notes, NO_ITEM)
+                items = ((item_reference(tenant, UNREAD),), (), (), ())  # Not the whole order.
         elif not items[1] and name in WORTH_SOMETHING:
             items = with_worth(items, properties, notes)
         if public:

@@ -39,15 +39,22 @@ ID_FIELDS: Final = (
 """Names of an item's id where `events.item_from` names none, the first that is there; within a list or a map that holds
 an item also `id`, behind these. `_pks` is Matomo's."""
 LIST_FIELDS: Final = (
-    "products", "items", "line_items", "lineItems", "contents", "content_ids", "articles", "videos", "ec_items",
+    "products", "items", "line_items", "lineItems", "refund_line_items", "refundLineItems", "contents", "content_ids",
+    "articles", "videos", "ec_items",
 )  # fmt: skip
-"""Names of a list of items, the first that holds some. `contents` and `content_ids` are Meta's, `ec_items` Matomo's."""
-HOLDERS: Final = ("product", "item", "article", "content", "video", "asset")
+"""Names of a list of items, the first that holds some. `contents` and `content_ids` are Meta's, `ec_items` Matomo's;
+those of lines are Shopify's."""
+HOLDERS: Final = ("product", "item", "article", "content", "video", "asset", "productVariant")
 """Names of a map that holds the one item."""
+_WITHIN: Final = ("line_item", "lineItem", "merchandise", "variant", "productVariant", "product")
+"""Names of a map within a line, or within such a map, that says more of its item than the line itself."""
 ECOMMERCE: Final = "ecommerce"
 """Google's map that holds such lists, also one map deeper (`ecommerce.purchase.products`)."""
 PRICE_FIELDS: Final = ("price", "item_price", "itemPrice", "unit_price", "unitPrice", "_pkp")
 QUANTITY_FIELDS: Final = ("quantity", "qty")
+
+UNREAD: Final = "\x1funread"
+"""Stands for an item that is named in a way that cannot be read; no id holds a control character."""
 
 NAMING_ITEMS: Final = frozenset({
     kinds.PRODUCT_LIST_VIEWED, kinds.PRODUCT_CLICKED, kinds.PRODUCT_VIEWED, kinds.PRODUCT_ADDED, kinds.PRODUCT_REMOVED,
@@ -144,9 +151,9 @@ class ItemFinder:
             for name in HOLDERS:
                 holder = properties.get(name)
                 if isinstance(holder, dict):
-                    item_id = _first_id(holder, _IN_LISTS, f"properties.{name}")
+                    item_id, fields = _line(holder, _IN_LISTS, f"properties.{name}")
                     if item_id:
-                        return item_id, {**properties, **holder}
+                        return item_id, {**properties, **fields}
         return "", properties
 
     def _lines(self, properties: Mapping[str, Any], notes: list[Note]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -225,6 +232,10 @@ def _as_list(sent: Any, field: str, notes: list[Note]) -> Sequence[Any]:
         if isinstance(sent, list):
             return sent
     if isinstance(sent, dict):
+        if isinstance(sent.get("nodes"), list):  # The lists of GraphQL.
+            return list(sent["nodes"])
+        if isinstance(sent.get("edges"), list):
+            return [edge.get("node") if isinstance(edge, dict) else edge for edge in sent["edges"]]
         add_note(notes, FIELD_REPAIRED, field, "is an object where a list is wanted")
         lines = list(sent.values())
         return lines if lines and all(isinstance(line, dict) for line in lines) else [sent] if sent else []
@@ -233,13 +244,52 @@ def _as_list(sent: Any, field: str, notes: list[Note]) -> Sequence[Any]:
     return ()
 
 
+def names_items(properties: Mapping[str, Any]) -> bool:
+    """Whether an event speaks of items of its own, whether or not they can be read.
+
+    >>> names_items({"order_id": 5, "products": []}), names_items({"order_id": 5, "lineItems": [{"x": 1}]})
+    (False, True)
+    """
+    if any(properties.get(field) for field in (*ID_FIELDS, *LIST_FIELDS, *HOLDERS)):
+        return True
+    return ECOMMERCE in properties and any(sent for _, sent in _lists_in(properties))
+
+
 def _line(line: Any, fields: Sequence[str], field: str) -> tuple[str, Mapping[str, Any]]:
     if isinstance(line, dict):
+        if not _WITHIN_SET.isdisjoint(line):
+            return _nested_line(line, fields, field)
+        if fields is _IN_LISTS and field in _OF_REFUNDS:
+            fields = ID_FIELDS
         return _first_id(line, fields, field), line
     if field == "properties.ec_items[]" and isinstance(line, list):
         named = dict(zip(_MATOMO_LINE, line, strict=False))
         return _first_id(named, fields, field), named
     return identifier(line, field), _EMPTY  # The id alone.
+
+
+def _nested_line(line: Mapping[str, Any], fields: Sequence[str], field: str) -> tuple[str, Mapping[str, Any]]:
+    """A line whose item stands in a map within it. A line's own `id` may be that of the line."""
+    whole, inner, path, last = line, line, field, ""
+    for _ in _WITHIN:
+        name = next((name for name in _WITHIN if isinstance(inner.get(name), dict)), "")
+        if not name:
+            break
+        inner, path, last = inner[name], f"{path}.{name}", name
+        whole = {**inner, **{key: value for key, value in whole.items() if key != "id"}}
+    if fields is not _IN_LISTS:
+        return _first_id(whole, fields, field), whole
+    own = () if field in _OF_REFUNDS or {"line_item", "lineItem"} & line.keys() else ("id",)
+    item_id = _first_id(whole, ID_FIELDS[:1], field) or (_first_id(inner, ("id",), path) if last == "product" else "")
+    item_id = item_id or _first_id(whole, ID_FIELDS, field)
+    if not item_id and last == "variant":
+        item_id = _first_id(line, own, field)
+    return item_id or _first_id(inner, ("id",), path) or _first_id(line, own, field), whole
+
+
+_WITHIN_SET: Final = frozenset(_WITHIN)
+_OF_REFUNDS: Final = ("properties.refund_line_items[]", "properties.refundLineItems[]")
+"""Lines whose own `id` is never an item's."""
 
 
 def _first_id(holder: Mapping[str, Any], fields: Sequence[str], field: str) -> str:
@@ -262,7 +312,8 @@ def _of_products(
     for product in products:
         if type(product) is dict:
             item_id = identifier(product["product_id"], _LINE_ID) if "product_id" in product else ""
-            item_id = item_id or _first_id(product, _IN_LISTS, "properties.products[]")
+            if not item_id:
+                item_id, product = _line(product, _IN_LISTS, "properties.products[]")
         else:  # The id alone.
             item_id, product = identifier(product, "properties.products[]"), _EMPTY
         if item_id:

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from .meanings import MEANINGS, Role
+from .named_items import names_items
 
 _IDS: Final = ("order_id", "orderId", "transaction_id", "transactionId", "order_number", "orderNumber")
 """Properties that name the order, the first that does."""
 _ITSELF: Final = ("id",)
 """How a shop's own record names itself: an order its order, a refund its refund."""
 _REFUND_IDS: Final = ("refund_id", "refundId")
-_ITEMS: Final = ("products", "items", "line_items", "refund_line_items", "product_id", "sku")
-"""Properties by which a refund names items: then it takes back these, else the whole order."""
 _SHOPIFY: Final = "gid://"
 """Ids of Shopify's newer interfaces end with the number that the older ones have alone."""
 _NOTHING: Final = frozenset({"", "null", "undefined", "none", "nan"})
@@ -30,7 +29,7 @@ _ONCE: Final = frozenset(
     meaning.name for meaning in MEANINGS if meaning.role in (Role.ORDER, Role.CLAIM, Role.CANCEL)
 )
 """Said of an order once, however often it is told."""
-_REFUNDS: Final = frozenset(meaning.name for meaning in MEANINGS if meaning.role is Role.REFUND)
+REFUNDS: Final = frozenset(meaning.name for meaning in MEANINGS if meaning.role is Role.REFUND)
 _OF_ORDER: Final = "\x1forder\x1f"
 """In front of the text that stands for a statement; no messageId holds a control character."""
 
@@ -43,7 +42,7 @@ def order_of(name: str, properties: Mapping[str, Any]) -> str:
     """
     if name not in ABOUT_ORDERS:
         return ""
-    return _first_id(properties, _IDS if name in _REFUNDS else _IDS + _ITSELF)
+    return _first_id(properties, _IDS if name in REFUNDS else _IDS + _ITSELF)
 
 
 def idempotence_of(name: str, message_id: str, properties: Mapping[str, Any]) -> str:
@@ -63,9 +62,9 @@ def idempotence_of(name: str, message_id: str, properties: Mapping[str, Any]) ->
         return message_id
     if name in _ONCE:
         return f"{_OF_ORDER}{name}\x1f{order}"
-    if name in _REFUNDS:
+    if name in REFUNDS:
         refund = _first_id(properties, _REFUND_IDS + _ITSELF)
-        if refund or not any(properties.get(field) for field in _ITEMS):
+        if refund or not names_items(properties):
             return f"{_OF_ORDER}{name}\x1f{order}\x1f{refund}"
     return message_id
 
