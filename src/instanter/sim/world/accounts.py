@@ -353,9 +353,9 @@ class Accounts:
         cell.late += lag_ms > SEQUENCE_MS
         if lag_ms > WINDOW_MS:
             return
-        self._count(cell, sent, record, in_sequence=lag_ms <= SEQUENCE_MS)
+        self._count(cell, sent, record)
 
-    def _count(self, cell: Cell, sent: Sent, record: Tracked, *, in_sequence: bool) -> None:
+    def _count(self, cell: Cell, sent: Sent, record: Tracked) -> None:
         if record.name == ADDED:
             cell.counts[CARTS] += self.is_active(CARTS)
             cell.counts[SPENT] += sent.price * MICRO * self.is_active(SPENT)
@@ -363,7 +363,7 @@ class Accounts:
             return
         cell.counts[VIEWS] += self.is_active(VIEWS)
         self.item_views[record.items[0]] += self.is_active(ITEM_VIEWS)
-        if in_sequence and self.is_active(LATEST) and record.happened_ms >= cell.latest_ms:
+        if self.is_active(LATEST) and record.happened_ms >= cell.latest_ms:
             if record.happened_ms > cell.latest_ms:
                 cell.latest_ms, cell.latest = record.happened_ms, set()
             cell.latest.add(record.items[0])
