@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,37 @@ def test_a_field_of_the_events_that_has_the_catalogues_ids_is_named(properties: 
         (unknown,) = await findings(client, "item_unknown")
         field = "variant" if "products" in properties else "sku"
         assert f'item_from = ["{field}"]' in unknown["message"]
+
+    with_client(tmp_path, work)
+
+
+@pytest.mark.parametrize(("event", "properties", "told"), [
+    ("Product Viewed", {"data": {"productVariant": {"sku": "{id}"}, "n": 1}},
+     'item_from = ["data.productVariant.sku"]'),
+    ("Order Completed", {"data": {"lineItems": [{"variant": {"sku": "{id}"}}]}},
+     'item_from = ["data.lineItems[].variant.sku"]'),
+    ("Product Added", {"Artikelnr": "{id}"}, 'item_from = ["Artikelnr"]'),
+    ("Product Added", {"quantity": "p-1"}, "send properties.product_id, or"),
+    ("Page Viewed", {"url": "https://s.example/a/{id}.html?x=/1"}, "properties.url, as its last part: send the id as"),
+    ("Screen Viewed", {"screen": "Template", "ref": "{id}"}, "stand in properties.ref: send the id as"),
+    ("Page Viewed", {"url": "https://s.example/about"}, ""),
+    ("book_opened", {"Artikelnr": "{id}"},
+     "again, once. Before that: they name no item, and the catalogue's ids stand in properties.Artikelnr: say so in"),
+    ("book_opened", {"product_id": "{id}"}, "tells the kept ones again, once."),
+])  # fmt: skip
+def test_where_the_ids_of_events_without_items_stand_is_told(
+    event: str, properties: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    async def work(client: Client) -> None:
+        await client.stock(*(f"p-{n}" for n in range(9)))
+        for number in range(9):
+            sent = json.loads(json.dumps(properties).replace("{id}", f"p-{number}"))
+            await client.post("/v1/track", track(number, event=event, properties=sent))
+        found = [*await findings(client, "no_item"), *await findings(client, "unheard")]
+        if told:
+            assert told in found[0]["message"]
+        else:
+            assert found == []
 
     with_client(tmp_path, work)
 

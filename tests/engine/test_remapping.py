@@ -13,6 +13,7 @@ from instanter.engine.remapping import RemapStep
 from instanter.events.decode import Door
 from instanter.events.envelope import Tracked, decode_record
 from instanter.events.kinds import Names
+from instanter.events.named_items import ItemFinder
 from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
@@ -100,6 +101,37 @@ def test_told_again_profiles_are_as_if_mapped_from_the_start_and_a_second_walk_t
     assert with_engine(tmp_path / "two", remapped, clock=ManualClock(NOW_MS)) == expected
     told = second_tellings(tmp_path / "two")
     assert len(told) == len(set(told)) == 200
+
+
+def test_what_would_name_no_item_waits_until_it_is_said_where_its_id_stands(tmp_path: Path) -> None:
+    def sold(number: int, **properties: Any) -> bytes:
+        return event(number, name="gekauft", person="u1", at_ms=NOW_MS - 90_000 * number, properties=properties)
+
+    async def work(engine: Engine) -> None:
+        await stock_shop(engine)
+        await take(engine, *(sold(n, Artikel={"nr": f"sku-{n}"}, order_id=f"o{n}") for n in range(9)))
+        map_names(engine, {"gekauft": "Order Completed"})
+        step = await engine.remapper.step("default", 0, dry_run=False, actor="test")
+        assert (step.told, step.skipped) == ([], {"no_item": 9})
+        assert 'item_from = ["Artikel.nr"]' in step.elsewhere["gekauft"]
+        engine.remapper._door._items = ItemFinder(["Artikel.nr"])
+        assert await remap(engine) == ({"gekauft as Order Completed": 9}, {})
+        assert await remap(engine) == ({}, {"told_before": 9})
+
+    with_engine(tmp_path / "named", work, clock=ManualClock(NOW_MS))
+
+
+@pytest.mark.parametrize("properties", [{"revenue": 5}, {"shop": "sku-1"}, {"url": "https://s.example/{sku}"}])
+def test_what_names_no_item_anywhere_is_told_all_the_same(properties: dict[str, Any], tmp_path: Path) -> None:
+    async def work(engine: Engine) -> None:
+        await stock_shop(engine)
+        for number in range(5):
+            said = {name: str(value).replace("{sku}", f"sku-{number}") for name, value in properties.items()}
+            await take(engine, event(number, name="gekauft", properties=said))
+        map_names(engine, {"gekauft": "Order Completed"})
+        assert await remap(engine) == ({"gekauft as Order Completed": 5}, {})
+
+    with_engine(tmp_path, work, clock=ManualClock(NOW_MS))
 
 
 @pytest.mark.parametrize("most", [1, 7, 500_000])

@@ -6,6 +6,7 @@ people sent stays sealed.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
@@ -15,7 +16,7 @@ import msgspec
 
 from ..decisions.receipt import decode_receipt
 from ..events.envelope import Decided, Tracked, decode_record
-from ..events.kinds import KNOWN, NAME_BY_TYPE, ORDER_COMPLETED, PRODUCT_ADDED
+from ..events.kinds import KNOWN, NAME_BY_TYPE, ORDER_COMPLETED, PAGE_VIEWED, PRODUCT_ADDED, SCREEN_VIEWED
 from ..events.nearest import likely_name, mapping_line
 from ..events.notes import ITEM_UNKNOWN, UNHEARD
 from ..events.times import AHEAD_MS_MAX, time_text
@@ -41,9 +42,15 @@ MOST: Final = 0.5
 """From this share on a field is said to be the one that has the ids."""
 SOME: Final = 0.25
 """From this share of the ids on that events name a field of the catalogue is said to hold them."""
-_ABOUT_ITEMS: Final = frozenset(name for name in KNOWN if name.startswith(("Product ", "Order ", "Article ")))
+ABOUT_ITEMS: Final = frozenset(name for name in KNOWN if name.startswith(("Product ", "Order ", "Article ")))
 _WITHOUT_FEATURE: Final = frozenset({*NAME_BY_TYPE.values()})
 _BUILT_IN: Final = frozenset(feature.name for feature in DEFAULT_FEATURES)
+BARE_MAX: Final = 20
+"""Events of a name without items that are looked into."""
+LAST_PART: Final = ", as its last part"
+"""Of a text with slashes, such as the address of an item's page."""
+_PAGE_SUFFIX: Final = re.compile(r"[?#].*|\.html?(?=[?#]|$)")
+_VISITS: Final = frozenset({PAGE_VIEWED, SCREEN_VIEWED})
 FURTHER: Final = "(further names)"
 
 
@@ -84,9 +91,11 @@ class DataHealth(msgspec.Struct, frozen=True, rename="camel"):
 class _Name:
     """What was seen of one event name."""
 
-    __slots__ = ("ahead", "count", "far", "no_item", "unknown")
+    __slots__ = ("ahead", "bare", "count", "far", "no_item", "unknown")
 
     def __init__(self) -> None:
+        self.bare: list[Tracked] = []
+        """The newest of them that name no item."""
         self.count = self.no_item = self.unknown = self.far = self.ahead = 0
 
 
@@ -113,7 +122,7 @@ def tenants_in(read_back: ReadBack) -> list[str]:
 
 def observed(read_back: ReadBack, tenant: str, partition: Partition) -> Observed:
     """Look at the newest records, at most `EFFECTS_RECORDS_MAX`. May run in a thread."""
-    seen, known, told_again = Observed(), partition.state.catalogue, set[int]()
+    seen, known, told_again, bare = Observed(), partition.state.catalogue, set[int](), 0
     for record, frame in _newest(read_back):
         seen.records += 1
         seen.since_ms = frame.time_ms
@@ -127,7 +136,10 @@ def observed(read_back: ReadBack, tenant: str, partition: Partition) -> Observed
                 name = FURTHER
             of = seen.names.setdefault(name, _Name())
             of.count += 1
-            of.no_item += not record.items and name in _ABOUT_ITEMS
+            of.no_item += not record.items and name in ABOUT_ITEMS
+            if not record.items and len(of.bare) < BARE_MAX and bare < EFFECTS_SAMPLES_MAX:
+                of.bare.append(record)
+                bare += 1
             of.far += record.received_ms - record.happened_ms > FAR_MS
             of.ahead += record.happened_ms - record.received_ms >= AHEAD_MS_MAX
             if any(not known.has(ref) for ref in record.items):
@@ -151,7 +163,7 @@ def data_health(
     findings = [
         *_catalogue(seen, tenant, partition),
         *_fields_of_items(tenant, partition, currency),
-        *(() if hears_all else (*_mapping(mapping, heard), *_names(seen, heard))),
+        *(() if hears_all else (*_mapping(mapping, heard), *_names(seen, heard, tenant, partition, subjects))),
         *_items(seen, tenant, partition, subjects),
         *_times(seen),
         *_features(seen, partition),
@@ -203,7 +215,9 @@ def _mapping(mapping: Mapping[str, str], heard: Mapping[str, int]) -> Iterator[F
             yield Finding("mapping", meant, 0, message)
 
 
-def _names(seen: Observed, heard: Mapping[str, int]) -> Iterator[Finding]:
+def _names(
+    seen: Observed, heard: Mapping[str, int], tenant: str, partition: Partition, subjects: KeyStore
+) -> Iterator[Finding]:
     for name, of in _by_count(seen):
         if name in heard or name in _WITHOUT_FEATURE or name == FURTHER:
             continue
@@ -212,20 +226,31 @@ def _names(seen: Observed, heard: Mapping[str, int]) -> Iterator[Finding]:
             f'it looks like "{near}": put {mapping_line(name, near)} under [events.names]' if near
             else "map it under [events.names], or name it in the `on` of a feature"
         )  # fmt: skip
+        field = field_with_ids(of.bare, tenant, partition, subjects)
+        first = f" Before that: they name no item, and {to_item_from(field)}." if field else ""
         yield Finding(
             UNHEARD, name, of.count,
             f'{of.count:,} events "{name}" change no profile, since no feature hears the name: {advice}, and run '
-            "`instanter remap`, which tells the kept ones again.",
+            f"`instanter remap`, which tells the kept ones again, once.{first}",
         )  # fmt: skip
 
 
 def _items(seen: Observed, tenant: str, partition: Partition, subjects: KeyStore) -> Iterator[Finding]:
     for name, of in _by_count(seen):
         if of.no_item:
+            field = field_with_ids(of.bare, tenant, partition, subjects)
+            remedy = (
+                f"{to_item_from(field)}, or send it as product_id" if field
+                else "send properties.product_id, or the items in properties.products"
+            )  # fmt: skip
             yield Finding(
-                "no_item", name, of.no_item,
-                f'{of.no_item:,} of {of.count:,} events "{name}" name no item: send properties.product_id, or the '
-                "items in properties.products.",
+                "no_item", name, of.no_item, f'{of.no_item:,} of {of.count:,} events "{name}" name no item: {remedy}.'
+            )
+        elif name in _VISITS and (field := field_with_ids(of.bare, tenant, partition, subjects)):
+            yield Finding(
+                "no_item", name, len(of.bare),
+                f'Events "{name}" name no item, so they are no views of any, and the catalogue\'s ids stand in '
+                f"{field}: send the id as properties.product_id or content_id with those of an item's page.",
             )  # fmt: skip
     if not seen.samples or partition.state.catalogue.count_of(tenant) == 0:
         return
@@ -249,10 +274,10 @@ def _elsewhere(samples: list[Tracked], tenant: str, partition: Partition, subjec
             texts.setdefault(text, set()).add(field)
             inside[field] += catalogue.has(item_reference(tenant, text))
     field, count = max(inside.items(), key=lambda one: one[1], default=("", 0))
-    if count > MOST * len(samples):
+    if count > MOST * len(samples) and not field.endswith(LAST_PART):
         return (
             f"The catalogue's ids stand in {field} of the events ({count} of {len(samples)} looked at): say so in "
-            f'[events], item_from = ["{field.rpartition(".")[2]}"], or send them as product_id.'
+            f'[events], item_from = ["{_path_of(field)}"], or send them as product_id.'
         )
     found: Counter[str] = Counter()
     for item in islice(catalogue.of_tenant(tenant), EFFECTS_ITEMS_MAX):
@@ -269,6 +294,39 @@ def _elsewhere(samples: list[Tracked], tenant: str, partition: Partition, subjec
     return "Load these items, or send the ids that the catalogue has."
 
 
+def field_with_ids(records: list[Tracked], tenant: str, partition: Partition, subjects: KeyStore) -> str:
+    """Where most of these events, which name no item, hold ids of the catalogue, not always the same; "" if nowhere."""
+    catalogue, inside = partition.state.catalogue, dict[str, list[str]]()
+    if not records or catalogue.count_of(tenant) == 0:
+        return ""
+    for record in records:
+        event = stored_event(record, subjects)
+        found = {field: text for field, text in _fields(event.get("properties") if event else None)
+                 if catalogue.has(item_reference(tenant, text))}
+        for field, text in found.items():
+            inside.setdefault(field, []).append(text)
+    field = max(inside, key=lambda one: len(inside[one]), default="")
+    texts = inside.get(field, [])
+    return field if len(texts) > MOST * len(records) and len(set(texts)) > min(1, len(records) - 1) else ""
+
+
+def to_item_from(field: str) -> str:
+    """Where the ids stand, and what to do about it."""
+    if field.endswith(LAST_PART):
+        return f"the catalogue's ids stand in {field}: send the id as product_id"
+    return (
+        f'the catalogue\'s ids stand in {field}: say so in [events], item_from = ["{_path_of(field)}"], with all other '
+        "places where ids stand, since no others are looked at then"
+    )
+
+
+def _path_of(field: str) -> str:
+    """A field as `item_from` names it: within the lists that are known by the name alone."""
+    path = field.removeprefix("properties.")
+    head, _, last = path.partition(".")
+    return last if head.endswith("[]") and "." not in last else path
+
+
 def _fields(value: Any, path: str = "properties") -> Iterator[tuple[str, str]]:
     """Texts and whole numbers of an event's properties, with where they stand."""
     if isinstance(value, dict):
@@ -279,6 +337,8 @@ def _fields(value: Any, path: str = "properties") -> Iterator[tuple[str, str]]:
             yield from _fields(one, f"{path}[]")
     elif isinstance(value, str | int) and not isinstance(value, bool):
         yield path, str(value)
+        if isinstance(value, str) and "/" in value:
+            yield path + LAST_PART, _PAGE_SUFFIX.sub("", value).rstrip("/").rpartition("/")[2]
 
 
 def _is_id(field: str) -> bool:

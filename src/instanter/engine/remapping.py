@@ -19,11 +19,12 @@ from ..events.envelope import Configured, Flag, Record, Tracked, decode_record, 
 from ..events.kinds import NAME_BY_TYPE
 from ..foundation.clock import Clock
 from ..foundation.errors import EventRejected
-from ..foundation.limits import REMAP_MESSAGES_MAX, REMAP_POSITIONS_MAX
+from ..foundation.limits import EFFECTS_SAMPLES_MAX, REMAP_MESSAGES_MAX, REMAP_POSITIONS_MAX
 from ..log.base import Readable
 from ..log.commit import Entry
 from ..privacy.audit import Audit, Plain
 from ..privacy.subjects import KeyStore
+from .effects import ABOUT_ITEMS, BARE_MAX, LAST_PART, field_with_ids, to_item_from
 from .export import stored_event
 from .journal import Journal
 from .partition import Partition
@@ -56,10 +57,13 @@ class RemapStep(msgspec.Struct, frozen=True, rename="camel"):
     told: list[NameRemapped]
     skipped: dict[str, int]
     """Events that were not told again: `told_before`, `repeated` (a messageId of the same person), `erased`,
-    `withheld` (no consent today), `refused` (the door takes them no more), `unheard` (nor does anything hear them now).
+    `withheld` (no consent today), `refused` (the door takes them no more), `unheard` (nor does anything hear them now),
+    `no_item` (they would name no item, while a field of theirs has the catalogue's ids, and each is told once only).
     """
     unheard: dict[str, int]
     """Of these, by name."""
+    elsewhere: dict[str, str]
+    """Of those of `no_item`, by name: where the ids stand, and what to do about it."""
     next: str | None
     """Where to go on; null at the end of the log."""
 
@@ -132,15 +136,18 @@ class Remapper:
                 await self._audit.note("events.remapped", actor=actor, tenant=tenant, details=dict[str, Plain]())
             frames, candidates, following = await asyncio.to_thread(self._look, walk)
             told, skipped, unheard = Counter[tuple[str, str]](), Counter[str](), Counter[str]()
+            bare = self._bare(candidates, tenant)
             self._walk = None  # Until it is through: where it broke off the log says.
             for first in range(0, len(candidates), EVENTS_AT_ONCE):
-                await self._tell(candidates[first : first + EVENTS_AT_ONCE], walk, dry_run, told, skipped, unheard)
+                some = candidates[first : first + EVENTS_AT_ONCE]
+                await self._tell(some, walk, dry_run, told, skipped, unheard, bare)
             walk.position = following
             if following < walk.end:
                 self._walk = walk
             return RemapStep(
                 dry_run, frames, [NameRemapped(event, name, count) for (event, name), count in told.items()],
-                dict(skipped), dict(unheard), str(following) if following < walk.end else None,
+                dict(skipped), dict(unheard), {name: to_item_from(field) for name, field in bare.items()},
+                str(following) if following < walk.end else None,
             )  # fmt: skip
 
     async def _walk_at(self, tenant: str, after: int) -> _Walk:
@@ -187,20 +194,34 @@ class Remapper:
             return declared == walk.features
         return name not in _NAMES_BY_TYPE
 
+    def _bare(self, candidates: list[_Candidate], tenant: str) -> dict[str, str]:
+        """The fields that hold the catalogue's ids in candidates that named no item, by the name they were kept under.
+
+        Only such as `item_from` can name: for others there is nothing to wait for.
+        """
+        samples: dict[str, list[Tracked]] = {}
+        left = EFFECTS_SAMPLES_MAX
+        for _, record in candidates:
+            if left and not record.items and len(some := samples.setdefault(record.name, [])) < BARE_MAX:
+                some.append(record)
+                left -= 1
+        found = ((name, field_with_ids(samples[name], tenant, self._partition, self._subjects)) for name in samples)
+        return {name: field for name, field in found if field and not field.endswith(LAST_PART)}
+
     def _is_heard(self, name: str) -> bool:
         schema = self._partition.state.schema
         return schema.hears_all or name in schema.codes
 
     async def _tell(
         self, candidates: list[_Candidate], walk: _Walk, dry_run: bool, told: Counter[tuple[str, str]],
-        skipped: Counter[str], unheard: Counter[str],
+        skipped: Counter[str], unheard: Counter[str], bare: dict[str, str],
     ) -> None:  # fmt: skip
         """Tell candidates again. They are judged and appended in one step: nobody is erased in between."""
         entries: list[Entry[Record]] = []
         now_ms = self._clock.now_ms()
         names = Counter[tuple[str, str]]()
         for position, record in candidates:
-            again, why = self._again(position, record, walk)
+            again, why = self._again(position, record, walk, bare)
             if again is None:
                 skipped[why] += 1
                 if why == "unheard":
@@ -217,7 +238,9 @@ class Remapper:
             await asyncio.sleep(0)
         told.update(names)
 
-    def _again(self, position: int, record: Tracked, walk: _Walk) -> tuple[Tracked | None, str]:
+    def _again(
+        self, position: int, record: Tracked, walk: _Walk, bare: dict[str, str]
+    ) -> tuple[Tracked | None, str]:
         """The record to append, or why there is none."""
         is_new = walk.is_new(record)
         if position in walk.told:
@@ -239,6 +262,8 @@ class Remapper:
             return None, "unheard"
         if not is_new:
             return None, "repeated"
+        if record.name in bare and not admitted.items and admitted.name in ABOUT_ITEMS:
+            return None, "no_item"
         return msgspec.structs.replace(
             admitted, received_ms=record.received_ms, happened_ms=record.happened_ms, key=record.key,
             message=record.message, context=record.context, body=record.body, subject=record.subject,

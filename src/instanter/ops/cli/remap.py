@@ -45,6 +45,8 @@ class RemapReport(msgspec.Struct):
     skipped: dict[str, int]
     unheard: dict[str, int]
     """Events that nobody hears still, by name."""
+    elsewhere: dict[str, str]
+    """Names of events that would name no item, and where their ids stand."""
 
 
 class _Asked(msgspec.Struct, rename="camel"):
@@ -82,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _remap(arguments: argparse.Namespace, url: str, *, key: str = "") -> RemapReport:
     told, skipped, unheard = Counter[tuple[str, str]](), Counter[str](), Counter[str]()
-    after, looked = "", 0
+    after, looked, elsewhere = "", 0, dict[str, str]()
     with (
         contextlib.closing(Connection(url, key=key, timeout_s=STEP_TIMEOUT_S)) as connection,
         records_progress("records", quiet=arguments.json) as progress,
@@ -94,13 +96,14 @@ def _remap(arguments: argparse.Namespace, url: str, *, key: str = "") -> RemapRe
                 told[one.event, one.name] += one.told
             skipped.update(step.skipped)
             unheard.update(step.unheard)
+            elsewhere.update(step.elsewhere)
             if progress is not None:
                 progress(looked, 0)
             if step.next is None:
                 break
             after = step.next
     names = [RemappedName(event, name, count) for (event, name), count in told.most_common()]
-    return RemapReport(arguments.dry_run, told.total(), names, dict(skipped), dict(unheard.most_common()))
+    return RemapReport(arguments.dry_run, told.total(), names, dict(skipped), dict(unheard.most_common()), elsewhere)
 
 
 def in_words(report: RemapReport) -> str:
@@ -111,6 +114,10 @@ def in_words(report: RemapReport) -> str:
     if len(report.names) > NAMES_SHOWN:
         lines.append(f"  and {len(report.names) - NAMES_SHOWN:,} more names")
     lines += [f"{count:,} {_SKIPPED[why]}" for why, count in report.skipped.items() if why in _SKIPPED]
+    if waiting := report.skipped.get("no_item"):
+        lines.append(f"{waiting:,} wait, since they would name no item, and are told once only:")
+        lines += [f"  {name}: {where}" for name, where in list(report.elsewhere.items())[:NAMES_SHOWN]]
+        lines.append("then run this again")
     if report.unheard:
         shown = ", ".join(f"{name} ({count:,})" for name, count in list(report.unheard.items())[:NAMES_SHOWN])
         lines.append(f"nobody hears these names still: {shown}; map them under [events.names]")
