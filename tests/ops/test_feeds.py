@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import lzma
+import random
 import tracemalloc
 import zipfile
 from contextlib import suppress
@@ -22,8 +23,8 @@ from pyarrow import parquet
 from instanter.foundation.errors import RequestRejected
 from instanter.ops.feeds.opening import LINE_CHARS_MAX
 from instanter.ops.feeds.reading import FeedItem, Problem, read_items
-from instanter.ops.feeds.tables import VALUE_CHARS_MAX
-from instanter.ops.feeds.xmls import DEPTH_MAX, ELEMENT_CHARS_MAX, ITEM_ELEMENTS_MAX
+from instanter.ops.feeds.tables import COLUMNS_MAX, VALUE_CHARS_MAX
+from instanter.ops.feeds.xmls import DEPTH_MAX, ELEMENT_CHARS_MAX, ITEM_ELEMENTS_MAX, TAG_BYTES_MAX
 
 Told = list[tuple[str, str, Any]]
 SOFA = {"title": "Sofa", "price": "19,90", "brand": "Own"}
@@ -427,3 +428,66 @@ def test_a_large_file_is_read_in_little_memory(lines: Any, tmp_path: Path) -> No
 def test_any_bytes_are_items_problems_or_refused(data: bytes) -> None:
     with suppress(RequestRejected):
         assert all(isinstance(item_id, str) for _, item_id, _ in told(data)[1])
+
+
+def test_what_is_damaged_within_says_so_behind_what_could_be_read(tmp_path: Path) -> None:
+    """These ended the command in a traceback."""
+    rows = b"id,title\n" + b"".join(b"%d,x%d\n" % (number, number * 7_919 % 1_000) for number in range(300_000))
+    packed = bz2.compress(rows)
+    damaged = packed[: len(packed) // 2] + bytes(400) + packed[len(packed) // 2 + 400 :]
+    (tmp_path / "rows.bz2").write_bytes(damaged)
+    zipped = tmp_path / "rows.zip"
+    with zipfile.ZipFile(zipped, "w") as archive:
+        archive.writestr("rows.csv", "id,title\n1,x\n")
+    raw = bytearray(zipped.read_bytes())
+    central = raw.find(b"PK\x01\x02")
+    raw[8:10] = raw[central + 10 : central + 12] = b"\x09\x00"
+    zipped.write_bytes(bytes(raw))
+    table = pyarrow.table({"id": [str(number) for number in range(20_000)]})
+    parquet.write_table(table, tmp_path / "rows.parquet")
+    raw = bytearray((tmp_path / "rows.parquet").read_bytes())
+    raw[2_000:20_000] = random.Random(1).randbytes(18_000)
+    (tmp_path / "rows.parquet").write_bytes(bytes(raw))
+
+    for name in ("rows.bz2", "rows.parquet"):
+        with read_items(tmp_path / name) as feed:
+            places = [found for _, found in feed]
+        assert isinstance(places[-1], Problem), name
+        assert feed.broken, name
+    with pytest.raises(RequestRejected, match="compression method"):
+        read_items(zipped)
+    for text in ('{"x": tru}', '{"x": 1, "items" ', '{"x": ["' + "a" * 3_000_000 + '"], "items": []}'):
+        (tmp_path / "x.json").write_text(text)
+        with pytest.raises(RequestRejected):
+            read_items(tmp_path / "x.json")
+
+
+def test_so_many_columns_are_read_and_no_more(tmp_path: Path) -> None:
+    """Each name was counted among all of them: 20,000 took 16 seconds."""
+    for columns, refused in ((COLUMNS_MAX, False), (COLUMNS_MAX + 1, True)):
+        names = ["id", *(f"c{number}" for number in range(columns - 1))]
+        path = tmp_path / "wide.csv"
+        path.write_text(",".join(names) + "\n" + ",".join("1" for _ in names) + "\n")
+        if refused:
+            with pytest.raises(RequestRejected, match="columns"):
+                read_items(path)
+        else:
+            with read_items(path) as feed:
+                assert [found.id for _, found in feed if isinstance(found, FeedItem)] == ["1"]
+
+
+def test_xml_is_bounded_in_tags_and_attributes(tmp_path: Path) -> None:
+    """A tag is looked at again with each piece of it, and a declared attribute is one of every element."""
+    path = tmp_path / "x.xml"
+    for document, says in (
+        (b'<rss><item x="' + b"a" * (TAG_BYTES_MAX + 200_000) + b'"/></rss>', "tag"),
+        (b"<rss><!--" + b"a" * (TAG_BYTES_MAX + 200_000) + b"--><item/></rss>", "tag"),
+        (b'<!DOCTYPE rss [<!ATTLIST item x CDATA "' + b"a" * 9_000 + b'">]><rss><item/></rss>', "attributes"),
+    ):
+        path.write_bytes(document)
+        with pytest.raises(RequestRejected, match=says):
+            read_items(path)
+    path.write_bytes(b'<rss><item id="1" x="' + b"a" * 70_000 + b'"/><item id="2"/></rss>')
+    with read_items(path) as feed:
+        found = [found for _, found in feed]
+    assert [isinstance(one, Problem) for one in found] == [True, False]

@@ -30,7 +30,10 @@ def read_document(text: io.TextIOWrapper, given: Mapping[str, str]) -> tuple[str
     opening = stream.peek()
     if opening == "[":
         return "JSON list", _of_list(stream, given)
-    name = stream.open_list()
+    try:
+        name = stream.open_list()
+    except _BreaksOff as broken:
+        raise refused(str(broken)) from None
     if name is None:
         raise refused(f"the object holds no list of items: none of {', '.join(LISTS)}")
     return f'JSON object with "{name}"', _of_list(stream, given)

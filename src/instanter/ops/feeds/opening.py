@@ -20,13 +20,27 @@ HEAD_BYTES: Final = 64 * 1024
 """Looked at to tell what a file is."""
 LINE_CHARS_MAX: Final = 1024 * 1024
 """Of one line; a longer one is reported."""
-UNPACKING_ERRORS: Final = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile)
-"""What reading raises where a packed file is damaged or ends early."""
+UNPACKING_ERRORS: Final = (
+    EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError
+)
+"""What reading raises where a packed file is damaged, ends early or is packed in a way that is not known."""
 
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
 )  # fmt: skip
+
+
+class _Bzip2(bz2.BZ2File):
+    """As bz2 reads it, which has no error of its own for what is damaged."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        try:
+            return super().read(-1 if size is None else size)
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise EOFError(str(error)) from None
 
 
 class Peeked(io.RawIOBase):
@@ -125,7 +139,7 @@ def _inner(source: Path | BinaryIO, peeked: Peeked, closing: ExitStack) -> Binar
     if head.startswith(b"\x1f\x8b"):
         return cast(BinaryIO, gzip.GzipFile(fileobj=io.BufferedReader(peeked), mode="rb"))
     if head.startswith(b"BZh"):
-        return cast(BinaryIO, bz2.BZ2File(io.BufferedReader(peeked)))
+        return cast(BinaryIO, _Bzip2(io.BufferedReader(peeked)))
     if head.startswith(b"\xfd7zXZ\x00"):
         return cast(BinaryIO, lzma.LZMAFile(io.BufferedReader(peeked)))
     if head.startswith(b"\x28\xb5\x2f\xfd"):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from .columns import Columns, Renamer
-from .found import Finds, refused
+from .found import Broken, Finds, refused
 
 _ROWS: Final = 512
 
@@ -30,13 +30,21 @@ def read_parquet(source: Path | BinaryIO, given: Mapping[str, str]) -> tuple[str
         raise refused(f"the Parquet file cannot be read: {error}") from None
     names = list(file.schema_arrow.names)
     Columns(names, given, tables=True).require_id(names)
-    return "Parquet", _items(file, given)
+    return "Parquet", _items(file, given, (arrow.ArrowException, OSError))
 
 
-def _items(file: Any, given: Mapping[str, str]) -> Finds:
+def _items(file: Any, given: Mapping[str, str], errors: tuple[type[Exception], ...]) -> Finds:
     renamer, number = Renamer(given, tables=True), 0
     with file:
-        for batch in file.iter_batches(batch_size=_ROWS):
+        batches = file.iter_batches(batch_size=_ROWS)
+        while True:
+            try:
+                batch = next(batches, None)
+            except errors as error:
+                yield f"behind row {number}", Broken(f"the Parquet file cannot be read on: {error}")
+                return
+            if batch is None:
+                return
             for row in batch.to_pylist():
                 number += 1
                 yield f"row {number}", renamer.item({name: _plain(value) for name, value in row.items()})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, Final
@@ -15,6 +16,7 @@ from .opening import lines_of
 from .shopify import is_shopify_table, items_of_rows
 
 DELIMITERS: Final = (",", "\t", ";", "|")
+COLUMNS_MAX: Final = 2_048
 VALUE_CHARS_MAX: Final = 64 * 1024
 """Of one value; a longer one is most likely a quote that nobody closed."""
 _LOOKED_AT: Final = 20
@@ -102,10 +104,16 @@ def _names(values: Any) -> list[str]:
     if isinstance(values, Problem):
         raise refused(f"the line with the names of the columns cannot be read: {values.reason}")
     names = [name.strip() or f"column {place}" for place, name in enumerate(values, start=1)]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if any(Columns([name], {}, tables=True).has_id for name in twice):
-        raise refused(f'two columns are called "{twice[0]}": rename one of them')
-    return [name if names.index(name) == place else f"{name} ({place + 1})" for place, name in enumerate(names)]
+    if len(names) > COLUMNS_MAX:
+        raise refused(f"it has {len(names):,} columns, and at most {COLUMNS_MAX:,} are read")
+    count = Counter(names)
+    if any(Columns([name], {}, tables=True).has_id for name in count if count[name] > 1):
+        twice = next(name for name in sorted(count) if count[name] > 1)
+        raise refused(f'two columns are called "{twice}": rename one of them')
+    first: dict[str, int] = {}
+    return [
+        name if first.setdefault(name, place) == place else f"{name} ({place + 1})" for place, name in enumerate(names)
+    ]
 
 
 def _delimiter_of(lines: Sequence[str]) -> str:

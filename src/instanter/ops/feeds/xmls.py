@@ -18,6 +18,8 @@ ITEM_ELEMENTS: Final = frozenset({"item", "entry", "product", "offer", "article"
 DEPTH_MAX: Final = 32
 ELEMENT_CHARS_MAX: Final = 64 * 1024
 ITEM_ELEMENTS_MAX: Final = 2_048
+TAG_BYTES_MAX: Final = 1024 * 1024
+"""One tag, comment and so on: the parser looks at it again with each piece of the file that it goes on in."""
 _HREF: Final = "href"
 _GOOGLE: Final = "http://base.google.com/ns/"
 
@@ -51,6 +53,8 @@ class _Document:
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._characters
         self._parser.EntityDeclHandler = self._entity
+        self._parser.AttlistDeclHandler = self._attributes
+        self._fed_bytes = 0
         self._path: list[str] = []
         self._item_depth = 0
         self._item_line = 0
@@ -70,6 +74,9 @@ class _Document:
             data = peeked.read(HEAD_BYTES)
             try:
                 self._parser.Parse(data or b"", not data)
+                self._fed_bytes += len(data)
+                if self._fed_bytes - self._parser.CurrentByteIndex > TAG_BYTES_MAX:
+                    raise _Refused(f"the XML has a tag of more than {TAG_BYTES_MAX:,} bytes")
             except expat.ExpatError as error:
                 yield from self._taken()
                 where = f"line {error.lineno}"
@@ -89,6 +96,9 @@ class _Document:
 
     def _entity(self, *declared: object) -> None:
         raise _Refused("the XML declares entities, which are not read: write them out")
+
+    def _attributes(self, *declared: object) -> None:
+        raise _Refused("the XML declares attributes, which are not read: write them out")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         local = name.rpartition(" ")[2]
@@ -115,6 +125,8 @@ class _Document:
         self._fields, self._texts, self._sizes = [dict(attributes)], [[]], [0]
         self._elements, self._problem, self._googles = 0, "", set()
         self._number += 1
+        if sum(map(len, attributes.values())) > ELEMENT_CHARS_MAX:
+            self._problem = f"its attributes have more than {ELEMENT_CHARS_MAX:,} characters"
 
     def _characters(self, text: str) -> None:
         if self._item_depth and not self._problem:
