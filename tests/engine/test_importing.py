@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from instanter.engine import importing, imports
 from instanter.engine.importing import Piece, PieceTaken
 from instanter.engine.imports import Imports
 from instanter.engine.loop import Engine
@@ -218,3 +219,18 @@ def test_of_too_many_imports_of_all_tenants_one_is_forgotten_for_each_that_is_ne
         assert known == min(IMPORTS_MAX, (number + 1) * len(tenants))
         assert all(imports.get(tenant, b"%d" % number) for tenant in tenants)
     assert known == IMPORTS_MAX
+
+
+def test_what_is_known_of_imports_does_not_grow_with_their_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id made up for every piece was remembered for as long as the process ran."""
+    monkeypatch.setattr(importing, "IMPORTS_MAX", 4)
+    monkeypatch.setattr(imports, "IMPORTS_PER_TENANT_MAX", 3)
+
+    async def work(engine: Engine) -> None:
+        for number in range(20):
+            made_up = replace(piece(lines_of(1), 1), import_id=number.to_bytes(16, "big"))
+            await engine.importer.take(made_up, tenant="default")
+            assert len(engine.importer._checked) <= 8
+        assert len(engine.partition.imports.rows()) == 3
+
+    with_engine(tmp_path, work)

@@ -14,6 +14,7 @@ from ..events.envelope import Imported, Tracked, decode_record
 from ..events.reject import LATE
 from ..foundation.clock import Clock
 from ..foundation.errors import RequestRejected
+from ..foundation.limits import IMPORTS_MAX
 from ..log.base import Readable
 from ..log.frames import FIRST_OF_GROUP
 from .imports import ImportRow
@@ -178,7 +179,7 @@ class Importer:
 
     async def _end(self, piece: Piece, tenant: str) -> ImportRow | None:
         """Say so where lines behind the last event are dealt with too, or the number of all is known only now."""
-        self._checked.add((tenant, piece.import_id))
+        self._note_checked((tenant, piece.import_id))
         row = self._partition.imports.get(tenant, piece.import_id)
         if row is None or piece.through > row.taken or (piece.of and piece.of != row.of):
             await self._write(self._record(piece, tenant, max(piece.through, row.taken if row else 0)))
@@ -204,8 +205,14 @@ class Importer:
         if found < len(row.lines):
             taken = row.lines[found] - 1
             await self._write(Imported(self._clock.now_ms(), row.tenant, row.id, taken, row.of, row.size_bytes))
-        self._checked.add(key)
+        self._note_checked(key)
         return self._partition.imports.get(*key) or row
+
+    def _note_checked(self, key: tuple[str, bytes]) -> None:
+        """Of imports that are forgotten this is too: ids are the senders' to make up, as many as they like."""
+        if len(self._checked) >= 2 * IMPORTS_MAX:
+            self._checked = {one for one in self._checked if self._partition.imports.get(*one) is not None}
+        self._checked.add(key)
 
 
 def events_behind(log: Readable, row: ImportRow) -> int:
