@@ -83,6 +83,9 @@ def test_a_line_or_an_event_that_is_too_large_is_named(tmp_path: Path) -> None:
     path.write_bytes(b'[{"x": "' + b"y" * (ARCHIVE_RECORD_BYTES_MAX + ARCHIVE_BUFFER_BYTES) + b'"}]')
     with pytest.raises(RequestRejected, match="event 1 has more than"):
         read(path)
+    path.write_bytes(b'["' + b"y" * (ARCHIVE_RECORD_BYTES_MAX + ARCHIVE_BUFFER_BYTES) + b'"]')  # A text, no event.
+    with pytest.raises(RequestRejected, match="event 1 has more than"):
+        read(path)
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])

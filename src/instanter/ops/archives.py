@@ -273,7 +273,7 @@ class Archive:
                     at = end.end()
                     continue
                 keep = begin if begin >= 0 else (match.start() if match is not None else len(buffer))
-                if begin >= 0 and len(buffer) - begin > ARCHIVE_RECORD_BYTES_MAX:
+                if len(buffer) - keep > ARCHIVE_RECORD_BYTES_MAX:
                     reason = f"{self._name}: event {self.last + 1} has more than {ARCHIVE_RECORD_BYTES_MAX} bytes"
                     raise RequestRejected("too_large", reason)
                 more = self._file.read1(ARCHIVE_BUFFER_BYTES)
