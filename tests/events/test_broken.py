@@ -276,3 +276,9 @@ def test_runs_of_digits_that_are_no_number_take_no_longer_than_other_text():
         return min(taken)
 
     assert cpu_ns(b"1" * 999 + b"x") < 20 * cpu_ns(b"x")
+
+
+@pytest.mark.parametrize("raw", [b'[{"type": "track"}]', b"  [1]", b"[]"])
+def test_a_list_alone_is_told_how_it_is_sent(raw: bytes) -> None:
+    with pytest.raises(EventRejected, match=r'the body is a list: send \{"batch"'):
+        decode_batch(raw)

@@ -12,6 +12,7 @@ from instanter.events.amounts import Amounts
 from instanter.events.decode import Admitted, Door
 from instanter.events.enrich import Enricher
 from instanter.events.named_items import HOLDERS, ID_FIELDS, LIST_FIELDS, NAMING_ITEMS, UNREAD, ItemFinder
+from instanter.events.notes import Note
 from instanter.events.subjects import HashedSubjects
 from instanter.foundation.errors import ConfigRejected, EventRejected
 from instanter.foundation.ids import Ids, item_reference
@@ -289,3 +290,16 @@ def test_a_line_that_is_no_item_refuses_the_event_with_the_field(admit):
         with pytest.raises(EventRejected) as caught:
             admit(order(products=[line]))
         assert caught.value.message.startswith(field)
+
+
+@pytest.mark.parametrize(("price", "read"), [
+    ({"amount": 12.9, "currencyCode": "EUR"}, 12.9), ({"amount": "12,90"}, 12.9),
+    ({"value": 3, "currency": "USD"}, 3.0),
+    ({"amount": None}, None), ({"amount": True}, None), ({"amount": {"amount": 1}}, None), ({}, None),
+])
+def test_a_price_may_be_a_map_of_an_amount_and_its_currency(price: Any, read: float | None) -> None:
+    for properties in ({"product_id": "p", "price": price}, {"products": [{"product_id": "p", "price": price}] * 2}):
+        notes: list[Note] = []
+        prices = ItemFinder().items_of(properties, "t", notes)[1]
+        assert [None if one != one else one for one in prices] == [read] * len(prices)
+        assert bool(notes) == (read is None)

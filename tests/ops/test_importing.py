@@ -104,6 +104,21 @@ def test_what_came_is_told_by_name_with_the_line_to_write_and_the_command_to_run
     assert "To have it read otherwise (--map, --history) import it into a new data directory; --id NAME" in told
 
 
+def test_a_feed_without_what_features_read_is_told_so_with_its_columns(
+    server: ChildServer, tmp_path: Path, capsys: Printed
+) -> None:
+    for content, told in (
+        ("sku;Sparte;Betrag\n5;Krimi;12,50\n", "no item has a category or a price"),
+        ("sku;Sparte\n5;Krimi\n", "no item has a"),
+        ("Artikelnr;Titel;Warengruppe;Verlag;Preis;Bestand\n5;T;Krimi;V;12,50;3\n", ""), ("sku\n5\n", ""),
+    ):  # fmt: skip
+        file = tmp_path / "feed.csv"
+        file.write_text(content)
+        remarks = imported(server, capsys, "--items", file)["item_remarks"]
+        assert [one.startswith(told) for one in remarks] == [True] * bool(told), content
+        assert not told or "Sparte" in remarks[0]
+
+
 def test_what_the_door_refuses_of_a_file_is_told_with_its_line(
     server: ChildServer, tmp_path: Path, capsys: Printed
 ) -> None:

@@ -54,6 +54,9 @@ def decode_batch(raw: bytes) -> Batch:
     try:
         return _whole(raw)
     except msgspec.ValidationError as error:
+        if raw.lstrip()[:1] == b"[":
+            sentence = 'the body is a list: send {"batch": [...]}, each event with its type'
+            raise EventRejected("schema", sentence) from None
         raise EventRejected("schema", wanted(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _in_parts(raw)

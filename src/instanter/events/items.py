@@ -57,8 +57,9 @@ _SAYS: Final = {word: said for said, words in _WORDS.items() for word in words.s
 FIELDS_MEANT: Final = {
     "stock": STOCK, "availability": AVAILABILITY, "price": PRICE, "currency": CURRENCY,
     **dict.fromkeys(("inventory", "quantity", "inventoryquantity", "qty", "stockquantity", "stocklevel",
-                     "availablequantity", "variantinventoryqty"), STOCK),
-    **dict.fromkeys(("available", "instock", "isavailable", "isinstock", "stockstatus", "availabilitystatus"),
+                     "availablequantity", "variantinventoryqty", "bestand", "lagerbestand"), STOCK),
+    **dict.fromkeys(("available", "instock", "isavailable", "isinstock", "stockstatus", "availabilitystatus",
+                     "verfügbarkeit", "verfuegbarkeit"),
                     AVAILABILITY),
     **dict.fromkeys(("itemgroup", "itemgroupid", "groupid", "parentid", "parentsku", "productgroupid"), GROUP),
     **dict.fromkeys(("availabilitydate", "availablefrom", "publishat", "showfrom", "validfrom", "startdate"),

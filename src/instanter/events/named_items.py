@@ -380,7 +380,22 @@ def told_number(value: Any, field: str, notes: list[Note]) -> NumberRead:
     return read
 
 
+def _amount(sent: dict[str, Any]) -> Any:
+    """The amount of a map, with its currency: Shopify's `{"amount": "12.90", "currencyCode": "EUR"}`.
+
+    >>> _amount({"amount": 12.9, "currencyCode": "EUR"}), _amount({"value": "5"}), _amount({"n": 1})
+    ('12.9 EUR', '5', {'n': 1})
+    """
+    amount = next((sent[name] for name in ("amount", "value") if name in sent), None)
+    if isinstance(amount, bool) or not isinstance(amount, str | int | float):
+        return sent
+    code = next((sent[name] for name in ("currencyCode", "currency_code", "currency") if name in sent), "")
+    return f"{amount} {code}" if isinstance(code, str) and code else amount
+
+
 def _price(value: Any, field: str, currency: str, notes: list[Note]) -> NumberRead:
+    if type(value) is dict:
+        value = _amount(value)
     read = told_number(value, field, notes)
     if read.number < 0:
         add_note(notes, NUMBER_IMPOSSIBLE, field, "is below zero")

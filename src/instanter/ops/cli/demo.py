@@ -154,6 +154,8 @@ def run(arguments: argparse.Namespace) -> int:
         with running_server(
             Path(folder) / "data", config=CONFIG, port=arguments.port, watch=partial(_show_compiling, out)
         ) as server:
+            if arguments.exit:
+                out.print("It ends with the story: without --exit the addresses below stay up.")
             play(server.url, shop=Shop(), out=out, clock=SystemClock())
             if not arguments.exit:
                 out.print(f"\nThe server stays up at {server.url}. Ctrl-C ends it and removes its data.")

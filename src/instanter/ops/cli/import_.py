@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
+from ...events.items import FIELDS_MEANT
 from ...events.kinds import KNOWN
 from ...events.nearest import likely_name, mapping_line
 from ...events.notes import UNHEARD
@@ -44,6 +45,11 @@ TRIES_MAX: Final = 60
 NAMES_SHOWN: Final = 20
 _ENVELOPE_BYTES: Final = 1_024
 _LINE_BYTES: Final = 20
+_FELT: Final = ("category", "price")
+"""Fields of items that most built-in features read."""
+_READ: Final = frozenset({"title", "brand", "link", "image_link", "description", *FIELDS_MEANT.values()})
+_OTHERS_SHOWN: Final = 8
+_FIELDS_SEEN_MAX: Final = 200
 """The number of a line, beside its event."""
 
 T = TypeVar("T")
@@ -296,10 +302,12 @@ def _import_items(connection: Connection, arguments: argparse.Namespace, report:
         if arguments.replace:
             begun = _patiently(lambda: connection.call("POST", "/v1/items?replace=begin", reply=_ItemsReply))
             path = f"/v1/items?replace={begun.replace}"
-        for batch in _item_batches(feed, arguments.items, report):
+        fields = dict[str, None]()
+        for batch in _item_batches(feed, arguments.items, report, fields):
             _send_fit_items(connection, path, batch, report)
             if told is not None:
                 told(report.items, 0)
+        report.item_remarks += _missing(fields)
         if arguments.replace and not feed.broken:
             force = "&force=true" if arguments.force else ""
             try:
@@ -318,14 +326,35 @@ class _PlacedItem(NamedTuple):
     text: bytes
 
 
-def _item_batches(feed: Feed, name: str, report: ImportReport) -> Iterator[list[_PlacedItem]]:
-    """Items in batches that fit into one request; what is none is rejected with its place."""
+def _missing(fields: dict[str, None]) -> list[str]:
+    """What built-in features read of items and none of a feed has, in a sentence.
+
+    >>> _missing({"title": None, "category": None, "Betrag": None})
+    ['no item has a price, and what is learned of it stays empty; --map price=COLUMN says which column it is (Betrag)']
+    """
+    missing = [name for name in _FELT if name not in fields]
+    others = [_printable(name)[:40] for name in fields if name not in _READ and name not in _FELT][:_OTHERS_SHOWN]
+    if not missing or not others:
+        return []
+    said = " ".join(f"--map {name}=COLUMN" for name in missing)
+    return [f"no item has a {' or a '.join(missing)}, and what is learned of it stays empty; {said} says which "
+            f"column it is ({', '.join(others)})"]
+
+
+def _item_batches(
+    feed: Feed, name: str, report: ImportReport, fields: dict[str, None]
+) -> Iterator[list[_PlacedItem]]:
+    """Items in batches that fit into one request; what is none is rejected with its place. `fields` gets the names of
+    their fields, so many."""
     batch: list[_PlacedItem] = []
     size_bytes = 0
     for place, found in feed:
         if isinstance(found, Problem):
             report.reject(f"{name}: {place}: {found.reason}")
             continue
+        for field in found.fields:
+            if field not in fields and (len(fields) < _FIELDS_SEEN_MAX or field in _FELT):
+                fields[field] = None
         text = msgspec.json.encode({"id": found.id, "fields": found.fields})
         if batch and (len(batch) == ITEMS_PER_BATCH or size_bytes + len(text) + _ENVELOPE_BYTES > BODY_BYTES_MAX):
             yield batch

@@ -10,15 +10,19 @@ from .found import FeedItem, Problem, refused
 
 ID: Final = "id"
 IDS: Final = ("id", "itemid", "productid", "offerid", "articleid", "contentid", "sku", "itemcode", "productcode",
-              "externalid", "articlenumber", "artikelnummer", "uid")  # fmt: skip
+              "externalid", "articlenumber", "artikelnummer", "artikelnr", "artikelid",
+              "produktid", "produktnummer", "uid")  # fmt: skip
 """How columns of ids are called, the first that there is counts."""
 
 _CALLED: Final[Mapping[str, tuple[str, ...]]] = {
-    "title": ("title", "name", "producttitle", "productname", "itemname", "itemtitle", "headline", "bezeichnung"),
+    "title": ("title", "name", "producttitle", "productname", "itemname", "itemtitle", "headline", "bezeichnung",
+              "titel", "artikelname", "produktname"),
     "category": ("category", "producttype", "googleproductcategory", "categories", "productcategory", "categoryname",
-                 "categorypath", "type", "section", "kategorie"),
-    "brand": ("brand", "vendor", "manufacturer", "brandname", "make", "marke", "hersteller"),
-    "price": ("price", "regularprice", "listprice", "unitprice", "currentprice", "variantprice", "preis"),
+                 "categorypath", "type", "section", "kategorie", "warengruppe", "produktgruppe",
+                 "rubrik", "ressort"),
+    "brand": ("brand", "vendor", "manufacturer", "brandname", "make", "marke", "hersteller", "verlag"),
+    "price": ("price", "regularprice", "listprice", "unitprice", "currentprice", "variantprice", "preis",
+              "verkaufspreis", "bruttopreis"),
 }  # fmt: skip
 _CALLED_IN_TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "link": ("link", "url", "producturl", "permalink", "deeplink", "itemurl", "pageurl"),
