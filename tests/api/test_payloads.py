@@ -112,6 +112,24 @@ def test_an_order_that_is_taken_back_is_none_and_its_item_may_be_shown_again(
     with_client(tmp_path, work)
 
 
+@pytest.mark.parametrize(("lines", "left"), [
+    ({"refund_line_items": [{"id": 1, "quantity": 2, "line_item": {"id": 2, "product_id": "pot", "price": "40.00"}}]},
+     {"mug"}),
+    ({"refundLineItems": {"nodes": [{"quantity": 2, "lineItem": {"id": 2, "product": {"id": "pot"}}}]}}, {"mug"}),
+    ({"refund_line_items": [{"id": 1, "line_item_id": 2, "quantity": 2}]}, {"mug", "pot"}),
+    ({"products": [{"name": "Pot"}]}, {"mug", "pot"}),
+])
+def test_a_refund_takes_back_the_items_it_names_and_none_where_they_cannot_be_read(
+    tmp_path: Path, lines: dict[str, Any], left: set[str]
+) -> None:
+    async def work(client: Client) -> None:
+        refund = track("refunds/create", id=9, order_id="o1", **lines)
+        features = await sent(client, track("Order Completed", order_id="o1", products=[MUG, POT]), refund)
+        assert (features["orders"], names(features, "bought_items")) == (1, left)
+
+    with_client(tmp_path, work)
+
+
 def test_a_media_site_works_as_a_shop_does(tmp_path: Path) -> None:
     article = {"product_id": "story", "title": "Story"}
 
