@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from instanter.engine import quarantine as keeping
 from instanter.engine.loop import Engine
 from instanter.engine.quarantine import Kept, Listing, entries, is_open, normalised, outcomes
 from instanter.engine.repair import RepairReply, RepairRequest
@@ -21,6 +23,7 @@ from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import EventRejected, RequestRejected
 from instanter.log.base import frame_at
 from instanter.log.commit import commit_now
+from instanter.log.frames import Frame
 from instanter.log.segment_log import SegmentLog
 from instanter.log.segments import SegmentReader
 from instanter.privacy.audit import AuditEntry, read_entries
@@ -566,5 +569,24 @@ def test_an_entry_that_is_about_another_is_none_itself(tmp_path: Path):
         assert (await listed(engine)).total == 0
         with pytest.raises(RequestRejected):
             await engine.repairs.show(position, tenant=TENANT)
+
+    with_engine(tmp_path, work)
+
+
+def test_entries_that_go_while_the_quarantine_is_measured_disturb_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest segment is removed by another thread."""
+    monkeypatch.setattr(keeping, "LOOKED_BYTES", 0)
+
+    def gone() -> Iterator[Frame]:
+        raise RequestRejected("expired", "position 0 is no longer kept in the log", status=410)
+        yield
+
+    async def work(engine: Engine) -> None:
+        monkeypatch.setattr(engine.intake._quarantine._log, "read", gone)
+        for number in range(3):
+            taken = await take(engine, b'{"messageId": "bad"}', event(number))
+            assert (taken.accepted, len(taken.rejected)) == (1, 1)
 
     with_engine(tmp_path, work)

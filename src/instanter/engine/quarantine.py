@@ -237,6 +237,7 @@ class QuarantineStore:
         self._meter = meter
         self._rates: dict[tuple[str, str], _Rate] = {}
         self._told = _Rate()
+        self._start = 0
         self._start = self._first_position()
         self._looked_at = 0
         self._committer: GroupCommitter[None] = GroupCommitter(
@@ -328,7 +329,12 @@ class QuarantineStore:
         self._meter.count("quarantine_refused", len(group.carried))
 
     def _first_position(self) -> int:
-        frame = next(self._log.read(), None)
+        """Where the quarantine begins. The oldest entries may go while it is looked for; then it is where it was, and
+        is looked for again later."""
+        try:
+            frame = next(self._log.read(), None)
+        except RequestRejected:
+            return self._start
         return 0 if frame is None else max(frame.position - SEGMENT_HEADER_BYTES, 0)
 
     # Reading.
