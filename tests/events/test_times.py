@@ -167,7 +167,7 @@ def test_whatever_clients_send_as_a_time_is_read(sent, ms):
 
 
 @pytest.mark.parametrize("sent", [
-    "", "soon", "03/01/2026", "1.3.2026", "1_795_890_814", "0x6B0B", "Sat, 99 Nov 2026 18:33:34 GMT", "UTC", "-",
+    "", "soon", "03/01/2026", "1.3.26", "1_795_890_814", "0x6B0B", "Sat, 99 Nov 2026 18:33:34 GMT", "UTC", "-",
     "Sat Foo 28 2026 19:33:34 GMT", "9" * 21, "9" * 30_000, 1e20, 2**100, -1e20, "\x00", "2026-02-30 10:00:00 UTC",
 ])  # fmt: skip
 def test_what_says_no_time_is_refused_with_the_field_and_the_remedy(sent):

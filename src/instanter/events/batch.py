@@ -26,6 +26,7 @@ _NOTHING: Final = (b"null", b"[]", b'""')
 """A context without anything in it, as languages write it that do not tell an empty list from an empty map."""
 _NO_EVENTS: Final = BatchEnvelope([])
 _decode_time = msgspec.json.Decoder(WireTime | None).decode
+_NO_BATCH: Final = 'this is not JSON, and no list called "batch" can be made out in it'
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -58,14 +59,18 @@ def decode_batch(raw: bytes) -> Batch:
             sentence = 'the body is a list: send {"batch": [...]}, each event with its type'
             raise EventRejected("schema", sentence) from None
         raise EventRejected("schema", wanted(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _in_parts(raw)
+    except RecursionError:
+        return _in_parts(raw, otherwise=EventRejected("too_deep", "the batch is nested too deep"))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _in_parts(raw, otherwise=EventRejected("malformed", _NO_BATCH))
 
 
 def write_key_of(raw: bytes) -> str:
     """The `writeKey` of a batch that is no JSON because of some of its events; "" where there is none."""
     try:
-        return _in_parts(raw).write_key if len(raw) <= BATCH_BYTES_MAX else ""
+        if len(raw) > BATCH_BYTES_MAX:
+            return ""
+        return _in_parts(raw, otherwise=EventRejected("malformed", _NO_BATCH)).write_key
     except EventRejected:
         return ""
 
@@ -84,11 +89,11 @@ def _whole(raw: bytes) -> Batch:
     )
 
 
-def _in_parts(raw: bytes) -> Batch:
-    """A batch of which an event, or the envelope, is no JSON."""
+def _in_parts(raw: bytes, *, otherwise: EventRejected) -> Batch:
+    """A batch of which an event, or the envelope, is no JSON; raises `otherwise` where no events can be told apart."""
     parts = split_batch(raw)
     if parts is None:
-        raise EventRejected("malformed", 'this is not JSON, and no list called "batch" can be made out in it')
+        raise otherwise
     if parts.cut_off and not any(event.startswith(b"{") for event in parts.events):
         raise EventRejected("malformed", "this is not JSON: it ends too early, before its first event does")
     envelope = parts.envelope

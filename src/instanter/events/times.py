@@ -157,4 +157,4 @@ def time_text(at_ms: int) -> str:
     >>> time_text(1_700_000_000_123)
     '2023-11-14T22:13:20.123+00:00'
     """
-    return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec="milliseconds")
+    return (_EPOCH + timedelta(milliseconds=at_ms)).isoformat(timespec="milliseconds")
