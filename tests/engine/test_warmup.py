@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+WARM_UP = """
+from tempfile import TemporaryDirectory
+from pathlib import Path
+
+from instanter.ops.settings import Config, StateSettings
+from instanter.ops.wiring import open_engine
+
+with TemporaryDirectory() as directory:
+    open_engine(Config(state=StateSettings(memory_mb=64)), Path(directory), may_make_master_key=True)
+"""
 
 
 def test_nothing_is_compiled_or_loaded_once_warmed_up(tmp_path: Path) -> None:
@@ -17,3 +28,12 @@ def test_nothing_is_compiled_or_loaded_once_warmed_up(tmp_path: Path) -> None:
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout.splitlines()[-1]) == []
+
+
+def test_warming_up_stays_within_its_tables() -> None:
+    """Compiled kernels write behind the end of an array without a word; as plain Python they raise."""
+    run = subprocess.run(
+        [sys.executable, "-c", WARM_UP], cwd=ROOT, capture_output=True, text=True, check=False,
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
