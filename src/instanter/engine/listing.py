@@ -18,6 +18,7 @@ from ..events.subjects import ANONYMOUS_PREFIX
 from ..events.times import time_text
 from ..log.frames import Frame
 from ..log.segment_log import SegmentLog
+from ..privacy.access import DEFAULT_TENANT
 from ..privacy.subjects import KeyStore
 from .export import opened_receipt, stored_event
 from .partition import Partition
@@ -40,8 +41,8 @@ class People(msgspec.Struct, frozen=True, rename="camel"):
     """`GET /v1/profiles`: who was there last comes first."""
 
     profiles: list[PersonListed]
-    known: int
-    """People there are in all, of all tenants: cells that are not linked count one by one."""
+    known: int | None
+    """People there are in all, of all tenants: cells that are not linked count one by one. null but for the operator."""
     next: str | None
     """What to ask for as `after`; null at the end. A page may hold fewer than asked for, or none, and go on."""
 
@@ -106,7 +107,8 @@ class Listings:
             if len(listed) == limit:
                 following = position if place + 1 < len(found) else following
                 break
-        return People(listed, state.cells_used, _next(following))
+        known = state.cells_used if tenant == DEFAULT_TENANT else None
+        return People(listed, known, _next(following))
 
     async def decisions(self, tenant: str, *, limit: int, after: int | None) -> Decisions:
         """Up to `limit` decisions made before position `after`, those whose receipts can still be read."""
