@@ -42,7 +42,8 @@ class People(msgspec.Struct, frozen=True, rename="camel"):
 
     profiles: list[PersonListed]
     known: int | None
-    """People there are in all, of all tenants: cells that are not linked count one by one. null but for the operator."""
+    """People there are in all, of all tenants: cells that are not linked count one by one. Null but for
+    the operator."""
     next: str | None
     """What to ask for as `after`; null at the end. A page may hold fewer than asked for, or none, and go on."""
 

@@ -356,26 +356,28 @@ def named_identity(name: str) -> Identity:
     return Identity(hashlib.blake2b(name.encode(), digest_size=_ID_HEX // 2, person=b"named").hexdigest(), 0)
 
 
-def batched(text: bytes) -> list[bytes] | None:
+def batched(text: bytes) -> Iterator[bytes] | None:
     """The events of a batch as it is sent, each with what the batch says for all; None for what is no batch.
 
-    >>> batched(b'{"batch": [{"type": "page"}], "sentAt": "2024-01-01T00:00:00Z", "context": {"locale": "de"}}')
+    One after another: together they may be thousands of times as large as the batch.
+
+    >>> list(batched(b'{"batch": [{"type": "page"}], "sentAt": "2024-01-01T00:00:00Z", "context": {"locale": "de"}}'))
     [b'{"sentAt":"2024-01-01T00:00:00Z","type":"page","context":{"locale":"de"}}']
     """
     whole = _decode_any(text)
     if not isinstance(whole, dict) or not isinstance(whole.get("batch"), list) or "event" in whole:
         return None
-    sent_at, context = whole.get("sentAt"), whole.get("context")
-    events = []
-    for event in whole["batch"]:
-        if isinstance(event, dict):
-            told = {**({"sentAt": sent_at} if sent_at is not None else {}), **event}
-            if isinstance(context, dict) and isinstance(event.get("context", {}), dict):
-                told["context"] = {**context, **event.get("context", {})}
-            events.append(_encode(told))
-        else:
-            events.append(_encode(event))
-    return events
+    return (_encode(_with_shared(event, whole.get("sentAt"), whole.get("context"))) for event in whole["batch"])
+
+
+def _with_shared(event: Any, sent_at: Any, context: Any) -> Any:
+    """An event of a batch with what the batch says for all; what is no object is left as it is."""
+    if not isinstance(event, dict):
+        return event
+    told = {**({"sentAt": sent_at} if sent_at is not None else {}), **event}
+    if isinstance(context, dict) and isinstance(event.get("context", {}), dict):
+        told["context"] = {**context, **event.get("context", {})}
+    return told
 
 
 def guessed(names: Iterable[str]) -> dict[str, str]:
