@@ -36,8 +36,9 @@ class PieceRequest(msgspec.Struct, rename="camel"):
     """`POST /v1/imports/{id}`: the events of some lines of a file, in the order of the file."""
 
     batch: Annotated[list[Any], Meta(max_length=BATCH_EVENTS_MAX)]
-    lines: Annotated[list[Line], Meta(max_length=BATCH_EVENTS_MAX)]
-    """The number of each event's line, or place in the file, ascending."""
+    lines: Annotated[list[Line], Meta(max_length=BATCH_EVENTS_MAX)] = []
+    """The number of each event's line, or place in the file, ascending. Of what cannot be read again they may be left
+    out."""
     through: Count = 0
     """All lines up to here are dealt with once these are; the last of `lines` if that is more."""
     of: Count = 0
