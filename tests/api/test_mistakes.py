@@ -28,7 +28,7 @@ MISTAKES: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/v1/track", {"anonymousId": "a"}, 400, "event name"),
     ("POST", "/v1/track", b"event=Product+Viewed", 400, "form"),
     ("POST", "/v1/track", b"", 400, "empty"),
-    ("POST", "/v1/batch", [{"type": "page"}], 400, "list where an object is wanted"),
+    ("POST", "/v1/batch", [{"type": "page"}], 400, "the body is a list"),
     ("POST", "/v1/batch", {"events": []}, 400, "batch is missing"),
     ("POST", "/v1/items", {"items": {"id": "x"}}, 400, "items is a list"),
     ("PATCH", "/v1/items/nope", {"fields": {"stock": 1}}, 404, "nope"),
