@@ -47,7 +47,8 @@ class Shop:
 
     def events(self, person: str) -> list[dict[str, Any]]:
         """The events of a person, as they are kept."""
-        text = self._http.get(f"/v1/profiles/{quote(person, safe='')}/export").text
+        reply = self._http.get(f"/v1/profiles/{quote(person, safe='')}/export")
+        text = reply.text if reply.status_code == 200 else ""  # Nobody of that name yet.
         return [line["event"] for line in map(json.loads, text.splitlines()) if line["kind"] == "event"]
 
     def wait_for_views(self, person: str, views: int) -> None:

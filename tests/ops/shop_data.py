@@ -17,7 +17,7 @@ PATIENT = "[decide]\ndeadline_ms = 10000\n"
 """A busy machine lets a decision miss the 50 ms that it has otherwise, and it is then made by what needs less time."""
 REJECTED = (
     b'{"type": "track", "messageId": "bad-1", "anonymousId": "a1"}',
-    b'{"type": "dance", "messageId": "bad-2", "anonymousId": "\x1b[31mred"}',
+    b'{"type": "dance", "messageId": "bad-2", "anonymousId": "\x1b[31mred", 7}',
 )
 
 

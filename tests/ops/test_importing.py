@@ -225,6 +225,7 @@ def test_a_feed_of_any_kind_is_imported_and_replaces_the_catalogue(
     assert httpx.get(f"{server.url}/v1/items/r-1").json()["fields"]["price"] == 19.9
     items = [f"r-{n}" for n in range(1, 5)]
     whole = ndjson(tmp_path / "whole.ndjson", [{"id": item, "title": "T"} for item in items])
+    imported(server, capsys, "--items", whole, "--replace", "--force")  # Other tests left items here.
     assert imported(server, capsys, "--items", whole, "--replace")["deleted"] == 0
     less = ndjson(tmp_path / "less.json", [{"id": item, "title": "T"} for item in items[:3]])
     assert imported(server, capsys, "--items", less, "--replace")["deleted"] == 1

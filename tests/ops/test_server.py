@@ -101,7 +101,7 @@ def test_a_wrong_configuration_is_the_reason_that_a_child_does_not_start(tmp_pat
     config.write_text("[limits]\nrequests_per_s = 0\n")
     events = ndjson(tmp_path / "events.ndjson", [{"type": "page", "anonymousId": "a"}])
     result = instanter("import", "--data", tmp_path / "data", "--config", config, "--events", events)
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "wrong.toml:2: " in sentence(result)
 
 
