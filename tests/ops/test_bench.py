@@ -282,6 +282,6 @@ def test_the_command_measures_writes_its_page_and_leaves_nothing_behind(tmp_path
 
 def test_every_row_of_the_table_has_its_case() -> None:
     assert list(CASES) == [
-        "ingest", "sealing", "decide", "models", "freshness", "large_catalogue", "replay", "start", "training", "memory",
-        "pause",
+        "ingest", "sealing", "decide", "models", "freshness", "large_catalogue", "replay", "start", "training",
+        "memory", "pause",
     ]  # fmt: skip
