@@ -71,7 +71,7 @@ log = logging.getLogger("instanter.engine")
 
 BEAT_S = 0.002
 """How often the loop measures its own lag; up to this much of a pause is not seen."""
-REST_S = 0.02
+REST_S = 0.04
 """The same while there is nothing to do: no record came, no item waits for its epoch, nothing is kept up."""
 PAUSE_BOUNDS_MS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 75, 100, 200, 500, 1_000, 5_000)
 """By which the pauses of the loop are counted."""
