@@ -16,6 +16,8 @@ WHEELS := build/wheels
 
 PYTHONS := 3.12 3.13
 UNITS := tests
+# In full a test may take longer before it counts as hung.
+IN_FULL := INSTANTER_FULL=1 $(BIN)/python -m pytest -o faulthandler_timeout=7200
 
 COMPILE := $(BIN)/python -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --all-build-deps \
 	--no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
@@ -87,16 +89,16 @@ check: $(VENV)/.development
 # The page is written whatever has failed. 5 is what pytest says when ARGS leave no test of a kind.
 faults: $(VENV)/.development
 	@mkdir -p $(RELIABILITY); status=0; \
-	INSTANTER_FULL=1 $(BIN)/python -m pytest -m "faults or row" tests --reliability $(RELIABILITY)/faults.json $(ARGS) \
+	$(IN_FULL) -m "faults or row" tests --reliability $(RELIABILITY)/faults.json $(ARGS) \
 		|| [ $$? = 5 ] || status=1; \
-	INSTANTER_FULL=1 $(BIN)/python -m pytest -m "not faults and not row" tests/state tests/examples \
+	$(IN_FULL) -m "not faults and not row" tests/state tests/examples \
 		tests/api/test_clients.py tests/install $(ARGS) || [ $$? = 5 ] || status=1; \
 	$(BIN)/python tools/reliability_page.py docs/reliability.md $(RELIABILITY)/*.json || status=1; \
 	exit $$status
 
 faults-long: $(VENV)/.development $(VENV)/.fuzz
 	@mkdir -p $(RELIABILITY); status=0; \
-	INSTANTER_FULL=1 INSTANTER_LONG=1 $(BIN)/python -m pytest -m long tests \
+	INSTANTER_LONG=1 $(IN_FULL) -m long tests \
 		--reliability $(RELIABILITY)/long.json $(ARGS) || [ $$? = 5 ] || status=1; \
 	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS) --reliability $(RELIABILITY)/fuzz.json || status=1; \
 	$(BIN)/python tools/reliability_page.py docs/reliability.md $(RELIABILITY)/*.json || status=1; \

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from instanter.decisions.receipt import decode_receipt
+from instanter.engine.checkpoints import ReplayBounds
 from instanter.engine.intake import EVENTS_PER_STEP
 from instanter.engine.loop import Engine
 from instanter.engine.recovery import beginning, catch_up
@@ -142,6 +144,16 @@ def test_two_checkpoints_are_kept(tmp_path: Path):
 
     with_engine(tmp_path, work)
     assert len(list_checkpoints(RealDisk(), tmp_path / "checkpoints")) == 2
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_an_engine_ends_at_whatever_moment_a_checkpoint_falls_due(tmp_path: Path, turns: int):
+    async def work(engine: Engine) -> None:
+        await take(engine, event(1))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    with_engine(tmp_path, work, stop=False, replays=ReplayBounds(events=1))
 
 
 def test_retention_cuts_the_log_below_a_base_checkpoint_and_the_state_survives(tmp_path: Path):

@@ -11,6 +11,7 @@ CLOCK = "take a Clock"
 CHANCE = "take a KeyedRng"
 IDS = "take an Ids"
 STOPWATCH = "use foundation.clock.elapsed_ns"
+BOUND = "use asyncio.timeout: before Python 3.12 wait_for loses a cancellation that comes as the wait ends"
 
 BANNED = {
     "time.time": CLOCK, "time.time_ns": CLOCK, "time.localtime": CLOCK, "time.gmtime": CLOCK,
@@ -19,7 +20,7 @@ BANNED = {
     "time.perf_counter": STOPWATCH, "time.perf_counter_ns": STOPWATCH, "time.monotonic": STOPWATCH,
     "time.monotonic_ns": STOPWATCH,
     "os.urandom": IDS, "secrets": IDS, "uuid": IDS,
-    "random": CHANCE, "numpy.random": CHANCE,
+    "random": CHANCE, "numpy.random": CHANCE, "asyncio.wait_for": BOUND,
     "pickle": "use msgspec", "marshal": "use msgspec", "shelve": "use msgspec",
     "joblib": "use msgspec", "dill": "use msgspec", "cloudpickle": "use msgspec",
 }

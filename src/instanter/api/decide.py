@@ -199,4 +199,5 @@ async def _reach(engine: Engine, position: int, deadline: Deadline) -> None:
     answer's own position says so."""
     if engine.partition.position < position:
         with contextlib.suppress(TimeoutError, DiskFull):
-            await asyncio.wait_for(engine.journal.folded(position - 1), max(deadline.left_ms(), 0.0) / 1_000)
+            async with asyncio.timeout(max(deadline.left_ms(), 0.0) / 1_000):
+                await engine.journal.folded(position - 1)

@@ -247,7 +247,8 @@ class Engine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             if not self.broken:
-                await asyncio.wait_for(self.checkpoint(), max(deadline.left_ms() / 1_000, 0.1))
+                async with asyncio.timeout(max(deadline.left_ms() / 1_000, 0.1)):
+                    await self.checkpoint()
         except (TimeoutError, OSError, InstanterError) as error:
             log.warning("no checkpoint at the end", extra={"reason": str(error)})
         await self.audit.close(deadline)
@@ -550,7 +551,8 @@ class Engine:
         while True:
             self._checkpoint_due.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._checkpoint_due.wait(), self.options.checkpoint_s)
+                async with asyncio.timeout(self.options.checkpoint_s):
+                    await self._checkpoint_due.wait()
             try:
                 await self.checkpoint()
             except (InstanterError, OSError) as error:

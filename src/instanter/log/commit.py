@@ -207,7 +207,8 @@ class GroupCommitter(Generic[T]):
     async def _is_idle_within(self, deadline: Deadline) -> bool:
         if not self._idle.is_set():
             try:
-                await asyncio.wait_for(self._idle.wait(), max(0.0, deadline.left_ms() / 1_000))
+                async with asyncio.timeout(max(0.0, deadline.left_ms() / 1_000)):
+                    await self._idle.wait()
             except TimeoutError:
                 return False
         return True

@@ -118,7 +118,8 @@ class JobQueue:
         if entry is None:
             return job
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(entry.ended.wait(), within_s)
+            async with asyncio.timeout(within_s):
+                await entry.ended.wait()
         return entry.job
 
     async def close(self) -> None:
