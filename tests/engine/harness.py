@@ -22,7 +22,7 @@ from instanter.engine.recovery import recover
 from instanter.engine.replay import Models, NoModels
 from instanter.events.decode import Door
 from instanter.events.enrich import Enricher
-from instanter.events.envelope import ItemPatched, ItemUpserted
+from instanter.events.envelope import CONTROL_PARTITION, ItemPatched, ItemUpserted, Record, encode_record
 from instanter.events.kinds import NUMBERS
 from instanter.features.assemble import EVIDENCE
 from instanter.features.compile import compile_features
@@ -150,6 +150,13 @@ async def stock_shop(engine: Engine, count: int = 20) -> None:
             "price": 10.0 + number, "stock": 5})
         for number in range(count)
     ])  # fmt: skip
+
+
+async def append_unchecked(engine: Engine, record: Record, *, partition: int = CONTROL_PARTITION) -> int:
+    """Put a record into the log behind the door, as an older version or another writer could; its position."""
+    position = engine.journal.extend([(partition, engine.clock.now_ms(), encode_record(record), record)])
+    await engine.journal.durable(position)
+    return position
 
 
 async def set_stock(engine: Engine, item: str, stock: int) -> None:

@@ -28,7 +28,7 @@ from instanter.log.segments import SegmentReader
 from instanter.state.compiled import Ints
 from instanter.state.memory import State
 
-from .harness import event, take, with_engine
+from .harness import append_unchecked, event, take, with_engine
 from .test_quarantine import kept, listed, newest_record
 
 START_MS = 1_700_000_000_000
@@ -129,9 +129,7 @@ async def append_poison(engine: Engine, number: int) -> int:
     now_ms = engine.clock.now_ms()
     admitted = engine.intake._door.admit(event(number), kind=None, received_ms=now_ms, tenant="default")
     assert isinstance(admitted.record, Tracked)
-    position = engine.journal.append(msgspec.structs.replace(admitted.record, message=2**63 + 5), now_ms, partition=1)
-    await engine.journal.durable(position)
-    return position
+    return await append_unchecked(engine, msgspec.structs.replace(admitted.record, message=2**63 + 5), partition=1)
 
 
 def test_it_is_quarantined_with_its_position_and_counts_once_the_cause_is_gone(tmp_path: Path):

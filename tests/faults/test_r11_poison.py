@@ -86,7 +86,8 @@ async def append_poison(engine: Engine, number: int) -> None:
     admitted = engine.intake._door.admit(event(number), kind=None, received_ms=now_ms, tenant="default")
     assert isinstance(admitted.record, Tracked)
     unfit = msgspec.structs.replace(admitted.record, message=BEYOND_64_BITS)
-    await engine.journal.durable(engine.journal.append(unfit, now_ms, partition=1))
+    position = engine.journal.extend([(1, now_ms, encode_record(unfit), unfit)])
+    await engine.journal.durable(position)
 
 
 def test_r11_servers_start_on_poison_serve_and_take_it_in_at_last(

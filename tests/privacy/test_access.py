@@ -81,7 +81,7 @@ def test_keys_behave_as_a_dictionary_also_after_a_checkpoint(steps: list[tuple[b
     keys, plain, revoked = AccessKeys(), dict[int, str](), set[int]()
     for at, (issue, number, tenant) in enumerate(steps):
         if at == saved_at:
-            rows = msgspec.msgpack.decode(msgspec.msgpack.encode(keys.rows()))
+            rows = msgspec.msgpack.decode(msgspec.msgpack.encode(keys.kept()))
             keys = AccessKeys(msgspec.convert(rows, list[AccessKey]))
         if issue:
             keys.issue(key_issued(number, tenant=tenant))
@@ -127,7 +127,7 @@ def test_of_too_many_revoked_keys_the_one_revoked_first_is_forgotten():
         keys.revoke(KeyRevoked(9_000 + number, f"k{number}"))
     assert keys.get("k0") is keys.get("k1") is None
     assert keys.get("k2") is not None
-    assert len(keys.rows()) == ACCESS_KEYS_REVOKED_MAX
+    assert len(keys.kept()) == ACCESS_KEYS_REVOKED_MAX
 
 
 def test_an_id_or_a_digest_that_is_taken_stays_with_whom_it_is():

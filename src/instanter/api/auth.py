@@ -149,7 +149,7 @@ class Access:
 
     def _forget_revoked(self) -> None:
         """Of keys that do not count nothing is counted any more, nor of tenants without one."""
-        held = {key.id: key.tenant for key in self._keys.rows() if key.counts}
+        held = {key.id: key.tenant for key in self._keys.kept() if key.counts}
         self._known = {key_id: known for key_id, known in self._known.items() if key_id in held}
         tenants = set(held.values())
         self._quotas = {tenant: quotas for tenant, quotas in self._quotas.items() if tenant in tenants}

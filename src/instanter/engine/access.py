@@ -9,7 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from ..events.envelope import CONTROL_PARTITION, KeyIssued, KeyRevoked, decode_record, encode_record
+from ..events.envelope import CONTROL_PARTITION, KeyIssued, KeyRevoked, encode_record, read_record
+from ..events.folding import UNFIT, check_record
 from ..foundation.disk import Disk
 from ..foundation.errors import Broken, Corrupt
 from ..log.segment_log import SegmentLog
@@ -26,8 +27,8 @@ class KeyRing:
         self.keys, position = _of_newest_checkpoint(log, disk, checkpoints)
         for frame in log.read(position or None):
             if frame.partition == CONTROL_PARTITION:
-                record = decode_record(frame.payload, offset=frame.position)
-                if isinstance(record, KeyIssued | KeyRevoked):
+                record = read_record(frame.payload)
+                if isinstance(record, KeyIssued | KeyRevoked) and _can_be_folded(record):
                     self._apply(record)
 
     def write(self, record: KeyIssued | KeyRevoked) -> None:
@@ -42,6 +43,15 @@ class KeyRing:
             self.keys.issue(record)
         else:
             self.keys.revoke(record)
+
+
+def _can_be_folded(record: KeyIssued | KeyRevoked) -> bool:
+    """What a start would pass over is passed over here."""
+    try:
+        check_record(record)
+    except UNFIT:
+        return False
+    return True
 
 
 def _of_newest_checkpoint(log: SegmentLog, disk: Disk, checkpoints: Path) -> tuple[AccessKeys, int]:

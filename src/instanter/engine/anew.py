@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..decisions.receipt import Receipt
-from ..events.envelope import Configured, decode_record
+from ..events.envelope import Configured, read_record
 from ..foundation.disk import Disk
 from ..foundation.errors import Broken, RequestRejected
 from ..foundation.measure import NoMeter
@@ -60,7 +60,7 @@ class OtherPast:
             raise RequestRejected("expired", f"the log does not reach back to {position}", status=410)
         assert position >= partition.position, "positions go forward"
         while frames := self._up_to(position):
-            records = [decode_record(frame.payload, offset=frame.position) for frame in frames]
+            records = [read_record(frame.payload) for frame in frames]
             told = [self._configured if isinstance(record, Configured) else record for record in records]
             partition.apply(told, ends=[frame.end for frame in frames])
             self.folded += len(frames)

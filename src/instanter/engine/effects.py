@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from ..decisions.receipt import decode_receipt
-from ..events.envelope import Decided, Tracked, decode_record
+from ..events.envelope import Decided, Tracked, read_record
 from ..events.kinds import KNOWN, NAME_BY_TYPE, ORDER_COMPLETED, PAGE_VIEWED, PRODUCT_ADDED, SCREEN_VIEWED
 from ..events.nearest import likely_name, mapping_line
 from ..events.notes import ITEM_UNKNOWN, UNHEARD
@@ -185,7 +185,7 @@ def _newest(read_back: ReadBack) -> Iterator[tuple[object, Frame]]:
         frames, before = read_back(before)
         for frame in islice(reversed(frames), EFFECTS_RECORDS_MAX - looked):
             looked += 1
-            yield decode_record(frame.payload, offset=frame.position), frame
+            yield read_record(frame.payload), frame
 
 
 def _catalogue(seen: Observed, tenant: str, partition: Partition) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from ..events.decode import Door
-from ..events.envelope import CONTROL_PARTITION, Erased, Ticked, Tracked, decode_record
+from ..events.envelope import CONTROL_PARTITION, Erased, Ticked, Tracked, read_record
 from ..events.subjects import NOBODY, Sealed
 from ..foundation.clock import Clock
 from ..foundation.errors import DiskFull, RequestRejected, Unavailable
@@ -208,7 +208,7 @@ class Eraser:
         """The erasures of the log that are not listed, one record each, all messages in it."""
         found: dict[str, Erased] = {}
         for frame in self._log.read():
-            record = decode_record(frame.payload) if frame.partition == CONTROL_PARTITION else None
+            record = read_record(frame.payload) if frame.partition == CONTROL_PARTITION else None
             if not isinstance(record, Erased) or record.id in listed:
                 continue
             known = found.get(record.id)

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from ..decisions.receipt import decode_receipt, id_of
-from ..events.envelope import Consented, Decided, Lesson, Linked, Tracked, decode_record
+from ..events.envelope import Consented, Decided, Lesson, Linked, Tracked, read_record
 from ..events.subjects import ANONYMOUS_PREFIX, Sealed
 from ..events.times import time_text
+from ..foundation.errors import Corrupt
 from ..identity.links import Link
 from ..log.base import Log
 from ..privacy.subjects import KeyStore
@@ -19,6 +20,7 @@ from .learning import inputs_of
 
 _ID_FIELDS = ("anonymousId", "previousId")
 """Fields of a stored event that may hold an id sealed by itself."""
+_decode_map = msgspec.msgpack.Decoder(dict[str, Any]).decode
 RECORDS_PER_STEP = 256
 """Records looked at before others may use the processor."""
 
@@ -35,7 +37,7 @@ def export(
     lines: list[bytes] = []
     wanted = frozenset(cells)
     for number, frame in enumerate(log.read(), start=1):
-        line = _line(decode_record(frame.payload, offset=frame.position), tenant, wanted, subjects, catalogue)
+        line = _line(read_record(frame.payload), tenant, wanted, subjects, catalogue)
         if line is not None:
             lines.append(msgspec.json.encode(line) + b"\n")
         if number % RECORDS_PER_STEP == 0:
@@ -45,13 +47,17 @@ def export(
 
 
 def stored_event(record: Tracked, subjects: KeyStore) -> dict[str, Any] | None:
-    """The tracking event as it was sent, None when it can be read no more."""
+    """The tracking event as it was sent, None when it can be read no more, or never could be: another writer may have
+    left bytes there that are none, and nobody's export or list ends at them."""
     body: bytes | None = record.body
-    if record.subject:
-        body = subjects.unseal(record.subject, Sealed.EVENT, record.received_ms, record.body)
-    if body is None:
+    try:
+        if record.subject:
+            body = subjects.unseal(record.subject, Sealed.EVENT, record.received_ms, record.body)
+        if body is None:
+            return None
+        event = _decode_map(body)
+    except (Corrupt, msgspec.DecodeError, UnicodeDecodeError):
         return None
-    event: dict[str, Any] = msgspec.msgpack.decode(body)
     for field in _ID_FIELDS:
         if isinstance(event.get(field), bytes):
             event[field] = _plain_id(event[field], subjects)
@@ -60,14 +66,25 @@ def stored_event(record: Tracked, subjects: KeyStore) -> dict[str, Any] | None:
 
 def ids_of(link: Linked | Link, subjects: KeyStore) -> list[str]:
     """The two ids of a link, those that can still be read."""
-    body = msgspec.msgpack.decode(link.body)
+    try:
+        body = _decode_map(link.body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return []
     if not link.sealed:
         return [str(one) for one in body.values()]
-    return [plain for sealed in body.values() if (plain := subjects.unseal_id(sealed)) is not None]
+    plain = (_plain_id_of(one, subjects) for one in body.values())
+    return [one for one in plain if one is not None]
+
+
+def _plain_id_of(sealed: object, subjects: KeyStore) -> str | None:
+    try:
+        return subjects.unseal_id(sealed) if isinstance(sealed, bytes) else None
+    except (Corrupt, UnicodeDecodeError):
+        return None
 
 
 def _plain_id(sealed: bytes, subjects: KeyStore) -> str | None:
-    plain = subjects.unseal_id(sealed)
+    plain = _plain_id_of(sealed, subjects)
     return None if plain is None else plain.removeprefix(ANONYMOUS_PREFIX)
 
 
@@ -105,7 +122,13 @@ def _lesson(lesson: Lesson, catalogue: Catalogue) -> dict[str, Any]:
 
 
 def opened_receipt(record: Decided, subjects: KeyStore) -> bytes | None:
-    """The receipt of a decision, None when it can be read no more."""
-    if not record.subject:
-        return record.receipt
-    return subjects.unseal(record.subject, Sealed.RECEIPT, record.at_ms, record.receipt)
+    """The receipt of a decision, None when it can be read no more, or never could be, as with `stored_event`."""
+    try:
+        receipt: bytes | None = record.receipt
+        if record.subject:
+            receipt = subjects.unseal(record.subject, Sealed.RECEIPT, record.at_ms, record.receipt)
+        if receipt is not None:
+            decode_receipt(receipt)
+    except Corrupt:
+        return None
+    return receipt

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ..events.envelope import Imported, Tracked, decode_record
+from ..events.envelope import Imported, Tracked, read_record
 from ..events.reject import LATE
 from ..foundation.clock import Clock
 from ..foundation.errors import RequestRejected
@@ -222,7 +222,7 @@ def events_behind(log: Readable, row: ImportRow) -> int:
         for frame in islice(log.read(row.behind), RECORDS_PER_EVENT_MAX * len(row.lines)):
             if frame.flags & FIRST_OF_GROUP or found == len(row.messages):
                 break
-            record = decode_record(frame.payload, offset=frame.position)
+            record = read_record(frame.payload)
             if isinstance(record, Tracked) and record.tenant == row.tenant and record.message == row.messages[found]:
                 found += 1
     except RequestRejected:  # The log does not reach back so far any more: it was not cut there.

@@ -7,11 +7,13 @@ again goes on where the log says that it stopped; see `docs/decisions/0036-impor
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 
 import msgspec
 
-from ..events.envelope import Imported
+from ..events.envelope import Imported, Record
+from ..events.folding import Change, Prepare, Rows
 from ..foundation.limits import IMPORTS_MAX, IMPORTS_PER_TENANT_MAX
 
 
@@ -63,9 +65,21 @@ class Imports:
         """The tenant's imports, the one that went on last first."""
         return [row for row in reversed(self._rows.values()) if row.tenant == tenant]
 
-    def rows(self) -> list[ImportRow]:
-        """All of them, for a checkpoint."""
-        return list(self._rows.values())
+    def hears(self) -> Mapping[type[Record], Prepare]:
+        return {Imported: self._prepare}
+
+    def rows(self) -> Rows:
+        return {"imports": list(self._rows.values())}
+
+    def restore(self, rows: Rows) -> None:
+        imports = msgspec.convert(rows.get("imports", []), list[ImportRow])
+        self._rows = {(row.tenant, row.id): row for row in imports}
+
+    def hashed(self) -> Iterable[object] | None:
+        return self._rows.values() or None
+
+    def _prepare(self, record: Imported, end: int) -> Change:
+        return partial(self.apply, record, end)
 
     def _forget(self, tenant: str) -> None:
         """The newest one stays; of the others the oldest that is finished goes, else the oldest."""

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ..decisions.receipt import PlacementReceipt
-from ..events.envelope import Decided, Erased, Linked, ModelPlaced, Tracked, Unlinked, decode_record
+from ..events.envelope import Decided, Erased, Linked, ModelPlaced, Tracked, Unlinked, read_record
 from ..feedback.example import Example
 from ..feedback.join import Joiner
 from ..feedback.rewards import Rewards
@@ -91,7 +91,7 @@ class Joining:
         for frame in self._log.read():
             if self._wanted.until is not None and frame.position >= self._wanted.until:
                 break
-            self._take(decode_record(frame.payload, offset=frame.position), frame.position)
+            self._take(read_record(frame.payload), frame.position)
             self.records += 1
             self.newest_ms, self.position = max(self.newest_ms, frame.time_ms), frame.end
             yield from self._due(self.newest_ms)

@@ -12,10 +12,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
-from ..events.envelope import CONTROL_PARTITION, Record, Tracked, encode_record
+from ..events.envelope import CONTROL_PARTITION, Record, Unreadable, encode_record
+from ..events.folding import UNFIT
 from ..foundation.clock import elapsed_ns
 from ..foundation.deadline import Deadline
-from ..foundation.errors import Broken, DiskFull, Overloaded
+from ..foundation.errors import Broken, DiskFull, Overloaded, RequestRejected
 from ..foundation.limits import UNFOLDED_RECORDS_MAX
 from ..foundation.measure import Meter
 from ..log.base import Log
@@ -36,7 +37,7 @@ class Journal:
     def __init__(
         self, log: Log, partition: Partition, *, sync_window_ms: float, meter: Meter,
         on_folded: Callable[[], None], on_broken: Callable[[str], None],
-        on_noticed: Callable[[int, Tracked, Noticed], None], before: Callable[[], None] | None = None,
+        on_noticed: Callable[[int, Record | Unreadable, Noticed], None], before: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
         """`on_noticed` gets the position of each record of which the fold could not make what was meant. `before`: see
         `GroupCommitter`."""
@@ -107,10 +108,12 @@ class Journal:
         return position
 
     def append(self, record: Record, time_ms: int, *, partition: int = CONTROL_PARTITION) -> int:
-        """Append one record, a control record unless a partition is given; its position. Raises `Unavailable`.
+        """Append one record, a control record unless a partition is given; its position. Raises `Unavailable`, and
+        `RequestRejected` (unfit_record) for one that would be passed over.
 
         `time_ms` may be of a moment ago; the record is received when the one before it was, if that is later.
         """
+        self._check(record)
         return self.extend([(partition, max(time_ms, self._received_ms), encode_record(record), record)])
 
     def durable(self, position: int) -> asyncio.Future[None]:
@@ -137,11 +140,20 @@ class Journal:
 
     async def write(self, records: Sequence[Record], time_ms: int) -> int:
         """Append control records, as `append`; returns when they are durable and folded, the position of the last."""
+        for record in records:
+            self._check(record)
         time_ms = max(time_ms, self._received_ms)
         position = self.extend([(CONTROL_PARTITION, time_ms, encode_record(record), record) for record in records])
         await self.durable(position)
         await self.folded(position)
         return position
+
+    def _check(self, record: Record) -> None:
+        """What the fold would pass over is refused before it is in the log."""
+        try:
+            self._partition.check(record)
+        except UNFIT as error:
+            raise RequestRejected("unfit_record", f"this cannot be kept: {error}", status=422) from None
 
     async def close(self, deadline: Deadline) -> None:
         """Commit and fold what was appended, within the deadline."""
@@ -179,7 +191,6 @@ class Journal:
         self._tell()
         for one in noticed:
             record, position, _ = step[one.place]
-            assert isinstance(record, Tracked)
             self._on_noticed(position, record, one)
         self._on_folded()
         if self._halted:

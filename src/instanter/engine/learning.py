@@ -6,13 +6,25 @@ what their learners read of the items shown (`Lesson`): nothing is computed agai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Final
 
 import msgspec
 import numpy as np
 
-from ..events.envelope import Decided, Flag, LearnerDeclared, LearnerTurned, Lesson, Tracked
+from ..events.envelope import (
+    Decided,
+    Epoch,
+    Erased,
+    Flag,
+    LearnerDeclared,
+    LearnerTurned,
+    Lesson,
+    Record,
+    Tracked,
+)
+from ..events.folding import Change, Prepare, Rows, always
 from ..features.assemble import Matrix
 from ..feedback.join import SKEW_MS
 from ..feedback.outcomes import happened_in
@@ -97,6 +109,21 @@ class Learners:
         return declared is None or declared.frozen or (tenant, placement) in self.frozen
 
     # Records.
+
+    def hears(self) -> Mapping[type[Record], Prepare]:
+        return {
+            LearnerDeclared: always(self.declare),
+            LearnerTurned: self._turning,
+            Decided: always(self.show),
+            Epoch: always(lambda event: self.publish(event.at_ms)),
+            Erased: always(lambda event: self.drop(event.cells)),
+        }
+
+    def _turning(self, event: LearnerTurned, _end: int) -> Change:
+        """Of a learner that there is: what a checkpoint holds of one would not come back without it."""
+        if event.placement not in self.declared:
+            raise LookupError(f'"{event.placement}" has no online learner')
+        return partial(self.turn, event)
 
     def declare(self, event: LearnerDeclared) -> None:
         """From here on the placement has this learner. Inputs it had before keep their weights."""
@@ -188,8 +215,8 @@ class Learners:
 
     # What a checkpoint holds.
 
-    def rows(self) -> dict[str, list[Any]]:
-        """By section of the control rows; none where no learner has been declared."""
+    def rows(self) -> Rows:
+        """None where no learner has been declared."""
         if not self.declared:
             return {}
         learners = [
@@ -206,8 +233,7 @@ class Learners:
             "lessons": list(self._open.values()),
         }
 
-    def restore(self, rows: dict[str, list[Any]]) -> None:
-        """Take over what `rows` gave; raises `msgspec.ValidationError` for what is none of it."""
+    def restore(self, rows: Rows) -> None:
         for declared in msgspec.convert(rows.get("learners_declared", []), list[LearnerDeclared]):
             self.declare(declared)
         for turned in msgspec.convert(rows.get("learners_frozen", []), list[LearnerTurned]):
@@ -219,10 +245,8 @@ class Learners:
         for one in msgspec.convert(rows.get("lessons", []), list[OpenLesson]):
             self._put((one.decision_id, one.lesson.placement), one)
 
-    def hashed(self) -> Iterator[object]:
-        """What the hash of a partition is over."""
-        for rows in self.rows().values():
-            yield from rows
+    def hashed(self) -> Iterable[object] | None:
+        return [row for rows in self.rows().values() for row in rows] if self.declared else None
 
     # The join.
 

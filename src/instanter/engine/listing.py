@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from ..decisions.receipt import decode_receipt
-from ..events.envelope import Decided, Record, Tracked, decode_record
+from ..events.envelope import Decided, Record, Tracked, read_record
 from ..events.subjects import ANONYMOUS_PREFIX
 from ..events.times import time_text
 from ..log.frames import Frame
@@ -150,7 +150,7 @@ class Listings:
 
 def _of_kind(kind: type[Tracked] | type[Decided], tenant: str, frames: list[Frame]) -> Iterator[_Found]:
     for frame in reversed(frames):
-        record = decode_record(frame.payload, offset=frame.position)
+        record = read_record(frame.payload)
         if isinstance(record, kind) and record.tenant == tenant:
             yield _Found(frame.position, record)
 

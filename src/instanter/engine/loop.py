@@ -25,9 +25,11 @@ from ..events.envelope import (
     ItemPatched,
     ItemUpserted,
     KeyRevoked,
+    Record,
     Ticked,
     Tracked,
     Unlinked,
+    Unreadable,
 )
 from ..events.identifiers import identifiers_of
 from ..events.subjects import NOBODY, Sealed
@@ -424,7 +426,7 @@ class Engine:
         )  # fmt: skip
         try:
             self.journal.append(record, self.clock.now_ms(), partition=key % self.options.partitions)
-        except Unavailable:
+        except (Unavailable, RequestRejected):
             self.meter.count("receipts_lost")
 
     # People's rights.
@@ -506,9 +508,10 @@ class Engine:
         except InstanterError:
             self.meter.count("beats_refused")
 
-    def _notice(self, position: int, record: Tracked, noticed: Noticed) -> None:
-        """Pass on what the fold noticed: late and unfit events to the quarantine, which says where they are."""
-        self.importer.note(record, noticed)
+    def _notice(self, position: int, record: Record | Unreadable, noticed: Noticed) -> None:
+        """Pass on what the fold noticed: late events and unfit records to the quarantine, which says where they are."""
+        if isinstance(record, Tracked):
+            self.importer.note(record, noticed)
         if noticed.code != REPEATED:
             self.quarantine.note(position, record, noticed)
 

@@ -6,54 +6,33 @@ Live serving, recovery, replay and verification all go through `Partition.apply`
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
-from ..events.envelope import (
-    Audited,
-    Configured,
-    Consented,
-    Decided,
-    Epoch,
-    Erased,
-    Imported,
-    ItemDeleted,
-    ItemPatched,
-    ItemUpserted,
-    KeyIssued,
-    KeyRevoked,
-    LearnerDeclared,
-    LearnerTurned,
-    Linked,
-    ModelPlaced,
-    Record,
-    Ticked,
-    Tracked,
-    Unlinked,
-    Withheld,
-)
+from ..events.envelope import Epoch, Record, Tracked, Unreadable
+from ..events.folding import UNFIT, Rows
 from ..events.reject import LATE, LATE_FOR_SEQUENCES, POISON
 from ..feedback.outcomes import OUTCOME_OF, OUTCOMES_FORMERLY
 from ..foundation.errors import DiskFull
 from ..foundation.limits import FOLD_BATCH_ITEMS_MAX
-from ..identity.links import Link, Links
-from ..privacy.access import AccessKey, AccessKeys
-from ..privacy.audit import Head
-from ..privacy.consent import Consents, Statement
-from ..privacy.tombstones import Tombstone, Tombstones
+from ..identity.links import Links
+from ..privacy.access import AccessKeys
+from ..privacy.audit import Head, Remembered
+from ..privacy.consent import Consents
+from ..privacy.tombstones import Tombstones
 from ..state.cold_files import ColdPlace
 from ..state.compiled import Ints
 from ..state.fold import DUPLICATE, LATE_FOR_WINDOWS, TABLE_FULL, TOLD_AGAIN
 from ..state.fold import LATE_FOR_SEQUENCES as FOLDED_LATE_FOR_SEQUENCES
 from ..state.memory import State, batches
 from ..state.schema import Schema, columns_of
-from .imports import ImportRow, Imports
+from .folded import FoldedParts, FoldedState
+from .imports import Imports
 from .learning import Learners
+from .placed import PlacedModels
 
-UNFIT: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What `columns_of` raises for a record that it cannot take."""
 CUTS: Final = (12, 1)
 """A batch with an unfit record is tried in pieces of so many events; so each record is tried at most three times."""
 REPEATED: Final = "duplicate"
@@ -92,12 +71,14 @@ class Partition:
         self.consents = Consents()
         self.tombstones = Tombstones()
         self.access_keys = AccessKeys()
-        self.audited = Head()
-        """Where the record of administrators' acts had come to."""
-        self.models: dict[tuple[str, str], ModelPlaced] = {}
-        """Who ranks, by tenant and placement; where none was placed it is the built-in ranker."""
+        self.models = PlacedModels()
         self.learners = Learners()
         self.imports = Imports()
+        self._remembered = Remembered()
+        self.parts = FoldedParts([
+            FoldedState(self.state), self.links, self.consents, self.tombstones, self.access_keys, self._remembered,
+            self.models, self.imports, self.learners,
+        ])  # fmt: skip
         self.records = 0
         """Applied since the log began."""
         self.position = 0
@@ -105,34 +86,18 @@ class Partition:
         """Records that this process could not fold: poison."""
         self.on_epoch: Callable[[], None] | None = None
         """Called right after an epoch was applied, with nothing applied since."""
-        self._apply_control: dict[type[Record], Callable[[Any], object]] = {
-            ItemUpserted: self.state.catalogue.upsert,
-            ItemPatched: self.state.catalogue.patch,
-            ItemDeleted: self.state.catalogue.delete,
-            Linked: self._link,
-            Unlinked: self._unlink,
-            Configured: self._configure,
-            Epoch: self._publish,
-            Ticked: self.state.tick,
-            Consented: self._consent,
-            Erased: self._erase,
-            Decided: self.learners.show,
-            Withheld: _nothing,
-            KeyIssued: self._issue_key,
-            KeyRevoked: self._revoke_key,
-            Audited: self._remember_audited,
-            ModelPlaced: self._place_model,
-            LearnerDeclared: self.learners.declare,
-            LearnerTurned: self.learners.turn,
-            Imported: self._import,
-        }
 
-    def apply(self, records: Sequence[Record], *, ends: Sequence[int]) -> list[Noticed]:
+    @property
+    def audited(self) -> Head:
+        """Where the record of administrators' acts had come to."""
+        return self._remembered.head
+
+    def apply(self, records: Sequence[Record | Unreadable], *, ends: Sequence[int]) -> list[Noticed]:
         """Apply records in log order; `ends[i]` is the position behind record i.
 
-        A tracked event that fits no column is passed over, here as in every replay, since that follows from the record
-        alone; it and the late ones are named. Raises `Halted` for lack of room; anything else that is raised stops the
-        partition.
+        A record that cannot be folded is passed over, here as in every replay, since that follows from it and the
+        records before it alone; it and the late ones are named. Raises `Halted` for lack of room; anything else that is
+        raised stops the partition.
         """
         noticed: list[Noticed] = []
         try:
@@ -153,54 +118,27 @@ class Partition:
             return ValueError(f"an event has more than {FOLD_BATCH_ITEMS_MAX} items")
         return None
 
-    def control_rows(self) -> dict[str, list[Any]]:
-        """What a checkpoint holds beside the state."""
-        return {
-            "links": list(self.links),
-            "consents": list(self.consents),
-            "purposes": list(self.consents.purposes),
-            "tombstones": list(self.tombstones),
-            "erased": [self.tombstones.newest_id],
-            "access_keys": self.access_keys.rows(),
-            "audited": [self.audited],
-            "models": list(self.models.values()),
-            "imports": self.imports.rows(),
-            "records": [self.records],
-            **self.learners.rows(),
-        }
+    def check(self, record: Record) -> None:
+        """Raise one of `UNFIT` for a control record that would be passed over now. Changes nothing."""
+        self.parts.prepare(record, self.position)
 
-    def restore_control(self, rows: dict[str, list[Any]]) -> None:
+    def control_rows(self) -> Rows:
+        """What a checkpoint holds beside the state."""
+        return {**self.parts.rows(), "records": [self.records]}
+
+    def restore_control(self, rows: Rows) -> None:
         """Take over what `control_rows` gave; raises `msgspec.ValidationError` for what is none of it."""
-        self.links = Links(msgspec.convert(rows.get("links", []), list[Link]))
-        self.consents = Consents(
-            msgspec.convert(rows.get("consents", []), list[Statement]),
-            msgspec.convert(rows.get("purposes", []), list[str]),
-        )
-        newest_id = next(iter(msgspec.convert(rows.get("erased", []), list[str])), "")
-        self.tombstones = Tombstones(msgspec.convert(rows.get("tombstones", []), list[Tombstone]), newest_id)
-        self.access_keys = AccessKeys(msgspec.convert(rows.get("access_keys", []), list[AccessKey]))
-        models = msgspec.convert(rows.get("models", []), list[ModelPlaced])
-        self.models = {(placed.tenant, placed.placement): placed for placed in models}
-        self.imports = Imports(msgspec.convert(rows.get("imports", []), list[ImportRow]))
-        self.learners.restore(rows)
+        self.parts.restore(rows)
         self.records = next(iter(msgspec.convert(rows.get("records", []), list[int])), 0)
-        self.audited = next(iter(msgspec.convert(rows.get("audited", []), list[Head])), Head())
 
     def hash(self) -> str:
         """Of the state and of everything beside it; the order in which it came to be does not show."""
         digest = hashlib.blake2b(self.state.hash().encode(), digest_size=16)
-        parts: list[Iterable[object]] = [self.links, self.consents, self.tombstones]
-        if self.models:
-            parts.append(self.models.values())
-        if rows := self.imports.rows():
-            parts.append(rows)
-        if self.learners.declared:
-            parts.append(self.learners.hashed())
-        for part in parts:
-            digest.update(msgspec.msgpack.encode(sorted(msgspec.msgpack.encode(row) for row in part)))
+        for hashed in self.parts.hashed():
+            digest.update(msgspec.msgpack.encode(sorted(msgspec.msgpack.encode(row) for row in hashed)))
         return digest.hexdigest()
 
-    def _apply(self, records: Sequence[Record], ends: Sequence[int], noticed: list[Noticed]) -> None:
+    def _apply(self, records: Sequence[Record | Unreadable], ends: Sequence[int], noticed: list[Noticed]) -> None:
         tracked: list[Tracked] = []
         for place, (record, end) in enumerate(zip(records, ends, strict=True)):
             if isinstance(record, Tracked):
@@ -208,8 +146,24 @@ class Partition:
                 continue
             self._fold(tracked, place, noticed)
             self.position = end
-            self._apply_control[type(record)](record)
+            self._change(record, place, noticed)
         self._fold(tracked, len(records), noticed)
+
+    def _change(self, record: Record | Unreadable, place: int, noticed: list[Noticed]) -> None:
+        """Fold a control record: all parts prepare their changes before the first one is made."""
+        try:
+            changes = self.parts.prepare(record, self.position)
+        except UNFIT as error:
+            self._pass_over(place, error, noticed)
+            return
+        for change in changes:
+            change()
+        if self.on_epoch is not None and isinstance(record, Epoch):
+            self.on_epoch()
+
+    def _pass_over(self, place: int, error: Exception, noticed: list[Noticed]) -> None:
+        self.passed_over += 1
+        noticed.append(Noticed(place, POISON, f"{type(error).__name__}: {error}"))
 
     def _come_to(self, applied: int, ends: Sequence[int]) -> None:
         if applied:
@@ -244,8 +198,7 @@ class Partition:
                 self._fold_piece(piece[len(folded) :], place + len(folded), noticed, cuts)
             return
         if len(piece) == 1:
-            self.passed_over += 1
-            noticed.append(Noticed(place, POISON, f"{type(error).__name__}: {error}"))
+            self._pass_over(place, error, noticed)
             return
         for first in range(0, len(piece), cuts[0]):
             self._fold_piece(piece[first : first + cuts[0]], place + first, noticed, cuts[1:])
@@ -256,56 +209,8 @@ class Partition:
             if event.items and event.name in heard and verdict not in (DUPLICATE, TABLE_FULL, TOLD_AGAIN):
                 self.learners.note(event, self.links.cells(event.key))
 
-    def _configure(self, event: Configured) -> None:
-        self.state.configure(event)
-        self.consents.declare(event.purposes)
-
-    def _link(self, event: Linked) -> None:
-        self.links.link(event)
-
-    def _unlink(self, event: Unlinked) -> None:
-        self.links.unlink(event)
-
-    def _consent(self, event: Consented) -> None:
-        self.consents.apply(event)
-
-    def _erase(self, event: Erased) -> None:
-        self.state.erase(event.cells)
-        self.links.drop(event.cells)
-        self.consents.drop(event.cells)
-        self.learners.drop(event.cells)
-        self.tombstones.apply(event)
-
-    def _issue_key(self, event: KeyIssued) -> None:
-        self.access_keys.issue(event)
-
-    def _revoke_key(self, event: KeyRevoked) -> None:
-        self.access_keys.revoke(event)
-
-    def _remember_audited(self, event: Audited) -> None:
-        self.audited = Head(event.number, event.chain)
-
-    def _place_model(self, event: ModelPlaced) -> None:
-        if event.model:
-            self.models[event.tenant, event.placement] = event
-        else:
-            self.models.pop((event.tenant, event.placement), None)
-
-    def _import(self, event: Imported) -> None:
-        self.imports.apply(event, self.position)
-
-    def _publish(self, event: Epoch) -> None:
-        self.state.publish(event)
-        self.learners.publish(event.at_ms)
-        if self.on_epoch is not None:
-            self.on_epoch()
-
 
 def _late_ones(folded: Ints, place: int) -> list[Noticed]:
     repeated = [Noticed(place + number, REPEATED, "") for number in (folded == DUPLICATE).nonzero()[0].tolist()]
     late = ((folded == FOLDED_LATE_FOR_SEQUENCES) | (folded == LATE_FOR_WINDOWS)).nonzero()[0].tolist()
     return repeated + [Noticed(place + number, _LATE[int(folded[number])], _TOO_OLD) for number in late]
-
-
-def _nothing(record: Record) -> None:
-    """Is read, not folded."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ..events.envelope import Tracked, decode_record
+from ..events.envelope import Tracked, read_record
 from ..features.view import Person, Reader
 from ..foundation.errors import RequestRejected
 from ..foundation.ids import item_reference, reference
@@ -97,7 +97,7 @@ class Profiles:
         cells = frozenset(self._partition.links.cells(self._subjects.find(tenant, profile.id)))
         names: dict[str, str] = {}
         for frame in log.read_back()[0]:
-            record = decode_record(frame.payload, offset=frame.position)
+            record = read_record(frame.payload)
             if not isinstance(record, Tracked) or record.key not in cells:
                 continue
             for text in msgspec.structs.astuple(record.context):

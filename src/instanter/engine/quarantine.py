@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from ..events.envelope import CONTROL_PARTITION, Tracked
+from ..events.envelope import CONTROL_PARTITION, Record, Unreadable
 from ..events.reject import (
     LATE,
     LATE_FOR_SEQUENCES,
@@ -44,6 +44,7 @@ from ..foundation.measure import Meter
 from ..log.base import Log, Readable, frame_at
 from ..log.commit import Durable, GroupCommitter, Refused
 from ..log.segments import SEGMENT_HEADER_BYTES
+from ..privacy.access import DEFAULT_TENANT
 from .partition import Noticed
 
 log = logging.getLogger("instanter.quarantine")
@@ -107,6 +108,12 @@ class Listing(msgspec.Struct, frozen=True, rename="camel"):
     groups: list[Group]
     dropped_bytes: int
     """The oldest entries that went because the whole may not be larger, since there is a quarantine."""
+
+
+def tenant_of(record: Record | Unreadable) -> str:
+    """Whose quarantine tells of a record: the operator's own where it is no tenant's."""
+    tenant: str = getattr(record, "tenant", DEFAULT_TENANT)
+    return tenant
 
 
 def normalised(message: str) -> str:
@@ -175,6 +182,14 @@ def entries(quarantine: Readable) -> Iterator[Kept]:
     """All entries, oldest first, the outcomes among them. Raises `Corrupt`."""
     for frame in quarantine.read():
         yield Kept(frame.position, decode_quarantined(frame.payload, offset=frame.position))
+
+
+def passed_over(quarantine: Readable) -> dict[int, str]:
+    """The records of the log that could not be folded, by position, with the reason; those that were told again since
+    are not among them. Raises `Corrupt`."""
+    kept = [one for one in entries(quarantine) if one.entry.settles or one.entry.code == POISON]
+    found = outcomes(kept)
+    return {one.entry.position: one.entry.message for one in kept if is_open(one, found) and one.entry.position}
 
 
 def outcomes(kept: Iterable[Kept]) -> dict[int, Outcome]:
@@ -261,23 +276,23 @@ class QuarantineStore:
         now_ms = self._clock.now_ms()
         return self._append(settled(kept.position, at_ms=now_ms, tenant=kept.entry.tenant, code=code, message=message))
 
-    def note(self, position: int, record: Tracked, noticed: Noticed) -> None:
+    def note(self, position: int, record: Record | Unreadable, noticed: Noticed) -> None:
         """Point to a record of the log that the fold could not use as it should.
 
         At most so many a minute, tenant and sort; further ones are counted and told with the next. Waits for nothing
         and raises nothing: the record itself is in the log, whatever becomes of this.
         """
-        code = noticed.code
+        code, tenant = noticed.code, tenant_of(record)
         self._meter.count(f"events_noted.{code}")
         now_ms = self._clock.now_ms()
         if code == POISON and self._told.allows(now_ms, _POISON_TOLD_PER_MINUTE):
             log.error("a record cannot be folded", extra={"position": position, "reason": noticed.reason})
-        rate = self._rate(record.tenant, code)
+        rate = self._rate(tenant, code)
         if rate is None or not rate.allows(now_ms, _NOTED_MAX[code]):
             self._meter.count("events_noted_together")
             return
         entry = pointer(
-            position, code, noticed.reason, at_ms=now_ms, tenant=record.tenant, more=rate.left_out
+            position, code, noticed.reason, at_ms=now_ms, tenant=tenant, more=rate.left_out
         )
         try:
             self._committer.append(CONTROL_PARTITION, now_ms, encode_quarantined(entry), None)
@@ -286,7 +301,7 @@ class QuarantineStore:
             rate.left_out += 1
             self._meter.count("quarantine_refused")
 
-    async def note_missing(self, found: Iterable[tuple[int, Tracked, Noticed]]) -> None:
+    async def note_missing(self, found: Iterable[tuple[int, Record | Unreadable, Noticed]]) -> None:
         """Point to those of these records to which no entry points yet: a crash may have come in between."""
         wanted = {position: (record, noticed) for position, record, noticed in found}
         if wanted:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..events.envelope import Record, Tracked, decode_record
+from ..events.envelope import Record, Unreadable, read_record
 from ..events.reject import POISON
 from ..foundation.disk import Disk
 from ..foundation.errors import Broken, Corrupt
@@ -38,7 +38,7 @@ class Recovery(msgspec.Struct, frozen=True):
     """Receipt time of the newest record, 0 if there is none."""
     damaged: tuple[str, ...] = ()
     """Checkpoints that could not be used, and why."""
-    passed_over: tuple[tuple[int, Tracked, Noticed], ...] = ()
+    passed_over: tuple[tuple[int, Record | Unreadable, Noticed], ...] = ()
     """Records that could not be folded, with their positions; at most `POISON_NOTED_PER_MINUTE_MAX`."""
 
 
@@ -52,9 +52,9 @@ def recover(
     more and no checkpoint is left to stand on.
     """
     damaged: list[str] = []
-    poison: list[tuple[int, Tracked, Noticed]] = []
+    poison: list[tuple[int, Record | Unreadable, Noticed]] = []
 
-    def note(position: int, record: Tracked, noticed: Noticed) -> None:
+    def note(position: int, record: Record | Unreadable, noticed: Noticed) -> None:
         if noticed.code == POISON and len(poison) < POISON_NOTED_PER_MINUTE_MAX:
             poison.append((position, record, noticed))
 
@@ -109,7 +109,7 @@ def open_checkpoint(
 
 def catch_up(
     partition: Partition, log: Readable, *, until: int | None = None, newest_ms: int = 0,
-    progress: Progress | None = None, on_noticed: Callable[[int, Tracked, Noticed], None] | None = None,
+    progress: Progress | None = None, on_noticed: Callable[[int, Record | Unreadable, Noticed], None] | None = None,
 ) -> tuple[int, int]:  # fmt: skip
     """Apply what the log holds behind the partition, up to `until`; (records applied, newest receipt time).
 
@@ -117,13 +117,11 @@ def catch_up(
     """
     applied = 0
     for frames in _chunks(log.read(partition.position or None), until):
-        records = [_record(frame) for frame in frames]
+        records = [read_record(frame.payload) for frame in frames]
         noticed = partition.apply(records, ends=[frame.end for frame in frames])
         for one in noticed if on_noticed is not None else ():
-            record = records[one.place]
-            assert isinstance(record, Tracked)
             assert on_noticed is not None
-            on_noticed(frames[one.place].position, record, one)
+            on_noticed(frames[one.place].position, records[one.place], one)
         applied += len(frames)
         newest_ms = max(newest_ms, frames[-1].time_ms)
         if progress is not None:
@@ -138,7 +136,3 @@ def _chunks(frames: Iterator[Frame], until: int | None) -> Iterator[list[Frame]]
             yield wanted
         if len(wanted) < len(chunk):
             return
-
-
-def _record(frame: Frame) -> Record:
-    return decode_record(frame.payload, offset=frame.position)

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ..events.decode import Door
-from ..events.envelope import Configured, Flag, Record, Tracked, decode_record, encode_record
+from ..events.envelope import Configured, Flag, Record, Tracked, encode_record, read_record
 from ..events.kinds import NAME_BY_TYPE
 from ..foundation.clock import Clock
 from ..foundation.errors import EventRejected
@@ -176,7 +176,7 @@ class Remapper:
                 following = frame.position
                 break
             looked += 1
-            record = decode_record(frame.payload, offset=frame.position)
+            record = read_record(frame.payload)
             if isinstance(record, Configured):
                 walk.features = frozenset(record.features)
             elif isinstance(record, Tracked) and self._may_tell(record, walk):
@@ -289,6 +289,6 @@ def told_again(log: Readable, tenant: str, start: int, most: int) -> tuple[froze
 
 def _second_tellings(log: Readable, tenant: str, start: int) -> Iterator[int]:
     for frame in log.read(start or None):
-        record = decode_record(frame.payload, offset=frame.position)
+        record = read_record(frame.payload)
         if isinstance(record, Tracked) and record.first_told and record.tenant == tenant:
             yield record.first_told

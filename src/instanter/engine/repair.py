@@ -8,6 +8,7 @@ follows from its position, so that no second try has a second effect. What becam
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from typing import Annotated, Any, Final
 
@@ -17,7 +18,7 @@ from msgspec import Meta
 from ..events.batch import decode_batch
 from ..events.bodies import body_decoder
 from ..events.decode import Admitted
-from ..events.envelope import Tracked, Withheld, decode_record
+from ..events.envelope import Tracked, Withheld, read_record
 from ..events.reject import BATCH, LATE, LATE_FOR_SEQUENCES, Quarantined, quarantined
 from ..events.rewrite import Rewrite, Step
 from ..events.times import AHEAD_MS_MAX, time_text
@@ -209,7 +210,7 @@ class Repairs:
         kept = self._quarantine.entry(tenant, position)
         source = self._source(kept)
         if source is None:
-            tried = _Tried(b"", b"", GONE, "what it was sealed under, or where it lay, is gone")
+            tried = _Tried(b"", b"", GONE, self._why_gone(kept))
         elif len(source.raw) < source.raw_bytes or (not source.raw and source.raw_bytes == 0):
             tried = _Tried(source.raw, b"", GONE, "its bytes were not kept")
         elif source.kind == BATCH:
@@ -272,7 +273,7 @@ class Repairs:
             frame = frame_at(self._log, entry.position)
         except RequestRejected:
             return None
-        record = decode_record(frame.payload, offset=frame.position)
+        record = read_record(frame.payload)
         if not isinstance(record, Tracked) or record.tenant != entry.tenant or not record.body:
             return None
         event = stored_event(record, self._subjects)
@@ -289,6 +290,14 @@ class Repairs:
             entry, at_ms=record.received_ms, raw=raw, raw_bytes=len(raw), kind=str(event.get("type", "")),
             message_id=message_id,
         )  # fmt: skip
+
+    def _why_gone(self, kept: Kept) -> str:
+        position = kept.entry.position
+        if position:
+            with contextlib.suppress(RequestRejected):
+                if not isinstance(read_record(frame_at(self._log, position).payload), Tracked):
+                    return "it is no event: what it was to change has to be changed again"
+        return "what it was sealed under, or where it lay, is gone"
 
     def _refuse_late(self, record: Tracked) -> None:
         state = self._partition.state

@@ -15,7 +15,7 @@ import msgspec
 from ..decisions.decide import Decider
 from ..decisions.receipt import Receipt, decode_receipt
 from ..decisions.slate import Slate
-from ..events.envelope import Decided, decode_record
+from ..events.envelope import Decided, read_record
 from ..events.subjects import NOBODY, Sealed
 from ..features.assemble import Column
 from ..foundation.disk import Disk
@@ -77,7 +77,7 @@ class Past:
 
     def _fold(self, partition: Partition, position: int) -> None:
         while frames := self._up_to(position):
-            records = [decode_record(frame.payload, offset=frame.position) for frame in frames]
+            records = [read_record(frame.payload) for frame in frames]
             partition.apply(records, ends=[frame.end for frame in frames])
             self.folded += len(frames)
 
@@ -293,7 +293,7 @@ def decided_in(log: Readable, *, start: int | None = None, until: int | None = N
         if until is not None and frame.position >= until:
             return
         if _is_decided(frame.payload):
-            record = decode_record(frame.payload, offset=frame.position)
+            record = read_record(frame.payload)
             if isinstance(record, Decided):
                 yield frame.position, record
 
@@ -313,7 +313,7 @@ def _is_decided(payload: Any) -> bool:
 def decided_at(log: Readable, position: int, subjects: KeyStore) -> Made | None:
     """The decision whose record lies there, None if none does or it can be read no more."""
     frame = frame_at(log, position)
-    record = decode_record(frame.payload, offset=frame.position)
+    record = read_record(frame.payload)
     return opened(position, record, subjects) if isinstance(record, Decided) else None
 
 
@@ -344,7 +344,7 @@ def decided_as(
             if error.code == "expired":
                 raise RequestRejected("expired", "the log no longer holds this decision", status=410) from None
             continue
-        record = decode_record(frame.payload, offset=frame.position)
+        record = read_record(frame.payload)
         if isinstance(record, Decided) and record.decision_id == decision_id:
             return place, record
     return None

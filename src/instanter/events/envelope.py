@@ -364,6 +364,13 @@ Record = (
     | Imported
 )
 
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """What stands in the log, whole by its checksum, and is no record that this program knows. It is passed over."""
+
+    reason: str
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Record)
 
@@ -379,4 +386,17 @@ def decode_record(payload: bytes | memoryview, *, file: str = "log", offset: int
         record: Record = _decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Corrupt(file=file, offset=offset, reason=f"not a known record: {error}") from None
+    return record
+
+
+def read_record(payload: bytes | memoryview) -> Record | Unreadable:
+    """The record in a frame's payload whose checksum has been verified; what is none is no damage, and stops nothing.
+
+    >>> read_record(b"\x91\x2a")
+    Unreadable(reason='not a known record: Invalid value 42 - at `$[0]`')
+    """
+    try:
+        record: Record = _decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Unreadable(f"not a known record: {error}")
     return record

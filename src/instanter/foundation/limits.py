@@ -28,6 +28,8 @@ SCHEMA_WORDS_MAX = 256
 ITEM_PLACES_MAX = 32
 """Places where `events.item_from` looks for an item's id."""
 ITEMS_PER_REQUEST_MAX = 5_000
+FIELDS_NESTED_MAX = 512
+"""How deep lists and maps in the fields of an item may stand in one another. Beyond it, no two readers agree."""
 ITEM_REMARKS_MAX = 64
 """Warnings of one reply about items, each of one kind about one field; further ones are left out and counted."""
 ITEMS_LISTED_MAX = 1_000
@@ -262,6 +264,10 @@ VALUES_LISTED_MAX = 8_192
 VALUE_LIST_MAX = 64
 CHANGES_FOLLOWED_MAX = 1_024
 """Changes of the catalogue that standing lists follow one by one; after more of them all items are looked at again."""
+DEDUP_IDS_MAX = 65_536
+"""Messages that one person may be remembered by, whatever the log says."""
+EPOCHS_LOST_MAX = 1_000_000_000
+"""Numbers of epochs between two that are published: those of epochs that the disk refused."""
 PUBLISHED_EPOCHS_MAX = 32
 """Epochs whose changed items standing lists follow one by one; after more of them all items are looked at again ..."""
 PUBLISHED_ROWS_MAX = 65_536

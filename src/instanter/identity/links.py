@@ -6,11 +6,12 @@ of an alias). Taking a link back restores both sides exactly, because the cells 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from ..events.envelope import Linked, Unlinked
+from ..events.envelope import Erased, Linked, Record, Unlinked
+from ..events.folding import Prepare, Rows, always
 from ..foundation.limits import LINKED_CELLS_MAX
 
 
@@ -38,6 +39,23 @@ class Links:
 
     def __iter__(self) -> Iterator[Link]:
         return iter(self._by_cell.values())
+
+    def hears(self) -> Mapping[type[Record], Prepare]:
+        return {
+            Linked: always(self.link),
+            Unlinked: always(self.unlink),
+            Erased: always(lambda event: self.drop(event.cells)),
+        }
+
+    def rows(self) -> Rows:
+        return {"links": list(self)}
+
+    def restore(self, rows: Rows) -> None:
+        for link in msgspec.convert(rows.get("links", []), list[Link]):
+            self._put(link)
+
+    def hashed(self) -> Iterable[object]:
+        return self
 
     def would_change(self, *, cell: int, owner: int) -> bool:
         """Whether linking them says anything new: they are not linked yet, no circle, and the profile has room."""

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from ..engine.effects import data_health, observed, tenants_in
+from ..engine.quarantine import passed_over
 from ..engine.recovery import recover
 from ..foundation.errors import InstanterError
-from ..log.segments import list_segments
+from ..log.segments import SegmentReader, list_segments
 from ..privacy.access import DEFAULT_TENANT
 from .readiness import Check
 from .reading import Reading, reading
@@ -33,6 +34,17 @@ def data_checks(config: Config, data: Path) -> list[Check]:
         return [Check("data", "warn", "cannot be looked into", str(error))]
 
 
+def _passed_over(read: Reading) -> list[Check]:
+    """A check for records that could not be folded, whosever they are; none where there are none."""
+    found = passed_over(SegmentReader(read.directory.disk, read.directory.quarantine))
+    if not found:
+        return []
+    newest = max(found)
+    return [Check("data", "warn", f"{len(found):,} records cannot be folded", (
+        f"they are passed over, the newest at {newest}: {found[newest]}. `instanter quarantine list` has them as poison"
+    ))]
+
+
 def _checks(config: Config, read: Reading) -> list[Check]:
     disk, directory = read.directory.disk, read.directory
     bases = list_segments(disk, directory.log)
@@ -42,7 +54,7 @@ def _checks(config: Config, read: Reading) -> list[Check]:
         schema_of(config), read.log, log_start=bases[0], log_end=_END, disk=disk, checkpoints=directory.checkpoints,
         cold=read.cold,
     )  # fmt: skip
-    checks: list[Check] = []
+    checks = _passed_over(read)
     tenants = tenants_in(read.log.read_back) or [DEFAULT_TENANT]
     for tenant in tenants[:TENANTS_MAX]:
         seen = observed(read.log.read_back, tenant, partition)

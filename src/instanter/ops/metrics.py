@@ -67,6 +67,8 @@ GAUGES: Final = (
           lambda engine: engine.partition.learners.closed_early),
     Gauge("instanter_lessons", "Outcomes that online learners have learned from.",
           lambda engine: engine.partition.learners.lessons),
+    Gauge("instanter_records_passed_over", "Records that could not be folded and were passed over since the start.",
+          lambda engine: engine.partition.passed_over),
     Gauge("instanter_position", "Position behind the last folded record.", lambda engine: engine.partition.position),
     Gauge("instanter_epoch", "Number of the published epoch.", lambda engine: engine.partition.state.epoch),
 )  # fmt: skip

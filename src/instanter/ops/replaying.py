@@ -11,7 +11,7 @@ import msgspec
 
 from ..engine.recovery import Progress
 from ..engine.replay import Made, decided_as, decided_in, opened, unreadable
-from ..events.envelope import Decided, decode_record
+from ..events.envelope import Decided, read_record
 from ..foundation.clock import elapsed_ns
 from ..foundation.errors import Corrupt, RequestRejected
 from ..foundation.limits import DIFFERING_TOLD_MAX
@@ -149,7 +149,7 @@ def _made(
 def made_at(read: Reading, position: int) -> Made:
     """The decision whose record lies there. `RequestRejected` where it can be read no more: `erased` or `expired`."""
     frame = frame_at(read.log, position)
-    record = decode_record(frame.payload, offset=position)
+    record = read_record(frame.payload)
     assert isinstance(record, Decided), "the position of a decision"
     made = opened(position, record, read.subjects)
     if made is None:

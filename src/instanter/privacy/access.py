@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal, get_args
 
 import msgspec
 
-from ..events.envelope import KeyIssued, KeyRevoked
+from ..events.envelope import KeyIssued, KeyRevoked, Record
+from ..events.folding import Prepare, Rows, always
 from ..foundation.errors import RequestRejected
 from ..foundation.ids import Ids
 from ..foundation.limits import (
@@ -172,10 +173,24 @@ class AccessKeys:
             self._per_tenant[key.tenant] = left
         self._put(msgspec.structs.replace(key, revoked_ms=max(event.at_ms, 1)))
 
-    def rows(self) -> list[AccessKey]:
-        """What a checkpoint holds; `AccessKeys(rows)` is the same again."""
+    def hears(self) -> Mapping[type[Record], Prepare]:
+        return {KeyIssued: always(self.issue), KeyRevoked: always(self.revoke)}
+
+    def kept(self) -> list[AccessKey]:
+        """All that are known; `AccessKeys` of them is the same again."""
         revoked = [self._by_id[key_id] for key_id in self._revoked]
         return [*self._by_digest.values(), *revoked]
+
+    def rows(self) -> Rows:
+        return {"access_keys": self.kept()}
+
+    def restore(self, rows: Rows) -> None:
+        for key in msgspec.convert(rows.get("access_keys", []), list[AccessKey]):
+            self._put(key)
+
+    def hashed(self) -> None:
+        """Who may call is no part of what was computed."""
+        return
 
     def _put(self, key: AccessKey) -> None:
         self._by_id[key.id] = key

@@ -19,7 +19,8 @@ from typing import Final
 
 import msgspec
 
-from ..events.envelope import CONTROL_PARTITION
+from ..events.envelope import CONTROL_PARTITION, Audited, Record
+from ..events.folding import Prepare, Rows, always
 from ..foundation.clock import Clock
 from ..foundation.deadline import Deadline
 from ..foundation.disk import Disk
@@ -77,6 +78,29 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
 
     number: int = 0
     chain: bytes = bytes(CHAIN_BYTES)
+
+
+class Remembered:
+    """Where the log says that the record had come to: control state, folded from `Audited`."""
+
+    def __init__(self) -> None:
+        self.head = Head()
+
+    def hears(self) -> Mapping[type[Record], Prepare]:
+        return {Audited: always(self._remember)}
+
+    def rows(self) -> Rows:
+        return {"audited": [self.head]}
+
+    def restore(self, rows: Rows) -> None:
+        self.head = next(iter(msgspec.convert(rows.get("audited", []), list[Head])), Head())
+
+    def hashed(self) -> None:
+        """What administrators did is no part of what was computed."""
+        return
+
+    def _remember(self, event: Audited) -> None:
+        self.head = Head(event.number, event.chain)
 
 
 class Trail(msgspec.Struct, frozen=True):

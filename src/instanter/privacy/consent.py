@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from ..events.envelope import Consented
+from ..events.envelope import Configured, Consented, Erased, Record
+from ..events.folding import Prepare, Rows, always
 from ..events.statements import PERSONALIZATION
 from ..foundation.limits import PURPOSES_KEPT_MAX, PURPOSES_STATED_MAX
 
@@ -55,6 +56,24 @@ class Consents:
 
     def __iter__(self) -> Iterator[Statement]:
         return iter(self._by_cell.values())
+
+    def hears(self) -> Mapping[type[Record], Prepare]:
+        return {
+            Consented: always(self.apply),
+            Configured: always(lambda event: self.declare(event.purposes)),
+            Erased: always(lambda event: self.drop(event.cells)),
+        }
+
+    def rows(self) -> Rows:
+        return {"consents": list(self), "purposes": list(self.purposes)}
+
+    def restore(self, rows: Rows) -> None:
+        statements = msgspec.convert(rows.get("consents", []), list[Statement])
+        self.purposes[:] = msgspec.convert(rows.get("purposes", []), list[str]) or [PERSONALIZATION]
+        self._by_cell = {one.cell: one for one in statements}
+
+    def hashed(self) -> Iterable[object]:
+        return self
 
     def declare(self, purposes: Iterable[str]) -> None:
         """Statements about these purposes are kept from here on, whatever else people state."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from ..events.envelope import Erased
+from ..events.envelope import Erased, Record
+from ..events.folding import Prepare, Rows, always
 from ..foundation.limits import TOMBSTONES_MAX
 
 
@@ -50,6 +51,21 @@ class Tombstones:
 
     def __reversed__(self) -> Iterator[Tombstone]:
         return reversed(self._rows)
+
+    def hears(self) -> Mapping[type[Record], Prepare]:
+        return {Erased: always(self.apply)}
+
+    def rows(self) -> Rows:
+        return {"tombstones": list(self), "erased": [self.newest_id]}
+
+    def restore(self, rows: Rows) -> None:
+        tombstones = msgspec.convert(rows.get("tombstones", []), list[Tombstone])
+        self.newest_id = next(iter(msgspec.convert(rows.get("erased", []), list[str])), "")
+        self._rows = deque(tombstones, maxlen=TOMBSTONES_MAX)
+        self.added = len(self._rows)
+
+    def hashed(self) -> Iterable[object]:
+        return self
 
     def apply(self, event: Erased) -> None:
         """Remember an erasure; the oldest ones that are over at its time go."""

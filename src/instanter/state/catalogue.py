@@ -7,12 +7,14 @@ nothing that a garbage collection has to look at. They are unpacked when they ar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
 from ..events.envelope import ItemDeleted, ItemPatched, ItemUpserted
+from ..events.folding import Change
 from ..events.items import FieldTypes, Meaning, is_available, meaning_of
 from ..events.times import parse_time_ms
 from ..foundation.errors import EventRejected
@@ -55,6 +57,17 @@ _ROWS_LOOKED_AT = 65_536
 """At once, for a page."""
 _unpack = msgspec.msgpack.Decoder(Item).decode
 _unpack_name = msgspec.msgpack.Decoder(_Named).decode
+
+
+class _Columns(NamedTuple):
+    """What stands in the columns about an item, made before any of it does."""
+
+    texts: list[list[str]]
+    """By attribute."""
+    numbers: list[float]
+    available: bool
+    meaning: Meaning
+    group: int
 
 
 class Items(Mapping[int, Item]):
@@ -175,35 +188,64 @@ class Catalogue:
         """The items as a checkpoint holds them, in the order in which they came."""
         return list(self._packed.values())
 
+    # Changing, in the two steps of `events.folding`: the first raises `ValueError` for an id that is known by the
+    # reference of another one's item.
+
     def upsert(self, event: ItemUpserted) -> None:
-        known = self.get(event.tenant, event.id)
-        self._put(event.tenant, event.id, event.fields, known.created_ms if known else event.at_ms, event.canonical)
+        """Both steps at once, as with `patch` and `delete`."""
+        self.upserting(event)()
 
     def patch(self, event: ItemPatched) -> None:
         """Changes a known item; about an unknown one there is nothing to change."""
-        known = self.get(event.tenant, event.id)
-        if known is not None:
-            fields = {name: value for name, value in {**known.fields, **event.fields}.items() if value is not None}
-            self._put(event.tenant, event.id, fields, known.created_ms, max(known.canonical, event.canonical))
+        self.patching(event)()
 
     def delete(self, event: ItemDeleted) -> None:
-        packed = self._packed.pop(item_reference(event.tenant, event.id), None)
-        if packed is not None:
-            self._counts[event.tenant] -= 1
-            if not self._counts[event.tenant]:
-                self._types.pop(event.tenant, None)
-            self.size_bytes -= len(packed)
-            row = self._changed_row(item_reference(event.tenant, event.id))
-            if row >= 0:
-                self._refs[row] = 0
-                self.available[row] = 0
-                self.attributes.refs[row] = 0
-                self.attributes.numbers[row] = np.nan
-                self._fill_meaning(row, event.tenant, _MEANS_NOTHING)
+        """Takes a known item out."""
+        self.deleting(event)()
+
+    def upserting(self, event: ItemUpserted, _end: int = 0) -> Change:
+        """What puts the item in."""
+        known = self._own(event)
+        return self._putting(event, event.fields, known.created_ms if known else event.at_ms, event.canonical)
+
+    def patching(self, event: ItemPatched, _end: int = 0) -> Change:
+        """What changes its fields."""
+        known = self._own(event)
+        if known is None:
+            return _no_change
+        fields = {name: value for name, value in {**known.fields, **event.fields}.items() if value is not None}
+        return self._putting(event, fields, known.created_ms, max(known.canonical, event.canonical))
+
+    def deleting(self, event: ItemDeleted, _end: int = 0) -> Change:
+        """What takes it out."""
+        known = self._own(event)
+        return _no_change if known is None else partial(self._remove, event.tenant, known.ref)
+
+    def _own(self, event: ItemUpserted | ItemPatched | ItemDeleted) -> Item | None:
+        """The item that the event is about, None if it is not in the catalogue."""
+        known = self.get(event.tenant, event.id)
+        if known is not None and (known.tenant, known.id) != (event.tenant, event.id):
+            raise ValueError("the reference of this item's id is that of another item")
+        return known
+
+    def _remove(self, tenant: str, ref: int) -> None:
+        packed = self._packed.pop(ref)
+        self._counts[tenant] -= 1
+        if not self._counts[tenant]:
+            self._types.pop(tenant, None)
+        self.size_bytes -= len(packed)
+        row = self._changed_row(ref)
+        if row >= 0:
+            self._refs[row] = 0
+            self.available[row] = 0
+            self.attributes.refs[row] = 0
+            self.attributes.numbers[row] = np.nan
+            self._fill_meaning(row, _MEANS_NOTHING, 0)
 
     def restore(self, packed: bytes) -> None:
         """Put an item back as a checkpoint holds it; `msgspec.ValidationError` for what is none."""
-        self._keep(_unpack(packed), packed)
+        item = _unpack(packed)
+        self._keep(item, packed, self._columns_of(item))
 
     def count_of(self, tenant: str) -> int:
         """How many items a tenant has."""
@@ -242,12 +284,24 @@ class Catalogue:
         """All items of a tenant, in the order in which they came. Unpacks everybody's."""
         return (item for item in self.items.values() if item.tenant == tenant)
 
-    def _put(self, tenant: str, item_id: str, fields: dict[str, Any], known_since_ms: int, canonical: int) -> None:
+    def _putting(
+        self, event: ItemUpserted | ItemPatched, fields: dict[str, Any], known_since_ms: int, canonical: int
+    ) -> Change:
         created_ms = _created_ms(fields.get("created_at"), otherwise_ms=known_since_ms)
-        item = Item(item_id, item_reference(tenant, item_id), tenant, fields, created_ms, canonical)
-        self._keep(item, _pack(item))
+        ref = item_reference(event.tenant, event.id)
+        item = Item(event.id, ref, event.tenant, fields, created_ms, canonical)
+        return partial(self._keep, item, _pack(item), self._columns_of(item))
 
-    def _keep(self, item: Item, packed: bytes) -> None:
+    def _columns_of(self, item: Item) -> _Columns:
+        numbers = [item.fields.get(name) for name in self._number_names]
+        meaning = meaning_of(item.fields) if item.canonical else _MEANS_NOTHING
+        return _Columns(
+            [texts_of(item.fields.get(name)) for name in self._attribute_names],
+            [float(one) if isinstance(one, int | float) and not isinstance(one, bool) else np.nan for one in numbers],
+            item.available, meaning, group_reference(item.tenant, meaning.group) if meaning.group else 0,
+        )  # fmt: skip
+
+    def _keep(self, item: Item, packed: bytes, columns: _Columns) -> None:
         before = self._packed.get(item.ref)
         if before is None:
             self._counts[item.tenant] = self.count_of(item.tenant) + 1
@@ -257,7 +311,7 @@ class Catalogue:
         self.size_bytes += len(packed)
         if item.canonical:
             self._types.setdefault(item.tenant, FieldTypes()).learn(item.fields)
-        self._fill_columns(item)
+        self._fill_columns(item, columns)
 
     def changed_since(self, changes: int) -> Ints | None:
         """The rows that changed since there were so many `changes`, each once; None if nobody remembers them all."""
@@ -281,30 +335,32 @@ class Catalogue:
             self._texts[ref] = text
         return ref
 
-    def _fill_columns(self, item: Item) -> None:
+    def _fill_columns(self, item: Item, columns: _Columns) -> None:
         row = self._changed_row(item.ref)
         if row < 0:
             return
         self._refs[row] = item.ref
         self.tenants[row] = self._codes.setdefault(item.tenant, len(self._codes) + 1)
-        self.available[row] = item.available
+        self.available[row] = columns.available
         self.created_ms[row] = item.created_ms
-        for column, name in enumerate(self._attribute_names):
-            refs = [self._noted(text) for text in texts_of(item.fields.get(name))]
+        for column, texts in enumerate(columns.texts):
+            refs = [self._noted(text) for text in texts]
             self.attributes.refs[row, column] = refs + [0] * (ATTRIBUTE_VALUES_MAX - len(refs))
-        for column, name in enumerate(self._number_names):
-            value = item.fields.get(name)
-            numeric = isinstance(value, int | float) and not isinstance(value, bool)
-            self.attributes.numbers[row, column] = value if numeric else np.nan
-        self._fill_meaning(row, item.tenant, meaning_of(item.fields) if item.canonical else _MEANS_NOTHING)
+        for column, number in enumerate(columns.numbers):
+            self.attributes.numbers[row, column] = number
+        self._fill_meaning(row, columns.meaning, columns.group)
 
-    def _fill_meaning(self, row: int, tenant: str, meaning: Meaning) -> None:
+    def _fill_meaning(self, row: int, meaning: Meaning, group: int) -> None:
         self.from_ms[row], self.until_ms[row] = meaning.from_ms, meaning.until_ms
         self.has_windows = self.has_windows or meaning.from_ms > 0 or meaning.until_ms > 0
-        self.groups[row] = group_reference(tenant, meaning.group) if meaning.group else 0
+        self.groups[row] = group
         self.attributes.sale_prices[row] = meaning.sale_price
         self.attributes.sale_ms[row] = meaning.sale_from_ms, meaning.sale_until_ms
         self.has_sales = self.has_sales or meaning.sale_until_ms > 0
+
+
+def _no_change() -> None:
+    """About an item that is not there, there is nothing to change."""
 
 
 def texts_of(value: object) -> list[str]:

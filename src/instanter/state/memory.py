@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
 import mmh3
 import numpy as np
 
 from ..events.envelope import Configured, Epoch, Ticked, Tracked
+from ..events.folding import Change
 from ..foundation.errors import Broken, DiskFull
 from ..foundation.limits import (
     CATALOGUE_ITEM_BYTES,
     CATALOGUE_ITEMS_ALWAYS,
+    EPOCHS_LOST_MAX,
     FOLD_BATCH_EVENTS_MAX,
     FOLD_BATCH_ITEMS_MAX,
     PUBLISHED_EPOCHS_MAX,
@@ -32,6 +35,7 @@ from .dedup import CHUNK_WORDS
 from .fold import APPLIED, DUPLICATE, LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS, TABLE_FULL, TOLD_AGAIN, fold_batch
 from .layout import CELL_KEY, CELL_RECEIVED_MS, ITEM_KEY, SEEN_SUFFIX, Kind, Scope
 from .program import (
+    SETTING_BOUNDS,
     SETTING_NAMES,
     SETTINGS_FORMERLY,
     Tables,
@@ -330,6 +334,19 @@ class State:
         """The row of an item, made if need be; -1 if there is no room."""
         self.make_room(cells=0, items=1)
         return item_of(self.tables.memory, self.tables.item_index, ref)
+
+    def configuring(self, event: Configured, _end: int) -> Change:
+        """The first step of `configure`: raises `ValueError` for settings that nothing can be folded by."""
+        for name, (least, most) in SETTING_BOUNDS.items():
+            if not least <= event.settings.get(name, least) <= most:
+                raise ValueError(f"the setting {name} is {event.settings[name]}, not {least} to {most}")
+        return partial(self.configure, event)
+
+    def publishing(self, event: Epoch, _end: int) -> Change:
+        """The first step of `publish`: raises `ValueError` for a number that does not follow on the epoch before."""
+        if not self.epoch < event.number <= self.epoch + EPOCHS_LOST_MAX:
+            raise ValueError(f"epoch {event.number} does not follow on {self.epoch}")
+        return partial(self.publish, event)
 
     def configure(self, event: Configured) -> None:
         """From here on these features count, from nothing if they did not count before, and these settings hold.

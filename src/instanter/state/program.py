@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..foundation.limits import ATTRIBUTE_VALUES_MAX
+from ..foundation.limits import ATTRIBUTE_VALUES_MAX, DEDUP_IDS_MAX
 from .compiled import Bytes, Ints, Reals, kernel
 from .layout import SEEN_SUFFIX, BySource, FeatureSpec, Kind, Layout, Scope
 from .table import Index, Memory
@@ -49,6 +49,8 @@ FOLDING_NOW = 2
 2: they take whatever is not late for windows, as everything does whose result the order of arrival does not change;
    built-in features hear all names of their roles (`events.meanings`), and what takes something back.
 """
+SETTING_BOUNDS = {"dedup_ids_max": (0, DEDUP_IDS_MAX), "folding": (1, FOLDING_NOW)}
+"""Bounds of settings that are more than a time."""
 SETTINGS_FORMERLY = {"folding": 1}
 """What held before a setting was recorded."""
 

@@ -12,7 +12,9 @@ import msgspec
 import numpy as np
 
 from ...engine.erase import ErasureReceipt, SignedErasure, is_signed_by, public_key_of
-from ...events.envelope import CONTROL_PARTITION, Audited, Record, decode_record
+from ...engine.quarantine import passed_over
+from ...events.envelope import CONTROL_PARTITION, Audited, Record, Tracked, Unreadable, read_record
+from ...events.folding import check_record
 from ...events.reject import decode_quarantined
 from ...foundation.disk import RealDisk
 from ...foundation.errors import Corrupt, RequestRejected
@@ -46,6 +48,10 @@ class VerifyReport(msgspec.Struct):
     people_on_disk: int = 0
     """Records of idle people that the checkpoints name."""
     damage: list[str] = []
+    passed_over: int = 0
+    """Records, whole by their checksums, that cannot be folded: no damage, and nothing that stops a start."""
+    reasons: list[str] = []
+    """Why, of the first `DAMAGE_MAX` of them."""
     unfinished: list[str] = []
     """Ends that hold no whole record: writes that were cut off, which the next start takes away."""
 
@@ -72,8 +78,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `instanter verify`."""
     parser.description = (
         "Read the log, the quarantine, the checkpoints and the people on disk whom these name, check every checksum\n"
-        "and decode every record. Damage is named by file and byte. Only reads; may run beside a server. Exit code 1\n"
-        "if anything is damaged, or if the log ends in the middle of a record and no server is writing it.")
+        "and decode every record. Damage is named by file and byte. Records that cannot be folded are no damage: they\n"
+        "are named by their position. Only reads; may run beside a server. Exit code 1 if anything is damaged, or if\n"
+        "the log ends in the middle of a record and no server is writing it.")
     parser.epilog = (
         "examples:\n  instanter verify --data shop/data\n"
         "  instanter verify --data shop/data --audit        # the record of what administrators did\n"
@@ -106,8 +113,8 @@ def _verify_directory(arguments: argparse.Namespace) -> int:
     directory.check()
     report = VerifyReport()
     with records_progress("reading", quiet=arguments.json) as progress:
-        report.records = _read(directory, report, progress)
-        report.quarantined = _read_quarantine(directory, report)
+        unfit = _read(directory, report, progress)
+        report.quarantined = _read_quarantine(directory, report, unfit)
         report.acts = _read_audit(directory, report)
         report.checkpoints, report.people_on_disk = _read_checkpoints(directory, report)
     if not is_locked(directory.log / "lock"):
@@ -118,7 +125,7 @@ def _verify_directory(arguments: argparse.Namespace) -> int:
     else:
         print(f"{report.records:,} records, {report.quarantined:,} quarantined events, "
               f"{report.checkpoints} checkpoints, {report.people_on_disk:,} people on disk: {_verdict(report)}")
-        for found in (*report.damage, *report.unfinished):
+        for found in (*report.damage, *report.unfinished, *report.reasons):
             print(found)
     return 1 if report.damage or report.unfinished else 0
 
@@ -195,35 +202,57 @@ def _verify_audit(arguments: argparse.Namespace) -> int:
 def _control_records(directory: DataDirectory) -> Iterator[Record]:
     for frame in SegmentReader(directory.disk, directory.log).read():
         if frame.partition == CONTROL_PARTITION:
-            yield decode_record(frame.payload, offset=frame.position)
+            record = read_record(frame.payload)
+            if not isinstance(record, Unreadable):
+                yield record
 
 
 def _verdict(report: VerifyReport) -> str:
     if report.damage:
         return "damaged"
-    return "whole but for an unfinished end" if report.unfinished else "whole"
+    passed_over = f"; {report.passed_over:,} records cannot be folded and are passed over" if report.passed_over else ""
+    return ("whole but for an unfinished end" if report.unfinished else "whole") + passed_over
 
 
-def _read(directory: DataDirectory, report: VerifyReport, progress: Callable[[int, int], None] | None) -> int:
-    records = 0
+def _read(
+    directory: DataDirectory, report: VerifyReport, progress: Callable[[int, int], None] | None
+) -> dict[int, str]:
+    """Count the records; those that nothing can fold, by position, with the reason."""
+    unfit: dict[int, str] = {}
     try:
         for frame in SegmentReader(directory.disk, directory.log).read():
-            decode_record(frame.payload, offset=frame.position)
-            records += 1
-            if progress is not None and records % 4_096 == 0:
-                progress(records, frame.position)
+            record = read_record(frame.payload)
+            try:
+                _check_readable(record)
+            except ValueError as error:
+                unfit[frame.position] = str(error)
+            report.records += 1
+            if progress is not None and report.records % 4_096 == 0:
+                progress(report.records, frame.position)
     except Corrupt as error:
         report.damage.append(str(error))
-    return records
+    return unfit
 
 
-def _read_quarantine(directory: DataDirectory, report: VerifyReport) -> int:
+def _check_readable(record: Record | Unreadable) -> None:
+    if isinstance(record, Unreadable):
+        raise ValueError(record.reason)
+    if not isinstance(record, Tracked):
+        check_record(record)
+
+
+def _read_quarantine(directory: DataDirectory, report: VerifyReport, unfit: dict[int, str]) -> int:
+    """Count the entries; with those that point to records which the fold found unfit, all of these are known."""
     entries = 0
+    log = SegmentReader(directory.disk, directory.quarantine)
     try:
-        for frame in SegmentReader(directory.disk, directory.quarantine).read():
+        for frame in log.read():
             entries += not decode_quarantined(frame.payload, offset=frame.position).settles
+        unfit |= passed_over(log)
     except Corrupt as error:
         report.damage.append(str(error))
+    report.passed_over = len(unfit)
+    report.reasons = [f"passed over at {position}: {unfit[position]}" for position in sorted(unfit)[:DAMAGE_MAX]]
     return entries
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ...events.envelope import Decided, Record, decode_record, encode_record
+from ...events.envelope import Decided, Record, Unreadable, encode_record, read_record
 from ...events.reject import QUARANTINE_VERSION, decode_quarantined, encode_quarantined
 from ...events.reject import sealed as sealed_quarantined
 from ...foundation.disk import Disk
@@ -53,10 +53,10 @@ class Source:
         """Its frames. Raises `Corrupt`."""
         return self._reader.read_until(None, self.end)
 
-    def records(self) -> Iterator[tuple[Frame, Record]]:
+    def records(self) -> Iterator[tuple[Frame, Record | Unreadable]]:
         """Its frames with their records."""
         for frame in self.frames():
-            yield frame, decode_record(frame.payload, offset=frame.position)
+            yield frame, read_record(frame.payload)
 
 
 class _Target:
@@ -111,8 +111,10 @@ class Builder:
         moved = MovedWriter(self._disk, self._new / "moved")
         self._checkpoints.update({start: start} if start in wanted else {})
         for frame, record in self._source.records():
-            sealed = self._sealing.sealed(record, position_of=ends)
-            payload = frame.payload if sealed is record else encode_record(sealed)
+            payload = frame.payload
+            if not isinstance(record, Unreadable):
+                sealed = self._sealing.sealed(record, position_of=ends)
+                payload = payload if sealed is record else encode_record(sealed)
             position = target.append(frame, payload)
             if isinstance(record, Decided):
                 moved.add(frame.position, position)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from ...decisions.receipt import decode_receipt, encode_receipt
-from ...events.envelope import Decided, Linked, Record, Tracked
+from ...events.envelope import Decided, Linked, Record, Tracked, Unreadable
 from ...events.subjects import ANONYMOUS_PREFIX, NOBODY, Sealed
 from ...foundation.errors import Corrupt
 from ...foundation.ids import PersonKeys
@@ -41,7 +41,7 @@ class Sealing:
         self._numbers = numbers
         self._tenants = dict.fromkeys([DEFAULT_TENANT])
 
-    def adopt(self, record: Record) -> None:
+    def adopt(self, record: Record | Unreadable) -> None:
         """Give keys to the people that the record names."""
         if isinstance(record, Tracked) and not record.subject:
             self._tenants[record.tenant] = None

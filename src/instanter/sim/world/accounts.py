@@ -25,7 +25,7 @@ from ...events.envelope import (
     Ticked,
     Tracked,
     Unlinked,
-    decode_record,
+    read_record,
 )
 from ...foundation.ids import item_reference, reference
 from ...log.frames import Frame
@@ -283,7 +283,7 @@ class Accounts:
         return any(name == feature for name, _ in self.active)
 
     def _take(self, frame: Frame) -> None:
-        record = decode_record(frame.payload, offset=frame.position)
+        record = read_record(frame.payload)
         match record:
             case Tracked():
                 self._track(record, frame)
