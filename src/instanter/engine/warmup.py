@@ -45,7 +45,7 @@ def warm_up(
     it takes half a second, and `progress` is told nothing.
     """
     if progress is not None:
-        compiled.on_compile = lambda: progress(len(compiled.functions), compiled.known)
+        compiled.on_compile = lambda: progress(len(compiled.functions), len(compiled.kernels))
     try:
         _do_all(schema, decider, placements)
     finally:

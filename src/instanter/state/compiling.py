@@ -6,6 +6,7 @@ a kernel has two forms. **Whole**: called from Python, optimised once with every
 kernels take in, left as it is until the whole that it belongs to is optimised.
 
 A compiled whole is kept on disk under a stamp of all that it takes in, so that an edit compiles anew what it touches.
+Several processes may keep theirs in one folder at once (`ahead`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -41,6 +43,9 @@ _dynfunc: Any = vars(numba)["_dynfunc"]
 
 reports = logging.getLogger("instanter.kernels")
 
+keeping = Lock()
+"""Held while a kernel is written: a process that ends meanwhile would leave half a file."""
+
 _PACKAGE = Path(__file__).parent.parent
 
 
@@ -48,8 +53,8 @@ class Compiled:
     """What this process has compiled or loaded of kernels so far. There is one, as there is one compiler."""
 
     def __init__(self) -> None:
-        self.known = 0
-        """Kernels there are, compiled or not."""
+        self.kernels: list[Any] = []
+        """The wholes there are, compiled or not."""
         self.functions: set[str] = set()
         """Those compiled here, by name, whole or as a part."""
         self.wholes: list[str] = []
@@ -171,7 +176,7 @@ def compiled_kernel(function: Any, **options: Any) -> Any:
 
     whole.get_call_template, whole.get_overload = get_call_template, part.get_overload
     whole._cache = _KernelCache(function)
-    compiled.known += 1
+    compiled.kernels.append(whole)
     return whole
 
 
@@ -203,6 +208,43 @@ class _KernelCacheImpl(caching.CompileResultCacheImpl):
     _locator_classes = (_KernelPlace,)
 
 
+class _KernelFiles(caching.IndexDataCacheFile):
+    """A file for each form of a kernel: the stamp, then the compiled code. It is there whole or not at all.
+
+    numba's own index is written before the numbered files that it names, by whoever comes last: two processes that
+    compile at once, or one that is killed between the two, can leave an index that names the code of another form.
+    """
+
+    def __init__(self, folder: str, kernel_name: str, kernel_stamp: str) -> None:
+        super().__init__(folder, kernel_name, kernel_stamp)
+        self._kernel_name, self._stamp = kernel_name, kernel_stamp.encode()
+
+    def save(self, key: Any, data: Any) -> None:
+        with self._open_for_write(self._path(key)) as file:
+            file.write(self._stamp + self._dump(data))
+
+    def load(self, key: Any) -> Any:
+        content = Path(self._path(key)).read_bytes()
+        return caching.pickle.loads(content[len(self._stamp) :]) if content.startswith(self._stamp) else None
+
+    def any_kept(self) -> bool:
+        """Whether some form of the kernel as it is now is there."""
+        paths = Path(self._cache_path).glob(f"{self._kernel_name}.*.nbc")
+        return any(_begins_with(path, self._stamp) for path in paths)
+
+    def _path(self, key: Any) -> str:
+        form = hashlib.blake2b(repr((self._version, key)).encode(), digest_size=8).hexdigest()
+        return str(Path(self._cache_path) / f"{self._kernel_name}.{form}.nbc")
+
+
+def _begins_with(path: Path, start: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(start)) == start
+    except OSError:
+        return False
+
+
 class _KernelCache(caching.Cache):
     """numba's cache of one function, but found late: at the first call all that the kernel takes in is defined.
 
@@ -222,12 +264,13 @@ class _KernelCache(caching.Cache):
         self._find()
         try:
             return super().load_overload(sig, target_context)
-        except (OSError, EOFError):
+        except (OSError, EOFError, caching.pickle.UnpicklingError):
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         try:
-            super().save_overload(sig, data)
+            with keeping:
+                super().save_overload(sig, data)
         except OSError as error:
             self.disable()
             _tell_unkept(error.strerror or "the disk did not take them")
@@ -245,9 +288,13 @@ class _KernelCache(caching.Cache):
         if folder is None:
             self.disable()
             return
-        self._cache_file = caching.IndexDataCacheFile(
-            cache_path=str(folder), filename_base=self._impl.filename_base, source_stamp=stamp(self._function)
-        )
+        self._cache_file = _KernelFiles(str(folder), self._impl.filename_base, stamp(self._function))
+
+    def can_be_kept(self) -> bool:
+        """Whether the kernel is to be compiled, and others could find it then."""
+        self._find()
+        folder = _folder()
+        return folder is not None and can_keep(folder) and not self._cache_file.any_kept()
 
 
 @cache
@@ -267,6 +314,11 @@ def _tell_unkept(reason: str) -> None:
         "compiled kernels cannot be kept, so every start compiles them anew: "
         "set NUMBA_CACHE_DIR to a folder that can be written", extra={"reason": reason},
     )  # fmt: skip
+
+
+def is_missing(kernel: Any) -> bool:
+    """Whether this kernel lies in no folder, but could: compiled by one process it is there for all."""
+    return isinstance(kernel, Dispatcher) and bool(vars(kernel)["_cache"].can_be_kept())
 
 
 def kernel_folder(places: Sequence[Path]) -> Path | None:

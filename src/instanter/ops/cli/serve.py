@@ -18,6 +18,7 @@ from ...privacy.subjects import KeyStore
 from ..child import COMPILING
 from ..jobs.supervision import running_jobs
 from ..logs import log_as_json
+from ..second_core import second_core
 from ..serving import serve
 from ..wiring import OpenSubjects, load_checked, open_engine, terms_of
 from .arguments import add_address, add_config, add_data
@@ -56,11 +57,12 @@ def run(arguments: argparse.Namespace, open_subjects: OpenSubjects = KeyStore) -
     _check_port(host, arguments.port)
     log_as_json()
     config = load_checked(arguments.config)
-    make_engine = open_engine(
-        config, arguments.data, clock_of_events=arguments.clock == "events",
-        drop_features=arguments.drop_features, may_make_master_key=arguments.dev, progress=_progress,
-        open_subjects=open_subjects, kernel_progress=_compiling,
-    )
+    with second_core(config):
+        make_engine = open_engine(
+            config, arguments.data, clock_of_events=arguments.clock == "events",
+            drop_features=arguments.drop_features, may_make_master_key=arguments.dev, progress=_progress,
+            open_subjects=open_subjects, kernel_progress=_compiling,
+        )
 
     address = f"http://{f'[{host}]' if ':' in host else host}:{arguments.port}"
 
