@@ -130,3 +130,25 @@ def test_a_model_that_fails_is_benched_with_an_event_and_everybody_is_answered(t
 
     with_engine(tmp_path, first, models=shelf, clock=clock)
     with_engine(tmp_path, second, models=shelf, clock=clock)
+
+
+def test_a_model_that_is_not_measurably_better_leaves_the_stand_in_where_it_is(tmp_path: Path) -> None:
+    """Else a row of trainings on the same data would leave nothing different to fall back on."""
+    shelf = Shelf("plain@1", "plain@2", "plain@3", "plain@4")
+
+    async def work(engine: Engine) -> None:
+        async def placed(model: str, *, keeps: bool) -> tuple[str, str]:
+            one = await engine.models.place("default", HOME, model, actor="tests", keeps_stand_in=keeps)
+            return one.model, one.stand_in
+
+        assert await placed("plain@1", keeps=True) == ("plain@1", "")
+        assert await placed("plain@2", keeps=True) == ("plain@2", "plain@1")  # There was none to be kept.
+        assert await placed("plain@3", keeps=True) == ("plain@3", "plain@1")
+        assert await placed("plain@3", keeps=True) == ("plain@3", "plain@1")
+        assert await placed("plain@1", keeps=True) == ("plain@1", "plain@3")  # Nobody stands in for itself.
+        assert await placed("plain@4", keeps=True) == ("plain@4", "plain@3")
+        assert await placed("plain@2", keeps=False) == ("plain@2", "plain@4")
+        await engine.models.roll_back("default", HOME, actor="tests")
+        assert engine.models.placed("default")[0].model == "plain@4"
+
+    with_engine(tmp_path, work, models=shelf)

@@ -119,6 +119,19 @@ def test_a_good_model_takes_over_and_the_next_one_is_measured_against_it(tmp_pat
     with_school(tmp_path, work, report("plain@1"), report("plain@2"))
 
 
+@pytest.mark.parametrize(("low", "stands_in"), [(-0.01, "plain@1"), (0.0, "plain@1"), (0.001, "plain@2")])
+def test_a_model_placed_without_a_measured_difference_does_not_use_up_the_stand_in(
+    low: float, stands_in: str, tmp_path: Path
+) -> None:
+    async def work(school: School) -> None:
+        await school.turns(3)
+        (placed,) = school.engine.models.placed("default")
+        assert (placed.model, placed.stand_in) == ("plain@3", stands_in)
+
+    verdict = Verdict(True, "as good", 400, 0.005, low, 0.02)
+    with_school(tmp_path, work, *(report(f"plain@{number}", verdict) for number in (1, 2, 3)))
+
+
 @pytest.mark.parametrize("verdict", [FAILS, None])
 def test_a_bad_model_is_stopped_by_the_gate_and_remembered(verdict: Verdict | None, tmp_path: Path) -> None:
     async def work(school: School) -> None:

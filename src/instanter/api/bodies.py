@@ -64,6 +64,13 @@ async def read_body(request: Request, *, bytes_max: int, any_text: bool = False)
     return body
 
 
+async def read_nothing(request: Request) -> None:
+    """Read the body of a route that takes none. One that says something is refused: it would have no effect."""
+    body = await read_body(request, bytes_max=BODY_FREE_BYTES, any_text=True)
+    if body.strip() not in (b"", b"{}", b"null"):
+        raise RequestRejected("schema", "this route takes no body: what yours says would have no effect")
+
+
 def fault_of(body: bytes, request: Request) -> str:
     """As `text_fault`, in next to no time for a body that begins as JSON does."""
     if body[:1] == b"{" and body[1:2] != b"\0":

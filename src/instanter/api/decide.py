@@ -31,7 +31,7 @@ from ..foundation.errors import DiskFull, RequestRejected, Unavailable
 from ..foundation.limits import BODY_BYTES_MAX, REPLAY_WAIT_MS_MAX
 from .admission import arrived_ns
 from .auth import count_events
-from .bodies import read_body
+from .bodies import read_body, read_nothing
 from .jobs import Refusal, accepted, jobs_of
 from .pages import page_of
 from .replies import encoded, reply
@@ -92,7 +92,7 @@ async def list_(engine: Engine, request: Request) -> Response:
 
 async def replay(engine: Engine, request: Request) -> Response:
     """`POST /v1/decisions/{id}/replay`: make it again from the log. What takes longer is answered 202, with the job."""
-    await read_body(request, bytes_max=BODY_BYTES_MAX, any_text=True)
+    await read_nothing(request)
     tenant, decision_id, jobs = tenant_of(request), path_id(request), jobs_of(request)
     await _receipt(engine, tenant, decision_id)
     job = await jobs.ended(jobs.start(tenant, REPLAY, decision_id), REPLAY_WAIT_MS_MAX / 1_000)

@@ -70,7 +70,7 @@ class ImportListing(msgspec.Struct, rename="camel"):
     """The names of events that features hear."""
 
 
-class _Lines(msgspec.Struct, rename="camel"):
+class _Lines(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     lines: Annotated[list[Line], Meta(max_length=BATCH_EVENTS_MAX)] = []
     through: Count = 0
     of: Count = 0

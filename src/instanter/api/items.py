@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..engine.loop import Engine
-from ..events.bodies import body_decoder
+from ..events.bodies import body_decoder, meant_of
 from ..events.envelope import CANONICAL_FIELDS, ItemPatched, ItemUpserted
 from ..events.items import FieldReader, ItemRefused, Remark
 from ..foundation.errors import Overloaded, RequestRejected
@@ -42,6 +42,8 @@ _READ_AT_ONCE: Final = 64
 _LISTED: Final = 100
 """Items of a page that was not asked for by size."""
 _EXAMPLES_MAX: Final = 3
+_SWITCHES: Final = ("replace", "commit", "force")
+"""Of `POST /v1/items`, in its address."""
 _BEGIN: Final = "begin"
 _OTHER_IDS: Final = ("product_id", "productId", "sku", "item_id", "itemId", "_id", "g:id", "article_id", "content_id")
 _SURROGATES: Final = ("\ud800", "\udfff")
@@ -70,7 +72,7 @@ class PatchRequest(msgspec.Struct):
     fields: dict[str, Any]
 
 
-class DeleteRequest(msgspec.Struct):
+class DeleteRequest(msgspec.Struct, forbid_unknown_fields=True):
     """`POST /v1/items/delete`."""
 
     ids: Annotated[list[WrittenId], Meta(max_length=ITEMS_PER_REQUEST_MAX)]
@@ -277,6 +279,9 @@ def _nothing_fit(reading: _Reading) -> Response:
 def _replace_of(request: Request) -> tuple[str, bool, bool]:
     """`?replace=begin` or `?replace=TOKEN`, with `&commit=true` for the end of it and `&force=true`."""
     asked = request.query_params
+    for name in asked:
+        if name not in _SWITCHES:
+            raise RequestRejected("schema", f"the address asks for {name[:32]!a}{meant_of(name, _SWITCHES)}")
     replace = asked.get("replace", "")
     commit, force = _flag(asked, "commit"), _flag(asked, "force")
     if commit and not replace:
@@ -300,6 +305,9 @@ def _items_in(body: bytes, *, may_be_none: bool) -> list[Any]:
     sent = _json(body)
     if isinstance(sent, dict):
         if "items" in sent:
+            if switch := next((name for name in sent if name.casefold() in _SWITCHES), ""):
+                reason = f"{switch} stands in the address, not in the body: POST /v1/items?{switch}=..."
+                raise RequestRejected("schema", reason)
             sent = sent["items"]
         elif "id" in sent:
             return [sent]
@@ -420,6 +428,9 @@ async def patch(engine: Engine, request: Request) -> Response:
     if not isinstance(sent, dict) or not sent:
         raise RequestRejected("schema", 'the body is {"fields": {...}}, or the fields alone')
     fields = sent.get("fields", sent)
+    if "fields" in sent and (beside := next((name for name in sent if name not in ("fields", "id")), "")):
+        reason = f"{beside[:32]!a} stands beside fields: put it into them, or send the fields alone"
+        raise RequestRejected("schema", reason)
     if not isinstance(fields, dict):
         raise RequestRejected("schema", f"fields is {_kind(fields)}: send an object")
     caller, item_id = caller_of(request), _known_id(engine, request)

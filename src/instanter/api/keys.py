@@ -20,7 +20,7 @@ from .routing import path_id
 from .tenancy import caller_of, tenant_of
 
 
-class KeyRequest(msgspec.Struct, rename="camel"):
+class KeyRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """`POST /v1/keys`."""
 
     name: Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]

@@ -18,7 +18,7 @@ from .routing import path_id
 from .tenancy import caller_of, tenant_of
 
 
-class LearnerRequest(msgspec.Struct, rename="camel"):
+class LearnerRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """`PUT /v1/learners/{placement}`."""
 
     act: Literal["freeze", "thaw", "reset"]

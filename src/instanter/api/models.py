@@ -20,11 +20,13 @@ from .routing import path_id
 from .tenancy import caller_of, tenant_of
 
 
-class ModelRequest(msgspec.Struct, rename="camel"):
+class ModelRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """`PUT /v1/models/{placement}`."""
 
     model: Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]
     """As training names it, "kind@id"."""
+    keep_stand_in: bool = False
+    """For a model that is not measurably better than the one it replaces: the stand-in stays who it is."""
 
 
 class ModelShown(msgspec.Struct, rename="camel"):
@@ -56,11 +58,14 @@ async def list_(engine: Engine, request: Request) -> Response:
 
 
 async def place(engine: Engine, request: Request) -> Response:
-    """`PUT /v1/models/{placement}`: on return it ranks; the model before it is its stand-in."""
+    """`PUT /v1/models/{placement}`: on return it ranks; the model before it is its stand-in, unless that is kept."""
     placement = path_id(request, "placement")
     sent = _model_of(await read_body(request, bytes_max=BODY_BYTES_MAX))
     caller = caller_of(request)
-    return reply(shown(engine, await engine.models.place(caller.tenant, placement, sent.model, actor=caller.actor)))
+    placed = await engine.models.place(
+        caller.tenant, placement, sent.model, actor=caller.actor, keeps_stand_in=sent.keep_stand_in
+    )
+    return reply(shown(engine, placed))
 
 
 async def roll_back(engine: Engine, request: Request) -> Response:

@@ -34,7 +34,7 @@ class UnlinkReply(msgspec.Struct):
     position: str
 
 
-class ConsentRequest(msgspec.Struct):
+class ConsentRequest(msgspec.Struct, forbid_unknown_fields=True):
     """`PUT /v1/profiles/{id}/consent`: purposes that are not named stay as they were."""
 
     purposes: Annotated[dict[Purpose, bool], Meta(min_length=1, max_length=PURPOSES_MAX)]

@@ -8,9 +8,8 @@ from starlette.responses import Response
 
 from ..engine.loop import Engine
 from ..events.times import time_text
-from ..foundation.limits import BODY_BYTES_MAX
 from ..privacy.user_tokens import ALGORITHM, SigningSecret
-from .bodies import read_body
+from .bodies import read_nothing
 from .replies import reply
 from .routing import path_id
 from .tenancy import caller_of, tenant_of
@@ -41,7 +40,7 @@ class SecretListing(msgspec.Struct, rename="camel"):
 
 async def create(engine: Engine, request: Request) -> Response:
     """`POST /v1/signing-secrets`: the one before stays good until it is revoked, so that secrets can be changed."""
-    await read_body(request, bytes_max=BODY_BYTES_MAX, any_text=True)
+    await read_nothing(request)
     caller = caller_of(request)
     made, text = await engine.make_signing_secret(caller.tenant, actor=caller.actor)
     return reply(SecretCreated(secret=text, **msgspec.structs.asdict(_shown(made))))

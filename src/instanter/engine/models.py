@@ -91,9 +91,13 @@ class ServedModels:
         return [placed for placed in self._partition.models.values() if placed.tenant == tenant]
 
     async def place(
-        self, tenant: str, placement: str, model: str, *, actor: str, reason: str = PLACED
-    ) -> ModelPlaced:
+        self, tenant: str, placement: str, model: str, *, actor: str, reason: str = PLACED,
+        keeps_stand_in: bool = False,
+    ) -> ModelPlaced:  # fmt: skip
         """Put a model ("kind@id") in charge; the one it replaces stands in for it. On return it ranks.
+
+        With `keeps_stand_in` the one before the one it replaces goes on standing in, if there is one: a row of models
+        that are all as good as another would else leave nothing different to fall back on.
 
         Raises `RequestRejected` if there is no such placement or model, or if the model is refused: its file is
         damaged, it does not give what it gave when it was trained, or it is too slow.
@@ -102,7 +106,7 @@ class ServedModels:
         async with self._one_at_a_time:
             await asyncio.to_thread(self._tried, model)
             before = self._partition.models.get((tenant, placement))
-            stand_in = "" if before is None else before.model if before.model != model else before.stand_in
+            stand_in = _stand_in(before, model, keeps=keeps_stand_in)
             return await self._put(tenant, placement, model, stand_in, actor=actor, reason=reason)
 
     async def roll_back(self, tenant: str, placement: str, *, actor: str) -> ModelPlaced:
@@ -192,6 +196,14 @@ class ServedModels:
     def _check_placement(self, placement: str) -> None:
         if placement not in {known.id for known in self._decider.placements}:
             raise RequestRejected("unknown_placement", f'there is no placement "{placement}"', status=404)
+
+
+def _stand_in(before: ModelPlaced | None, model: str, *, keeps: bool) -> str:
+    """Who stands in for a model that takes over."""
+    if before is None:
+        return ""
+    kept = before.stand_in if before.stand_in != model else ""
+    return before.stand_in if before.model == model else (kept or before.model) if keeps else before.model
 
 
 def _name(ranker: Ranker) -> str:

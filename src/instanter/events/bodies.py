@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -56,10 +56,20 @@ def _near(of: type, reason: str) -> str:
     kind = inspect.type_info(of)
     if found is None or not isinstance(kind, inspect.StructType):
         return ""
-    names = [field.encode_name for field in kind.fields]
-    close = difflib.get_close_matches(found[1].casefold(), [name.casefold() for name in names], n=1)
-    meant = next((name for name in names if close and name.casefold() == close[0]), "")
-    return f": did you mean {meant}?" if meant else f": there are {', '.join(sorted(names))}"
+    return meant_of(found[1], [field.encode_name for field in kind.fields])
+
+
+def meant_of(name: str, names: Sequence[str]) -> str:
+    """To go behind a name that means nothing here: the one that was probably meant, or all that there are.
+
+    >>> meant_of("comit", ["replace", "commit"]), meant_of("share", ["model"])
+    (': did you mean commit?', ': there is model')
+    """
+    close = difflib.get_close_matches(name.casefold(), [one.casefold() for one in names], n=1)
+    meant = next((one for one in names if close and one.casefold() == close[0]), "")
+    if meant:
+        return f": did you mean {meant}?"
+    return f": there {'is' if len(names) == 1 else 'are'} {', '.join(sorted(names))}"
 
 
 def _choices(of: type, reason: str) -> str:

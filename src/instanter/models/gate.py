@@ -29,6 +29,11 @@ class Verdict(msgspec.Struct, frozen=True):
     high: float
     """95 % interval of the difference, paired over lists."""
 
+    @property
+    def is_better(self) -> bool:
+        """Whether a difference was measured: the interval lies above none."""
+        return self.low > 0.0
+
 
 def judge(newest: Dataset, candidate: Reals, incumbent: Reals) -> Verdict:
     """Compare two rankers by their scores of the same rows.

@@ -87,7 +87,7 @@ def _once(arguments: argparse.Namespace, options: TrainingOptions) -> TrainRepor
         with records_progress("reading lists", quiet=arguments.json) as progress:
             report = trained(read, config, job, progress)
         if arguments.place and (report.verdict is None or report.verdict.passes):
-            _place(arguments, report.model)
+            _place(arguments, report)
             report = msgspec.structs.replace(report, placed=True)
         remember(read.directory, report)
     return report
@@ -100,10 +100,11 @@ def _in_charge(arguments: argparse.Namespace) -> str:
     return next((one.model for one in listing.models if one.placement == arguments.placement), "")
 
 
-def _place(arguments: argparse.Namespace, model: str) -> None:
+def _place(arguments: argparse.Namespace, report: TrainReport) -> None:
+    keeps = report.verdict is not None and not report.verdict.is_better
     with closing(Connection(arguments.url, key=arguments.key, timeout_s=PLACE_TIMEOUT_S)) as connection:
         path = f"/v1/models/{quote(arguments.placement, safe='')}"
-        connection.call("PUT", path, ModelRequest(model), reply=ModelShown)
+        connection.call("PUT", path, ModelRequest(report.model, keeps), reply=ModelShown)
 
 
 def _options(arguments: argparse.Namespace) -> TrainingOptions:

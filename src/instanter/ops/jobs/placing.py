@@ -58,7 +58,10 @@ class PlacingRun:
         if in_charge(self._engine, order.tenant, order.subject) != order.incumbent:
             return "overtaken"
         try:
-            await self._engine.models.place(order.tenant, order.subject, report.model, actor=SERVER, reason=TRAINED)
+            await self._engine.models.place(
+                order.tenant, order.subject, report.model, actor=SERVER, reason=TRAINED,
+                keeps_stand_in=not report.verdict.is_better,
+            )  # fmt: skip
         except InstanterError as error:
             log.warning("a trained model was not placed", extra={"model": report.model, "reason": str(error)})
             return "refused"
