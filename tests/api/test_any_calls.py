@@ -119,7 +119,8 @@ def test_a_restart_comes_to_the_same_state(tmp_path_factory: pytest.TempPathFact
         assert engine.broken == ""
         return engine.partition.hash(), statuses
 
-    hashed, statuses = with_client(root, work, terms=Terms(key_requests_per_s=1_000_000), clock=ManualClock(START_MS), stop=stop)
+    terms = Terms(key_requests_per_s=1_000_000)
+    hashed, statuses = with_client(root, work, terms=terms, clock=ManualClock(START_MS), stop=stop)
     assert max(statuses) < 500
     assert rebuilt(root) == (recovered(root), 0)
     assert stop or recovered(root) == hashed

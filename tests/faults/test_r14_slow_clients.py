@@ -36,8 +36,8 @@ OPENING_PAUSE_S = 0.002
 DRIPS_PER_S = 50
 """Each client drips once a second; they are not in step, so a fiftieth of them does at a time."""
 LOOK_FROM_S, LOOK_S = 7.0, 0.5
-"""How long after the first client came the kernel's table is looked at first, and how often then: a look takes 8 ms of a
-processor that others need. Who is closed before it is taken for closed then."""
+"""How long after the first client came the kernel's table is looked at first, and how often then: a look takes 8 ms of
+a processor that others need. Who is closed before it is taken for closed then."""
 SLOWER_MAX = 2.0
 ROUNDS = 3
 """A p99 is of ten decisions, and the machine has other things to do: the middle one of so many sieges counts."""
