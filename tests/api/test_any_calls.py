@@ -119,8 +119,8 @@ def test_a_restart_comes_to_the_same_state(tmp_path_factory: pytest.TempPathFact
         assert engine.broken == ""
         return engine.partition.hash(), statuses
 
-    terms = Terms(key_requests_per_s=1_000_000)
-    hashed, statuses = with_client(root, work, terms=terms, clock=ManualClock(START_MS), stop=stop)
+    terms, clock = Terms(key_requests_per_s=1_000_000), ManualClock(START_MS)
+    hashed, statuses = with_client(root, work, terms=terms, clock=clock, stop=stop)
     assert max(statuses) < 500
     assert rebuilt(root) == (recovered(root), 0)
     assert stop or recovered(root) == hashed

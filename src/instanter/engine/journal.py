@@ -46,7 +46,7 @@ class Journal:
         self._on_folded = on_folded
         self._on_broken = on_broken
         self._on_noticed = on_noticed
-        self._unfolded: deque[tuple[Record, int, int]] = deque()
+        self._unfolded: deque[tuple[Record | Unreadable, int, int]] = deque()
         """Records with the positions before and behind them."""
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._loop = asyncio.get_running_loop()
@@ -57,7 +57,7 @@ class Journal:
         """The next try then."""
         self._received_ms = 0
         """Receipt time of the newest record."""
-        self._committer: GroupCommitter[Record] = GroupCommitter(
+        self._committer: GroupCommitter[Record | Unreadable] = GroupCommitter(
             log, sync_window_ms=sync_window_ms, on_durable=self._durable, on_refused=self._refused, before=before
         )
 
@@ -76,7 +76,7 @@ class Journal:
         """Records durable and not yet folded."""
         return len(self._unfolded)
 
-    def in_flight(self) -> Iterator[Record]:
+    def in_flight(self) -> Iterator[Record | Unreadable]:
         """Records appended and not folded yet."""
         yield from (record for record, _, _ in self._unfolded)
         yield from self._committer.in_flight()
@@ -96,7 +96,7 @@ class Journal:
             raise Overloaded("the state is behind: too much is waiting to be folded")
         self._committer.check_room(payload_bytes, entries=entries)
 
-    def extend(self, entries: Sequence[Entry[Record]]) -> int:
+    def extend(self, entries: Sequence[Entry[Record | Unreadable]]) -> int:
         """Append (partition, time, payload, record) each, all or none; the position of the last.
 
         The times are of now: received times do not go back in the log.
@@ -168,7 +168,7 @@ class Journal:
         self._committer.abandon()
         self._cancel_again()
 
-    def _durable(self, group: Durable[Record]) -> None:
+    def _durable(self, group: Durable[Record | Unreadable]) -> None:
         self._meter.observe("append", group.disk_ns)
         ends = [*group.positions[1:], group.end]
         busy = bool(self._unfolded)
@@ -176,7 +176,7 @@ class Journal:
         if not busy:
             self._fold_step()
 
-    def _refused(self, group: Refused[Record]) -> None:
+    def _refused(self, group: Refused[Record | Unreadable]) -> None:
         self._meter.count("records_refused", len(group.carried))
 
     def _fold_step(self) -> None:
@@ -202,7 +202,7 @@ class Journal:
         elif self._unfolded:
             self._loop.call_soon(self._fold_step)
 
-    def _folded_step(self) -> tuple[list[tuple[Record, int, int]], list[Noticed]]:
+    def _folded_step(self) -> tuple[list[tuple[Record | Unreadable, int, int]], list[Noticed]]:
         """Fold the next records; those that were, and what of them was noticed."""
         step = list(islice(self._unfolded, RECORDS_PER_STEP))
         ended = False

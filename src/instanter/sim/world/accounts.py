@@ -18,13 +18,20 @@ from ...events.envelope import (
     Consented,
     Epoch,
     Erased,
+    Imported,
     ItemDeleted,
     ItemPatched,
     ItemUpserted,
+    KeyIssued,
+    KeyRevoked,
+    LearnerDeclared,
+    LearnerTurned,
     Linked,
+    ModelPlaced,
     Ticked,
     Tracked,
     Unlinked,
+    Unreadable,
     read_record,
 )
 from ...foundation.ids import item_reference, reference
@@ -179,6 +186,20 @@ class Accounts:
         """Told to be no events: they must not be in the log."""
         self.asked: set[bytes] = set()
         """Control records that somebody asked for, their time left out."""
+        self.asked_for: set[str] = set()
+        """Names of access keys, ids of those to be revoked, and models that somebody asked for."""
+        self.odd: set[bytes] = set()
+        """Payloads that nobody can fold."""
+        self.passed_over: list[int] = []
+        """Where they stand."""
+        self.keys: set[str] = set()
+        """Access keys that count, by id."""
+        self.models: dict[str, str] = {}
+        """By placement."""
+        self.frozen: set[str] = set()
+        """Placements whose learner somebody has frozen."""
+        self.imports: dict[bytes, int] = {}
+        """Lines taken, by import."""
         self.present: dict[int, int] = {}
         """Message found in the log -> position of its newest record."""
         self.agreed: dict[int, tuple[int, bool]] = {}
@@ -283,6 +304,9 @@ class Accounts:
         return any(name == feature for name, _ in self.active)
 
     def _take(self, frame: Frame) -> None:
+        if bytes(frame.payload) in self.odd:
+            self.passed_over.append(frame.position)
+            return
         record = read_record(frame.payload)
         match record:
             case Tracked():
@@ -310,8 +334,30 @@ class Accounts:
                 at_ms = self.agreed.get(record.cell, (0, True))[0]
                 if record.at_ms >= at_ms:
                     self.agreed[record.cell] = (record.at_ms, record.purposes["personalization"])
+            case KeyIssued() | KeyRevoked():
+                self._change_key(record)
+            case ModelPlaced():
+                self._place(record)
+            case LearnerTurned():
+                self.frozen = self.frozen - {record.placement} if record.act == "thaw" else self.frozen
+                self.frozen = self.frozen | {record.placement} if record.act == "freeze" else self.frozen
+            case LearnerDeclared():
+                self.frozen = self.frozen if record.inputs else self.frozen - {record.placement}
+            case Imported():
+                self.imports[record.id] = record.taken
             case _:
-                pass
+                insist(not isinstance(record, Unreadable), "P5", f"nobody left {frame.position} like that: {record}")
+
+    def _change_key(self, record: KeyIssued | KeyRevoked) -> None:
+        name = record.name if isinstance(record, KeyIssued) else record.id
+        insist(name in self.asked_for, "P1", f"nobody asked for {record}")
+        self.keys = self.keys | {record.id} if isinstance(record, KeyIssued) else self.keys - {record.id}
+
+    def _place(self, record: ModelPlaced) -> None:
+        insist(record.model in self.asked_for, "P1", f"nobody asked for {record}")
+        self.models.pop(record.placement, None)
+        if record.model:
+            self.models[record.placement] = record.model
 
     def _track(self, record: Tracked, frame: Frame) -> None:
         sent = self.sent.get(record.message)

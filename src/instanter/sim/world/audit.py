@@ -64,7 +64,20 @@ def compare(partition: Partition, accounts: Accounts) -> None:
         found = partition.consents.of([one])
         said = {"personalization": accounts.agreed[one][1]} if one in accounts.agreed else {}
         insist(found == said, "P2", f"cell {one} agreed to {found}, not {said}")
+    _compare_control(partition, accounts)
     insist(state.epoch == accounts.epoch, "P3", f"epoch {state.epoch}, not {accounts.epoch}")
+
+
+def _compare_control(partition: Partition, accounts: Accounts) -> None:
+    """Access keys, models, learners' switches and imports are those that the records say."""
+    keys = {key.id for key in partition.access_keys.kept() if key.counts}
+    insist(keys == accounts.keys, "P2", f"the keys {keys} count, not {accounts.keys}")
+    models = {placed.placement: placed.model for placed in partition.models.values()}
+    insist(models == accounts.models, "P2", f"{models} rank, not {accounts.models}")
+    frozen = {placement for _, placement in partition.learners.frozen}
+    insist(frozen == accounts.frozen, "P2", f"the learners of {frozen} are frozen, not {accounts.frozen}")
+    imports = {row.id: row.taken for row in partition.imports.of_tenant(TENANT)}
+    insist(imports == accounts.imports, "P2", f"of imports {imports} are taken, not {accounts.imports}")
 
 
 def compare_bodies(subjects: Subjects, accounts: Accounts, *, retained_ms: int) -> None:
@@ -90,12 +103,21 @@ def compare_rebuilt(partition: Partition, accounts: Accounts, *, disk: Disk, roo
     """
     rebuilt = replayed(partition, disk=disk, root=root, until=partition.position)
     insist(rebuilt.position == partition.position, "P3", f"a rebuild ends at {rebuilt.position}")
+    passed_over = [one for one in accounts.passed_over if one >= partition_begins(rebuilt, disk=disk, root=root)]
+    insist(rebuilt.passed_over == len(passed_over), "P3",
+           f"a rebuild passes over {rebuilt.passed_over} records, not {passed_over}")  # fmt: skip
     insist(rebuilt.hash() == partition.hash(), "P3", f"a rebuild comes to another state at {partition.position}")
     insist(published(rebuilt.state) == published(partition.state), "P3", "a rebuild publishes other items")
     declared = frozenset(partition.state.schema.declared())
     if accounts.configurations == 1 and accounts.active == declared:
         hashes = (rebuilt.state.epoch_hash, partition.state.epoch_hash)
         insist(hashes[0] == hashes[1], "P3", f"a rebuild comes to another epoch: {hashes}")
+
+
+def partition_begins(rebuilt: Partition, *, disk: Disk, root: Path) -> int:
+    """The position from which a rebuild folds."""
+    log = SegmentReader(disk, root / "log")
+    return beginning(rebuilt.state.schema, log, disk=disk, checkpoints=root / "checkpoints").position
 
 
 def read_everything(disk: Disk, root: Path, schema: Schema) -> None:

@@ -20,6 +20,8 @@ import msgspec
 from ...decisions.decide import Decider
 from ...decisions.receipt import decode_receipt
 from ...decisions.request import decode_decide
+from ...engine.importing import Piece
+from ...engine.intake import Taken
 from ...engine.loop import Engine
 from ...events.envelope import ItemDeleted, ItemPatched, ItemUpserted, Unlinked
 from ...foundation.deadline import Deadline
@@ -31,6 +33,7 @@ from ..chance import Chance
 from ..disk import PowerLost, SimulatedDisk
 from ..loop import SimulatedLoop
 from .accounts import DAY_MS, HOUR_MS, MINUTE_MS, TENANT, Accounts, Sent, Violation, insist
+from .administrator import Administrator
 from .audit import (
     Remembered,
     compare,
@@ -76,6 +79,10 @@ class Surroundings(msgspec.Struct, frozen=True):
     """Bytes for keys and ids: the same in every run of the seed."""
 
 
+Take = Callable[[list[bytes]], Awaitable[Taken]]
+"""A way in for events."""
+
+
 class Factory(Protocol):
     """Makes what the simulator must not know."""
 
@@ -118,6 +125,11 @@ class World:
         self._retained_ms = 0
         """The latest time that retention went by: a clock that was ahead then may be right again."""
         self._decisions: list[Remembered] = []
+        self._imported: list[Piece] = []
+        """Pieces that were acknowledged, each a whole import."""
+        self._administrator = Administrator(
+            self._chance, self.accounts, self._say, lambda: self._read_books(self._live_engine)
+        )
 
     def run(self) -> str:
         """Live all lives; the trace's hash."""
@@ -188,7 +200,7 @@ class World:
         self._read_books(engine)
         compare_bodies(engine.subjects, self.accounts, retained_ms=self._retained_ms)
         clients = [self._client(number) for number in range(_CLIENTS)]
-        await asyncio.gather(*clients, self._merchant(), self._operator())
+        await asyncio.gather(*clients, self._merchant(), self._operator(), self._administer())
         self._audit_decisions(variant)
         if stops:
             await engine.stop(self._deadline())
@@ -234,10 +246,10 @@ class World:
         people = self._people[number * _PEOPLE_EACH : (number + 1) * _PEOPLE_EACH]
         chance = self._chance
         actions: list[Callable[[Person], Awaitable[None]]] = [
-            self._send, self._decide, self._link, self._unlink, self._state, self._erase
+            self._send, self._decide, self._link, self._unlink, self._state, self._erase, self._import
         ]  # fmt: skip
         for _ in range(chance.below(_ACTIONS_MAX)):
-            action = chance.weighted(actions, (6, 2, 1, 0.5, 0.7, 0.5))
+            action = chance.weighted(actions, (6, 2, 1, 0.5, 0.7, 0.5, 0.7))
             try:
                 await action(chance.pick(people))
             except Unavailable as error:
@@ -251,12 +263,35 @@ class World:
         batch += chance.sample(person.history, chance.below(3)) if chance.happens(0.4) else []
         await self._take(chance.sample(batch, len(batch)))
 
-    async def _take(self, batch: list[Sent]) -> bool:
+    async def _import(self, person: Person) -> None:
+        """Events of a file of their own; or a file that was sent before, which has no further effect."""
+        engine, chance = self._live_engine, self._chance
+        if self._imported and chance.happens(0.3):
+            piece = chance.pick(self._imported)
+            again = await engine.importer.take(piece, tenant=TENANT)
+            none_new = (again.accepted, again.repeated) == (0, len(piece.events))
+            insist(none_new, "P2", f"an import was taken twice: {again}")
+            return
+        batch = [person.event(self._now_ms()) for _ in range(1 + chance.below(3))]
+        self._made += 1
+        piece = Piece(
+            import_id=f"import-{self._made}".encode(), events=[sent.raw for sent in batch],
+            lines=range(1, len(batch) + 1), through=len(batch), of=len(batch),
+        )  # fmt: skip
+
+        async def take(_: list[bytes]) -> Taken:
+            done = await engine.importer.take(piece, tenant=TENANT)
+            return Taken(done.accepted, done.rejected, int(done.position))
+
+        await self._take(batch, take)
+        self._imported.append(piece)
+
+    async def _take(self, batch: list[Sent], take: Take | None = None) -> bool:
         """Events through the front door; whether all were to be kept. What is acknowledged is kept, or rightly not."""
         engine = self._live_engine
         self._made += 1
         bad_id, bad = bad_event(self._made, self._chance)
-        raws = [sent.raw for sent in batch] + ([bad] if self._chance.happens(0.1) else [])
+        raws = [sent.raw for sent in batch] + ([bad] if take is None and self._chance.happens(0.1) else [])
         if not raws:
             return True
         self._read_books(engine)
@@ -266,7 +301,7 @@ class World:
         unsure = {sent.message_id for sent in batch if self.accounts.may_withhold(sent, now_ms)}
         for sent in batch:
             self.accounts.send(sent)
-        taken = await engine.intake.take(raws, kind=None, tenant=TENANT)
+        taken = await (take(raws) if take else engine.intake.take(raws, kind=None, tenant=TENANT))
         refused = {one.message_id for one in taken.rejected}
         insist(refused <= {bad_id, ""}, "P1", f"events were refused that are none the worse: {taken.rejected}")
         insist(taken.accepted == len(batch), "P1", f"{taken.accepted} of {len(batch)} were taken")
@@ -360,6 +395,15 @@ class World:
             ItemDeleted(now_ms, TENANT, item),
         ]  # fmt: skip
         return chance.weighted(changes, (4, 2, 0.5))
+
+    async def _administer(self) -> None:
+        for _ in range(self._chance.below(_ACTIONS_MAX // 2)):
+            self._read_books(self._live_engine)
+            try:
+                await self._administrator.act(self._live_engine)
+            except Unavailable as error:
+                self._say(f"administrator: {type(error).__name__}")
+            await asyncio.sleep(self._chance.exponential(0.004))
 
     # What befalls the machine, and what its operator does.
 
