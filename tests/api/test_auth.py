@@ -202,7 +202,7 @@ def test_with_dev_whatever_is_sent_as_a_key_is_ignored(tmp_path: Path):
             assert (await client.get("/v1/state", headers=headers)).status_code == 200
         sent = {**track(1), "userId": "u1", "writeKey": key.text}
         assert (await client.post("/v1/track", sent, headers=key.headers)).status_code == 200
-        assert (await client.get("/v1/profiles/u1")).status_code == 404
+        assert (await client.get("/v1/profiles/u1")).json()["linked"] == ["anonymous:a1"]
         assert (await client.get("/v1/profiles/anonymous:a1")).status_code == 200
         await client.decide(timestamp=1_700_000_000_000, userId="u1")
 

@@ -24,7 +24,7 @@ from instanter.events.decode import Door
 from instanter.events.enrich import Enricher
 from instanter.events.envelope import CONTROL_PARTITION, ItemPatched, ItemUpserted, Record, encode_record
 from instanter.events.kinds import NUMBERS
-from instanter.features.assemble import EVIDENCE
+from instanter.features.assemble import RULES_NOW
 from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from instanter.features.view import Reader
@@ -73,7 +73,7 @@ def open_engine(
     schema = compile_features(features, memory_mb=64, items_max=4_096)
     if cells:
         schema = replace(schema, capacity=replace(schema.capacity, cells=cells, cold=100_000))
-    configuration = Configuration(features, placements, schema.settings, exploration=exploration, rules=EVIDENCE)
+    configuration = Configuration(features, placements, schema.settings, exploration=exploration, rules=RULES_NOW)
     Configurations(disk, root / "configurations").keep(configuration)
     log = SegmentLog(disk, root / "log", segment_bytes=segment_bytes)
     quarantine = SegmentLog(disk, root / "quarantine", segment_bytes=1 << 20, size_bytes_max=8 << 20)

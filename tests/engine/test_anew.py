@@ -13,7 +13,7 @@ from instanter.engine.anew import Anew
 from instanter.engine.configuration import Configuration
 from instanter.engine.loop import Engine
 from instanter.engine.replay import NoModels
-from instanter.features.assemble import EVIDENCE
+from instanter.features.assemble import RULES_NOW
 from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.foundation.errors import RequestRejected
 from instanter.models.online import LearnerDeclaration
@@ -43,7 +43,7 @@ def anew(root: Path, learner: LearnerDeclaration | None) -> list[Any]:
     replay = replay_of(root)
     served = replay.footing(kept)[1].schema
     configuration = Configuration(
-        DEFAULT_FEATURES, placements, served.settings, exploration=0.0, rules=EVIDENCE
+        DEFAULT_FEATURES, placements, served.settings, exploration=0.0, rules=RULES_NOW
     )
     other = Anew(configuration, replay.past(served), NoModels())
     return [other.decide(one, other.named(one.receipt)).receipt.placements[0] for one in made]
@@ -69,7 +69,7 @@ def test_a_placement_that_there_is_not_is_said(learnt: Path) -> None:
     replay, made = replay_of(learnt), made_in(learnt)[0]
     served = replay.footing(made.receipt.config_hash)[1].schema
     other = Anew(
-        Configuration(DEFAULT_FEATURES, (Placement(id="home.hero"),), served.settings, rules=EVIDENCE),
+        Configuration(DEFAULT_FEATURES, (Placement(id="home.hero"),), served.settings, rules=RULES_NOW),
         replay.past(served), NoModels(),
     )
     with pytest.raises(RequestRejected, match="no placement"):

@@ -49,10 +49,10 @@ def test_an_export_has_events_as_sent_decisions_links_and_statements(tmp_path: P
     with_engine(tmp_path, work)
 
 
-def test_an_event_on_somebody_elses_device_that_names_the_person_is_the_persons(tmp_path: Path) -> None:
+def test_an_event_on_a_shared_device_that_names_the_person_is_the_persons(tmp_path: Path) -> None:
     async def work(engine: Engine) -> None:
         await take(engine, event(1, person="a1"), event(2, person="b1", userId="u1"), event(3, person="b1"))
-        await take(engine, event(4, person="", userId="u1"))
+        await take(engine, event(4, person="", userId="u1"), event(5, person="b1", userId="u2"))
         (one, two) = sort(exported(engine, "u1"), "event")
         assert (one["event"]["messageId"], two["event"]["messageId"]) == ("m-2", "m-4")
         assert one["event"]["anonymousId"] == "b1"
@@ -79,8 +79,9 @@ def test_after_an_erasure_others_events_stay_whole_and_name_the_person_no_more(t
         alias = {"type": "alias", "messageId": "al", "previousId": "a1", "userId": "u2"}
         await take(engine, json.dumps(alias).encode())
         assert "a1" in json.dumps(exported(engine, "u2"))
-        await engine.unlink("default", engine.subjects.find("default", "anonymous:a1"))
-        await engine.unlink("default", engine.subjects.find("default", "a1"))
+        device, other, user = (engine.subjects.find("default", one) for one in ("anonymous:a1", "a1", "u2"))
+        await engine.unlink("default", device, user)
+        await engine.unlink("default", other, user)
         await engine.eraser.erase("default", "anonymous:a1")
         (first, second) = sort(exported(engine, "u2"), "event")
         assert first["event"]["anonymousId"] == "b1"

@@ -95,7 +95,7 @@ def test_who_is_gone_for_long_is_erased_whole_and_who_came_back_is_not(tmp_path:
         assert await engine.eraser.retain() == 2
         assert [is_known(engine, one) for one in ("u1", "anonymous:a1", "anonymous:c1")] == [False] * 3
         assert [is_known(engine, one) for one in ("anonymous:b1", "u2", "anonymous:linked")] == [True] * 3
-        assert (len(engine.partition.links), engine.partition.state.cells_used) == (1, 3)
+        assert (len(engine.partition.links), engine.partition.state.cells_used) == (1, 2)
         assert len(engine.partition.tombstones) == 0, "they may come back at once"
         await take(engine, event(7, person="a1", at_ms=START_MS))
         assert is_known(engine, "anonymous:a1")

@@ -17,7 +17,7 @@ from instanter.engine.joining import Joining, Wanted, before_the_log
 from instanter.engine.loop import Engine
 from instanter.engine.replay import NoModels, Replay
 from instanter.engine.training import Gathered, Gathering
-from instanter.features.assemble import EVIDENCE
+from instanter.features.assemble import RULES_NOW
 from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.feedback.rewards import Rewards
@@ -44,7 +44,7 @@ def gathered(root: Path, tmp_path: Path, *, placement: str = HOME, **wanted: Any
     configurations = Configurations(disk, root / "configurations")
     schema = compile_features(DEFAULT_FEATURES, memory_mb=64)
     configuration = configurations.keep(Configuration(
-        DEFAULT_FEATURES, DEFAULT_PLACEMENTS, schema.settings, {}, 0.0, EVIDENCE
+        DEFAULT_FEATURES, DEFAULT_PLACEMENTS, schema.settings, {}, 0.0, RULES_NOW
     ))
     replay = Replay(log, disk=disk, checkpoints=root / "checkpoints", configurations=configurations,
                     models=NoModels(), memory_mb=64)  # fmt: skip
@@ -239,7 +239,7 @@ def test_links_and_models_from_before_the_log_begins_are_those_of_the_oldest_che
     assert before_the_log(log, disk, tmp_path / "checkpoints").links == ()
     sorted((tmp_path / "log").glob("*.seg"))[0].unlink()
     cut = before_the_log(SegmentReader(RealDisk(), tmp_path / "log"), disk, tmp_path / "checkpoints")
-    assert (len(cut.links), [placed.model for placed in cut.models]) == (1, ["plain@1"])
+    assert (len(cut.ties), [placed.model for placed in cut.models]) == (1, ["plain@1"])
     for path in (tmp_path / "checkpoints").glob("*.ckpt"):
         path.write_bytes(path.read_bytes()[:40])
     damaged = before_the_log(SegmentReader(RealDisk(), tmp_path / "log"), disk, tmp_path / "checkpoints")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -12,12 +13,14 @@ from hypothesis import strategies as st
 
 from instanter.events.batch import decode_batch
 from instanter.events.decode import Admitted, Door
-from instanter.events.envelope import Flag, decode_record
+from instanter.events.envelope import Flag, Tied, decode_record
+from instanter.events.gate import OpenGate
 from instanter.events.subjects import HashedSubjects
 from instanter.foundation import limits
 from instanter.foundation.errors import EventRejected
 from instanter.foundation.ids import Ids, PersonKeys, item_reference, reference
 
+SECRET = b"0123456789abcdef"
 RECEIVED_MS = 1_750_000_000_000
 VIEW = {"type": "track", "messageId": "m-1", "anonymousId": "a1", "event": "Product Viewed"}
 
@@ -126,9 +129,36 @@ class TestIds:
             assert admitted.message_id == "07" * 16
             assert body(admitted)["messageId"] == admitted.message_id
 
-    def test_the_user_is_the_key_only_without_an_anonymous_id(self, admit, keys):
-        assert admit(VIEW | {"userId": "u1"}).record.key == keys.anonymous("default", "a1")
-        assert admit(VIEW | {"userId": "u1", "anonymousId": None}).record.key == keys.user("default", "u1")
+    def test_an_event_belongs_to_its_user_if_it_has_one(self, admit, keys):
+        record = admit(VIEW | {"userId": "u1"}).record
+        user, device = keys.user("default", "u1"), keys.anonymous("default", "a1")
+        assert (record.key, record.subject, record.device) == (user, user, device)
+        record = admit(VIEW | {"userId": "u1", "anonymousId": None}).record
+        assert (record.key, record.device) == (user, 0)
+        record = admit(VIEW).record
+        assert (record.key, record.subject, record.device) == (device, device, 0)
+
+    def test_what_a_public_key_says_of_a_user_lies_by_itself(self, admit, keys):
+        admitted = admit(VIEW | {"userId": "u1"}, public=True)
+        record, (claim,) = admitted.record, admitted.links
+        user, device = keys.user("default", "u1"), keys.anonymous("default", "a1")
+        assert record.key == record.subject not in (user, device)
+        assert (record.device, claim.kind, claim.cell, claim.owner) == (device, Tied.CLAIM, record.key, device)
+        assert claim.user == user
+        assert admit(VIEW | {"userId": "u2"}, public=True).record.key != record.key
+        assert msgspec.msgpack.decode(record.body)["userId"] == "u1"
+
+    def test_without_room_for_a_claim_it_counts_for_the_device_and_the_user_is_not_kept(self, keys, enricher):
+        class FullGate(OpenGate):
+            def takes(self, claim: int, device: int, user: int) -> bool:
+                return False
+
+        door = Door(subjects=HashedSubjects(SECRET), ids=Ids(), enrich=enricher, gate=FullGate())
+        raw = json.dumps(VIEW | {"userId": "u1"}).encode()
+        admitted = door.admit(raw, kind="track", received_ms=1, tenant="default", public=True)
+        assert (admitted.record.key, admitted.links) == (keys.anonymous("default", "a1"), ())
+        assert "links_full" in [note.code for note in admitted.notes]
+        assert "userId" not in msgspec.msgpack.decode(admitted.record.body)
 
     def test_numbers_are_taken_as_text(self, admit, keys):
         admitted = admit(VIEW | {"anonymousId": 17, "messageId": 4})
@@ -158,23 +188,28 @@ class TestIds:
 
 
 class TestLinks:
-    def test_identify_with_both_ids_claims_the_anonymous_cell(self, admit, keys):
-        (claim,) = admit({"type": "identify", "anonymousId": "a1", "userId": "u1"}).links
-        assert (claim.cell, claim.owner) == (keys.anonymous("default", "a1"), keys.user("default", "u1"))
-        assert msgspec.msgpack.decode(claim.body) == {"cell": b"anonymous:a1", "owner": b"u1"}
+    @pytest.mark.parametrize("event", [{"type": "identify"}, VIEW, {"type": "page"}], ids=["identify", "track", "page"])
+    def test_any_event_with_both_ids_signs_in(self, event, admit, keys):
+        (claim,) = admit(event | {"anonymousId": "a1", "userId": "u1"}).links
+        signed_in = Tied.SIGN_IN, keys.anonymous("default", "a1"), keys.user("default", "u1")
+        assert (claim.kind, claim.cell, claim.owner) == signed_in
+        record = claim.record(7, "default")
+        assert (record.kind, record.cell, record.owner, record.at_ms, record.tenant) == (*signed_in, 7, "default")
+        assert msgspec.msgpack.decode(record.body) == {"cell": b"anonymous:a1", "owner": b"u1"}
 
     @pytest.mark.parametrize("ids", [{"anonymousId": "a1"}, {"userId": "u1"}])
     def test_identify_with_one_id_claims_nothing(self, admit, ids):
         assert admit({"type": "identify"} | ids).links == ()
 
-    def test_a_track_with_both_ids_claims_nothing(self, admit):
-        assert admit(VIEW | {"userId": "u1"}).links == ()
-
-    def test_alias_claims_both_cells_that_the_previous_id_may_mean(self, admit, keys):
+    def test_alias_links_both_cells_that_the_previous_id_may_mean(self, admit, keys):
         links = admit({"type": "alias", "previousId": "old", "userId": "u1"}).links
-        assert [claim.cell for claim in links] == [keys.anonymous("default", "old"), keys.user("default", "old")]
+        assert [(claim.kind, claim.cell) for claim in links] == [
+            (Tied.SIGN_IN, keys.anonymous("default", "old")), (Tied.ALIAS, keys.user("default", "old")),
+        ]  # fmt: skip
         assert {claim.owner for claim in links} == {keys.user("default", "u1")}
-        assert [msgspec.msgpack.decode(claim.body)["cell"] for claim in links] == [b"anonymous:old", b"old"]
+        assert [claim.sealed_ids[0] for claim in links] == [b"anonymous:old", b"old"]
+        both = admit({"type": "alias", "previousId": "old", "userId": "u1", "anonymousId": "a1"}).links
+        assert [claim.cell for claim in both] == [keys.anonymous("default", "a1"), *(one.cell for one in links)]
 
     def test_alias_never_links_a_cell_to_itself(self, admit):
         links = admit({"type": "alias", "previousId": "u1", "userId": "u1"}).links

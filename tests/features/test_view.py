@@ -45,8 +45,9 @@ def every_kind(little):
     return shop
 
 
-def read(shop, *keys: int, after_ms: int = 0):
-    return Reader(shop.schema, shop.declarations).person(shop.state, keys, START_MS + after_ms)
+def read(shop, *keys: int, after_ms: int = 0, sessions_together: bool = True):
+    reader = Reader(shop.schema, shop.declarations, sessions_together=sessions_together)
+    return reader.person(shop.state, keys, START_MS + after_ms)
 
 
 def test_nobody_reads_as_the_defaults(every_kind) -> None:
@@ -112,19 +113,22 @@ def test_a_forgotten_cell_takes_nothing_from_the_living_ones(every_kind) -> None
     assert person.numbers["views"] == 2.0
 
 
-def test_the_live_session_is_that_of_the_cell_that_asks(every_kind) -> None:
+def test_the_live_sessions_of_all_cells_are_one(every_kind) -> None:
     every_kind.happen("Product Viewed", "a", key=1)
     every_kind.happen("Product Viewed", "a", key=1, after_ms=1)
     every_kind.happen("Product Viewed", "b", key=2, after_ms=MINUTE_MS)
-    assert read(every_kind, 1, 2, after_ms=MINUTE_MS).numbers["visit"] == 2.0
-    assert read(every_kind, 2, 1, after_ms=MINUTE_MS).numbers["visit"] == 1.0
+    every_kind.happen("Product Viewed", "b", key=4, after_ms=-40 * MINUTE_MS)
+    for keys in ((1, 2), (2, 1), (3, 1, 2, 4)):
+        assert read(every_kind, *keys, after_ms=MINUTE_MS).numbers["visit"] == 3.0
+    assert read(every_kind, 1, 2, after_ms=30 * MINUTE_MS + 2).numbers["visit"] == 1.0, "only one of them is live"
 
 
-def test_where_the_cell_that_asks_has_none_the_newest_live_session_of_the_others_counts(every_kind) -> None:
+def test_by_former_rules_the_live_session_is_that_of_the_cell_that_asks_else_the_newest(every_kind) -> None:
     every_kind.happen("Product Viewed", "a", key=1)
     every_kind.happen("Product Viewed", "a", key=1, after_ms=1)
     every_kind.happen("Product Viewed", "b", key=2, after_ms=MINUTE_MS)
-    assert read(every_kind, 3, 1, 2, after_ms=MINUTE_MS).numbers["visit"] == 1.0
+    for keys, visits in (((1, 2), 2.0), ((2, 1), 1.0), ((3, 1, 2), 1.0)):
+        assert read(every_kind, *keys, after_ms=MINUTE_MS, sessions_together=False).numbers["visit"] == visits
 
 
 def test_without_the_profile_only_the_session_is_left(every_kind) -> None:

@@ -37,7 +37,6 @@ from instanter.events.envelope import (
     LearnerDeclared,
     LearnerTurned,
     Lesson,
-    Linked,
     ModelPlaced,
     Record,
     Ticked,
@@ -161,9 +160,9 @@ def fill(writing: Writing, door: Door, subjects: KeyStore, heads: list[Head]) ->
         named = raw.replace(b'"a1"', f'"{cell}"'.encode())
         admitted = door.admit(named, kind=None, received_ms=writing.at_ms, tenant=TENANT)
         (claim,) = admitted.links
-        write(admitted.record, Linked(at_ms, TENANT, claim.cell, claim.owner, claim.body, sealed=True))
+        write(admitted.record, claim.record(at_ms, TENANT))
         if place:
-            write(Unlinked(at_ms, TENANT, claim.cell))
+            write(Unlinked(at_ms, TENANT, claim.cell, claim.owner))
     cell = subjects.find(TENANT, "anonymous:a1")
     write(Consented(at_ms, TENANT, cell, {"personalization": True, "ads": False}),
           Withheld(at_ms, TENANT, "Product Viewed", "gpc"))

@@ -101,6 +101,23 @@ def test_a_log_from_before_records_had_their_newest_fields_comes_to_the_state_it
     assert (other.state.hash(), other.state.settings["folding"]) == (expected["hash"], 1)
 
 
+def test_links_from_before_events_belonged_to_their_users_are_read_on_as_they_were() -> None:
+    root = FIXTURE.parent / "2-linked"
+    expected = json.loads((root / "expected.json").read_bytes())
+    log = SegmentReader(RealDisk(), root / "log")
+    partition = beginning(SCHEMA, log, disk=RealDisk(), checkpoints=root / "none")
+    catch_up(partition, log)
+    other, _ = recover(
+        SCHEMA, log, log_start=0, log_end=partition.position, disk=RealDisk(), checkpoints=root / "checkpoints"
+    )
+    for one in (partition, other):
+        assert (one.state.hash(), one.position) == (expected["hash"], expected["position"])
+        (link,) = one.links
+        assert one.links.cells(link.owner) == one.links.cells(link.cell) == [link.owner, link.cell]
+        assert one.control_rows()["ties"] == []
+    assert partition.hash() == other.hash()
+
+
 def test_what_is_sealed_in_format_2_opens_with_its_keys_and_what_was_erased_does_not(data: Path) -> None:
     subjects = KeyStore(RealDisk(), data / "keys", secret=SECRET, master=MASTER)
     events = [stored_event(one, subjects) for one in records(data) if isinstance(one, Tracked)]

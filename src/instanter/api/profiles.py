@@ -91,10 +91,9 @@ async def unlink(engine: Engine, request: Request) -> Response:
     tenant = tenant_of(request)
     owner = engine.subjects.find(tenant, path_id(request))
     cell = engine.subjects.find(tenant, path_id(request, "linked"))
-    link = next((link for link in engine.partition.links.of_profile(owner) if link.cell == cell), None)
-    if link is None or link.owner != owner:
+    if not owner or not cell or not engine.partition.links.are_linked(cell, owner):
         raise RequestRejected("not_linked", "no such link", status=404)
-    position = await engine.unlink(tenant, cell)
+    position = await engine.unlink(tenant, cell, owner)
     return reply(UnlinkReply(True, str(position)))
 
 

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from ..events.envelope import Lesson
-from ..features.assemble import EVIDENCE, Assembler, Matrix
+from ..features.assemble import EVIDENCE, ONE_SESSION, RULES_NOW, Assembler, Matrix
 from ..features.declaration import FeatureDeclaration
 from ..features.neighbours import Neighbourhood, Neighbours
 from ..features.view import Person, Reader
@@ -125,12 +125,12 @@ class Decider:
     def __init__(
         self, schema: Schema, declarations: Sequence[FeatureDeclaration], placements: Sequence[Placement], *,
         weights: Mapping[str, float] | None = None, exploration: float = 0.05, config_hash: str = "",
-        rules: int = EVIDENCE,
+        rules: int = RULES_NOW,
     ) -> None:  # fmt: skip
         """`weights` differ from the built-in ones, by name; raises `ConfigRejected` for one that has no input.
         `rules` are those that inputs are made by, see `assemble.EVIDENCE`."""
         self.rules = rules
-        self.reader = Reader(schema, declarations)
+        self.reader = Reader(schema, declarations, sessions_together=rules >= ONE_SESSION)
         self.assembler = Assembler(schema, declarations, self.reader, rules)
         self._neighbourhood = Neighbourhood(schema)
         self._standing = Standing(schema.layout, self.assembler)

@@ -22,6 +22,7 @@ from ..events.subjects import NOBODY, Sealed
 from ..foundation.clock import Clock
 from ..foundation.errors import DiskFull, RequestRejected, Unavailable
 from ..foundation.ids import Ids
+from ..foundation.limits import ERASED_MESSAGES_MAX
 from ..foundation.measure import Meter
 from ..log.base import Readable
 from ..privacy.audit import SERVER, Audit
@@ -249,7 +250,11 @@ class Eraser:
         before_ms = self._clock.now_ms() - self._retention.profiles * DAY_MS
         async with self._one_at_a_time:
             idle = self._partition.state.idle_cells(before_ms, ERASED_PER_TURN)
-            gone = [cell for cell in idle if self._all_idle(cell, before_ms)]
+            gone, met = list[int](), set[int]()
+            for cell in idle:
+                if cell not in met and self._all_idle(cell, before_ms):
+                    gone.append(cell)
+                    met.update(self._members(cell))
             if gone:
                 await self._forget_idle(gone)
         return len(gone)
@@ -287,7 +292,7 @@ class Eraser:
 
     async def _begin(self, tenant: str, cell: int, actor: str) -> _Work:
         """From here on the person is gone whatever happens: the list is on disk."""
-        cells = tuple(dict.fromkeys([cell, *self._partition.links.cells(cell)]))
+        cells = tuple(self._partition.links.reach(cell))
         work = self._work(Erasure(VERSION, self._ids.token(), self._clock.now_ms(), tenant, cells), actor)
         await asyncio.to_thread(self._write_down, work.erasure, work.listed)
         self._unfinished |= dict.fromkeys(work.names, work)
@@ -320,8 +325,9 @@ class Eraser:
         record = self._with_messages(_record(erasure, stone))
         return _Work(erasure, record, names, [
             Place("state", "removed", sum(partition.state.knows(cell) for cell in cells)),
-            Place("links", "removed", len(partition.links.of_profile(cells[0]))),
+            Place("links", "removed", partition.links.count_about(cells)),
             Place("consent", "removed", sum(bool(partition.consents.of([cell])) for cell in cells)),
+            *_not_reached(partition, cells),
         ], actor)  # fmt: skip
 
     async def _forget(self, work: _Work) -> None:
@@ -356,8 +362,8 @@ class Eraser:
         """The record with all messages of its cells, also of events on their way: it will be behind them in the log."""
         cells = frozenset(record.cells)
         coming = [one.message for one in self._journal.in_flight() if isinstance(one, Tracked) and one.key in cells]
-        messages = dict.fromkeys([*record.messages, *self._partition.state.messages_of(record.cells), *coming])
-        return msgspec.structs.replace(record, messages=tuple(messages))
+        messages = dict.fromkeys([*record.messages, *coming, *self._partition.state.messages_of(record.cells)])
+        return msgspec.structs.replace(record, messages=tuple(messages)[:ERASED_MESSAGES_MAX])
 
     async def _purge(self) -> int:
         """Leave a checkpoint from after this call alone; how many were removed. Shared by all who wait for one."""
@@ -390,10 +396,10 @@ class Eraser:
         partition = self._partition
         if any(partition.state.knows(cell) for cell in cells) or partition.consents.of(cells):
             return True
-        return any(len(partition.links.cells(cell)) > 1 for cell in cells) or self._subjects.has(cells)
+        return partition.links.count_about(cells) > 0 or self._subjects.has(cells)
 
     def _members(self, cell: int) -> list[int]:
-        return [cell, *(member for member in self._partition.links.cells(cell) if member != cell)]
+        return self._partition.links.naming(cell)
 
     def _all_idle(self, cell: int, before_ms: int) -> bool:
         """Whether nothing came of any cell of the profile since."""
@@ -404,6 +410,21 @@ class Eraser:
         receipt = msgspec.json.encode(ErasureReceipt(erasure.id, at, erasure.tenant, places))
         key = Ed25519PrivateKey.from_private_bytes(self._subjects.signing_key())
         return SignedErasure(msgspec.Raw(receipt), key.sign(receipt).hex(), public_key_of(self._subjects).hex())
+
+
+def _not_reached(partition: Partition, cells: Sequence[int]) -> list[Place]:
+    """What was looked at and left, with the reason; nothing where everything was reached."""
+    links, places = partition.links, list[Place]()
+    if others := links.users_on(cells[0]) if links.is_shared(cells[0]) else 0:
+        how = "not reached: on a shared device what was done signed in is each user's own; erase them by their user ids"
+        places.append(Place("users of the device", how, others))
+    if beyond := links.beyond(cells):
+        how = "not reached: there was no room to link them, so nobody reads what was done there unsigned"
+        places.append(Place("devices beyond the bound", how, beyond))
+    if len(partition.state.messages_of(cells)) > ERASED_MESSAGES_MAX:
+        how = f"the first {ERASED_MESSAGES_MAX:,} are recognised if they come again; later ones by their time alone"
+        places.append(Place("repetitions", how))
+    return places
 
 
 def _record(erasure: Erasure, stone: Headstone) -> Erased:

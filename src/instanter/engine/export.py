@@ -12,7 +12,8 @@ from ..events.envelope import Consented, Decided, Lesson, Linked, Tracked, read_
 from ..events.subjects import ANONYMOUS_PREFIX, Sealed
 from ..events.times import time_text
 from ..foundation.errors import Corrupt
-from ..identity.links import Link
+from ..identity.former import Link
+from ..identity.links import Tie
 from ..log.base import Log
 from ..privacy.subjects import KeyStore
 from ..state.catalogue import Catalogue
@@ -31,7 +32,8 @@ def export(
     """NDJSON lines of all events, decisions, links and statements in the log, a bounded piece of work at a time.
 
     Whose an event is says the key that it is sealed under: those on other people's devices that name the person are
-    there, and those of others on the person's own device are not. Reads the whole log, about a second for each 100,000
+    there, and those of others on the person's own device are not. A device that others have used as well stands there
+    as a link, without what was done on it unsigned. Reads the whole log, about a second for each 100,000
     records. May run in a thread.
     """
     lines: list[bytes] = []
@@ -64,7 +66,7 @@ def stored_event(record: Tracked, subjects: KeyStore) -> dict[str, Any] | None:
     return event
 
 
-def ids_of(link: Linked | Link, subjects: KeyStore) -> list[str]:
+def ids_of(link: Linked | Link | Tie, subjects: KeyStore) -> list[str]:
     """The two ids of a link, those that can still be read."""
     try:
         body = _decode_map(link.body)
@@ -104,7 +106,7 @@ def _line(
                 "decision": decode_receipt(receipt).readable(catalogue),
                 **({"lessons": [_lesson(one, catalogue) for one in record.lessons]} if record.lessons else {}),
             }  # fmt: skip
-        case Linked() if record.tenant == tenant and record.cell in cells and record.owner in cells:
+        case Linked() if record.tenant == tenant and (record.user or record.owner) in cells:
             return {"kind": "link", "at": time_text(record.at_ms), "ids": ids_of(record, subjects)}
         case Consented() if record.tenant == tenant and record.cell in cells:
             return {"kind": "consent", "at": time_text(record.at_ms), "purposes": record.purposes}

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
+from typing import Final
 
 import msgspec
 
+from ..events.envelope import Linked, Tied
 from ..events.gate import FREE, Judgement
 from ..events.reject import identifiers_in, identifiers_named
 from ..events.statements import PERSONALIZATION
-from ..events.subjects import NOBODY, Sealed, Subjects
+from ..events.subjects import CLAIM_PREFIX, NOBODY, Sealed, Subjects
 from ..foundation.clock import Clock
 from ..foundation.errors import Corrupt
-from ..foundation.limits import LINKED_CELLS_MAX, REFUSALS_MAX
+from ..foundation.limits import REFUSALS_MAX
+from ..identity.links import Verdict
 from ..privacy.consent import Word
 from ..privacy.tombstones import Tombstone
 from .partition import Partition
+
+_NAMES_MIN: Final = 16
+"""Ids of erased people that are held without a look at which of them are over."""
 
 
 class Agreement(msgspec.Struct, frozen=True):
@@ -53,6 +59,8 @@ class Gate:
         """Who is not in there may have repeated a refusal up to then."""
         self._erased: dict[bytes, tuple[Tombstone, ...]] = {}
         """By keyed hash of the id, as far as the tombstones of the partition have been looked at."""
+        self._named_max = _NAMES_MIN
+        """How many there were when those that are over were taken out last."""
         self._tombstones_seen = 0
 
     def judge(
@@ -131,16 +139,25 @@ class Gate:
         return Agreement(personal, frozenset(one for one in self._purposes if not known.get(one, agreed)))
 
     def _cells(self, tenant: str, identifiers: tuple[str, ...]) -> list[int]:
-        """All cells of the profiles that the ids belong to."""
-        cells: dict[int, None] = {}
-        for identifier in identifiers:
-            cell = self._subjects.find(tenant, identifier)
-            if cell:
-                cells.update(dict.fromkeys(self._partition.links.cells(cell)))
-        return list(cells)
+        """All cells whose word counts for the ids: the user's, and the device's where nobody else has signed in."""
+        links, find = self._partition.links, self._subjects.find
+        if len(identifiers) == 2 and not identifiers[1].startswith(CLAIM_PREFIX):
+            device, user = find(tenant, identifiers[0]), find(tenant, identifiers[1])
+            return links.together(user, device)
+        known = [cell for identifier in identifiers if (cell := find(tenant, identifier))]
+        return list(dict.fromkeys(member for cell in known for member in links.cells(cell)))
+
+    def takes(self, claim: int, device: int, user: int) -> bool:
+        """Whether there is room for what a device claims of a user."""
+        link = Linked(0, "", claim, device, kind=Tied.CLAIM, user=user)
+        return self._partition.links.judge(link) is not Verdict.FULL
 
     def _was_erased(self, tenant: str, identifiers: tuple[str, ...], happened_ms: int, message: int) -> bool:
+        """Whether somebody was erased whose event this is: the user's, if it names one; a claim may be anybody's."""
         now_ms = self._clock.now_ms()
+        if len(identifiers) == 2:
+            claim = identifiers[1].startswith(CLAIM_PREFIX)
+            identifiers = (*identifiers, identifiers[1].rpartition(CLAIM_PREFIX)[2]) if claim else identifiers[1:]
         return any(
             stone.drops(happened_ms=happened_ms, message=message, now_ms=now_ms)
             for identifier in identifiers for stone in self._stones(tenant, identifier)
@@ -156,10 +173,11 @@ class Gate:
         tombstones, now_ms = self._partition.tombstones, self._clock.now_ms()
         fresh = list(islice(reversed(tombstones), tombstones.added - self._tombstones_seen))
         self._tombstones_seen = tombstones.added
-        if len(self._erased) > 2 * LINKED_CELLS_MAX * (len(tombstones) + 1):
+        if len(self._erased) > 2 * self._named_max:
             standing = {name: tuple(one for one in stones if one.until_ms > now_ms)
                         for name, stones in self._erased.items()}
             self._erased = {name: stones for name, stones in standing.items() if stones}
+            self._named_max = max(len(self._erased), _NAMES_MIN)
         for stone in reversed(fresh):
             for sealed in stone.ids:
                 name = self._name_in(stone, sealed)

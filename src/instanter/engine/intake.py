@@ -9,11 +9,11 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from ..events.decode import Admitted, Door
-from ..events.envelope import CONTROL_PARTITION, Imported, Linked, Record, Tracked, Withheld, encode_record
+from ..events.envelope import CONTROL_PARTITION, Imported, Record, Tracked, Withheld, encode_record
 from ..events.kinds import ALIASED, IDENTIFIED
 from ..events.meanings import BY_NAME
 from ..events.nearest import likely_name
-from ..events.notes import ITEM_UNKNOWN, NO_CATALOGUE, UNHEARD, Note
+from ..events.notes import ITEM_UNKNOWN, LINKS_FULL, NO_CATALOGUE, UNHEARD, Note
 from ..events.reject import BATCH, POISON, Quarantined, quarantined
 from ..foundation.clock import Clock, elapsed_ns
 from ..foundation.errors import EventRejected, Overloaded, Unavailable
@@ -21,6 +21,7 @@ from ..foundation.limits import BROKEN_EVENTS_BYTES_MAX, BROKEN_EVENTS_MAX, TALL
 from ..foundation.measure import Meter
 from ..log.commit import Entry
 from .journal import Journal
+from .linking import Linking
 from .partition import Partition
 from .quarantine import QuarantineStore
 from .tally import EventWarning, Tally, Warnings
@@ -32,6 +33,7 @@ BYTES_PER_STEP = 256 * 1024
 RawEvent = bytes | msgspec.Raw
 
 _UNHEARD = Note(UNHEARD)
+_LINKS_FULL = Note(LINKS_FULL)
 _LINKING: Final = frozenset({IDENTIFIED, ALIASED})
 """Names that have an effect though no feature hears them."""
 _ITEM_UNKNOWN = Note(ITEM_UNKNOWN)
@@ -111,6 +113,7 @@ class Intake:
         self._clock = clock
         self._meter = meter
         self._partitions = partitions
+        self._linking = Linking(partition)
         self.tally = Tally(since_ms=clock.now_ms())
         """What came in by event name, and what of it had no effect."""
         self._unheard_notes: dict[str, Note] = {}
@@ -272,7 +275,7 @@ class Intake:
         effect is counted, and added to `warnings`."""
         if not self._partition.state.has_room:
             self._check_known(admitted)
-        partitions, links = self._partitions, self._partition.links
+        partitions = self._partitions
         entries: list[Entry[Record]] = []
         if marked is not None:
             entries.append((CONTROL_PARTITION, marked.at_ms, encode_record(marked), marked))
@@ -306,10 +309,17 @@ class Intake:
                 newest_ms = record.happened_ms
             entries.append((record.key % partitions, received_ms, one.payload, record))
             for claim in one.links:
-                if links.would_change(cell=claim.cell, owner=claim.owner):
-                    linked = Linked(received_ms, tenant, claim.cell, claim.owner, claim.body, sealed=True)
+                linked = self._linking.judge(claim, received_ms, tenant)
+                if linked is not None:
                     entries.append((CONTROL_PARTITION, received_ms, encode_record(linked), linked))
-        position = self._journal.extend(entries)
+                if self._linking.full:
+                    self._tell((_LINKS_FULL,), record, one.message_id, warnings)
+        try:
+            position = self._journal.extend(entries)
+        except Unavailable:
+            self._linking.refused()
+            raise
+        self._linking.appended(position)
         self._clock.observe(newest_ms)
         if taken:
             self.tally.count_events(tenant, taken, unheard=unheard, at_ms=received_ms)

@@ -16,11 +16,13 @@ from ..feedback.rewards import Rewards
 from ..feedback.slates import DECISION, Slate, slate_of
 from ..foundation.disk import Disk
 from ..foundation.errors import Corrupt
-from ..identity.links import Link, Links
+from ..identity.former import Link
+from ..identity.links import Links, Tie
 from ..log.base import Readable
 from ..log.segments import SEGMENT_HEADER_BYTES
 from ..privacy.subjects import KeyStore
 from ..state.checkpoint import checkpoint_path, list_checkpoints, read_control
+from .partition import cells_of
 from .replay import Made, opened
 
 
@@ -47,6 +49,7 @@ class Before(NamedTuple):
     """What was so where the log begins."""
 
     links: tuple[Link, ...] = ()
+    ties: tuple[Tie, ...] = ()
     models: tuple[ModelPlaced, ...] = ()
 
 
@@ -62,7 +65,7 @@ class Joining:
         self._log = log
         self._subjects = subjects
         self._wanted = wanted
-        self._links = Links(before.links)
+        self._links = Links(before.links, before.ties)
         self._joiner = Joiner(rewards)
         self._at: dict[str, int] = {}
         """Of decisions that are still open, where they lie."""
@@ -114,7 +117,7 @@ class Joining:
             case Unlinked():
                 self._links.unlink(record)
             case Erased():
-                self._links.drop(record.cells)
+                self._links.drop(record.cells, record.at_ms)
                 self._joiner.drop(record.cells)
             case _:
                 pass
@@ -124,7 +127,7 @@ class Joining:
         self.ranked |= {placed.model, placed.stand_in} - {""}
 
     def _note(self, event: Tracked, position: int) -> None:
-        cells = tuple(self._links.cells(event.key))
+        cells = tuple(cells_of(event, self._links))
         if self._wanted.lists:
             slate = slate_of(event, cells=cells, position=position)
             if slate is not None:
@@ -155,6 +158,7 @@ def before_the_log(log: Readable, disk: Disk, checkpoints: Path) -> Before:
                 control = read_control(disk, checkpoint_path(checkpoints, position))
                 return Before(
                     msgspec.convert(control.get("links", []), tuple[Link, ...]),
+                    msgspec.convert(control.get("ties", []), tuple[Tie, ...]),
                     msgspec.convert(control.get("models", []), tuple[ModelPlaced, ...]),
                 )
             except (Corrupt, FileNotFoundError, msgspec.ValidationError):  # A running server may just replace it.

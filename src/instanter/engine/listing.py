@@ -145,7 +145,8 @@ class Listings:
         if event is None:
             return None
         candidates = [f"{ANONYMOUS_PREFIX}{event.get('anonymousId')}", str(event.get("userId"))]
-        return next((one for one in candidates if self._subjects.find(record.tenant, one) == record.key), None)
+        known = {self._subjects.find(record.tenant, one): one for one in candidates}
+        return known.get(record.key) or known.get(record.device)  # What it claims of a user is listed as the device's.
 
 
 def _of_kind(kind: type[Tracked] | type[Decided], tenant: str, frames: list[Frame]) -> Iterator[_Found]:

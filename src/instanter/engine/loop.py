@@ -32,7 +32,7 @@ from ..events.envelope import (
     Unreadable,
 )
 from ..events.identifiers import identifiers_of
-from ..events.subjects import NOBODY, Sealed
+from ..events.subjects import ANONYMOUS_PREFIX, NOBODY, Sealed
 from ..features.view import Reader
 from ..feedback.rewards import Rewards
 from ..foundation.clock import Clock, elapsed_ns
@@ -40,7 +40,7 @@ from ..foundation.deadline import Deadline
 from ..foundation.disk import Disk
 from ..foundation.errors import InstanterError, Overloaded, RequestRejected, Unavailable
 from ..foundation.ids import Ids, reference
-from ..foundation.limits import EXPORTS_MAX, LINKED_CELLS_MAX
+from ..foundation.limits import EXPORTS_MAX
 from ..foundation.measure import Buckets, Measurements
 from ..log.moved import MovedPositions, NothingMoved
 from ..log.segment_log import SegmentLog
@@ -62,7 +62,7 @@ from .learners import LearnerSwitches
 from .listing import Listings
 from .models import ServedModels
 from .partition import REPEATED, Noticed, Partition
-from .profile import Profiles
+from .profile import Profiles, most_active
 from .quarantine import QuarantineStore
 from .recovery import Recovery
 from .remapping import Remapper
@@ -291,10 +291,10 @@ class Engine:
             await self.journal.write(changes, self.clock.now_ms())
         return self.partition.position
 
-    async def unlink(self, tenant: str, cell: int) -> int:
-        """Take the link of a cell back."""
+    async def unlink(self, tenant: str, cell: int, owner: int) -> int:
+        """Take the link of a cell to an owner back."""
         now_ms = self.clock.now_ms()
-        await self.journal.write([Unlinked(now_ms, tenant, cell)], now_ms)
+        await self.journal.write([Unlinked(now_ms, tenant, cell, owner)], now_ms)
         return self.partition.position
 
     # Access keys.
@@ -391,13 +391,13 @@ class Engine:
         return receipt
 
     def cells_of(self, tenant: str, *, user_id: str | None, anonymous_id: str | None) -> list[int]:
-        """The cells of a person's profile; those of the anonymous id first, whose session is the live one."""
-        keys: dict[int, None] = {}
-        for identifier in identifiers_of(anonymous_id, user_id):
-            cell = self.subjects.find(tenant, identifier)
-            if cell:
-                keys.update(dict.fromkeys(self._profile(cell)))
-        return list(keys)[:LINKED_CELLS_MAX]
+        """The cells that are read for whoever asks: the user's, and the most recently active of the others. Of a device
+        that others have used as well nothing is read for a user."""
+        device = self.subjects.find(tenant, ANONYMOUS_PREFIX + anonymous_id) if anonymous_id else 0
+        user = self.subjects.find(tenant, user_id) if user_id else 0
+        links = self.partition.links
+        cells = links.together(user, device) if user_id else links.cells(device) if device else []
+        return most_active(self.partition.state, cells, first=user or device)
 
     def _person(self, tenant: str, request: DecideRequest) -> tuple[KeySubject | None, list[int]]:
         """Who is asked about: the subject that the receipt is sealed for, as an event's body is, and the cells."""
@@ -405,10 +405,6 @@ class Engine:
         identifiers = identifiers_of(request.device, request.user)
         known = next((one for one in reversed(identifiers) if self.subjects.find(tenant, one)), None)
         return (self.subjects.subject(tenant, known) if known else None), keys
-
-    def _profile(self, cell: int) -> list[int]:
-        others = [member for member in self.partition.links.cells(cell) if member != cell]
-        return [cell, *others]
 
     def _keep_receipt(
         self, decision: Decision, tenant: str, subject: KeySubject | None, now_ms: int, *, learns: bool
@@ -435,14 +431,18 @@ class Engine:
         """State what a person has agreed to, on their behalf; counts from the next event and decision on."""
         now_ms = self.clock.now_ms()
         cell = self.subjects.subject(tenant, identifier).cell
-        await self.journal.write([Consented(now_ms, tenant, cell, purposes)], now_ms)
+        refused = {purpose: False for purpose, agreed in purposes.items() if not agreed}
+        said = [Consented(now_ms, tenant, cell, purposes)]
+        if refused:  # What was done unsigned on a device that others use too may be theirs: it is not used either.
+            said += [Consented(now_ms, tenant, one, refused) for one in self.partition.links.shared_by(cell)]
+        await self.journal.write(said, now_ms)
         await self.audit.note("consent.stated", actor=actor, tenant=tenant, details=dict(purposes))
         return self.partition.position
 
     def consent_of(self, tenant: str, identifier: str) -> dict[str, bool]:
         """What a person has stated, by purpose."""
         cell = self.subjects.find(tenant, identifier)
-        return self.partition.consents.of(self._profile(cell)) if cell else {}
+        return self.partition.consents.of(self.partition.links.cells(cell)) if cell else {}
 
     def export(self, tenant: str, identifier: str) -> Iterator[list[bytes]]:
         """Everything held about a person as NDJSON lines, see `export.export`.
@@ -454,7 +454,8 @@ class Engine:
             raise RequestRejected("unknown_profile", "nothing is known under this identifier", status=404)
         if self._exports >= EXPORTS_MAX:
             raise Overloaded(f"{EXPORTS_MAX} exports are being made", retry_after_s=EXPORT_RETRY_S)
-        lines = export(tenant, self._profile(cell), self._log, self.subjects, self.partition.state.catalogue)
+        cells = self.partition.links.naming(cell)
+        lines = export(tenant, cells, self._log, self.subjects, self.partition.state.catalogue)
         return self._counted(lines)
 
     def _counted(self, lines: Iterator[list[bytes]]) -> Iterator[list[bytes]]:

@@ -207,7 +207,14 @@ class Partition:
         heard = OUTCOMES_FORMERLY if self.state.settings["folding"] < 2 else OUTCOME_OF
         for event, verdict in zip(piece, folded.tolist(), strict=True):
             if event.items and event.name in heard and verdict not in (DUPLICATE, TABLE_FULL, TOLD_AGAIN):
-                self.learners.note(event, self.links.cells(event.key))
+                self.learners.note(event, cells_of(event, self.links))
+
+
+def cells_of(event: Tracked, links: Links) -> list[int]:
+    """The cells under which whoever did this may have been shown something: the person's, and that of the device."""
+    if not event.device:
+        return links.cells(event.key)
+    return list(dict.fromkeys([*links.cells(event.key), event.device]))
 
 
 def _late_ones(folded: Ints, place: int) -> list[Noticed]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -11,9 +11,11 @@ from ..events.envelope import Tracked, read_record
 from ..features.view import Person, Reader
 from ..foundation.errors import RequestRejected
 from ..foundation.ids import item_reference, reference
+from ..foundation.limits import LINKED_CELLS_MAX
 from ..log.segment_log import SegmentLog
 from ..privacy.subjects import KeyStore
 from ..state.layout import BySource
+from ..state.memory import State
 from .export import ids_of, stored_event
 from .partition import Partition
 
@@ -35,6 +37,15 @@ class Profile(msgspec.Struct, frozen=True, rename="camel"):
     position: str
 
 
+def most_active(state: State, cells: Sequence[int], *, first: int) -> list[int]:
+    """Of the cells of a person those that are read together: `first`, then those that something came of last."""
+    if len(cells) <= LINKED_CELLS_MAX:
+        return sorted(cells, key=lambda cell: cell != first)
+    received_ms = state.received_of(cells)
+    order = sorted(range(len(cells)), key=lambda place: (cells[place] != first, -received_ms[place], cells[place]))
+    return [cells[place] for place in order[:LINKED_CELLS_MAX]]
+
+
 class Profiles:
     """Reads profiles of one partition."""
 
@@ -47,9 +58,9 @@ class Profiles:
         """The profile, or `RequestRejected` when nothing is known under this identifier."""
         cell = self._subjects.find(tenant, identifier)
         partition = self._partition
-        keys = partition.links.cells(cell)
-        person = self._reader.person(partition.state, keys, now_ms)
-        consent = partition.consents.of(keys)
+        cells = partition.links.cells(cell) if cell else []
+        person = self._reader.person(partition.state, most_active(partition.state, cells, first=cell), now_ms)
+        consent = partition.consents.of(cells)
         if not cell or not (person.known or consent):
             raise RequestRejected("unknown_profile", "nothing is known under this identifier", status=404)
         return Profile(

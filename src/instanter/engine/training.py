@@ -29,6 +29,7 @@ from ..models.dataset import Dataset
 from ..privacy.subjects import KeyStore
 from .joining import Joined
 from .partition import Partition
+from .profile import most_active
 from .recovery import Progress
 from .replay import Made, Replay, decided_at
 from .rows import RowFile, Taken
@@ -157,7 +158,7 @@ class Gathering:
 
 def _keys(partition: Partition, key: int) -> list[int]:
     """The cells of whoever a list was shown to, the one that saw it first."""
-    return [key, *(cell for cell in partition.links.cells(key) if cell != key)]
+    return most_active(partition.state, partition.links.cells(key), first=key)
 
 
 def _given(slate: Shown, partition: Partition) -> Given:

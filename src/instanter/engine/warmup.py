@@ -60,6 +60,7 @@ def _do_all(schema: Schema, decider: Decider, placements: tuple[str, ...]) -> No
     for _ in Snapshot(state, position=1, at_ms=_START_MS, control={}).sections():
         pass
     state.hash()
+    state.received_of([1, 2])
     warm_up_roll()
     warm_up_models()
     warm_up_learners()

@@ -24,27 +24,26 @@ from .addresses import truncated
 from .amounts import WORTH_SOMETHING, Amounts, with_worth
 from .claims import FORBIDDEN, NoUserTokens, UserTokens, claimed_name
 from .enrich import Enricher
-from .envelope import NO_CONTEXT, Consented, Context, Flag, Tracked, Withheld, encode_record
+from .envelope import NO_CONTEXT, Consented, Context, Flag, Linked, Tied, Tracked, Withheld, encode_record
 from .gate import Gate, Judgement, OpenGate
 from .identifiers import identifier, identifiers_of, refuse_control, user_identifier
 from .kinds import NAME_BY_TYPE, NUMBERS, ORDER_CLAIMED, TYPES, Names
 from .mend import mended, within_bounds
 from .named_items import NAMING_ITEMS, UNREAD, ItemFinder, names_items
-from .notes import CLAIMED, CONSENT_UNHEEDED, NO_ITEM, TIME_CLAMPED, TIME_FAR, Note, add_note
+from .notes import CLAIMED, CONSENT_UNHEEDED, LINKS_FULL, NO_ITEM, TIME_CLAMPED, TIME_FAR, Note, add_note
 from .odd import MISSPELT, event_of, mend_context, take_near_misses
 from .orders import ABOUT_ORDERS, REFUNDS, idempotence_of, order_of
 from .schema import Page, SentContext, TrackingEvent
 from .schemas import EventSchema, compile_schemas
 from .statements import Statements, consented
 from .structure import BRACKETS_UNCHECKED, check_structure, finite, has_extreme_number
-from .subjects import ANONYMOUS_PREFIX, Subject, Subjects
+from .subjects import ANONYMOUS_PREFIX, CLAIM_PREFIX, Subject, Subjects, claimed
 from .times import AHEAD_MS_MAX, FAR_MS, event_time_ms, read_time_ms
 from .wanted import wanted
 
 _MESSAGE_ID_BYTES = 16
 _SHORT_BYTES = 512
 """Up to here looking for extreme numbers costs more than decoding so that they do not matter."""
-_LINKING = ("identify", "alias")
 _PUBLIC = int(Flag.PUBLIC)
 _TOO_BROKEN = (
     f"this is not JSON, and it was not looked into: {BROKEN_EVENTS_MAX} events of its body, or "
@@ -61,11 +60,23 @@ _EMPTY: Mapping[str, Any] = {}
 
 
 class LinkClaim(msgspec.Struct, frozen=True):
-    """The event says that cell `cell` is `owner`'s; the fields of `envelope.Linked`."""
+    """What the event says of who is who; the fields of `envelope.Linked`, which it becomes if that is news."""
 
+    kind: int
+    """One of `envelope.Tied`."""
     cell: int
     owner: int
-    body: bytes
+    sealed_ids: tuple[bytes, bytes]
+    """Of the cell (of a claim, of its device) and the owner (of a claim, the user)."""
+    user: int = 0
+
+    def record(self, at_ms: int, tenant: str, kind: int | None = None) -> Linked:
+        """The record of the log."""
+        cell_id, owner_id = self.sealed_ids
+        return Linked(
+            at_ms, tenant, self.cell, self.owner, _encode_body({"cell": cell_id, "owner": owner_id}), sealed=True,
+            kind=int(self.kind if kind is None else kind), user=self.user,
+        )  # fmt: skip
 
 
 class Admitted(msgspec.Struct, frozen=True):
@@ -76,7 +87,7 @@ class Admitted(msgspec.Struct, frozen=True):
     """The record, encoded."""
     message_id: str
     links: tuple[LinkClaim, ...] = ()
-    """Empty but for `identify` with both ids (one) and `alias` (two: its previousId may be of either sort)."""
+    """Of an event with both ids one, and of an `alias` two more: its previousId may be of either sort."""
     consents: tuple[Consented, ...] = ()
     """What the event says about purposes, where that is news: one for each id, since they need not be linked."""
     notes: tuple[Note, ...] = ()
@@ -192,12 +203,13 @@ class Door:
                 items = ((item_reference(tenant, UNREAD),), (), (), ())  # Not the whole order.
         elif not items[1] and name in WORTH_SOMETHING:
             items = with_worth(items, properties, notes)
+        claimed_id = ""
         if public:
             name, flags = claimed_name(type_, name), flags | _PUBLIC
             if user_id and not self._user_tokens.confirm(tenant, user_token, user_id, received_ms):
                 if not anonymous_id:
                     raise EventRejected(FORBIDDEN, _NO_DEVICE, status=403)
-                user_id = ""
+                claimed_id, user_id = user_id, ""
                 add_note(notes, CLAIMED, "userId")
             if name == ORDER_CLAIMED:
                 add_note(notes, CLAIMED, "an order")
@@ -206,7 +218,7 @@ class Door:
         message, order = reference(message_id), 0
         if name in ABOUT_ORDERS:
             message, order = self._statement(name, message_id, properties)
-        identifiers = identifiers_of(anonymous_id, user_id)
+        identifiers = identifiers_of(anonymous_id, claimed(anonymous_id, claimed_id) if claimed_id else user_id)
 
         stated = self._stated(event) if event.context is not None or event.consent is not None else None
         if stated and not self.statements.heeds(stated):
@@ -217,16 +229,22 @@ class Door:
         if judged.withheld:
             return self._withheld(judged, received_ms, happened_ms, tenant, name, identifiers, message_id)
         references, prices, quantities, positions = items
-        who = self._subjects.subject(tenant, identifiers[0])
-        owner = self._subjects.subject(tenant, user_id) if anonymous_id and user_id else who
-        links = self._links(sent, type_, tenant, previous_id, who, owner) if type_ in _LINKING else ()
+        who = owner = self._subjects.subject(tenant, identifiers[0])
+        links: tuple[LinkClaim, ...] = ()
+        if claimed_id:
+            owner, links = self._claim(sent, tenant, who, identifiers[1], claimed_id, notes)
+        elif anonymous_id and user_id:
+            owner = self._subjects.subject(tenant, user_id)
+            links = (LinkClaim(Tied.SIGN_IN, who.cell, owner.cell, (who.sealed_id, owner.sealed_id)),)
+        if type_ == "alias":
+            links += self._alias(sent, tenant, previous_id, owner)
         if owner is not who:
             sent["anonymousId"] = who.sealed_id
         record = Tracked(
             received_ms,
             happened_ms,
             tenant,
-            who.cell,
+            owner.cell,
             message,
             name,
             flags,
@@ -243,6 +261,7 @@ class Door:
             judged.denied,
             _NOT_RETOLD,
             order,
+            who.cell if owner is not who else 0,
         )
         consents: tuple[Consented, ...] = ()
         if judged.statement:
@@ -274,25 +293,39 @@ class Door:
         record = Withheld(received_ms, tenant, name, judged.withheld)
         consents: tuple[Consented, ...] = ()
         if judged.statement:
-            cells = [self._subjects.subject(tenant, identifier).cell for identifier in identifiers]
+            plain = [one for one in identifiers if not one.startswith(CLAIM_PREFIX)]
+            cells = [self._subjects.subject(tenant, identifier).cell for identifier in plain]
             consents = consented(judged.statement, happened_ms, tenant, cells)
         return Admitted(record, encode_record(record), message_id, consents=consents)
 
-    def _links(
-        self, sent: dict[str, Any], type_: str, tenant: str, previous_id: str, who: Subject, owner: Subject
-    ) -> tuple[LinkClaim, ...]:
-        """The links an `identify` or `alias` claims; what names a third id in the event is sealed by itself.
+    def _claim(
+        self, sent: dict[str, Any], tenant: str, device: Subject, identifier: str, user_id: str, notes: list[Note]
+    ) -> tuple[Subject, tuple[LinkClaim, ...]]:
+        """Where what a device says of a user lies, and the link of that; in the device's own cell, and without the
+        user's id, where there is no room for another claim."""
+        user, claim = self._subjects.subject(tenant, user_id), self._subjects.subject(tenant, identifier)
+        link = LinkClaim(Tied.CLAIM, claim.cell, device.cell, (device.sealed_id, user.sealed_id), user.cell)
+        if self._gate.takes(link.cell, link.owner, link.user):
+            return claim, (link,)
+        sent.pop("userId", None)
+        add_note(notes, LINKS_FULL, "userId")
+        return device, ()
 
-        An alias' previousId is an anonymous id or a user id, and nothing in the event says which: both cells are
-        claimed. The one that nobody ever used holds nothing, so its link changes nothing.
+    def _alias(
+        self, sent: dict[str, Any], tenant: str, previous_id: str, owner: Subject
+    ) -> tuple[LinkClaim, ...]:
+        """The links of an alias; what names a third id in the event is sealed by itself.
+
+        Its previousId is an anonymous id or a user id, and nothing in the event says which: both cells are linked. The
+        one that nobody ever used holds nothing, so its link changes nothing.
         """
-        if type_ == "identify":
-            return (_claim(who, owner),) if owner is not who else ()
-        anonymous = self._subjects.subject(tenant, ANONYMOUS_PREFIX + previous_id)
+        device = self._subjects.subject(tenant, ANONYMOUS_PREFIX + previous_id)
         user = self._subjects.subject(tenant, previous_id)
-        sent["previousId"] = anonymous.sealed_id
-        claims = (_claim(anonymous, owner), _claim(user, owner))
-        return claims if user.cell != owner.cell else claims[:1]
+        sent["previousId"] = device.sealed_id
+        signed_in = LinkClaim(Tied.SIGN_IN, device.cell, owner.cell, (device.sealed_id, owner.sealed_id))
+        if user.cell == owner.cell:
+            return (signed_in,)
+        return signed_in, LinkClaim(Tied.ALIAS, user.cell, owner.cell, (user.sealed_id, owner.sealed_id))
 
     def _track_name(self, sent: str | None) -> str:
         known = self._names.known(sent)
@@ -462,10 +495,6 @@ def _previous_id(event: TrackingEvent, user_id: str) -> str:
     if not previous_id or not user_id:
         raise EventRejected("schema", "an alias has a previousId and a userId")
     return previous_id
-
-
-def _claim(cell: Subject, owner: Subject) -> LinkClaim:
-    return LinkClaim(cell.cell, owner.cell, _encode_body({"cell": cell.sealed_id, "owner": owner.sealed_id}))
 
 
 def _refuse_type(type_: str | None) -> NoReturn:

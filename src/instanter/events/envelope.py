@@ -10,7 +10,7 @@ under pseudonyms: random numbers that nothing but the key store connects with an
 
 from __future__ import annotations
 
-from enum import IntFlag
+from enum import IntEnum, IntFlag
 from typing import Any
 
 import msgspec
@@ -67,7 +67,8 @@ class Tracked(msgspec.Struct, array_like=True, frozen=True, tag=1):
     """Event time: timestamp + (received - sentAt), at most 5 minutes after `received_ms`."""
     tenant: str
     key: int
-    """The cell: the pseudonym of anonymousId if present, else of userId."""
+    """The cell: the pseudonym of userId if present, else of anonymousId; of a public key's claim that of the pair. In
+    logs from before `device` was written it is that of anonymousId if present, else of userId."""
     message: int
     """Reference of messageId."""
     name: str
@@ -95,6 +96,8 @@ class Tracked(msgspec.Struct, array_like=True, frozen=True, tag=1):
     """Of an event that is told again (`retold`): the position of its first telling. 0: this is the first."""
     order: int = 0
     """Reference of the order that it speaks of; 0: none is named."""
+    device: int = 0
+    """The pseudonym of anonymousId where the event lies in another cell. 0: in its own, or there is none."""
 
 
 def retold(event: Tracked, *, name: str, first_told: int) -> Tracked:
@@ -139,8 +142,23 @@ class ItemDeleted(msgspec.Struct, array_like=True, frozen=True, tag=4):
     id: str
 
 
+class Tied(IntEnum):
+    """What a `Linked` says."""
+
+    FORMERLY = 0
+    """`cell` belongs to `owner` and to nobody else: the newest counts. Of logs from before the others were written."""
+    SIGN_IN = 1
+    """The user `owner` has signed in on the device `cell`."""
+    ALIAS = 2
+    """The users `cell` and `owner` are one person."""
+    CLAIM = 3
+    """`cell` holds what the device `owner` says that the user `user` did."""
+    BEYOND = 4
+    """The user `owner`, who has as many links as there can be, has signed in on the device `cell`: it is nobody's."""
+
+
 class Linked(msgspec.Struct, array_like=True, frozen=True, tag=5):
-    """Cell `cell` belongs to the profile of `owner`. The cells themselves are not changed, so undo is exact."""
+    """Two cells have to do with each other. The cells themselves are not changed, so undo is exact."""
 
     at_ms: int
     tenant: str
@@ -149,14 +167,20 @@ class Linked(msgspec.Struct, array_like=True, frozen=True, tag=5):
     body: bytes = b""
     """MessagePack map {"cell": id, "owner": id}, ids as in `GET /v1/profiles/{id}`, each sealed under its own key."""
     sealed: bool = False
+    kind: int = 0
+    """One of `Tied`."""
+    user: int = 0
+    """Of a `CLAIM`: who is claimed."""
 
 
 class Unlinked(msgspec.Struct, array_like=True, frozen=True, tag=6):
-    """Takes the link of `cell` back."""
+    """Takes the link of `cell` to `owner` back."""
 
     at_ms: int
     tenant: str
     cell: int
+    owner: int = 0
+    """0, in former logs: the only one that it has."""
 
 
 class Configured(msgspec.Struct, array_like=True, frozen=True, tag=7):

@@ -27,7 +27,9 @@ from .envelope import (
     KeyIssued,
     LearnerDeclared,
     LearnerTurned,
+    Linked,
     Record,
+    Tied,
 )
 
 UNFIT: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -44,6 +46,7 @@ INT_MAX: Final = 2**63 - 1
 TIME_MS_MAX: Final = 2**53
 """No difference of two times, nor a time with a window, comes near the end of 64 bits."""
 LEARNER_ACTS: Final = frozenset({"freeze", "thaw", "reset"})
+_TIED: Final = frozenset(map(int, Tied))
 _HASH_CHARS: Final = 32
 _CHAIN_BYTES: Final = 32
 _DIGEST_BYTES: Final = 32
@@ -108,6 +111,10 @@ def _check_configured(record: Configured) -> None:
     _check_purposes(record, record.purposes)
 
 
+def _check_linked(record: Linked) -> None:
+    _check(record.kind in _TIED, record, "kind is none that there is")
+
+
 def _check_consented(record: Consented) -> None:
     _check_purposes(record, record.purposes)
 
@@ -164,6 +171,7 @@ _CHECKS: Final[Mapping[type[Record], Callable[[Any], None]]] = {
     ItemPatched: _check_fields,
     Configured: _check_configured,
     Consented: _check_consented,
+    Linked: _check_linked,
     Epoch: _check_epoch,
     Decided: _check_decided,
     KeyIssued: _check_key,

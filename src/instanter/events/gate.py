@@ -32,6 +32,10 @@ class Gate(Protocol):
         """`identifiers` as in `GET /v1/profiles/{id}`; `stated` is `context.consent`, `gpc` the signal `Sec-GPC: 1`."""
         ...
 
+    def takes(self, claim: int, device: int, user: int) -> bool:
+        """Whether there is room for what the device claims of the user; these are pseudonyms."""
+        ...
+
 
 class OpenGate:
     """Keeps everything."""
@@ -41,3 +45,6 @@ class OpenGate:
         happened_ms: int, message: int,
     ) -> Judgement:  # fmt: skip
         return FREE
+
+    def takes(self, claim: int, device: int, user: int) -> bool:
+        return True

@@ -25,6 +25,7 @@ TIME_CLAMPED: Final = "time_clamped"
 SCHEMA_FAULT: Final = "schema_fault"
 CLAIMED: Final = "claimed"
 CONSENT_UNHEEDED: Final = "consent_unheeded"
+LINKS_FULL: Final = "links_full"
 
 CODES: Final = {
     UNHEARD: "no feature hears this name, so the event changes no profile: map it under [events.names], or name it in "
@@ -47,6 +48,8 @@ CODES: Final = {
                   "or send sentAt",
     CLAIMED: "with a public key that is a claim, which counts for the device alone until your server says the same "
              "with a secret key; a signed user token makes a userId count at once",
+    LINKS_FULL: "the event counts, and the ids in it were not linked: a person has so many links, and a device so many "
+                "users and claims, that there is no room for another; look for an id that many people share",
     CONSENT_UNHEEDED: "none of its purposes is one that a feature is kept for, so nothing of it is heeded: say in "
                       "[privacy] consent_ids which of your consent tool's categories is personalization",
     SCHEMA_FAULT: "it does not agree with its schema under [[events.schemas]]",

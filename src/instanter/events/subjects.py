@@ -18,6 +18,19 @@ ANONYMOUS_PREFIX: Final = "anonymous:"
 """How an anonymous id is told from a user id where one text must do, as in `GET /v1/profiles/{id}`."""
 
 
+CLAIM_PREFIX: Final = "\x1f"
+"""How what a device claims of a user is told from both: no id holds such a character."""
+
+
+def claimed(anonymous_id: str, user_id: str) -> str:
+    """The subject of what a device says that a user did, which nobody has confirmed.
+
+    >>> claimed("a1", "ada")
+    '\\x1fa1\\x1fada'
+    """
+    return f"{CLAIM_PREFIX}{anonymous_id}{CLAIM_PREFIX}{user_id}"
+
+
 class Sealed(IntEnum):
     """The classes of sealed data. Each is sealed for its day as well, so that one class of one day can be destroyed."""
 

@@ -64,6 +64,9 @@ _RATE_LEAST = 1e-6
 EVIDENCE: Final = 2
 """Rules by which inputs are made. From these on what there is no evidence of is missing, and weighs nothing. Receipts
 name a configuration, and that names the rules: what was decided by the first ones is decided again by the first."""
+ONE_SESSION: Final = 3
+"""From these rules on the live sessions of all cells of a person are read as one."""
+RULES_NOW: Final = ONE_SESSION
 FIRST_RULES: Final = 1
 _CHANGED: Final = "2"
 """Version of the columns that are made otherwise since."""
@@ -129,7 +132,7 @@ class Assembler:
     """Makes the matrix of one schema."""
 
     def __init__(
-        self, schema: Schema, declarations: Sequence[FeatureDeclaration], reader: Reader, rules: int = EVIDENCE
+        self, schema: Schema, declarations: Sequence[FeatureDeclaration], reader: Reader, rules: int = RULES_NOW
     ) -> None:
         numeric = [
             (number, placed)

@@ -80,7 +80,11 @@ class Person(msgspec.Struct, frozen=True):
 class Reader:
     """Reads people of one schema. Bounds: at most `LINKED_CELLS_MAX` cells a person; further ones are left out."""
 
-    def __init__(self, schema: Schema, declarations: Sequence[FeatureDeclaration]) -> None:
+    def __init__(
+        self, schema: Schema, declarations: Sequence[FeatureDeclaration], *, sessions_together: bool = True
+    ) -> None:
+        """`sessions_together`: the live sessions of all cells are read as one, not the one of whoever asks alone."""
+        self._sessions_together = sessions_together
         defaults = declared_defaults(declarations)
         placed = [
             (number, one.spec)
@@ -124,11 +128,12 @@ class Reader:
             state.warm(keys[:LINKED_CELLS_MAX])
             memory = state.tables.memory
             plan = self._plan_without(denied) if denied else self._plan
+            sessions = np.zeros(LINKED_CELLS_MAX, np.int64)
             flags = _read_person(
                 plan, state.program.features, memory.ints, memory.reals, memory.regions,
                 state.tables.cell_index, np.array(keys[:LINKED_CELLS_MAX], np.int64),
                 state.schema.settings["session_gap_ms"], int(state.tables.idle[0]), now_ms, self._declared, values,
-                refs, weights, counts,
+                refs, weights, counts, sessions, self._sessions_together,
             )  # fmt: skip
         return self._named(flags, values, refs, weights, counts)
 
@@ -252,14 +257,18 @@ def read_number(
 def _read_person(
     plan: Ints, features: Ints, ints: Ints, reals: Reals, regions: Ints, index: Index, keys: Ints, gap_ms: int,
     idle_since_ms: int, now_ms: int, defaults: Reals, numbers: Reals, refs: Ints, weights: Reals, counts: Ints,
+    sessions: Ints, sessions_together: bool,
 ) -> int:  # fmt: skip
-    """Fill the arrays; returns whether the person is known and in a session, as flags. `keys` is used up.
+    """Fill the arrays; returns whether the person is known and in a session, as flags. `keys` and `sessions`, which has
+    as many places, are used up.
 
-    The session is that of the first key, the one who asks, if it is live; else the newest live one of the others.
+    The session is the merge of all live ones. Formerly it was that of the first key, the one who asks, if it was live;
+    else the newest live one of the others.
     """
     cells = keys  # A cell that was found takes the place of a key that has been looked up.
     used = 0
-    session, end_ms, asking_is_live = -1, -1, False
+    live, start_ms = 0, now_ms
+    end_ms, asking_is_live = -1, False
     first_ms = now_ms
     for i in range(len(keys)):
         row = find(index, keys[i])
@@ -270,11 +279,19 @@ def _read_person(
         used += 1
         first_ms = min(first_ms, ints[cell + CELL_FIRST_MS])
         session_row = ints[cell + CELL_SESSION] - 1
-        if session_row >= 0 and not asking_is_live and not is_swept(ints, cell, idle_since_ms):
-            found = address(regions, SESSIONS, session_row)
-            if now_ms - ints[found + SESSION_END_MS] <= gap_ms and ints[found + SESSION_END_MS] > end_ms:
-                session, end_ms = found, ints[found + SESSION_END_MS]
-                asking_is_live = i == 0
+        if session_row < 0 or is_swept(ints, cell, idle_since_ms):
+            continue
+        found = address(regions, SESSIONS, session_row)
+        if now_ms - ints[found + SESSION_END_MS] > gap_ms:
+            continue
+        if not sessions_together:
+            if asking_is_live or ints[found + SESSION_END_MS] <= end_ms:
+                continue
+            end_ms, asking_is_live, live = ints[found + SESSION_END_MS], i == 0, 0
+            start_ms = ints[found + SESSION_START_MS]
+        sessions[live] = found
+        live += 1
+        start_ms = min(start_ms, ints[found + SESSION_START_MS])
     if used == 0:
         return 0
     scratch = address(regions, SCRATCH, 0)
@@ -283,20 +300,35 @@ def _read_person(
         if feature < 0:
             continue
         if features[feature, SCOPE] == SESSION_SCOPE:
-            at = session + features[feature, AT] if session >= 0 else -1
+            at = _session_words(features, feature, ints, reals, sessions, live, scratch)
         else:
             at = _profile_words(features, feature, ints, reals, cells, used, scratch, now_ms, plan[row, TTL_MS])
         if at < 0:
             continue
         if plan[row, NUMBER] >= 0:
             place = plan[row, NUMBER]
-            since_ms = ints[session + SESSION_START_MS] if features[feature, SCOPE] == SESSION_SCOPE else first_ms
+            since_ms = start_ms if features[feature, SCOPE] == SESSION_SCOPE else first_ms
             numbers[place] = read_number(features, feature, ints, reals, at, now_ms, since_ms, defaults[place])
         elif plan[row, LIST] >= 0:
             counts[plan[row, LIST]] = _read_list(
                 features, feature, ints, reals, at, now_ms, refs, weights, plan[row, START]
             )
-    return 1 if session < 0 else 3
+    return 1 if live == 0 else 3
+
+
+@kernel
+def _session_words(
+    features: Ints, feature: int, ints: Ints, reals: Reals, sessions: Ints, live: int, scratch: int
+) -> int:
+    """Where the words of a session feature stand, merged if several sessions are live; -1 if none is."""
+    at = features[feature, AT]
+    if live <= 1:
+        return int(sessions[0] + at) if live else -1
+    for word in range(scratch + at, scratch + at + _words(features, feature)):
+        ints[word] = 0
+    for i in range(live):
+        merge_feature(features, feature, ints, reals, scratch + at, sessions[i] + at)
+    return int(scratch + at)
 
 
 @kernel

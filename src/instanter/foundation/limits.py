@@ -100,6 +100,15 @@ FOLD_BATCH_ITEMS_MAX = 1_024
 PENDING_BYTES_MAX = 32 * 1024 * 1024
 """Bytes accepted for the log and not yet synced; beyond it ingest is refused with 429."""
 LINKED_CELLS_MAX = 8
+"""Cells of a person that are read together: the one asked about, and the most recently active of the others."""
+ERASED_MESSAGES_MAX = 16_384
+"""Messages of an erased person that are recognised by their ids when they come again."""
+LINKS_MAX = 1_000
+"""Links of a person, users of a device, claims of a user. Further ones are not made, and the sender is told
+(`links_full`)."""
+CLAIMS_OF_DEVICE_MAX = 8
+"""Users that a device says it is, with a public key. What it says of further ones counts for the device, without the
+name."""
 
 # Log.
 FRAME_BYTES_MAX = 1024 * 1024

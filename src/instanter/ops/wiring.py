@@ -27,7 +27,7 @@ from ..events.kinds import NUMBERS, Names
 from ..events.named_items import ItemFinder
 from ..events.schemas import compile_schemas
 from ..events.statements import Statements
-from ..features.assemble import EVIDENCE
+from ..features.assemble import RULES_NOW
 from ..features.view import Reader
 from ..feedback.rewards import DEFAULT_WORTHS, Rewards
 from ..foundation.clock import Clock, EventsClock, SystemClock
@@ -81,7 +81,7 @@ def configuration_of(config: Config) -> Configuration:
         },
         weights=config.ranker.weights,
         exploration=config.decide.exploration,
-        rules=EVIDENCE,
+        rules=RULES_NOW,
     )
 
 

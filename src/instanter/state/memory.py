@@ -45,7 +45,7 @@ from .program import (
     make_changes,
     make_program,
 )
-from .rows import item_of
+from .rows import item_of, received_ms
 from .schema import Schema, columns_of
 from .table import (
     CELLS,
@@ -212,6 +212,15 @@ class State:
             return int(rows_of(self.tables.memory, CELLS)[row, CELL_RECEIVED_MS])
         row = -1 if self.cold is None else find(self.cold.index, key)
         return int(rows_of(self.tables.memory, COLD)[row, COLD_RECEIVED_MS]) if row >= 0 else 0
+
+    def received_of(self, keys: Sequence[int]) -> list[int]:
+        """`received_ms` of many cells."""
+        found = np.array(keys, np.int64)
+        received_ms(self.tables.memory, self.tables.cell_index, found)
+        times_ms: list[int] = found.tolist()
+        if self.cells_cold == 0:
+            return times_ms
+        return [self.received_ms(key) if at_ms == 0 else at_ms for key, at_ms in zip(keys, times_ms, strict=True)]
 
     def messages_of(self, keys: Sequence[int]) -> list[int]:
         """References of the messages that these cells remember."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..foundation.limits import ITEMS_MET_MAX
-from .compiled import kernel
+from .compiled import Ints, kernel
+from .layout import CELL_RECEIVED_MS
 from .program import Tables
 from .table import CELLS, ITEMS, ROWS_MAX, USED, Index, Memory, address, allocate, find, insert, touch
 
@@ -12,6 +13,14 @@ from .table import CELLS, ITEMS, ROWS_MAX, USED, Index, Memory, address, allocat
 def cell_of(memory: Memory, index: Index, key: int) -> int:
     """The row of a cell, made if need be; -1 if there is no room."""
     return _row_of(memory, index, CELLS, key)
+
+
+@kernel
+def received_ms(memory: Memory, index: Index, keys: Ints) -> None:
+    """Put in the place of each key of a cell when something of it was received last; 0 where it is not in memory."""
+    for i in range(len(keys)):
+        row = find(index, keys[i])
+        keys[i] = memory.ints[address(memory.regions, CELLS, row) + CELL_RECEIVED_MS] if row >= 0 else 0
 
 
 @kernel

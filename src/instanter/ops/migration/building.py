@@ -15,7 +15,7 @@ from ...events.reject import sealed as sealed_quarantined
 from ...foundation.disk import Disk
 from ...foundation.errors import Broken, Corrupt
 from ...foundation.limits import MOVED_ENDS_MAX
-from ...identity.links import Link
+from ...identity.former import Link
 from ...log.frames import FRAME_HEADER_BYTES, Frame
 from ...log.moved import MovedWriter
 from ...log.recovery import recover

@@ -15,7 +15,7 @@ from ...events.envelope import Decided, Linked, Record, Tracked, Unreadable
 from ...events.subjects import ANONYMOUS_PREFIX, NOBODY, Sealed
 from ...foundation.errors import Corrupt
 from ...foundation.ids import PersonKeys
-from ...identity.links import Link
+from ...identity.former import Link
 from ...privacy.subjects import KeyStore, KeySubject
 
 _EMPTY: Final = msgspec.msgpack.encode({})

@@ -29,11 +29,13 @@ from ...events.envelope import (
     Linked,
     ModelPlaced,
     Ticked,
+    Tied,
     Tracked,
     Unlinked,
     Unreadable,
     read_record,
 )
+from ...events.subjects import claimed
 from ...foundation.ids import item_reference, reference
 from ...log.frames import Frame
 
@@ -46,7 +48,6 @@ SEQUENCE_MS: Final = 30 * MINUTE_MS
 WINDOW_MS: Final = DAY_MS
 AHEAD_MS: Final = 5 * MINUTE_MS
 IDLE_MS: Final = DAY_MS
-LINKED_MAX: Final = 8
 MICRO: Final = 1_000_000
 
 VIEWED: Final = "Product Viewed"
@@ -87,17 +88,31 @@ class Sent(msgspec.Struct, frozen=True):
 
     message_id: str
     who: str
-    """Whose cell it goes to: `anonymous:a1` or `u1`."""
+    """Who sends it: `anonymous:a1` or `u1`."""
     name: str
     raw: bytes
     item: str = ""
     price: int = 0
     user: str = ""
-    """The user id that an `identify` says `who` is."""
+    """The user id that stands beside the device's."""
+    public: bool = False
+    """It is sent with a public key: the user is a claim."""
     agrees: bool | None = None
     """What the event says about the purpose `personalization`, if anything."""
     timestamp_ms: int | None = None
     sent_at_ms: int | None = None
+
+    @property
+    def home(self) -> str:
+        """Whose cell it goes to."""
+        if self.public and self.user:
+            return claimed(self.who.removeprefix("anonymous:"), self.user)
+        return self.user or self.who
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Everybody whose cell it makes."""
+        return tuple(dict.fromkeys((self.who, self.home, *([self.user] if self.user else []))))
 
     def happened_ms(self, received_ms: int) -> int:
         """Event time as the documents have it."""
@@ -222,11 +237,14 @@ class Accounts:
         self.cell_of: dict[str, int] = {}
         self.items: dict[int, dict[str, Any]] = {}
         self.item_views: Counter[int] = Counter()
-        self.owners: dict[int, int] = {}
+        self.signed_in: dict[int, set[int]] = {}
+        """Device -> users."""
+        self.closed: set[int] = set()
+        """Devices that are nobody's for good."""
+        self.claims: dict[int, tuple[int, int]] = {}
+        """Cell -> device and user."""
         self.active: frozenset[tuple[str, str]] = frozenset()
         self._frames: dict[int, int] = {}
-        self._claims: dict[int, str] = {}
-        """Cell -> the user id that its newest `identify` names."""
 
     # What clients do.
 
@@ -240,12 +258,11 @@ class Accounts:
 
     def withholds(self, sent: Sent, now_ms: int) -> str:
         """Why an event must not be kept that is received now; empty if it must."""
-        ids, happened_ms = [sent.who, *([sent.user] if sent.user else [])], sent.happened_ms(now_ms)
-        message = reference(sent.message_id)
-        graves = [grave for one in ids for grave in self.buried.get(one, ())]
+        happened_ms, message = sent.happened_ms(now_ms), reference(sent.message_id)
+        graves = [grave for one in self._about(sent) for grave in self.buried.get(one, ())]
         if any(grave.holds_back(message, happened_ms=happened_ms, now_ms=now_ms) for grave in graves):
             return "erased"
-        at_ms, agreed = self.agreement(ids)
+        at_ms, agreed = self.agreement(sent)
         if sent.agrees is not None and happened_ms >= at_ms:
             agreed = sent.agrees
         return "" if agreed else "consent"
@@ -253,15 +270,24 @@ class Accounts:
     def may_withhold(self, sent: Sent, now_ms: int) -> bool:
         """Whether it is right as well that the event is not kept: somebody erased sent it before, and it depends on
         what was known of it at that moment."""
-        ids, known = (sent.who, sent.user), reference(sent.message_id) in self.present
-        return known and any(now_ms < grave.until_ms for one in ids for grave in self.buried.get(one, ()))
+        known = reference(sent.message_id) in self.present
+        return known and any(now_ms < grave.until_ms for one in self._about(sent) for grave in self.buried.get(one, ()))
 
-    def agreement(self, ids: Iterable[str]) -> tuple[int, bool]:
-        """When the people with these ids said something about personalization last, and what; at first they agree.
-        Of two words of one time it is the refusal."""
-        cells = {member for one in ids if one in self.cell_of for member in self.profile(self.cell_of[one])}
-        said = [self.agreed[cell] for cell in cells if cell in self.agreed]
+    def agreement(self, sent: Sent) -> tuple[int, bool]:
+        """When whoever sends this said something about personalization last, and what; at first they agree. Of two
+        words of one time it is the refusal."""
+        said = [self.agreed[cell] for cell in self.together(sent) if cell in self.agreed]
         return max(said, key=lambda word: (word[0], not word[1]), default=(0, True))
+
+    def together(self, sent: Sent) -> set[int]:
+        """The cells of whoever sends this: without the device's where that is a user and somebody else uses it."""
+        device, home = self.cell_of.get(sent.who, 0), self.cell_of.get(sent.home, 0)
+        cells = self.profile(home) if home else set()
+        if device and (sent.home in (sent.who, claimed(sent.who.removeprefix("anonymous:"), sent.user)) or not (
+            device in self.closed or self.signed_in.get(device)
+        )):  # fmt: skip
+            cells = cells | self.profile(device)
+        return cells
 
     def learn(self, who: str, cell: int) -> None:
         """An id has this cell already, though no record says so yet."""
@@ -270,7 +296,9 @@ class Accounts:
     def forget_unwritten(self, find: Callable[[str], int]) -> None:
         """After a restart an id may have no cell any more, or another one, if no record of the log names what it had,
         or if the keys of idle people were being destroyed; `find` says which it has."""
-        written = {*self.cells, *self.agreed, *self.owners, *self.owners.values()}
+        linked = {cell for device, users in self.signed_in.items() for cell in (device, *users)}
+        claims = {cell for claim, named in self.claims.items() for cell in (claim, *named)}
+        written = {*self.cells, *self.agreed, *linked, *claims}
         self.cell_of = {
             who: cell for who, cell in self.cell_of.items()
             if find(who) == cell or (cell in written and not (self.retiring and not find(who)))
@@ -294,10 +322,36 @@ class Accounts:
             self._take(frame)
 
     def profile(self, cell: int) -> set[int]:
-        """All cells of the profile that a cell belongs to."""
-        while cell in self.owners:
-            cell = self.owners[cell]
-        return self._below(cell)
+        """All cells that are read with this one."""
+        if cell in self.claims:
+            device, user = self.claims[cell]
+            return self._of_user(user) if self._confirmed(cell) else self.profile(device)
+        own = {claim for claim, (device, _) in self.claims.items() if device == cell and not self._confirmed(claim)}
+        users = self.signed_in.get(cell, set())
+        if cell in self.closed or len(users) > 1:
+            return {cell} | own
+        return self._of_user(next(iter(users), cell)) | own
+
+    def reach(self, cell: int) -> set[int]:
+        """All cells that an erasure takes along."""
+        found = self.profile(cell) | {cell}
+        more = {device for device, users in self.signed_in.items() if users & found}
+        more |= {claim for claim, (device, user) in self.claims.items()
+                 if user in found or (device in found and not self._confirmed(claim))}  # fmt: skip
+        return found | more
+
+    def _of_user(self, user: int) -> set[int]:
+        devices = {one for one, users in self.signed_in.items() if users == {user} and one not in self.closed}
+        claims = {claim for claim, (_, its) in self.claims.items() if its == user and self._confirmed(claim)}
+        return {user} | devices | claims
+
+    def _confirmed(self, claim: int) -> bool:
+        device, user = self.claims[claim]
+        return user in self.signed_in.get(device, ())
+
+    def _about(self, sent: Sent) -> tuple[str, ...]:
+        """Whose event it is, as far as that keeps it out: of a claim anybody's."""
+        return sent.ids if sent.public else (sent.home,)
 
     def is_active(self, feature: str) -> bool:
         """Whether the feature counts now."""
@@ -315,10 +369,13 @@ class Accounts:
                 insist(_timeless(record) in self.asked, "P1", f"nobody asked for {record}")
                 self._change_item(record)
             case Linked():
-                self._link(record.cell, record.owner)
+                self._link(record)
             case Unlinked():
                 insist(_timeless(record) in self.asked, "P1", f"nobody asked for {record}")
-                self.owners.pop(record.cell, None)
+                users = self.signed_in.get(record.cell, set())
+                if len(users) > 1:
+                    self.closed.add(record.cell)
+                users.discard(record.owner)
             case Configured():
                 self._configure(record)
             case Epoch():
@@ -370,15 +427,18 @@ class Accounts:
         insist(record.happened_ms == happened_ms, "R10", f"{name} happened at {record.happened_ms}, not {happened_ms}")
         items = (item_reference(TENANT, sent.item),) if sent.item else ()
         insist((record.name, record.items) == (sent.name, items), "P2", f"{name} is in the log as {record}")
-        if self.retiring:
-            self.cell_of[sent.who] = record.key
-        cell = self.cell_of.setdefault(sent.who, record.key)
-        insist(cell == record.key, "P2", f"{name} of {sent.who} was put to the cell of somebody else")
+        for who, key in ((sent.home, record.key), (sent.who, record.device)) if record.device else (
+            (sent.home, record.key),
+        ):
+            if self.retiring:
+                self.cell_of[who] = key
+            known = self.cell_of.setdefault(who, key)
+            insist(known == key, "P2", f"{name} of {who} was put to the cell of somebody else")
+        insist((record.device != 0) == (sent.home != sent.who), "P2", f"{name} was put to the cell of somebody else")
+        cell = record.key
         insist(record.key not in self.erased_twice, "P8", f"{name} was written under a pseudonym that was erased")
         self.present[record.message] = frame.position
         self.kept[cell] = Kept(record.subject, record.received_ms, record.body, name)
-        if sent.user:
-            self._claims[cell] = sent.user
         self._fold(self.cells.setdefault(cell, Cell()), sent, record)
 
     def _fold(self, cell: Cell, sent: Sent, record: Tracked) -> None:
@@ -433,15 +493,12 @@ class Accounts:
             self.item_views.clear()
         self.active = frozenset(record.features)
 
-    def _link(self, cell: int, owner: int) -> None:
-        """The newest link of a cell counts, but no circle and no profile that is too large."""
-        if cell in self._upwards(owner) or self.owners.get(cell) == owner:
-            return
-        if len(self.profile(owner)) + len(self._below(cell)) > LINKED_MAX:
-            return
-        self.owners[cell] = owner
-        if cell in self._claims:
-            self.learn(self._claims[cell], owner)
+    def _link(self, record: Linked) -> None:
+        if record.kind == Tied.SIGN_IN:
+            self.signed_in.setdefault(record.cell, set()).add(record.owner)
+        else:
+            insist(record.kind == Tied.CLAIM, "P2", f"nobody sent what {record} says")
+            self.claims[record.cell] = record.owner, record.user
 
     def _erase(self, record: Erased) -> None:
         gone = set(record.cells)
@@ -452,9 +509,10 @@ class Accounts:
         self.agreed = {cell: said for cell, said in self.agreed.items() if cell not in gone}
         self.cells = {key: cell for key, cell in self.cells.items() if key not in gone}
         self.cell_of = {who: key for who, key in self.cell_of.items() if key not in gone}
-        self.owners = {
-            cell: owner for cell, owner in self.owners.items() if cell not in gone and owner not in gone
-        }  # fmt: skip
+        self.closed |= {device for device, users in self.signed_in.items() if len(users) > 1 and users & gone}
+        self.closed -= gone
+        self.signed_in = {device: users - gone for device, users in self.signed_in.items() if device not in gone}
+        self.claims = {claim: named for claim, named in self.claims.items() if gone.isdisjoint((claim, *named))}
 
     def _bury(self, record: Erased) -> None:
         cells = [self.cells[key] for key in record.cells if key in self.cells]
@@ -462,21 +520,6 @@ class Accounts:
         for who, key in self.cell_of.items():
             if key in record.cells:
                 self.buried.setdefault(who, []).append(Buried(record.at_ms, record.until_ms, messages))
-
-    def _upwards(self, cell: int) -> list[int]:
-        way = [cell]
-        while way[-1] in self.owners:
-            way.append(self.owners[way[-1]])
-        return way
-
-    def _below(self, cell: int) -> set[int]:
-        found, waiting = {cell}, [cell]
-        while waiting:
-            owner = waiting.pop()
-            members = [member for member, its in self.owners.items() if its == owner and member not in found]
-            found.update(members)
-            waiting += members
-        return found
 
 
 def _timeless(record: ItemUpserted | ItemPatched | ItemDeleted | Unlinked) -> bytes:

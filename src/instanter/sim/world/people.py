@@ -12,6 +12,8 @@ from .accounts import ADDED, DAY_MS, HOUR_MS, MINUTE_MS, OTHER, VIEWED, Sent
 
 YEAR_MS: Final = 365 * DAY_MS
 ITEMS: Final = tuple(f"sku-{number}" for number in range(8))
+DEVICES_MAX: Final = 12
+IDENTIFIED: Final = "Identified"
 MARK: Final = "jf83kq"
 """Part of everything personal, and of nothing else: it must not be found in any file."""
 _SKEWS_MS: Final = (0, 0, 0, 7, -40_000, 20 * MINUTE_MS, -3 * DAY_MS, 10 * YEAR_MS, -10 * YEAR_MS)
@@ -22,12 +24,16 @@ _ZONES_H: Final = (0, 0, 2, -7, 5.5)
 
 
 class Person:
-    """Somebody with two devices and a user id. Everything sent is remembered, to be sent again."""
+    """Somebody with devices of their own, one that others use too, and a user id. Everything sent is remembered, to be
+    sent again."""
 
-    def __init__(self, number: int, chance: Chance) -> None:
+    def __init__(self, number: int, chance: Chance, kiosk: int) -> None:
         self.name = f"{MARK}-{number}"
-        self.devices = [f"anonymous:{self.name}-{device}" for device in range(2)]
+        count = DEVICES_MAX if chance.happens(0.2) else 2
+        self.devices = [f"anonymous:{self.name}-{device}" for device in range(count)]
+        self.kiosk = f"anonymous:{MARK}-kiosk-{kiosk}"
         self.history: list[Sent] = []
+        self.claims: list[Sent] = []
         self._chance = chance
         self._skew_ms = chance.pick(_SKEWS_MS)
         self._tells_sent_at = abs(self._skew_ms) > MINUTE_MS or chance.happens(0.5)
@@ -36,7 +42,7 @@ class Person:
     @property
     def ids(self) -> list[str]:
         """All ids of this person, in the form of `GET /v1/profiles/{id}`."""
-        return [*self.devices, self.name]
+        return [*self.devices, self.kiosk, self.name]
 
     def event(self, true_ms: int) -> Sent:
         """Something new that a device sends at `true_ms`."""
@@ -45,12 +51,20 @@ class Person:
         item = chance.pick(ITEMS) if name != OTHER else ""
         price = chance.below(500) if name == ADDED else 0
         properties = {"product_id": item, "price": price} if item else {}
-        who = chance.pick([self.devices[0], self.devices[0], self.devices[1], self.name])
-        return self._made(true_ms, who, name=name, item=item, price=price, properties=properties)
+        who = chance.pick([self.devices[0], self.devices[0], chance.pick(self.devices), self.kiosk, self.name])
+        user = self.name if who != self.name and chance.happens(0.2) else ""
+        return self._made(true_ms, who, name=name, item=item, price=price, properties=properties, user=user)
 
     def identify(self, true_ms: int) -> Sent:
         """A device learns who is using it."""
-        return self._made(true_ms, self._chance.pick(self.devices), name="Identified", user=self.name)
+        who = self._chance.pick([*self.devices, self.kiosk])
+        return self._made(true_ms, who, name=IDENTIFIED, user=self.name)
+
+    def claim(self, true_ms: int) -> Sent:
+        """A page says who is using the device, with a key that everybody can read."""
+        who = self._chance.pick([self.devices[0], self.kiosk])
+        return self._made(true_ms, who, name=VIEWED, item=ITEMS[0], properties={"product_id": ITEMS[0]},
+                          user=self.name, public=True)  # fmt: skip
 
     def statement(self, *, agrees: bool) -> Sent:
         """A device says whether its user agrees to personalization, at the time when it is received."""
@@ -67,19 +81,20 @@ class Person:
 
     def _made(
         self, true_ms: int, who: str, *, name: str, item: str = "", price: int = 0, user: str = "",
-        properties: dict[str, Any] | None = None,
+        properties: dict[str, Any] | None = None, public: bool = False,
     ) -> Sent:  # fmt: skip
         chance = self._chance
         self._messages += 1
         device_ms = max(true_ms + self._skew_ms, 0)
         timestamp_ms = device_ms - chance.pick(_AGES_MS) + chance.below(3_000) if chance.happens(0.9) else None
-        body: dict[str, Any] = {"type": "identify" if user else "track", "messageId": f"{self.name}-{self._messages}"}
+        type_ = "identify" if name == IDENTIFIED else "track"
+        body: dict[str, Any] = {"type": type_, "messageId": f"{self.name}-{self._messages}"}
         anonymous = who.removeprefix("anonymous:")
         if anonymous != who:
             body["anonymousId"] = anonymous
         if user or anonymous == who:
             body["userId"] = user or who
-        if not user:
+        if type_ == "track":
             body["event"] = name
         if timestamp_ms is not None:
             body["timestamp"] = self._written(timestamp_ms)
@@ -87,12 +102,12 @@ class Person:
             body["sentAt"] = self._written(device_ms)
         body["properties"] = {**(properties or {}), "note": MARK}
         return self._remember(Sent(
-            body["messageId"], who, name, json.dumps(body).encode(), item, price, user,
+            body["messageId"], who, name, json.dumps(body).encode(), item, price, user, public,
             timestamp_ms=timestamp_ms, sent_at_ms=device_ms if self._tells_sent_at else None,
         ))  # fmt: skip
 
     def _remember(self, sent: Sent) -> Sent:
-        self.history.append(sent)
+        (self.claims if sent.public else self.history).append(sent)
         return sent
 
     def _written(self, at_ms: int) -> str | int:

@@ -113,7 +113,9 @@ class World:
         self.accounts = Accounts()
         self._factory = factory
         self._chance = Chance("world", seed=seed)
-        self._people = [Person(number, self._chance) for number in range(_CLIENTS * _PEOPLE_EACH)]
+        self._people = [
+            Person(number, self._chance, kiosk=number // _PEOPLE_EACH) for number in range(_CLIENTS * _PEOPLE_EACH)
+        ]
         self._true_ms = START_MS
         self._error_ms = 0
         """By how much the machine's clock is wrong."""
@@ -246,10 +248,10 @@ class World:
         people = self._people[number * _PEOPLE_EACH : (number + 1) * _PEOPLE_EACH]
         chance = self._chance
         actions: list[Callable[[Person], Awaitable[None]]] = [
-            self._send, self._decide, self._link, self._unlink, self._state, self._erase, self._import
+            self._send, self._decide, self._link, self._unlink, self._state, self._erase, self._import, self._claim
         ]  # fmt: skip
         for _ in range(chance.below(_ACTIONS_MAX)):
-            action = chance.weighted(actions, (6, 2, 1, 0.5, 0.7, 0.5, 0.7))
+            action = chance.weighted(actions, (6, 2, 1, 0.5, 0.7, 0.5, 0.7, 0.7))
             try:
                 await action(chance.pick(people))
             except Unavailable as error:
@@ -286,7 +288,7 @@ class World:
         await self._take(batch, take)
         self._imported.append(piece)
 
-    async def _take(self, batch: list[Sent], take: Take | None = None) -> bool:
+    async def _take(self, batch: list[Sent], take: Take | None = None, *, public: bool = False) -> bool:
         """Events through the front door; whether all were to be kept. What is acknowledged is kept, or rightly not."""
         engine = self._live_engine
         self._made += 1
@@ -295,13 +297,13 @@ class World:
         if not raws:
             return True
         self._read_books(engine)
-        self._learn(one for sent in batch for one in (sent.who, sent.user) if one)
+        self._learn(one for sent in batch for one in sent.ids)
         end, now_ms, retiring = self.accounts.position, engine.clock.now_ms(), self.accounts.retiring
         withheld = {sent.message_id: self.accounts.withholds(sent, now_ms) for sent in batch}
         unsure = {sent.message_id for sent in batch if self.accounts.may_withhold(sent, now_ms)}
         for sent in batch:
             self.accounts.send(sent)
-        taken = await (take(raws) if take else engine.intake.take(raws, kind=None, tenant=TENANT))
+        taken = await (take(raws) if take else engine.intake.take(raws, kind=None, tenant=TENANT, public=public))
         refused = {one.message_id for one in taken.rejected}
         insist(refused <= {bad_id, ""}, "P1", f"events were refused that are none the worse: {taken.rejected}")
         insist(taken.accepted == len(batch), "P1", f"{taken.accepted} of {len(batch)} were taken")
@@ -327,9 +329,14 @@ class World:
     async def _link(self, person: Person) -> None:
         sent = person.identify(self._now_ms())
         if await self._take([sent]):
-            links = self._live_engine.partition.links
-            cells = [self._live_engine.subjects.find(TENANT, one) for one in (sent.who, sent.user)]
-            insist(cells[0] in links.cells(cells[1]), "P2", f"{sent.who} said it is {sent.user} and is not")
+            device, user = (self._live_engine.subjects.find(TENANT, one) for one in (sent.who, sent.user))
+            known = self._live_engine.partition.links.has_signed_in(device, user)
+            insist(known, "P2", f"{sent.user} signed in on {sent.who}, and nobody knows")
+
+    async def _claim(self, person: Person) -> None:
+        """A page's claims, some for the second time."""
+        again = self._chance.sample(person.claims, min(len(person.claims), self._chance.below(2)))
+        await self._take([person.claim(self._now_ms()), *again], public=True)
 
     async def _state(self, person: Person) -> None:
         await self._take([person.statement(agrees=self._chance.happens(0.6))])
@@ -340,25 +347,31 @@ class World:
         self._learn(person.ids)
         if not engine.subjects.find(TENANT, who):
             return
+        self._learn(sent.home for sent in person.claims)
+        reached = self.accounts.reach(engine.subjects.find(TENANT, who))
         self._say(f"{who} is to be erased")
         await engine.eraser.erase(TENANT, who)
         self._read_books(engine)
         insist(who in self.accounts.buried, "P8", f"{who} was erased, and the log does not say so")
+        missed = reached - self.accounts.erased
+        insist(not missed, "P8", f"{who} was erased, and {missed} were not")
         insist(not engine.subjects.find(TENANT, who), "P8", f"{who} was erased and can be found")
         compare_bodies(engine.subjects, self.accounts, retained_ms=self._retained_ms)
         self._say(f"{who} was erased up to {engine.partition.position}")
 
     async def _unlink(self, person: Person) -> None:
-        cell = self._live_engine.subjects.find(TENANT, self._chance.pick(person.devices))
-        if not cell:
+        device, user = (self._live_engine.subjects.find(TENANT, one)
+                        for one in (self._chance.pick(person.devices), person.name))  # fmt: skip
+        if not device or not user:
             return
-        self.accounts.ask(Unlinked(0, TENANT, cell))
-        position = await self._live_engine.unlink(TENANT, cell)
+        self.accounts.ask(Unlinked(0, TENANT, device, user))
+        position = await self._live_engine.unlink(TENANT, device, user)
         self._say(f"unlinked up to {position}")
 
     async def _decide(self, person: Person) -> None:
         engine = self._live_engine
-        device, placement = self._chance.pick(person.devices), self._chance.pick(("home.recommended", "home.hero"))
+        device = self._chance.pick([*person.devices, person.kiosk])
+        placement = self._chance.pick(("home.recommended", "home.hero"))
         body = {"userId": person.name, "anonymousId": device.removeprefix("anonymous:"),
                 "placements": [{"id": placement}]}  # fmt: skip
         request = decode_decide(json.dumps(body).encode())
@@ -367,8 +380,12 @@ class World:
         items = [item.id for item in decision.reply.placements[placement].items]
         available = {one.id for one in engine.partition.state.catalogue.items.values() if one.available}
         insist(set(items) <= available, "P2", f"{items} were shown, there are only {available}")
-        _, agreed = self.accounts.agreement([device, person.name])
+        asked = Sent("", device, "", b"", user=person.name)
+        self._learn(asked.ids)
+        _, agreed = self.accounts.agreement(asked)
         keys = decode_receipt(decision.receipt).keys
+        others = set(keys) - self.accounts.together(asked)
+        insist(not others, "P2", f"{decision.id} for {person.name} on {device} read {others}, who are others")
         insist(agreed or not keys, "P8", f"{decision.id} stands on {keys}, and {device} does not agree to that")
         self._decisions.append(Remembered(request, decision))
         self._say(f"decided {decision.id}: {items}")
