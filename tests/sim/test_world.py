@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from instanter.engine.loop import Engine
-from instanter.events.envelope import Imported, KeyRevoked, LearnerTurned, ModelPlaced, Record, Unreadable
+from instanter.events.envelope import Imported, KeyRevoked, LearnerTurned, ModelPlaced, Record, Tracked, Unreadable
 from instanter.events.folding import UNFIT, Change
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import Bytes, Disk, WritableFile
@@ -135,6 +135,30 @@ class CarelessWorlds(Worlds):
         return engine
 
 
+class LastUserWorlds(Worlds):
+    """Engines that give a shared device to one of its users."""
+
+    def open(self, surroundings: Surroundings) -> Engine:
+        engine = super().open(surroundings)
+        links = engine.partition.links
+        links.user_of = lambda device: max(links._all_users(device), default=0)
+        return engine
+
+
+class AnonymousWorlds(Worlds):
+    """Engines in which an event belongs to its device, whoever it names."""
+
+    def open(self, surroundings: Surroundings) -> Engine:
+        engine = super().open(surroundings)
+        fold = engine.partition.state.fold
+
+        def misplace(events: list[Tracked]) -> object:
+            return fold([msgspec.structs.replace(one, key=one.device or one.key) for one in events])
+
+        engine.partition.state.fold = misplace
+        return engine
+
+
 def broken(worlds: Worlds, seeds: Iterable[int]) -> list[str]:
     """What the first seed says that fails."""
     for seed in seeds:
@@ -156,6 +180,8 @@ def broken(worlds: Worlds, seeds: Iterable[int]) -> list[str]:
     pytest.param(DeafWorlds(LearnerTurned), SEEDS, "the learner was to", id="learners that are not turned"),
     pytest.param(DeafWorlds(Imported), SEEDS, "P2", id="imports that are forgotten"),
     pytest.param(CarelessWorlds(), SEEDS, "P2", id="records that nobody can fold"),
+    pytest.param(LastUserWorlds(), SEEDS, "P2", id="shared devices that are somebody's"),
+    pytest.param(AnonymousWorlds(), SEEDS, "P2", id="events that lie in the cell of their device"),
 ])
 def test_what_is_broken_is_found_soon(worlds: Worlds, seeds: Iterable[int], told: str) -> None:
     found = broken(worlds, seeds)

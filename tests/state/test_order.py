@@ -218,10 +218,10 @@ def test_beyond_the_last_256_a_message_counts_again_and_the_overflow_is_counted(
     events = [tracked(0, START_MS + n, number=n) for n in range(300)]
     fold_all(state, events)
     cell = cell_at(state, person(0))
-    assert state.tables.memory.ints[cell + CELL_OVERFLOW] == 300 - 256
+    assert state.tables.memory.ints[cell + CELL_OVERFLOW] == state.messages_forgotten == 300 - 256
     assert set(fold_all(state, events[44:])) == {1}
     assert fold_all(state, events[43:44]) == [0]
-    assert state.tables.memory.ints[cell + CELL_OVERFLOW] == 300 - 256 + 1
+    assert state.tables.memory.ints[cell + CELL_OVERFLOW] == state.messages_forgotten == 300 - 256 + 1
 
 
 def test_a_message_is_remembered_for_a_day_of_the_persons_own_events() -> None:
@@ -395,4 +395,4 @@ def test_where_no_chunk_is_left_a_message_is_not_remembered_and_that_is_counted(
     fold_all(state, [tracked(0, START_MS + n, number=n) for n in range(60)])
     cell = cell_at(state, person(0))
     held, overflow = state.tables.memory.ints[cell + CELL_IDS], state.tables.memory.ints[cell + CELL_OVERFLOW]
-    assert (held, overflow) == (48, 12)
+    assert (held, overflow, state.messages_forgotten) == (48, 12, 12)

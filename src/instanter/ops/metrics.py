@@ -60,6 +60,10 @@ GAUGES: Final = (
     Gauge("instanter_catalogue_items", "Items in the catalogue.",
           lambda engine: len(engine.partition.state.catalogue.items)),
     Gauge("instanter_links", "Links between cells.", lambda engine: len(engine.partition.links)),
+    Gauge("instanter_messages_forgotten",
+          "Message ids forgotten before their time since the start, since a person sent more of them than "
+          "dedup.ids_max or memory had no room: their repetitions count again.",
+          lambda engine: engine.partition.state.messages_forgotten),
     Gauge("instanter_access_keys", "Access keys that count.", lambda engine: len(engine.partition.access_keys)),
     Gauge("instanter_lessons_open", "Lists of online learners that wait for outcomes.",
           lambda engine: engine.partition.learners.open),

@@ -44,17 +44,19 @@ def look(ints: Ints, regions: Ints, cell: int, message: int, at_ms: int, horizon
 
 
 @kernel
-def remember(memory: Memory, cell: int, message: int, at_ms: int, ids_max: int, seen: Seen) -> None:
-    """Remember a message that `look` did not find. The cell has been touched."""
+def remember(memory: Memory, cell: int, message: int, at_ms: int, ids_max: int, seen: Seen) -> bool:
+    """Remember a message that `look` did not find; False if another one, or it, had to be forgotten before its time.
+    The cell has been touched."""
     ints = memory.ints
     if not seen.expired:
         if ints[cell + CELL_IDS] < ids_max and _append(memory, cell, message, at_ms):
-            return
+            return True
         ints[cell + CELL_OVERFLOW] += 1
     if seen.row >= 0:
         touch(memory, CHUNKS, seen.row)
         ints[seen.word] = message
         ints[seen.word + 1] = at_ms
+    return seen.expired
 
 
 @kernel

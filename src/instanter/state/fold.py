@@ -109,7 +109,8 @@ def _fold_event(program: Program, tables: Tables, columns: Columns, event: int) 
         if seen.duplicate:
             return DUPLICATE
         touch(memory, CELLS, row)
-        remember(memory, cell, columns.messages[event], at_ms, settings[IDS_MAX], seen)
+        if not remember(memory, cell, columns.messages[event], at_ms, settings[IDS_MAX], seen):
+            tables.forgotten[0] += 1
     touch(memory, CELLS, row)
     verdict, session = _lateness(settings, newest_ms - at_ms), -1
     if verdict == APPLIED:

@@ -129,6 +129,7 @@ class State:
             make_attributes(room.items, attributes=len(schema.attributes), numbers=len(schema.numbers)),
             make_changes(room.items),
             np.zeros(1, np.int64),
+            np.zeros(1, np.int64),
         )
         self.cold = None if cold is None else Cold(cold, layout)
         self.configured = 0
@@ -174,6 +175,11 @@ class State:
     def cells_max(self) -> int:
         """People (cells) there is room for, in memory and on disk."""
         return self.schema.capacity.cells + (self.schema.capacity.cold if self.cold is not None else 0)
+
+    @property
+    def messages_forgotten(self) -> int:
+        """Messages forgotten before their time since this process began: their repetitions count again."""
+        return int(self.tables.forgotten[0])
 
     @property
     def items_used(self) -> int:

@@ -129,6 +129,8 @@ class Tables(NamedTuple):
     idle: Ints
     """[1]: from whom nothing was received since, of those that took their last event before it was so, has no
     sessions and remembers no messages, whether their rows have been freed yet or not."""
+    forgotten: Ints
+    """[1]: messages forgotten before their time, or never remembered, since this process began."""
 
 
 def make_program(layout: Layout, *, codes: int, settings: dict[str, int]) -> Program:
