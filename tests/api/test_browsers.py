@@ -23,7 +23,12 @@ from instanter.api.visitors import Proxies
 from instanter.engine.loop import Engine
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.errors import DiskFull
-from instanter.foundation.limits import HOSTS_REMEMBERED_MAX, ORIGINS_TOLD_MAX, PREFLIGHT_HEADERS_CHARS_MAX
+from instanter.foundation.limits import (
+    HEAD_BYTES_MAX,
+    HOSTS_REMEMBERED_MAX,
+    ORIGINS_TOLD_MAX,
+    PREFLIGHT_HEADERS_CHARS_MAX,
+)
 from instanter.foundation.measure import Measurements, NoMeter
 from instanter.ops.logs import JsonLines
 from instanter.privacy.access import Grant
@@ -343,7 +348,9 @@ def test_a_developers_server_takes_text_where_events_go_and_nowhere_else(tmp_pat
     with_site(tmp_path, work, dev=True)
 
 
-def answer_to(headers: list[tuple[bytes, bytes]], *, version: str = "1.1", path: str = "/v1/track") -> tuple[int, Edge]:
+def answer_to(
+    headers: list[tuple[bytes, bytes]], *, version: str = "1.1", path: str = "/v1/track", query: bytes = b""
+) -> tuple[int, Edge]:  # fmt: skip
     """The status of a request with these headers, of an edge around what says 200."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -357,7 +364,8 @@ def answer_to(headers: list[tuple[bytes, bytes]], *, version: str = "1.1", path:
 
     statuses: list[int] = []
     edge = Edge(application, EdgeOptions(), NoMeter(), page_methods=page_methods, is_tracking=is_tracking)
-    scope = {"type": "http", "method": "POST", "path": path, "http_version": version, "headers": headers}
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": query, "http_version": version,
+             "headers": headers}  # fmt: skip
     asyncio.run(edge(scope, receive, send))
     return statuses[0], edge
 
@@ -386,7 +394,8 @@ def test_what_is_remembered_and_told_is_bounded(caplog: pytest.LogCaptureFixture
     async def run() -> None:
         for number in range(HOSTS_REMEMBERED_MAX + 50):
             headers = [(b"host", b"h%d" % number), (b"origin", b"https://o%d.example" % number)]
-            scope = {"type": "http", "method": "POST", "path": "/v1/t", "http_version": "1.1", "headers": headers}
+            scope = {"type": "http", "method": "POST", "path": "/v1/t", "query_string": b"", "http_version": "1.1",
+                     "headers": headers}  # fmt: skip
             await edge(scope, receive, send)
             assert len(edge._known_hosts) <= HOSTS_REMEMBERED_MAX
 
@@ -556,3 +565,17 @@ def test_browser_clients_find_the_settings_they_ask_for(tmp_path: Path) -> None:
         assert answer.json()["integrations"]["Segment.io"]["protocol"] == "https"
 
     with_site(tmp_path, work, proxies=("198.51.100.7",))
+
+
+def test_a_head_is_as_large_as_it_may_be_and_no_larger() -> None:
+    """Found by attack: the server below takes heads of almost twice as much as it is told to."""
+    host, path = (b"host", b"a"), "/v1/track"
+    room = HEAD_BYTES_MAX - len(b"hosta" + path.encode())
+    for more in (b"a" * (room - 4), b"a" * (room - 3)):
+        status = 200 if len(more) == room - 4 else 431
+        assert answer_to([host, (b"x-ab", more)])[0] == status, "one large header"
+        assert answer_to([host], query=more + b"abcd")[0] == status, "a long line"
+    many = [(b"x-%04d" % number, b"v" * 94) for number in range(HEAD_BYTES_MAX // 100 + 1)]
+    assert answer_to([host, *many])[0] == 431
+    assert answer_to([host, *many[:-10]])[0] == 200
+    assert answer_to([host, *many], path="/healthz")[0] == 431

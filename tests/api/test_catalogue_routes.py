@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
+from instanter.api.tenancy import TenantTerms, Terms
 from instanter.foundation.limits import (
     ITEM_DELETIONS_PER_WRITE_MAX,
     ITEM_FIELDS_BYTES_MAX,
@@ -284,6 +285,40 @@ def test_changes_add_up_to_no_more_than_an_item_may_have(tmp_path: Path):
         assert client.engine.partition.state.catalogue.size_of("default", "i") < ITEM_FIELDS_BYTES_MAX + 200
 
     with_client(tmp_path, work)
+
+
+def test_an_item_that_is_put_while_it_is_changed_has_no_more_than_an_item_may_have(tmp_path: Path):
+    async def work(client: Client) -> None:
+        await client.stock("i")
+        together = await asyncio.gather(
+            client.post("/v1/items", {"id": "i", "fields": {"a": "x" * 14_000}}),
+            *(client.call("PATCH", "/v1/items/i", {"fields": {name: "z" * 5_000}}) for name in "defgh"),
+        )
+        assert together[0].status_code == 200
+        assert {reply.status_code for reply in together} <= {200, 413, 429}
+        catalogue = client.engine.partition.state.catalogue
+        assert catalogue.size_of("default", "i") < ITEM_FIELDS_BYTES_MAX + 200
+        assert (await client.call("PATCH", "/v1/items/i", {"fields": {"a": None}})).status_code == 200
+        assert (await client.call("PATCH", "/v1/items/i", {"fields": {"b": "y" * 9_000}})).status_code in (200, 413)
+
+    with_client(tmp_path, work)
+
+
+def test_many_requests_at_once_put_no_more_items_than_one_after_the_other(tmp_path: Path):
+    async def work(client: Client) -> None:
+        key = await client.key("catalog", tenant="one")
+        together = await asyncio.gather(*(
+            client.post("/v1/items", [{"id": f"{part}-{number}", "price": 1} for number in range(6)],
+                        headers=key.headers) for part in range(8)
+        ))
+        assert sorted(reply.status_code for reply in together) == [200, *[429] * 7]
+        assert client.engine.partition.state.catalogue.count_of("one") == 6
+        more = await client.post("/v1/items", [{"id": f"m-{number}", "price": 1} for number in range(4)],
+                                 headers=key.headers)
+        assert more.status_code == 200, "what came to nothing holds nothing"
+
+    named = {"one": TenantTerms(items_max=10)}
+    with_client(tmp_path, work, terms=Terms(key_requests_per_s=1_000, named=named))
 
 
 # The catalogue as a whole.

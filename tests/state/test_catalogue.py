@@ -95,7 +95,9 @@ def test_an_item_that_only_events_have_named_has_no_numbers(state: State) -> Non
 
 
 @pytest.mark.parametrize(("items", "size_bytes", "taken"), [
-    (CATALOGUE_ITEMS_ALWAYS, 1 << 40, True),
+    (CATALOGUE_ITEMS_ALWAYS, CATALOGUE_ITEMS_ALWAYS * CATALOGUE_ITEM_BYTES, True),
+    (1_000, 300_000 * CATALOGUE_ITEM_BYTES, True),
+    (1_000, 300_000 * CATALOGUE_ITEM_BYTES + 1, False),
     (300_000, 300_000 * CATALOGUE_ITEM_BYTES, True),
     (300_001, 0, False),
     (CATALOGUE_ITEMS_ALWAYS + 1, 300_001 * CATALOGUE_ITEM_BYTES, False),
@@ -104,6 +106,14 @@ def test_beyond_what_is_always_taken_items_count_by_number_and_size(items: int, 
     room = Capacity(cells=64, items=400_000, catalogue=300_000)
     state = empty_state(msgspec.structs.replace(SCHEMA, capacity=room))
     assert state.catalogue_takes(items=items, size_bytes=size_bytes) == taken
+
+
+def test_large_items_have_an_eighth_of_the_memory_where_that_is_more() -> None:
+    """Found by attack: under a limit of 256 MiB 60,000 items of 16 KiB each were taken, and 1,093 MiB with them."""
+    room = Capacity(cells=64, items=400_000, catalogue=200_000, catalogue_bytes=256 << 20)
+    state = empty_state(msgspec.structs.replace(SCHEMA, capacity=room))
+    assert state.catalogue_takes(items=16_384, size_bytes=256 << 20)
+    assert not state.catalogue_takes(items=16_384, size_bytes=(256 << 20) + 1)
 
 
 def test_a_small_table_of_items_bounds_the_catalogue_whatever_memory_there_is() -> None:

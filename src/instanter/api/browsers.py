@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..foundation.errors import RequestRejected
 from ..foundation.limits import (
+    HEAD_BYTES_MAX,
     HOSTS_REMEMBERED_MAX,
     NAME_CHARS_MAX,
     ORIGINS_TOLD_MAX,
@@ -208,7 +209,9 @@ class Edge:
             return
         host = origin = site = kind = b""
         hosts = 0
+        head_bytes = len(scope["path"]) + len(scope["query_string"])
         for name, value in scope["headers"]:
+            head_bytes += len(name) + len(value)
             if name not in _LOOKED_AT:
                 continue
             if name == b"host":
@@ -220,6 +223,9 @@ class Edge:
                 kind = value
             else:
                 site = value
+        if head_bytes > HEAD_BYTES_MAX:
+            await self._refuse(_HEAD_TOO_LARGE, scope, receive, send)
+            return
         if hosts != 1 or host not in self._known_hosts:
             fault = self._fault_of_host(scope, host, hosts)
             if fault is not None:
@@ -314,6 +320,10 @@ class Edge:
 
 _LOOKED_AT: Final = frozenset({b"host", b"origin", b"content-type", b"sec-fetch-site"})
 _VARY: Final = (b"vary", b"Origin")
+_HEAD_TOO_LARGE: Final = RequestRejected(
+    "head_too_large", f"a request's line and headers have at most {HEAD_BYTES_MAX} bytes", status=431
+)
+"""The HTTP server itself refuses only what does not fit into what it reads at once, which may be twice as much."""
 _FOREIGN_HOST: Final = (
     "this server is not asked under that name; serve.hosts names those under which it is",
     "with --dev this server is asked under the names of this machine alone, such as localhost",

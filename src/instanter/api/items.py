@@ -254,7 +254,7 @@ async def _read_all(sent: list[Any], reader: FieldReader) -> _Reading:
 async def _put(engine: Engine, caller: Caller, reading: _Reading) -> int:
     """Write what fits. A replace that goes on keeps what did not fit as it was."""
     fields_bytes = sum(reading.fields_bytes.values())
-    _check_catalogue(engine, caller, set(reading.fit), fields_bytes)
+    new, more_bytes = _check_catalogue(engine, caller, set(reading.fit), fields_bytes)
     size_bytes = fields_bytes + sum(_ENVELOPE_BYTES + len(item_id.encode()) for item_id in reading.fit)
     engine.journal.check_room(size_bytes, entries=len(reading.fit))
     now_ms = engine.clock.now_ms()
@@ -265,7 +265,8 @@ async def _put(engine: Engine, caller: Caller, reading: _Reading) -> int:
         engine.meter.count(f"items_rejected.{rejected.code}")
     for warning in reading.warnings.all():
         engine.meter.count(f"items_remarked.{warning.code}", warning.items)
-    return await engine.change_items(changes)
+    with engine.feeds.putting(caller.tenant, reading.fields_bytes, new=new, more_bytes=more_bytes):
+        return await engine.change_items(changes)
 
 
 def _nothing_fit(reading: _Reading) -> Response:
@@ -406,17 +407,23 @@ def _is_endless(value: object) -> bool:
     return isinstance(value, float) and value - value != 0.0
 
 
-def _check_catalogue(engine: Engine, caller: Caller, ids: set[str], fields_bytes: int) -> None:
-    """Refuse what would not fit: items beyond the caller's share, and items or larger fields beyond the memory."""
-    state = engine.partition.state
+def _check_catalogue(engine: Engine, caller: Caller, ids: set[str], fields_bytes: int) -> tuple[int, int]:
+    """Refuse what would not fit: items beyond the caller's share, and items or larger fields beyond the memory.
+
+    Returns how many items are new, and how many bytes more it takes. What others have on the way counts as if it were
+    there: many at once get no further than one after the other.
+    """
+    state, coming = engine.partition.state, engine.feeds.coming(caller.tenant)
     known = [state.catalogue.size_of(caller.tenant, item_id) for item_id in ids]
     new, more_bytes = known.count(0), fields_bytes - sum(known)
     own, own_max = state.catalogue.count_of(caller.tenant), caller.terms.items_max
-    if new and own_max and own + new > own_max:
+    if new and own_max and own + coming.own + new > own_max:
         raise Overloaded(f"the catalogue is full: it holds {own_max} items", retry_after_s=60)
-    if (new or more_bytes > 0) and not state.catalogue_takes(items=new, size_bytes=more_bytes):
+    items, size_bytes = coming.items + new, coming.more_bytes + more_bytes
+    if (new or more_bytes > 0) and not state.catalogue_takes(items=items, size_bytes=size_bytes):
         held = len(state.catalogue.items)
         raise Overloaded(f"the catalogue is full: state.memory_mb has room for {held} such items", retry_after_s=60)
+    return new, max(more_bytes, 0)
 
 
 # One item, and all of them.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -49,6 +50,14 @@ class Replaced(msgspec.Struct, frozen=True):
     position: int
 
 
+class Coming(NamedTuple):
+    """New items, those of one tenant and of all, and bytes that are on their way into the catalogue."""
+
+    own: int
+    items: int
+    more_bytes: int
+
+
 class _Replace(msgspec.Struct):
     """A replace that goes on: what was there when it began, and what the feed has named since."""
 
@@ -78,6 +87,8 @@ class CatalogueFeeds:
         self._replaces: dict[str, _Replace] = {}
         self._changing: dict[int, int] = {}
         """Item -> bytes of its changes that are not folded yet."""
+        self._coming = Coming(0, 0, 0)
+        self._coming_own: dict[str, int] = {}
 
     def reader(self, tenant: str) -> FieldReader:
         """Reads fields of a tenant's items by what its items are so far."""
@@ -100,15 +111,43 @@ class CatalogueFeeds:
             raise RequestRejected("too_large", reason, status=413)
         if result_bytes + others > ITEM_FIELDS_BYTES_MAX:
             raise Overloaded(f'other changes of item "{item_id[:SHOWN_ID_CHARS]}" are being written')
-        self._changing[ref] = others + change_bytes
+        with self._under_way([(ref, change_bytes)]):
+            yield
+
+    def coming(self, tenant: str) -> Coming:
+        """What is on its way into the catalogue, and not in it yet."""
+        return Coming(self._coming_own.get(tenant, 0), self._coming.items, self._coming.more_bytes)
+
+    @contextmanager
+    def putting(self, tenant: str, fields_bytes: Mapping[str, int], *, new: int, more_bytes: int) -> Iterator[None]:
+        """While items are on their way whole, `new` of them new: what is asked meanwhile is judged with them, a change
+        of one of them and a request that would fit only without them."""
+        self._count_coming(tenant, new, more_bytes)
+        try:
+            with self._under_way([(item_reference(tenant, item_id), size) for item_id, size in fields_bytes.items()]):
+                yield
+        finally:
+            self._count_coming(tenant, -new, -more_bytes)
+
+    def _count_coming(self, tenant: str, new: int, more_bytes: int) -> None:
+        own = self._coming_own.pop(tenant, 0) + new
+        if own:
+            self._coming_own[tenant] = own
+        self._coming = Coming(0, self._coming.items + new, self._coming.more_bytes + more_bytes)
+
+    @contextmanager
+    def _under_way(self, changes: Sequence[tuple[int, int]]) -> Iterator[None]:
+        for ref, size_bytes in changes:
+            self._changing[ref] = self._changing.get(ref, 0) + size_bytes
         try:
             yield
         finally:
-            left = self._changing[ref] - change_bytes
-            if left:
-                self._changing[ref] = left
-            else:
-                del self._changing[ref]
+            for ref, size_bytes in changes:
+                left = self._changing[ref] - size_bytes
+                if left:
+                    self._changing[ref] = left
+                else:
+                    del self._changing[ref]
 
     # Replacing all.
 

@@ -46,6 +46,7 @@ from ..log.commit import Durable, GroupCommitter, Refused
 from ..log.segments import SEGMENT_HEADER_BYTES
 from ..privacy.access import DEFAULT_TENANT
 from .partition import Noticed
+from .shares import Shares
 
 log = logging.getLogger("instanter.quarantine")
 
@@ -252,6 +253,7 @@ class QuarantineStore:
         self._meter = meter
         self._rates: dict[tuple[str, str], _Rate] = {}
         self._told = _Rate()
+        self._shares = Shares(clock.now_ms())
         self._start = 0
         self._start = self._first_position()
         self._looked_at = 0
@@ -268,8 +270,16 @@ class QuarantineStore:
     # Writing.
 
     def keep(self, entry: Quarantined) -> asyncio.Future[None]:
-        """Seal and keep one entry; done when it is on disk. Raises `Unavailable`."""
-        return self._append(sealed(entry, self._subjects))
+        """Seal and keep one entry, as far as its sender's share goes; done when it is on disk. Raises `Unavailable`."""
+        fitted = self._shares.fitted(entry, self._clock.now_ms())
+        if fitted is None:
+            self._meter.count("quarantine_left_out")
+            left_out: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            left_out.set_result(None)
+            return left_out
+        if len(fitted.raw) < len(entry.raw):
+            self._meter.count("quarantine_stubs")
+        return self._append(sealed(fitted, self._subjects))
 
     def settle(self, kept: Kept, *, code: str = "", message: str = "") -> asyncio.Future[None]:
         """Say that an entry has been taken, or why it still is not."""
@@ -289,6 +299,10 @@ class QuarantineStore:
             log.error("a record cannot be folded", extra={"position": position, "reason": noticed.reason})
         rate = self._rate(tenant, code)
         if rate is None or not rate.allows(now_ms, _NOTED_MAX[code]):
+            self._meter.count("events_noted_together")
+            return
+        if not self._shares.notes(record.tenant, now_ms):
+            rate.left_out += 1
             self._meter.count("events_noted_together")
             return
         entry = pointer(

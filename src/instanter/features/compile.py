@@ -12,6 +12,7 @@ from ..foundation.limits import (
     CATALOGUE_ITEM_BYTES,
     CATALOGUE_ITEMS_ALWAYS,
     CATALOGUE_ITEMS_MAX,
+    CATALOGUE_MEMORY_DIVISOR,
     ITEMS_MAX,
     PURPOSES_MAX,
 )
@@ -177,5 +178,5 @@ def capacity_in(memory_mb: int, layout: Layout, *, items_max: int) -> Capacity:
     people = max((memory_mb - PROGRAM_MIB) * _MIB - items, PEOPLE_MIB_MIN * _MIB)
     return Capacity(
         cells=max(people * 2 // 3 // in_memory, 1_024), items=items_max, cold=people // 3 // on_disk,
-        catalogue=CATALOGUE_ITEMS_ALWAYS + more,
+        catalogue=CATALOGUE_ITEMS_ALWAYS + more, catalogue_bytes=memory_mb * _MIB // CATALOGUE_MEMORY_DIVISOR,
     )  # fmt: skip

@@ -113,6 +113,18 @@ name."""
 # Log.
 FRAME_BYTES_MAX = 1024 * 1024
 QUARANTINE_BYTES_MAX = 64 * 1024 * 1024
+"""The oldest entries go for new ones."""
+QUARANTINE_PRIVATE_BYTES_MAX = 16 * 1024 * 1024
+"""Of it, what one tenant's keys that are not public add at once, and as much again in a day; what is beyond is kept as
+stubs."""
+QUARANTINE_PUBLIC_BYTES_MAX = 4 * 1024 * 1024
+"""Likewise one tenant's public keys ..."""
+QUARANTINE_PUBLIC_ALL_BYTES_MAX = 16 * 1024 * 1024
+"""... and those of all tenants together."""
+QUARANTINE_NOTED_BYTES_MAX = 4 * 1024 * 1024
+"""Likewise pointers to late events and poison of one tenant; of what is beyond only the number is known."""
+QUARANTINE_STUBS_DIVISOR = 8
+"""Stubs add one in so many of these bytes; what is beyond that too is counted with the next entry."""
 
 # State.
 ITEMS_MAX = 1_100_000
@@ -123,7 +135,9 @@ they count and change no item."""
 CATALOGUE_ITEMS_MAX = 1_000_000
 """Items in the catalogue, where `state.memory_mb` has room for so many."""
 CATALOGUE_ITEMS_ALWAYS = 200_000
-"""Items that are taken into the catalogue whatever `state.memory_mb` says."""
+"""Items of the usual size that are taken into the catalogue whatever `state.memory_mb` says."""
+CATALOGUE_MEMORY_DIVISOR = 8
+"""Where so much of `state.memory_mb` is more than they take, items that are larger have it."""
 CATALOGUE_ITEM_BYTES = 448
 """What an item of the catalogue is reckoned to take beside its aggregates; of larger ones there is room for fewer."""
 ITEM_FIELDS_BYTES_MAX = 16 * 1024

@@ -196,8 +196,9 @@ class State:
     def catalogue_takes(self, *, items: int, size_bytes: int) -> bool:
         """Whether there is room for so many items more, and for so many bytes more of all."""
         room, count = self.schema.capacity, len(self.catalogue.items) + items
-        reckoned = max(count, (self.catalogue.size_bytes + size_bytes) // CATALOGUE_ITEM_BYTES)
-        return count <= min(room.items, CATALOGUE_ITEMS_ALWAYS) or reckoned <= min(room.items, room.catalogue)
+        items_max = max(room.catalogue, CATALOGUE_ITEMS_ALWAYS)
+        bytes_max = max(items_max * CATALOGUE_ITEM_BYTES, room.catalogue_bytes)
+        return count <= min(room.items, items_max) and self.catalogue.size_bytes + size_bytes <= bytes_max
 
     def cell_row(self, key: int) -> int:
         """The row of a cell in memory, or -1."""

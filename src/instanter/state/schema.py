@@ -29,6 +29,8 @@ class Capacity(msgspec.Struct, frozen=True):
     """People whose place on disk is known, where there is a place for them."""
     catalogue: int = CATALOGUE_ITEMS_ALWAYS
     """Items of the usual size that the catalogue takes, where `items` leaves room for so many."""
+    catalogue_bytes: int = 0
+    """What larger items may take together, where that is more than so many of the usual size do."""
 
     @property
     def sessions(self) -> int:
