@@ -24,7 +24,9 @@ from ..privacy.access import DEFAULT_TENANT, AccessKey, AccessKeys, Scope
 from .browsers import PAGE, Page
 from .fairness import Line, Turns
 from .limiting import TokenBucket, take_all
+from .newcomers import Networks, Newcomers
 from .tenancy import CALLER, DEVELOPER, Caller, Terms
+from .visitors import Proxies, network_of
 
 Required = Scope | Literal["open", "operator"]
 """What a route asks of a key: a scope; nothing; or `admin`, held by a key of the tenant `default`, the operator's."""
@@ -71,10 +73,11 @@ class _Quotas:
 class _Known:
     """A key in use: who it is, and what is counted of it."""
 
-    __slots__ = ("buckets", "caller", "quotas")
+    __slots__ = ("buckets", "caller", "newcomers", "quotas")
 
-    def __init__(self, caller: Caller, own: TokenBucket, quotas: _Quotas) -> None:
+    def __init__(self, caller: Caller, own: TokenBucket, quotas: _Quotas, newcomers: Newcomers | None) -> None:
         self.caller = caller
+        self.newcomers = newcomers
         self.quotas = quotas
         self.buckets = [(own, 1), (quotas.requests, 1)] if quotas.requests else [(own, 1)]
 
@@ -89,6 +92,7 @@ class Access:
         self._terms = terms
         self._known: dict[str, _Known] = {}
         self._quotas: dict[str, _Quotas] = {}
+        self._networks = Networks(clock)
         self._developer = self._met(DEVELOPER, rate=0) if dev else None
         self.turns = Turns(
             competing=lambda: self._keys.tenants > 1 and not dev,
@@ -143,8 +147,10 @@ class Access:
         quotas = self._quotas.get(caller.tenant)
         if quotas is None:
             quotas = self._quotas[caller.tenant] = _Quotas(self._clock, caller)
+        people_per_s = caller.terms.new_people_per_s if caller.public else 0
+        newcomers = Newcomers(self._clock, self._networks, people_per_s) if people_per_s else None
         own = TokenBucket(self._clock, per_s=rate or self._terms.key_requests_per_s)
-        known = self._known[caller.actor] = _Known(caller, own, quotas)
+        known = self._known[caller.actor] = _Known(caller, own, quotas, newcomers)
         return known
 
     def _forget_revoked(self) -> None:
@@ -204,6 +210,12 @@ class Call:
         if bucket is not None and count:
             bucket.take(count)
 
+    def meet(self, proxies: Proxies) -> Callable[[], None] | None:
+        """What is asked before anybody is made known by this request; None where nothing is."""
+        assert self._known is not None
+        newcomers = self._known.newcomers
+        return None if newcomers is None else newcomers.meet(network_of(self._request, proxies))
+
     def end(self) -> None:
         """It has been answered. The request forgets this: a cycle of the two would wait for the garbage collector."""
         self._request.scope.pop(CALL, None)
@@ -224,6 +236,13 @@ def count_events(request: Request, count: int) -> None:
     call = call_of(request)
     assert call is not None
     call.count_events(count)
+
+
+def meet_of(request: Request) -> Callable[[], None] | None:
+    """As `Call.meet`."""
+    call = call_of(request)
+    assert call is not None
+    return call.meet(request.app.state.proxies)
 
 
 def _check_page(page: Page, caller: Caller) -> None:

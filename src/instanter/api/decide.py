@@ -30,7 +30,7 @@ from ..foundation.deadline import Deadline
 from ..foundation.errors import DiskFull, RequestRejected, Unavailable
 from ..foundation.limits import BODY_BYTES_MAX, REPLAY_WAIT_MS_MAX
 from .admission import arrived_ns
-from .auth import count_events
+from .auth import count_events, meet_of
 from .bodies import read_body, read_nothing
 from .jobs import Refusal, accepted, jobs_of
 from .pages import page_of
@@ -146,6 +146,7 @@ async def _decide(engine: Engine, asked: Asking, question: DecideRequest, reques
         taken = await engine.intake.take(
             asked.events, kind=None, tenant=tenant, public=caller.public, gpc=gpc,
             user_token=user_token, defaults=context_of(request, caller, request.app.state.proxies),
+            meet=meet_of(request),
         )  # fmt: skip
         if taken.rejected:
             first = taken.rejected[0]

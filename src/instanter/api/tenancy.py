@@ -9,6 +9,7 @@ import msgspec
 from starlette.requests import Request
 
 from ..foundation.errors import RequestRejected
+from ..foundation.limits import NEW_PEOPLE_PER_S
 from ..privacy.access import DEFAULT_TENANT, SCOPES
 
 CALLER: Final = "instanter.caller"
@@ -26,6 +27,8 @@ class TenantTerms(msgspec.Struct, frozen=True, kw_only=True):
     """Its part of the work while tenants compete."""
     items_max: int = 0
     """Items in its catalogue; 0: as many as there is room for."""
+    new_people_per_s: int = NEW_PEOPLE_PER_S
+    """Whom one of its public keys may make known; 0: as many as come."""
 
 
 NO_TERMS: Final = TenantTerms()

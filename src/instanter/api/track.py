@@ -16,7 +16,7 @@ from ..events.claims import FORBIDDEN
 from ..foundation.clock import elapsed_ns
 from ..foundation.errors import EventRejected
 from ..foundation.limits import BATCH_BYTES_MAX, EVENT_BYTES_MAX, QUARANTINED_EVENT_BYTES_MAX
-from .auth import count_events
+from .auth import count_events, meet_of
 from .bodies import fault_of, read_body
 from .replies import encoded, refusal
 from .tenancy import caller_of, objects, user_token_of
@@ -84,6 +84,7 @@ async def batch(engine: Engine, request: Request) -> Response:
         arrived_ns=arrived_ns,
         gpc=gpc,
         user_token=user_token_of(request) or sent.user_token,
+        meet=meet_of(request),
     )
     return _accepted(taken)
 
@@ -105,7 +106,7 @@ async def single(kind: str, engine: Engine, request: Request) -> Response:
     taken = await engine.intake.take(
         [body], kind=kind, tenant=caller.tenant, public=caller.public, arrived_ns=arrived_ns, gpc=gpc,
         user_token=user_token_of(request),
-        defaults=context_of(request, caller, request.app.state.proxies),
+        defaults=context_of(request, caller, request.app.state.proxies), meet=meet_of(request),
     )  # fmt: skip
     if taken.rejected:
         first = taken.rejected[0]

@@ -110,6 +110,22 @@ def context_of(request: Request, caller: Caller, proxies: Proxies) -> dict[str, 
     return found or None
 
 
+def network_of(request: Request, proxies: Proxies) -> str:
+    """The network that a request comes from, an IPv4 address or an IPv6 /64; "" where that is nobody's in particular: a
+    private one, such as that of a proxy which is not among `proxies`."""
+    headers = {name: value for name, value in request.scope["headers"] if name in _HEADERS}
+    parsed = _public_address(request.scope, headers, proxies)
+    if parsed is None:
+        return ""
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, _IPV6_BITS), strict=False))
+    return str(parsed)
+
+
+_IPV6_BITS: Final = 64
+"""Of an address, those that tell one customer of a provider from the next."""
 _PRIVATE: Final = [
     ipaddress.ip_network(network) for network in (
         "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
@@ -157,6 +173,13 @@ _SYSTEMS: Final = {
 
 def _address(scope: Scope, headers: dict[bytes, bytes], proxies: Proxies) -> str:
     """The network that the visitor asks from; none that is private, for that is nobody's in particular."""
+    parsed = _public_address(scope, headers, proxies)
+    return "" if parsed is None else truncated(str(parsed))
+
+
+def _public_address(
+    scope: Scope, headers: dict[bytes, bytes], proxies: Proxies
+) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     peer = scope["client"][0] if scope.get("client") else ""
     address = proxies.client_address(
         peer, headers.get(b"forwarded", b"").decode("latin-1"), headers.get(b"x-forwarded-for", b"").decode("latin-1")
@@ -164,8 +187,9 @@ def _address(scope: Scope, headers: dict[bytes, bytes], proxies: Proxies) -> str
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        return ""
-    return "" if any(parsed in network for network in _PRIVATE) else truncated(address)
+        return None
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return None if any((mapped or parsed) in network for network in _PRIVATE) else parsed
 
 
 def _plain_address(sent: str) -> str:

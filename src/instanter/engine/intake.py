@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from ..events.decode import Admitted, Door
+from ..events.decode import Admitted, Door, Meet
 from ..events.envelope import CONTROL_PARTITION, Imported, Record, Tracked, Withheld, encode_record
 from ..events.kinds import ALIASED, IDENTIFIED
 from ..events.meanings import BY_NAME
@@ -121,13 +121,14 @@ class Intake:
     async def take(
         self, raws: Sequence[RawEvent], *, kind: str | None, tenant: str, sent_at_ms: int | None = None,
         defaults: dict[str, Any] | None = None, arrived_ns: int | None = None, gpc: bool = False, public: bool = False,
-        user_token: str = "", history: bool = False,
+        user_token: str = "", history: bool = False, meet: Meet | None = None,
     ) -> Taken:  # fmt: skip
         """Take events; on return they are durable and folded. Bad ones are quarantined and reported.
 
         With `gpc` they came with `Sec-GPC: 1`: nothing of them is kept but a stub. With `public` they came with a
         public access key: whom they name and what they say of orders are claims, but for the user whom `user_token`
-        confirms. With `history` they come out of an archive: their timestamps stand as they are.
+        confirms. With `history` they come out of an archive: their timestamps stand as they are. `meet` is asked before
+        anybody is made known.
 
         Raises `Unavailable` (nothing more than a part may be in the log, and a retry has one effect).
         """
@@ -145,7 +146,7 @@ class Intake:
                     await asyncio.sleep(0)
                 admitted, refused = self._admit(
                     step, kind, tenant, sent_at_ms, defaults, gpc, public, user_token, history,
-                    mend=broken < BROKEN_EVENTS_MAX and broken_bytes < BROKEN_EVENTS_BYTES_MAX,
+                    mend=broken < BROKEN_EVENTS_MAX and broken_bytes < BROKEN_EVENTS_BYTES_MAX, meet=meet,
                 )  # fmt: skip
                 if admitted:
                     position = self._append(admitted, tenant, warnings)
@@ -245,6 +246,7 @@ class Intake:
     def _admit(
         self, raws: Sequence[RawEvent], kind: str | None, tenant: str, sent_at_ms: int | None,
         defaults: dict[str, Any] | None, gpc: bool, public: bool, user_token: str, history: bool, mend: bool = True,
+        meet: Meet | None = None,
     ) -> tuple[list[Admitted], list[tuple[int, EventRejected]]]:  # fmt: skip
         """What goes in, and the places of what does not with the reasons; without `mend` no JSON that is broken."""
         started_ns = elapsed_ns()
@@ -258,6 +260,7 @@ class Intake:
                     admit(
                         raw, kind=kind, received_ms=received_ms, tenant=tenant, sent_at_ms=sent_at_ms,
                         defaults=defaults, gpc=gpc, public=public, user_token=user_token, history=history, mend=mend,
+                        meet=meet,
                     )
                 )
             except EventRejected as error:

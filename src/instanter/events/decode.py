@@ -11,7 +11,7 @@ Codes: `malformed` (not JSON), `schema` (JSON that is no event), `too_deep`, `to
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 import msgspec
@@ -100,6 +100,10 @@ _decode_map_steadily = msgspec.json.Decoder(dict[str, Any], float_hook=finite).d
 _encode_body = msgspec.msgpack.Encoder().encode
 
 
+Meet = Callable[[], None]
+"""Asked before one person more is made known; raises `RateLimited` where there have been too many."""
+
+
 class Door:
     """Admits events. Holds no state but caches, so one door serves all tenants of a process; not for threads."""
 
@@ -151,6 +155,7 @@ class Door:
         arrived_ms: int | None = None,
         history: bool = False,
         mend: bool = True,
+        meet: Meet | None = None,
     ) -> Admitted:
         """The record of one event, or `EventRejected`; never anything else, whatever the bytes.
 
@@ -159,7 +164,7 @@ class Door:
         `Sec-GPC: 1`, `public`: with a public access key, whose `userId` is a claim unless `user_token`, or the one in
         the event's context, confirms it. `arrived_ms`, where it is not `received_ms`, is when it first came; its time
         is judged by that. With `history` it comes out of an archive: its timestamp stands as it is. Without `mend` one
-        that is no JSON is refused as it is.
+        that is no JSON is refused as it is. `meet` is asked before anybody is made known, and what it raises ends this.
         """
         notes: list[Note] = []
         sent = _decode_event(raw, notes, mend=mend)
@@ -227,7 +232,11 @@ class Door:
             tenant, identifiers, stated=stated, gpc=gpc, happened_ms=happened_ms, message=message
         )
         if judged.withheld:
+            if meet is not None and judged.statement:
+                self._meet(meet, tenant, identifiers)
             return self._withheld(judged, received_ms, happened_ms, tenant, name, identifiers, message_id)
+        if meet is not None:
+            self._meet(meet, tenant, identifiers)
         references, prices, quantities, positions = items
         who = owner = self._subjects.subject(tenant, identifiers[0])
         links: tuple[LinkClaim, ...] = ()
@@ -284,6 +293,12 @@ class Door:
             return self.statements.stated(event.consent, tc_string=tc_string)
         consent = event.consent if context.consent is None else context.consent
         return self.statements.stated(consent, context.consent_management, context.tc_string)
+
+    def _meet(self, meet: Meet, tenant: str, identifiers: tuple[str, ...]) -> None:
+        """Ask whether those of these ids that nobody has named before may be made known."""
+        for one in identifiers:
+            if not self._subjects.find(tenant, one):
+                meet()
 
     def _withheld(
         self, judged: Judgement, received_ms: int, happened_ms: int, tenant: str, name: str,

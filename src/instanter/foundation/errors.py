@@ -10,6 +10,7 @@ InstanterError
 │   ├── LogClosed           writing ended until a restart (a failed sync, or shutting down)
 │   ├── Overloaded          a bounded queue is full
 │   └── RateLimited         the sender calls more often than agreed
+│       └── TooManyNewPeople    or makes more people known
 └── Broken              ours, or the disk's: stop rather than serve something wrong
     └── Corrupt             stored bytes fail their check: names file and offset
 """
@@ -95,6 +96,12 @@ class RateLimited(Unavailable):
 
     status = 429
     code = "rate_limited"
+
+
+class TooManyNewPeople(RateLimited):
+    """A public key makes more people known than agreed; those who are known already go on."""
+
+    code = "too_many_new_people"
 
 
 class Broken(InstanterError):

@@ -51,6 +51,12 @@ BODY_SKIPPED_BYTES_MAX = 16 * 1024 * 1024
 
 REQUESTS_PER_S_MAX = 1_000_000
 """The highest rate that can be set."""
+NEW_PEOPLE_PER_S = 200
+"""People a second whom one public key may make known, unless `new_people_per_s` of its tenant says otherwise ..."""
+NEW_PEOPLE_NETWORK_DIVISOR = 10
+"""... of which one network, an IPv4 address or an IPv6 /64, has at most one in so many."""
+NETWORKS_REMEMBERED_MAX = 4_096
+"""Networks of which it is counted how many people came from them; further ones are counted together."""
 HOSTS_REMEMBERED_MAX = 256
 """Values of the Host header that are known to be in order."""
 ORIGINS_TOLD_MAX = 32

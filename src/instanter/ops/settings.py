@@ -19,6 +19,7 @@ from ..foundation.limits import (
     CATALOGUE_ITEMS_MAX,
     ITEM_PLACES_MAX,
     NAME_CHARS_MAX,
+    NEW_PEOPLE_PER_S,
     REQUESTS_PER_S_MAX,
     SCHEMAS_MAX,
 )
@@ -188,6 +189,10 @@ class TenantSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         ge=1, le=100, description="Its part of the work while tenants compete; the others have 1.")] = 1
     items_max: Annotated[int, Meta(
         ge=0, le=CATALOGUE_ITEMS_MAX, description="Items in its catalogue; 0: as many as there is room for.")] = 0
+    new_people_per_s: Annotated[int, Meta(
+        ge=0, le=REQUESTS_PER_S_MAX,
+        description="People a second whom one of its public keys may make known, and a tenth of that from one network "
+                    "(an IPv4 address, an IPv6 /64); 0: as many as come.")] = NEW_PEOPLE_PER_S
 
 
 class PrivacySettings(Section, frozen=True):

@@ -134,6 +134,7 @@ def _terms_of(tenant: TenantSettings, others: TenantTerms) -> TenantTerms:
         events_per_s=others.events_per_s if tenant.events_per_s is None else tenant.events_per_s,
         share=tenant.share,
         items_max=tenant.items_max,
+        new_people_per_s=tenant.new_people_per_s,
     )
 
 
