@@ -26,8 +26,10 @@ from ..state.checkpoint import (
     cold_files_kept,
     list_checkpoints,
     read_manifest,
+    remove_set_aside,
 )
 from ..state.cold_files import cold_path
+from .holdings import LOG, HoldingsFile
 from .partition import Partition
 
 KEPT = 2
@@ -50,8 +52,9 @@ class Checkpoints:
 
     def __init__(
         self, *, disk: Disk, directory: Path, partition: Partition, log: Log, keep_ms: int, meter: Meter,
-        replays: ReplayBounds,
+        replays: ReplayBounds, holdings: HoldingsFile | None = None,
     ) -> None:  # fmt: skip
+        """`holdings` is told after each of them what there is."""
         self._disk = disk
         self._directory = directory
         self._partition = partition
@@ -59,6 +62,7 @@ class Checkpoints:
         self._keep_ms = keep_ms
         self._meter = meter
         self._replays = replays
+        self._holdings = holdings
         self._records = partition.records
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._one_at_a_time = asyncio.Lock()
@@ -151,6 +155,7 @@ class Checkpoints:
         gone = older if start <= SEGMENT_HEADER_BYTES else older[:-1]
         for position in gone:
             self._disk.unlink(checkpoint_path(self._directory, position))
+        remove_set_aside(self._disk, self._directory)
         self._retain_cold()
         return len(gone)
 
@@ -161,16 +166,25 @@ class Checkpoints:
             with contextlib.suppress(Corrupt):  # Nobody knows then what is needed.
                 cold.files.retain(cold_files_kept(self._disk, self._directory))
 
+    def _may_begin_at(self, start: int) -> bool:
+        assert self._holdings is not None
+        return self._holdings.allow(LOG, start)
+
     def _prune(self, now_ms: int) -> None:
         """Cut the log below the older of the newest checkpoints, and remove those that nothing needs any more.
 
         The oldest that the log still holds everything behind is the base, the new beginning, once the log was cut.
         """
+        if self._holdings is not None:
+            self._holdings.write()
         positions = list_checkpoints(self._disk, self._directory)
         if len(positions) < KEPT:
             return
         newest = positions[:KEPT]
-        retained = self._log.retain(below=newest[-1], older_than_ms=now_ms - self._keep_ms)
+        retained = self._log.retain(
+            below=newest[-1], older_than_ms=now_ms - self._keep_ms,
+            allowed=None if self._holdings is None else self._may_begin_at,
+        )  # fmt: skip
         reaching = [position for position in positions if position >= retained.start]
         base = reaching[-1:] if retained.start > 0 else []
         kept = {*newest, *base, *self._for_replays(reaching, base)}

@@ -37,7 +37,7 @@ from ..features.view import Reader
 from ..feedback.rewards import Rewards
 from ..foundation.clock import Clock, elapsed_ns
 from ..foundation.deadline import Deadline
-from ..foundation.disk import Disk
+from ..foundation.disk import UNFINISHED, Disk
 from ..foundation.errors import InstanterError, Overloaded, RequestRejected, Unavailable
 from ..foundation.ids import Ids, reference
 from ..foundation.limits import EXPORTS_MAX
@@ -55,6 +55,7 @@ from .erase import DAY_MS, ERASED_PER_TURN, Eraser, RetentionOptions
 from .export import export, opened_receipt
 from .feeds import CatalogueFeeds, CatalogueOptions
 from .gate import Gate
+from .holdings import AUDIT, LOG, QUARANTINE, Holdings, HoldingsFile
 from .importing import Importer
 from .intake import Intake
 from .journal import Journal
@@ -123,6 +124,12 @@ class Stores(NamedTuple):
     moved: MovedPositions | NothingMoved = NothingMoved()
     """Where a migration has put the receipts of decisions that were made before it."""
     models: Models = NoModels()
+    holdings: Path | None = None
+    """Where is written down what there is; None: nowhere."""
+    kept: tuple[Path, ...] = ()
+    """Folders of files that never go."""
+    shelf: Path | None = None
+    """The folder of models."""
 
 
 class Engine:
@@ -163,9 +170,13 @@ class Engine:
             on_folded=self._after_fold, on_broken=self._break, on_noticed=self._notice,
             before=stores.subjects.flush,
         )  # fmt: skip
+        self._holdings = None
+        if stores.holdings is not None:
+            self._holdings = HoldingsFile(stores.disk, stores.holdings, self._held)
         self.checkpoints = Checkpoints(
             disk=stores.disk, directory=stores.checkpoints, partition=partition, log=stores.log,
             keep_ms=options.keep_days * 86_400_000, meter=self.meter, replays=options.replays,
+            holdings=self._holdings,
         )  # fmt: skip
         self.audit = Audit(
             stores.trail, known=partition.audited, clock=clock, sync_window_ms=options.sync_window_ms, meter=self.meter,
@@ -234,6 +245,7 @@ class Engine:
         self.decider.follow(state)
         await self.quarantine.note_missing(self.recovery.passed_over)
         await self._continue_audit()
+        self._write_holdings()
         self._tasks = [
             asyncio.create_task(self._beat()),
             asyncio.create_task(self._checkpoint_regularly()),
@@ -256,6 +268,7 @@ class Engine:
         await self.audit.close(deadline)
         await self.journal.close(deadline)
         await self.quarantine.close(deadline)
+        self._write_holdings()
         self._close_stores()
 
     async def abandon(self) -> None:
@@ -273,6 +286,27 @@ class Engine:
         self.checkpoints.close()
         self._stores.subjects.close()
         self._stores.erasures.close()
+
+    def _held(self) -> Holdings:
+        """What is durable now; may be asked in any thread."""
+        stores, disk = self._stores, self._stores.disk
+        logs = {LOG: stores.log.extent, QUARANTINE: stores.quarantine.extent, AUDIT: stores.trail.log.extent}
+        shelf = () if stores.shelf is None else frozenset(disk.list(stores.shelf))
+        placed = tuple(self.partition.models.values())
+        named = (model.partition("@")[2] for one in placed for model in (one.model, one.stand_in))
+        return Holdings(
+            logs={**logs, **stores.erasures.extents}, slots=stores.subjects.durable_slots,
+            files={
+                f"{folder.name}/{name}": disk.size(folder / name) for folder in stores.kept
+                for name in disk.list(folder) if not name.endswith(UNFINISHED)
+            },
+            secrets=stores.signing.kept,
+            models=tuple(sorted({one for one in named if f"{one}.model" in shelf})),
+        )  # fmt: skip
+
+    def _write_holdings(self) -> None:
+        if self._holdings is not None:
+            self._holdings.write()
 
     @property
     def ready(self) -> bool:

@@ -301,13 +301,11 @@ class QuarantineStore:
         if rate is None or not rate.allows(now_ms, _NOTED_MAX[code]):
             self._meter.count("events_noted_together")
             return
-        if not self._shares.notes(record.tenant, now_ms):
+        if not self._shares.notes(tenant, now_ms):
             rate.left_out += 1
             self._meter.count("events_noted_together")
             return
-        entry = pointer(
-            position, code, noticed.reason, at_ms=now_ms, tenant=tenant, more=rate.left_out
-        )
+        entry = pointer(position, code, noticed.reason, at_ms=now_ms, tenant=tenant, more=rate.left_out)
         try:
             self._committer.append(CONTROL_PARTITION, now_ms, encode_quarantined(entry), None)
             rate.left_out = 0

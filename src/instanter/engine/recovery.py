@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 
-from ..events.envelope import Record, Unreadable, read_record
+from ..events.envelope import Epoch, Record, Unreadable, read_record
 from ..events.reject import POISON
 from ..foundation.disk import Disk
-from ..foundation.errors import Broken, Corrupt
+from ..foundation.errors import Broken, Corrupt, Lost, RequestRejected
 from ..foundation.limits import POISON_NOTED_PER_MINUTE_MAX
-from ..log.base import Readable
+from ..log.base import Readable, ReadableBack
 from ..log.frames import Frame
 from ..log.segments import SEGMENT_HEADER_BYTES
-from ..state.checkpoint import checkpoint_path, list_checkpoints, load_checkpoint
+from ..state.checkpoint import checkpoint_path, list_checkpoints, load_checkpoint, read_manifest, set_aside
 from ..state.cold_files import ColdPlace
 from ..state.schema import Schema
 from .partition import Noticed, Partition
@@ -43,14 +43,16 @@ class Recovery(msgspec.Struct, frozen=True):
 
 
 def recover(
-    schema: Schema, log: Readable, *, log_start: int, log_end: int, disk: Disk, checkpoints: Path,
+    schema: Schema, log: ReadableBack, *, log_start: int, log_end: int, disk: Disk, checkpoints: Path,
     until: int | None = None, progress: Progress | None = None, cold: ColdPlace | None = None,
 ) -> tuple[Partition, Recovery]:  # fmt: skip
     """The partition at the end of the log (or `until`): newest usable checkpoint, then the tail.
 
     A damaged checkpoint is passed over and named. Raises `Broken` when the log does not begin at the beginning any
-    more and no checkpoint is left to stand on.
+    more and no checkpoint is left to stand on, and `Lost` when there is a checkpoint of what the log does not hold.
     """
+    if groundless := without_ground(log, disk=disk, checkpoints=checkpoints, log_start=log_start, log_end=log_end):
+        raise Lost([one.reason for one in groundless])
     damaged: list[str] = []
     poison: list[tuple[int, Record | Unreadable, Noticed]] = []
 
@@ -61,8 +63,8 @@ def recover(
     for position in list_checkpoints(disk, checkpoints):
         path = checkpoint_path(checkpoints, position)
         try:
-            if not log_start <= position <= log_end:
-                reason = f"it is of position {position}, the log holds {log_start} to {log_end}"
+            if position < log_start:
+                reason = f"it is of position {position}, the log begins at {log_start}"
                 raise Corrupt(file=str(path), offset=0, reason=reason)
             partition, newest_ms = open_checkpoint(schema, disk, path, cold)
         except Corrupt as error:
@@ -77,6 +79,57 @@ def recover(
     partition = Partition(schema, cold)
     records, newest_ms = catch_up(partition, log, until=until, progress=progress, on_noticed=note)
     return partition, Recovery(None, records, newest_ms, tuple(damaged), tuple(poison))
+
+
+class Groundless(msgspec.Struct, frozen=True):
+    """A checkpoint of a log that held more than this one, or something else."""
+
+    position: int
+    reason: str
+
+
+def without_ground(
+    log: ReadableBack, *, disk: Disk, checkpoints: Path, log_start: int, log_end: int
+) -> list[Groundless]:
+    """The checkpoints, newest first, that were not taken of this log: a checkpoint is of the moment right behind an
+    epoch, which was durable before it. Those that are damaged say nothing."""
+    found = []
+    for position in list_checkpoints(disk, checkpoints):
+        path = checkpoint_path(checkpoints, position)
+        try:
+            epoch = read_manifest(disk, path).epoch
+        except (Broken, FileNotFoundError):
+            continue
+        if position > log_end:
+            reason = f"{path} is of position {position}, and the log ends at {log_end}: "
+            reason += f"at least its last {position - log_end} bytes are missing"
+        elif position > log_start and not _follows(log, position, epoch):
+            reason = f"{path} is of position {position}, where the log does not hold the epoch {epoch} that it is of: "
+            reason += "the log was cut, and written on"
+        else:
+            continue
+        found.append(Groundless(position, reason))
+    return found
+
+
+def _follows(log: ReadableBack, position: int, epoch: int) -> bool:
+    """Whether the record that ends at `position` is that epoch. Where nothing is left before it nobody can tell."""
+    try:
+        frames, _ = log.read_back(position)
+    except RequestRejected:
+        return True
+    if not frames:
+        return True
+    if frames[-1].end != position:
+        return False
+    record = read_record(frames[-1].payload)
+    return isinstance(record, Epoch) and record.number == epoch
+
+
+def leave_aside(disk: Disk, checkpoints: Path, groundless: Sequence[Groundless]) -> None:
+    """Put these checkpoints aside: nothing stands on them any more."""
+    for one in groundless:
+        set_aside(disk, checkpoint_path(checkpoints, one.position))
 
 
 def beginning(

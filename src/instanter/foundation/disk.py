@@ -16,6 +16,8 @@ Bytes = bytes | bytearray | memoryview
 
 _MODE_FILE = 0o600
 _MODE_DIRECTORY = 0o700
+UNFINISHED = ".tmp"
+"""How the names of files end that are not whole yet."""
 
 
 class WritableFile(Protocol):
@@ -91,7 +93,7 @@ class Disk(Protocol):
 
 def write_whole(disk: Disk, path: Path, content: bytes) -> None:
     """Put a small file in its place whole or not at all, durably."""
-    unfinished = path.with_suffix(".tmp")
+    unfinished = path.with_suffix(UNFINISHED)
     if unfinished.name in disk.list(path.parent):
         disk.unlink(unfinished)
     file = disk.open(unfinished)

@@ -12,10 +12,13 @@ InstanterError
 │   └── RateLimited         the sender calls more often than agreed
 │       └── TooManyNewPeople    or makes more people known
 └── Broken              ours, or the disk's: stop rather than serve something wrong
-    └── Corrupt             stored bytes fail their check: names file and offset
+    ├── Corrupt             stored bytes fail their check: names file and offset
+    └── Lost                something proves that more was durable than is there: names what is missing
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class InstanterError(Exception):
@@ -116,3 +119,14 @@ class Corrupt(Broken):
         self.file = file
         self.offset = offset
         self.reason = reason
+
+
+class Lost(Broken):
+    """More was durable once than is there now. `losses` are sentences: file, from where on, how much, and the proof."""
+
+    def __init__(self, losses: Sequence[str]) -> None:
+        super().__init__(
+            f"this data directory held more than is there: {'; '.join(losses)}. Put it back, or restore a backup; "
+            "serve --accept-loss goes on with what is there, and notes in the audit record what was given up"
+        )
+        self.losses = tuple(losses)

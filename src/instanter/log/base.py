@@ -6,7 +6,7 @@ It grows with every entry, is never reused once durable, and survives restarts a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import msgspec
@@ -55,6 +55,15 @@ class Readable(Protocol):
         ...
 
 
+class ReadableBack(Readable, Protocol):
+    """A log that can be read from its end, too."""
+
+    def read_back(self, before: int | None = None) -> tuple[list[Frame], int]:
+        """The frames before position `before` (None: the newest), some of them, in the order of the log, and the
+        position to go on from; 0 when there is nothing older."""
+        ...
+
+
 class Log(Readable, Protocol):
     """A log to write to and read from.
 
@@ -75,9 +84,12 @@ class Log(Readable, Protocol):
         """
         ...
 
-    def retain(self, *, below: int, older_than_ms: int) -> Retained:
+    def retain(
+        self, *, below: int, older_than_ms: int, allowed: Callable[[int], bool] | None = None
+    ) -> Retained:
         """Drop the oldest segments that lie wholly below position `below` and were complete before `older_than_ms`.
 
+        `allowed` is told where the log will begin then, before anything goes; nothing does unless it agrees.
         Removes files, so it can take tens of milliseconds. A reader that is still in them ends with `expired`.
         """
         ...

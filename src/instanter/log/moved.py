@@ -44,6 +44,14 @@ class MovedPositions:
     def __len__(self) -> int:
         return self._count
 
+    def newest(self) -> int | None:
+        """The furthest position that an entry was moved to; None without any."""
+        if self._count == 0:
+            return None
+        offset = _HEADER.size + (self._count - 1) * _PAIR.size
+        _, new = _PAIR.unpack(self._disk.read(self._path, offset, _PAIR.size))
+        return int(new)
+
     def find(self, old: int) -> int | None:
         """The position now of the entry that was at `old`; None if it is not known. About 20 small reads."""
         low, high = 0, self._count

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..foundation.disk import Bytes, Disk, WritableFile
-from ..foundation.errors import DiskFull, LogClosed, Unavailable
+from ..foundation.errors import DiskFull, LogClosed, Lost, Unavailable
 from .base import OpenReport, Retained
 from .frames import Frame, Group
 from .recovery import Recovered, recover
@@ -27,7 +27,11 @@ class SegmentLog:
     of a newer format, `LogClosed` when another process writes the log or the disk fails, `DiskFull` without room.
     """
 
-    def __init__(self, disk: Disk, directory: Path, *, segment_bytes: int, size_bytes_max: int | None = None) -> None:
+    def __init__(
+        self, disk: Disk, directory: Path, *, segment_bytes: int, size_bytes_max: int | None = None, reaches: int = 0
+    ) -> None:
+        """`reaches` is a position up to which the log is known to have been durable: `Lost`, and nothing is cut off,
+        if its whole frames end before that."""
         assert segment_bytes > SEGMENT_HEADER_BYTES
         self._disk = disk
         self._directory = directory
@@ -51,6 +55,8 @@ class SegmentLog:
         opened = False
         try:
             recovered = recover(disk, directory)
+            if recovered.end < reaches:
+                raise Lost([shortened(directory, recovered.end, reaches)])
             self._file = self._continue(recovered)
             opened = True
         except OSError as error:
@@ -61,6 +67,11 @@ class SegmentLog:
         self._bases = recovered.bases or [0]
         self._end = max(recovered.end, self._bases[-1] + SEGMENT_HEADER_BYTES)
         self.opened = OpenReport(self._bases[0], self._end, len(self._bases), recovered.cut)
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Where what is durable begins and ends."""
+        return self._bases[0], self._end
 
     def begin(self, after: Group | None = None) -> Group:
         """As `Log.begin`."""
@@ -95,7 +106,9 @@ class SegmentLog:
         """As `SegmentReader.read_back`; sees durable frames only, and may be called from any thread."""
         return self._reader.read_back(before, end=self._end)
 
-    def retain(self, *, below: int, older_than_ms: int) -> Retained:
+    def retain(
+        self, *, below: int, older_than_ms: int, allowed: Callable[[int], bool] | None = None
+    ) -> Retained:
         """As `Log.retain`. A segment's age is that of the first frame behind it, which came in later than all of it."""
         assert self._size_bytes_max is None, "a log of limited size drops its oldest segments by itself"
         bases = tuple(self._bases)
@@ -104,6 +117,8 @@ class SegmentLog:
             if following > below or not self._begins_before(following, older_than_ms):
                 break
             count += 1
+        if count and allowed is not None and not allowed(bases[count]):
+            count = 0
         removed = self._remove_oldest(count)
         start = bases[removed]
         return Retained(start, removed, start - bases[0])
@@ -246,6 +261,11 @@ class SegmentLog:
             with self._bases_guard:
                 del self._bases[0]
         return count
+
+
+def shortened(directory: Path, end: int, reached: int) -> str:
+    """A sentence about a log that ends too early."""
+    return f"{directory} ends at position {end} and reached {reached}: the last {reached - end} bytes are missing"
 
 
 def _translated(error: OSError, what: str) -> Unavailable:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import msgspec
 
+from ..engine.holdings import FILE as HOLDINGS
 from ..foundation.disk import Disk, write_whole
 from ..foundation.errors import Broken, LogClosed
 from ..foundation.rng import entropy
+from ..privacy.subjects import SUBJECTS
 
 FORMAT = 2
 LOGS = ("log", "quarantine", "audit")
@@ -47,6 +49,7 @@ class DataDirectory:
         self.configurations = root / "configurations"
         self.models = root / "models"
         self.jobs = root / "jobs"
+        self.holdings = root / HOLDINGS
         self._marker = root / "instanter.json"
         self._secret = (Path(keys) if keys else root / "keys") / "installation.key"
 
@@ -69,12 +72,21 @@ class DataDirectory:
         try:
             if self._marker.name in self.disk.list(self.root):
                 return
-            if self.disk.list(self.log):
-                raise Broken(f"{self.root} holds a log but no {self._marker.name}: it is not whole")
+            for part in (*LOGS, *FILES, "checkpoints"):
+                if self.disk.list(self.root / part):
+                    raise Broken(f"{self.root} holds {part}/ but no {self._marker.name}: it is not whole")
+            if SUBJECTS in self.disk.list(self.keys):
+                raise Broken(f"{self.keys} holds keys of people, and {self.root} is empty: what they open is missing")
             write_whole(self.disk, self._secret, entropy(_SECRET_BYTES).hex().encode())
             write_whole(self.disk, self._marker, msgspec.json.encode(_Marker(FORMAT)))
         finally:
             lock.release()
+
+    def is_there(self) -> bool:
+        """Whether there is a directory of today's format, and no migration on its way."""
+        if self._marker.name not in self.disk.list(self.root) or READY in self.disk.list(self.root / MIGRATING):
+            return False
+        return self.format() == FORMAT
 
     def refuse_unfinished(self) -> None:
         """`Broken` if a restore into this directory did not come to its end."""
@@ -112,7 +124,10 @@ class DataDirectory:
         return secret_in(self.disk, self.keys)
 
     def mark(self, format: int) -> None:
-        """Say that the directory is of this format; durable on return."""
+        """Say that the directory is of this format; durable on return. What it held was said in another format's
+        positions, and counts no more."""
+        if self.holdings.name in self.disk.list(self.root):
+            self.disk.unlink(self.holdings)
         write_whole(self.disk, self._marker, msgspec.json.encode(_Marker(format)))
 
 

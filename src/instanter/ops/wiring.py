@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,10 @@ from ..engine.configuration import Configuration, Configurations
 from ..engine.erase import RetentionOptions
 from ..engine.feeds import CatalogueOptions
 from ..engine.gate import Gate
+from ..engine.holdings import AUDIT, LOG, QUARANTINE
 from ..engine.loop import Engine, EngineOptions, Stores
 from ..engine.models import StoredModels
-from ..engine.recovery import Progress, Recovery, recover
+from ..engine.recovery import Progress, Recovery, leave_aside, recover, without_ground
 from ..engine.warmup import KernelProgress, warm_up
 from ..events.decode import Door
 from ..events.enrich import Enricher
@@ -32,14 +33,14 @@ from ..features.view import Reader
 from ..feedback.rewards import DEFAULT_WORTHS, Rewards
 from ..foundation.clock import Clock, EventsClock, SystemClock
 from ..foundation.disk import Disk, RealDisk
-from ..foundation.errors import ConfigRejected
+from ..foundation.errors import ConfigRejected, Lost
 from ..foundation.ids import Ids
 from ..foundation.limits import QUARANTINE_BYTES_MAX
 from ..log.moved import MovedPositions
 from ..log.segment_log import SegmentLog
 from ..models.store import ModelStore
-from ..privacy.audit import open_trail
-from ..privacy.erasures import Erasure, ErasureList
+from ..privacy.audit import COMMAND_LINE, Act, hand_in, open_trail
+from ..privacy.erasures import ERASURES, NOTHING_KNOWN, Erasure, ErasureList
 from ..privacy.subjects import KeyStore
 from ..privacy.user_tokens import SigningSecrets
 from ..state.cold_files import ColdPlace
@@ -47,6 +48,7 @@ from ..state.program import FOLDING_NOW
 from ..state.schema import Schema
 from .config import load, located
 from .datadir import DataDirectory
+from .losses import acts_missing, missing, models_missing, pointing_beyond, reaches
 from .master import master_key
 from .migration.migrate import Footing, migrate
 from .settings import Config, TenantSettings
@@ -172,13 +174,14 @@ def clock_behind(recovery: Recovery, erasures: Iterable[Erasure]) -> SystemClock
 
 def open_engine(
     config: Config, data: Path, *, clock_of_events: bool = False, drop_features: bool = False,
-    may_make_master_key: bool = False, progress: Progress | None = None, open_subjects: OpenSubjects = KeyStore,
-    kernel_progress: KernelProgress | None = None,
+    may_make_master_key: bool = False, accept_loss: bool = False, progress: Progress | None = None,
+    open_subjects: OpenSubjects = KeyStore, kernel_progress: KernelProgress | None = None,
 ) -> Callable[[], Engine]:  # fmt: skip
     """Open a data directory and recover its state; the function makes the engine on a running loop.
 
-    Raises `LogClosed` when another process serves the directory, `Corrupt` or `Broken` when it is damaged, and
-    `ConfigRejected` without the master key.
+    Raises `LogClosed` when another process serves the directory, `Corrupt` or `Broken` when it is damaged, `Lost`
+    when it held more than is there, and `ConfigRejected` without the master key. With `accept_loss` it goes on with
+    what is there, and leaves word for the audit record of what is not.
     """
     schema = schema_of(config)
     decider = decider_of(config, schema)
@@ -186,6 +189,9 @@ def open_engine(
     warm_up(schema, decider, tuple(placement.id for placement in config.placements), kernel_progress)
     disk = RealDisk()
     directory = DataDirectory(disk, data, keys=config.privacy.keys)
+    if directory.is_there():
+        losses = missing(directory)
+        refuse_or_note(directory, losses, accept=accept_loss)
     find_master = partial(master_key, disk, directory.keys, file=config.privacy.master_key_file)
     if not may_make_master_key:
         find_master(may_make=False)  # Refused before anything is made in the directory.
@@ -197,12 +203,23 @@ def open_engine(
         reports.warning("the data directory was brought to a new format", extra=msgspec.structs.asdict(migrated))
     with ExitStack() as opened:
         stores = open_stores(
-            config, directory, secret=secret, master=master, opened=opened, open_subjects=open_subjects
+            config, directory, secret=secret, master=master, opened=opened, open_subjects=open_subjects,
+            reaching={} if accept_loss else reaches(directory),
+        )  # fmt: skip
+        log = stores.log.opened
+        groundless = without_ground(
+            stores.log, disk=disk, checkpoints=directory.checkpoints, log_start=log.start, log_end=log.end
         )
+        losses = [*(one.reason for one in groundless), *pointing_beyond(directory, log.end)]
+        refuse_or_note(directory, losses, accept=accept_loss)
+        leave_aside(disk, directory.checkpoints, groundless)
         partition, recovery = recover(
-            schema, stores.log, log_start=stores.log.opened.start, log_end=stores.log.opened.end, disk=disk,
+            schema, stores.log, log_start=log.start, log_end=log.end, disk=disk,
             checkpoints=directory.checkpoints, progress=progress, cold=ColdPlace(disk, directory.cold),
         )  # fmt: skip
+        there, known = stores.trail.head.number, partition.audited.number
+        losses = acts_missing(directory, there=there, known=known) + models_missing(directory, partition)
+        refuse_or_note(directory, losses, accept=accept_loss)
         if not drop_features:
             check_kept(partition.state.active, schema)
         Configurations(disk, directory.configurations).keep(configuration_of(config))
@@ -227,6 +244,16 @@ def open_engine(
         )  # fmt: skip
 
     return make
+
+
+def refuse_or_note(directory: DataDirectory, losses: Sequence[str], *, accept: bool) -> None:
+    """`Lost` for what is missing; or, if that is accepted, word of it for the audit record, durable on return."""
+    if losses and not accept:
+        raise Lost(losses)
+    for loss in losses:
+        reports.warning("what is missing was given up", extra={"reason": loss})
+        act = Act("loss.accepted", COMMAND_LINE, details={"missing": loss}, at_ms=SystemClock().now_ms())
+        hand_in(directory.disk, directory.acts, act, Ids())
 
 
 def footing_of(config: Config, schema: Schema, *, secret: bytes, master: bytes) -> Footing:
@@ -260,22 +287,28 @@ def options_of(config: Config, *, clock_of_events: bool) -> EngineOptions:
 
 def open_stores(
     config: Config, directory: DataDirectory, *, secret: bytes, master: bytes, opened: ExitStack,
-    open_subjects: OpenSubjects = KeyStore,
+    open_subjects: OpenSubjects = KeyStore, reaching: Mapping[str, int] = NOTHING_KNOWN,
 ) -> Stores:  # fmt: skip
-    """Everything an engine keeps data in; what was opened is closed by `opened` if the rest fails."""
+    """Everything an engine keeps data in; what was opened is closed by `opened` if the rest fails. `Lost`, and nothing
+    is cut off, if a log ends before where it is known to be `reaching`."""
     disk = directory.disk
     subjects = open_subjects(disk, directory.keys, secret=secret, master=master)
     opened.callback(subjects.close)
     signing = SigningSecrets(disk, directory.keys, master=master)
-    erasures = ErasureList(disk, directory.keys / "erasures")
+    erasures = ErasureList(disk, directory.keys / ERASURES, reaches=reaching)
     opened.callback(erasures.close)
-    log = SegmentLog(disk, directory.log, segment_bytes=config.log.segment_mb * 1024 * 1024)
+    log = SegmentLog(
+        disk, directory.log, segment_bytes=config.log.segment_mb * 1024 * 1024, reaches=reaching.get(LOG, 0)
+    )
     opened.callback(log.close)
     quarantine = SegmentLog(
-        disk, directory.quarantine, segment_bytes=QUARANTINE_SEGMENT_BYTES, size_bytes_max=QUARANTINE_BYTES_MAX
-    )
+        disk, directory.quarantine, segment_bytes=QUARANTINE_SEGMENT_BYTES, size_bytes_max=QUARANTINE_BYTES_MAX,
+        reaches=reaching.get(QUARANTINE, 0),
+    )  # fmt: skip
     opened.callback(quarantine.close)
-    audit = SegmentLog(disk, directory.audit, segment_bytes=AUDIT_SEGMENT_BYTES)
+    audit = SegmentLog(
+        disk, directory.audit, segment_bytes=AUDIT_SEGMENT_BYTES, reaches=reaching.get(AUDIT, 0)
+    )
     opened.callback(audit.close)
     for cut in (log.opened.cut, quarantine.opened.cut, audit.opened.cut):
         if cut is not None:
@@ -283,4 +316,5 @@ def open_stores(
     return Stores(
         disk, log, quarantine, open_trail(audit, secret), directory.acts, directory.checkpoints, subjects, erasures,
         signing, MovedPositions(disk, directory.moved), StoredModels(ModelStore(disk, directory.models)),
+        directory.holdings, (directory.configurations, directory.moved), directory.models,
     )  # fmt: skip

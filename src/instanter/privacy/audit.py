@@ -28,8 +28,9 @@ from ..foundation.errors import Corrupt
 from ..foundation.ids import Ids
 from ..foundation.limits import AUDIT_HANDED_IN_MAX
 from ..foundation.measure import Meter
-from ..log.base import Log, Readable
+from ..log.base import Readable
 from ..log.commit import Durable, GroupCommitter, Refused
+from ..log.segment_log import SegmentLog
 
 AUDIT_VERSION: Final = 1
 CHAIN_BYTES: Final = 32
@@ -106,7 +107,7 @@ class Remembered:
 class Trail(msgspec.Struct, frozen=True):
     """An opened record: its log, the key of its chain, and where it ends."""
 
-    log: Log
+    log: SegmentLog
     key: bytes
     head: Head
 
@@ -165,7 +166,7 @@ def read_entries(log: Readable) -> Iterator[AuditEntry]:
     return (decode_entry(frame.payload, offset=frame.position) for frame in log.read())
 
 
-def open_trail(log: Log, secret: bytes) -> Trail:
+def open_trail(log: SegmentLog, secret: bytes) -> Trail:
     """Read a record to its end; what is noted from here on continues the chain there."""
     head = Head()
     for entry in read_entries(log):

@@ -8,7 +8,7 @@ They are sealed as in the log, and their files go when the last of them is over.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, TypeVar
@@ -25,6 +25,9 @@ from ..log.segment_log import SegmentLog
 from ..log.segments import SegmentReader
 
 VERSION: Final = 1
+ERASURES: Final = "erasures"
+HEADSTONES: Final = "headstones"
+NOTHING_KNOWN: Final[Mapping[str, int]] = {}
 _SEGMENT_BYTES: Final = 64 * 1024 * 1024
 _DAY_MS: Final = 86_400_000
 
@@ -60,13 +63,18 @@ class ErasureList:
     """Append-only, durable on return. One writer. Grows by 100 bytes an erasure and is never cut; the headstones, up to
     20 KB each, are cut by the day."""
 
-    def __init__(self, disk: Disk, directory: Path) -> None:
+    def __init__(self, disk: Disk, directory: Path, *, reaches: Mapping[str, int] = NOTHING_KNOWN) -> None:
+        """`reaches`: how far the two logs are known to reach, see `SegmentLog`."""
         self._directory = directory
-        self._headstones_directory = directory.with_name("headstones")
+        self._headstones_directory = directory.with_name(HEADSTONES)
         with ExitStack() as opened:
-            self._log = SegmentLog(disk, directory, segment_bytes=_SEGMENT_BYTES)
+            self._log = SegmentLog(
+                disk, directory, segment_bytes=_SEGMENT_BYTES, reaches=reaches.get(ERASURES, 0)
+            )
             opened.callback(self._log.close)
-            self._headstones = SegmentLog(disk, self._headstones_directory, segment_bytes=_SEGMENT_BYTES)
+            self._headstones = SegmentLog(
+                disk, self._headstones_directory, segment_bytes=_SEGMENT_BYTES, reaches=reaches.get(HEADSTONES, 0)
+            )
             opened.callback(self._headstones.close)
             self._closing = opened.pop_all()
 
@@ -86,6 +94,11 @@ class ErasureList:
     def headstones(self) -> Iterator[Headstone]:
         """All that are kept, those that are over too, oldest first."""
         return _entries(self._headstones, self._headstones_directory, Headstone)
+
+    @property
+    def extents(self) -> dict[str, tuple[int, int]]:
+        """Where what is durable of the list, and of the headstones, begins and ends."""
+        return {ERASURES: self._log.extent, HEADSTONES: self._headstones.extent}
 
     def standing(self, now_ms: int) -> dict[str, Headstone]:
         """By id of the erasure: those that are not over, the newest `TOMBSTONES_MAX`."""

@@ -25,6 +25,8 @@ from .roll import Roll
 from .vault import KEY_BYTES, NAME_BYTES, MasterKey, Vault
 
 DAY_MS: Final = 86_400_000
+SUBJECTS: Final = "subjects.keys"
+DAYS: Final = "days.keys"
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _CELL_BYTES: Final = 8
@@ -105,9 +107,9 @@ class KeyStore:
         with ExitStack() as opened:
             if not read_only:
                 opened.callback(_locked(disk, directory).release)
-            self._subjects = Vault(disk, directory / "subjects.keys", wrapping, read_only=read_only)
+            self._subjects = Vault(disk, directory / SUBJECTS, wrapping, read_only=read_only)
             opened.callback(self._subjects.close)
-            self._days = Vault(disk, directory / "days.keys", wrapping, read_only=read_only)
+            self._days = Vault(disk, directory / DAYS, wrapping, read_only=read_only)
             opened.callback(self._days.close)
             self._closing = opened.pop_all()
         self._open: dict[str, KeySubject] = {}
@@ -163,6 +165,11 @@ class KeyStore:
     def count(self) -> int:
         """Subjects there are."""
         return len(self._roll)
+
+    @property
+    def durable_slots(self) -> dict[str, int]:
+        """By name of the file, how many slots are on disk for good."""
+        return {SUBJECTS: self._subjects.durable_slots, DAYS: self._days.durable_slots}
 
     def unseal_id(self, sealed: bytes) -> str | None:
         """The id in a `Subject.sealed_id`, None when its key is gone."""

@@ -82,6 +82,11 @@ class SigningSecrets:
         self._texts = {place: self._opened(one) for place, one in self._secrets.items()}
         self._known: dict[tuple[str, str], _Verdict] = {}
 
+    @property
+    def kept(self) -> bool:
+        """Whether there is a file of secrets: once there was one it never goes."""
+        return self._path.name in self._disk.list(self._path.parent)
+
     def confirm(self, tenant: str, token: str, user_id: str, now_ms: int) -> bool:
         """Whether a token says `user_id` and holds now. 20 us for a new one, less than one for a known one."""
         if not token or not self._texts or len(token) > USER_TOKEN_CHARS_MAX:

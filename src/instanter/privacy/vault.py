@@ -110,6 +110,12 @@ class Vault:
             if not opened:
                 self._file.close()
 
+    @property
+    def durable_slots(self) -> int:
+        """How many slots are on disk for good: none goes, a destroyed one stays as zeros."""
+        with self._guard:
+            return min(self._pending, default=self._slots)
+
     def add(self, name: bytes, number: int, key: bytes) -> int:
         """Put a key in; its slot. It is durable after the next `flush`."""
         assert len(name) == NAME_BYTES

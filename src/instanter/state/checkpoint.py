@@ -38,6 +38,8 @@ MAGIC = b"INSTCKPT"
 VERSION = 2
 """2: cells may be free rows, and people may lie in cold files."""
 _UNFINISHED = ".tmp"
+_ASIDE = ".aside"
+"""Of checkpoints of a log that is not there."""
 SLICE_BYTES = 256 * 1024
 """Copied in one step, about 0.1 ms."""
 CONTROL_ROWS = 500
@@ -226,6 +228,19 @@ def list_checkpoints(disk: Disk, directory: Path) -> list[int]:
     """Positions of the checkpoints in a directory, newest first. Unfinished files are not among them."""
     names = (name.removesuffix(".ckpt") for name in disk.list(directory) if name.endswith(".ckpt"))
     return sorted((int(name) for name in names if name.isdigit()), reverse=True)
+
+
+def set_aside(disk: Disk, path: Path) -> None:
+    """Let a checkpoint count no more, and keep it until somebody is erased; durable on return."""
+    disk.rename(path, path.with_suffix(_ASIDE))
+    disk.sync_directory(path.parent)
+
+
+def remove_set_aside(disk: Disk, directory: Path) -> None:
+    """Remove what was set aside."""
+    for name in disk.list(directory):
+        if name.endswith(_ASIDE):
+            disk.unlink(directory / name)
 
 
 def write_checkpoint(disk: Disk, directory: Path, snapshot: Snapshot) -> Path:

@@ -12,16 +12,18 @@ import msgspec
 
 from ...api.keys import KeyCreated, KeyListing, KeyRequest, KeyShown, created, listing, shown
 from ...engine.access import KeyRing
+from ...engine.holdings import LOG
 from ...events.envelope import KeyRevoked
 from ...foundation.clock import Clock, SystemClock
 from ...foundation.disk import RealDisk
-from ...foundation.errors import LogClosed, Overloaded, RequestRejected
+from ...foundation.errors import LogClosed, Lost, Overloaded, RequestRejected
 from ...foundation.ids import Ids
 from ...log.segment_log import SegmentLog
 from ...privacy.access import DEFAULT_TENANT, SCOPES, Grant, check_grant, check_tenant, issued, new_key
 from ...privacy.audit import COMMAND_LINE, Act, Plain, hand_in
 from ..config import load
 from ..datadir import DataDirectory
+from ..losses import missing, reaches
 from .arguments import KEY_VARIABLE, add_config, add_data, add_key
 from .connection import Connection
 
@@ -112,6 +114,8 @@ def _opened(arguments: argparse.Namespace) -> Iterator[ServerKeys | DirectoryKey
         directory.open()
     else:
         directory.check()
+    if lost := missing(directory):
+        raise Lost(lost)
     log = _open_log(directory, config.log.segment_mb)
     try:
         yield DirectoryKeys(directory, log, tenant, clock=SystemClock(), ids=Ids())
@@ -121,7 +125,10 @@ def _opened(arguments: argparse.Namespace) -> Iterator[ServerKeys | DirectoryKey
 
 def _open_log(directory: DataDirectory, segment_mb: int) -> SegmentLog:
     try:
-        return SegmentLog(directory.disk, directory.log, segment_bytes=segment_mb * 1024 * 1024)
+        return SegmentLog(
+            directory.disk, directory.log, segment_bytes=segment_mb * 1024 * 1024,
+            reaches=reaches(directory).get(LOG, 0),
+        )  # fmt: skip
     except LogClosed as error:
         raise LogClosed(f"{error.message}; ask the server that does, by --url and --key") from None
 

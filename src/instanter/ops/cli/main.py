@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol, cast
 
 from ... import __version__
-from ...foundation.errors import ConfigRejected, Corrupt, InstanterError, Rejected, Unavailable
+from ...foundation.errors import ConfigRejected, Corrupt, InstanterError, Lost, Rejected, Unavailable
 from .arguments import add_json
 
 DONE: Final = 0
@@ -135,6 +135,8 @@ def run_verb(module: VerbModule, arguments: argparse.Namespace) -> int:
         return _failed(arguments, FAILED, error.code, error.message)
     except Corrupt as error:
         return _failed(arguments, FAILED, "corrupt", str(error))
+    except Lost as error:
+        return _failed(arguments, FAILED, "lost", str(error))
     except InstanterError as error:
         return _failed(arguments, FAILED, "broken", str(error))
     except BrokenPipeError:

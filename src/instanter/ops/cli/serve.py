@@ -46,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="ask for no key; one tenant called default, on loopback addresses only")
     parser.add_argument("--drop-features", action="store_true",
                         help="forget the features that the data directory has and the configuration does not declare")
+    parser.add_argument("--accept-loss", action="store_true",
+                        help="go on with what is there where the data directory held more once, and note in the audit "
+                             "record what was given up; without it such a start is refused")
     parser.add_argument("--clock", choices=("now", "events"), default="now",
                         help="now: this machine's clock; events: time is the newest event's (default: %(default)s)")
 
@@ -60,8 +63,9 @@ def run(arguments: argparse.Namespace, open_subjects: OpenSubjects = KeyStore) -
     with second_core(config):
         make_engine = open_engine(
             config, arguments.data, clock_of_events=arguments.clock == "events",
-            drop_features=arguments.drop_features, may_make_master_key=arguments.dev, progress=_progress,
-            open_subjects=open_subjects, kernel_progress=_compiling,
+            drop_features=arguments.drop_features, accept_loss=arguments.accept_loss,
+            may_make_master_key=arguments.dev, progress=_progress, open_subjects=open_subjects,
+            kernel_progress=_compiling,
         )
 
     address = f"http://{f'[{host}]' if ':' in host else host}:{arguments.port}"

@@ -13,13 +13,15 @@ import numpy as np
 
 from ...engine.erase import ErasureReceipt, SignedErasure, is_signed_by, public_key_of
 from ...engine.quarantine import passed_over
+from ...engine.recovery import without_ground
 from ...events.envelope import CONTROL_PARTITION, Audited, Record, Tracked, Unreadable, read_record
 from ...events.folding import check_record
 from ...events.reject import decode_quarantined
 from ...foundation.disk import RealDisk
 from ...foundation.errors import Corrupt, RequestRejected
 from ...log.recovery import recover
-from ...log.segments import SegmentReader
+from ...log.segments import SegmentReader, list_segments
+from ...models.store import ModelStore
 from ...privacy.audit import AuditReport, Head, audit_key, read_entries, verify_audit
 from ...privacy.erasures import read_erasures
 from ...privacy.subjects import KeyStore
@@ -28,6 +30,7 @@ from ...state.cold_files import check_people
 from ..backup.manifest import check_backup
 from ..config import load
 from ..datadir import DataDirectory
+from ..losses import acts_missing, missing, pointing_beyond
 from ..master import master_key
 from ..readiness import is_locked
 from .arguments import add_config, add_data
@@ -44,7 +47,10 @@ class VerifyReport(msgspec.Struct):
     quarantined: int = 0
     acts: int = 0
     """Entries of the audit record; `--audit` follows their chain."""
+    known_acts: int = 0
+    """Acts that the log knows of."""
     checkpoints: int = 0
+    models: int = 0
     people_on_disk: int = 0
     """Records of idle people that the checkpoints name."""
     damage: list[str] = []
@@ -52,6 +58,8 @@ class VerifyReport(msgspec.Struct):
     """Records, whole by their checksums, that cannot be folded: no damage, and nothing that stops a start."""
     reasons: list[str] = []
     """Why, of the first `DAMAGE_MAX` of them."""
+    missing: list[str] = []
+    """What the directory held once, by its own word, and does not hold any more: a start is refused."""
     unfinished: list[str] = []
     """Ends that hold no whole record: writes that were cut off, which the next start takes away."""
 
@@ -78,9 +86,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `instanter verify`."""
     parser.description = (
         "Read the log, the quarantine, the checkpoints and the people on disk whom these name, check every checksum\n"
-        "and decode every record. Damage is named by file and byte. Records that cannot be folded are no damage: they\n"
-        "are named by their position. Only reads; may run beside a server. Exit code 1 if anything is damaged, or if\n"
-        "the log ends in the middle of a record and no server is writing it.")
+        "and decode every record. Damage is named by file and byte, and so is what is missing by the directory's own\n"
+        "word, as a start does. Records that cannot be folded are no damage: they are named by their position.\n"
+        "Only reads; may run beside a server. Exit code 1 if anything is damaged or missing, or if the log ends in\n"
+        "the middle of a record and no server is writing it.")
     parser.epilog = (
         "examples:\n  instanter verify --data shop/data\n"
         "  instanter verify --data shop/data --audit        # the record of what administrators did\n"
@@ -113,21 +122,38 @@ def _verify_directory(arguments: argparse.Namespace) -> int:
     directory.check()
     report = VerifyReport()
     with records_progress("reading", quiet=arguments.json) as progress:
+        report.missing = missing(directory, whole_frames=not is_locked(directory.log / "lock"))
         unfit = _read(directory, report, progress)
         report.quarantined = _read_quarantine(directory, report, unfit)
         report.acts = _read_audit(directory, report)
         report.checkpoints, report.people_on_disk = _read_checkpoints(directory, report)
+        report.models = _read_models(directory, report)
     if not is_locked(directory.log / "lock"):
         logs = (directory.log, directory.quarantine, directory.audit)
         report.unfinished = [found for log in logs for found in _unfinished(directory, log)]
+        if not report.damage:
+            report.missing += _proved(directory, report)
     if arguments.json:
         print(msgspec.json.encode(report).decode())
     else:
         print(f"{report.records:,} records, {report.quarantined:,} quarantined events, "
               f"{report.checkpoints} checkpoints, {report.people_on_disk:,} people on disk: {_verdict(report)}")
-        for found in (*report.damage, *report.unfinished, *report.reasons):
+        for found in (*report.damage, *report.missing, *report.unfinished, *report.reasons):
             print(found)
-    return 1 if report.damage or report.unfinished else 0
+    return 1 if report.damage or report.missing or report.unfinished else 0
+
+
+def _proved(directory: DataDirectory, report: VerifyReport) -> list[str]:
+    """What other files prove to be missing of the logs; while a server writes them, they are read one after another."""
+    disk, log = directory.disk, SegmentReader(directory.disk, directory.log)
+    start, end = min(list_segments(disk, directory.log), default=0), recover(disk, directory.log).end
+    groundless = without_ground(log, disk=disk, checkpoints=directory.checkpoints, log_start=start, log_end=end)
+    newest = max((entry.number for entry in read_entries(SegmentReader(disk, directory.audit))), default=0)
+    return [
+        *(one.reason for one in groundless),
+        *pointing_beyond(directory, end),
+        *acts_missing(directory, there=newest, known=report.known_acts),
+    ]
 
 
 def _verify_backup(arguments: argparse.Namespace) -> int:
@@ -210,6 +236,8 @@ def _control_records(directory: DataDirectory) -> Iterator[Record]:
 def _verdict(report: VerifyReport) -> str:
     if report.damage:
         return "damaged"
+    if report.missing:
+        return "not whole"
     passed_over = f"; {report.passed_over:,} records cannot be folded and are passed over" if report.passed_over else ""
     return ("whole but for an unfinished end" if report.unfinished else "whole") + passed_over
 
@@ -222,6 +250,8 @@ def _read(
     try:
         for frame in SegmentReader(directory.disk, directory.log).read():
             record = read_record(frame.payload)
+            if isinstance(record, Audited):
+                report.known_acts = max(report.known_acts, record.number)
             try:
                 _check_readable(record)
             except ValueError as error:
@@ -275,6 +305,12 @@ def _unfinished(directory: DataDirectory, log: Path) -> list[str]:
     if cut is None:
         return []
     return [f"{cut.file}: {cut.size_bytes} bytes from byte {cut.offset} on hold no whole record"]
+
+
+def _read_models(directory: DataDirectory, report: VerifyReport) -> int:
+    kept = ModelStore(directory.disk, directory.models).list()
+    report.damage += [one.damage for one in kept if one.damage]
+    return len(kept)
 
 
 def _read_checkpoints(directory: DataDirectory, report: VerifyReport) -> tuple[int, int]:
