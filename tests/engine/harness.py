@@ -28,7 +28,7 @@ from instanter.features.assemble import RULES_NOW
 from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from instanter.features.view import Reader
-from instanter.foundation.clock import ManualClock
+from instanter.foundation.clock import Clock, ManualClock
 from instanter.foundation.deadline import Deadline
 from instanter.foundation.disk import Disk, RealDisk
 from instanter.foundation.ids import Ids
@@ -63,7 +63,7 @@ class CountingIds:
 
 
 def open_engine(
-    root: Path, *, clock: ManualClock, features: tuple[FeatureDeclaration, ...] = DEFAULT_FEATURES,
+    root: Path, *, clock: Clock, features: tuple[FeatureDeclaration, ...] = DEFAULT_FEATURES,
     disk: Disk | None = None, segment_bytes: int = 4 * 1024 * 1024, consent_required: bool = False,
     placements: tuple[Placement, ...] = DEFAULT_PLACEMENTS, exploration: float = 0.0,
     models: Models = NO_MODELS, cold: ColdPlace | None = None, cells: int = 0, **options: Any,

@@ -42,6 +42,9 @@ class _GatedFile:
     def truncate(self, size_bytes: int) -> None:
         self._file.truncate(size_bytes)
 
+    def is_at(self, path: Path) -> bool:
+        return self._file.is_at(path)
+
     def close(self) -> None:
         self._file.close()
 

@@ -51,6 +51,9 @@ class DyingFile:
         self._disk.step()
         self._file.truncate(size_bytes)
 
+    def is_at(self, path: Path) -> bool:
+        return self._file.is_at(path)
+
     def close(self) -> None:
         self._file.close()
 

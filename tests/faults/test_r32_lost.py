@@ -9,6 +9,7 @@ import asyncio
 import json
 import re
 import shutil
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -34,7 +35,8 @@ from instanter.state.checkpoint import checkpoint_path, list_checkpoints
 
 from ..engine.harness import event, stock_shop, take
 from ..models.examples import small_artefact
-from .conftest import Figures
+from .accountant import Accountant, ask
+from .conftest import Figures, MakeSite
 
 pytestmark = pytest.mark.faults
 
@@ -327,3 +329,45 @@ def test_r32_a_checkpoint_that_is_ahead_is_set_aside_until_somebody_is_erased(co
     assert aside.exists()
     serving(config, data, erase)
     assert not aside.exists()
+
+
+def moved_away(data: Path) -> None:
+    data.rename(data.with_name("elsewhere"))
+
+
+def taken_away(data: Path) -> None:
+    shutil.rmtree(data)
+
+
+def replaced(data: Path) -> None:
+    moved_away(data)
+    shutil.copytree(data.with_name("elsewhere"), data)
+
+
+@pytest.mark.parametrize("vanish", [moved_away, taken_away, replaced], ids=lambda vanish: vanish.__name__)
+@pytest.mark.parametrize("busy", [True, False], ids=["while events come in", "while nothing happens"])
+def test_r32_nothing_is_acknowledged_once_the_directory_is_gone(
+    vanish: Callable[[Path], None], busy: bool, make_site: MakeSite, accountant: Accountant
+) -> None:  # fmt: skip
+    site, stop = make_site(), threading.Event()
+    server = site.start()
+    accountant.send(server.port, stop=stop, events_max=200)
+    acked = len(accountant.acked)
+    if busy:
+        sending = threading.Thread(target=accountant.send, args=(server.port,), kwargs={"stop": stop})
+        sending.start()
+        while len(accountant.acked) < acked + 200:
+            stop.wait(0.01)
+    vanish(site.data)
+    stop.wait(1.0)
+    acked = len(accountant.acked)
+    shift = accountant.send(server.port, stop=threading.Event(), events_max=60)
+    assert (shift.acked, set(shift.refused), len(accountant.acked)) == (0, {503}, acked)
+    assert ask(server.port, "POST", "/v1/items", {"id": "sku-1", "price": 1}).status == 503
+    decided = ask(server.port, "POST", "/v1/decide", {"anonymousId": "p1", "placements": [{"id": "home.recommended"}]})
+    assert decided.status == 200
+    told = ask(server.port, "GET", "/readyz")
+    assert (told.status, "is gone" in told.json["warnings"][0]) == (200, True)
+    stop.set()
+    if busy:
+        sending.join()

@@ -19,6 +19,7 @@ class _DeadlyFile:
         self.write = file.write
         self.truncate = file.truncate
         self.close = file.close
+        self.is_at = file.is_at
         self._sync = file.sync
         self._disk = disk
 

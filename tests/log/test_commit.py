@@ -30,6 +30,7 @@ class _GatedFile:
         self.write = file.write
         self.truncate = file.truncate
         self.close = file.close
+        self.is_at = file.is_at
         self._sync = file.sync
 
     def sync(self) -> None:

@@ -51,12 +51,14 @@ class HealthReply(msgspec.Struct):
     status: Literal["ok"] = "ok"
 
 
-class ReadyReply(msgspec.Struct):
+class ReadyReply(msgspec.Struct, omit_defaults=True):
     """`GET /readyz`, 200."""
 
     status: Literal["ready"]
     position: str
     epoch: int
+    warnings: tuple[str, ...] = ()
+    """What an operator has to look at: no events are taken, or the time is doubted."""
 
 
 class NotReadyReply(msgspec.Struct):
@@ -99,7 +101,7 @@ async def ready(engine: Engine, request: Request) -> Response:
     """`GET /readyz`: 200 when decisions can be answered."""
     if engine.ready:
         partition = engine.partition
-        return reply(ReadyReply("ready", str(partition.position), partition.state.epoch))
+        return reply(ReadyReply("ready", str(partition.position), partition.state.epoch, engine.warnings))
     reason = "the engine has stopped; see its log" if engine.broken else "shutting down"
     return reply(NotReadyReply("not ready", reason), status=503, headers={"Retry-After": str(RETRY_READY_S)})
 

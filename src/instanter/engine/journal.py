@@ -72,6 +72,15 @@ class Journal:
         return self._committer.writing and not self._broken
 
     @property
+    def ended(self) -> str:
+        """Why no records are taken any more, "" while they are."""
+        return self._broken or self._committer.ended
+
+    def end(self, reason: str) -> None:
+        """Take no records any more, for this reason."""
+        self._committer.end(reason)
+
+    @property
     def unfolded(self) -> int:
         """Records durable and not yet folded."""
         return len(self._unfolded)

@@ -38,14 +38,14 @@ from ..feedback.rewards import Rewards
 from ..foundation.clock import Clock, elapsed_ns
 from ..foundation.deadline import Deadline
 from ..foundation.disk import UNFINISHED, Disk
-from ..foundation.errors import InstanterError, Overloaded, RequestRejected, Unavailable
+from ..foundation.errors import InstanterError, LogClosed, Overloaded, RequestRejected, Unavailable
 from ..foundation.ids import Ids, reference
 from ..foundation.limits import EXPORTS_MAX
 from ..foundation.measure import Buckets, Measurements
 from ..log.moved import MovedPositions, NothingMoved
 from ..log.segment_log import SegmentLog
 from ..privacy.access import AccessKey, Grant, check_grant, issued, new_key
-from ..privacy.audit import SERVER, Audit, Head, Plain, Trail, handed_in
+from ..privacy.audit import CLOCK_CONFIRMED, SERVER, Audit, Head, Plain, Trail, handed_in
 from ..privacy.erasures import ErasureList
 from ..privacy.subjects import KeyStore, KeySubject
 from ..privacy.user_tokens import SigningSecret, SigningSecrets
@@ -83,6 +83,10 @@ TICK_MS = 60_000
 AUDITED_AGAIN_MS = 86_400_000
 """The log is told how far the audit record reaches at least this often, so that retention cannot make it forget."""
 TURN_S = 30.0
+ACTS_DOUBTED_S = 1.0
+"""How often the acts of commands are looked for while the time is doubted: one of them confirms it."""
+WATCH_S = 0.25
+"""How often it is looked whether the data directory is there."""
 EXPORT_RETRY_S = 10
 
 
@@ -251,6 +255,7 @@ class Engine:
             asyncio.create_task(self._checkpoint_regularly()),
             asyncio.create_task(self._retain_regularly()),
             asyncio.create_task(self._take_acts_regularly()),
+            asyncio.create_task(self._watch()),
         ]
 
     async def stop(self, deadline: Deadline) -> None:
@@ -307,6 +312,18 @@ class Engine:
     def _write_holdings(self) -> None:
         if self._holdings is not None:
             self._holdings.write()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What an operator has to look at, in sentences, while decisions are answered."""
+        ended, doubted_ms = self.journal.ended, self.clock.doubted_ms()
+        said = [f"no events are taken: {ended}"] if ended else []
+        if doubted_ms:
+            said.append(
+                f"the machine's clock ran {doubted_ms / DAY_MS:,.1f} days ahead of its uptime and is not believed: "
+                "set it right, or confirm it by instanter clock --confirm"
+            )
+        return tuple(said)
 
     @property
     def ready(self) -> bool:
@@ -613,10 +630,13 @@ class Engine:
         for path, act in handed_in(disk, self._stores.acts):
             await self.audit.take(act)
             disk.unlink(path)
+            if act.act == CLOCK_CONFIRMED:
+                believed = self.clock.believe(act.at_ms)
+                log.warning("the machine's clock was confirmed", extra={"believed": believed, "at_ms": act.at_ms})
 
     async def _take_acts_regularly(self) -> None:
         while True:
-            await asyncio.sleep(TICK_MS / 1_000)
+            await asyncio.sleep(ACTS_DOUBTED_S if self.clock.doubted_ms() else TICK_MS / 1_000)
             try:
                 await self._take_acts()
             except (InstanterError, OSError) as error:
@@ -635,6 +655,20 @@ class Engine:
             except (InstanterError, OSError) as error:
                 self.meter.count("retention_refused")
                 log.warning("retention did not come to its end", extra={"reason": str(error)})
+
+    async def _watch(self) -> None:
+        """Look whether the directory is there, also while nothing is written; once it is not, nothing more is taken."""
+        while self.journal.writing:
+            await asyncio.sleep(WATCH_S)
+            try:
+                await asyncio.to_thread(self._check_there)
+            except LogClosed as error:
+                log.error("the data directory is gone", extra={"reason": error.message})
+                self.journal.end(error.message)
+
+    def _check_there(self) -> None:
+        for one in (self._stores.log, self._stores.trail.log):
+            one.check_there()
 
     def _remember_audited(self, head: Head) -> None:
         now_ms = self.clock.now_ms()

@@ -35,6 +35,11 @@ class WritableFile(Protocol):
         """Forget everything from `size_bytes` on; the next write goes there."""
         ...
 
+    def is_at(self, path: Path) -> bool:
+        """Whether this file is what is found at `path` now: not once it, or a directory above it, was removed, moved,
+        replaced or unmounted."""
+        ...
+
     def close(self) -> None:
         """Give the descriptor back, without syncing."""
         ...
@@ -120,6 +125,12 @@ class _RealFile:
 
     def truncate(self, size_bytes: int) -> None:
         os.ftruncate(self._descriptor, size_bytes)
+
+    def is_at(self, path: Path) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), os.stat(path))
+        except OSError:
+            return False
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -104,6 +104,11 @@ class GroupCommitter(Generic[T]):
         """Whether entries are taken at all: not after a failed sync, and not while closing."""
         return not self._ended
 
+    @property
+    def ended(self) -> str:
+        """Why entries are not taken any more, "" while they are."""
+        return self._ended
+
     def in_flight(self) -> Iterator[T]:
         """What was carried by entries that are not handed back yet."""
         for gathered in (self._committing, self._gathering):
@@ -181,6 +186,11 @@ class GroupCommitter(Generic[T]):
         self._due = True
         if self._committing is None:
             self._start()
+
+    def end(self, reason: str) -> None:
+        """Take nothing more for this reason, and refuse what is not durable yet: nobody who waits is told it is."""
+        self._ended = self._ended or reason
+        self._refuse_all(LogClosed(self._ended))
 
     async def close(self, deadline: Deadline) -> None:
         """Take nothing more, commit what was taken, and close the log.

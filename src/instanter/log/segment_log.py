@@ -96,7 +96,17 @@ class SegmentLog:
         else:
             self._write(self._file, group.buffer, keep_bytes=group.start - group.segment)
             self._sync(self._file)
+        self.check_there()
         self._end = group.end
+
+    def check_there(self) -> None:
+        """Raises `LogClosed`, and ends writing, if the newest segment is not found at its path any more: a start would
+        not find what was written to it. May be called from any thread, and costs two looks at the directory."""
+        with self._bases_guard:
+            path = segment_path(self._directory, self._bases[-1])
+            there = self._closed or self._file.is_at(path)
+        if not there:
+            raise self._end_writing(f"{path} is gone: the data directory was removed, replaced or unmounted")
 
     def read(self, position: int | None = None) -> Iterator[Frame]:
         """As `Readable.read`; sees durable frames only, and may be called from any thread."""
@@ -171,10 +181,11 @@ class SegmentLog:
             file.close()
             self._forget(path)
             raise
-        self._file.close()
-        self._file = file
+        full = self._file
         with self._bases_guard:
+            self._file = file
             self._bases.append(group.segment)
+        full.close()
         self._drop_over_size(group.end)
 
     def _write(self, file: WritableFile, buffer: Bytes, *, keep_bytes: int) -> None:

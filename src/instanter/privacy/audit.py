@@ -36,6 +36,8 @@ AUDIT_VERSION: Final = 1
 CHAIN_BYTES: Final = 32
 COMMAND_LINE: Final = "command line"
 SERVER: Final = "server"
+CLOCK_CONFIRMED: Final = "clock.confirmed"
+"""The act of somebody who says that the machine's clock was right when it said `at_ms`."""
 
 Plain = str | int | float | bool
 

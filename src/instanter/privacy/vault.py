@@ -156,7 +156,10 @@ class Vault:
             if not self._pending:
                 return
             slots = list(self._pending)
+            assert self._file is not None, "it was opened to be read"
             self._append(b"".join(self._pending[slot] for slot in slots), end_bytes=slots[0] * SLOT_BYTES)
+            if not self._file.is_at(self._path):
+                raise self._end(f"{self._path} is gone: the keys were removed, replaced or unmounted")
             for slot in slots:
                 del self._pending[slot]
 

@@ -109,6 +109,9 @@ class _SimulatedFile:
         self._disk.attempt("truncate")
         self._inode.truncate(size_bytes)
 
+    def is_at(self, path: Path) -> bool:
+        return self._disk.holds(path, self._inode)
+
     def close(self) -> None:
         return None
 
@@ -239,6 +242,15 @@ class SimulatedDisk:
     def files(self) -> dict[Path, bytes]:
         """What is in every file now."""
         return {path: bytes(inode.written) for path, inode in self._names.items()}
+
+    def holds(self, path: Path, inode: _Inode) -> bool:
+        """Whether this is the file of that name."""
+        return self._names.get(path) is inode
+
+    def lose(self, path: Path) -> None:
+        """A file is gone, for good, by somebody else's doing."""
+        self._names.pop(path)
+        self._names_synced.pop(path, None)
 
     def put(self, path: Path, contents: bytes) -> None:
         """Give a file these contents, synced."""

@@ -52,6 +52,7 @@ VERBS: Final = (
     Verb("migrate", "bring a data directory to today's format, as a start does"),
     Verb("erase", "erase a person, and print the signed receipt"),
     Verb("export", "print everything that is held about a person"),
+    Verb("clock", "show the machine's clock and uptime, and confirm a clock that a server doubts"),
     Verb("quarantine", "list the events that were rejected, and why"),
     Verb("bench", "measure how fast the engine is on this machine"),
     Verb("doctor", "check whether this machine and configuration are ready to serve"),
