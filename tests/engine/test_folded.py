@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from instanter.engine.loop import Engine
 from instanter.engine.partition import Partition
 from instanter.engine.recovery import catch_up, recover
+from instanter.engine.repair import RepairRequest
 from instanter.events.envelope import (
     CONTROL_PARTITION,
     Configured,
@@ -207,6 +208,9 @@ def test_it_is_quarantined_counted_and_nobody_else_feels_it(tmp_path: Path):
         assert group.message.startswith("ValueError: Epoch")
         assert engine.meter.counts["events_noted.poison"] == 1
         assert engine.quarantine.entry("default", int(group.example)).entry.position == position
+        done = await engine.repairs.repair(RepairRequest(dry_run=True), tenant="default", actor="tester")
+        assert (done.passed, done.refused) == (0, {"gone": 1})
+        assert done.examples[0].message.startswith("it is no event")
         await engine.checkpoint()
         assert (await decide(engine))["placements"]["home.recommended"]["items"]
 

@@ -41,6 +41,9 @@ POISONS = {
     "more prices than items": {"items": (5,), "prices": (1.0, 2.0)},
     "too many items": {"items": tuple(range(1, 2_000))},
     "a time beyond 64 bits": {"happened_ms": 2**63},
+    "a time beyond all times": {"happened_ms": 2**62},
+    "nobody": {"key": 0},
+    "an item that is none": {"items": (5, 0)},
 }
 
 

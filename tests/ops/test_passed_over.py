@@ -14,6 +14,7 @@ from instanter.log.segment_log import SegmentLog
 from instanter.log.segments import SegmentReader
 from instanter.ops.cli import main as frame
 
+from ..engine.harness import SECRET, with_engine
 from .shop_data import make_data, write_config
 
 Printed = pytest.CaptureFixture[str]
@@ -47,6 +48,21 @@ def test_verify_names_what_cannot_be_folded_and_calls_it_no_damage(tmp_path: Pat
     out = capsys.readouterr().out
     assert "whole; 3 records cannot be folded and are passed over" in out
     assert f"passed over at {later.split()[3][:-1]}" in out
+
+
+def test_doctor_says_how_many_there_are_and_where(
+    tmp_path: Path, capsys: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INSTANTER_MASTER_KEY", SECRET.hex())
+    data = make_data(tmp_path / "data")
+    append(data, FROM_LATER)
+    with_engine(data, lambda engine: engine.quarantine.settled())
+    here = ["--data", str(data), "--config", str(write_config(tmp_path))]
+    frame.main(["doctor", *here, "--json"])
+    checks = json.loads(capsys.readouterr().out.splitlines()[-1])["checks"]
+    (check,) = [one for one in checks if "cannot be folded" in one["found"]]
+    assert (check["status"], check["found"]) == ("warn", "1 records cannot be folded")
+    assert "Invalid value 77" in check["advice"]
 
 
 def test_a_replay_comes_to_what_a_start_comes_to(tmp_path: Path, capsys: Printed):

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from ..events.envelope import Flag, Tracked
+from ..events.folding import TIME_MS_MAX
 from ..foundation.ids import reference
 from ..foundation.limits import CATALOGUE_ITEMS_ALWAYS
 from .compiled import Ints, Reals
@@ -96,7 +97,7 @@ def columns_of(schema: Schema, events: Sequence[Tracked]) -> Columns:
             if not len(items) == len(prices) == len(quantities):
                 raise ValueError(f"{len(event.items)} items and another number of their prices or quantities")
         firsts.append(len(items))
-    return Columns(
+    columns = Columns(
         np.array([event.key for event in events], np.int64),
         np.array([codes.get(event.name, OTHER) for event in events], np.int64),
         np.array([event.happened_ms for event in events], np.int64),
@@ -113,6 +114,12 @@ def columns_of(schema: Schema, events: Sequence[Tracked]) -> Columns:
         np.array(quantities, np.float64),
         np.empty(len(items), np.int64),
     )
+    if not (columns.keys.all() and columns.items.all()):
+        raise ValueError("an event of nobody, or about no item")
+    for times_ms in (columns.times_ms, columns.received_ms):
+        if ((times_ms < -TIME_MS_MAX) | (times_ms > TIME_MS_MAX)).any():
+            raise ValueError("an event at no time")
+    return columns
 
 
 def _denied(purposes: tuple[str, ...], events: Sequence[Tracked], count: int) -> Ints:
