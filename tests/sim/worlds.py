@@ -6,6 +6,7 @@ from instanter.decisions.decide import Decider
 from instanter.decisions.placement import DEFAULT_PLACEMENTS, Placement
 from instanter.engine.checkpoints import ReplayBounds
 from instanter.engine.gate import Gate
+from instanter.engine.holdings import AUDIT, LOG, QUARANTINE
 from instanter.engine.loop import Engine, EngineOptions, Stores
 from instanter.engine.recovery import recover
 from instanter.events.decode import Door
@@ -16,9 +17,12 @@ from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from instanter.features.view import Reader
 from instanter.feedback.rewards import Rewards
 from instanter.foundation.clock import SystemClock
+from instanter.foundation.errors import Lost
 from instanter.foundation.ids import Ids
 from instanter.log.segment_log import SegmentLog
 from instanter.models.online import LearnerDeclaration
+from instanter.ops.datadir import DataDirectory
+from instanter.ops.losses import acts_missing, missing, pointing_beyond, reaches
 from instanter.privacy.audit import open_trail
 from instanter.privacy.erasures import ErasureList
 from instanter.privacy.subjects import KeyStore
@@ -71,6 +75,12 @@ PLACEMENTS = (_learning("item.recency", "item.price"), _learning("item.price", f
 REWARDS = Rewards(worths={"view": 1.0, "cart": 3.0})
 
 
+def refuse(losses: list[str]) -> None:
+    """As a start does."""
+    if losses:
+        raise Lost(losses)
+
+
 class Worlds:
     """Makes engines and deciders; the compiled schemas are made once."""
 
@@ -80,17 +90,24 @@ class Worlds:
     def open(self, surroundings: Surroundings) -> Engine:
         """As `Factory.open`."""
         disk, root, schema = surroundings.disk, surroundings.root, self._schemas[surroundings.variant]
-        log = SegmentLog(disk, root / "log", segment_bytes=SEGMENT_BYTES)
+        directory = DataDirectory(disk, root)
+        refuse(missing(directory, quarantine_bytes_max=QUARANTINE_BYTES))
+        reached = reaches(directory)
+        log = SegmentLog(disk, root / LOG, segment_bytes=SEGMENT_BYTES, reaches=reached.get(LOG, 0))
+        refuse(pointing_beyond(directory, log.opened.end))
         quarantine = SegmentLog(
-            disk, root / "quarantine", segment_bytes=SEGMENT_BYTES, size_bytes_max=QUARANTINE_BYTES
-        )
-        trail = open_trail(SegmentLog(disk, root / "audit", segment_bytes=SEGMENT_BYTES), SECRET)
+            disk, root / QUARANTINE, segment_bytes=SEGMENT_BYTES, size_bytes_max=QUARANTINE_BYTES,
+            reaches=reached.get(QUARANTINE, 0),
+        )  # fmt: skip
+        audit = SegmentLog(disk, root / AUDIT, segment_bytes=SEGMENT_BYTES, reaches=reached.get(AUDIT, 0))
+        trail = open_trail(audit, SECRET)
         partition, recovery = recover(
             schema, log, log_start=log.opened.start, log_end=log.opened.end, disk=disk,
             checkpoints=root / "checkpoints",
         )  # fmt: skip
+        refuse(acts_missing(directory, there=trail.head.number, known=partition.audited.number))
         subjects = KeyStore(disk, root / "keys", secret=SECRET, master=SECRET, source=surroundings.entropy)
-        erasures = ErasureList(disk, root / "keys" / "erasures")
+        erasures = ErasureList(disk, root / "keys" / "erasures", reaches=reached)
         newest_ms = max([recovery.newest_ms, *(erasure.at_ms for erasure in erasures)])
         clock = SystemClock(
             not_before_ms=newest_ms, machine_ns=surroundings.machine_ns, stopwatch_ns=surroundings.stopwatch_ns
@@ -98,6 +115,7 @@ class Worlds:
         stores = Stores(
             disk, log, quarantine, trail, root / "audit" / "acts", root / "checkpoints", subjects, erasures,
             SigningSecrets(disk, root / "keys", master=SECRET, source=surroundings.entropy),
+            holdings=directory.holdings,
         )  # fmt: skip
         gate = Gate(partition, subjects, clock, purposes=schema.purposes, required=False)
         ids = Ids(surroundings.entropy)

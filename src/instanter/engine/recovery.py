@@ -113,15 +113,14 @@ def without_ground(
 
 
 def _follows(log: ReadableBack, position: int, epoch: int) -> bool:
-    """Whether the record that ends at `position` is that epoch. Where nothing is left before it nobody can tell."""
+    """Whether the record that ends at `position` is that epoch. Where nothing is left before it, or what is there is
+    damaged, nobody can tell; damage is named where the log is read."""
     try:
         frames, _ = log.read_back(position)
-    except RequestRejected:
+        if not frames or frames[-1].end != position:
+            return not frames or next(log.read(frames[-1].end), None) is None
+    except (Corrupt, RequestRejected):
         return True
-    if not frames:
-        return True
-    if frames[-1].end != position:
-        return False
     record = read_record(frames[-1].payload)
     return isinstance(record, Epoch) and record.number == epoch
 

@@ -33,7 +33,9 @@ NAMED_MAX: Final = 20
 """Sentences that are told of one kind; what more there are is counted."""
 
 
-def missing(directory: DataDirectory, *, whole_frames: bool = False) -> list[str]:
+def missing(
+    directory: DataDirectory, *, whole_frames: bool = False, quarantine_bytes_max: int = QUARANTINE_BYTES_MAX
+) -> list[str]:
     """What is missing by what can be seen before anything is opened.
 
     The ends of logs are judged by the sizes of their files, which costs nothing; with `whole_frames` by what can be
@@ -50,7 +52,7 @@ def missing(directory: DataDirectory, *, whole_frames: bool = False) -> list[str
         folder = _logs(directory).get(name)
         if folder is not None and extent[1] - extent[0] > SEGMENT_HEADER_BYTES:
             end = _end_read(disk, folder) if whole_frames else _end_by_size(disk, folder)
-            found += _of_log(name, folder, starts[name], end, extent)
+            found += _of_log(name, folder, starts[name], end, extent, quarantine_bytes_max)
     found += _of_keys(directory, held)
     found += _few(_of_files(directory, held))
     return found
@@ -132,19 +134,21 @@ def _end_read(disk: Disk, folder: Path) -> int:
         return _end_by_size(disk, folder)  # Damage is named where the log is read.
 
 
-def _of_log(name: str, folder: Path, start: int | None, end: int, held: Extent) -> Iterator[str]:
+def _of_log(
+    name: str, folder: Path, start: int | None, end: int, held: Extent, quarantine_bytes_max: int
+) -> Iterator[str]:
     began, reached = held
     if end < reached:
         yield shortened(folder, end, reached)
-    if start is not None and start > began and not _goes_by_itself(name, start, end, began):
+    if start is not None and start > began and not _goes_by_itself(name, end - began, quarantine_bytes_max):
         first = segment_path(folder, began)
         gone = start - began
         yield f"{folder} begins at position {start} and began at {began}, in {first.name}: {gone} bytes are missing"
 
 
-def _goes_by_itself(name: str, start: int, end: int, began: int) -> bool:
+def _goes_by_itself(name: str, reached_bytes: int, quarantine_bytes_max: int) -> bool:
     """Whether what a log began with may have gone: headstones that are over, what the quarantine has no room for."""
-    return name == HEADSTONES or (name == QUARANTINE and end - began > QUARANTINE_BYTES_MAX // 2 and start < end)
+    return name == HEADSTONES or (name == QUARANTINE and reached_bytes > quarantine_bytes_max)
 
 
 def _of_keys(directory: DataDirectory, held: Holdings) -> Iterator[str]:

@@ -26,7 +26,7 @@ from ...engine.loop import Engine
 from ...events.envelope import ItemDeleted, ItemPatched, ItemUpserted, Unlinked
 from ...foundation.deadline import Deadline
 from ...foundation.disk import Disk
-from ...foundation.errors import Corrupt, InstanterError, Unavailable
+from ...foundation.errors import Corrupt, InstanterError, Lost, Unavailable
 from ...foundation.ids import reference
 from ...log.segments import SegmentReader
 from ..chance import Chance
@@ -43,6 +43,7 @@ from .audit import (
     read_everything,
     replayed,
 )
+from .losing import lose, start_on_less
 from .people import ITEMS, MARK, YEAR_MS, Person, bad_event
 
 START_MS: Final = 1_700_000_000_000
@@ -55,6 +56,7 @@ _STEPS_MAX: Final = 4_000
 _OPERATIONS_MAX: Final = 150
 _DECISIONS_CHECKED: Final = 2
 _DAMAGES: Final = 2
+_LOSSES: Final = 2
 UNFINISHED: Final = ".tmp"
 """Files that nobody reads: what was being written when the power went."""
 _FAR_MS: Final = 3_600_000.0
@@ -180,6 +182,7 @@ class World:
         self._come_back(end)
         if last:
             self._damage_copies(variant)
+            self._lose_in_copies(variant)
 
     def _come_back(self, end: End) -> None:
         """The disk after the end of a life."""
@@ -214,7 +217,7 @@ class World:
     def _surroundings(self, variant: int, disk: Disk) -> Surroundings:
         self._made += 1
         return Surroundings(
-            disk, ROOT, variant, self._machine_ns, self._loop.now_ns, _entropy(f"{self.seed}/{self._made}")
+            disk, ROOT, variant, self._machine_ns, self._uptime_ns, _entropy(f"{self.seed}/{self._made}")
         )
 
     # Time.
@@ -226,6 +229,10 @@ class World:
     def _machine_ns(self) -> int:
         """What the machine's clock says."""
         return (self._true_ms + self._error_ms) * _MS_NS + self._loop.now_ns()
+
+    def _uptime_ns(self) -> int:
+        """How long the machine has been running; the steps of its clock do not change that."""
+        return self._true_ms * _MS_NS + self._loop.now_ns()
 
     def _pass(self, by_ms: int) -> None:
         """Time goes by in which nothing happens."""
@@ -446,7 +453,12 @@ class World:
         if chance.happens(0.5):
             self._pass(chance.pick((500, 1_500, 70_000, 40 * MINUTE_MS, 26 * HOUR_MS)))
         else:
-            self._error_ms += chance.pick((-1, 1)) * chance.pick((20, 3_000, HOUR_MS, 3 * DAY_MS, YEAR_MS))
+            clock = self._live_engine.clock
+            before_ms = clock.now_ms()
+            self._error_ms += chance.pick((-1, 1)) * chance.pick((20, 3_000, HOUR_MS, 3 * DAY_MS, 3 * YEAR_MS))
+            insist(clock.now_ms() - before_ms <= DAY_MS, "P8", "a clock that ran away was believed")
+            if clock.doubted_ms() and chance.happens(0.2):
+                insist(clock.believe(self._machine_ns() // _MS_NS), "P8", "a clock was confirmed and is doubted")
         self._say(f"the machine's clock says {self._machine_ns() // _MS_NS}")
 
     async def _retain(self) -> None:
@@ -521,6 +533,24 @@ class World:
             self._loop.end()
             self._say(f"{path} was damaged at {offset}: {how}")
 
+    def _lose_in_copies(self, variant: int) -> None:
+        """In a copy of what the world has left something is missing: that is said, or nothing is lost by it."""
+        for _ in range(_LOSSES):
+            copy = self.disk.copy()
+            path, what = lose(copy, self._chance)
+            self._loop = SimulatedLoop(self._chance, job_ns=self._job_ns)
+            how = self._loop.run_until_complete(self._started_on_less(variant, copy, path))
+            self._loop.end()
+            self._say(f"{path} was {what}: {how}")
+
+    async def _started_on_less(self, variant: int, copy: SimulatedDisk, path: Path) -> str:
+        engine = start_on_less(lambda: self._factory.open(self._surroundings(variant, copy)), path)
+        if engine is None:
+            return "refused"
+        compare(engine.partition, self.accounts)
+        compare_bodies(engine.subjects, self.accounts, retained_ms=self._retained_ms)
+        return "whole"
+
     async def _found(self, variant: int, copy: SimulatedDisk, path: Path) -> str:
         damaged, place = copy.files()[path], str(path)
         try:
@@ -532,6 +562,10 @@ class World:
             else:
                 read_everything(copy, ROOT, engine.partition.state.schema)
                 raise Violation("P5", f"{path} was damaged, and nobody noticed")
+        except Lost as lost:
+            named = place in str(lost) or str(path.parent) in str(lost)
+            insist(named, "P5", f"{path} was damaged, and {lost} was said")
+            return "refused"
         except Corrupt as damage:
             insist(damage.file in (place, str(path.parent)), "P5", f"{path} was damaged, and {damage} was said")
             return "refused"
