@@ -34,6 +34,7 @@ class _UnsyncedFile:
         self.write = file.write
         self.truncate = file.truncate
         self.close = file.close
+        self.is_at = file.is_at
 
     def sync(self) -> None:
         """Says that it was done."""
