@@ -19,7 +19,7 @@ _OPENING = """\
 
 Every queue, cache, batch, list and text has a bound. Reaching one is counted and answered clearly. They are constants
 of `src/instanter/foundation/limits.py`; this page is written from there by `make docs`. What can be set instead stands
-in [Configuration](configuration.md).
+in [Configuration](configuration.md). `tests/tidy/test_bounds.py` fails at a new one that no test names.
 """
 _ONE_BYTE_UNITS = ((1024 * 1024, "MiB"), (1024, "KiB"))
 
