@@ -42,7 +42,7 @@ def test_the_reply_has_the_shape_of_the_contract(shop) -> None:
     assert list(reply) == ["decisionId", "position", "epoch", "tookMs", "degraded", "placements"]
     assert (reply["position"], reply["epoch"], reply["degraded"]) == ("77", 1, [])
     placement = reply["placements"]["home.recommended"]
-    assert list(placement) == ["items", "excluded", "servedBy", "experiments", "model"]
+    assert list(placement) == ["items", "excluded", "servedBy", "experiments", "model", "scoreKind"]
     assert placement["servedBy"] == "personal"
     assert placement["model"].startswith("linear@")
     assert [item["position"] for item in placement["items"]] == list(range(1, 13))

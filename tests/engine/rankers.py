@@ -22,6 +22,7 @@ class Plain:
     def __init__(self, version: str, fails: bool = False) -> None:
         self.version = version
         self.fails = fails
+        self.gives_probabilities = False
 
     def score(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
         if self.fails:

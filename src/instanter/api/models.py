@@ -9,6 +9,9 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..decisions.answer import ORDER, PROBABILITY
+from ..decisions.request import ScoreKind
+from ..engine.calibrations import EDGES, Watched
 from ..engine.loop import Engine
 from ..events.bodies import body_decoder
 from ..events.envelope import ModelPlaced
@@ -29,6 +32,33 @@ class ModelRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """For a model that is not measurably better than the one it replaces: the stand-in stays who it is."""
 
 
+class BinShown(msgspec.Struct, rename="camel"):
+    """Items that were promised a probability from `from` up to `to`."""
+
+    from_: float = msgspec.field(name="from")
+    to: float
+    items: int
+    expected: float
+    """Mean of what was promised."""
+    rewarded: float
+    """Share of them that brought a reward."""
+
+
+class CalibrationShown(msgspec.Struct, rename="camel"):
+    """Whether probabilities hold."""
+
+    items: int
+    """Shown, with all outcomes settled; the older weigh less where there are many."""
+    expected: float
+    rewarded: float
+    error: float
+    """Expected calibration error: the mean distance of `expected` and `rewarded`, by bins."""
+    holds: bool
+    """False: its scores are no probabilities any more, until it is put in charge again."""
+    bins: list[BinShown]
+    """Those that have items."""
+
+
 class ModelShown(msgspec.Struct, rename="camel"):
     """Who ranks for a placement."""
 
@@ -39,8 +69,12 @@ class ModelShown(msgspec.Struct, rename="camel"):
     """Answers where the one in charge fails; behind it stands the built-in ranker."""
     since: str
     reason: str
+    score_kind: ScoreKind
+    """What the scores of the one in charge are: see the lists of decisions."""
     missing: list[str] = []
     """Those of the two that cannot be loaded, with the reason."""
+    calibration: CalibrationShown | None = None
+    """Of the one in charge, as measured while serving since the start; null while no list of it is settled."""
 
 
 class ModelListing(msgspec.Struct, rename="camel"):
@@ -84,5 +118,25 @@ def shown(engine: Engine, placed: ModelPlaced) -> ModelShown:
         stand_in=placed.stand_in,
         since=time_text(placed.at_ms),
         reason=placed.reason,
+        score_kind=PROBABILITY if engine.models.gives_probabilities(placed) else ORDER,
+        calibration=calibration_of(engine.calibrations.of(placed.tenant, placed.placement, placed.model)),
         missing=[f"{model}: {missing[model]}" for model in (placed.model, placed.stand_in) if model in missing],
     )
+
+
+def calibration_of(watched: Watched | None) -> CalibrationShown | None:
+    """What is known of a model's probabilities, as replies have it."""
+    if watched is None:
+        return None
+    bounds = [0.0, *EDGES, 1.0]
+    bins = [
+        BinShown(
+            from_=bounds[place], to=bounds[place + 1], items=round(one.items),
+            expected=round(one.expected / one.items, 6), rewarded=round(one.rewarded / one.items, 6),
+        )
+        for place, one in enumerate(watched.bins) if one.items
+    ]  # fmt: skip
+    return CalibrationShown(
+        items=round(watched.items), expected=round(watched.expected, 6), rewarded=round(watched.rewarded, 6),
+        error=round(watched.error, 6), holds=watched.holds, bins=bins,
+    )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -62,7 +63,8 @@ class Answers:
             ))  # fmt: skip
         return PlacementReply(
             items=items, excluded=_excluded(slate, state, explain=explain), served_by=slate.rung, experiments=[],
-            model=slate.model, reason=slate.reason, rules=_rules(slate) if explain else None,
+            model=slate.model, score_kind=PROBABILITY if slate.gives_probabilities else ORDER, reason=slate.reason,
+            rules=_rules(slate) if explain else None,
         )  # fmt: skip
 
     def _features(self, slate: Slate, place: int, denied: Container[str]) -> dict[str, float] | None:
@@ -113,6 +115,10 @@ def placement_receipt(slate: Slate) -> PlacementReceipt:
     )  # fmt: skip
 
 
+PROBABILITY: Final = "probability"
+ORDER: Final = "order"
+
+
 def query_hash(query: str) -> int:
     """A search as receipts have it, 0 for none."""
     return reference(query) if query else 0
@@ -148,6 +154,7 @@ def _rules(slate: Slate) -> list[str]:
     """What took part: the sources with what they gave, and the filters with what they ruled out."""
     rules = [f"source {name}: {count}" for name, count in slate.pool.origins]
     codes, counts = np.unique(slate.codes[slate.codes > 0], return_counts=True)
+    rules.append(f"scores: {'the probability of a reward' if slate.gives_probabilities else 'an order, and no more'}")
     return rules + [
         f"filter {reason_of(code)}: {count}" for code, count in zip(codes.tolist(), counts.tolist(), strict=True)
     ]

@@ -24,7 +24,7 @@ from ..foundation.clock import elapsed_ns
 from ..foundation.deadline import Deadline
 from ..foundation.errors import Broken, RequestRejected
 from ..foundation.ids import item_reference
-from ..foundation.limits import LESSON_ITEMS_MAX, RANKER_MS_MAX, REQUEST_WARNINGS_MAX
+from ..foundation.limits import CALIBRATION_ITEMS_MAX, LESSON_ITEMS_MAX, RANKER_MS_MAX, REQUEST_WARNINGS_MAX
 from ..foundation.measure import Meter
 from ..foundation.rng import KeyedRng
 from ..models.base import Ranker, SourceContext
@@ -50,6 +50,7 @@ from .policy import allowed, draw
 from .receipt import RECEIPT_VERSION, PlacementReceipt, Receipt, encode_receipt, inputs_hash
 from .request import DecideReply, DecideRequest, PlacementReply, PlacementRequest, RankReply, Warned, id_text
 from .score import score as checked_scores
+from .score import shown_scores
 from .slate import Asked, Inputs, Moment, Slate, Spot
 
 _encoder = msgspec.json.Encoder()
@@ -57,6 +58,16 @@ _BUILT_IN: Final = NoRankers()
 _NOTHING_LEARNED: Final = NothingLearned()
 UNHURRIED_MS: Final = 86_400_000.0
 """The deadline of a decision that nobody waits for."""
+
+
+class Promised(NamedTuple):
+    """What a list says of its items, where its scores are probabilities of a reward: from the top, as shown."""
+
+    placement: str
+    model: str
+    items: tuple[int, ...]
+    """References."""
+    chances: tuple[float, ...]
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -71,6 +82,7 @@ class Decision(msgspec.Struct, frozen=True):
     """Rankers that did not do their work."""
     lessons: tuple[Lesson, ...] = ()
     """What online learners read of the items shown."""
+    promised: tuple[Promised, ...] = ()
 
     def warned(self, warnings: Sequence[Warned]) -> Decision:
         """The same with more to be told of the question, first."""
@@ -225,7 +237,8 @@ class Decider:
         )  # fmt: skip
         enclosed = enclose((one.id, one.given) for one in asked)
         return Decision(
-            decision_id, reply, encode_receipt(receipt), enclosed, tuple(stages.faults), tuple(_lessons(slates))
+            decision_id, reply, encode_receipt(receipt), enclosed, tuple(stages.faults), tuple(_lessons(slates)),
+            tuple(_promised(slates)),
         )
 
     def again(
@@ -500,6 +513,14 @@ def _lessons(slates: Sequence[Slate]) -> Iterator[Lesson]:
             shown = slate.order[:LESSON_ITEMS_MAX]
             rows = np.ascontiguousarray(slate.lesson[shown], "<f4")
             yield Lesson(slate.asked.id, tuple(slate.refs[place] for place in shown), rows.tobytes())
+
+
+def _promised(slates: Sequence[Slate]) -> Iterator[Promised]:
+    for slate in slates:
+        if slate.order and slate.gives_probabilities:
+            shown = slate.order[:CALIBRATION_ITEMS_MAX]
+            chances = shown_scores(slate.scores[shown])
+            yield Promised(slate.asked.id, slate.model, tuple(slate.refs[place] for place in shown), tuple(chances))
 
 
 def _warnings(request: PlacementRequest, slate: Slate, state: State) -> Iterator[Warned]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -156,7 +156,8 @@ class RankedItem(Wire, frozen=True, kw_only=True, omit_defaults=True):
     position: int
     """From 1."""
     score: float
-    """Of the rung that answered; the ranker's lie between 0 and 1, where 0.5 is an average item."""
+    """Of the rung that answered; the ranker's lie between 0 and 1. What that means says the list's `scoreKind`: of an
+    order 0.5 is an average item."""
     propensity: float
     """Probability, over the policy's draw alone, that this item stands at this position."""
     reasons: list[str]
@@ -165,6 +166,9 @@ class RankedItem(Wire, frozen=True, kw_only=True, omit_defaults=True):
     features: dict[str, float] | None = None
     stages: dict[str, float] | None = None
     """With `explain`: the score after each stage."""
+
+
+ScoreKind = Literal["probability", "order"]
 
 
 class ExcludedItem(Wire, frozen=True, kw_only=True):
@@ -183,6 +187,8 @@ class PlacementReply(Wire, frozen=True, kw_only=True, omit_defaults=True):
     """The rung: personal, session, popular or default."""
     experiments: list[str]
     model: str
+    score_kind: ScoreKind
+    """What the scores are: the probability of a reward by calibration, or numbers that put in order and no more."""
     reason: str = ""
     """Why the list is empty, when it is."""
     rules: list[str] | None = None

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..features.assemble import Matrix
 from ..features.view import Person
-from ..models.base import Ranker
+from ..models.base import Ranker, gives_probabilities
 from ..models.online import LessonInputs
 from ..models.standing import TenantLists
 from ..state.compiled import Bytes, Ints, Reals
@@ -103,6 +103,11 @@ class Slate(msgspec.Struct, frozen=True):
     """Lessons that the scores stand on, -1 where no learner added to them."""
     groups: Ints = msgspec.field(default_factory=lambda: np.zeros(0, np.int64))
     """By place: the group of variants, 0 for none; empty where nobody is in a group. No group is there twice."""
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether the scores are log-odds of a reward."""
+        return self.matrix is not None and self.ranker is not None and gives_probabilities(self.ranker)
 
     @property
     def keys(self) -> list[int]:

@@ -49,6 +49,7 @@ from ..privacy.audit import CLOCK_CONFIRMED, SERVER, Audit, Head, Plain, Trail, 
 from ..privacy.erasures import ErasureList
 from ..privacy.subjects import KeyStore, KeySubject
 from ..privacy.user_tokens import SigningSecret, SigningSecrets
+from .calibrations import Calibrations
 from .checkpoints import Checkpoints, ReplayBounds
 from .effects import DataHealth, data_health, observed
 from .erase import DAY_MS, ERASED_PER_TURN, Eraser, RetentionOptions
@@ -194,9 +195,10 @@ class Engine:
             audit=self.audit, checkpoints=self.checkpoints, make_checkpoint=self.checkpoint, clock=clock, ids=ids,
             meter=self.meter, retention=options.retention, log=stores.log,
         )  # fmt: skip
+        self.calibrations = partition.outcomes = Calibrations(options.rewards)
         self.models = ServedModels(
             models=stores.models, partition=partition, journal=self.journal, decider=decider, clock=clock,
-            audit=self.audit, meter=self.meter,
+            audit=self.audit, meter=self.meter, calibrations=self.calibrations,
         )  # fmt: skip
         self.learners = LearnerSwitches(
             partition=partition, journal=self.journal, clock=clock, audit=self.audit, placements=decider.placements,
@@ -426,6 +428,9 @@ class Engine:
         if decision.faults:
             self.models.note(tenant, decision.faults)
         self._keep_receipt(decision, tenant, subject, now_ms, learns=agreement.personal)
+        if decision.promised and agreement.personal and request.timestamp is None:
+            cell = subject.cell if subject is not None else 0
+            self.calibrations.show(decision_id, tenant, cell, now_ms, decision.promised)
         self.meter.observe("decide", int(deadline.elapsed_ms() * 1_000_000))
         for placed in decision.reply.placements.values():
             self.meter.count(f"served.{placed.served_by}")
@@ -549,6 +554,8 @@ class Engine:
         """Append the epoch or tick that is due."""
         self.decider.follow(self.partition.state)
         now_ms = self.clock.now_ms()
+        for about in self.calibrations.settle(now_ms):
+            self.models.bench_calibration(*about)
         if self.checkpoints.due and not self.checkpoints.writing:
             self._checkpoint_due.set()
         try:

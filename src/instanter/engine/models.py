@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from ..decisions.decide import Decider
@@ -21,11 +22,12 @@ from ..foundation.clock import Clock, elapsed_ns
 from ..foundation.errors import Corrupt, InstanterError, RequestRejected
 from ..foundation.limits import RANKER_MS_MAX
 from ..foundation.measure import Meter
-from ..models.base import Ranker
+from ..models.base import Ranker, Uncalibrated, gives_probabilities
 from ..models.lineup import Fault, Lineup
 from ..models.store import ModelStore
 from ..models.trained import check_scores, ranker_of
 from ..privacy.audit import Audit
+from .calibrations import Calibrations
 from .journal import Journal
 from .partition import Partition
 from .replay import Models
@@ -36,6 +38,7 @@ PLACED: Final = "placed"
 TRAINED: Final = "trained"
 ROLLED_BACK: Final = "rolled_back"
 BENCHED: Final = "benched"
+UNCALIBRATED: Final = "uncalibrated"
 TRIED_ROWS: Final = 200
 """Candidates that a model is timed on before it serves ..."""
 TRIED: Final = 5
@@ -67,7 +70,7 @@ class ServedModels:
 
     def __init__(
         self, *, models: Models, partition: Partition, journal: Journal, decider: Decider, clock: Clock, audit: Audit,
-        meter: Meter,
+        meter: Meter, calibrations: Calibrations,
     ) -> None:  # fmt: skip
         self.lineup = Lineup()
         self.missing: dict[str, str] = {}
@@ -79,6 +82,7 @@ class ServedModels:
         self._clock = clock
         self._audit = audit
         self._meter = meter
+        self._calibrations = calibrations
         self._one_at_a_time = asyncio.Lock()
 
     def open(self) -> None:
@@ -130,6 +134,30 @@ class ServedModels:
             if self.lineup.note(fault.ranker, now_ms):
                 self._bench(placed, fault, now_ms)
 
+    def bench_calibration(self, tenant: str, placement: str, model: str) -> None:
+        """The probabilities of a model do not hold: it ranks on, and its scores are no probabilities from now on, until
+        somebody puts it in charge again."""
+        rankers = self.lineup.of(tenant, placement)
+        if not any(_name(one) == model and gives_probabilities(one) for one in rankers):
+            return
+        self._meter.count("calibrations_benched")
+        log.error("the probabilities of a model do not hold", extra={"model": model, "placement": placement})
+        wrapped = [Uncalibrated(one) if _name(one) == model else one for one in rankers]
+        self.lineup.stand(tenant, placement, wrapped)
+        placed = self._partition.models.get((tenant, placement))
+        if placed is None or placed.model != model:
+            return  # A stand-in: it is watched again where it answers after a restart.
+        now_ms = self._clock.now_ms()
+        try:
+            self._journal.append(msgspec.structs.replace(placed, at_ms=now_ms, reason=UNCALIBRATED), now_ms)
+        except InstanterError:
+            self._meter.count("benched_not_written")
+
+    def gives_probabilities(self, placed: ModelPlaced) -> bool:
+        """Whether the scores of the model in charge are probabilities."""
+        rankers = self.lineup.of(placed.tenant, placed.placement)
+        return any(_name(one) == placed.model and gives_probabilities(one) for one in rankers)
+
     # One after the other.
 
     def _bench(self, placed: ModelPlaced, fault: Fault, now_ms: int) -> None:
@@ -137,9 +165,11 @@ class ServedModels:
         log.error("a model was benched", extra={"model": failed, "placement": placed.placement, "why": fault.reason})
         self._meter.count("models_benched")
         left = [model for model in (placed.model, placed.stand_in) if model and model != failed]
+        keeps = placed.reason == UNCALIBRATED and failed != placed.model
         benched = ModelPlaced(
-            now_ms, placed.tenant, placed.placement, left[0] if left else "", left[1] if len(left) > 1 else "", BENCHED
-        )
+            now_ms, placed.tenant, placed.placement, left[0] if left else "", left[1] if len(left) > 1 else "",
+            UNCALIBRATED if keeps else BENCHED,
+        )  # fmt: skip
         rankers = [one for one in self.lineup.of(placed.tenant, placed.placement) if one is not fault.ranker]
         self.lineup.stand(placed.tenant, placed.placement, rankers)
         try:
@@ -158,6 +188,7 @@ class ServedModels:
         )  # fmt: skip
         rankers = await asyncio.to_thread(self._loaded, placed)
         await self._journal.write([placed], now_ms)
+        self._calibrations.forget(tenant, placement, model)
         self.lineup.stand(tenant, placement, rankers)
         return placed
 
@@ -166,10 +197,12 @@ class ServedModels:
 
     def _loaded(self, placed: ModelPlaced) -> list[Ranker]:
         """The model and its stand-in, as far as they can be loaded."""
-        rankers = []
+        rankers: list[Ranker] = []
         for model in filter(None, (placed.model, placed.stand_in)):
             try:
-                rankers.append(self._models.ranker(model, self._decider))
+                ranker = self._models.ranker(model, self._decider)
+                holds = model != placed.model or placed.reason != UNCALIBRATED
+                rankers.append(ranker if holds else Uncalibrated(ranker))
                 self.missing.pop(model, None)
             except InstanterError as error:
                 self.missing[model] = str(error)

@@ -6,12 +6,12 @@ Live serving, recovery, replay and verification all go through `Partition.apply`
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-from ..events.envelope import Epoch, Record, Tracked, Unreadable
+from ..events.envelope import Epoch, Erased, Record, Tracked, Unreadable
 from ..events.folding import UNFIT, Rows
 from ..events.reject import LATE, LATE_FOR_SEQUENCES, POISON
 from ..feedback.outcomes import OUTCOME_OF, OUTCOMES_FORMERLY
@@ -61,6 +61,23 @@ class Halted(DiskFull):
         self.noticed = noticed
 
 
+class Outcomes(Protocol):
+    """Hears of what people did with what they were shown."""
+
+    @property
+    def open(self) -> int:
+        """Decisions that wait for outcomes."""
+        ...
+
+    def note(self, event: Tracked, cells: Sequence[int]) -> None:
+        """Somebody did something that counts; `cells` are all cells of the person as they are linked now."""
+        ...
+
+    def drop(self, cells: Iterable[int]) -> None:
+        """People were erased."""
+        ...
+
+
 class Partition:
     """State and links as of `position`, the position of the first record not applied."""
 
@@ -73,6 +90,8 @@ class Partition:
         self.access_keys = AccessKeys()
         self.models = PlacedModels()
         self.learners = Learners()
+        self.outcomes: Outcomes | None = None
+        """Who hears of outcomes besides, without being part of the state."""
         self.imports = Imports()
         self._remembered = Remembered()
         self.parts = FoldedParts([
@@ -160,6 +179,8 @@ class Partition:
             change()
         if self.on_epoch is not None and isinstance(record, Epoch):
             self.on_epoch()
+        if self.outcomes is not None and isinstance(record, Erased):
+            self.outcomes.drop(record.cells)
 
     def _pass_over(self, place: int, error: Exception, noticed: list[Noticed]) -> None:
         self.passed_over += 1
@@ -192,7 +213,7 @@ class Partition:
                 raise
         else:
             noticed += _late_ones(folded, place)
-            if self.learners.declared:
+            if self.learners.declared or (self.outcomes is not None and self.outcomes.open):
                 self._learn(piece[: len(folded)], folded)
             if len(folded) < len(piece):
                 self._fold_piece(piece[len(folded) :], place + len(folded), noticed, cuts)
@@ -207,7 +228,11 @@ class Partition:
         heard = OUTCOMES_FORMERLY if self.state.settings["folding"] < 2 else OUTCOME_OF
         for event, verdict in zip(piece, folded.tolist(), strict=True):
             if event.items and event.name in heard and verdict not in (DUPLICATE, TABLE_FULL, TOLD_AGAIN):
-                self.learners.note(event, cells_of(event, self.links))
+                cells = cells_of(event, self.links)
+                if self.learners.declared:
+                    self.learners.note(event, cells)
+                if self.outcomes is not None:
+                    self.outcomes.note(event, cells)
 
 
 def cells_of(event: Tracked, links: Links) -> list[int]:

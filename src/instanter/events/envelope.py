@@ -317,7 +317,8 @@ class ModelPlaced(msgspec.Struct, array_like=True, frozen=True, tag=17):
     stand_in: str = ""
     """The model that answers where the one in charge fails, likewise."""
     reason: str = ""
-    """`placed` (somebody said so), `trained` (a gate let it pass), `rolled_back` or `benched` (it failed)."""
+    """`placed` (somebody said so), `trained` (a gate let it pass), `rolled_back`, `benched` (one failed) or
+    `uncalibrated` (the probabilities of the one in charge do not hold: its scores are none)."""
 
 
 class LearnerDeclared(msgspec.Struct, array_like=True, frozen=True, tag=18):

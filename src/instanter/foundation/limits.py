@@ -355,6 +355,15 @@ MODEL_INPUTS_MAX = 4_096
 MODEL_NODES_MAX = 500_000
 """Splits and leaves of all trees of one model."""
 CALIBRATION_KNOTS_MAX = 512
+CALIBRATION_ITEMS_MAX = 24
+"""Of each list, from the top: whether the probabilities of what is shown further down hold is not watched."""
+CALIBRATION_DECISIONS_OPEN_MAX = 10_000
+"""Decisions with probabilities that wait for outcomes; while there are as many, further ones are not watched."""
+CALIBRATION_DECISIONS_PER_PERSON_MAX = 64
+"""Of one person, likewise."""
+CALIBRATIONS_WATCHED_MAX = 1_024
+"""Models, by placement and tenant, whose probabilities are watched; of more the one that served longest ago begins
+anew when it serves again."""
 
 # Feedback.
 SLATES_OPEN_MAX = 200_000

@@ -78,3 +78,21 @@ class Ranker(Protocol):
 
         `matrix` is the one that was scored, so that what was found out then need not be found out again."""
         ...
+
+
+def gives_probabilities(ranker: Ranker) -> bool:
+    """Whether the logistic function of a score is the probability of a reward; else scores put in order, and no more.
+
+    A ranker says so by an attribute of this name. One that has none gives none.
+    """
+    return bool(getattr(ranker, "gives_probabilities", False))
+
+
+class Uncalibrated:
+    """A ranker whose probabilities do not hold: it ranks as before, and its scores are no probabilities."""
+
+    gives_probabilities = False
+
+    def __init__(self, ranker: Ranker) -> None:
+        self.name, self.version, self.missing = ranker.name, ranker.version, ranker.missing
+        self.score, self.contributions = ranker.score, ranker.contributions

@@ -46,6 +46,7 @@ class LogisticRanker:
         self._wired = wire(columns, artefact)
         self.columns, self.missing = self._wired.columns, self._wired.missing
         self._calibration = artefact.calibration
+        self.gives_probabilities = True
         self._weights = weights
 
     def raw_scores(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:

@@ -205,6 +205,7 @@ class TreeRanker:
         self._wired = wire(columns, artefact)
         self.columns, self.missing = self._wired.columns, self._wired.missing
         self._calibration = artefact.calibration
+        self.gives_probabilities = artefact.calibration is not None
         self._walk = walk_of(trees)
         self._slots = self._walk.slots.copy()
         self._slots[:, 0] = self._wired.places[self._walk.slots[:, 0]]

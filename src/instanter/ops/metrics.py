@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 
 from ..api.admission import Admission
 from ..decisions.fallback import STAGES as DECISION_STAGES
+from ..engine.calibrations import EDGES, Bin
 from ..engine.loop import Engine
 from .jobs.queue import JobQueue
 
@@ -108,6 +109,16 @@ JOB_GAUGES: Final = (
     JobGauge("instanter_jobs_running", "Jobs that run, each in a process of its own.", lambda jobs: jobs.running),
 )  # fmt: skip
 
+CALIBRATION_ERROR: Final = "instanter_calibration_error"
+CALIBRATION_ERROR_TEXT: Final = (
+    "Expected calibration error of a model's probabilities, over items shown whose outcomes are settled."
+)
+CALIBRATION_ITEMS: Final = "instanter_calibration_items"
+CALIBRATION_ITEMS_TEXT: Final = (
+    "Of all models together, by the upper bound of what was promised: items shown, rewards expected, items rewarded; "
+    "the older weigh less."
+)
+
 COUNTED: Final = (
     Counted("events_accepted", "instanter_events_accepted", "Events acknowledged."),
     Counted("events_unheard", "instanter_events_unheard",
@@ -133,6 +144,8 @@ COUNTED: Final = (
     Counted("model_faults", "instanter_model_faults",
             "Lists for which a model failed and another ranker answered, or took too long."),
     Counted("models_benched", "instanter_models_benched", "Models that failed too often and rank no more."),
+    Counted("calibrations_benched", "instanter_calibrations_benched",
+            "Models whose probabilities do not hold: they rank on, and their scores are no probabilities."),
     Counted("models_missing", "instanter_models_missing", "Models in charge that could not be loaded."),
     Counted("benched_not_written", "instanter_benched_not_written",
             "Benched models that the log could not be told of: a restart puts them in charge again."),
@@ -222,6 +235,7 @@ class EngineCollector(Collector):
         if self._jobs is not None:
             for job in JOB_GAUGES:
                 yield GaugeMetricFamily(job.name, job.text, job.read(self._jobs))
+        yield from self._calibrations()
         yield _labelled(FOLDED, self._engine.partition.state.verdicts)
         counts = self._engine.meter.counts
         for counted in COUNTED:
@@ -242,6 +256,22 @@ class EngineCollector(Collector):
                 recent.add_metric([stage, str(quantile)], histogram.quantile_ms(quantile) / 1e3)
         yield stages
         yield recent
+
+    def _calibrations(self) -> Iterator[Metric]:
+        """Of each model, and of all together by bins."""
+        errors = GaugeMetricFamily(CALIBRATION_ERROR, CALIBRATION_ERROR_TEXT, labels=["tenant", "placement", "model"])
+        together = [Bin() for _ in range(len(EDGES) + 1)]
+        for about, watched in self._engine.calibrations:
+            errors.add_metric(list(about), watched.error)
+            for one, add in zip(together, watched.bins, strict=True):
+                one.items, one.expected = one.items + add.items, one.expected + add.expected
+                one.rewarded += add.rewarded
+        items = GaugeMetricFamily(CALIBRATION_ITEMS, CALIBRATION_ITEMS_TEXT, labels=["up_to", "of"])
+        for edge, one in zip([*EDGES, 1.0], together, strict=True):
+            for name, value in (("shown", one.items), ("expected", one.expected), ("rewarded", one.rewarded)):
+                items.add_metric([str(edge), name], value)
+        yield errors
+        yield items
 
     def _pauses(self) -> Metric:
         pauses = self._engine.pauses
@@ -290,6 +320,8 @@ def page() -> str:
         (STAGE_SECONDS, "summary", "stage", "Seconds by stage, since the start: `_count` and `_sum`."),
         (RECENT, "gauge", "stage, quantile", "p50 and p99 of seconds by stage, of the last half to whole minute."),
         (PAUSES, "histogram", "le", "How long the loop was away when its beat was due."),
+        (CALIBRATION_ERROR, "gauge", "tenant, placement, model", CALIBRATION_ERROR_TEXT),
+        (CALIBRATION_ITEMS, "gauge", "up_to, of", CALIBRATION_ITEMS_TEXT),
         *((gauge.name, "gauge", "", gauge.text) for gauge in (*GAUGES, *EDGE_GAUGES, *JOB_GAUGES)),
         *((f"{counted.name}_total", "counter", counted.label, counted.text) for counted in (FOLDED, *COUNTED)),
     ]
