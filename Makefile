@@ -85,6 +85,7 @@ check: $(VENV)/.development
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/tidy
+	$(BIN)/python tools/dependencies.py check
 
 # The page is written whatever has failed. 5 is what pytest says when ARGS leave no test of a kind.
 faults: $(VENV)/.development
@@ -138,6 +139,8 @@ docs: $(VENV)/.development
 	$(BIN)/python -m instanter.ops.metrics docs/metrics.md
 	$(BIN)/python tools/limits_page.py docs/limits.md
 	$(BIN)/python tools/events_page.py docs/events.md
+	$(BIN)/python tools/dependencies.py bill sbom.cdx.json
+	$(BIN)/python tools/dependencies.py page docs/dependencies.md
 	$(BIN)/python tools/tour.py README.md --write
 	$(BIN)/python -m pytest -q tests/tidy/test_docs.py tests/tidy/test_docs_names.py tests/tidy/test_docs_blocks.py
 
