@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from instanter.api import auth
-from instanter.api.app import make_app
+from instanter.api.app import RESOURCES, make_app
 from instanter.api.auth import Access
 from instanter.api.tenancy import Terms
 from instanter.engine.feeds import CatalogueOptions
@@ -268,6 +268,18 @@ def test_a_public_key_sees_the_fields_that_are_public_and_a_secret_one_all(
             decided = (await client.post("/v1/decide", DECIDE, headers=key.headers)).json()
             shown = [one["fields"] for placed in decided["placements"].values() for one in placed["items"]]
             assert shown == [fields]
+            asked = {"placement": "search", "candidates": ["sku-1"], "anonymousId": "a1", "deadlineMs": 10_000}
+            ranked = await client.post("/v1/rank", asked, headers=key.headers)
+            assert ranked.status_code == 200
+            hidden = [name for name in ("title", "category", "margin", "stock") if name not in fields]
+            assert not [name for name in hidden if f'"{name}"' in ranked.text]
+        private = "0.4" not in str(seen)
+        for resource in RESOURCES:
+            for method in resource.handlers if resource.public else ():
+                answer = await client.http.request(
+                    method, resource.path.replace("{key}", "k"), json={**DECIDE, **asked}, headers=public.headers
+                )
+                assert not (private and "0.4" in answer.text), resource.path
         for path in ("/v1/items", "/v1/items/sku-1"):
             assert (await client.get(path, headers=public.headers)).status_code == 403
 

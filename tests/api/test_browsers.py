@@ -348,6 +348,42 @@ def test_a_developers_server_takes_text_where_events_go_and_nowhere_else(tmp_pat
     with_site(tmp_path, work, dev=True)
 
 
+@pytest.mark.parametrize("kind", [
+    {}, {"Content_Type": ""}, {"Content_Type": "text/json"}, {"Content_Type": "application/jsonp"},
+    {"Content_Type": "TEXT/PLAIN"}, {"Content_Type": " text/plain ; a=b"},
+    {"Content_Type": "multipart/form-data; boundary=a"}, {"Content_Type": "text/plain, application/json"},
+])  # fmt: skip
+def test_what_a_page_sends_a_developers_server_says_that_it_is_json(kind: dict[str, str], tmp_path: Path) -> None:
+    """A page can leave the type out, as it does for a Blob without one, and asks nobody first."""
+
+    async def work(site: Site) -> None:
+        items = {"items": [{"id": "sku-1", "fields": {}}]}
+        local = "http://localhost:3000"
+        for sender in ({"Origin": local}, {"Origin": local, "Sec_Fetch_Site": "same-site"}, {"Sec_Fetch_Site": "none"}):
+            for path in ("/v1/items", "/v1/keys", "/v1/decide", "/v1/quarantine/repair"):
+                answer = await site.post(path, items, **kind, **sender)
+                assert (answer.status_code, answer.json()["error"]["code"]) == (415, "content_type")
+        answer = await site.post("/v1/items", items, Content_Type="application/json; charset=utf-8", Origin=local)
+        assert answer.status_code == 200
+
+    with_site(tmp_path, work, dev=True)
+
+
+def test_what_a_foreign_page_shows_or_links_to_is_refused_by_a_developers_server(tmp_path: Path) -> None:
+    async def work(site: Site) -> None:
+        foreign = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+        for path in ("/v1/profiles", "/v1/state", "/v1/audit", "/metrics", "/openapi.json", "/v1/profiles/a/export"):
+            assert (await site.http.get(path, headers=foreign)).status_code == 403
+            assert (await site.http.get(path)).status_code in (200, 404)
+        assert (await site.post("/v1/t", track(1), Sec_Fetch_Site="cross-site")).status_code == 403
+        for path in ("/", "/healthz", "/readyz"):
+            assert (await site.http.get(path, headers=foreign)).status_code == 200
+        typed = {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}
+        assert (await site.http.get("/v1/profiles", headers=typed)).status_code == 200
+
+    with_site(tmp_path, work, dev=True)
+
+
 def answer_to(
     headers: list[tuple[bytes, bytes]], *, version: str = "1.1", path: str = "/v1/track", query: bytes = b""
 ) -> tuple[int, Edge]:  # fmt: skip

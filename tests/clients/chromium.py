@@ -21,9 +21,10 @@ PAGES = Path(__file__).parent / "pages"
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--no-proxy-server",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-    "--disable-default-apps", "--disable-extensions", "--mute-audio",
+    "--disable-default-apps", "--disable-extensions", "--mute-audio", "--host-resolver-rules=MAP *.test 127.0.0.1",
 )  # fmt: skip
 TELL_S_MAX = 60.0
+ATTACK_S_MAX = 120.0
 STOP_S_MAX = 20.0
 _KINDS = {".html": "text/html", ".js": "text/javascript", ".txt": "text/javascript"}
 
@@ -90,8 +91,24 @@ class Pages:
             self._heard.get()
         program = chromium()
         assert program is not None
-        name = f"{page}-{settings.get('mode', 'plain')}"
-        url = f"http://{name}.shop.localhost:{self.port}/{page}.html?{urlencode(settings)}"
+        name = f"{page}-{settings.get('mode', 'plain')}.shop.localhost"
+        with self._browser(program, f"http://{name}:{self.port}/{page}.html?{urlencode(settings)}"):
+            yield self._heard.get(timeout=TELL_S_MAX)
+
+    def told_by_stranger(self, origin: str, page: str, **settings: str) -> Any:
+        """What a page of any origin said; its name is turned to this machine, as a stranger's DNS can."""
+        program = chromium()
+        assert program is not None
+        with self._browser(program, f"{origin}/{page}.html?{urlencode(settings)}"):
+            return self._heard.get(timeout=ATTACK_S_MAX)
+
+    def hear(self, said: Any) -> None:
+        """What a page told somebody else who serves it."""
+        self._heard.put(said)
+
+    @contextlib.contextmanager
+    def _browser(self, program: str, url: str) -> Iterator[None]:
+        """A Chromium at an address. Names that are nobody's are this machine's."""
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
             browser = subprocess.Popen(
                 [program, *FLAGS, f"--user-data-dir={profile}", url],
@@ -99,7 +116,7 @@ class Pages:
                 env={"HOME": profile, "PATH": "/usr/bin:/bin"},
             )  # fmt: skip
             try:
-                yield self._heard.get(timeout=TELL_S_MAX)
+                yield
             finally:
                 browser.terminate()
                 try:

@@ -108,3 +108,24 @@ def test_a_receipt_is_checked_here_and_by_whoever_has_the_public_key(
     assert (code, "changed" in json.loads(out)["broken"]) == (1, True)
     file.write_text("{}")
     assert run(capsys, "verify", "--erasure", file, *here)[0] == 2
+
+
+def test_acts_are_listed_of_a_directory_and_of_a_server_alike(data: Path, config: Path, capsys: Printed) -> None:
+    here = ("--data", data, "--config", config)
+    run(capsys, "export", "u1", *here)
+    code, out, _ = run(capsys, "audit", "list", *here, "--act", "profile", "--json")
+    [act] = lines_of(out)
+    assert (code, act["act"], act["actor"], act["tenant"]) == (0, "profile.exported", COMMAND_LINE, "default")
+    assert "u1" not in out
+    code, out, _ = run(capsys, "audit", "list", *here, "--actor", COMMAND_LINE)
+    assert (code, f"  {COMMAND_LINE}  profile.exported  {act['subject']}" in out) == (0, True)
+    since = ("--since", "2100-01-01")
+    assert run(capsys, "audit", "list", *here, *since)[:2] == (0, "")
+    assert lines_of(run(capsys, "audit", "list", *here, "--until", "2100-01-01", "--json")[1])
+    with running_server(data, config=config) as server:
+        there = ("--url", server.url, "--act", "profile")
+        assert lines_of(run(capsys, "audit", "list", *there, "--json")[1]) == [act]
+        assert run(capsys, "audit", "list", *there, *since)[1] == ""
+        assert lines_of(run(capsys, "audit", "list", *here, "--act", "profile", "--json")[1]) == [act]
+    assert run(capsys, "audit", "list", "--data", data / "nowhere")[0] != 0
+    assert run(capsys, "audit", "list", *here, "--tenant", "No Name")[0] == 2

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from instanter.state.compiling import can_keep, kernel_folder, kernel_places, stamp
+from instanter.state.trusted import fault_of_folder
 
 SOURCE = '''
 FACTOR = {factor}
@@ -83,3 +84,60 @@ def test_without_a_home_the_package_is_the_place(monkeypatch: pytest.MonkeyPatch
     home: Callable[[], Path] = nobody
     monkeypatch.setattr(Path, "home", home)
     assert [place.name for place in kernel_places()] == ["__pycache__"]
+
+
+def test_a_folder_that_others_can_write_to_is_passed_over_for_the_next(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared, own = tmp_path / "shared", tmp_path / "own"
+    (shared / "kernels").mkdir(parents=True)
+    assert kernel_folder([shared, own]) == shared / "kernels"
+    for mode in (0o775, 0o757, 0o1777):
+        (shared / "kernels").chmod(mode)
+        assert kernel_folder([shared, own]) == own / "kernels"
+        assert kernel_folder([shared]) is None
+    assert [record.getMessage() for record in caplog.records] == [
+        "compiled kernels are not loaded from where others can write"
+    ], "said once"
+
+
+def test_nor_is_one_taken_whose_place_others_could_take(tmp_path: Path) -> None:
+    above = tmp_path / "above"
+    (above / "place" / "kernels").mkdir(parents=True)
+    above.chmod(0o777)
+    assert kernel_folder([above / "place"]) is None
+    above.chmod(0o1777)
+    assert kernel_folder([above / "place"]) is not None, "a sticky folder, as /tmp is"
+    (tmp_path / "link").symlink_to(above / "place")
+    assert kernel_folder([tmp_path / "link"]) is not None
+    above.chmod(0o777)
+    assert kernel_folder([tmp_path / "link"]) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_nor_one_that_belongs_to_another_user(tmp_path: Path) -> None:
+    (tmp_path / "kernels").mkdir()
+    os.chown(tmp_path / "kernels", 12345, 12345)
+    assert kernel_folder([tmp_path]) is None
+    assert fault_of_folder(tmp_path / "kernels").endswith("belongs to another user")
+
+
+def kept(root: Path) -> list[Path]:
+    return sorted((root / "kernels").iterdir())
+
+
+def test_a_kernel_file_that_others_can_write_is_not_loaded_but_compiled_anew(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "NUMBA_CACHE_DIR": str(tmp_path)}
+    assert run_without_place(environment) == "1000000000.0\n"
+    good = {file: file.read_bytes() for file in kept(tmp_path)}
+    assert {file.stat().st_mode & 0o022 for file in good} == {0}
+    spoilt = next(file for file in good if file.suffix == ".nbi" and "bounded" in file.name)
+    # Opened, this would make a file: it is a pickle that calls.
+    spoilt.write_bytes(f"cos\nsystem\n(S'touch {tmp_path}/taken'\ntR.".encode())
+    spoilt.chmod(0o666)
+    said = run_without_place(environment).splitlines()
+    assert said[-1] == "1000000000.0"
+    assert said[0] == "WARNING compiled kernels are not loaded from where others can write"
+    assert not (tmp_path / "taken").exists()
+    assert [file.name for file in kept(tmp_path)] == [file.name for file in good], "kept anew"
+    assert run_without_place(environment) == "1000000000.0\n"

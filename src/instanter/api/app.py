@@ -17,6 +17,7 @@ from starlette.responses import Response
 from ..engine.loop import Engine
 from ..foundation.errors import RequestRejected
 from . import (
+    audit,
     decide,
     imports,
     items,
@@ -98,6 +99,7 @@ RESOURCES: Final = (
     Resource("/v1/keys/{id:path}", "admin", {"DELETE": keys.revoke}),
     Resource("/v1/signing-secrets", "admin", {"POST": signing.create, "GET": signing.list_}),
     Resource("/v1/signing-secrets/{id:path}", "admin", {"DELETE": signing.revoke}),
+    Resource("/v1/audit", "admin", {"GET": audit.list_}, work=LISTING_WORK),
     Resource("/v1/models", "admin", {"GET": models.list_}),
     Resource("/v1/models/{placement:path}", "admin", {"PUT": models.place, "DELETE": models.roll_back}),
     Resource("/v1/learners", "admin", {"GET": learners.list_}),

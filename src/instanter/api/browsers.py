@@ -51,8 +51,7 @@ _NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(:[0-9]{1,5})?")
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+( *, *[A-Za-z0-9!#$%&'*+.^_`|~-]+)*")
 _LABELS = re.compile(r"[a-z0-9_.-]+")
-_SIMPLE: Final = (b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data")
-"""What a page may send anywhere without asking first."""
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
 class Page(NamedTuple):
@@ -231,8 +230,8 @@ class Edge:
             if fault is not None:
                 await self._refuse(fault, scope, receive, send)
                 return
-        if self._dev and kind and self._is_unasked(scope["path"], kind, from_page=bool(origin)):
-            await self._refuse(_UNASKED, scope, receive, send)
+        if self._dev and (fault := self._fault_of_page(scope, kind, origin, site)) is not None:
+            await self._refuse(fault, scope, receive, send)
             return
         if origin or site:
             await self._of_a_page(scope, receive, send, self._page(origin.decode("latin-1"), host, site))
@@ -301,10 +300,25 @@ class Edge:
 
         await self._app(scope, receive, told)
 
-    def _is_unasked(self, path: str, kind: bytes, *, from_page: bool) -> bool:
-        """Whether a page of anybody could have sent this body to this route without asking first."""
-        simple = kind.partition(b";")[0].strip().lower()
-        return simple in _SIMPLE and (from_page or simple == _SIMPLE[0]) and not self._is_tracking(path)
+    def _fault_of_page(self, scope: Scope, kind: bytes, origin: bytes, site: bytes) -> RequestRejected | None:
+        """Why a developer's server does not take what a page could have sent it without asking first.
+
+        What names no origin is what a page shows or links to: reads of profiles are noted, and a hash of the state
+        takes long, so a foreign page is given nothing but the first page, which tells where to look.
+        """
+        if site == b"cross-site" and not origin and scope["path"] != "/" and scope["path"] not in PROBES:
+            return _FOREIGN_ORIGIN[True]
+        if self._is_tracking(scope["path"]):
+            return None
+        told = kind.partition(b";")[0].strip().lower()
+        if told == b"text/plain":
+            return _UNASKED
+        if (origin or site) and scope["method"] in _WITH_BODY and told != b"application/json":
+            return _FOREIGN_ORIGIN[True] if origin and self._is_foreign(origin) else _UNASKED
+        return None
+
+    def _is_foreign(self, origin: bytes) -> bool:
+        return self._page(origin.decode("latin-1"), b"", b"").standing == "foreign"
 
     def _tell(self, origin: str) -> None:
         """Say once of each origin that it was not let in, and how it would be."""

@@ -30,9 +30,9 @@ class KeyRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     requests_per_s: Annotated[int, Meta(ge=0, le=REQUESTS_PER_S_MAX)] = 0
     """0: as the configuration says."""
 
-    def grant(self) -> Grant:
+    def grant(self, *, dev: bool = False) -> Grant:
         """What is asked for."""
-        return Grant(self.name, tuple(self.scopes), self.public, self.requests_per_s)
+        return Grant(self.name, tuple(self.scopes), self.public, self.requests_per_s, dev)
 
 
 class KeyShown(msgspec.Struct, rename="camel"):
@@ -46,6 +46,8 @@ class KeyShown(msgspec.Struct, rename="camel"):
     requests_per_s: int
     issued_at: str
     revoked_at: str | None
+    dev: bool
+    """Made under `--dev`: a server that asks for keys does not accept it."""
 
 
 class KeyCreated(KeyShown, rename="camel", kw_only=True):
@@ -67,7 +69,7 @@ async def create(engine: Engine, request: Request) -> Response:
     """`POST /v1/keys`."""
     sent = _key_of(await read_body(request, bytes_max=BODY_BYTES_MAX))
     caller = caller_of(request)
-    key, text = await engine.issue_key(sent.grant(), tenant=caller.tenant, actor=caller.actor)
+    key, text = await engine.issue_key(sent.grant(dev=request.app.state.dev), tenant=caller.tenant, actor=caller.actor)
     return reply(created(key, text))
 
 
@@ -86,7 +88,7 @@ def shown(key: AccessKey) -> KeyShown:
     """A key as it is listed."""
     return KeyShown(
         key.id, key.tenant, key.name, list(key.scopes), key.public, key.requests_per_s, time_text(key.issued_ms),
-        None if key.counts else time_text(key.revoked_ms),
+        None if key.counts else time_text(key.revoked_ms), key.dev,
     )  # fmt: skip
 
 

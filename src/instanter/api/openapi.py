@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from .. import __version__
 from ..decisions.request import DecideReply, DecideRequest, RankReply, RankRequest
+from ..engine.acts import Acts
 from ..engine.effects import DataHealth
 from ..engine.erase import ErasureReceipt
 from ..engine.importing import PieceTaken
@@ -146,10 +147,10 @@ OPERATIONS = (
         PieceRequest, PieceTaken, (*_BODY, 404, *_STORES)),
     Operation(
         "get", "/v1/profiles", "Who is known, a page at a time; whoever was there last first", reply=People,
-        errors=(400, 429), query=_PAGE),
+        errors=(400, *_STORES), query=_PAGE),
     Operation(
         "get", "/v1/profiles/{id}", "What is known of a person: a user id, or anonymous:<id>", reply=Profile,
-        errors=(400, 404, 429)),
+        errors=(400, 404, *_STORES)),
     Operation(
         "delete", "/v1/profiles/{id}/links/{linked}", "Take the link between two identifiers back", reply=UnlinkReply,
         errors=(400, 404, *_STORES)),
@@ -157,7 +158,7 @@ OPERATIONS = (
         "delete", "/v1/profiles/{id}", "Erase a person", reply=SignedErasureReply, errors=(400, 404, *_STORES)),
     Operation(
         "get", "/v1/profiles/{id}/export", "Everything held about a person, one JSON object a line",
-        errors=(400, 404, 429), media_type=NDJSON_MEDIA_TYPE),
+        errors=(400, 404, *_STORES), media_type=NDJSON_MEDIA_TYPE),
     Operation(
         "put", "/v1/profiles/{id}/consent", "State what a person has agreed to", ConsentRequest, ConsentReply,
         (*_BODY, *_STORES)),
@@ -174,6 +175,17 @@ OPERATIONS = (
     Operation(
         "delete", "/v1/signing-secrets/{id}", "Revoke a signing secret", reply=SecretShown,
         errors=(400, 404, *_STORES)),
+    Operation(
+        "get", "/v1/audit", "What administrators did, a page at a time; as NDJSON all of it, the oldest first",
+        reply=Acts, errors=(400, 429), query=(
+            *_PAGE,
+            ("since", {"type": "string"}, "Only acts from then on: a time as ISO 8601"),
+            ("until", {"type": "string"}, "Only acts before then"),
+            ("actor", {"type": "string"}, "By whom: the id of an access key, or as a listing has it"),
+            ("act", {"type": "string"}, "An act, as key.issued, or all acts of a kind, as key"),
+            ("subject", {"type": "string"}, "On what"),
+            ("tenant", {"type": "string"}, "Of which tenant; but for the operator of the own one alone"),
+        )),
     Operation("get", "/v1/models", "The placements that a model ranks for", reply=ModelListing, errors=_LIMITED),
     Operation(
         "put", "/v1/models/{placement}", "Put a model in charge of a placement; the one before it stands in",
@@ -235,6 +247,7 @@ def openapi_document(resources: Sequence[Resource]) -> dict[str, Any]:
             [resource.path for resource in resources if resource.alias_of == operation.path],
         )
     paths["/"]["get"]["responses"]["200"]["content"]["text/html"] = {"schema": {"type": "string"}}
+    paths["/v1/audit"]["get"]["responses"]["200"]["content"][NDJSON_MEDIA_TYPE] = {"schema": {"type": "string"}}
     paths["/readyz"]["get"]["responses"]["503"] = _content("Not ready", schema_of[NotReadyReply])
     return {
         "openapi": "3.1.0",

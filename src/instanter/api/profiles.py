@@ -53,6 +53,7 @@ _consent_of = body_decoder(ConsentRequest)
 async def list_(engine: Engine, request: Request) -> Response:
     """`GET /v1/profiles`: who is known, whoever was there last first."""
     page = page_of(request)
+    await engine.audit.note("profiles.listed", actor=caller_of(request).actor, tenant=tenant_of(request))
     return reply(await engine.listings.people(tenant_of(request), limit=page.limit, after=page.after))
 
 
@@ -60,6 +61,7 @@ async def get(engine: Engine, request: Request) -> Response:
     """`GET /v1/profiles/{id}`."""
     tenant = tenant_of(request)
     profile = engine.profiles.profile(tenant, path_id(request), now_ms=engine.clock.now_ms())
+    await _note(engine, request, "profile.read")
     return reply(await engine.listings.named(tenant, profile))
 
 
@@ -72,9 +74,10 @@ async def export(engine: Engine, request: Request) -> Response:
     """`GET /v1/profiles/{id}/export`: everything held about the person, one JSON object a line."""
     tenant, identifier = tenant_of(request), path_id(request)
     profile = engine.profiles.profile(tenant, identifier, now_ms=engine.clock.now_ms())
+    await _note(engine, request, "profile.exported")
     first = msgspec.json.encode({"kind": "profile", "profile": profile}) + b"\n"
     lines = engine.export(tenant, identifier)
-    return StreamingResponse(_streamed(first, lines), media_type=NDJSON_MEDIA_TYPE)
+    return StreamingResponse(streamed(first, lines), media_type=NDJSON_MEDIA_TYPE)
 
 
 async def consent(engine: Engine, request: Request) -> Response:
@@ -97,6 +100,11 @@ async def unlink(engine: Engine, request: Request) -> Response:
     return reply(UnlinkReply(True, str(position)))
 
 
+async def _note(engine: Engine, request: Request, act: str) -> None:
+    """Note that an administrator sees what is held about a person, before it is answered."""
+    await engine.note_person_seen(act, caller_of(request).actor, tenant_of(request), path_id(request))
+
+
 def _check_identifier(identifier: str) -> None:
     """Refuse what no event could name: nobody could ever be behind it."""
     plain = identifier.removeprefix(ANONYMOUS_PREFIX)
@@ -104,8 +112,9 @@ def _check_identifier(identifier: str) -> None:
         raise RequestRejected("schema", "that cannot be the id of a person")
 
 
-async def _streamed(first: bytes, lines: Iterator[list[bytes]]) -> AsyncIterator[bytes]:
-    """The log is read in a thread, a bounded piece at a time. What the client has not taken yet lies in memory."""
+async def streamed(first: bytes, lines: Iterator[list[bytes]]) -> AsyncIterator[bytes]:
+    """A body of lines: the log is read in a thread, a bounded piece at a time. What the client has not taken yet lies
+    in memory."""
     yield first
     while (chunk := await asyncio.to_thread(next, lines, None)) is not None:
         if chunk:

@@ -24,6 +24,8 @@ class SecretShown(msgspec.Struct, rename="camel"):
     """The `aud` of a token."""
     algorithm: str
     made_at: str
+    dev: bool
+    """Made under `--dev`: no token signed under it is good."""
 
 
 class SecretCreated(SecretShown, rename="camel", kw_only=True):
@@ -42,7 +44,7 @@ async def create(engine: Engine, request: Request) -> Response:
     """`POST /v1/signing-secrets`: the one before stays good until it is revoked, so that secrets can be changed."""
     await read_nothing(request)
     caller = caller_of(request)
-    made, text = await engine.make_signing_secret(caller.tenant, actor=caller.actor)
+    made, text = await engine.make_signing_secret(caller.tenant, actor=caller.actor, dev=request.app.state.dev)
     return reply(SecretCreated(secret=text, **msgspec.structs.asdict(_shown(made))))
 
 
@@ -58,4 +60,4 @@ async def revoke(engine: Engine, request: Request) -> Response:
 
 
 def _shown(secret: SigningSecret) -> SecretShown:
-    return SecretShown(secret.id, secret.tenant, ALGORITHM, time_text(secret.made_ms))
+    return SecretShown(secret.id, secret.tenant, ALGORITHM, time_text(secret.made_ms), secret.dev)

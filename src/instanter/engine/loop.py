@@ -382,14 +382,24 @@ class Engine:
             await self.journal.write([KeyRevoked(now_ms, key_id)], now_ms)
         return self.partition.access_keys.get(key_id) or key
 
+    async def note_person_seen(self, act: str, actor: str, tenant: str, identifier: str) -> None:
+        """Note that somebody was shown what is held about a person; done when it is durable. Raises `Unavailable`.
+
+        The subject is the person's pseudonym, as the log has it: once the person is erased nothing leads to it.
+        """
+        cell = self.subjects.find(tenant, identifier)
+        await self.audit.note(act, actor=actor, tenant=tenant, subject=f"{cell % (1 << 64):016x}")
+
     # Signing secrets, for user tokens.
 
-    async def make_signing_secret(self, tenant: str, *, actor: str) -> tuple[SigningSecret, str]:
+    async def make_signing_secret(
+        self, tenant: str, *, actor: str, dev: bool = False
+    ) -> tuple[SigningSecret, str]:
         """Make one; on return tokens signed under it are good. Its text is nowhere but in what is returned.
 
         Raises `Overloaded` where the tenant can have no more.
         """
-        made, text = self.signing.make(tenant, self.clock.now_ms())
+        made, text = self.signing.make(tenant, self.clock.now_ms(), dev=dev)
         await self.audit.note("signing_secret.made", actor=actor, tenant=tenant, subject=made.id)
         return made, text
 

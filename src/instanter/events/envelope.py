@@ -288,6 +288,8 @@ class KeyIssued(msgspec.Struct, array_like=True, frozen=True, tag=14):
     requests_per_s: int = 0
     """0: the configuration's."""
     name: str = ""
+    dev: bool = False
+    """It was made of a server that asks nobody for a key, so it counts nowhere else."""
 
 
 class KeyRevoked(msgspec.Struct, array_like=True, frozen=True, tag=15):

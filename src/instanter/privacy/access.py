@@ -56,10 +56,12 @@ class AccessKey(msgspec.Struct, frozen=True, array_like=True):
     issued_ms: int
     revoked_ms: int = 0
     """0: it counts."""
+    dev: bool = False
+    """Made under `--dev`, where whoever reaches the server can make one: it is accepted nowhere."""
 
     @property
     def counts(self) -> bool:
-        """Whether it is accepted."""
+        """Whether it has a place among the keys; a revoked one has none."""
         return self.revoked_ms == 0
 
 
@@ -71,6 +73,8 @@ class Grant(msgspec.Struct, frozen=True):
     public: bool = False
     requests_per_s: int = 0
     """0: the configuration's."""
+    dev: bool = False
+    """It is asked for under `--dev`."""
 
 
 def check_tenant(tenant: str) -> None:
@@ -97,8 +101,9 @@ def check_grant(grant: Grant) -> None:
 def issued(grant: Grant, *, key_id: str, text: str, tenant: str, at_ms: int) -> KeyIssued:
     """The record of a new key."""
     return KeyIssued(
-        at_ms, key_id, tenant, digest_of(text), grant.scopes, grant.public, grant.requests_per_s, grant.name
-    )
+        at_ms, key_id, tenant, digest_of(text), grant.scopes, grant.public, grant.requests_per_s, grant.name,
+        grant.dev,
+    )  # fmt: skip
 
 
 def new_key(ids: Ids) -> tuple[str, str]:
@@ -138,8 +143,12 @@ class AccessKeys:
         return len(self._per_tenant)
 
     def find(self, text: str) -> AccessKey | None:
-        """The key of that text, if it counts. Costs the same either way."""
-        return self._by_digest.get(digest_of(text))
+        """The key of that text, if it is accepted. Costs the same either way.
+
+        One made under `--dev` never is: there no key is asked for, and nowhere else does it count.
+        """
+        key = self._by_digest.get(digest_of(text))
+        return None if key is None or key.dev else key
 
     def get(self, key_id: str) -> AccessKey | None:
         """The key of that id, revoked ones too as long as they are remembered."""
@@ -159,7 +168,7 @@ class AccessKeys:
         if self.has_room(event.tenant) and event.id not in self._by_id and event.digest not in self._by_digest:
             self._put(AccessKey(
                 event.id, event.tenant, event.digest, event.scopes, event.public, event.requests_per_s, event.name,
-                event.at_ms,
+                event.at_ms, dev=event.dev,
             ))  # fmt: skip
 
     def revoke(self, event: KeyRevoked) -> None:

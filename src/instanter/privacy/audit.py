@@ -188,6 +188,8 @@ class Audit:
         on_noted: Callable[[Head], None],
     ) -> None:  # fmt: skip
         """`on_noted` is called with the newest head once it is durable, before those who wait are told."""
+        self.log = trail.log
+        """To read from."""
         self.missing = max(known.number - trail.head.number, 0)
         self._durable_head = self._head = known if self.missing else trail.head
         self._key = trail.key

@@ -49,6 +49,8 @@ class SigningSecret(msgspec.Struct, frozen=True, array_like=True):
     tenant: str
     made_ms: int
     wrapped: bytes
+    dev: bool = False
+    """Made under `--dev`, where whoever reaches the server can make one: no token signed under it is good."""
 
 
 class _Kept(msgspec.Struct, array_like=True):
@@ -107,7 +109,7 @@ class SigningSecrets:
         """A tenant's secrets, the oldest first."""
         return [one for one in self._secrets.values() if one.tenant == tenant]
 
-    def make(self, tenant: str, now_ms: int) -> tuple[SigningSecret, str]:
+    def make(self, tenant: str, now_ms: int, *, dev: bool = False) -> tuple[SigningSecret, str]:
         """A new secret and its text, which nothing shows again. Durable on return; raises `Overloaded`, `OSError`."""
         if len(self.of_tenant(tenant)) >= SIGNING_SECRETS_PER_TENANT_MAX:
             most = SIGNING_SECRETS_PER_TENANT_MAX
@@ -115,7 +117,7 @@ class SigningSecrets:
         if len(self._secrets) >= SIGNING_SECRETS_MAX:
             raise Overloaded(f"there are at most {SIGNING_SECRETS_MAX} signing secrets", retry_after_s=60)
         secret_id, key = self._source(_KID_BYTES).hex(), self._source(KEY_BYTES)
-        made = SigningSecret(secret_id, tenant, now_ms, self._master.wrap(key, _about(tenant, secret_id)))
+        made = SigningSecret(secret_id, tenant, now_ms, self._master.wrap(key, _about(tenant, secret_id)), dev)
         self._write([*self._secrets.values(), made])
         self._secrets[tenant, made.id] = made
         self._texts[tenant, made.id] = key.hex()
@@ -138,8 +140,9 @@ class SigningSecrets:
         """What a token says; one that is no good says nothing, whatever is the matter with it."""
         try:
             header = jwt.get_unverified_header(token)
-            text = self._texts.get((tenant, header.get("kid", "")))
-            if text is None or "crit" in header or header.get("alg") != ALGORITHM:
+            place = (tenant, header.get("kid", ""))
+            text = self._texts.get(place)
+            if text is None or self._secrets[place].dev or "crit" in header or header.get("alg") != ALGORITHM:
                 return _NO_VERDICT
             claims = jwt.decode(token, text, algorithms=[ALGORITHM], audience=tenant, options=_OPTIONS)
             from_s = max(_time(claims.get("nbf", 0)), _time(claims.get("iat", 0)))

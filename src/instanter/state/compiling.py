@@ -33,6 +33,8 @@ from numba.core.compiler_machinery import register_pass
 from numba.core.dispatcher import Dispatcher
 from numba.core.typed_passes import NativeLowering
 
+from .trusted import fault_of_file, fault_of_folder
+
 # What numba says of the types of its inside does not hold, or is not said.
 caching: Any = _caching
 codegen: Any = _codegen
@@ -47,6 +49,9 @@ keeping = Lock()
 """Held while a kernel is written: a process that ends meanwhile would leave half a file."""
 
 _PACKAGE = Path(__file__).parent.parent
+_OWN_FOLDER = 0o755
+_OWN_FILE = 0o644
+"""Everybody may read what is kept, and its owner alone write."""
 
 
 class Compiled:
@@ -220,11 +225,19 @@ class _KernelFiles(caching.IndexDataCacheFile):
         self._kernel_name, self._stamp = kernel_name, kernel_stamp.encode()
 
     def save(self, key: Any, data: Any) -> None:
-        with self._open_for_write(self._path(key)) as file:
+        path = self._path(key)
+        with self._open_for_write(path) as file:
             file.write(self._stamp + self._dump(data))
+        os.chmod(path, _OWN_FILE)
 
     def load(self, key: Any) -> Any:
-        content = Path(self._path(key)).read_bytes()
+        """The code of a form, None if there is none of this kernel. A file that others can have written is removed."""
+        path = Path(self._path(key))
+        if fault := fault_of_file(path):
+            _tell_refused(fault)
+            path.unlink()
+            return None
+        content = path.read_bytes()
         return caching.pickle.loads(content[len(self._stamp) :]) if content.startswith(self._stamp) else None
 
     def any_kept(self) -> bool:
@@ -304,7 +317,9 @@ def _folder() -> Path | None:
     if folder is None:
         _tell_unkept("nowhere to write")
     elif can_keep(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # The first file says so.
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=_OWN_FOLDER, exist_ok=True)
     return folder
 
 
@@ -321,10 +336,21 @@ def is_missing(kernel: Any) -> bool:
     return isinstance(kernel, Dispatcher) and bool(vars(kernel)["_cache"].can_be_kept())
 
 
+@cache
+def _tell_refused(fault: str) -> None:
+    reports.warning("compiled kernels are not loaded from where others can write", extra={"reason": fault})
+
+
 def kernel_folder(places: Sequence[Path]) -> Path | None:
     """Where kernels are kept: the first of these that can be written, else that can be read; None if there is none.
-    Makes nothing."""
-    folders = [place / "kernels" for place in places]
+    One that others can write to is none. Makes nothing."""
+    folders = []
+    for folder in (place / "kernels" for place in places):
+        fault = fault_of_folder(folder)
+        if not fault:
+            folders.append(folder)
+        elif folder.is_dir():
+            _tell_refused(fault)
     readable = (folder for folder in folders if folder.is_dir() and os.access(folder, os.R_OK | os.X_OK))
     return next((folder for folder in folders if can_keep(folder)), next(readable, None))
 

@@ -53,16 +53,18 @@ class Connection:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Broken(f"{method} {path}: the reply is not as the API says: {error}") from None
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, *, accept: str = "") -> bytes:
         """The body of a `GET` as it came."""
-        return self._exchange("GET", path, None)
+        return self._exchange("GET", path, None, accept=accept)
 
     def close(self) -> None:
         """Hang up. May be called twice."""
         self._http.close()
 
-    def _exchange(self, method: str, path: str, body: bytes | None) -> bytes:
+    def _exchange(self, method: str, path: str, body: bytes | None, *, accept: str = "") -> bytes:
         headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
+        if accept:
+            headers = {**headers, "Accept": accept}
         started_ns = elapsed_ns()
         try:
             self._http.request(method, self._prefix + path, body=body, headers=headers)

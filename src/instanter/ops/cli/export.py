@@ -10,6 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from ...engine.loop import Engine
+from ...privacy.audit import COMMAND_LINE
 from .arguments import add_config, add_data, add_key
 from .connection import Connection
 from .erase import add_tenant
@@ -51,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _export(engine: Engine, arguments: argparse.Namespace) -> int:
     profile = engine.profiles.profile(arguments.tenant, arguments.id, now_ms=engine.clock.now_ms())
+    await engine.note_person_seen("profile.exported", COMMAND_LINE, arguments.tenant, arguments.id)
     _print([msgspec.json.encode({"kind": "profile", "profile": profile}) + b"\n"])
     return 1 + sum(map(_print, engine.export(arguments.tenant, arguments.id)))
 

@@ -215,7 +215,7 @@ def _print_revoked(key: KeyShown, *, as_json: bool) -> None:
 
 
 def _in_words(key: KeyShown) -> str:
-    kind = "public, " if key.public else ""
+    kind = ("public, " if key.public else "") + ("made under --dev and not accepted, " if key.dev else "")
     rate = f", {key.requests_per_s} requests a second" if key.requests_per_s else ""
     end = f"revoked {key.revoked_at}" if key.revoked_at else f"issued {key.issued_at}"
     name = "".join(character if character.isprintable() else "\ufffd" for character in key.name)

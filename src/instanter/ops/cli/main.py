@@ -49,6 +49,7 @@ VERBS: Final = (
     Verb("backup", "copy a data directory, also while a server serves it"),
     Verb("restore", "put a backup back into an empty folder"),
     Verb("keys", "make, list and revoke access keys"),
+    Verb("audit", "list what administrators did"),
     Verb("migrate", "bring a data directory to today's format, as a start does"),
     Verb("erase", "erase a person, and print the signed receipt"),
     Verb("export", "print everything that is held about a person"),
