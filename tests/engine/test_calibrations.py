@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,17 @@ from typing import Any
 import pytest
 
 from instanter.decisions.decide import Promised
+from instanter.decisions.request import decode_decide
 from instanter.engine.calibrations import EDGES, ITEMS_KEPT, ITEMS_LEAST, Calibrations, Watched
 from instanter.engine.loop import Engine
 from instanter.events.envelope import Flag, Tracked
 from instanter.feedback.rewards import Rewards
 from instanter.foundation.clock import ManualClock
+from instanter.foundation.deadline import Deadline
 from instanter.foundation.limits import (
     CALIBRATION_DECISIONS_OPEN_MAX,
     CALIBRATION_DECISIONS_PER_PERSON_MAX,
+    CALIBRATION_ITEMS_MAX,
     CALIBRATIONS_WATCHED_MAX,
 )
 from instanter.models.base import Uncalibrated, gives_probabilities
@@ -317,6 +321,21 @@ def test_the_listing_and_the_metrics_tell_expected_against_observed_by_bins(tmp_
         assert "instanter_calibrations_benched_total 1.0" in metrics
 
     with_client(tmp_path, work, models=shelf, clock=clock)
+
+
+def test_of_a_long_list_the_top_is_watched(tmp_path: Path) -> None:
+    async def work(engine: Engine) -> None:
+        await stock_shop(engine, 40)
+        await engine.models.place("default", HOME, "plain@1", actor="tests")
+        body = {"anonymousId": "a1", "placements": [{"id": HOME, "limit": 40}], "deadlineMs": 10_000}
+        decision = await engine.decide(
+            decode_decide(json.dumps(body).encode()), tenant="default", deadline=Deadline(60_000)
+        )
+        (promised,) = decision.promised
+        assert len(promised.items) == len(promised.chances) == CALIBRATION_ITEMS_MAX
+        assert len(json.loads(decision.encode())["placements"][HOME]["items"]) == 40
+
+    with_engine(tmp_path, work, models=shelf_of("plain@1"))
 
 
 def test_who_did_not_agree_is_not_watched(tmp_path: Path) -> None:
