@@ -145,8 +145,8 @@ def test_every_item_shown_has_a_reason(shop, seed: int) -> None:
     rng = random.Random(seed)
     shop.stock(30)
     for number in range(rng.choice((0, 30))):
-        shop.happen(rng.choice(("Product Viewed", "Product Clicked")), f"sku-{rng.randrange(30)}", key=rng.randrange(4),
-                    after_ms=number)
+        name, key = rng.choice(("Product Viewed", "Product Clicked")), 1 + rng.randrange(4)
+        shop.happen(name, f"sku-{rng.randrange(30)}", key=key, after_ms=number)
     shop.publish()
     for placement in DEFAULT_PLACEMENTS:
         own = {"candidates": ["sku-1", "new"]} if placement.kind == "rerank" else {"item": "sku-3"}

@@ -131,9 +131,10 @@ def test_a_kernel_file_that_others_can_write_is_not_loaded_but_compiled_anew(tmp
     assert run_without_place(environment) == "1000000000.0\n"
     good = {file: file.read_bytes() for file in kept(tmp_path)}
     assert {file.stat().st_mode & 0o022 for file in good} == {0}
-    spoilt = next(file for file in good if file.suffix == ".nbi" and "bounded" in file.name)
-    # Opened, this would make a file: it is a pickle that calls.
-    spoilt.write_bytes(f"cos\nsystem\n(S'touch {tmp_path}/taken'\ntR.".encode())
+    spoilt = next(file for file in good if file.suffix == ".nbc" and "bounded" in file.name)
+    # Opened, this would make a file: behind the stamp of the kernel it is a pickle that calls.
+    stamp = good[spoilt][:32]
+    spoilt.write_bytes(stamp + f"cos\nsystem\n(S'touch {tmp_path}/taken'\ntR.".encode())
     spoilt.chmod(0o666)
     said = run_without_place(environment).splitlines()
     assert said[-1] == "1000000000.0"
