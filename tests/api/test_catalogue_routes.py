@@ -51,7 +51,8 @@ def test_a_profile_of_any_id_is_read_and_its_link_taken_back(person: str, tmp_pa
         assert (await client.get(f"/v1/profiles/{user}")).json()["features"] == profile["features"]
         undone = await client.call("DELETE", f"/v1/profiles/{user}/links/{anonymous}")
         assert undone.json() == {"unlinked": True, "position": str(client.engine.partition.position)}
-        assert (await client.get(f"/v1/profiles/{user}")).status_code == 404
+        alone = (await client.get(f"/v1/profiles/{user}")).json()
+        assert (alone["linked"], alone["features"]["views"]) == ([], 0.0), "what named nobody stays with the device"
         again = await client.call("DELETE", f"/v1/profiles/{user}/links/{anonymous}")
         assert (again.status_code, again.json()["error"]["code"]) == (404, "not_linked")
 

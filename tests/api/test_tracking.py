@@ -40,6 +40,7 @@ class FailingFile:
     def __init__(self, file: WritableFile, disk: FailingDisk) -> None:
         self._file = file
         self._disk = disk
+        self.is_at = file.is_at
 
     def write(self, chunk: Bytes) -> int:
         self._disk.meet("write")

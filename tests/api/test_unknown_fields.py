@@ -97,6 +97,7 @@ def test_what_is_known_is_taken(tmp_path: Path) -> None:
         await client.stock("sku-1")
         for method, path, body in (
             ("PUT", f"/v1/models/{HOME}", {"model": "plain@1", "keepStandIn": True}),
+            ("POST", "/v1/imports", {"batch": [], "sentAt": None, "context": {}, "integrations": {}, "writeKey": "k"}),
             ("POST", "/v1/signing-secrets", {}), ("POST", "/v1/signing-secrets", None),
             ("PATCH", "/v1/items/sku-1", {"id": "sku-1", "fields": {"price": 2}}),
             ("PATCH", "/v1/items/sku-1", {"price": 3, "stock": 1}),

@@ -27,6 +27,7 @@ from .tenancy import caller_of, tenant_of
 _ID: Final = re.compile("[0-9a-f]{32}")
 _FIELDS_BYTES: Final = 64 * 1024
 """Beside the batch: the numbers of its lines."""
+_BATCH: Final = msgspec.Raw(b"null")
 
 Line = Annotated[int, Meta(ge=1, le=2**53)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
@@ -71,11 +72,18 @@ class ImportListing(msgspec.Struct, rename="camel"):
 
 
 class _Lines(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """What a piece says of its lines. What else stands there is a batch, which is read by itself."""
+
     lines: Annotated[list[Line], Meta(max_length=BATCH_EVENTS_MAX)] = []
     through: Count = 0
     of: Count = 0
     size_bytes: Count = 0
     continues: str = ""
+    batch: msgspec.Raw = _BATCH
+    sent_at: msgspec.Raw = _BATCH
+    context: msgspec.Raw = _BATCH
+    integrations: msgspec.Raw = _BATCH
+    write_key: msgspec.Raw = _BATCH
 
 
 _lines_of = body_decoder(_Lines)

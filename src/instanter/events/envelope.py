@@ -417,7 +417,7 @@ def decode_record(payload: bytes | memoryview, *, file: str = "log", offset: int
 
 
 def read_record(payload: bytes | memoryview) -> Record | Unreadable:
-    """The record in a frame's payload whose checksum has been verified; what is none is no damage, and stops nothing.
+    r"""The record in a frame's payload whose checksum has been verified; what is none is no damage, and stops nothing.
 
     >>> read_record(b"\x91\x2a")
     Unreadable(reason='not a known record: Invalid value 42 - at `$[0]`')
