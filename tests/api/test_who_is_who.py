@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from instanter.foundation.ids import item_reference
 from instanter.foundation.limits import CLAIMS_OF_DEVICE_MAX, LINKED_CELLS_MAX
 from instanter.state.table import ITEMS, rows_of
 
@@ -192,7 +191,8 @@ def test_one_order_told_by_device_and_server_counts_once(tmp_path: Path):
         await send(client, {**told, "messageId": "page", "anonymousId": "d"}, {**told, "messageId": "server"})
         assert (await profile(client, "u"))["features"]["orders"] == 1.0
         state = client.engine.partition.state
-        row = state.find_item(item_reference("default", "sku-1"))
+        row = state.find_item(state.references.item("default", "sku-1"))
+        assert row >= 0
         buys = state.schema.layout.named("buys").offset
         assert rows_of(state.tables.memory, ITEMS)[row, buys] == 1
 

@@ -116,7 +116,7 @@ def test_bytes_beside_a_receipt_that_are_none_of_it_are_corrupt(shop) -> None:
     decision = shop.decide({"id": "search", "candidates": [{"id": "sku-1", "fields": {"price": 2}}]})
     (placement,) = decode_receipt(decision.receipt).placements
     with pytest.raises(Corrupt, match="beside"):
-        given_again(placement, b"\xff", shop.state.catalogue)
+        given_again(placement, b"\xff", "shop", shop.state.catalogue)
 
 
 def test_what_was_cut_is_cut_again(shop) -> None:

@@ -62,7 +62,7 @@ def test_a_found_row_that_left_the_catalogue_is_not_eligible(shop) -> None:
 
 def test_a_filter_does_not_hide_a_reason_found_before(shop) -> None:
     ref = shop.item("bed", stock=0)
-    pool = of_caller(shop.state, given_by("shop", ["bed"], frozenset()), START_MS)
+    pool = of_caller(shop.state, given_by(shop.state.catalogue, "shop", ["bed"], frozenset()), START_MS)
     codes = judge(shop.state, pool, Filters(bought=frozenset([ref]), page=ref))
     assert reason_of(int(codes[0])) == "out_of_stock"
 
@@ -143,9 +143,9 @@ def test_what_is_found_and_what_is_given_has_the_price_of_its_time(shop) -> None
     ended_ms = 1_700_006_400_000
     for now_ms, prices in ((ended_ms - 1, [7.0, 5.0]), (ended_ms, [9.0, 5.0])):
         assert of_rows(shop.state, rows, [], now_ms).columns.numbers[:, 0].tolist() == prices
-        given = given_by("shop", ["bed", "cot"], frozenset())
+        given = given_by(shop.state.catalogue, "shop", ["bed", "cot"], frozenset())
         assert of_caller(shop.state, given, now_ms).columns.numbers[:, 0].tolist() == prices
-    given = given_by("shop", [Candidate(id="bed", fields={"price": 3})], frozenset({"price"}))
+    given = given_by(shop.state.catalogue, "shop", [Candidate(id="bed", fields={"price": 3})], frozenset({"price"}))
     assert of_caller(shop.state, given, START_MS).columns.numbers[:, 0].tolist() == [3.0]
 
 
@@ -161,7 +161,7 @@ def test_fields_of_a_candidate_are_read_as_those_of_an_item(
 ) -> None:
     shop.item("cot", price=5)
     known = frozenset({"price", "stock"})
-    given = given_by("shop", [Candidate(id="cot", fields=fields)], known, ("price",))
+    given = given_by(shop.state.catalogue, "shop", [Candidate(id="cot", fields=fields)], known, ("price",))
     pool = of_caller(shop.state, given, START_MS)
     np.testing.assert_equal(pool.columns.numbers[0, 0], price)
     assert pool.in_stock == in_stock

@@ -111,7 +111,7 @@ def test_whatever_comes_is_taken_or_refused_and_nothing_else(body: object) -> No
             assert isinstance(decode(raw).explain, bool)
 
 
-def test_whole_numbers_are_ids_as_their_decimal_text() -> None:
+def test_whole_numbers_are_ids_as_their_decimal_text(shop) -> None:
     request = decode_decide(json.dumps({
         "userId": 5, "anonymousId": -5,
         "placements": [{"id": "search", "item": 0, "candidates": [5, {"id": 6, "fields": {"price": 1}}, "7"]}],
@@ -119,7 +119,7 @@ def test_whole_numbers_are_ids_as_their_decimal_text() -> None:
     assert (request.user, request.device) == ("5", "-5")
     (placement,) = request.placements
     assert id_text(placement.item) == "0"
-    given = given_by("shop", placement.candidates or (), frozenset({"price"}))
+    given = given_by(shop.state.catalogue, "shop", placement.candidates or (), frozenset({"price"}))
     assert given.ids == ["5", "6", "7"]
     assert given.refs.tolist() == [item_reference("shop", one) for one in ("5", "6", "7")]
 

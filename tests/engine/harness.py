@@ -31,7 +31,7 @@ from instanter.features.view import Reader
 from instanter.foundation.clock import Clock, ManualClock
 from instanter.foundation.deadline import Deadline
 from instanter.foundation.disk import Disk, RealDisk
-from instanter.foundation.ids import Ids
+from instanter.foundation.ids import Ids, References
 from instanter.log.moved import MovedPositions
 from instanter.log.segment_log import SegmentLog
 from instanter.privacy.audit import open_trail
@@ -66,9 +66,11 @@ def open_engine(
     root: Path, *, clock: Clock, features: tuple[FeatureDeclaration, ...] = DEFAULT_FEATURES,
     disk: Disk | None = None, segment_bytes: int = 4 * 1024 * 1024, consent_required: bool = False,
     placements: tuple[Placement, ...] = DEFAULT_PLACEMENTS, exploration: float = 0.0,
-    models: Models = NO_MODELS, cold: ColdPlace | None = None, cells: int = 0, **options: Any,
+    models: Models = NO_MODELS, cold: ColdPlace | None = None, cells: int = 0, references: References | None = None,
+    **options: Any,
 ) -> Engine:  # fmt: skip
-    """Recover a directory and make its engine, as wiring does; with `cells` memory holds no more people at once."""
+    """Recover a directory and make its engine, as wiring does; with `cells` memory holds no more people at once,
+    and `references` may be some that make names collide."""
     disk = disk or RealDisk()
     schema = compile_features(features, memory_mb=64, items_max=4_096)
     if cells:
@@ -80,7 +82,7 @@ def open_engine(
     audit = SegmentLog(disk, root / "audit", segment_bytes=1 << 20)
     partition, recovery = recover(
         schema, log, log_start=log.opened.start, log_end=log.opened.end, disk=disk, checkpoints=root / "checkpoints",
-        cold=cold,
+        cold=cold, references=references,
     )  # fmt: skip
     subjects = KeyStore(disk, root / "keys", secret=SECRET, master=SECRET)
     signing = SigningSecrets(disk, root / "keys", master=SECRET)
@@ -94,7 +96,7 @@ def open_engine(
         stores=stores, partition=partition, recovery=recovery, clock=clock, ids=ids, gate=gate,
         door=Door(
             subjects=subjects, ids=ids, enrich=ENRICHER, gate=gate, numbers=NUMBERS.union(schema.properties),
-            user_tokens=signing,
+            user_tokens=signing, references=partition.references, ref_of=partition.state.catalogue.ref_of,
         ),
         decider=configuration.decider(schema),
         reader=Reader(schema, features),

@@ -18,6 +18,7 @@ from instanter.events.envelope import (
     ItemDeleted,
     ItemPatched,
     ItemUpserted,
+    Keyed,
     KeyIssued,
     KeyRevoked,
     LearnerDeclared,
@@ -70,6 +71,7 @@ SENSIBLE: dict[type[Any], Any] = {
         LearnerDeclared(AT_MS, "home.hero", ("item.price",), 0.1, 2.0, False, 60_000, {"click": 1.0}),
         LearnerTurned(AT_MS, "default", "home.hero", "freeze"),
         Imported(AT_MS, "default", bytes(16), 2, 3, 99, (1, 2), (8, 9)),
+        Keyed(AT_MS, bytes(range(16))),
     )
 }
 """One of each kind."""
@@ -118,7 +120,7 @@ payloads: st.SearchStrategy[bytes] = st.one_of(
     records.map(encode_record),
     st.builds(_cut, records.map(encode_record), st.integers(0, 10_000)),
     st.binary(min_size=1, max_size=12),
-    st.integers(21, 200).map(lambda tag: msgspec.msgpack.encode([tag, 1, "default", {"a": None}])),
+    st.integers(22, 200).map(lambda tag: msgspec.msgpack.encode([tag, 1, "default", {"a": None}])),
     st.just(b"\x91" * 3_000 + b"\x01"),
 )
 """What may stand in a frame whose checksum is right."""

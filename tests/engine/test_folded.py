@@ -23,6 +23,7 @@ from instanter.events.envelope import (
     ItemDeleted,
     ItemPatched,
     ItemUpserted,
+    Keyed,
     LearnerDeclared,
     LearnerTurned,
     Lesson,
@@ -35,9 +36,9 @@ from instanter.events.reject import POISON
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import RequestRejected
+from instanter.foundation.ids import References, reference
 from instanter.log.segment_log import SegmentLog
 from instanter.log.segments import SegmentReader
-from instanter.state import catalogue
 
 from .harness import append_unchecked, decide, event, stock_shop, take, with_engine
 from .nonsense import KINDS, SENSIBLE, nonsense, payloads
@@ -47,9 +48,11 @@ from .test_quarantine import listed
 Read = Record | Unreadable
 
 
-def folded(found: Sequence[Read], *, chunk: int = 10_000) -> tuple[Partition, list[int]]:
+def folded(
+    found: Sequence[Read], *, chunk: int = 10_000, references: References | None = None
+) -> tuple[Partition, list[int]]:
     """A partition after these, and the places that were passed over; position i is that of record i."""
-    partition = Partition(SCHEMA)
+    partition = Partition(SCHEMA, references=references)
     poison: list[int] = []
     for first in range(0, len(found), chunk):
         part = found[first : first + chunk]
@@ -80,6 +83,7 @@ UNFIT: dict[str, Read] = {
     "rules from later": Configured(START_MS, {"folding": 99}, ()),
     "an unknown act": LearnerTurned(START_MS, "default", "home.hero", "explode"),
     "a learner that is not": LearnerTurned(START_MS, "default", "home.nowhere", "freeze"),
+    "a key behind other records": Keyed(START_MS, bytes(16)),
     "lessons that are no numbers": Decided(
         START_MS, "default", 1, "d_1", b"", lessons=(Lesson("home.hero", (1,), b"\xff" * 8),)),
 }
@@ -97,9 +101,9 @@ def test_the_state_is_that_before_the_record(reason: str):
 
 
 def test_a_record_of_each_kind_that_makes_sense_is_folded():
-    found = [one for one in SENSIBLE.values() if not isinstance(one, Configured)]
+    found = [one for one in SENSIBLE.values() if not isinstance(one, Configured | Keyed)]
     assert {type(one) for one in SENSIBLE.values()} == set(KINDS)
-    assert folded([*shop(), *found])[1] == []
+    assert folded([SENSIBLE[Keyed], *shop(), *found])[1] == []
 
 
 @settings(max_examples=60, deadline=None)
@@ -135,38 +139,36 @@ def test_records_of_each_kind_are_folded_or_change_nothing(kind: type[Record], d
 # Items that are known by the reference of another one's.
 
 
-@pytest.fixture
-def colliding(monkeypatch: pytest.MonkeyPatch) -> None:
+def colliding() -> References:
     """Ids that end alike have one reference, whosever they are."""
-    monkeypatch.setattr(catalogue, "item_reference", lambda tenant, item_id: 1_000 + ord(item_id[-1]))
+    return References(hashed=lambda text: 1_000 + ord(text[-1]) if "\x00" in text else reference(text))
 
 
-@pytest.mark.usefixtures("colliding")
 @pytest.mark.parametrize("act", [
     ItemDeleted(START_MS, "thief", "mine-1"), ItemPatched(START_MS, "thief", "mine-1", {"stock": 0}),
     ItemUpserted(START_MS, "thief", "mine-1", {"price": 0.1}), ItemDeleted(START_MS, "default", "other-1"),
 ])  # fmt: skip
 def test_an_item_is_nobody_elses(act: Record):
-    partition, poison = folded([*shop(), act])
+    partition, poison = folded([*shop(), act], references=colliding())
     assert poison == [len(shop())]
-    assert partition.hash() == folded(shop())[0].hash()
+    assert partition.hash() == folded(shop(), references=colliding())[0].hash()
     kept = partition.state.catalogue.get("default", "sku-1")
     assert kept is not None
     assert kept.fields == {"price": 5.0, "stock": 3}
 
 
-@pytest.mark.usefixtures("colliding")
 def test_the_door_refuses_what_the_fold_would_pass_over(tmp_path: Path):
     async def work(engine: Engine) -> None:
         await stock_shop(engine, 3)
         position, now_ms = engine.partition.position, engine.clock.now_ms()
-        for act in (ItemDeleted(now_ms, "thief", "mine-1"), Epoch(now_ms, 0, ""), Linked(now_ms, "default", 2**63, 1)):
+        for act in (ItemDeleted(now_ms, "thief", "mine-1"), Epoch(now_ms, 0, ""), Linked(now_ms, "default", 2**63, 1),
+                    Keyed(now_ms, bytes(16))):  # fmt: skip
             with pytest.raises(RequestRejected) as refused:
                 await engine.journal.write([act], now_ms)
             assert (refused.value.code, refused.value.status) == ("unfit_record", 422)
         assert (engine.partition.position, engine.partition.passed_over, engine.broken) == (position, 0, "")
 
-    with_engine(tmp_path, work)
+    with_engine(tmp_path, work, references=colliding())
 
 
 # With an engine.

@@ -114,7 +114,7 @@ def test_what_would_name_no_item_waits_until_it_is_said_where_its_id_stands(tmp_
         step = await engine.remapper.step("default", 0, dry_run=False, actor="test")
         assert (step.told, step.skipped) == ([], {"no_item": 9})
         assert 'item_from = ["Artikel.nr"]' in step.elsewhere["gekauft"]
-        engine.remapper._door._items = ItemFinder(["Artikel.nr"])
+        engine.remapper._door._items = ItemFinder(["Artikel.nr"], engine.partition.state.catalogue.ref_of)
         assert await remap(engine) == ({"gekauft as Order Completed": 9}, {})
         assert await remap(engine) == ({}, {"told_before": 9})
 

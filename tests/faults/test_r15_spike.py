@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from instanter.events.envelope import Tracked, decode_record
+from instanter.events.envelope import Keyed, Tracked, decode_record
 from instanter.foundation.disk import RealDisk
-from instanter.foundation.ids import reference
+from instanter.foundation.ids import References
 from instanter.log.segments import SegmentReader
 
 from .accountant import ask
@@ -77,13 +77,15 @@ def spiked(server: ForkedServer, steps: list[dict[str, Any]]) -> tuple[list[dict
 
 def lost(site: Site, acked: list[int]) -> int:
     """Messages that were acknowledged and are not in the log."""
-    present = set()
+    present, references = set(), References()
     for frame in SegmentReader(RealDisk(), site.data / "log").read():
         record = decode_record(frame.payload, offset=frame.position)
         if isinstance(record, Tracked):
             present.add(record.message)
+        elif isinstance(record, Keyed):
+            references.use(record.key)
     return sum(
-        reference(message_id(batch, number)) not in present for batch in acked for number in range(EVENTS)
+        references.of(message_id(batch, number)) not in present for batch in acked for number in range(EVENTS)
     )
 
 

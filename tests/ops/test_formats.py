@@ -56,8 +56,12 @@ def records(data: Path) -> list[Record]:
     return [decode_record(one.payload) for one in SegmentReader(RealDisk(), data / "log").read()]
 
 
+SINCE = {"Keyed"}
+"""Kinds of record that came later. A log without a key is read on as it is, see tests/engine/test_references.py."""
+
+
 def test_the_fixture_holds_every_kind_of_record() -> None:
-    assert sorted(kind.__name__ for kind in get_args(Record)) == EXPECTED["kinds"]
+    assert sorted({kind.__name__ for kind in get_args(Record)} - SINCE) == EXPECTED["kinds"]
 
 
 def test_the_program_still_writes_what_it_wrote(tmp_path: Path) -> None:

@@ -121,7 +121,10 @@ class Worlds:
         ids = Ids(surroundings.entropy)
         return Engine(
             stores=stores, partition=partition, recovery=recovery, clock=clock, ids=ids, gate=gate,
-            door=Door(subjects=subjects, ids=ids, enrich=ENRICHER, gate=gate, numbers=NUMBERS.union(schema.properties)),
+            door=Door(
+                subjects=subjects, ids=ids, enrich=ENRICHER, gate=gate, numbers=NUMBERS.union(schema.properties),
+                references=partition.references, ref_of=partition.state.catalogue.ref_of,
+            ),
             decider=self.decider(surroundings.variant), reader=Reader(schema, FEATURES[surroundings.variant]),
             options=EngineOptions(checkpoint_s=3_600.0, sync_window_ms=0.5, replays=REPLAYS, rewards=REWARDS),
         )  # fmt: skip

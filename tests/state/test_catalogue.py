@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from instanter.events.envelope import CANONICAL_FIELDS, ItemDeleted, ItemPatched, ItemUpserted
 from instanter.events.items import ALWAYS_MS
-from instanter.foundation.ids import group_reference, item_reference, reference
+from instanter.foundation.ids import References, item_reference, reference
 from instanter.foundation.limits import (
     ATTRIBUTE_VALUES_MAX,
     CATALOGUE_ITEM_BYTES,
@@ -59,24 +59,24 @@ def item(state: State, item_id: str = "sofa") -> Item:
 
 def test_an_item_is_called_by_its_reference_and_takes_what_it_is_packed_in(state: State) -> None:
     upsert(state, "sofa", title="Big sofa")
-    assert state.catalogue.name_of(ref("sofa")) == "sofa"
+    assert state.catalogue.name_of(TENANT, ref("sofa")) == "sofa"
     assert state.catalogue.size_of(TENANT, "sofa") == state.catalogue.size_bytes == len(state.catalogue.packed()[0])
     patch(state, "sofa", title="Small")
     assert state.catalogue.size_of(TENANT, "sofa") == state.catalogue.size_bytes == len(state.catalogue.packed()[0])
     delete(state, "sofa")
-    assert state.catalogue.name_of(ref("sofa")) is None
+    assert state.catalogue.name_of(TENANT, ref("sofa")) is None
     assert state.catalogue.size_of(TENANT, "sofa") == state.catalogue.size_bytes == 0
 
 
 def test_texts_of_items_are_known_by_their_references_up_to_a_bound(state: State) -> None:
     upsert(state, "sofa", tags=["oak", "linen"])
     delete(state, "sofa")
-    assert state.catalogue.text_of(reference("linen")) == "linen"
-    assert state.catalogue.text_of(reference("steel")) is None
+    assert state.catalogue.text_of(TENANT, reference("linen")) == "linen"
+    assert state.catalogue.text_of(TENANT, reference("steel")) is None
     for first in range(0, TEXTS_NAMED_MAX, ATTRIBUTE_VALUES_MAX):
         upsert(state, "sofa", tags=[f"tag {first + place}" for place in range(ATTRIBUTE_VALUES_MAX)])
-    assert state.catalogue.text_of(reference("tag 0")) == "tag 0"
-    assert state.catalogue.text_of(reference(f"tag {TEXTS_NAMED_MAX - 1}")) is None
+    assert state.catalogue.text_of(TENANT, reference("tag 0")) == "tag 0"
+    assert state.catalogue.text_of(TENANT, reference(f"tag {TEXTS_NAMED_MAX - 1}")) is None
     counted = state.catalogue.attributes.refs[state.find_item(ref("sofa")), TAGS]
     assert reference(f"tag {TEXTS_NAMED_MAX - 1}") in counted
 
@@ -280,7 +280,7 @@ TIMED = {"availability_date": DAY, "expiration_date": DAY, "item_group_id": "sof
 def test_times_groups_and_sales_are_columns(state: State) -> None:
     row, catalogue = put(state, **TIMED), state.catalogue
     assert [int(column[row]) for column in (catalogue.from_ms, catalogue.until_ms)] == [DAY_MS, DAY_MS]
-    assert catalogue.groups[row] == group_reference(TENANT, "sofas") != group_reference("another", "sofas")
+    assert catalogue.groups[row] == References().group(TENANT, "sofas") != References().group("another", "sofas")
     assert catalogue.attributes.sale_prices[row] == 7
     assert catalogue.attributes.sale_ms[row].tolist() == [DAY_MS, ALWAYS_MS]
     assert catalogue.available[row] == 0

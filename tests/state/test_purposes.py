@@ -11,6 +11,7 @@ from instanter.events.envelope import Tracked
 from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.foundation.errors import ConfigRejected
+from instanter.foundation.ids import References
 from instanter.foundation.limits import PURPOSES_MAX
 from instanter.state.layout import CELL_EVENTS, CELL_WORDS, Scope
 from instanter.state.memory import State
@@ -95,7 +96,7 @@ def test_what_nobody_agreed_to_is_counted_nowhere() -> None:
 def test_the_mask_names_purposes_by_their_place() -> None:
     schema = split()
     assert schema.purposes == PURPOSES
-    masks = columns_of(schema, story(("personalization", "advertising"))[:2]).denied
+    masks = columns_of(schema, story(("personalization", "advertising"))[:2], References()).denied
     assert masks.tolist() == [0, 0b101]
 
 

@@ -16,8 +16,7 @@ from ..engine.loop import Engine
 from ..events.bodies import body_decoder, meant_of
 from ..events.envelope import CANONICAL_FIELDS, ItemPatched, ItemUpserted
 from ..events.items import FieldReader, ItemRefused, Remark
-from ..foundation.errors import Overloaded, RequestRejected
-from ..foundation.ids import item_reference
+from ..foundation.errors import REFERENCE_TAKEN, Overloaded, ReferenceTaken, RequestRejected
 from ..foundation.limits import (
     BODY_BYTES_MAX,
     EVENT_BRACKETS_FREE,
@@ -30,6 +29,7 @@ from ..foundation.limits import (
     ITEMS_PER_REQUEST_MAX,
     SHOWN_ID_CHARS,
 )
+from ..state.catalogue import Catalogue
 from .bodies import read_body
 from .replies import encoded, reply
 from .routing import path_id
@@ -163,6 +163,8 @@ class _Reading:
         self.fit: dict[str, dict[str, Any]] = {}
         self.fields_bytes: dict[str, int] = {}
         self.rejected: list[RejectedItem] = []
+        self._places: dict[str, int] = {}
+        """In the request, of those that fit."""
         self.unreadable = 0
         """Items without an id that can be read."""
         self.warnings = Warnings()
@@ -190,6 +192,19 @@ class _Reading:
                 del self.fit[item_id]
             self.fit[item_id] = read
             self.fields_bytes[item_id] = size_bytes
+            self._places[item_id] = index
+
+    def reject_taken(self, catalogue: Catalogue, tenant: str) -> list[RejectedItem]:
+        """Of those that fit, leave out the ones whose references are those of other items, or of others before them."""
+        named, known = dict[int, str](), len(self.rejected)
+        for item_id in list(self.fit):
+            try:
+                if named.setdefault(catalogue.ref_of(tenant, item_id), item_id) != item_id:
+                    raise ReferenceTaken(item_id)
+            except ReferenceTaken as taken:
+                del self.fit[item_id], self.fields_bytes[item_id]
+                self._reject(self._places[item_id], item_id, taken.code, taken.message)
+        return self.rejected[known:]
 
     def _reject(self, index: int, item_id: str, code: str, message: str) -> None:
         self.unreadable += not item_id
@@ -253,6 +268,8 @@ async def _read_all(sent: list[Any], reader: FieldReader) -> _Reading:
 
 async def _put(engine: Engine, caller: Caller, reading: _Reading) -> int:
     """Write what fits. A replace that goes on keeps what did not fit as it was."""
+    catalogue = engine.partition.state.catalogue
+    reading.reject_taken(catalogue, caller.tenant)
     fields_bytes = sum(reading.fields_bytes.values())
     new, more_bytes = _check_catalogue(engine, caller, set(reading.fit), fields_bytes)
     size_bytes = fields_bytes + sum(_ENVELOPE_BYTES + len(item_id.encode()) for item_id in reading.fit)
@@ -266,7 +283,10 @@ async def _put(engine: Engine, caller: Caller, reading: _Reading) -> int:
     for warning in reading.warnings.all():
         engine.meter.count(f"items_remarked.{warning.code}", warning.items)
     with engine.feeds.putting(caller.tenant, reading.fields_bytes, new=new, more_bytes=more_bytes):
-        return await engine.change_items(changes)
+        position = await engine.change_items(changes)
+    for rejected in reading.reject_taken(catalogue, caller.tenant):  # Another's item may have come in meanwhile.
+        engine.meter.count(f"items_rejected.{rejected.code}")
+    return position
 
 
 def _nothing_fit(reading: _Reading) -> Response:
@@ -475,6 +495,8 @@ async def delete_many(engine: Engine, request: Request) -> Response:
     tenant, catalogue = tenant_of(request), engine.partition.state.catalogue
     ids = dict.fromkeys(map(item_id_of, asked.ids))
     known = [item_id for item_id in ids if catalogue.size_of(tenant, item_id)]
+    if taken := sum(catalogue.is_taken(tenant, item_id) for item_id in ids):
+        engine.meter.count(f"items_rejected.{REFERENCE_TAKEN}", taken)
     position = await engine.feeds.delete(tenant, known)
     gone = set(known)
     return reply(DeleteReply(len(known), [item_id for item_id in ids if item_id not in gone], str(position)))
@@ -519,16 +541,29 @@ def _after_row(engine: Engine, request: Request) -> int:
     after = request.query_params.get("after", "")
     if not after:
         return -1
-    row = engine.partition.state.find_item(item_reference(tenant_of(request), after))
+    try:
+        ref = engine.partition.state.catalogue.ref_of(tenant_of(request), after)
+    except ReferenceTaken as taken:
+        raise _refused(engine, taken) from None
+    row = engine.partition.state.find_item(ref)
     if row < 0:
         raise RequestRejected("unknown_item", "after is what the page before says as next")
     return row
 
 
 def _known_id(engine: Engine, request: Request) -> str:
-    item_id = path_id(request)
-    if engine.partition.state.catalogue.get(tenant_of(request), item_id) is None:
+    item_id, tenant = path_id(request), tenant_of(request)
+    catalogue = engine.partition.state.catalogue
+    if not catalogue.holds(tenant, item_id):
+        if catalogue.is_taken(tenant, item_id):
+            raise _refused(engine, ReferenceTaken(item_id))
         raise RequestRejected(
             "unknown_item", f'the catalogue has no item "{item_id[:SHOWN_ID_CHARS]}"', status=404
         )
     return item_id
+
+
+def _refused(engine: Engine, taken: ReferenceTaken) -> RequestRejected:
+    """The refusal of a request about an item whose reference another one has."""
+    engine.meter.count(f"items_rejected.{taken.code}")
+    return RequestRejected(taken.code, taken.message, status=taken.status)

@@ -125,17 +125,17 @@ OPERATIONS = (
             ("force", {"enum": ["true", "false"]}, "Also where that is more than half of the catalogue"),
         )),
     Operation(
-        "get", "/v1/items", "The catalogue, page by page", reply=ItemListing, errors=(400, 429), query=(
+        "get", "/v1/items", "The catalogue, page by page", reply=ItemListing, errors=(400, 409, 429), query=(
             ("limit", {"type": "integer", "minimum": 1, "maximum": ITEMS_LISTED_MAX}, "Items of the page"),
             _AFTER,
         )),
     Operation(
         "post", "/v1/items/delete", "Take items out", DeleteRequest, DeleteReply, (*_BODY, *_STORES)),
-    Operation("get", "/v1/items/{id}", "An item", reply=ItemReply, errors=(400, 404, 429)),
+    Operation("get", "/v1/items/{id}", "An item", reply=ItemReply, errors=(400, 404, 409, 429)),
     Operation(
         "patch", "/v1/items/{id}", "Change fields of an item; null removes one", PatchRequest, ChangeReply,
-        (*_BODY, 404, *_STORES)),
-    Operation("delete", "/v1/items/{id}", "Take an item out", reply=ChangeReply, errors=(400, 404, *_STORES)),
+        (*_BODY, 404, 409, *_STORES)),
+    Operation("delete", "/v1/items/{id}", "Take an item out", reply=ChangeReply, errors=(400, 404, 409, *_STORES)),
     Operation(
         "get", "/v1/imports", "What is known of imports, and the names of events that features hear",
         reply=ImportListing, errors=_LIMITED),
@@ -295,7 +295,7 @@ _DESCRIPTIONS = {
     403: "The access key is not good for this; the message names what it lacks",
     404: "There is none",
     408: "The body came too slowly",
-    409: "It would do more than was meant, perhaps; nothing was done",
+    409: "It would do more than was meant, or to another thing than was meant, perhaps; nothing was done",
     410: "There was one, and it is no longer held",
     413: "Over a size",
     415: "A content-encoding that is not known",

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from ..features.assemble import Column
-from ..foundation.ids import reference
+from ..foundation.ids import References
 from ..foundation.limits import MISSING_TOLD_MAX
 from ..models.standing import POPULAR as POPULAR_FEATURE
 from ..models.standing import TRENDING
@@ -119,9 +119,9 @@ PROBABILITY: Final = "probability"
 ORDER: Final = "order"
 
 
-def query_hash(query: str) -> int:
+def query_hash(query: str, references: References) -> int:
     """A search as receipts have it, 0 for none."""
-    return reference(query) if query else 0
+    return references.of(query) if query else 0
 
 
 def _stages(slate: Slate, place: int) -> dict[str, float]:

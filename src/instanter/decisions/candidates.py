@@ -12,11 +12,11 @@ import numpy as np
 
 from ..events.items import candidate_fields
 from ..features.assemble import Candidates
-from ..foundation.ids import item_reference, reference
+from ..foundation.errors import ReferenceTaken
 from ..foundation.limits import ATTRIBUTE_VALUES_MAX, FOUND_MAX
 from ..models.base import SourceContext
 from ..models.sources import SOURCES
-from ..state.catalogue import texts_of
+from ..state.catalogue import Catalogue, texts_of
 from ..state.compiled import Ints, kernel
 from ..state.memory import State
 from ..state.table import BASE, ITEMS, Index, find
@@ -37,6 +37,8 @@ class Given(NamedTuple):
     """(place in the list, fields that count for this request only)."""
     duplicates: Sequence[str] = ()
     """Ids that were named again."""
+    taken: Sequence[str] = ()
+    """Ids that are no candidates, since their references are those of others."""
 
 
 class Pool(msgspec.Struct, frozen=True):
@@ -63,14 +65,18 @@ class Pool(msgspec.Struct, frozen=True):
         """The id of a candidate; a found one is in the catalogue."""
         if place < len(self.ids):
             return self.ids[place]
-        name = state.catalogue.name_of(int(self.columns.refs[place]))
-        assert name is not None, "what was found is in the catalogue"
-        return name
+        return state.catalogue.id_at(int(self.columns.rows[place]))
 
 
-def found(context: SourceContext, sources: Sequence[str], now_ms: int, limit: int = FOUND_MAX) -> Pool:
-    """What the sources find together, in their order; each may give an equal part of what the ones before left."""
+def found(
+    context: SourceContext, sources: Sequence[str], now_ms: int, limit: int = FOUND_MAX, *, tenant: str
+) -> Pool:
+    """What the sources find together, in their order; each may give an equal part of what the ones before left.
+
+    What is another tenant's is not found: a person may have met it before it was that, under a name of one reference.
+    """
     rows: dict[int, None] = {}
+    owners, own = context.state.catalogue.tenants, context.state.catalogue.code_of(tenant)
     origins = []
     finders = [SOURCES[name] for name in sources if name != CALLER]
     for number, source in enumerate(finders):
@@ -80,7 +86,8 @@ def found(context: SourceContext, sources: Sequence[str], now_ms: int, limit: in
         for row in source.candidates(context, share + known).rows.tolist():
             if len(rows) - known == share:
                 break
-            rows[row] = None
+            if owners[row] in (0, own):
+                rows[row] = None
         origins.append((source.name, len(rows) - known))
     return of_rows(context.state, np.array(list(rows), np.int64), origins, now_ms)
 
@@ -94,10 +101,12 @@ def of_rows(state: State, rows: Ints, origins: list[tuple[str, int]], now_ms: in
 
 
 def given_by(
-    tenant: str, candidates: Sequence[str | int | Candidate], known: frozenset[str], numbers: Sequence[str] = ()
-) -> Given:
+    catalogue: Catalogue, tenant: str, candidates: Sequence[str | int | Candidate], known: frozenset[str],
+    numbers: Sequence[str] = (),
+) -> Given:  # fmt: skip
     """The list that came with a request, with those of its fields that are `known`: the others mean nothing.
 
+    An id whose reference is that of another item, or of one before it in the list, is no candidate but `taken`.
     `numbers` are those that are numbers; text in them is read as that of an item is.
     """
     fields: dict[str, dict[str, Any]] = {}
@@ -116,9 +125,19 @@ def given_by(
             fields[item_id] = {name: _kept(value) for name, value in read.items() if name in known}
         else:
             fields[item_id] = _NO_FIELDS
-    refs = np.array([item_reference(tenant, item_id) for item_id in fields], np.int64)
+    named, taken = dict[int, str](), list[str]()
+    for item_id in fields:
+        try:
+            ref = catalogue.ref_of(tenant, item_id)
+        except ReferenceTaken:
+            taken.append(item_id)
+            continue
+        if named.setdefault(ref, item_id) != item_id:
+            taken.append(item_id)
+    for item_id in taken:
+        del fields[item_id]
     overridden = [(place, own) for place, own in enumerate(fields.values()) if own]
-    return Given(list(fields), refs, overridden, duplicates)
+    return Given(list(fields), np.array(list(named), np.int64), overridden, duplicates, taken)
 
 
 def _kept(value: Any) -> Any:
@@ -186,7 +205,7 @@ def _override(state: State, columns: Candidates, place: int, fields: dict[str, A
             numeric = isinstance(value, int | float) and not isinstance(value, bool)
             columns.numbers[place, schema.numbers.index(name)] = value if numeric else np.nan
         if name in schema.attributes:
-            refs = [reference(text) for text in texts_of(value)]
+            refs = [state.references.of(text) for text in texts_of(value)]
             columns.attributes[place, schema.attributes.index(name)] = refs + [0] * (ATTRIBUTE_VALUES_MAX - len(refs))
 
 

@@ -22,8 +22,7 @@ from ..features.neighbours import Neighbourhood, Neighbours
 from ..features.view import Person, Reader
 from ..foundation.clock import elapsed_ns
 from ..foundation.deadline import Deadline
-from ..foundation.errors import Broken, RequestRejected
-from ..foundation.ids import item_reference
+from ..foundation.errors import REFERENCE_TAKEN, Broken, ReferenceTaken, RequestRejected
 from ..foundation.limits import CALIBRATION_ITEMS_MAX, LESSON_ITEMS_MAX, RANKER_MS_MAX, REQUEST_WARNINGS_MAX
 from ..foundation.measure import Meter
 from ..foundation.rng import KeyedRng
@@ -218,7 +217,7 @@ class Decider:
         self.admit(request)
         stages = Stages(deadline, meter)
         moment = self.look(state, keys, tenant, now_ms, stages, denied)
-        asked = [self._asked(tenant, one) for one in request.placements]
+        asked = [self._asked(state.catalogue, tenant, one) for one in request.placements]
         slates = self._slates(moment, asked, decision_id, Scorers(rankers, learned))
         receipt = stages.run("receipt", lambda: self._receipt(
             moment, slates, keys=keys, position=position, decision_id=decision_id, denied=denied,
@@ -275,7 +274,7 @@ class Decider:
         """What a receipt was asked; `RequestRejected` if it was not kept, or a placement is gone."""
         return [
             self.asked(
-                one.id, limit=one.limit, page=one.page, given=given_again(one, enclosed, catalogue),
+                one.id, limit=one.limit, page=one.page, given=given_again(one, enclosed, receipt.tenant, catalogue),
                 query_hash=one.query_hash,
             )
             for one in receipt.placements
@@ -288,13 +287,17 @@ class Decider:
 
     # Context.
 
-    def _asked(self, tenant: str, request: PlacementRequest) -> Asked:
+    def _asked(self, catalogue: Catalogue, tenant: str, request: PlacementRequest) -> Asked:
         given = None
         if request.candidates is not None or self._spots[request.id].placement.kind == "rerank":
-            given = given_by(tenant, request.candidates or (), self._fields, self._numbers)
-        page = item_reference(tenant, id_text(request.item)) if request.item != "" else 0
+            given = given_by(catalogue, tenant, request.candidates or (), self._fields, self._numbers)
+        try:
+            page = catalogue.ref_of(tenant, id_text(request.item)) if request.item != "" else 0
+        except ReferenceTaken:  # As if none were named; the reply says so.
+            page = 0
         return self.asked(
-            request.id, limit=request.limit or 0, page=page, given=given, query_hash=query_hash(request.query)
+            request.id, limit=request.limit or 0, page=page, given=given,
+            query_hash=query_hash(request.query, catalogue.references),
         )
 
     def look(
@@ -457,7 +460,8 @@ class Decider:
             return callers[0]
         page_row = moment.state.find_item(asked.page) if asked.page else -1
         context = SourceContext(moment.state, moment.lists, self.reader, person, near, page_row)
-        return reduce(joined, [*callers, found(context, asked.spot.placement.sources, moment.now_ms)])
+        sources = asked.spot.placement.sources
+        return reduce(joined, [*callers, found(context, sources, moment.now_ms, tenant=moment.tenant)])
 
     # Policy.
 
@@ -526,7 +530,12 @@ def _promised(slates: Sequence[Slate]) -> Iterator[Promised]:
 def _warnings(request: PlacementRequest, slate: Slate, state: State) -> Iterator[Warned]:
     """What of a question about a placement comes to nothing."""
     asked = slate.asked
-    if not asked.page and asked.spot.placement.needs_item:
+    taken = [*((id_text(request.item),) if request.item != "" and not asked.page else ()),
+             *(asked.given.taken if asked.given is not None else ())]  # fmt: skip
+    for item_id in taken:
+        yield Warned(code=REFERENCE_TAKEN, message=f'placement "{asked.id}": {ReferenceTaken(item_id).message}; it is '
+                     "left out")
+    if not asked.page and asked.spot.placement.needs_item and request.item == "":
         yield Warned(code="item_missing", message=f'placement "{asked.id}" is about an item, and the request names '
                      'none: give the id of the page\'s item as "item"')
     if asked.page and not state.catalogue.has(asked.page):

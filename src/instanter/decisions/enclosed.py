@@ -47,7 +47,7 @@ def enclose(lists: Iterable[tuple[str, Given | None]]) -> bytes:
     return raw if len(raw) <= ENCLOSED_BYTES_MAX else b""
 
 
-def given_again(placement: PlacementReceipt, enclosed: bytes, catalogue: Catalogue) -> Given | None:
+def given_again(placement: PlacementReceipt, enclosed: bytes, tenant: str, catalogue: Catalogue) -> Given | None:
     """The caller's list of a placement as it was asked, or None if there was none.
 
     `RequestRejected` (not_kept) if it took more than `ENCLOSED_BYTES_MAX`.
@@ -59,12 +59,12 @@ def given_again(placement: PlacementReceipt, enclosed: bytes, catalogue: Catalog
     refs = np.frombuffer(raw, "<i8").astype(np.int64)
     if len(refs) != placement.given or (placement.fields_hash and beside is None):
         raise RequestRejected("not_kept", f"the list that {placement.id} was asked about was not kept", status=410)
-    return Given(ids_of(refs.tolist(), catalogue), refs, beside.fields if beside is not None else ())
+    return Given(ids_of(refs.tolist(), tenant, catalogue), refs, beside.fields if beside is not None else ())
 
 
-def ids_of(refs: Iterable[int], catalogue: Catalogue) -> list[str]:
-    """The ids of references, or the references themselves where the catalogue does not know them any more."""
-    return [id_of(ref, catalogue) for ref in refs]
+def ids_of(refs: Iterable[int], tenant: str, catalogue: Catalogue) -> list[str]:
+    """The ids of a tenant's items by their references; a reference itself where the tenant has none such any more."""
+    return [id_of(ref, tenant, catalogue) for ref in refs]
 
 
 def _beside(placement: str, enclosed: bytes) -> _Enclosed | None:

@@ -109,7 +109,7 @@ class Receipt(msgspec.Struct, array_like=True, frozen=True):
             "features": self.features_hash,
             "inputs": self.inputs_hash.hex(),
             "degraded": list(self.degraded),
-            "placements": {one.id: _readable(one, catalogue) for one in self.placements},
+            "placements": {one.id: _readable(one, self.tenant, catalogue) for one in self.placements},
         }
 
 
@@ -157,11 +157,11 @@ def inputs_hash(person: Person, epoch_hash: str, pools: Iterable[Pool]) -> bytes
     return mmh3.hash_bytes(b"".join(read))
 
 
-def _readable(placement: PlacementReceipt, catalogue: Catalogue) -> dict[str, Any]:
+def _readable(placement: PlacementReceipt, tenant: str, catalogue: Catalogue) -> dict[str, Any]:
     slot = placement.slot
     items = [
         {
-            "id": id_of(ref, catalogue),
+            "id": id_of(ref, tenant, catalogue),
             "position": position,
             "propensity": slot.propensity if slot is not None and slot.position == position else 1.0,
         }
@@ -179,7 +179,7 @@ def _readable(placement: PlacementReceipt, catalogue: Catalogue) -> dict[str, An
     }
 
 
-def id_of(ref: int, catalogue: Catalogue) -> str:
-    """The id of a reference, or the reference itself where the catalogue does not know it any more."""
-    name = catalogue.name_of(ref)
+def id_of(ref: int, tenant: str, catalogue: Catalogue) -> str:
+    """The id of a tenant's item by its reference, or the reference itself where the tenant has none such any more."""
+    name = catalogue.name_of(tenant, ref)
     return name if name is not None else f"ref:{ref & 0xFFFFFFFFFFFFFFFF:016x}"

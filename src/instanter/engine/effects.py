@@ -21,7 +21,6 @@ from ..events.nearest import likely_name, mapping_line
 from ..events.notes import ITEM_UNKNOWN, UNHEARD
 from ..events.times import AHEAD_MS_MAX, time_text
 from ..features.declaration import DEFAULT_FEATURES
-from ..foundation.ids import item_reference
 from ..foundation.limits import (
     EFFECTS_ITEMS_MAX,
     EFFECTS_NAMES_MAX,
@@ -272,7 +271,7 @@ def _elsewhere(samples: list[Tracked], tenant: str, partition: Partition, subjec
         event = stored_event(record, subjects)
         for field, text in _fields(event.get("properties") if event else None):
             texts.setdefault(text, set()).add(field)
-            inside[field] += catalogue.has(item_reference(tenant, text))
+            inside[field] += catalogue.holds(tenant, text)
     field, count = max(inside.items(), key=lambda one: one[1], default=("", 0))
     if count > MOST * len(samples) and not field.endswith(LAST_PART):
         return (
@@ -302,7 +301,7 @@ def field_with_ids(records: list[Tracked], tenant: str, partition: Partition, su
     for record in records:
         event = stored_event(record, subjects)
         found = {field: text for field, text in _fields(event.get("properties") if event else None)
-                 if catalogue.has(item_reference(tenant, text))}
+                 if catalogue.holds(tenant, text)}
         for field, text in found.items():
             inside.setdefault(field, []).append(text)
     field = max(inside, key=lambda one: len(inside[one]), default="")

@@ -104,7 +104,7 @@ def _line(
             return None if receipt is None else {
                 "kind": "decision", "id": record.decision_id, "at": time_text(record.at_ms),
                 "decision": decode_receipt(receipt).readable(catalogue),
-                **({"lessons": [_lesson(one, catalogue) for one in record.lessons]} if record.lessons else {}),
+                **({"lessons": [_lesson(one, tenant, catalogue) for one in record.lessons]} if record.lessons else {}),
             }  # fmt: skip
         case Linked() if record.tenant == tenant and (record.user or record.owner) in cells:
             return {"kind": "link", "at": time_text(record.at_ms), "ids": ids_of(record, subjects)}
@@ -114,11 +114,11 @@ def _line(
             return None
 
 
-def _lesson(lesson: Lesson, catalogue: Catalogue) -> dict[str, Any]:
+def _lesson(lesson: Lesson, tenant: str, catalogue: Catalogue) -> dict[str, Any]:
     """What an online learner read of each item that was shown: the ranker's score, then its inputs."""
     rows = inputs_of(lesson).tolist()
     items = [
-        {"id": id_of(item, catalogue), "inputs": row} for item, row in zip(lesson.items, rows, strict=True)
+        {"id": id_of(item, tenant, catalogue), "inputs": row} for item, row in zip(lesson.items, rows, strict=True)
     ]  # fmt: skip
     return {"placement": lesson.placement, "items": items}
 

@@ -14,7 +14,7 @@ from ..events.envelope import ItemDeleted
 from ..events.items import FieldReader
 from ..foundation.clock import Clock
 from ..foundation.errors import Overloaded, RequestRejected
-from ..foundation.ids import Ids, item_reference
+from ..foundation.ids import Ids
 from ..foundation.limits import (
     ITEM_DELETIONS_PER_WRITE_MAX,
     ITEM_FIELDS_BYTES_MAX,
@@ -85,7 +85,7 @@ class CatalogueFeeds:
         self._clock = clock
         self._ids = ids
         self._replaces: dict[str, _Replace] = {}
-        self._changing: dict[int, int] = {}
+        self._changing: dict[tuple[str, str], int] = {}
         """Item -> bytes of its changes that are not folded yet."""
         self._coming = Coming(0, 0, 0)
         self._coming_own: dict[str, int] = {}
@@ -104,14 +104,14 @@ class CatalogueFeeds:
 
         Raises `RequestRejected` (413), or `Overloaded` where it would be too large only with other changes.
         """
-        ref = item_reference(tenant, item_id)
-        others = self._changing.get(ref, 0)
+        named = (tenant, item_id)
+        others = self._changing.get(named, 0)
         if result_bytes > ITEM_FIELDS_BYTES_MAX:
             reason = f'item "{item_id[:SHOWN_ID_CHARS]}" would have more than {ITEM_FIELDS_BYTES_MAX} bytes of fields'
             raise RequestRejected("too_large", reason, status=413)
         if result_bytes + others > ITEM_FIELDS_BYTES_MAX:
             raise Overloaded(f'other changes of item "{item_id[:SHOWN_ID_CHARS]}" are being written')
-        with self._under_way([(ref, change_bytes)]):
+        with self._under_way([(named, change_bytes)]):
             yield
 
     def coming(self, tenant: str) -> Coming:
@@ -124,7 +124,7 @@ class CatalogueFeeds:
         of one of them and a request that would fit only without them."""
         self._count_coming(tenant, new, more_bytes)
         try:
-            with self._under_way([(item_reference(tenant, item_id), size) for item_id, size in fields_bytes.items()]):
+            with self._under_way([((tenant, item_id), size) for item_id, size in fields_bytes.items()]):
                 yield
         finally:
             self._count_coming(tenant, -new, -more_bytes)
@@ -136,18 +136,18 @@ class CatalogueFeeds:
         self._coming = Coming(0, self._coming.items + new, self._coming.more_bytes + more_bytes)
 
     @contextmanager
-    def _under_way(self, changes: Sequence[tuple[int, int]]) -> Iterator[None]:
-        for ref, size_bytes in changes:
-            self._changing[ref] = self._changing.get(ref, 0) + size_bytes
+    def _under_way(self, changes: Sequence[tuple[tuple[str, str], int]]) -> Iterator[None]:
+        for named, size_bytes in changes:
+            self._changing[named] = self._changing.get(named, 0) + size_bytes
         try:
             yield
         finally:
-            for ref, size_bytes in changes:
-                left = self._changing[ref] - size_bytes
+            for named, size_bytes in changes:
+                left = self._changing[named] - size_bytes
                 if left:
-                    self._changing[ref] = left
+                    self._changing[named] = left
                 else:
-                    del self._changing[ref]
+                    del self._changing[named]
 
     # Replacing all.
 
@@ -177,7 +177,7 @@ class CatalogueFeeds:
         if replace is not None:
             replace.at_ms = self._clock.now_ms()
             replace.unreadable += unreadable
-            refs = np.array([item_reference(tenant, item_id) for item_id in item_ids], np.int64)
+            refs = np.array([self._catalogue.references.item(tenant, item_id) for item_id in item_ids], np.int64)
             places = np.searchsorted(replace.there, refs)
             within = places < len(replace.there)
             refs, places = refs[within], places[within]
@@ -191,7 +191,7 @@ class CatalogueFeeds:
         """
         replace = self._of(tenant, token)
         names = [name for ref in replace.there[~replace.named].tolist()
-                 if (name := self._catalogue.name_of(ref)) is not None]  # fmt: skip
+                 if (name := self._catalogue.name_of(tenant, ref)) is not None]  # fmt: skip
         if not force:
             _check_meant(replace, len(names))
         for first in range(0, len(names), ITEM_DELETIONS_PER_WRITE_MAX):

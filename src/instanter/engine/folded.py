@@ -15,11 +15,14 @@ from ..events.envelope import (
     ItemDeleted,
     ItemPatched,
     ItemUpserted,
+    Keyed,
     Record,
     Ticked,
     Unreadable,
 )
 from ..events.folding import Change, Prepare, Rows, always, check_record
+from ..foundation.ids import References
+from ..state.checkpoint import REFERENCE_KEY, reference_key_of
 from ..state.memory import State
 
 
@@ -42,6 +45,28 @@ class FoldedPart(Protocol):
     def hashed(self) -> Iterable[object] | None:
         """What the hash of the partition is over; None where nothing is, as if there were no such part."""
         ...
+
+
+class FoldedKey:
+    """The key of the log's references. That nothing is known by them before it is for the partition to see to."""
+
+    def __init__(self, references: References) -> None:
+        self._references = references
+
+    def hears(self) -> Mapping[type[Record], Prepare]:
+        return {Keyed: always(lambda event: self._references.use(event.key))}
+
+    def rows(self) -> Rows:
+        key = self._references.key
+        return {REFERENCE_KEY: [key]} if key else {}
+
+    def restore(self, rows: Rows) -> None:
+        if key := reference_key_of(rows):
+            self._references.use(key)
+
+    def hashed(self) -> None:
+        """It shows in every reference."""
+        return
 
 
 class FoldedState:

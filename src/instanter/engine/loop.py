@@ -24,6 +24,7 @@ from ..events.envelope import (
     ItemDeleted,
     ItemPatched,
     ItemUpserted,
+    Keyed,
     KeyRevoked,
     Record,
     Ticked,
@@ -226,8 +227,11 @@ class Engine:
     # Life.
 
     async def start(self) -> None:
-        """Record the configuration if it is new, publish, finish erasures, and begin to beat."""
+        """Give a new log its key, record a new configuration, publish, finish erasures, and begin to beat."""
         state = self.partition.state
+        if self.partition.position == 0:
+            keyed = Keyed(self.clock.now_ms(), self._ids.reference_key())
+            await self.journal.write([keyed], keyed.at_ms)
         purposes = tuple(sorted(state.schema.purposes))
         unplaced = set(purposes) - set(self.partition.consents.purposes)
         same = state.active == frozenset(state.schema.declared()) and state.settings == state.schema.settings

@@ -11,11 +11,12 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-from ..events.envelope import Epoch, Erased, Record, Tracked, Unreadable
-from ..events.folding import UNFIT, Rows
+from ..events.envelope import Epoch, Erased, Keyed, Record, Tracked, Unreadable
+from ..events.folding import UNFIT, Change, Rows
 from ..events.reject import LATE, LATE_FOR_SEQUENCES, POISON
 from ..feedback.outcomes import OUTCOME_OF, OUTCOMES_FORMERLY
 from ..foundation.errors import DiskFull
+from ..foundation.ids import References
 from ..foundation.limits import FOLD_BATCH_ITEMS_MAX
 from ..identity.links import Links
 from ..privacy.access import AccessKeys
@@ -28,7 +29,7 @@ from ..state.fold import DUPLICATE, LATE_FOR_WINDOWS, TABLE_FULL, TOLD_AGAIN
 from ..state.fold import LATE_FOR_SEQUENCES as FOLDED_LATE_FOR_SEQUENCES
 from ..state.memory import State, batches
 from ..state.schema import Schema, columns_of
-from .folded import FoldedParts, FoldedState
+from .folded import FoldedKey, FoldedParts, FoldedState
 from .imports import Imports
 from .learning import Learners
 from .placed import PlacedModels
@@ -81,9 +82,12 @@ class Outcomes(Protocol):
 class Partition:
     """State and links as of `position`, the position of the first record not applied."""
 
-    def __init__(self, schema: Schema, cold: ColdPlace | None = None) -> None:
-        """`cold` says where idle people may lie, see `State`."""
-        self.state = State(schema, cold)
+    def __init__(
+        self, schema: Schema, cold: ColdPlace | None = None, references: References | None = None
+    ) -> None:
+        """`cold` says where idle people may lie, and `references` gets the key of the log, see `State`."""
+        self.state = State(schema, cold, references)
+        self.references = self.state.references
         self.links = Links()
         self.consents = Consents()
         self.tombstones = Tombstones()
@@ -95,8 +99,8 @@ class Partition:
         self.imports = Imports()
         self._remembered = Remembered()
         self.parts = FoldedParts([
-            FoldedState(self.state), self.links, self.consents, self.tombstones, self.access_keys, self._remembered,
-            self.models, self.imports, self.learners,
+            FoldedKey(self.references), FoldedState(self.state), self.links, self.consents, self.tombstones,
+            self.access_keys, self._remembered, self.models, self.imports, self.learners,
         ])  # fmt: skip
         self.records = 0
         """Applied since the log began."""
@@ -130,7 +134,7 @@ class Partition:
     def unfit(self, events: Sequence[Tracked]) -> Exception | None:
         """Why these events cannot be folded; None when they can. Changes nothing."""
         try:
-            columns = columns_of(self.state.schema, events)
+            columns = columns_of(self.state.schema, events, self.references)
         except UNFIT as error:
             return error
         if len(columns.items) > FOLD_BATCH_ITEMS_MAX:
@@ -139,7 +143,7 @@ class Partition:
 
     def check(self, record: Record) -> None:
         """Raise one of `UNFIT` for a control record that would be passed over now. Changes nothing."""
-        self.parts.prepare(record, self.position)
+        self._prepare(record, first=self.position == 0)
 
     def control_rows(self) -> Rows:
         """What a checkpoint holds beside the state."""
@@ -164,14 +168,20 @@ class Partition:
                 tracked.append(record)
                 continue
             self._fold(tracked, place, noticed)
-            self.position = end
-            self._change(record, place, noticed)
+            first, self.position = self.position == place == 0, end
+            self._change(record, place, noticed, first=first)
         self._fold(tracked, len(records), noticed)
 
-    def _change(self, record: Record | Unreadable, place: int, noticed: list[Noticed]) -> None:
+    def _prepare(self, record: Record | Unreadable, *, first: bool) -> list[Change]:
+        """The changes that a control record makes; `first` says that the log begins with it."""
+        if isinstance(record, Keyed) and not first:
+            raise ValueError("a key behind other records, by whose references names are known already")
+        return self.parts.prepare(record, self.position)
+
+    def _change(self, record: Record | Unreadable, place: int, noticed: list[Noticed], *, first: bool) -> None:
         """Fold a control record: all parts prepare their changes before the first one is made."""
         try:
-            changes = self.parts.prepare(record, self.position)
+            changes = self._prepare(record, first=first)
         except UNFIT as error:
             self._pass_over(place, error, noticed)
             return

@@ -10,7 +10,6 @@ import msgspec
 from ..events.envelope import Tracked, read_record
 from ..features.view import Person, Reader
 from ..foundation.errors import RequestRejected
-from ..foundation.ids import item_reference, reference
 from ..foundation.limits import LINKED_CELLS_MAX
 from ..log.segment_log import SegmentLog
 from ..privacy.subjects import KeyStore
@@ -68,7 +67,7 @@ class Profiles:
             linked=sorted(self.identifiers(cell) - {identifier}),
             known=person.known,
             in_session=person.in_session,
-            features=self._features(person),
+            features=self._features(tenant, person),
             segments=[],
             consent=consent,
             position=str(partition.position),
@@ -79,24 +78,25 @@ class Profiles:
         links = self._partition.links.of_profile(cell)
         return {identifier for link in links for identifier in ids_of(link, self._subjects)}
 
-    def _features(self, person: Person) -> dict[str, float | list[dict[str, Any]] | None]:
+    def _features(self, tenant: str, person: Person) -> dict[str, float | list[dict[str, Any]] | None]:
         features: dict[str, float | list[dict[str, Any]] | None] = {
             name: value if value == value else None for name, value in person.numbers.items()
         }
         for name, (refs, scores) in person.tops.items():
             features[name] = [
-                {**self._name(name, int(ref)), "score": float(score)} for ref, score in zip(refs, scores, strict=True)
+                {**self._name(tenant, name, int(ref)), "score": float(score)}
+                for ref, score in zip(refs, scores, strict=True)
             ]
         for name, (refs, times_ms) in person.lasts.items():
             features[name] = [
-                {**self._name(name, int(ref)), "atMs": int(at)} for ref, at in zip(refs, times_ms, strict=True)
+                {**self._name(tenant, name, int(ref)), "atMs": int(at)} for ref, at in zip(refs, times_ms, strict=True)
             ]
         return features
 
-    def _name(self, feature: str, ref: int) -> dict[str, Any]:
+    def _name(self, tenant: str, feature: str, ref: int) -> dict[str, Any]:
         spec = self._partition.state.schema.feature(feature)
         catalogue = self._partition.state.catalogue
-        name = catalogue.name_of(ref) if spec.by is BySource.ITEM else catalogue.text_of(ref)
+        name = catalogue.name_of(tenant, ref) if spec.by is BySource.ITEM else catalogue.text_of(tenant, ref)
         return {"name": name} if name is not None else {"name": None, "ref": _shown(ref)}
 
     def named(self, tenant: str, profile: Profile, log: SegmentLog) -> Profile:
@@ -107,15 +107,16 @@ class Profiles:
             return profile
         cells = frozenset(self._partition.links.cells(self._subjects.find(tenant, profile.id)))
         names: dict[str, str] = {}
+        references = self._partition.references
         for frame in log.read_back()[0]:
             record = read_record(frame.payload)
             if not isinstance(record, Tracked) or record.key not in cells:
                 continue
             for text in msgspec.structs.astuple(record.context):
-                names[_shown(reference(text))] = text
+                names[_shown(references.of(text))] = text
             event = stored_event(record, self._subjects) if record.items else None
             for text in _texts(event.get("properties") if event else None):
-                names[_shown(item_reference(tenant, text))] = text
+                names[_shown(references.item(tenant, text))] = text
         features = {
             name: value if not isinstance(value, list) else [
                 {key: one for key, one in {**entry, "name": names.get(entry.get("ref", ""), entry["name"])}.items()

@@ -12,6 +12,7 @@ from ..events.envelope import Epoch, Record, Unreadable, read_record
 from ..events.reject import POISON
 from ..foundation.disk import Disk
 from ..foundation.errors import Broken, Corrupt, Lost, RequestRejected
+from ..foundation.ids import References
 from ..foundation.limits import POISON_NOTED_PER_MINUTE_MAX
 from ..log.base import Readable, ReadableBack
 from ..log.frames import Frame
@@ -45,6 +46,7 @@ class Recovery(msgspec.Struct, frozen=True):
 def recover(
     schema: Schema, log: ReadableBack, *, log_start: int, log_end: int, disk: Disk, checkpoints: Path,
     until: int | None = None, progress: Progress | None = None, cold: ColdPlace | None = None,
+    references: References | None = None,
 ) -> tuple[Partition, Recovery]:  # fmt: skip
     """The partition at the end of the log (or `until`): newest usable checkpoint, then the tail.
 
@@ -66,7 +68,7 @@ def recover(
             if position < log_start:
                 reason = f"it is of position {position}, the log begins at {log_start}"
                 raise Corrupt(file=str(path), offset=0, reason=reason)
-            partition, newest_ms = open_checkpoint(schema, disk, path, cold)
+            partition, newest_ms = open_checkpoint(schema, disk, path, cold, references)
         except Corrupt as error:
             damaged.append(str(error))
             continue
@@ -76,7 +78,7 @@ def recover(
         return partition, Recovery(position, records, newest_ms, tuple(damaged), tuple(poison))
     if log_start > 0:
         raise Broken(f"the log begins at {log_start} and no checkpoint at or after it can be used: {damaged}")
-    partition = Partition(schema, cold)
+    partition = Partition(schema, cold, references)
     records, newest_ms = catch_up(partition, log, until=until, progress=progress, on_noticed=note)
     return partition, Recovery(None, records, newest_ms, tuple(damaged), tuple(poison))
 
@@ -146,10 +148,10 @@ def beginning(
 
 
 def open_checkpoint(
-    schema: Schema, disk: Disk, path: Path, cold: ColdPlace | None = None
+    schema: Schema, disk: Disk, path: Path, cold: ColdPlace | None = None, references: References | None = None
 ) -> tuple[Partition, int]:
     """The partition as of a checkpoint, and the time it was taken; `Corrupt` if it is damaged."""
-    partition = Partition(schema, cold)
+    partition = Partition(schema, cold, references)
     manifest, control = load_checkpoint(disk, path, partition.state)
     try:
         partition.restore_control(control)

@@ -164,4 +164,4 @@ def _keys(partition: Partition, key: int) -> list[int]:
 def _given(slate: Shown, partition: Partition) -> Given:
     """A list that others chose, as the question that would have been asked about it."""
     prices = [(place, {PRICE: price}) for place, price in enumerate(slate.prices) if price == price]
-    return Given(ids_of(slate.items, partition.state.catalogue), np.array(slate.items, np.int64), prices)
+    return Given(ids_of(slate.items, slate.tenant, partition.state.catalogue), np.array(slate.items, np.int64), prices)

@@ -10,7 +10,7 @@ from ..decisions.decide import Decider
 from ..decisions.request import DecideRequest, PlacementRequest
 from ..events.envelope import Configured, Epoch, ItemPatched, ItemUpserted, Record, Ticked, Tracked
 from ..foundation.deadline import Deadline
-from ..foundation.ids import item_reference
+from ..foundation.ids import References
 from ..foundation.measure import NoMeter
 from ..models.online import warm_up as warm_up_learners
 from ..models.trained import warm_up as warm_up_models
@@ -89,14 +89,14 @@ def _item(number: int) -> str:
 
 
 def _records(schema: Schema) -> list[Record]:
-    items = [_item(number) for number in range(_ITEMS)]
+    items, references = [_item(number) for number in range(_ITEMS)], References()
     fields = {"price": 1.0, "stock": 1, **dict.fromkeys(schema.attributes, "text")}
     records: list[Record] = [Configured(_START_MS, dict(schema.settings), schema.declared())]
     records += [ItemUpserted(_START_MS, _TENANT, item, fields) for item in items]
     for place, name in enumerate(schema.codes):
         for person in range(1, _PEOPLE + 1):
             at_ms = _START_MS + 1_000 * place
-            item = item_reference(_TENANT, items[(place + person) % len(items)])
+            item = references.item(_TENANT, items[(place + person) % len(items)])
             records.append(Tracked(at_ms, at_ms, _TENANT, person, 100 * place + person, name, items=(item,)))
     end_ms = _START_MS + _HOUR_MS
     return [*records, Epoch(end_ms, 1, ""), Ticked(end_ms + 48 * _HOUR_MS), Epoch(end_ms, 2, "")]

@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 import msgspec
 
 from ..foundation.clock import elapsed_ns
-from ..foundation.errors import EventRejected
-from ..foundation.ids import Ids, item_reference, reference
+from ..foundation.errors import EventRejected, ReferenceTaken
+from ..foundation.ids import Ids, References
 from ..foundation.limits import BROKEN_EVENTS_BYTES_MAX, BROKEN_EVENTS_MAX, EVENT_BYTES_MAX, NAME_CHARS_MAX
 from .addresses import truncated
 from .amounts import WORTH_SOMETHING, Amounts, with_worth
@@ -29,7 +29,7 @@ from .gate import Gate, Judgement, OpenGate
 from .identifiers import identifier, identifiers_of, refuse_control, user_identifier
 from .kinds import NAME_BY_TYPE, NUMBERS, ORDER_CLAIMED, TYPES, Names
 from .mend import mended, within_bounds
-from .named_items import NAMING_ITEMS, UNREAD, ItemFinder, names_items
+from .named_items import NAMING_ITEMS, UNREAD, ItemFinder, Items, RefOf, names_items
 from .notes import CLAIMED, CONSENT_UNHEEDED, LINKS_FULL, NO_ITEM, TIME_CLAMPED, TIME_FAR, Note, add_note
 from .odd import MISSPELT, event_of, mend_context, take_near_misses
 from .orders import ABOUT_ORDERS, REFUNDS, idempotence_of, order_of
@@ -121,8 +121,12 @@ class Door:
         schemas: Sequence[EventSchema] = (),
         statements: Statements | None = None,
         user_tokens: UserTokens | None = None,
+        references: References | None = None,
+        ref_of: RefOf | None = None,
     ) -> None:
-        """With `events_set_time` (a clock driven by events) the timestamp stands as sent and is the receipt too.
+        """`references` are the log's; `ref_of` gives those of items, and knows which are taken.
+
+        With `events_set_time` (a clock driven by events) the timestamp stands as sent and is the receipt too.
 
         `numbers` are the numeric properties that stand in the clear part of a record; others are sealed. `item_from`
         says where the ids of items stand, see `named_items`.
@@ -136,7 +140,9 @@ class Door:
         self._schemas = compile_schemas(schemas, self._names)
         self._gate: Gate = gate or OpenGate()
         self._amounts = Amounts(numbers)
-        self._items = ItemFinder(item_from)
+        self._references = references or References()
+        self._ref_of = ref_of or self._references.item
+        self._items = ItemFinder(item_from, self._ref_of)
         self.statements = statements or Statements()
         self._user_tokens: UserTokens = user_tokens or NoUserTokens()
 
@@ -197,17 +203,10 @@ class Door:
         if self._schemas and name in self._schemas and self._schemas[name].apply(sent, notes):
             event = _typed(sent, notes)
             properties = event.properties or _EMPTY
-        items = self._items.items_of(properties, tenant, notes)
-        if not items[0]:
-            if name in NAMING_ITEMS:
-                items = self._items.nearly_named(properties, tenant, notes)
-                if not items[0]:
-                    add_note(notes, NO_ITEM)
-            elif name in REFUNDS and names_items(properties):
-                add_note(notes, NO_ITEM)
-                items = ((item_reference(tenant, UNREAD),), (), (), ())  # Not the whole order.
-        elif not items[1] and name in WORTH_SOMETHING:
-            items = with_worth(items, properties, notes)
+        try:
+            items = self._items_of(name, properties, tenant, notes)
+        except ReferenceTaken as taken:
+            raise EventRejected(taken.code, taken.message) from None
         claimed_id = ""
         if public:
             name, flags = claimed_name(type_, name), flags | _PUBLIC
@@ -220,7 +219,7 @@ class Door:
                 add_note(notes, CLAIMED, "an order")
         list_id = identifier(properties["list_id"], "properties.list_id") if "list_id" in properties else ""
         decision_id = _decision_id(event, properties)
-        message, order = reference(message_id), 0
+        message, order = self._references.of(message_id), 0
         if name in ABOUT_ORDERS:
             message, order = self._statement(name, message_id, properties)
         identifiers = identifiers_of(anonymous_id, claimed(anonymous_id, claimed_id) if claimed_id else user_id)
@@ -278,10 +277,25 @@ class Door:
             consents = consented(judged.statement, happened_ms, tenant, cells)
         return Admitted(record, encode_record(record), message_id, links, consents, tuple(notes) if notes else ())
 
+    def _items_of(self, name: str, properties: Mapping[str, Any], tenant: str, notes: list[Note]) -> Items:
+        """The items of an event of that name; `ReferenceTaken` if one cannot be told from another."""
+        items = self._items.items_of(properties, tenant, notes)
+        if items[0]:
+            return items if items[1] or name not in WORTH_SOMETHING else with_worth(items, properties, notes)
+        if name in NAMING_ITEMS:
+            items = self._items.nearly_named(properties, tenant, notes)
+            if not items[0]:
+                add_note(notes, NO_ITEM)
+        elif name in REFUNDS and names_items(properties):
+            add_note(notes, NO_ITEM)
+            items = ((self._ref_of(tenant, UNREAD),), (), (), ())  # Not the whole order.
+        return items
+
     def _statement(self, name: str, message_id: str, properties: Mapping[str, Any]) -> tuple[int, int]:
         """What tells the event's statement about an order from others, and the order; as references."""
         order = order_of(name, properties)
-        return reference(idempotence_of(name, message_id, properties)), reference(order) if order else 0
+        of = self._references.of
+        return of(idempotence_of(name, message_id, properties)), of(order) if order else 0
 
     def _stated(self, event: TrackingEvent) -> dict[str, bool] | None:
         """What the event says of consent, where that has a place: in its context, or beside it."""
@@ -398,6 +412,7 @@ class Door:
         """Empty all caches: they may hold what somebody sent who has been erased."""
         self._enricher.forget()
         self._names.forget()
+        self._references.forget()
         self._user_tokens.forget()
 
     def enrich_ns_taken(self) -> int:

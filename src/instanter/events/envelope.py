@@ -368,6 +368,14 @@ class Imported(msgspec.Struct, array_like=True, frozen=True, tag=20):
     """References of their messageIds, in parallel."""
 
 
+class Keyed(msgspec.Struct, array_like=True, frozen=True, tag=21):
+    """The references of the log are hashes under this key. The first record of a log that has one; elsewhere it is
+    passed over. No secret: it travels with the log, and keeps names of one reference from being found by reckoning."""
+
+    at_ms: int
+    key: bytes
+
+
 Record = (
     Tracked
     | ItemUpserted
@@ -389,6 +397,7 @@ Record = (
     | LearnerDeclared
     | LearnerTurned
     | Imported
+    | Keyed
 )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..foundation.ids import REFERENCE_KEY_BYTES
 from ..foundation.limits import FIELDS_NESTED_MAX, LESSON_ITEMS_MAX, NAME_CHARS_MAX
 from .envelope import (
     Audited,
@@ -24,6 +25,7 @@ from .envelope import (
     Imported,
     ItemPatched,
     ItemUpserted,
+    Keyed,
     KeyIssued,
     LearnerDeclared,
     LearnerTurned,
@@ -144,6 +146,10 @@ def _check_key(record: KeyIssued) -> None:
     _check(record.requests_per_s >= 0, record, "requests_per_s is less than 0")
 
 
+def _check_keyed(record: Keyed) -> None:
+    _check(len(record.key) == REFERENCE_KEY_BYTES, record, f"key has not {REFERENCE_KEY_BYTES} bytes")
+
+
 def _check_audited(record: Audited) -> None:
     _check(record.number >= 0, record, "number is less than 0")
     _check(len(record.chain) == _CHAIN_BYTES, record, f"chain has not {_CHAIN_BYTES} bytes")
@@ -175,6 +181,7 @@ _CHECKS: Final[Mapping[type[Record], Callable[[Any], None]]] = {
     Epoch: _check_epoch,
     Decided: _check_decided,
     KeyIssued: _check_key,
+    Keyed: _check_keyed,
     Audited: _check_audited,
     LearnerDeclared: _check_learner,
     LearnerTurned: _check_turned,

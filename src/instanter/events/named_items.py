@@ -8,14 +8,14 @@ an id, lists called `items` or `line_items`, lists within `ecommerce`, maps and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf, isfinite, nan
 from typing import Any, Final
 
 import msgspec
 
 from ..foundation.errors import ConfigRejected, EventRejected
-from ..foundation.ids import item_reference
+from ..foundation.ids import References
 from ..foundation.limits import ITEMS_PER_EVENT_MAX
 from . import kinds
 from .identifiers import identifier
@@ -72,6 +72,10 @@ _MATOMO_LINE: Final = ("sku", "name", "category", "price", "quantity")
 _decode_text = msgspec.json.Decoder(list[Any] | dict[str, Any]).decode
 
 
+RefOf = Callable[[str, str], int]
+"""Gives the reference of a tenant's item; raises `ReferenceTaken`, see `Catalogue.ref_of`."""
+
+
 class ItemFinder:
     """Finds an event's items. `item_from` (of the configuration) stands in place of `ID_FIELDS`.
 
@@ -80,8 +84,9 @@ class ItemFinder:
     1
     """
 
-    def __init__(self, item_from: Sequence[str] = ()) -> None:
-        """Raises `ConfigRejected` for a path that is none."""
+    def __init__(self, item_from: Sequence[str] = (), ref_of: RefOf | None = None) -> None:
+        """Raises `ConfigRejected` for a path that is none. `ref_of` gives the reference of a tenant's item."""
+        self._ref_of = ref_of or References().item
         self._own = bool(item_from)
         paths = [_path(sent) for sent in item_from]
         self._fields = tuple(steps[0] for steps, listed in paths if len(steps) == 1 and listed < 0)
@@ -105,8 +110,8 @@ class ItemFinder:
             products = properties["products"]
             if type(products) is not list:
                 return self._found(properties, tenant, notes)
-            return _of_products(item_id, properties, products, tenant, notes)
-        return _one_item(item_reference(tenant, item_id), properties, notes) if item_id else NO_ITEMS
+            return _of_products(item_id, properties, products, tenant, notes, self._ref_of)
+        return _one_item(self._ref_of(tenant, item_id), properties, notes) if item_id else NO_ITEMS
 
     def nearly_named(self, properties: Mapping[str, Any], tenant: str, notes: list[Note]) -> Items:
         """What an event says under names that are nearly those of ids, where it names no item otherwise."""
@@ -125,13 +130,13 @@ class ItemFinder:
         if len(lines) + bool(item_id) > ITEMS_PER_EVENT_MAX:
             raise EventRejected("too_large", f"an event has at most {ITEMS_PER_EVENT_MAX} items")
         if item_id and not lines:
-            return _one_item(item_reference(tenant, item_id), holder, notes)
+            return _one_item(self._ref_of(tenant, item_id), holder, notes)
         if item_id:
             lines.insert(0, (item_id, holder))
         if not lines:
             return NO_ITEMS
         kept = [fields for _, fields in lines]
-        references = tuple([item_reference(tenant, line_id) for line_id, _ in lines])
+        references = tuple([self._ref_of(tenant, line_id) for line_id, _ in lines])
         return references, _prices(kept, properties, notes), _quantities(kept, notes), _positions(kept)
 
     def _single(self, properties: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
@@ -302,12 +307,12 @@ def _first_id(holder: Mapping[str, Any], fields: Sequence[str], field: str) -> s
 
 
 def _of_products(
-    item_id: str, properties: Mapping[str, Any], products: list[Any], tenant: str, notes: list[Note]
+    item_id: str, properties: Mapping[str, Any], products: list[Any], tenant: str, notes: list[Note], ref_of: RefOf
 ) -> Items:
     """The specification's list: the event's own item, then the products."""
     if len(products) + bool(item_id) > ITEMS_PER_EVENT_MAX:
         raise EventRejected("too_large", f"an event has at most {ITEMS_PER_EVENT_MAX} items")
-    references = [item_reference(tenant, item_id)] if item_id else []
+    references = [ref_of(tenant, item_id)] if item_id else []
     kept = [properties] if item_id else []
     for product in products:
         if type(product) is dict:
@@ -317,7 +322,7 @@ def _of_products(
         else:  # The id alone.
             item_id, product = identifier(product, "properties.products[]"), _EMPTY
         if item_id:
-            references.append(item_reference(tenant, item_id))
+            references.append(ref_of(tenant, item_id))
             kept.append(product)
     if not kept:
         return NO_ITEMS

@@ -63,7 +63,10 @@ class Neighbourhood:
             state.published, self._words, self._at, self._k, state.tables.item_index, newest, keys, weights, refs,
             rows, sums,
         )  # fmt: skip
-        order = np.argsort(-sums[:count], kind="stable")
+        if state.references.key:  # Equal ones in the order in which their items came.
+            order = np.lexsort((rows[:count], -sums[:count]))
+        else:  # By reference, as logs without a key have always had it.
+            order = np.argsort(-sums[:count], kind="stable")
         return Neighbours(newest, refs[order], rows[order], sums[order], keys, weights)
 
 

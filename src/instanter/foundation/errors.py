@@ -4,6 +4,7 @@ InstanterError
 ├── Rejected            the sender's fault: 4xx, says which code and why
 │   ├── EventRejected       one event; it goes to quarantine
 │   ├── RequestRejected     a request other than an event
+│   ├── ReferenceTaken      two names have one reference; becomes one of the two above
 │   └── ConfigRejected      a configuration file: file, line, reason, suggestion
 ├── Unavailable         a dependency's fault or a limit reached: a fallback exists, retry later
 │   ├── DiskFull            507; clears by itself once there is room
@@ -19,6 +20,9 @@ InstanterError
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+REFERENCE_TAKEN = "reference_taken"
+"""The code of what is refused since its reference is that of something else."""
 
 
 class InstanterError(Exception):
@@ -41,6 +45,14 @@ class EventRejected(Rejected):
 
 class RequestRejected(Rejected):
     """A request other than an event cannot be answered as asked."""
+
+
+class ReferenceTaken(Rejected):
+    """An id whose reference another item has: it is neither read nor written under it."""
+
+    def __init__(self, item_id: str) -> None:
+        reason = f'"{item_id[:64]}" cannot be told from another item: use another id'
+        super().__init__(REFERENCE_TAKEN, reason, status=409)
 
 
 class ConfigRejected(InstanterError):

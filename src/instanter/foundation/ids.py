@@ -11,10 +11,12 @@ from .rng import entropy
 
 _NAME_SEED = 0x1157A17E
 _NO_REFERENCE = 0
+_KEYED_BYTES = 8
+REFERENCE_KEY_BYTES = 16
 
 
 def reference(text: str) -> int:
-    """A stable signed 64-bit hash of a name (item id, message id, attribute value). Never 0, which means "none".
+    """A stable signed 64-bit hash of a name in a log that has no key, see `References`. Never 0, which means "none".
 
     >>> reference("sku-1") == reference("sku-1") != reference("sku-2")
     True
@@ -24,13 +26,60 @@ def reference(text: str) -> int:
 
 
 def item_reference(tenant: str, item_id: str) -> int:
-    """The reference of an item; tenants do not share items."""
+    """The reference of an item in a log that has no key; tenants do not share items."""
     return reference(f"{tenant}\x00{item_id}")
 
 
-def group_reference(tenant: str, group_id: str) -> int:
-    """The reference of a group of variants; tenants do not share groups."""
-    return reference(f"{tenant}\x00group\x00{group_id}")
+class References:
+    """64-bit references of items, messages, orders and texts, as one log has them.
+
+    With a key they are BLAKE2b under it: nobody who does not know the key can find two names of one reference. A log
+    that was begun before there were keys has none, and goes on with `reference`, which can be inverted: so whoever
+    trusts a reference compares what lies there with what is meant. Tests pass `hashed` to make names collide.
+    One object serves all parts of a partition, so that the key, which is read from the log, is known to all of them.
+    """
+
+    def __init__(self, *, hashed: Callable[[str], int] | None = None, cache_max: int = 16_384) -> None:
+        self._forced = hashed
+        self._items: dict[str, int] = {}
+        self._cache_max = cache_max
+        self._keyed = hashlib.blake2b(digest_size=_KEYED_BYTES)
+        self.key = b""
+        self.of: Callable[[str], int] = hashed or reference
+        """The reference of a name (message id, order, attribute value). Never 0, which means "none"."""
+
+    def use(self, key: bytes) -> None:
+        """Take the key of the log; before anything was referred to."""
+        assert len(key) == REFERENCE_KEY_BYTES, "the key of references has its size"
+        self.key = key
+        self._keyed = hashlib.blake2b(digest_size=_KEYED_BYTES, key=key)
+        self._items.clear()
+        self.of = self._forced or self._of_keyed
+
+    def item(self, tenant: str, item_id: str) -> int:
+        """The reference of an item; tenants do not share items."""
+        text = f"{tenant}\x00{item_id}"
+        if not self.key:
+            return self.of(text)
+        known = self._items.get(text)
+        if known is None:
+            if len(self._items) >= self._cache_max:
+                self._items.clear()
+            known = self._items[text] = self.of(text)
+        return known
+
+    def group(self, tenant: str, group_id: str) -> int:
+        """The reference of a group of variants; tenants do not share groups."""
+        return self.of(f"{tenant}\x00group\x00{group_id}")
+
+    def forget(self) -> None:
+        """Empty the cache: it may hold what somebody sent who has been erased."""
+        self._items.clear()
+
+    def _of_keyed(self, text: str) -> int:
+        hashing = self._keyed.copy()
+        hashing.update(text.encode("utf-8", "surrogatepass"))
+        return int.from_bytes(hashing.digest(), "little", signed=True) or 1
 
 
 class PersonKeys:
@@ -72,6 +121,10 @@ class Ids:
 
     def __init__(self, source: Callable[[int], bytes] = entropy) -> None:
         self._source = source
+
+    def reference_key(self) -> bytes:
+        """A fresh key for the references of a log."""
+        return self._source(REFERENCE_KEY_BYTES)
 
     def token(self, size_bytes: int = 8) -> str:
         """A fresh lower-case hexadecimal token."""

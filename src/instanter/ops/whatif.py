@@ -209,7 +209,13 @@ class _Findings:
         )
         for before, after in zip(receipt.placements, again.receipt.placements, strict=True):
             if only in ("", before.id):
-                self.tallies.setdefault(before.id, _Tally(before.id)).take(before, after, segments)
+                self.tallies.setdefault(before.id, _Tally(before.id)).take(
+                    before, after, segments, receipt.tenant
+                )
+
+
+_Shown = tuple[str, int]
+"""Tenant and reference of an item that was shown."""
 
 
 class _Tally:
@@ -220,9 +226,11 @@ class _Tally:
         self._segments: dict[str, Compared] = {}
         self._all = Compared()
         self._rungs: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
-        self._shown: tuple[Counter[int], Counter[int]] = (Counter(), Counter())
+        self._shown: tuple[Counter[_Shown], Counter[_Shown]] = (Counter(), Counter())
 
-    def take(self, before: PlacementReceipt, after: PlacementReceipt, segments: Sequence[str]) -> None:
+    def take(
+        self, before: PlacementReceipt, after: PlacementReceipt, segments: Sequence[str], tenant: str
+    ) -> None:
         lists = (before.shown(), after.shown())
         for compared in (self._all, *(self._segments.setdefault(one, Compared()) for one in segments)):
             compared.lists += 1
@@ -231,18 +239,18 @@ class _Tally:
             compared.overlap += _overlap(*lists)
         for receipt, shown, rungs, exposures in zip((before, after), lists, self._rungs, self._shown, strict=True):
             rungs[receipt.rung] += 1
-            exposures.update(set(shown))
+            exposures.update((tenant, item) for item in set(shown))
 
     def told(self, catalogue: Catalogue | None) -> PlacementCompared:
         before, after = self._shown
         gains = {item: after[item] - before[item] for item in before.keys() | after.keys()}
-        order = sorted(gains, key=lambda item: (-gains[item], item))
+        names = {(tenant, ref): str(ref) if catalogue is None else id_of(ref, tenant, catalogue)
+                 for tenant, ref in gains}  # fmt: skip
+        # By name where they are equal: references are each installation's own.
+        order = sorted(gains, key=lambda item: (-gains[item], names[item], item[0]))
 
-        def exposures(items: Sequence[int]) -> list[Exposure]:
-            return [
-                Exposure(str(item) if catalogue is None else id_of(item, catalogue), before[item], after[item])
-                for item in items[:EXPOSURES_TOLD]
-            ]
+        def exposures(items: Sequence[_Shown]) -> list[Exposure]:
+            return [Exposure(names[item], before[item], after[item]) for item in items[:EXPOSURES_TOLD]]
 
         return PlacementCompared(
             self._placement, _shares(self._all),

@@ -233,7 +233,8 @@ def open_engine(
         subjects=stores.subjects, ids=ids, enrich=enricher, names=config.events.names, gate=gate,
         events_set_time=clock_of_events, numbers=NUMBERS.union(schema.properties),
         statements=Statements(config.privacy.consent_ids, purposes=schema.purposes), user_tokens=stores.signing,
-        item_from=config.events.item_from, schemas=config.events.schemas,
+        item_from=config.events.item_from, schemas=config.events.schemas, references=partition.references,
+        ref_of=partition.state.catalogue.ref_of,
     )  # fmt: skip
 
     def make() -> Engine:

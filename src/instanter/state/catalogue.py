@@ -17,8 +17,8 @@ from ..events.envelope import ItemDeleted, ItemPatched, ItemUpserted
 from ..events.folding import Change
 from ..events.items import FieldTypes, Meaning, is_available, meaning_of
 from ..events.times import parse_time_ms
-from ..foundation.errors import EventRejected
-from ..foundation.ids import group_reference, item_reference, reference
+from ..foundation.errors import EventRejected, ReferenceTaken
+from ..foundation.ids import References
 from ..foundation.limits import ATTRIBUTE_VALUES_MAX, CHANGES_FOLLOWED_MAX, TEXTS_NAMED_MAX
 from .compiled import Bytes, Ints, Shorts
 from .program import Attributes
@@ -46,13 +46,17 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Named(msgspec.Struct, frozen=True, array_like=True):
-    """As much of an item as says what it is called."""
+    """As much of an item as says what it is called, and whose it is."""
 
     id: str
+    ref: int
+    tenant: str
 
 
 _pack = msgspec.msgpack.Encoder().encode
+_pack_name = msgspec.msgpack.Encoder().encode
 _MEANS_NOTHING = Meaning()
+_NO_TEXTS: Mapping[int, str] = {}
 _ROWS_LOOKED_AT = 65_536
 """At once, for a page."""
 _unpack = msgspec.msgpack.Decoder(Item).decode
@@ -120,6 +124,7 @@ class Catalogue:
         attribute_names: tuple[str, ...],
         number_names: tuple[str, ...],
         row_of: Callable[[int], int],
+        references: References,
     ) -> None:
         rows_max = len(attributes.refs)
         self._packed: dict[int, bytes] = {}
@@ -132,7 +137,8 @@ class Catalogue:
         """Of all packed items."""
         self._counts: dict[str, int] = {}
         self._codes: dict[str, int] = {}
-        self._texts: dict[int, str] = {}
+        self._texts: dict[str, dict[int, str]] = {}
+        self._texts_named = 0
         self._types: dict[str, FieldTypes] = {}
         self.attributes = attributes
         self.available: Bytes = np.zeros(rows_max, np.uint8)
@@ -157,18 +163,46 @@ class Catalogue:
         self._attribute_names = attribute_names
         self._number_names = number_names
         self._row_of = row_of
+        self.references = references
+
+    def ref_of(self, tenant: str, item_id: str) -> int:
+        """The reference of an item that the catalogue holds or may come to hold; `ReferenceTaken` if it holds another
+        one under it, of whichever tenant."""
+        ref = self.references.item(tenant, item_id)
+        packed = self._packed.get(ref)
+        if packed is not None and not _is_of(packed, tenant, item_id, ref):
+            raise ReferenceTaken(item_id)
+        return ref
 
     def get(self, tenant: str, item_id: str) -> Item | None:
         """The item of that id."""
-        return self.items.get(item_reference(tenant, item_id))
+        packed = self._held(tenant, item_id)
+        return _unpack(packed) if packed else None
 
-    def name_of(self, ref: int) -> str | None:
-        """The id of an item, without unpacking its fields; None if it is not in the catalogue."""
+    def holds(self, tenant: str, item_id: str) -> bool:
+        """Whether the catalogue holds the item of that id."""
+        return bool(self._held(tenant, item_id))
+
+    def _held(self, tenant: str, item_id: str) -> bytes:
+        """The item of that id, packed; b"" if there is none, or another one under its reference."""
+        ref = self.references.item(tenant, item_id)
+        packed = self._packed.get(ref, b"")
+        return packed if packed and _is_of(packed, tenant, item_id, ref) else b""
+
+    def name_of(self, tenant: str, ref: int) -> str | None:
+        """The id of a tenant's item, without unpacking its fields; None if the catalogue does not hold it."""
         packed = self._packed.get(ref)
-        return None if packed is None else _unpack_name(packed).id
+        if packed is None:
+            return None
+        named = _unpack_name(packed)
+        return named.id if named.tenant == tenant else None
+
+    def id_at(self, row: int) -> str:
+        """The id of the item in a row."""
+        return _unpack_name(self._packed[int(self._refs[row])]).id
 
     def has(self, ref: int) -> bool:
-        """Whether an item is in the catalogue."""
+        """Whether an item is in the catalogue, by a reference that `ref_of` gave."""
         return ref in self._packed
 
     def stands_in(self, rows: Ints) -> Bytes:
@@ -176,13 +210,13 @@ class Catalogue:
         found: Bytes = (rows >= 0) & (self._refs[rows] != 0)
         return found
 
-    def text_of(self, ref: int) -> str | None:
-        """The text that a field of an item has, or had, by its reference."""
-        return self._texts.get(ref)
+    def text_of(self, tenant: str, ref: int) -> str | None:
+        """The text that a field of a tenant's item has, or had, by its reference."""
+        return self._texts.get(tenant, _NO_TEXTS).get(ref)
 
     def size_of(self, tenant: str, item_id: str) -> int:
         """Bytes that an item takes packed, 0 if it is not in the catalogue."""
-        return len(self._packed.get(item_reference(tenant, item_id), b""))
+        return len(self._held(tenant, item_id))
 
     def packed(self) -> list[bytes]:
         """The items as a checkpoint holds them, in the order in which they came."""
@@ -198,6 +232,14 @@ class Catalogue:
     def patch(self, event: ItemPatched) -> None:
         """Changes a known item; about an unknown one there is nothing to change."""
         self.patching(event)()
+
+    def is_taken(self, tenant: str, item_id: str) -> bool:
+        """Whether the catalogue holds another item under the reference of this one."""
+        try:
+            self.ref_of(tenant, item_id)
+        except ReferenceTaken:
+            return True
+        return False
 
     def delete(self, event: ItemDeleted) -> None:
         """Takes a known item out."""
@@ -223,10 +265,11 @@ class Catalogue:
 
     def _own(self, event: ItemUpserted | ItemPatched | ItemDeleted) -> Item | None:
         """The item that the event is about, None if it is not in the catalogue."""
-        known = self.get(event.tenant, event.id)
-        if known is not None and (known.tenant, known.id) != (event.tenant, event.id):
-            raise ValueError("the reference of this item's id is that of another item")
-        return known
+        try:
+            self.ref_of(event.tenant, event.id)
+        except ReferenceTaken as taken:
+            raise ValueError(taken.message) from None
+        return self.get(event.tenant, event.id)
 
     def _remove(self, tenant: str, ref: int) -> None:
         packed = self._packed.pop(ref)
@@ -288,7 +331,7 @@ class Catalogue:
         self, event: ItemUpserted | ItemPatched, fields: dict[str, Any], known_since_ms: int, canonical: int
     ) -> Change:
         created_ms = _created_ms(fields.get("created_at"), otherwise_ms=known_since_ms)
-        ref = item_reference(event.tenant, event.id)
+        ref = self.references.item(event.tenant, event.id)
         item = Item(event.id, ref, event.tenant, fields, created_ms, canonical)
         return partial(self._keep, item, _pack(item), self._columns_of(item))
 
@@ -298,7 +341,7 @@ class Catalogue:
         return _Columns(
             [texts_of(item.fields.get(name)) for name in self._attribute_names],
             [float(one) if isinstance(one, int | float) and not isinstance(one, bool) else np.nan for one in numbers],
-            item.available, meaning, group_reference(item.tenant, meaning.group) if meaning.group else 0,
+            item.available, meaning, self.references.group(item.tenant, meaning.group) if meaning.group else 0,
         )  # fmt: skip
 
     def _keep(self, item: Item, packed: bytes, columns: _Columns) -> None:
@@ -328,11 +371,14 @@ class Catalogue:
         self.changes += 1
         return row
 
-    def _noted(self, text: str) -> int:
-        """The reference of a text, which `text_of` knows from here on unless it knows too many."""
-        ref = reference(text)
-        if len(self._texts) < TEXTS_NAMED_MAX:
-            self._texts[ref] = text
+    def _noted(self, tenant: str, text: str) -> int:
+        """The reference of a text, which `text_of` knows from here on unless it knows too many. Of two texts of one
+        reference it knows the first, and another tenant's never."""
+        ref = self.references.of(text)
+        texts = self._texts.setdefault(tenant, {})
+        if ref not in texts and self._texts_named < TEXTS_NAMED_MAX:
+            texts[ref] = text
+            self._texts_named += 1
         return ref
 
     def _fill_columns(self, item: Item, columns: _Columns) -> None:
@@ -344,7 +390,7 @@ class Catalogue:
         self.available[row] = columns.available
         self.created_ms[row] = item.created_ms
         for column, texts in enumerate(columns.texts):
-            refs = [self._noted(text) for text in texts]
+            refs = [self._noted(item.tenant, text) for text in texts]
             self.attributes.refs[row, column] = refs + [0] * (ATTRIBUTE_VALUES_MAX - len(refs))
         for column, number in enumerate(columns.numbers):
             self.attributes.numbers[row, column] = number
@@ -361,6 +407,11 @@ class Catalogue:
 
 def _no_change() -> None:
     """About an item that is not there, there is nothing to change."""
+
+
+def _is_of(packed: bytes, tenant: str, item_id: str, ref: int) -> bool:
+    """Whether a packed item is the one of that name: both begin, behind the size of the array, with the same bytes."""
+    return packed.startswith(_pack_name((item_id, ref, tenant))[1:], 1)
 
 
 def texts_of(value: object) -> list[str]:

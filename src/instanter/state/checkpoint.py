@@ -19,13 +19,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 
 from ..foundation.disk import Disk
 from ..foundation.errors import Broken, Corrupt
+from ..foundation.ids import REFERENCE_KEY_BYTES
 from .cold import COLD_KEY, COLD_PLACE, COLD_WORDS
 from .columns import TABLE_OF, Column, Copies, columns_in, copies
 from .compiled import Ints
@@ -49,6 +50,9 @@ _SPILL_LIMIT = 0.5
 _SAVED_TABLES = (CELLS, SESSIONS, CHUNKS, ITEMS, COLD)
 _PEOPLE = (CELLS, SESSIONS, CHUNKS)
 _CATALOGUE = "catalogue"
+REFERENCE_KEY = "reference_key"
+"""The control rows with the key of the log's references; none for a log that has none."""
+_Key = Annotated[bytes, msgspec.Meta(min_length=REFERENCE_KEY_BYTES, max_length=REFERENCE_KEY_BYTES)]
 _PLURALS = {
     CELLS: "people",
     SESSIONS: "sessions",
@@ -397,12 +401,17 @@ def _wide(manifest: Manifest, state: State) -> State | None:
     if cells > room.cells + room.cold:
         return None
     capacity = msgspec.structs.replace(room, cells=cells)
-    return State(msgspec.structs.replace(state.schema, capacity=capacity), state.cold.place)
+    return State(msgspec.structs.replace(state.schema, capacity=capacity), state.cold.place, state.references)
 
 
 def _saved_tables(manifest: Manifest) -> tuple[int, ...]:
     """Format 1 knows nobody on disk."""
     return _SAVED_TABLES if manifest.version > 1 else tuple(table for table in _SAVED_TABLES if table != COLD)
+
+
+def reference_key_of(control: Mapping[str, list[Any]]) -> bytes:
+    """The key of references among control rows, b"" for none; raises `msgspec.ValidationError` for one that is none."""
+    return next(iter(msgspec.convert(control.get(REFERENCE_KEY, []), list[_Key])), b"")
 
 
 class _Loading:
@@ -450,6 +459,8 @@ class _Loading:
         activate(state.program, state.schema.layout, state.active, state.since_ms)
         state.rebuild_indexes()
         state.rebuild_cold(manifest.cold_files)
+        if key := reference_key_of(self.control):
+            state.references.use(key)  # Before the catalogue: its columns hold references of texts.
         for item in self._catalogue:
             state.catalogue.restore(item)
         state.publish_all()

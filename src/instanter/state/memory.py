@@ -16,6 +16,7 @@ import numpy as np
 from ..events.envelope import Configured, Epoch, Ticked, Tracked
 from ..events.folding import Change
 from ..foundation.errors import Broken, DiskFull
+from ..foundation.ids import References
 from ..foundation.limits import (
     CATALOGUE_ITEM_BYTES,
     CATALOGUE_ITEMS_ALWAYS,
@@ -106,8 +107,12 @@ class Saving(Protocol):
 class State:
     """Cells, sessions, items, catalogue and the published epoch of one log."""
 
-    def __init__(self, schema: Schema, cold: ColdPlace | None = None) -> None:
-        """`cold` says where on disk idle people make room for others; without it, room that has run out is refused."""
+    def __init__(
+        self, schema: Schema, cold: ColdPlace | None = None, references: References | None = None
+    ) -> None:
+        """`cold` says where on disk idle people make room for others; without it, room that has run out is refused.
+        `references` gets the key of the log when that is read."""
+        self.references = references or References()
         layout, room = schema.layout, schema.capacity
         self.schema = schema
         self.program = make_program(layout, codes=len(schema.codes) + 1, settings=schema.settings)
@@ -141,6 +146,7 @@ class State:
             attribute_names=schema.attributes,
             number_names=schema.numbers,
             row_of=self.item_row,
+            references=self.references,
         )
         self.published: Ints = scattered(room.items * layout.item_words)
         """Item records as of the epoch, row after row: what decisions read."""
@@ -271,7 +277,7 @@ class State:
         Memory that is full while the disk takes nobody ends it early: fewer outcomes than events then, or `DiskFull`
         if not even the first one found room.
         """
-        columns = columns_of(self.schema, events)
+        columns = columns_of(self.schema, events, self.references)
         assert len(events) <= FOLD_BATCH_EVENTS_MAX
         assert len(columns.items) <= FOLD_BATCH_ITEMS_MAX
         self.make_room(cells=len(events), items=len(columns.items) + 9 * len(events))

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..events.envelope import Flag, Tracked
 from ..events.folding import TIME_MS_MAX
-from ..foundation.ids import reference
+from ..foundation.ids import References
 from ..foundation.limits import CATALOGUE_ITEMS_ALWAYS
 from .compiled import Ints, Reals
 from .layout import FeatureSpec, Layout
@@ -79,7 +79,7 @@ class Schema(msgspec.Struct, frozen=True):
         return self.layout.named(name).spec
 
 
-def columns_of(schema: Schema, events: Sequence[Tracked]) -> Columns:
+def columns_of(schema: Schema, events: Sequence[Tracked], references: References) -> Columns:
     """The columns of a batch, in its order.
 
     Pure. Raises on a record that fits no column (`OverflowError`, `ValueError`, `TypeError`), and the loop that reads
@@ -107,7 +107,7 @@ def columns_of(schema: Schema, events: Sequence[Tracked]) -> Columns:
         _denied(schema.purposes, events, count),
         np.array([event.order for event in events], np.int64),
         _values(schema.properties, events, count),
-        _contexts(schema.contexts, events, count),
+        _contexts(schema.contexts, events, count, references),
         np.array(firsts, np.int64),
         np.array(items, np.int64),
         np.array(prices, np.float64),
@@ -139,9 +139,9 @@ def _values(names: tuple[str, ...], events: Sequence[Tracked], count: int) -> Re
     return values
 
 
-def _contexts(names: tuple[str, ...], events: Sequence[Tracked], count: int) -> Ints:
+def _contexts(names: tuple[str, ...], events: Sequence[Tracked], count: int, references: References) -> Ints:
     refs = np.zeros((count, max(len(names), 1)), np.int64)
     for column, name in enumerate(names):
         texts = [getattr(event.context, name) for event in events]
-        refs[:, column] = [reference(text) if text else 0 for text in texts]
+        refs[:, column] = [references.of(text) if text else 0 for text in texts]
     return refs

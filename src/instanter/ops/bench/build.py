@@ -49,8 +49,10 @@ class Builder:
         master = master_key(self._directory.disk, self._directory.keys, file="", may_make=True)
         self._subjects = KeyStore(self._directory.disk, self._directory.keys, secret=secret, master=master)
         self._partitions = config.log.partitions
-        self._door = Door(subjects=self._subjects, ids=Ids(), enrich=Enricher())
         self._partition = Partition(schema_of(config))
+        self._door = Door(
+            subjects=self._subjects, ids=Ids(), enrich=Enricher(), references=self._partition.references
+        )
         self._clock = clock
         self._written = 0
         schema = self._partition.state.schema

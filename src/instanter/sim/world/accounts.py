@@ -22,6 +22,7 @@ from ...events.envelope import (
     ItemDeleted,
     ItemPatched,
     ItemUpserted,
+    Keyed,
     KeyIssued,
     KeyRevoked,
     LearnerDeclared,
@@ -36,7 +37,7 @@ from ...events.envelope import (
     read_record,
 )
 from ...events.subjects import claimed
-from ...foundation.ids import item_reference, reference
+from ...foundation.ids import References
 from ...log.frames import Frame
 
 TENANT: Final = "default"
@@ -194,6 +195,8 @@ class Accounts:
     """All books of one world. `read` takes in what the log has got; it is for `audit` to compare."""
 
     def __init__(self) -> None:
+        self.references = References()
+        """With the key that the log begins with."""
         self.sent: dict[int, Sent] = {}
         """By reference of the message id."""
         self.acked: set[int] = set()
@@ -250,7 +253,7 @@ class Accounts:
 
     def send(self, sent: Sent) -> None:
         """An event is on its way."""
-        self.sent[reference(sent.message_id)] = sent
+        self.sent[self.references.of(sent.message_id)] = sent
 
     def ask(self, record: ItemUpserted | ItemPatched | ItemDeleted | Unlinked) -> None:
         """A control record is on its way."""
@@ -258,7 +261,7 @@ class Accounts:
 
     def withholds(self, sent: Sent, now_ms: int) -> str:
         """Why an event must not be kept that is received now; empty if it must."""
-        happened_ms, message = sent.happened_ms(now_ms), reference(sent.message_id)
+        happened_ms, message = sent.happened_ms(now_ms), self.references.of(sent.message_id)
         graves = [grave for one in self._about(sent) for grave in self.buried.get(one, ())]
         if any(grave.holds_back(message, happened_ms=happened_ms, now_ms=now_ms) for grave in graves):
             return "erased"
@@ -270,7 +273,7 @@ class Accounts:
     def may_withhold(self, sent: Sent, now_ms: int) -> bool:
         """Whether it is right as well that the event is not kept: somebody erased sent it before, and it depends on
         what was known of it at that moment."""
-        known = reference(sent.message_id) in self.present
+        known = self.references.of(sent.message_id) in self.present
         return known and any(now_ms < grave.until_ms for one in self._about(sent) for grave in self.buried.get(one, ()))
 
     def agreement(self, sent: Sent) -> tuple[int, bool]:
@@ -376,6 +379,9 @@ class Accounts:
                 if len(users) > 1:
                     self.closed.add(record.cell)
                 users.discard(record.owner)
+            case Keyed():
+                insist(len(self._frames) == 1, "P2", f"a key at {frame.position}, behind other records")
+                self.references.use(record.key)
             case Configured():
                 self._configure(record)
             case Epoch():
@@ -425,7 +431,7 @@ class Accounts:
         insist(record.received_ms == frame.time_ms, "R10", f"{name} and its frame were received at different times")
         happened_ms = sent.happened_ms(record.received_ms)
         insist(record.happened_ms == happened_ms, "R10", f"{name} happened at {record.happened_ms}, not {happened_ms}")
-        items = (item_reference(TENANT, sent.item),) if sent.item else ()
+        items = (self.references.item(TENANT, sent.item),) if sent.item else ()
         insist((record.name, record.items) == (sent.name, items), "P2", f"{name} is in the log as {record}")
         for who, key in ((sent.home, record.key), (sent.who, record.device)) if record.device else (
             (sent.home, record.key),
@@ -475,7 +481,7 @@ class Accounts:
             cell.latest.add(record.items[0])
 
     def _change_item(self, record: ItemUpserted | ItemPatched | ItemDeleted) -> None:
-        ref = item_reference(record.tenant, record.id)
+        ref = self.references.item(record.tenant, record.id)
         if isinstance(record, ItemUpserted):
             self.items[ref] = dict(record.fields)
         elif isinstance(record, ItemDeleted):

@@ -27,7 +27,6 @@ from ...events.envelope import ItemDeleted, ItemPatched, ItemUpserted, Unlinked
 from ...foundation.deadline import Deadline
 from ...foundation.disk import Disk
 from ...foundation.errors import Corrupt, InstanterError, Lost, Unavailable
-from ...foundation.ids import reference
 from ...log.segments import SegmentReader
 from ..chance import Chance
 from ..disk import PowerLost, SimulatedDisk
@@ -316,14 +315,17 @@ class World:
         insist(taken.accepted == len(batch), "P1", f"{taken.accepted} of {len(batch)} were taken")
         self._read_books(engine)
         for sent in batch:
-            found, why = self.accounts.present.get(reference(sent.message_id), -1), withheld[sent.message_id]
+            message, why = self.accounts.references.of(sent.message_id), withheld[sent.message_id]
+            found = self.accounts.present.get(message, -1)
             # What somebody refused is forgotten with them, once nothing has come of them for long; perhaps meanwhile.
             forgotten = why == "consent" and (retiring or self.accounts.retiring)
             insist(not why or found < end or forgotten, "P8",
                    f"{sent.message_id} was kept, and was to be withheld: {why}")  # fmt: skip
             kept = bool(why) or found >= end or sent.message_id in unsure
             insist(kept, "P1", f"{sent.message_id} was acknowledged and not kept")
-        self.accounts.acked.update(reference(sent.message_id) for sent in batch if not withheld[sent.message_id])
+        self.accounts.acked.update(
+            self.accounts.references.of(sent.message_id) for sent in batch if not withheld[sent.message_id]
+        )
         self._say(f"taken {withheld} up to {taken.position}")
         return not any(withheld.values())
 
