@@ -174,10 +174,11 @@ def broken(worlds: Worlds, seeds: Iterable[int]) -> list[str]:
     pytest.param(LyingWorlds("sync"), SEEDS, "damaged at byte", id="syncs that do nothing"),
     # One seed in some 120 has somebody erased whose keys are looked for again.
     pytest.param(LyingWorlds("overwrite"), range(20, 36), "P8", id="keys that stay"),
-    pytest.param(BackwardWorlds(), SEEDS, "R10", id="a clock that goes back"),
+    # In some worlds it is noticed first that a clock that ran away was believed, as in that of seed 0.
+    pytest.param(BackwardWorlds(), range(1, 26), "R10", id="a clock that goes back"),
     pytest.param(ForgetfulWorlds(), SEEDS, "P2", id="messages that are forgotten"),
     pytest.param(DeafWorlds(KeyRevoked), SEEDS, "P2", id="keys that are not revoked"),
-    pytest.param(DeafWorlds(ModelPlaced), SEEDS, "P3", id="models that are not placed"),
+    pytest.param(DeafWorlds(ModelPlaced), SEEDS, "rank, not", id="models that are not placed"),
     pytest.param(DeafWorlds(LearnerTurned), SEEDS, "the learner was to", id="learners that are not turned"),
     pytest.param(DeafWorlds(Imported), SEEDS, "P2", id="imports that are forgotten"),
     pytest.param(CarelessWorlds(), SEEDS, "P2", id="records that nobody can fold"),
