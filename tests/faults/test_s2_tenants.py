@@ -29,6 +29,7 @@ TENANTS = ("one", "two")
 ITEMS = tuple(f"sku-{number}" for number in range(6))
 PEOPLE = tuple(f"a{number}" for number in range(4))
 USERS = ("u0", "u1")
+CELLS = (*(f"anonymous:{person}" for person in PEOPLE), *USERS)
 SLOWER_MAX = 1.5
 REPEATS = 5
 
@@ -39,22 +40,36 @@ class Plain:
     def __init__(self) -> None:
         self.items: dict[str, dict[str, Any]] = {}
         self.views: dict[str, int] = {}
-        """By cell: `anonymous:a1`, or `u1` where the event named nobody else."""
+        """By cell: that of the user whom the event names, as `u1`, else that of the device, as `anonymous:a1`."""
         self.known: set[str] = set()
-        self.owner: dict[str, str] = {}
+        self.signed_in: dict[str, set[str]] = {}
+        """Device -> users."""
+        self.shared: set[str] = set()
+        """Devices that are nobody's until they are erased, whoever is unlinked."""
         self.decisions: list[str] = []
         self.keys: set[str] = set()
 
+    def sign_in(self, device: str, user: str) -> None:
+        users = self.signed_in.setdefault(device, set())
+        users.add(user)
+        if len(users) > 1:
+            self.shared.add(device)
+
     def profile(self, identifier: str) -> set[str]:
         """All cells of the person that an identifier belongs to."""
-        root = self.owner.get(identifier, identifier)
-        return {root, *(cell for cell, owner in self.owner.items() if owner == root)}
+        if identifier in self.shared:
+            return {identifier}
+        user = next(iter(self.signed_in.get(identifier, ())), identifier)
+        return {user} | {device for device, users in self.signed_in.items() if user in users} - self.shared
 
     def erase(self, identifier: str) -> None:
-        for cell in self.profile(identifier):
+        """Forget a person, and what was done unsigned on the devices that they shared."""
+        person = self.profile(identifier)
+        for cell in person | {device for device, users in self.signed_in.items() if users & person}:
             self.views.pop(cell, None)
             self.known.discard(cell)
-            self.owner.pop(cell, None)
+            self.signed_in.pop(cell, None)
+            self.shared.discard(cell)
 
 
 class Crossing:
@@ -125,13 +140,13 @@ class Crossing:
 
     async def view(self, tenant: str) -> None:
         self.messages += 1
-        person = self.chance.choice(PEOPLE)
+        cell = self.chance.choice(CELLS)
+        who = {"userId": cell} if cell in USERS else {"anonymousId": cell.removeprefix("anonymous:")}
         event = {
-            "messageId": f"m-{self.messages}", "event": "Product Viewed", "anonymousId": person,
+            "messageId": f"m-{self.messages}", "event": "Product Viewed", **who,
             "properties": {"product_id": self.chance.choice(ITEMS), "tenant": tenant},
         }  # fmt: skip
         status, _ = await self.call(tenant, "POST", "/v1/track", event)
-        cell = f"anonymous:{person}"
         plain = self.plain[tenant]
         plain.views[cell] = plain.views.get(cell, 0) + 1
         plain.known.add(cell)
@@ -143,13 +158,13 @@ class Crossing:
         event = {"messageId": f"m-{self.messages}", "anonymousId": person, "userId": user}
         status, _ = await self.call(tenant, "POST", "/v1/identify", event)
         plain = self.plain[tenant]
-        plain.known.add(f"anonymous:{person}")
-        plain.owner[f"anonymous:{person}"] = user
+        plain.known.add(user)
+        plain.sign_in(f"anonymous:{person}", user)
         self.expect(tenant, "identify", status, 200)
 
     async def read(self, tenant: str) -> None:
         plain = self.plain[tenant]
-        identifier = self.chance.choice([*(f"anonymous:{person}" for person in PEOPLE), *USERS])
+        identifier = self.chance.choice(CELLS)
         status, body = await self.call(tenant, "GET", f"/v1/profiles/{quote(identifier, safe='')}")
         cells = plain.profile(identifier)
         known = bool(cells & plain.known)
@@ -161,11 +176,10 @@ class Crossing:
     async def unlink(self, tenant: str) -> None:
         person, user = f"anonymous:{self.chance.choice(PEOPLE)}", self.chance.choice(USERS)
         status, _ = await self.call(tenant, "DELETE", f"/v1/profiles/{user}/links/{quote(person)}")
-        plain = self.plain[tenant]
-        linked = plain.owner.get(person) == user
+        users = self.plain[tenant].signed_in.get(person, set())
+        linked = user in users
         self.expect(tenant, "unlink", status, 200 if linked else 404)
-        if linked:
-            del plain.owner[person]
+        users.discard(user)
 
     async def consent(self, tenant: str) -> None:
         """Stated in one tenant, and so to be read there alone."""

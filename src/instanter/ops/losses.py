@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from ..engine.holdings import AUDIT, LOG, QUARANTINE, Extent, Holdings, read_holdings
-from ..engine.partition import Partition
-from ..events.envelope import CONTROL_PARTITION
+from ..events.envelope import CONTROL_PARTITION, ModelPlaced
 from ..events.reject import decode_quarantined
 from ..foundation.disk import Disk
 from ..foundation.errors import Corrupt
@@ -91,14 +90,14 @@ def acts_missing(directory: DataDirectory, *, there: int, known: int) -> list[st
             f"the last {known - there} acts are missing"]
 
 
-def models_missing(directory: DataDirectory, partition: Partition) -> list[str]:
+def models_missing(directory: DataDirectory, in_charge: Iterable[ModelPlaced]) -> list[str]:
     """The models that were in charge when the directory was written down, still are, and are not there."""
     try:
         held = read_holdings(directory.disk, directory.holdings) or Holdings()
     except Corrupt:
         return []
     there = set(directory.disk.list(directory.models))
-    placed = [(one.placement, model) for one in partition.models.values() for model in (one.model, one.stand_in)]
+    placed = [(one.placement, model) for one in in_charge for model in (one.model, one.stand_in)]
     return [
         f"{directory.models / f'{model_id}.model'} is missing: it is the model of the placement {placement}"
         for placement, model in placed

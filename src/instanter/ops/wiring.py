@@ -218,7 +218,8 @@ def open_engine(
             checkpoints=directory.checkpoints, progress=progress, cold=ColdPlace(disk, directory.cold),
         )  # fmt: skip
         there, known = stores.trail.head.number, partition.audited.number
-        losses = acts_missing(directory, there=there, known=known) + models_missing(directory, partition)
+        losses = acts_missing(directory, there=there, known=known)
+        losses += models_missing(directory, partition.models.values())
         refuse_or_note(directory, losses, accept=accept_loss)
         if not drop_features:
             check_kept(partition.state.active, schema)

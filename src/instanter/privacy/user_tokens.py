@@ -80,7 +80,7 @@ class SigningSecrets:
         self._path = directory / FILE
         self._master = MasterKey(master, source)
         self._source = source
-        self._secrets = {(one.tenant, one.id): one for one in self._read()}
+        self._secrets = {(one.tenant, one.id): one for one in read_signing_secrets(disk, directory)}
         self._texts = {place: self._opened(one) for place, one in self._secrets.items()}
         self._known: dict[tuple[str, str], _Verdict] = {}
 
@@ -150,19 +150,6 @@ class SigningSecrets:
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             return _NO_VERDICT
 
-    def _read(self) -> list[SigningSecret]:
-        if self._path.name not in self._disk.list(self._path.parent):
-            return []
-        raw = self._disk.read(self._path, 0, self._disk.size(self._path))
-        try:
-            kept = msgspec.msgpack.decode(raw, type=_Kept)
-        except msgspec.MsgspecError as error:
-            raise Corrupt(file=str(self._path), offset=0, reason=f"not signing secrets: {error}") from None
-        if kept.version > VERSION:
-            reason = f"format {kept.version} is newer than this program"
-            raise Corrupt(file=str(self._path), offset=0, reason=reason)
-        return kept.secrets
-
     def _opened(self, one: SigningSecret) -> str:
         try:
             return self._master.unwrap(one.wrapped, _about(one.tenant, one.id)).hex()
@@ -171,6 +158,20 @@ class SigningSecrets:
 
     def _write(self, all_: list[SigningSecret]) -> None:
         write_whole(self._disk, self._path, msgspec.msgpack.encode(_Kept(VERSION, all_)))
+
+
+def read_signing_secrets(disk: Disk, directory: Path) -> list[SigningSecret]:
+    """What is kept of secrets, still wrapped; raises `Corrupt` for a damaged file."""
+    path = directory / FILE
+    if path.name not in disk.list(directory):
+        return []
+    try:
+        kept = msgspec.msgpack.decode(disk.read(path, 0, disk.size(path)), type=_Kept)
+    except msgspec.MsgspecError as error:
+        raise Corrupt(file=str(path), offset=0, reason=f"not signing secrets: {error}") from None
+    if kept.version > VERSION:
+        raise Corrupt(file=str(path), offset=0, reason=f"format {kept.version} is newer than this program")
+    return kept.secrets
 
 
 def _about(tenant: str, secret_id: str) -> bytes:

@@ -14,7 +14,7 @@ import numpy as np
 from ...engine.erase import ErasureReceipt, SignedErasure, is_signed_by, public_key_of
 from ...engine.quarantine import passed_over
 from ...engine.recovery import without_ground
-from ...events.envelope import CONTROL_PARTITION, Audited, Record, Tracked, Unreadable, read_record
+from ...events.envelope import CONTROL_PARTITION, Audited, ModelPlaced, Record, Tracked, Unreadable, read_record
 from ...events.folding import check_record
 from ...events.reject import decode_quarantined
 from ...foundation.disk import RealDisk
@@ -25,12 +25,13 @@ from ...models.store import ModelStore
 from ...privacy.audit import AuditReport, Head, audit_key, read_entries, verify_audit
 from ...privacy.erasures import read_erasures
 from ...privacy.subjects import KeyStore
+from ...privacy.user_tokens import read_signing_secrets
 from ...state.checkpoint import checkpoint_path, list_checkpoints, people_on_disk
 from ...state.cold_files import check_people
 from ..backup.manifest import check_backup
 from ..config import load
 from ..datadir import DataDirectory
-from ..losses import acts_missing, missing, pointing_beyond
+from ..losses import acts_missing, missing, models_missing, pointing_beyond
 from ..master import master_key
 from ..readiness import is_locked
 from .arguments import add_config, add_data
@@ -123,16 +124,18 @@ def _verify_directory(arguments: argparse.Namespace) -> int:
     report = VerifyReport()
     with records_progress("reading", quiet=arguments.json) as progress:
         report.missing = missing(directory, whole_frames=not is_locked(directory.log / "lock"))
-        unfit = _read(directory, report, progress)
+        in_charge: dict[tuple[str, str], ModelPlaced] = {}
+        unfit = _read(directory, report, in_charge, progress)
         report.quarantined = _read_quarantine(directory, report, unfit)
         report.acts = _read_audit(directory, report)
         report.checkpoints, report.people_on_disk = _read_checkpoints(directory, report)
         report.models = _read_models(directory, report)
+        _read_secrets(directory, report)
     if not is_locked(directory.log / "lock"):
         logs = (directory.log, directory.quarantine, directory.audit)
         report.unfinished = [found for log in logs for found in _unfinished(directory, log)]
         if not report.damage:
-            report.missing += _proved(directory, report)
+            report.missing += _proved(directory, report) + models_missing(directory, in_charge.values())
     if arguments.json:
         print(msgspec.json.encode(report).decode())
     else:
@@ -243,15 +246,18 @@ def _verdict(report: VerifyReport) -> str:
 
 
 def _read(
-    directory: DataDirectory, report: VerifyReport, progress: Callable[[int, int], None] | None
-) -> dict[int, str]:
-    """Count the records; those that nothing can fold, by position, with the reason."""
+    directory: DataDirectory, report: VerifyReport, in_charge: dict[tuple[str, str], ModelPlaced],
+    progress: Callable[[int, int], None] | None,
+) -> dict[int, str]:  # fmt: skip
+    """Count the records, and note who ranks where; those that nothing can fold, by position, with the reason."""
     unfit: dict[int, str] = {}
     try:
         for frame in SegmentReader(directory.disk, directory.log).read():
             record = read_record(frame.payload)
             if isinstance(record, Audited):
                 report.known_acts = max(report.known_acts, record.number)
+            if isinstance(record, ModelPlaced):
+                in_charge[record.tenant, record.placement] = record
             try:
                 _check_readable(record)
             except ValueError as error:
@@ -305,6 +311,13 @@ def _unfinished(directory: DataDirectory, log: Path) -> list[str]:
     if cut is None:
         return []
     return [f"{cut.file}: {cut.size_bytes} bytes from byte {cut.offset} on hold no whole record"]
+
+
+def _read_secrets(directory: DataDirectory, report: VerifyReport) -> None:
+    try:
+        read_signing_secrets(directory.disk, directory.keys)
+    except Corrupt as error:
+        report.damage.append(str(error))
 
 
 def _read_models(directory: DataDirectory, report: VerifyReport) -> int:
