@@ -293,8 +293,12 @@ class Accounts:
         return cells
 
     def learn(self, who: str, cell: int) -> None:
-        """An id has this cell already, though no record says so yet."""
-        self.cell_of.setdefault(who, cell)
+        """An id has this cell already, or none (0), though no record says so yet. While the keys of idle people are
+        being destroyed it may have lost the one that it had, and what was said there with it."""
+        if self.retiring:
+            self.cell_of.pop(who, None)
+        if cell:
+            self.cell_of.setdefault(who, cell)
 
     def forget_unwritten(self, find: Callable[[str], int]) -> None:
         """After a restart an id may have no cell any more, or another one, if no record of the log names what it had,

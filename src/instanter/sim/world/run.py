@@ -330,10 +330,9 @@ class World:
         return not any(withheld.values())
 
     def _learn(self, ids: Iterable[str]) -> None:
-        """Tell the books the cells of ids of which no event was kept yet."""
+        """Tell the books the cells of ids of which no event was kept yet, and who has none any more."""
         for one in ids:
-            if cell := self._live_engine.subjects.find(TENANT, one):
-                self.accounts.learn(one, cell)
+            self.accounts.learn(one, self._live_engine.subjects.find(TENANT, one))
 
     async def _link(self, person: Person) -> None:
         sent = person.identify(self._now_ms())
