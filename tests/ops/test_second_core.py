@@ -45,7 +45,8 @@ run()
 print(compiled.wholes[known:], results[0] == results[1])
 """
 SERVER = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # It is ignored where whoever runs the tests ignores it.
 from instanter.ops.second_core import second_core
 from instanter.ops.settings import Config
 import logging
@@ -157,7 +158,7 @@ def test_it_is_gone_soon_after_the_server_in_whatever_way_that_ends(tmp_path: Pa
     server, pid = serve(tmp_path, "serve")
     assert is_there(pid)
     server.send_signal(how)
-    server.communicate()
+    server.communicate(timeout=60)
     for _ in range(200):
         if not is_there(pid):
             break
