@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -67,7 +68,8 @@ class Connection:
             headers = {**headers, "Accept": accept}
         started_ns = elapsed_ns()
         try:
-            self._http.request(method, self._prefix + path, body=body, headers=headers)
+            with contextlib.suppress(BrokenPipeError):  # Refused before all of it was sent: the answer says why.
+                self._http.request(method, self._prefix + path, body=body, headers=headers)
             response = self._http.getresponse()
             raw = response.read()
         except (OSError, http.client.HTTPException) as error:
