@@ -87,8 +87,7 @@ class Pages:
     @contextlib.contextmanager
     def opened(self, page: str, **settings: str) -> Iterator[Any]:
         """What the page said last when it was opened; it stays open as long as the block goes on."""
-        while not self._heard.empty():
-            self._heard.get()
+        self._forget()
         program = chromium()
         assert program is not None
         name = f"{page}-{settings.get('mode', 'plain')}.shop.localhost"
@@ -97,10 +96,16 @@ class Pages:
 
     def told_by_stranger(self, origin: str, page: str, **settings: str) -> Any:
         """What a page of any origin said; its name is turned to this machine, as a stranger's DNS can."""
+        self._forget()
         program = chromium()
         assert program is not None
         with self._browser(program, f"{origin}/{page}.html?{urlencode(settings)}"):
             return self._heard.get(timeout=ATTACK_S_MAX)
+
+    def _forget(self) -> None:
+        """What earlier pages said is nothing that this one has said."""
+        while not self._heard.empty():
+            self._heard.get()
 
     def hear(self, said: Any) -> None:
         """What a page told somebody else who serves it."""
