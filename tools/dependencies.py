@@ -4,8 +4,8 @@
     python tools/dependencies.py page docs/dependencies.md
     python tools/dependencies.py check                        # exit code 1 for a version that an advisory names
 
-Nothing is asked of a network. Advisories stand in tools/advisories.json in the form of OSV, with the day up to which
-they were looked through; what was published since is not known here.
+Nothing is asked of a network. Advisories stand in tools/advisories.json in the form of OSV, collected by hand up to
+the day that it names; what was published since, or was overlooked, is not known here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 ADVISORIES = ROOT / "tools" / "advisories.json"
-LOCKS = (("requirements.lock", "required"), ("requirements-dev.lock", "excluded"))
+LOCKS = (
+    ("requirements.lock", "required"), ("requirements-dev.lock", "excluded"), ("requirements-fuzz.lock", "excluded"),
+)  # fmt: skip
 """With what CycloneDX calls it: part of what is served, or only of what it is built and tested with."""
 PERMISSIVE = (
     "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT",
@@ -39,6 +41,8 @@ SPOKEN = {
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0", "Python Software Foundation License": "PSF-2.0",
 }  # fmt: skip
 """What packages write that do not write SPDX. "BSD" alone is taken for the three clauses, the common form."""
+OF_FUZZERS = {"atheris": "Apache-2.0"}
+"""Licences of what only `make fuzz` installs, so that the bill is the same with and without it."""
 
 _PINNED = re.compile(r"([A-Za-z0-9._-]+)==([^\s\\;]+)")
 _OPENING = """\
@@ -47,7 +51,8 @@ _OPENING = """\
 What is installed with Instanter, and what it is built and tested with. The locks name each version and its hashes;
 `sbom.cdx.json` is the same as a bill of materials (CycloneDX 1.6). This page and the bill are written by `make docs`.
 `python tools/dependencies.py check` holds the versions against `tools/advisories.json`: advisories in the form of OSV,
-looked through up to {as_of}. What was published since is not known there: before a release, ask a service that knows.
+collected by hand up to {as_of}. What was published since, or was overlooked, is not known there: before a release, ask
+a service that knows.
 """
 
 
@@ -75,7 +80,8 @@ def locked(root: Path = ROOT) -> list[Package]:
         for line in (root / file).read_text(encoding="utf-8").splitlines():
             if pinned := _PINNED.match(line):
                 name = canonicalize_name(pinned[1])
-                packages.setdefault(name, Package(name, pinned[2], scope, licence_of(name, pinned[2])))
+                licence = OF_FUZZERS.get(name) or licence_of(name, pinned[2])
+                packages.setdefault(name, Package(name, pinned[2], scope, licence))
     return sorted(packages.values(), key=lambda one: (one.scope != "required", one.name))
 
 

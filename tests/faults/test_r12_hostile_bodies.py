@@ -124,3 +124,19 @@ def test_r12_the_bodies_differ_and_are_the_same_for_the_same_seed() -> None:
     assert first == again
     assert len({(one.path, one.body, str(one.headers)) for one in first}) > 250
     assert all(isinstance(one, Hostile) for one in first)
+
+
+@pytest.mark.parametrize("protocol", [b"\x80\xff", b"chat", b""])
+def test_r12_a_web_socket_is_not_opened_and_ends_nothing(protocol: bytes, make_site: MakeSite) -> None:
+    server = make_site().start()
+    head = (
+        b"GET /v1/health HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        b"Sec-WebSocket-Protocol: " + protocol + b"\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", server.port), timeout=300) as sender:
+        sender.sendall(head)
+        sender.shutdown(socket.SHUT_WR)
+        assert b" 101 " not in sender.recv(4_096).partition(b"\r\n")[0]
+    assert ask(server.port, "GET", "/readyz").status == 200
+    assert server.process.poll() is None
