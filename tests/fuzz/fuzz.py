@@ -24,11 +24,15 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 CORPUS = HERE / "corpus"
 BUILD = ROOT / "build" / "fuzz"
-NAMES = ("event", "batch", "segment", "checkpoint", "configuration", "vault", "cold")
+NAMES = (
+    "event", "batch", "segment", "checkpoint", "configuration", "vault", "cold", "feed", "archive", "statement",
+    "token", "holdings",
+)  # fmt: skip
 COVERED = (
     "instanter.events.", "instanter.log.", "instanter.ops.config", "instanter.ops.toml_lines",
     "instanter.features.declaration", "instanter.decisions.placement", "instanter.state.checkpoint",
     "instanter.state.catalogue", "instanter.state.columns", "instanter.state.cold_files", "instanter.privacy.vault",
+    "instanter.privacy.user_tokens", "instanter.ops.feeds.", "instanter.ops.archives", "instanter.engine.holdings",
 )  # fmt: skip
 """Modules, by how their names begin, that steer the fuzzer. Not the kernels: those are compiled."""
 HANG_S = 20

@@ -7,35 +7,43 @@ errors. Anything else that comes out of `run` is a finding, and so is taking lon
 from __future__ import annotations
 
 import gc
+import io
 import os
 import struct
 import tempfile
 import zlib
 from collections.abc import Callable
 from functools import cache
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from time import thread_time_ns
+from typing import Any
 
+import msgspec
 import numpy as np
 
+from instanter.engine.holdings import Holdings, read_holdings, write_holdings
 from instanter.events.batch import decode_batch
 from instanter.events.decode import Admitted, Door
 from instanter.events.enrich import Enricher
 from instanter.events.envelope import decode_record, encode_record
 from instanter.events.reject import message_id_of, quarantined
+from instanter.events.statements import Statements
 from instanter.events.subjects import HashedSubjects
 from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES
-from instanter.foundation.errors import Broken, ConfigRejected, Corrupt, EventRejected
+from instanter.foundation.errors import Broken, ConfigRejected, Corrupt, EventRejected, RequestRejected
 from instanter.foundation.ids import Ids
 from instanter.foundation.limits import EVENT_BYTES_MAX
 from instanter.log.commit import commit_now
 from instanter.log.frames import FRAME_HEADER_BYTES
 from instanter.log.segment_log import SegmentLog
 from instanter.log.segments import SEGMENT_HEADER_BYTES, SegmentReader, encode_segment_header, segment_path
+from instanter.ops.archives import opened_archive
 from instanter.ops.config import load
+from instanter.ops.feeds.reading import read_items
 from instanter.privacy.roll import Roll, number_of
+from instanter.privacy.user_tokens import SigningSecrets
 from instanter.privacy.vault import KEY_BYTES, NAME_BYTES, SLOT_BYTES, MasterKey, Vault
 from instanter.sim.disk import SimulatedDisk
 from instanter.state.checkpoint import (
@@ -65,10 +73,13 @@ RUN_S_MAX = 1.0
 KINDS = (None, "track", "identify", "page", "screen", "group", "alias", None)
 RECEIVED_MS = 1_750_000_000_000
 BATCH_EVENTS = 40
+FOUND_READ = 400
+"""Events or items that are read of a file."""
 LOG = Path("/log")
 CHECKPOINT = checkpoint_path(Path("/checkpoints"), 7)
 KEYS = Path("/keys/subjects.keys")
 COLD = Path("/cold")
+HOLDINGS = Path("/data/holdings.json")
 COLD_PLACES_MAX = 64
 COLD_START = struct.Struct("<8sII")
 COLD_RECORD = struct.Struct("<IIIIqq")
@@ -95,11 +106,17 @@ def door() -> Door:
 
 def check_refusal(raw: bytes, error: EventRejected) -> Refused:
     """A refusal has a code and goes into the quarantine within its bounds."""
-    assert error.code, error
-    assert error.message, error
+    refused = said(error.code, error.message)
     assert len(quarantined(raw, error, at_ms=RECEIVED_MS, tenant="default").raw) <= EVENT_BYTES_MAX
     assert isinstance(message_id_of(raw), str)
-    return Refused(error.code)
+    return refused
+
+
+def said(code: str, message: str) -> Refused:
+    """A refusal has a code and a sentence."""
+    assert code
+    assert message
+    return Refused(f"{code}: {message}")
 
 
 def event(chunk: bytes) -> None:
@@ -366,10 +383,87 @@ def repaired_cold(raw: bytes) -> bytes:
     return bytes(whole)
 
 
+def feed(chunk: bytes) -> None:
+    """A file of items of any format. Each item that it yields can be written as JSON, and stands somewhere."""
+    try:
+        with read_items(io.BytesIO(chunk)) as found:
+            for place, one in islice(found, FOUND_READ):
+                assert place
+                msgspec.json.encode(one)
+    except RequestRejected as error:
+        raise said(error.code, error.message) from None
+
+
+def archive(chunk: bytes) -> None:
+    """A file of events of any shape, plain or packed. Each event goes through the door, as an import's does."""
+    path, told = Path(scratch().name) / "archive", list[str]()
+    path.write_bytes(chunk)
+    last = -1
+    try:
+        with opened_archive(str(path), told.append) as lines:
+            for line in islice(lines, FOUND_READ):
+                assert line.number > last
+                last = line.number
+                try:
+                    check_admitted(door().admit(line.text, kind=None, received_ms=RECEIVED_MS, tenant="default"))
+                except EventRejected as error:
+                    check_refusal(line.text, error)
+    except (RequestRejected, Broken) as error:
+        raise Refused(str(error)) from None
+    assert all(told)
+    if last < 0:
+        raise Refused("; ".join(told[:1]))
+
+
+def statement(chunk: bytes) -> None:
+    """What a person agrees to, in the context of an event: a map, lists of ids, or a string of IAB's framework."""
+    how, raw = chunk[0] if chunk else 0, chunk[1:]
+    try:
+        sent: Any = raw.decode("utf-8", "surrogateescape") if how & 1 else msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        raise Refused("no JSON") from None
+    try:
+        stated = Statements().stated(*(None, None, sent) if how & 1 else (None, sent) if how & 2 else (sent,))
+    except EventRejected as error:
+        raise said(error.code, error.message) from None
+    assert stated is None or all(isinstance(agreed, bool) for agreed in stated.values())
+
+
+@cache
+def signing_secrets() -> SigningSecrets:
+    """One secret, made by its file's own code."""
+    secrets = SigningSecrets(SimulatedDisk(), KEYS.parent, master=bytes(KEY_BYTES), source=ticking())
+    secrets.make("default", RECEIVED_MS)
+    return secrets
+
+
+def token(chunk: bytes) -> None:
+    """A user token. Nobody can sign one by chance."""
+    text = chunk.decode("utf-8", "surrogateescape")
+    assert not signing_secrets().confirm("default", text, "u", RECEIVED_MS)
+    raise Refused("no good")
+
+
+def holdings(chunk: bytes) -> None:
+    """What a data directory held, as it is written down; the same again once it was read."""
+    disk = SimulatedDisk()
+    disk.put(HOLDINGS, chunk)
+    try:
+        held = read_holdings(disk, HOLDINGS)
+    except Broken as error:
+        raise Refused(str(error)) from None
+    assert isinstance(held, Holdings)
+    write_holdings(disk, HOLDINGS, held)
+    assert read_holdings(disk, HOLDINGS) == held
+
+
 TARGETS: dict[str, Target] = {
     "event": event, "batch": batch, "segment": segment, "checkpoint": checkpoint, "configuration": configuration,
-    "vault": vault, "cold": cold,
+    "vault": vault, "cold": cold, "feed": feed, "archive": archive, "statement": statement, "token": token,
+    "holdings": holdings,
 }  # fmt: skip
+NEVER_TAKEN = frozenset({"token"})
+"""Targets that refuse whatever comes."""
 
 
 @cache

@@ -34,7 +34,6 @@ _BATCH: Final = re.compile(rb'\s*\{\s*"batch"\s*:\s*\[')
 _ID_HEX: Final = 32
 
 _any_json = msgspec.json.Decoder(msgspec.Raw).decode
-_decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 COLUMNS: Final = {
@@ -94,7 +93,7 @@ class Archive:
 
     def __init__(self, name: str, file: BufferedReader, reject: Rejected, columns: dict[str, str]) -> None:
         self._name = "stdin" if name == STDIN else name
-        self._file = _unmarked(file)
+        self._file = file
         self._reject = reject
         self._columns = columns
         self.unseen = set(self._columns)
@@ -116,6 +115,7 @@ class Archive:
 
     def _seen(self) -> Shape:
         try:
+            self._file = _unmarked(self._file)
             head = self._file.peek(ARCHIVE_BUFFER_BYTES)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise Broken(f"{self._name} cannot be unpacked to its end: {error}") from None
@@ -476,6 +476,14 @@ def _in_cp1252(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error(_CP1252, _in_cp1252)
+
+
+def _decode_any(text: bytes) -> Any:
+    """What a text says; None where it is no JSON or no Unicode all through, of which the door tells what is wrong."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _is_json(text: bytes) -> bool:
