@@ -263,3 +263,13 @@ def test_repetitions_are_told_among_the_newest_events_up_to_a_bound(monkeypatch:
     assert not walk.is_new(others[0])
     assert walk.is_new(first), "three others have come since"
     assert len(walk.messages) == 3
+
+
+def test_what_took_something_back_was_heard_and_is_not_told_again(tmp_path: Path) -> None:
+    async def work(engine: Engine) -> None:
+        await stock_shop(engine)
+        for number, name in enumerate(("Product Added", "Product Removed", "Order Completed", "Order Refunded")):
+            await take(engine, event(number, name=name, person="u1", at_ms=NOW_MS - 90_000 + number))
+        assert await remap(engine) == ({}, {})
+
+    with_engine(tmp_path, work, clock=ManualClock(NOW_MS))

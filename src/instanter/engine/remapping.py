@@ -118,10 +118,11 @@ class Remapper:
         schema = partition.state.schema
         name_of = {code: name for name, code in schema.codes.items()}
         self._on = {
-            (placed.spec.name, placed.spec.version): frozenset(name_of.get(code, ANY) for code in placed.spec.codes)
+            (placed.spec.name, placed.spec.version): frozenset(
+                name_of.get(code, ANY) for code in (*placed.spec.codes, *placed.spec.takes_back))
             for placed in schema.layout.features
         }
-        """The names that each feature hears, `ANY` among them where it hears all others too."""
+        """The names that each feature hears or takes back by, `ANY` among them where it hears all others too."""
         self._walk: _Walk | None = None
         self._turn = asyncio.Lock()
 
