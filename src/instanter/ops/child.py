@@ -46,7 +46,12 @@ class ChildServer:
         self, data: Path, *, config: Path | None = None, port: int = 0, arguments: Sequence[str] = (),
         log: Path | None = None,
     ) -> None:  # fmt: skip
-        """`log` is the file its log goes to; without one it is kept aside, for the reason if it does not start."""
+        """`log` is the file its log goes to; without one it is kept aside, for the reason if it does not start.
+
+        Raises `Unavailable` where something else listens on `port`: whatever is asked there would go to it.
+        """
+        if port:
+            _check_free(port)
         self._log = os.fdopen(_descriptor(log), "w+b")
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -160,6 +165,17 @@ def _descriptor(path: Path | None) -> int:
     descriptor, name = tempfile.mkstemp()
     os.unlink(name)
     return descriptor
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        # What is left of connections to a server that has ended is nobody who listens.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise Unavailable(f"cannot listen on 127.0.0.1:{port}: {reason}; choose another --port") from None
 
 
 def free_port() -> int:
