@@ -172,10 +172,27 @@ AS_ITEMS = {
     json.dumps({"page": {"a": [1]}, "products": OBJECTS, "next": None}, indent=1), json.dumps({"entries": OBJECTS}),
     "\n".join(map(json.dumps, OBJECTS)), "\r\n\r\n".join(map(json.dumps, OBJECTS)) + "\r\n",
     "\ufeff" + json.dumps(OBJECTS), json.dumps(OBJECTS).encode("utf-16"), "  \n" + json.dumps(OBJECTS),
-    json.dumps({"products": [{"node": one} for one in OBJECTS]}),
+    json.dumps({"products": [{"node": one} for one in OBJECTS]}), json.dumps({"result": OBJECTS, "next": {"a": [1]}}),
+    json.dumps({"meta": {"items": [1]}, "data": {"total": 3, "products": OBJECTS, "page": 1}, "ok": True}),
+    json.dumps({"rss": {"channel": {"title": "x", "item": OBJECTS}}}, indent=1),
 ])  # fmt: skip
 def test_json_is_read_as_lines_as_a_list_and_as_an_object_with_a_list(data: bytes | str) -> None:
     assert items(data) == AS_ITEMS
+
+
+@pytest.mark.parametrize("data", [
+    '{"items": [{"id": 1}]}\n{"items": [{"id": 2}]}', '{"data": {"items": [{"id": 1}], "a": [2]}}\n{"id": 2}',
+    '[{"id": 1}]\n[{"id": 2}]', '{"items": [{"id": 1}], "more": {"a": 1}} x',
+])  # fmt: skip
+def test_what_stands_behind_a_list_is_told_and_replaces_no_catalogue(data: str) -> None:
+    _, found, broken = told(data)
+    assert [item_id for _, item_id, _ in found if item_id] == ["1"]
+    assert "behind the list of items stands more" in broken
+
+
+def test_the_guid_of_rss_is_an_id() -> None:
+    rss = '<rss><channel><item><title>x</title><guid isPermaLink="false">n1</guid></item></channel></rss>'
+    assert items(rss) == {"n1": {"title": "x"}}
 
 
 def test_nested_prices_brands_and_offers_are_made_plain() -> None:

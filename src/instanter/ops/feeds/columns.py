@@ -11,7 +11,7 @@ from .found import FeedItem, Problem, refused
 ID: Final = "id"
 IDS: Final = ("id", "itemid", "productid", "offerid", "articleid", "contentid", "sku", "itemcode", "productcode",
               "externalid", "articlenumber", "artikelnummer", "artikelnr", "artikelid",
-              "produktid", "produktnummer", "uid")  # fmt: skip
+              "produktid", "produktnummer", "uid", "guid")  # fmt: skip
 """How columns of ids are called, the first that there is counts."""
 
 _CALLED: Final[Mapping[str, tuple[str, ...]]] = {

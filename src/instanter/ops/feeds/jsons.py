@@ -12,8 +12,14 @@ from .found import Broken, FeedItem, Finds, Problem, refused
 from .opening import LINE_CHARS_MAX, lines_of
 from .shopify import is_shopify_product, items_of_product
 
-LISTS: Final = ("items", "products", "entries", "data", "results", "records", "offers", "articles", "nodes")
+LISTS: Final = ("items", "products", "entries", "data", "results", "records", "offers", "articles", "nodes", "result",
+                "rows", "docs", "hits", "item", "entry", "product")  # fmt: skip
 """What a list of items within an object may be called."""
+WRAPS: Final = ("data", "result", "results", "response", "payload", "body", "channel", "rss", "feed", "catalog",
+                "catalogue", "shop")  # fmt: skip
+"""What an object around such a list may be called, and one around that."""
+_WRAPS_MAX: Final = 3
+_BEHIND: Final = "behind the list of items stands more, which is not read: make one list of it, or an object a line"
 _CHUNK_CHARS: Final = 64 * 1024
 _SPACE: Final = " \t\r\n"
 _decode = json.JSONDecoder().raw_decode
@@ -47,7 +53,14 @@ def is_lines(head: str) -> bool:
     except (ValueError, RecursionError):
         return False
     whole = end == len(line) and isinstance(value, dict)
-    return whole and not any(isinstance(value.get(name), list) for name in LISTS)
+    return whole and not _holds_list(value)
+
+
+def _holds_list(value: dict[str, Any], depth: int = 0) -> bool:
+    if any(isinstance(value.get(name), list) for name in LISTS):
+        return True
+    within = (value.get(name) for name in WRAPS) if depth < _WRAPS_MAX else ()
+    return any(isinstance(one, dict) and _holds_list(one, depth + 1) for one in within)
 
 
 def _of_lines(text: io.TextIOWrapper, given: Mapping[str, str]) -> Finds:
@@ -79,6 +92,8 @@ def _of_list(stream: _Stream, given: Mapping[str, str]) -> Finds:
             number += 1
             for found in _items(value, renamer, given):
                 yield f"item {number}", found
+        if stream.has_more():
+            yield f"item {number + 1}", Broken(_BEHIND)
     except _BreaksOff as broken:
         yield f"item {number + 1}", Broken(str(broken))
 
@@ -109,6 +124,8 @@ class _Stream:
         self._left = ""
         self._at = 0
         self._ended = False
+        self._open = 0
+        """Objects around the list of items."""
 
     def peek(self) -> str:
         """The next sign that is no space, "" at the end."""
@@ -121,25 +138,45 @@ class _Stream:
     def open_list(self) -> str | None:
         """Of an object, go to the list of items within it, and say what it is called; None if there is none."""
         self._take("{")
+        self._open += 1
         while self.peek() == '"':
             name = self._value()
             self._take(":")
-            if self.peek() == "[" and name in LISTS:
+            if (sign := self.peek()) == "[" and name in LISTS:
                 return str(name)
-            self._value()
+            if sign == "{" and name in WRAPS and self._open <= _WRAPS_MAX:
+                if (inner := self.open_list()) is not None:
+                    return f"{name}.{inner}"
+            else:
+                self._value()
             if self.peek() == ",":
                 self._take(",")
+        self._take("}")
+        self._open -= 1
         return None
+
+    def has_more(self) -> bool:
+        """Whether anything stands behind the list and the objects around it, whose other fields are passed over."""
+        while self._open:
+            while self.peek() == ",":
+                self._take(",")
+                self._value()
+                self._take(":")
+                self._value()
+            self._take("}")
+            self._open -= 1
+        return bool(self.peek())
 
     def elements(self) -> Iterator[Any]:
         """The elements of the list that begins here."""
         self._take("[")
         if self.peek() == "]":
+            self._take("]")
             return
         while True:
             yield self._value()
-            sign = self.peek()
-            if sign == "]":
+            if self.peek() == "]":
+                self._take("]")
                 return
             self._take(",")
 
