@@ -95,6 +95,20 @@ def test_a_wrong_command_is_2(words: list[str], capsys: pytest.CaptureFixture[st
     assert "usage: instanter" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("words", "told"), [
+    (["improt"], "there is no verb 'improt', did you mean import?"),
+    (["import", "--items", "x", "--replce"], "unrecognized arguments: --replce, did you mean --replace?"),
+    (["import", "--itms=x"], "--itms=x, did you mean --items?"),
+])
+def test_what_is_misspelt_is_told_with_what_was_meant(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        frame.main(words)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.rstrip().endswith(told)
+
+
 @pytest.mark.parametrize(("error", "exit_code", "code", "sentence"), [
     (ConfigRejected("no such", file="a.toml", line=3), 2, "config", "a.toml:3: no such"),
     (RequestRejected("unknown_id", "there is none"), 2, "unknown_id", "there is none"),

@@ -42,11 +42,12 @@ NOT_AVAILABLE: Final = frozenset({OUT_OF_STOCK, DISCONTINUED})
 _WORDS: Final = {
     IN_STOCK: "in stock|instock|available|available for order|in store only|instoreonly|online only|onlineonly|"
               "limited availability|limitedavailability|low stock|limited|limited stock|made to order|madetoorder|true|"
-              "yes|y|on|1|active|auf lager|lieferbar|sofort lieferbar|verfügbar|vorrätig|en stock|disponible|disponibile|op voorraad",
+              "yes|y|on|1|active|auf lager|lieferbar|sofort lieferbar|verfügbar|vorrätig|en stock|disponible|"
+              "disponibile|op voorraad",
     OUT_OF_STOCK: "out of stock|outofstock|oos|unavailable|not available|sold out|soldout|temporarily unavailable|"
                   "temporarily out of stock|reserved|false|no|n|off|0|none|inactive|nicht auf lager|nicht lieferbar|"
-                  "nicht verfügbar|nicht vorrätig|vergriffen|ausverkauft|épuisé|rupture de stock|agotado|sin stock|esaurito|"
-                  "niet op voorraad|uitverkocht",
+                  "nicht verfügbar|nicht vorrätig|vergriffen|ausverkauft|épuisé|rupture de stock|agotado|sin stock|"
+                  "esaurito|niet op voorraad|uitverkocht",
     DISCONTINUED: "discontinued|archived|deleted|end of life|eol",
     PREORDER: "preorder|pre order|presale|pre sale|available for preorder|vorbestellbar",
     BACKORDER: "backorder|back order|backordered|back ordered|onbackorder|on backorder|available on backorder|"

@@ -15,6 +15,7 @@ from ..engine.configuration import Configuration
 from ..engine.joining import Joining, Wanted, before_the_log
 from ..engine.recovery import Progress
 from ..engine.training import Counts, Gathered, Gathering
+from ..events.bodies import meant_of
 from ..foundation.clock import SystemClock, elapsed_ns
 from ..foundation.disk import write_whole
 from ..foundation.errors import InstanterError, RequestRejected
@@ -79,7 +80,8 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
     configuration = configuration_of(config)
     kinds = {known.id: known.kind for known in config.placements}
     if job.placement not in kinds:
-        raise RequestRejected("unknown_placement", f'there is no placement "{job.placement}"')
+        raise RequestRejected(
+            "unknown_placement", f'there is no placement "{job.placement}"{meant_of(job.placement, list(kinds))}')
     wanted = Wanted(job.tenant, job.placement, lists=kinds[job.placement] == "rerank")
     before = before_the_log(read.log, read.directory.disk, read.directory.checkpoints)
     joining = Joining(read.log, read.subjects, rewards_of(config), wanted, before)

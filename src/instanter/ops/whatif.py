@@ -15,6 +15,7 @@ from ..engine.configuration import Configuration
 from ..engine.models import StoredModels
 from ..engine.recovery import Progress
 from ..engine.replay import Again, Made, Past
+from ..events.bodies import meant_of
 from ..foundation.clock import elapsed_ns
 from ..foundation.errors import Corrupt, RequestRejected
 from ..models.base import Ranker
@@ -161,8 +162,10 @@ def _tried(read: Reading, trial: Trial, newest: str) -> Configuration:
     """The configuration with the weights in it, for the placement that they are for."""
     replace = msgspec.structs.replace
     configuration = trial.configuration or read.configurations.get(newest)
-    if trial.placement and trial.placement not in {placement.id for placement in configuration.placements}:
-        raise RequestRejected("unknown_placement", f'there is no placement "{trial.placement}"')
+    there = [placement.id for placement in configuration.placements]
+    if trial.placement and trial.placement not in there:
+        raise RequestRejected(
+            "unknown_placement", f'there is no placement "{trial.placement}"{meant_of(trial.placement, there)}')
     return replace(configuration, placements=tuple(
         replace(placement, weights={**placement.weights, **trial.weights})
         if trial.placement in ("", placement.id) else placement

@@ -332,7 +332,10 @@ def _locked(disk: Disk, directory: Path) -> Lock:
     try:
         return disk.lock(directory / "subjects.lock")
     except BlockingIOError:
-        raise LogClosed(f"another process is using the keys in {directory}") from None
+        raise LogClosed(
+            f"another process is using the keys in {directory}, most likely a server of this data directory: end that "
+            "one, or ask it, by --url where the command has it"
+        ) from None
 
 
 def _combined(key: bytes, day_key: bytes, kind: Sealed) -> bytes:

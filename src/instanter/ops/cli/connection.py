@@ -38,7 +38,10 @@ class Connection:
         """`key` is the access key, for a server that asks for one."""
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise RequestRejected("url", f"not an http address: {base_url}")
+            raise RequestRejected("url", f"not an http address: {base_url}; give one such as http://127.0.0.1:8080")
+        if f"{parts.path}/".endswith("/v1/") or "/v1/" in parts.path:
+            server = base_url.partition("/v1")[0]
+            raise RequestRejected("url", f"{base_url} is a route: give the address of the server alone, {server}")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self.base_url = base_url.rstrip("/")
         self.round_trip_ms = 0.0

@@ -7,10 +7,12 @@ also `{"error": {"code", "message"}}` on stdout; never a traceback, unless it is
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import json
 import keyword
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol, cast
@@ -73,6 +75,10 @@ examples:
 `instanter VERB --help` says more about each. Exit codes: 0 done, 1 the work failed, 2 the command was wrong."""
 
 
+_SAID_ABOUT_ITSELF: Final = frozenset({"-h", "--help", "-V", "--version"})
+_OPTION: Final = re.compile(r"--[a-z][a-z-]*")
+
+
 class VerbModule(Protocol):
     """What a verb's module offers."""
 
@@ -90,12 +96,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = _chosen(words)
     module = _module(chosen) if chosen else None
-    arguments = _parser(chosen, module).parse_args(words)
+    arguments = _parsed(words, chosen, module)
     if not __debug__:
         return _failed(arguments, WRONG, "optimized", "Python's -O takes out the checks that guard the state; "
                                                       "start without -O and PYTHONOPTIMIZE")
     assert module is not None, "argparse lets no command without a verb through"
     return run_verb(module, arguments)
+
+
+def _parsed(words: Sequence[str], chosen: Verb | None, module: VerbModule | None) -> argparse.Namespace:
+    """The arguments; what is misspelt is told with what was probably meant."""
+    parser, verb = _parser(chosen, module)
+    wrong = next((word for word in words if not word.startswith("-")), "") if verb is None else ""
+    if wrong and not _SAID_ABOUT_ITSELF & set(words):
+        parser.error(f"there is no verb {wrong!r}{_meant(wrong, [one.name for one in VERBS])}")
+    arguments, unknown = parser.parse_known_args(words)
+    if unknown:
+        options = _OPTION.findall((verb or parser).format_usage())
+        (verb or parser).error(f"unrecognized arguments: {' '.join(unknown)}{_meant(unknown[0], options)}")
+    return arguments
+
+
+def _meant(word: str, known: Sequence[str]) -> str:
+    """
+    >>> _meant("--replce", ["--items", "--replace"]), _meant("frobnicate", ["init"])
+    (', did you mean --replace?', '')
+    """
+    close = difflib.get_close_matches(word.partition("=")[0], known, n=1)
+    return f", did you mean {close[0]}?" if close else ""
 
 
 def _chosen(words: Sequence[str]) -> Verb | None:
@@ -108,20 +136,24 @@ def _module(verb: Verb) -> VerbModule:
     return cast(VerbModule, importlib.import_module(f"{__package__}.{verb.module}"))
 
 
-def _parser(chosen: Verb | None, module: VerbModule | None) -> argparse.ArgumentParser:
-    """All verbs by name; only the chosen one with its arguments."""
+def _parser(
+    chosen: Verb | None, module: VerbModule | None
+) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser | None]:
+    """All verbs by name, only the chosen one with its arguments; and that of the chosen one."""
     parser = argparse.ArgumentParser(
         prog="instanter", description=_DESCRIPTION, epilog=_EXAMPLES, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-V", "--version", action="version", version=f"instanter {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, title="verbs")
+    of_chosen = None
     for verb in VERBS:
         one = verbs.add_parser(verb.name, help=verb.summary, allow_abbrev=False,
                                formatter_class=argparse.RawDescriptionHelpFormatter)
         if verb == chosen and module is not None:
             add_json(one)
             module.add_arguments(one)
-    return parser
+            of_chosen = one
+    return parser, of_chosen
 
 
 def run_verb(module: VerbModule, arguments: argparse.Namespace) -> int:
