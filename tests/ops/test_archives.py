@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import io
 import json
+import lzma
 import random
+import zipfile
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -179,8 +185,8 @@ def test_rows_of_json_are_read_as_those_of_a_table_and_what_is_said_counts_there
                               "properties": {"product_id": "s", "flag": False}}]  # fmt: skip
     path.write_text(json.dumps({"event": "view", "userId": "u", "properties": {"n": 1}}) + "\n")
     assert read(path)[1] == [{"type": "track", "event": "view", "userId": "u", "properties": {"n": 1}}]
-    path.write_text(json.dumps({"event": "view", "n": 1}) + "\n")
-    assert read(path)[1] == [{"event": "view", "n": 1}]
+    path.write_text('{"event": "view", "user": "u"}\n{"event": "view", "n": 1}\n')
+    assert read(path)[1][1] == {"event": "view", "n": 1}
     pixel = {"name": "product_viewed", "type": "standard", "clientId": "c", "data": {"productVariant": {"sku": "s"}}}
     sent = {"type": "track", "event": "x", "userId": "u", "properties": {"what": "s", "n": 0}}
     path.write_text(f"{json.dumps(pixel)}\n{json.dumps(sent)}\n5\n")
@@ -202,14 +208,90 @@ def test_a_row_with_too_many_fields_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("content", "told"), [
-    ('{"type": "page"}'.encode("utf-16"), "UTF-16"), (b"PAR1\x00\x00\x15\x04", "binary"),
-    (b"hello", "none of JSON lines"),
+    (b"PAR1\x00\x00\x15\x04", "the Parquet file cannot be read"), (b"hello", "none of JSON lines"),
+    (b"\x7fELF\x02\x01\x00\x00\x00", "is no text: save it as CSV, JSON or Parquet"),
+    (b"", "is empty"), (b" \n\n", "is empty"),
+    (b"\x28\xb5\x2f\xfdx", "zstd"), (b"PK\x03\x04....[Content_Types].xml", "save it as CSV"),
+    (b'{"typ": "view", "wer": "ada"}\n', "objects with the fields typ, wer, and none of them says the event's name"),
 ])
 def test_what_is_no_file_of_events_is_refused_in_a_sentence(content: bytes, told: str, tmp_path: Path) -> None:
     path = tmp_path / "events"
     path.write_bytes(content)
     with pytest.raises(RequestRejected, match=told):
         read(path)
+
+
+ROWS = "event,user,item\nview,ada,0007\nview,bert,0008\n"
+
+
+def _zipped(content: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("events.csv", content)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("pack", [
+    bytes, gzip.compress, bz2.compress, lzma.compress, _zipped,
+])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_file_is_read_however_it_is_packed_and_encoded(pack: Any, encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "events"
+    path.write_bytes(pack(ROWS.encode(encoding)))
+    shape, events, numbers, rejected = read(path)
+    assert (shape, numbers, rejected) == ("a table", [2, 3], [])
+    assert [one["properties"]["product_id"] for one in events] == ["0007", "0008"]
+    assert identity_of(str(path), {}) == identity_of(str(path), {})
+
+
+def test_parquet_is_read_as_a_table_is(tmp_path: Path) -> None:
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "events.parquet"
+    at = datetime(2026, 10, 1, 12, tzinfo=UTC)
+    parquet.write_table(arrow.table({
+        "event": ["view", "buy"], "user_id": [1, 2], "sku": ["0007", None], "price": [Decimal("2.50"), None],
+        "time": [at, at],
+    }), path)  # fmt: skip
+    shape, events, numbers, rejected = read(path)
+    assert (shape, numbers, rejected) == ("Parquet", [1, 2], [])
+    assert events[0] == {
+        "type": "track", "event": "view", "userId": 1, "timestamp": at.isoformat(),
+        "properties": {"product_id": "0007", "price": 2.5},
+    }  # fmt: skip
+    parquet.write_table(arrow.table({"user_id": [1]}), path)
+    with pytest.raises(RequestRejected, match="the columns user_id, and none of them says the event's name"):
+        read(path)
+
+
+@pytest.mark.parametrize("form", ["table", "objects"])
+def test_rows_that_are_lines_of_one_order_are_one_event(form: str, tmp_path: Path) -> None:
+    rows = [("o1", "ada", "7", 2, "x"), ("o1", "ada", "8", 1, "y"), ("o2", "ada", "7", 1, "x"),
+            ("o1", "ada", "9", 1, "z"), ("", "bert", "7", 1, "x"), ("", "bert", "8", 1, "x")]  # fmt: skip
+    names = ("order_id", "customer", "sku", "quantity", "shop")
+    path = tmp_path / "orders"
+    if form == "table":
+        path.write_text("\n".join(",".join(map(str, row)) for row in (names, *rows)))
+    else:
+        path.write_text("\n".join(json.dumps(dict(zip(names, row, strict=True))) for row in rows))
+    with pytest.raises(RequestRejected, match="where all are of one kind, --map 'event=Order Completed'"):
+        read(path)
+    with pytest.raises(RequestRejected, match="Order Complted" if form == "table" else "none of them says"):
+        read(path, event="Order Complted")
+    _, events, numbers, rejected = read(path, event="Order Completed")
+    assert (rejected, numbers) == ([], [3, 4, 5, 6, 7] if form == "table" else [2, 3, 4, 5, 6])
+    assert {one["event"] for one in events} == {"Order Completed"}
+    assert events[0]["properties"]["order_id"] == "o1"
+    assert [(one["product_id"], str(one["quantity"]), one["shop"]) for one in events[0]["properties"]["products"]] == [
+        ("7", "2", "x"), ("8", "1", "y")]  # fmt: skip
+    assert all("products" not in one["properties"] for one in events[1:])
+
+
+def test_an_order_that_is_told_again_is_no_further_line_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text("event,user,order_id,item,time\nbuy,ada,o1,7,2026-10-01 10:00\nbuy,ada,o1,7,2026-10-01 10:00\n"
+                    "buy,ada,o1,7,2026-10-01 10:05\n")  # fmt: skip
+    _, events, _, _ = read(path)
+    assert [len(one["properties"].get("products", [])) for one in events] == [2, 0]
 
 
 def test_a_packed_file_that_ends_early_is_named(tmp_path: Path) -> None:

@@ -127,10 +127,36 @@ def test_what_the_door_refuses_of_a_file_is_told_with_its_line(
     report = imported(server, capsys, "--events", file, code=1)
     assert [one.partition(": ")[0] for one in report["first_rejections"]] == [f"{file}:32"]
     assert [one.partition(",")[0] for one in report["unsaid"]] == ["no column says when it was"]
-    nobody = ndjson(tmp_path / "nobody.ndjson", [{"name": "view_item", "params": {}}] * 3)
-    report = imported(server, capsys, "--events", nobody, "--map", "userId=who", code=1)
-    assert (report["events"], report["rejected"]) == (0, 3)
-    assert report["unsaid"] == ["no event has a field 'who', which --map names"]
+    known = ndjson(tmp_path / "known.ndjson", [{"name": "view_item", "user": "ada", "item": "5"}] * 3)
+    report = imported(server, capsys, "--events", known, "--map", "product_id=what", code=0)
+    assert (report["events"], report["rejected"]) == (3, 0)
+    assert report["unsaid"][-1] == "no event has a field 'what', which --map names"
+
+
+def test_rows_that_say_neither_what_nor_who_are_refused_whole_and_can_be_read_as_they_are_meant(
+    server: ChildServer, tmp_path: Path, capsys: Printed
+) -> None:
+    file = ndjson(tmp_path / "nobody.ndjson", [{"what": "view_item", "who": n, "params": {}} for n in range(3)])
+    assert frame.main(["import", "--url", server.url, "--events", str(file)]) == 2
+    told = capsys.readouterr().err
+    assert "holds objects with the fields what, who, params, and none of them says the event's name and who it" in told
+    assert "--map event=COLUMN" in told
+    assert "--map userId=COLUMN" in told
+    report = imported(server, capsys, "--events", file, "--map", "event=what", "--map", "userId=who")
+    assert (report["events"], report["rejected"]) == (3, 0)
+
+
+def test_a_table_of_order_lines_counts_every_line(server: ChildServer, tmp_path: Path, capsys: Printed) -> None:
+    file = tmp_path / "orders.csv"
+    file.write_text("order_id;customer_id;sku;quantity;price;created_at\n" + "".join(
+        f"o{n // 3};buyer;bought-{n};1;5,00;2024-01-01 00:{n:02}\n" for n in range(6)))
+    assert frame.main(["import", "--url", server.url, "--events", str(file)]) == 2
+    assert "--map 'event=Order Completed'" in capsys.readouterr().err
+    report = imported(server, capsys, "--events", file, "--map", "event=Order Completed")
+    assert (report["events"], report["rejected"]) == (2, 0)
+    person = httpx.get(f"{server.url}/v1/profiles/buyer").json()["features"]
+    assert person["orders"] == 2
+    assert {one["name"] for one in person["bought_items"]} == {f"bought-{n}" for n in range(6)}
 
 
 def test_a_file_that_grew_is_imported_from_where_it_ended(
@@ -247,6 +273,10 @@ def test_a_feed_of_any_kind_is_imported_and_replaces_the_catalogue(
     (["--events", "FILE", "--replace"], "--replace is for --items"),
     (["--items", "FILE", "--force"], "--force for --replace"),
     (["--events", "FILE", "--map", "event"], "--map takes FIELD=COLUMN"),
+    (["--items", "FILE", "--history"], "--history and --id are for --events"),
+    (["--items", "FILE", "--id", "x"], "--history and --id are for --events"),
+    (["--items", "FILE", "--url", "http://127.0.0.1:9/v1/items"], "address of the server alone, http://127.0.0.1:9"),
+    (["--items", "FILE", "--url", "127.0.0.1:9"], "give one such as http://127.0.0.1:8080"),
     ([], "say what to import"),
 ])
 def test_what_cannot_be_meant_is_refused_in_a_sentence(
@@ -256,6 +286,34 @@ def test_what_cannot_be_meant_is_refused_in_a_sentence(
     given = [word.replace("FILE", str(file)) for word in words]
     assert frame.main(["import", "--url", "http://127.0.0.1:9", *given]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_file_with_nothing_in_it_is_told_by_its_name(server: ChildServer, tmp_path: Path, capsys: Printed) -> None:
+    empty, header = tmp_path / "empty.csv", tmp_path / "header.csv"
+    empty.write_bytes(b"")
+    header.write_text("event,user,sku,title\n")
+    for words in (["--items"], ["--events"]):
+        assert frame.main(["import", "--url", server.url, *words, str(empty)]) == 2
+        assert f"{empty}" in (told := capsys.readouterr().err)
+        assert "is empty" in told
+        report = imported(server, capsys, *words, header)
+        assert report["notes"] == [f"{header} has no {words[0].removeprefix('--')}"]
+
+
+def test_what_is_said_of_an_item_names_one_and_no_route(server: ChildServer, tmp_path: Path, capsys: Printed) -> None:
+    file = ndjson(tmp_path / "odd.ndjson", [{"id": "odd-1", "title": "x", "availability": "perhaps"}])
+    assert imported(server, capsys, "--items", file)["item_remarks"][0].startswith("1 item (such as odd-1): avail")
+    file = ndjson(tmp_path / "bad.ndjson", [{"id": "bad-1", "title": "x", "stock": {"n": 1}}])
+    told = imported(server, capsys, "--items", file, code=1)["first_rejections"]
+    assert told == ['item in line 1: schema: item "bad-1": stock is neither a number nor text: send a number']
+
+
+def test_a_known_name_that_nothing_hears_does_not_look_like_itself(
+    server: ChildServer, tmp_path: Path, capsys: Printed
+) -> None:
+    file = ndjson(tmp_path / "scrolled.ndjson", [{"event": "scroll", "user": "ada", "n": 1}])
+    (name,) = imported(server, capsys, "--events", file)["names"]
+    assert (name["event"], name["heard"], name["looks_like"]) == ("Page Scrolled", False, "")
 
 
 def test_a_piece_of_an_import_is_no_larger_than_a_batch_of_ours() -> None:

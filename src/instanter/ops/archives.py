@@ -1,7 +1,8 @@
 """Files of events, whatever shape they have: read in pieces, one event at a time, with the number of its line.
 
-NDJSON, one array, batches as they are sent to `/v1/batch` (one, or one a line), and tables of comma, semicolon or tab
-separated values. Which it is is seen from the content, not from the name; gzip and a byte order mark are taken off.
+NDJSON, one array, batches as they are sent to `/v1/batch` (one, or one a line), tables of comma, semicolon or tab
+separated values, and Parquet. Which it is is seen from the content, not from the name; what it is packed in and a byte
+order mark are taken off.
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ import gzip
 import hashlib
 import re
 import sys
-import zlib
 from collections.abc import Callable, Iterable, Iterator
-from io import BufferedReader, TextIOWrapper
+from io import BufferedReader, RawIOBase, TextIOWrapper
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
@@ -24,55 +24,28 @@ import msgspec
 from ..events.kinds import NAME_BY_TYPE
 from ..foundation.errors import Broken, RequestRejected
 from ..foundation.limits import ARCHIVE_BUFFER_BYTES, ARCHIVE_RECORD_BYTES_MAX, EVENT_BYTES_MAX
+from .event_rows import TOP, Line, Row, always, asked_for, completed, event_of, lines_of, unsaid
+from .feeds.found import Broken as BrokenFile
+from .feeds.opening import UNPACKING_ERRORS, encoding_of, unpacked
+from .feeds.parquets import rows_of_parquet
 
 STDIN: Final = "-"
 _MARK: Final = b"\xef\xbb\xbf"
 _GZIP: Final = b"\x1f\x8b"
+_OTHERWISE_PACKED: Final = (b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"PK\x03\x04")
+_PARQUET: Final = b"PAR1"
 _STRUCTURE: Final = re.compile(rb'["{}\[\]]')
 _STRING_END: Final = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _BATCH: Final = re.compile(rb'\s*\{\s*"batch"\s*:\s*\[')
 _ID_HEX: Final = 32
+_HEAD_BYTES: Final = 1_024
+"""Looked at to tell how a text is encoded."""
 
 _any_json = msgspec.json.Decoder(msgspec.Raw).decode
 _encode = msgspec.json.Encoder().encode
 
-COLUMNS: Final = {
-    "event": ("event", "event_name", "event_type", "eventname", "action", "behavior", "behaviour", "activity", "verb",
-              "aktion", "ereignis", "type", "name"),
-    "userId": ("userid", "user", "customerid", "customer", "memberid", "accountid", "personid", "customernumber",
-               "kundennummer", "kundennr", "kundenid", "kunde", "nutzer", "benutzer"),
-    "anonymousId": ("anonymousid", "visitorid", "userpseudoid", "clientid", "deviceid", "cookieid", "sessionid",
-                    "usersession", "visitor", "session", "besucherid", "besucher"),
-    "timestamp": ("timestamp", "time", "eventtime", "ts", "datetime", "date", "createdat", "occurredat", "at",
-                  "happenedat", "eventtimestamp", "timestampms", "timestampmicros", "eventdate", "zeitpunkt",
-                  "zeitstempel", "datum", "zeit", "originaltimestamp", "sentat", "receivedat"),
-    "messageId": ("messageid", "eventid", "id", "uuid"),
-    "product_id": ("productid", "itemid", "item", "product", "articleid", "contentid", "sku", "isbn", "movieid",
-                   "articlenumber", "artikelnummer", "artikelnr", "artikelid", "artikel", "produktid", "produkt"),
-    "order_id": ("orderid", "transactionid", "bestellnummer", "bestellnr"),
-    "price": ("unitprice", "itemprice", "preis", "einzelpreis"),
-    "quantity": ("qty", "menge", "anzahl"),
-}  # fmt: skip
-"""What a column of a table is taken for, by its name without case and separators; the first of these that is there."""
-_TOP: Final = ("event", "userId", "anonymousId", "timestamp", "messageId")
-_AS_THEY_ARE: Final = ("price", "quantity")
-"""Properties that need no column of another name where there is one of theirs."""
-_ITEMS: Final = ("products", "items", "line_items", "contents")
-"""Columns that hold lists of items."""
-_ASKED: Final = {
-    "the event's name": "--map event=COLUMN",
-    "who it was": "--map userId=COLUMN (or anonymousId=COLUMN)",
-}
 _TYPES: Final = ("track", *NAME_BY_TYPE)
 _CP1252: Final = "instanter.cp1252"
-
-
-class Line(NamedTuple):
-    """One event of a file, as JSON."""
-
-    number: int
-    """Of its line; higher where lines before it hold several events. No two have the same."""
-    text: bytes
 
 
 class Shape(NamedTuple):
@@ -96,6 +69,9 @@ class Archive:
         self._file = file
         self._reject = reject
         self._columns = columns
+        self._name_of_all = ""
+        self._begun = False
+        """Whether an event has been read."""
         self.unseen = set(self._columns)
         """Columns of which something was said and that no object has had yet."""
         self.shape = self._seen()
@@ -106,33 +82,38 @@ class Archive:
 
     def __iter__(self) -> Iterator[Line]:
         try:
-            for number, text in self._events():
+            for number, text in lines_of(self._events()):
+                if self.shape.columns and len(text) > EVENT_BYTES_MAX:
+                    self._reject(f"{self._name}:{number}: too_large: an event has at most {EVENT_BYTES_MAX} bytes")
+                    continue
                 self._given = max(number, self._given + 1)
                 self.last = max(self.last, self._given)
                 yield Line(self._given, text)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        except UNPACKING_ERRORS as error:
             raise Broken(f"{self._name} cannot be unpacked to its end: {error}") from None
 
     def _seen(self) -> Shape:
         try:
             self._file = _unmarked(self._file)
             head = self._file.peek(ARCHIVE_BUFFER_BYTES)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        except UNPACKING_ERRORS as error:
             raise Broken(f"{self._name} cannot be unpacked to its end: {error}") from None
+        if head.startswith(_PARQUET):
+            return self._seen_parquet()
         begin = head.lstrip()
-        if begin[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in head[:64]:
-            raise RequestRejected(
-                "format", f"{self._name} is not UTF-8 text: it looks like UTF-16 or a binary file; convert it first"
-            )
+        if not begin:
+            raise RequestRejected("format", f"{self._name} is empty")
+        if b"\x00" in head[:64]:
+            raise RequestRejected("format", f"{self._name} is no text: save it as CSV, JSON or Parquet")
         if begin[:1] == b"[":
             return Shape("one JSON array", {})
-        if begin[:1] != b"{" and begin:
+        if begin[:1] != b"{":
             return self._seen_table(begin)
         first = head.lstrip().partition(b"\n")[0].strip()
         if _BATCH.match(begin) and not _is_json(first):
             return Shape("one batch", {})
         second = begin.partition(b"\n")[2].lstrip()[:1]
-        if begin and not _is_json(first) and second in (b'"', b"}"):
+        if not _is_json(first) and second in (b'"', b"}"):
             return Shape("JSON objects over several lines", {})
         return Shape("JSON lines", {})
 
@@ -146,25 +127,39 @@ class Archive:
                 f"its first line begins with {header[:40]!r}"
             ) from None
         names = next(csv.reader([header], dialect))
-        columns = completed(self._columns, names)
-        unknown = [name for name in self._columns if name not in names]
-        if unknown:
-            raise RequestRejected("map", f"{self._name} has no column {unknown[0]!r}; it has {', '.join(names)[:200]}")
-        if lacking := _lacking(columns):
-            raise RequestRejected(
-                "map", f"{self._name} is a table with the columns {', '.join(names)[:200]}, and none of them says "
-                f"{' and '.join(lacking)}: say which does, {' '.join(map(_ASKED.__getitem__, lacking))}"
-            )
+        columns = self._meant(names)
         self._dialect = dialect
         self.unseen.clear()
         return Shape("a table", columns, unsaid(columns, names))
 
-    def _events(self) -> Iterator[Line]:
+    def _seen_parquet(self) -> Shape:
+        if self._name == "stdin":
+            raise RequestRejected("format", "a Parquet file is read from a file, not from standard input")
+        names, self._rows = rows_of_parquet(Path(self._name))
+        columns = self._meant(names)
+        self.unseen.clear()
+        return Shape("Parquet", columns, unsaid(columns, names))
+
+    def _meant(self, names: list[str]) -> dict[str, str]:
+        """What the columns of a table are taken for; raises `RequestRejected` where they do not make an event."""
+        columns = completed(self._columns, names)
+        self._name_of_all = always(self._columns, names)
+        unknown = [name for name in self._columns if name not in (*names, self._name_of_all)]
+        if unknown:
+            raise RequestRejected("map", f"{self._name} has no column {unknown[0]!r}; it has {', '.join(names)[:200]}")
+        if asked := asked_for(columns):
+            listed = ", ".join(names)[:200]
+            raise RequestRejected("map", f"{self._name} is a table with the columns {listed}, and {asked}")
+        return columns
+
+    def _events(self) -> Iterator[Line | Row]:
         match self.shape.name:
             case "JSON lines":
                 yield from self._from_lines()
             case "a table":
                 yield from self._from_table()
+            case "Parquet":
+                yield from self._from_parquet()
             case "one batch":
                 yield from self._from_values(self._batch_values())
             case "one JSON array":
@@ -172,7 +167,7 @@ class Archive:
             case _:
                 yield from self._from_values(self._values(depth=0))
 
-    def _from_lines(self) -> Iterator[Line]:
+    def _from_lines(self) -> Iterator[Line | Row]:
         number = 0
         while True:
             raw = self._file.readline(ARCHIVE_RECORD_BYTES_MAX + 1)
@@ -189,7 +184,7 @@ class Archive:
             if text:
                 yield from self._checked(number, text)
 
-    def _checked(self, number: int, text: bytes) -> Iterator[Line]:
+    def _checked(self, number: int, text: bytes) -> Iterator[Line | Row]:
         """The event in a text, or those of a batch in it."""
         try:
             _any_json(text)
@@ -198,13 +193,18 @@ class Archive:
             return
         if b'"batch"' in text and (events := batched(text)) is not None:
             for event in events:
-                yield Line(number, self._named(event))
+                yield self._placed(number, event)
         else:
-            yield Line(number, self._named(text))
+            yield self._placed(number, text)
 
-    def _named(self, text: bytes) -> bytes:
-        """An event under the specification's names: as it was said which field is which, and a bare row of another
-        tool as its names say. With nothing said, what has a type is left as it is."""
+    def _placed(self, number: int, text: bytes) -> Line | Row:
+        named = self._named(text)
+        self._begun = True
+        return Line(number, named) if isinstance(named, bytes) else Row(number, named)
+
+    def _named(self, text: bytes) -> bytes | dict[str, Any]:
+        """An event under the specification's names: as it was said which field is which. A bare row of another tool is
+        an event as its names say. With nothing said, what has a type is left as it is."""
         if not self._columns and b'"type"' in text and b'"properties"' in text:
             return text
         sent = _decode_any(text)
@@ -217,26 +217,33 @@ class Archive:
             self.unseen -= properties.keys()
             moved = _moved(sent, properties, self._columns)
             return _encode({"type": "track", **moved} if "event" in moved else moved)
-        columns = completed({column: meant for column, meant in self._columns.items() if column in sent}, sent)
-        if _lacking(columns):
-            return text
+        self._name_of_all = always(self._columns, sent)
+        self.unseen.discard(self._name_of_all)
+        said = {name: meant for name, meant in self._columns.items() if name in sent or name == self._name_of_all}
+        columns = completed(said, sent)
+        if asked := asked_for(columns):
+            if self._begun or not sent:
+                return text
+            # None of the file has been taken yet, so it can still be read as the caller means it.
+            listed = ", ".join(sent)[:200]
+            raise RequestRejected("map", f"{self._name} holds objects with the fields {listed}, and {asked}")
         if not self.shape.columns:
             self.shape = self.shape._replace(columns=columns, unsaid=unsaid(columns, sent))
-        return _encode(event_of(sent, columns))
+        return event_of(sent, columns, self._name_of_all)
 
-    def _from_values(self, values: Iterable[bytes]) -> Iterator[Line]:
+    def _from_values(self, values: Iterable[bytes]) -> Iterator[Line | Row]:
         for number, text in enumerate(values, start=1):
             self.last = number
             yield from self._checked(number, text)
 
-    def _from_table(self) -> Iterator[Line]:
+    def _from_table(self) -> Iterator[Line | Row]:
         text = TextIOWrapper(self._file, encoding="utf-8", errors=_CP1252, newline="")
         try:
             yield from self._from_rows(csv.DictReader(text, dialect=self._dialect))
         finally:
             text.detach()
 
-    def _from_rows(self, rows: csv.DictReader[str]) -> Iterator[Line]:
+    def _from_rows(self, rows: csv.DictReader[str]) -> Iterator[Line | Row]:
         while True:
             try:
                 row = next(rows, None)
@@ -250,11 +257,14 @@ class Archive:
             if None in row:
                 self._reject(f"{self._name}:{rows.line_num}: malformed: the row has more fields than the header")
                 continue
-            event = _encode(event_of(row, self.shape.columns))
-            if len(event) > EVENT_BYTES_MAX:
-                self._reject(f"{self._name}:{rows.line_num}: too_large: an event has at most {EVENT_BYTES_MAX} bytes")
-                continue
-            yield Line(rows.line_num, event)
+            yield Row(rows.line_num, event_of(row, self.shape.columns, self._name_of_all))
+
+    def _from_parquet(self) -> Iterator[Row]:
+        for number, row in enumerate(self._rows, start=1):
+            if isinstance(row, BrokenFile):
+                raise Broken(f"{self._name}: behind row {number - 1} {row.reason}")
+            self.last = number
+            yield Row(number, event_of(row, self.shape.columns, self._name_of_all))
 
     def _batch_values(self) -> Iterator[bytes]:
         match = _BATCH.match(self._file.peek(ARCHIVE_BUFFER_BYTES))
@@ -318,7 +328,48 @@ def opened(name: str) -> Iterator[BufferedReader]:
             packed = cast(Any, gzip.GzipFile(fileobj=plain, mode="rb"))
             plain = BufferedReader(packed, ARCHIVE_BUFFER_BYTES)
             stack.callback(plain.close)
-        yield plain
+        elif plain.peek(6).startswith(_OTHERWISE_PACKED):
+            plain = BufferedReader(_unpacked(name, plain, stack), ARCHIVE_BUFFER_BYTES)
+        yield plain if (encoding := _wide(plain)) is None else BufferedReader(_InUtf8(plain, encoding))
+
+
+def _unpacked(name: str, plain: BufferedReader, closing: contextlib.ExitStack) -> RawIOBase:
+    try:
+        return unpacked(plain if name == STDIN else Path(name), closing)
+    except RequestRejected as error:
+        raise RequestRejected(error.code, f"{name}: {error.message}") from None
+
+
+def _wide(plain: BufferedReader) -> str | None:
+    """The encoding of text in more than a byte a sign, None for all other files."""
+    try:
+        head = plain.peek(ARCHIVE_BUFFER_BYTES)[:_HEAD_BYTES]
+    except UNPACKING_ERRORS:
+        return None  # Told where the file is read.
+    encoding = "" if head.startswith(_PARQUET) else encoding_of(head)[0]
+    return encoding if encoding.startswith(("utf-16", "utf-32")) else None
+
+
+class _InUtf8(RawIOBase):
+    """A stream of another encoding, as UTF-8."""
+
+    def __init__(self, stream: BufferedReader, encoding: str) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder(encoding)("replace")
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._left:
+            some = self._stream.read1(ARCHIVE_BUFFER_BYTES)
+            self._left = self._decoder.decode(some, not some).encode()
+            if not some:
+                break
+        size = min(len(buffer), len(self._left))
+        buffer[:size], self._left = self._left[:size], self._left[size:]
+        return size
 
 
 class Identity(NamedTuple):
@@ -345,7 +396,7 @@ def identity_of(name: str, known: dict[int, str]) -> Identity:
                 size += len(some)
                 if size in known and digest.hexdigest() == known[size]:
                     began_as = known[size]
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except UNPACKING_ERRORS as error:
         raise Broken(f"{name} cannot be unpacked to its end: {error}") from None
     own = digest.hexdigest()
     return Identity(own, size, "" if began_as == own else began_as)
@@ -380,65 +431,6 @@ def _with_shared(event: Any, sent_at: Any, context: Any) -> Any:
     return told
 
 
-def guessed(names: Iterable[str]) -> dict[str, str]:
-    """What the columns of a table are taken for, by column.
-
-    >>> guessed(["Event Type", "customer", "visitor_id", "price"])
-    {'Event Type': 'event', 'customer': 'userId', 'visitor_id': 'anonymousId'}
-    """
-    names = list(names)
-    by_spelling = {re.sub(r"[\W_]", "", name).casefold(): name for name in reversed(names)}
-    found: dict[str, str] = {}
-    for meant, spellings in COLUMNS.items():
-        if meant in _AS_THEY_ARE and meant in names:
-            continue
-        plain = [one.replace("_", "") for one in spellings]
-        column = next((by_spelling[one] for one in plain if one in by_spelling and by_spelling[one] not in found), None)
-        if column is not None:
-            found[column] = meant
-    return found
-
-
-def completed(said: dict[str, str], names: Iterable[str]) -> dict[str, str]:
-    """What columns are taken for: as it was said, and for what nothing was said as their names say.
-
-    >>> completed({"label": "event"}, ["label", "event", "user"])
-    {'user': 'userId', 'label': 'event'}
-    """
-    meant = set(said.values())
-    found = {column: what for column, what in guessed(names).items() if what not in meant and column not in said}
-    return {**found, **said}
-
-
-def unsaid(columns: dict[str, str], names: Iterable[str]) -> tuple[str, ...]:
-    """What no column of a table says and is missed afterwards, in sentences with the remedy."""
-    meant = {*columns.values(), *names}
-    sentences = []
-    if "timestamp" not in columns.values():
-        sentences.append("no column says when it was, so all of them count as of now: --map timestamp=COLUMN")
-    if "product_id" not in meant and not meant & set(_ITEMS):
-        sentences.append("no column says which item it was about: --map product_id=COLUMN")
-    return tuple(sentences)
-
-
-def event_of(row: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
-    """A row of a table as an event: what no column is taken for is a property, and what is empty is not there."""
-    event: dict[str, Any] = {"type": "track"}
-    properties: dict[str, Any] = {}
-    for column, value in row.items():
-        if value is None or value == "":
-            continue
-        meant = columns.get(column)
-        if meant is None:
-            properties.setdefault(column, value)
-        elif meant in _TOP:
-            is_number = meant == "timestamp" and isinstance(value, str) and value.isascii() and value.isdigit()
-            event[meant] = int(value) if is_number else value
-        else:
-            properties[meant] = value
-    return {**event, "properties": properties}
-
-
 def as_history(text: bytes) -> bytes:
     """An event whose timestamp stands as it was sent: nothing is left by which a clock could be put right."""
     event = _decode_any(text)
@@ -458,15 +450,8 @@ def _moved(sent: dict[str, Any], properties: dict[str, Any], columns: dict[str, 
         holder = event if column in event else properties
         if column in holder:
             value = holder.pop(column)
-            (event if meant in _TOP else properties)[meant] = value
+            (event if meant in TOP else properties)[meant] = value
     return {**event, "properties": properties}
-
-
-def _lacking(columns: dict[str, str]) -> list[str]:
-    """What an event has to say and no column does."""
-    meant = set(columns.values())
-    name, person = _ASKED
-    return [name] * ("event" not in meant) + [person] * (not meant & {"userId", "anonymousId"})
 
 
 def _in_cp1252(error: UnicodeError) -> tuple[str, int]:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import BinaryIO, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,18 +19,11 @@ from ...events.notes import UNHEARD
 from ...foundation.disk import RealDisk
 from ...foundation.errors import RateLimited, RequestRejected, Unavailable
 from ...foundation.limits import BATCH_SENT_BYTES_MAX, BODY_BYTES_MAX
-from ..archives import (
-    STDIN,
-    Identity,
-    Line,
-    as_history,
-    identity_of,
-    named_identity,
-    opened_archive,
-)
+from ..archives import STDIN, Identity, as_history, identity_of, named_identity, opened_archive
 from ..child import running_server
 from ..config import load
 from ..datadir import DataDirectory
+from ..event_rows import Line
 from ..feeds.reading import Feed, Problem, read_items
 from ..master import MADE_NAME
 from .arguments import add_config, add_data, add_key
@@ -49,6 +42,7 @@ _FELT: Final = ("category", "price")
 """Fields of items that most built-in features read."""
 _READ: Final = frozenset({"title", "brand", "link", "image_link", "description", *FIELDS_MEANT.values()})
 _OTHERS_SHOWN: Final = 8
+_ID_SHOWN: Final = 40
 _FIELDS_SEEN_MAX: Final = 200
 """The number of a line, beside its event."""
 
@@ -110,6 +104,8 @@ class ImportReport(msgspec.Struct):
     warnings: list[WarningReport] = []
     mapping: list[str] = []
     """Lines for `[events.names]` in the configuration, one for each name that nobody hears and that looks like one."""
+    quarantine: str = ""
+    """The command that shows what the server keeps of what was not taken."""
     remap: str = ""
     """The command that tells kept events again once they are mapped."""
     notes: list[str] = []
@@ -138,6 +134,7 @@ class _RejectedItem(msgspec.Struct):
 class _ItemWarning(msgspec.Struct):
     items: int
     message: str
+    ids: list[str] = []
 
 
 class _ItemsReply(msgspec.Struct):
@@ -240,6 +237,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise RequestRejected("map", "--map is for one file: import items and events one after the other")
     if (arguments.replace and not arguments.items) or (arguments.force and not arguments.replace):
         raise RequestRejected("replace", "--replace is for --items, and --force for --replace")
+    if (arguments.history or arguments.id) and not arguments.events:
+        raise RequestRejected("history", "--history and --id are for --events")
     for name in (arguments.items, arguments.events):
         if name and name != STDIN:
             Path(name).open("rb").close()
@@ -296,7 +295,7 @@ def _import_items(connection: Connection, arguments: argparse.Namespace, report:
     """Send the items of a file of any kind; with --replace what it does not name is deleted once all are there."""
     source = sys.stdin.buffer if arguments.items == STDIN else Path(arguments.items)
     columns = {meant: column for column, meant in _columns(arguments).items()}
-    with read_items(source, columns=columns) as feed:
+    with _opened_feed(source, columns) as feed:
         report.feed = feed.format
         path = "/v1/items"
         if arguments.replace:
@@ -308,6 +307,8 @@ def _import_items(connection: Connection, arguments: argparse.Namespace, report:
             if told is not None:
                 told(report.items, 0)
         report.item_remarks += _missing(fields)
+        if not report.items and not report.rejected:
+            report.notes.append(f"{arguments.items} has no items")
         if arguments.replace and not feed.broken:
             force = "&force=true" if arguments.force else ""
             try:
@@ -319,6 +320,14 @@ def _import_items(connection: Connection, arguments: argparse.Namespace, report:
                 report.reject(f"the catalogue was not replaced: {error}; --force says that it is meant")
         elif arguments.replace:
             report.notes.append(f"nothing was deleted from the catalogue: {feed.broken}")
+
+
+def _opened_feed(source: Path | BinaryIO, columns: dict[str, str]) -> Feed:
+    try:
+        return read_items(source, columns=columns)
+    except RequestRejected as error:
+        name = source if isinstance(source, Path) else "stdin"
+        raise RequestRejected(error.code, f"{name}: {error.message}") from None
 
 
 class _PlacedItem(NamedTuple):
@@ -374,7 +383,7 @@ def _send_fit_items(connection: Connection, path: str, batch: list[_PlacedItem],
         if error.status in (401, 403, 404):
             raise
         if len(batch) == 1:
-            report.reject(f"item in {batch[0].place}: {error}")
+            report.reject(f"item in {batch[0].place}: {error.code}: {_without_route(error)}")
             return
         half = len(batch) // 2
         _send_fit_items(connection, path, batch[:half], report)
@@ -385,9 +394,19 @@ def _send_fit_items(connection: Connection, path: str, batch: list[_PlacedItem],
     for rejected in reply.rejected:
         report.reject(f"item in {batch[rejected.index].place}: {rejected.code}: {rejected.message}")
     for warned in reply.warnings:
-        remark = f"{warned.items:,} items: {warned.message}"
+        which = f" (such as {_printable(warned.ids[0])[:_ID_SHOWN]})" if warned.ids else ""
+        remark = f"{warned.items:,} item{'s' * (warned.items > 1)}{which}: {warned.message}"
         if len(report.item_remarks) < REJECTIONS_SHOWN and remark not in report.item_remarks:
             report.item_remarks.append(remark)
+
+
+def _without_route(error: RequestRejected) -> str:
+    """What a server said, without where it was asked.
+
+    >>> _without_route(RequestRejected("schema", "POST /v1/items: 400 the price is below 0", status=400))
+    'the price is below 0'
+    """
+    return error.message.partition(f": {error.status} ")[2] or error.message
 
 
 # Events.
@@ -498,6 +517,8 @@ def _import_events(
         with opened_archive(arguments.events, report.reject, _columns(arguments)) as archive:
             sending.send(archive, history=arguments.history)
             sending.end(archive.last)
+            if not report.events and not report.rejected and not report.repeated:
+                report.notes.append(f"{arguments.events} has no events")
             report.shape, report.columns = archive.shape.name, archive.shape.columns
             report.unsaid = [*archive.shape.unsaid] + [
                 f"no event has a field {column!r}, which --map names" for column in sorted(archive.unseen)]
@@ -516,12 +537,13 @@ def _identity(arguments: argparse.Namespace, listing: _Listing) -> Identity | No
 def _advise(arguments: argparse.Namespace, report: ImportReport, *, heard: list[str]) -> None:
     """Say of the names that nobody hears what they look like, what to write where, and what to do then."""
     for name in report.names:
-        if not name.heard:
+        if not name.heard and name.event not in KNOWN:
             name.looks_like = likely_name(name.event, heard) or likely_name(name.event, KNOWN)
             if name.looks_like and name.looks_like in heard:
                 report.mapping.append(mapping_line(name.event, name.looks_like))
+    where = f"--url {arguments.url}" if arguments.url else f"--data {arguments.data}"
+    report.quarantine = f"instanter quarantine list {where}" if report.quarantined else ""
     if report.finished_before or any(not name.heard for name in report.names):
-        where = f"--url {arguments.url}" if arguments.url else f"--data {arguments.data}"
         config = f"--config {arguments.config} " if arguments.config else "--config FILE "
         report.remap = f"instanter remap {'' if arguments.url else config}{where}"
 
@@ -568,7 +590,7 @@ def _in_words(report: ImportReport) -> str:
     if report.rejected > len(report.first_rejections):
         lines.append(f"  and {report.rejected - len(report.first_rejections):,} more")
     if report.quarantined:
-        lines.append(f"{report.quarantined:,} of them are kept: instanter quarantine list --data DIR")
+        lines.append(f"{report.quarantined:,} of them are kept: {report.quarantine}")
     if report.columns:
         taken_for = ", ".join(f"{column} as {meant}" for column, meant in report.columns.items())
         lines.append(f"the file was taken for {report.shape}: {taken_for}; --map FIELD=COLUMN says otherwise")

@@ -157,7 +157,7 @@ def _only_member(source: Path | BinaryIO, head: bytes, closing: ExitStack) -> Bi
     archive = closing.enter_context(zipfile.ZipFile(source))
     members = [one for one in archive.infolist() if not one.is_dir() and not one.filename.startswith("__MACOSX/")]
     if len(members) != 1:
-        raise refused(f"the zip file holds {len(members)} files: unpack it, and name the one that has the items")
+        raise refused(f"the zip file holds {len(members)} files: unpack it, and name the one that is meant")
     if members[0].flag_bits & 1:
         raise refused("the zip file asks for a password: unpack it first")
     return cast(BinaryIO, archive.open(members[0]))

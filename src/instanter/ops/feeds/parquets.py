@@ -1,11 +1,11 @@
-"""Items from Parquet, batch by batch. Needs the extra instanter[parquet]."""
+"""Items and rows from Parquet, batch by batch. Needs the extra instanter[parquet]."""
 
 from __future__ import annotations
 
 import datetime
 import decimal
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -17,6 +17,13 @@ _ROWS: Final = 512
 
 def read_parquet(source: Path | BinaryIO, given: Mapping[str, str]) -> tuple[str, Finds]:
     """The items of a Parquet file; `RequestRejected` where it is none, or pyarrow is not installed."""
+    names, rows = rows_of_parquet(source)
+    Columns(names, given, tables=True).require_id(names)
+    return "Parquet", _items(rows, given)
+
+
+def rows_of_parquet(source: Path | BinaryIO) -> tuple[list[str], Iterator[dict[str, Any] | Broken]]:
+    """The names of the columns of a Parquet file, and its rows as JSON has them; `RequestRejected` as above."""
     if not isinstance(source, Path):
         raise refused("a Parquet file is read from a file, not from standard input")
     try:
@@ -28,26 +35,31 @@ def read_parquet(source: Path | BinaryIO, given: Mapping[str, str]) -> tuple[str
         file = parquet.ParquetFile(source)
     except (arrow.ArrowException, OSError) as error:
         raise refused(f"the Parquet file cannot be read: {error}") from None
-    names = list(file.schema_arrow.names)
-    Columns(names, given, tables=True).require_id(names)
-    return "Parquet", _items(file, given, (arrow.ArrowException, OSError))
+    return list(file.schema_arrow.names), _rows(file, (arrow.ArrowException, OSError))
 
 
-def _items(file: Any, given: Mapping[str, str], errors: tuple[type[Exception], ...]) -> Finds:
-    renamer, number = Renamer(given, tables=True), 0
+def _items(rows: Iterator[dict[str, Any] | Broken], given: Mapping[str, str]) -> Finds:
+    renamer = Renamer(given, tables=True)
+    for number, row in enumerate(rows, start=1):
+        if isinstance(row, Broken):
+            yield f"behind row {number - 1}", row
+        else:
+            yield f"row {number}", renamer.item(row)
+
+
+def _rows(file: Any, errors: tuple[type[Exception], ...]) -> Iterator[dict[str, Any] | Broken]:
     with file:
         batches = file.iter_batches(batch_size=_ROWS)
         while True:
             try:
                 batch = next(batches, None)
             except errors as error:
-                yield f"behind row {number}", Broken(f"the Parquet file cannot be read on: {error}")
+                yield Broken(f"the Parquet file cannot be read on: {error}")
                 return
             if batch is None:
                 return
             for row in batch.to_pylist():
-                number += 1
-                yield f"row {number}", renamer.item({name: _plain(value) for name, value in row.items()})
+                yield {name: _plain(value) for name, value in row.items()}
 
 
 def _plain(value: Any) -> Any:
