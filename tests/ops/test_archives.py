@@ -144,6 +144,9 @@ def test_what_the_caller_says_of_a_column_counts_wherever_it_stands(header: str,
       "id": "messageId", "product_id": "product_id"}),
     ("timestamp,received_at,event,user_id,unit_price,price",
      {"event": "event", "user_id": "userId", "timestamp": "timestamp"}),
+    ("event,user,Created at,Lineitem quantity,Lineitem price,Lineitem sku",
+     {"event": "event", "user": "userId", "Created at": "timestamp", "Lineitem quantity": "quantity",
+      "Lineitem price": "price", "Lineitem sku": "product_id"}),
 ])
 def test_columns_are_known_as_warehouses_and_german_shops_call_them(
     header: str, expected: dict[str, str], tmp_path: Path

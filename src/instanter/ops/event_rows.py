@@ -23,10 +23,11 @@ COLUMNS: Final = {
                   "zeitstempel", "datum", "zeit", "originaltimestamp", "sentat", "receivedat"),
     "messageId": ("messageid", "eventid", "id", "uuid"),
     "product_id": ("productid", "itemid", "item", "product", "articleid", "contentid", "sku", "isbn", "movieid",
-                   "articlenumber", "artikelnummer", "artikelnr", "artikelid", "artikel", "produktid", "produkt"),
+                   "articlenumber", "artikelnummer", "artikelnr", "artikelid", "artikel", "produktid", "produkt",
+                   "lineitemsku"),
     "order_id": ("orderid", "transactionid", "bestellnummer", "bestellnr"),
-    "price": ("unitprice", "itemprice", "preis", "einzelpreis"),
-    "quantity": ("qty", "menge", "anzahl"),
+    "price": ("unitprice", "itemprice", "preis", "einzelpreis", "lineitemprice"),
+    "quantity": ("qty", "menge", "anzahl", "lineitemquantity"),
 }  # fmt: skip
 """What a column of a table is taken for, by its name without case and separators; the first of these that is there."""
 TOP: Final = ("event", "userId", "anonymousId", "timestamp", "messageId")
