@@ -28,11 +28,22 @@ from .envelope import NO_CONTEXT, Consented, Context, Flag, Linked, Tied, Tracke
 from .gate import Gate, Judgement, OpenGate
 from .identifiers import identifier, identifiers_of, refuse_control, user_identifier
 from .kinds import NAME_BY_TYPE, NUMBERS, ORDER_CLAIMED, TYPES, Names
+from .meanings import BOUND_TO_ORDER
 from .mend import mended, within_bounds
 from .named_items import NAMING_ITEMS, UNREAD, ItemFinder, Items, RefOf, names_items
-from .notes import CLAIMED, CONSENT_UNHEEDED, LINKS_FULL, NO_ITEM, TIME_CLAMPED, TIME_FAR, Note, add_note
+from .notes import (
+    CLAIMED,
+    CONSENT_UNHEEDED,
+    LINKS_FULL,
+    NO_ITEM,
+    NO_ORDER,
+    TIME_CLAMPED,
+    TIME_FAR,
+    Note,
+    add_note,
+)  # fmt: skip
 from .odd import MISSPELT, event_of, mend_context, take_near_misses
-from .orders import ABOUT_ORDERS, REFUNDS, idempotence_of, order_of
+from .orders import ABOUT_ORDERS, REFUNDS, TAKING_BACK, idempotence_of, order_of
 from .schema import Page, SentContext, TrackingEvent
 from .schemas import EventSchema, compile_schemas
 from .statements import Statements, consented
@@ -40,6 +51,7 @@ from .structure import BRACKETS_UNCHECKED, check_structure, finite, has_extreme_
 from .subjects import ANONYMOUS_PREFIX, CLAIM_PREFIX, Subject, Subjects, claimed
 from .times import AHEAD_MS_MAX, FAR_MS, event_time_ms, read_time_ms
 from .wanted import wanted
+from .wrapped import unwrapped
 
 _MESSAGE_ID_BYTES = 16
 _SHORT_BYTES = 512
@@ -203,6 +215,7 @@ class Door:
         if self._schemas and name in self._schemas and self._schemas[name].apply(sent, notes):
             event = _typed(sent, notes)
             properties = event.properties or _EMPTY
+        properties = unwrapped(properties)
         try:
             items = self._items_of(name, properties, tenant, notes)
         except ReferenceTaken as taken:
@@ -218,10 +231,14 @@ class Door:
             if name == ORDER_CLAIMED:
                 add_note(notes, CLAIMED, "an order")
         list_id = identifier(properties["list_id"], "properties.list_id") if "list_id" in properties else ""
+        if not list_id and "item_list_id" in properties:  # Google's.
+            list_id = identifier(properties["item_list_id"], "properties.item_list_id")
         decision_id = _decision_id(event, properties)
         message, order = self._references.of(message_id), 0
         if name in ABOUT_ORDERS:
             message, order = self._statement(name, message_id, properties)
+            if not order and (name in BOUND_TO_ORDER or (name in TAKING_BACK and not items[0])):
+                add_note(notes, NO_ORDER)
         identifiers = identifiers_of(anonymous_id, claimed(anonymous_id, claimed_id) if claimed_id else user_id)
 
         stated = self._stated(event) if event.context is not None or event.consent is not None else None
@@ -282,10 +299,12 @@ class Door:
         items = self._items.items_of(properties, tenant, notes)
         if items[0]:
             return items if items[1] or name not in WORTH_SOMETHING else with_worth(items, properties, notes)
+        if name in NAMING_ITEMS or name in TAKING_BACK:
+            items = self._items.nearly_named(name, properties, tenant, notes)
+        if items[0]:
+            return items if items[1] or name not in WORTH_SOMETHING else with_worth(items, properties, notes)
         if name in NAMING_ITEMS:
-            items = self._items.nearly_named(properties, tenant, notes)
-            if not items[0]:
-                add_note(notes, NO_ITEM)
+            add_note(notes, NO_ITEM)
         elif name in REFUNDS and names_items(properties):
             add_note(notes, NO_ITEM)
             items = ((self._ref_of(tenant, UNREAD),), (), (), ())  # Not the whole order.

@@ -12,6 +12,7 @@ from ..foundation.limits import NOTES_PER_EVENT_MAX
 
 UNHEARD: Final = "unheard"
 NO_ITEM: Final = "no_item"
+NO_ORDER: Final = "no_order"
 ITEM_UNKNOWN: Final = "item_unknown"
 NUMBER_UNREADABLE: Final = "number_unreadable"
 NUMBER_IMPOSSIBLE: Final = "number_impossible"
@@ -32,6 +33,8 @@ CODES: Final = {
              "the `on` of a feature",
     NO_ITEM: "it names no item: send properties.product_id (or sku, item_id, article_id ...), or say in "
              "[events] item_from where the id stands",
+    NO_ORDER: "it names neither its order nor items, so it changes nothing: send properties.order_id (or orderId, "
+              "transaction_id ...), as the event had it that completed the order",
     ITEM_UNKNOWN: "its item is not in the catalogue, so nothing can be recommended for it: load the item, or say in "
                   "[events] item_from which field has the catalogue's id",
     NUMBER_UNREADABLE: "it counts as not sent",

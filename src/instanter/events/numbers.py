@@ -11,6 +11,8 @@ from math import isfinite, nan
 from typing import Final, NamedTuple
 
 TEXT_CHARS_MAX: Final = 64
+AMOUNT_MAX: Final = 1e15
+"""Beyond it lies no price."""
 
 KIND: Final = "kind"
 EMPTY: Final = "empty"
