@@ -34,6 +34,7 @@ from .named_items import NAMING_ITEMS, UNREAD, ItemFinder, Items, RefOf, names_i
 from .notes import (
     CLAIMED,
     CONSENT_UNHEEDED,
+    CONSENT_UNREAD,
     LINKS_FULL,
     NO_ITEM,
     NO_ORDER,
@@ -46,7 +47,8 @@ from .odd import MISSPELT, event_of, mend_context, take_near_misses
 from .orders import ABOUT_ORDERS, REFUNDS, TAKING_BACK, idempotence_of, order_of
 from .schema import Page, SentContext, TrackingEvent
 from .schemas import EventSchema, compile_schemas
-from .statements import Statements, consented
+from .statements import MISPLACED, NEARLY, Statements, consented
+from .statements import UNREAD as UNREAD_CONSENT
 from .structure import BRACKETS_UNCHECKED, check_structure, finite, has_extreme_number
 from .subjects import ANONYMOUS_PREFIX, CLAIM_PREFIX, Subject, Subjects, claimed
 from .times import AHEAD_MS_MAX, FAR_MS, event_time_ms, read_time_ms
@@ -241,9 +243,10 @@ class Door:
                 add_note(notes, NO_ORDER)
         identifiers = identifiers_of(anonymous_id, claimed(anonymous_id, claimed_id) if claimed_id else user_id)
 
-        stated = self._stated(event) if event.context is not None or event.consent is not None else None
+        stated = self._stated(sent, event) if event.context is not None or event.consent is not None else None
         if stated and not self.statements.heeds(stated):
             add_note(notes, CONSENT_UNHEEDED, "context.consent")
+        _note_unread(sent, notes)
         judged = self._gate.judge(
             tenant, identifiers, stated=stated, gpc=gpc, happened_ms=happened_ms, message=message
         )
@@ -316,16 +319,18 @@ class Door:
         of = self._references.of
         return of(idempotence_of(name, message_id, properties)), of(order) if order else 0
 
-    def _stated(self, event: TrackingEvent) -> dict[str, bool] | None:
+    def _stated(self, sent: Mapping[str, Any], event: TrackingEvent) -> dict[str, bool] | None:
         """What the event says of consent, where that has a place: in its context, or beside it."""
         context = event.context
-        if context is None or (context.consent is None and context.consent_management is None):
-            tc_string = None if context is None else context.tc_string
-            if event.consent is None and tc_string is None:
+        if context is None:
+            return self.statements.stated(event.consent)
+        around = sent["context"]
+        if context.consent is None and context.consent_management is None:
+            if event.consent is None and context.tc_string is None and NEARLY.isdisjoint(around):
                 return None
-            return self.statements.stated(event.consent, tc_string=tc_string)
+            return self.statements.stated(event.consent, tc_string=context.tc_string, context=around)
         consent = event.consent if context.consent is None else context.consent
-        return self.statements.stated(consent, context.consent_management, context.tc_string)
+        return self.statements.stated(consent, context.consent_management, context.tc_string, around)
 
     def _meet(self, meet: Meet, tenant: str, identifiers: tuple[str, ...]) -> None:
         """Ask whether those of these ids that nobody has named before may be made known."""
@@ -550,6 +555,19 @@ def _refuse_type(type_: str | None) -> NoReturn:
     if type_ is None:
         raise EventRejected("schema", "an event in a batch has a type")
     raise EventRejected("schema", f"type is one of {', '.join(TYPES)}")
+
+
+def _note_unread(sent: Mapping[str, Any], notes: list[Note]) -> None:
+    """Tell of statements of consent that stand where none is read, or in a form that is not read."""
+    for holder, names in _PLACES:
+        fields = sent.get(holder)
+        if type(fields) is dict and not names.isdisjoint(fields):
+            for name in sorted(names & fields.keys()):
+                if fields[name] is not None and fields[name] != "":
+                    add_note(notes, CONSENT_UNREAD, f"{holder}.{name}")
+
+
+_PLACES = (("context", UNREAD_CONSENT), ("properties", MISPLACED), ("traits", MISPLACED))
 
 
 def _decision_id(event: TrackingEvent, properties: Mapping[str, Any]) -> str:

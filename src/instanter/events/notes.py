@@ -26,6 +26,7 @@ TIME_CLAMPED: Final = "time_clamped"
 SCHEMA_FAULT: Final = "schema_fault"
 CLAIMED: Final = "claimed"
 CONSENT_UNHEEDED: Final = "consent_unheeded"
+CONSENT_UNREAD: Final = "consent_unread"
 LINKS_FULL: Final = "links_full"
 
 CODES: Final = {
@@ -55,6 +56,8 @@ CODES: Final = {
                 "users and claims, that there is no room for another; look for an id that many people share",
     CONSENT_UNHEEDED: "none of its purposes is one that a feature is kept for, so nothing of it is heeded: say in "
                       "[privacy] consent_ids which of your consent tool's categories is personalization",
+    CONSENT_UNREAD: "what it says of consent is not read there, or not in this form, so nothing of it is heeded: send "
+                    "context.consent with purposes, or a consent string of TCF version 2 as context.tcString",
     SCHEMA_FAULT: "it does not agree with its schema under [[events.schemas]]",
 }  # fmt: skip
 """Every code, with what is said behind the field and what stood there."""
