@@ -35,6 +35,7 @@ from .notes import (
     CLAIMED,
     CONSENT_UNHEEDED,
     CONSENT_UNREAD,
+    FIELD_DROPPED,
     LINKS_FULL,
     NO_ITEM,
     NO_ORDER,
@@ -407,6 +408,8 @@ class Door:
     ) -> int:
         """Event time. `originalTimestamp` is what the device said, `timestamp` too, unless a pipeline has put it right
         already, which shows by another `originalTimestamp` beside it."""
+        if "" in (event.timestamp, event.sent_at, event.original_timestamp, event.received_at):
+            event = _without_empty_times(event, notes)
         if event.sent_at is not None and not self._events_set_time:
             sent_at_ms = read_time_ms(event.sent_at, "sentAt")
         if event.timestamp is not None:
@@ -443,6 +446,20 @@ class Door:
         """What enrichment took since this was asked last."""
         taken_ns, self._enrich_ns = self._enrich_ns, 0
         return taken_ns
+
+
+def _without_empty_times(event: TrackingEvent, notes: list[Note]) -> TrackingEvent:
+    """Empty text says nothing of when it was."""
+    empty = [name for name in _TIMES if getattr(event, name) == ""]
+    for name in empty:
+        add_note(notes, FIELD_DROPPED, _TIMES[name], "is empty text where a time is wanted")
+    return msgspec.structs.replace(event, **dict.fromkeys(empty))
+
+
+_TIMES = {
+    "timestamp": "timestamp", "sent_at": "sentAt", "original_timestamp": "originalTimestamp",
+    "received_at": "receivedAt",
+}  # fmt: skip
 
 
 def _skew_ms(
