@@ -48,7 +48,7 @@ from .odd import MISSPELT, event_of, mend_context, take_near_misses
 from .orders import ABOUT_ORDERS, REFUNDS, TAKING_BACK, idempotence_of, order_of
 from .schema import Page, SentContext, TrackingEvent
 from .schemas import EventSchema, compile_schemas
-from .statements import MISPLACED, NEARLY, Statements, consented
+from .statements import BESIDE, MISPLACED, Statements, consented
 from .statements import UNREAD as UNREAD_CONSENT
 from .structure import BRACKETS_UNCHECKED, check_structure, finite, has_extreme_number
 from .subjects import ANONYMOUS_PREFIX, CLAIM_PREFIX, Subject, Subjects, claimed
@@ -244,10 +244,17 @@ class Door:
                 add_note(notes, NO_ORDER)
         identifiers = identifiers_of(anonymous_id, claimed(anonymous_id, claimed_id) if claimed_id else user_id)
 
-        stated = self._stated(sent, event) if event.context is not None or event.consent is not None else None
+        around = sent["context"] if event.context is not None else _EMPTY
+        unusual = not BESIDE.isdisjoint(around)
+        stated = self._stated(event, around if unusual else _EMPTY)
         if stated and not self.statements.heeds(stated):
             add_note(notes, CONSENT_UNHEEDED, "context.consent")
-        _note_unread(sent, notes)
+        if unusual:
+            _note_unread("context", around, UNREAD_CONSENT, notes)
+        if not MISPLACED.isdisjoint(properties):
+            _note_unread("properties", properties, MISPLACED, notes)
+        if event.traits:
+            _note_unread("traits", event.traits, MISPLACED, notes)
         judged = self._gate.judge(
             tenant, identifiers, stated=stated, gpc=gpc, happened_ms=happened_ms, message=message
         )
@@ -320,16 +327,15 @@ class Door:
         of = self._references.of
         return of(idempotence_of(name, message_id, properties)), of(order) if order else 0
 
-    def _stated(self, sent: Mapping[str, Any], event: TrackingEvent) -> dict[str, bool] | None:
-        """What the event says of consent, where that has a place: in its context, or beside it."""
+    def _stated(self, event: TrackingEvent, around: Mapping[str, Any]) -> dict[str, bool] | None:
+        """What the event says of consent, where that has a place: in its context, or beside it. `around` is that
+        context, if it has unusual names."""
         context = event.context
-        if context is None:
-            return self.statements.stated(event.consent)
-        around = sent["context"]
-        if context.consent is None and context.consent_management is None:
-            if event.consent is None and context.tc_string is None and NEARLY.isdisjoint(around):
+        if context is None or (context.consent is None and context.consent_management is None):
+            tc_string = None if context is None else context.tc_string
+            if event.consent is None and tc_string is None and not around:
                 return None
-            return self.statements.stated(event.consent, tc_string=context.tc_string, context=around)
+            return self.statements.stated(event.consent, tc_string=tc_string, context=around)
         consent = event.consent if context.consent is None else context.consent
         return self.statements.stated(consent, context.consent_management, context.tc_string, around)
 
@@ -408,7 +414,7 @@ class Door:
     ) -> int:
         """Event time. `originalTimestamp` is what the device said, `timestamp` too, unless a pipeline has put it right
         already, which shows by another `originalTimestamp` beside it."""
-        if "" in (event.timestamp, event.sent_at, event.original_timestamp, event.received_at):
+        if event.timestamp == "" or event.sent_at == "" or event.original_timestamp == "" or event.received_at == "":
             event = _without_empty_times(event, notes)
         if event.sent_at is not None and not self._events_set_time:
             sent_at_ms = read_time_ms(event.sent_at, "sentAt")
@@ -574,17 +580,11 @@ def _refuse_type(type_: str | None) -> NoReturn:
     raise EventRejected("schema", f"type is one of {', '.join(TYPES)}")
 
 
-def _note_unread(sent: Mapping[str, Any], notes: list[Note]) -> None:
+def _note_unread(holder: str, fields: Mapping[str, Any], names: frozenset[str], notes: list[Note]) -> None:
     """Tell of statements of consent that stand where none is read, or in a form that is not read."""
-    for holder, names in _PLACES:
-        fields = sent.get(holder)
-        if type(fields) is dict and not names.isdisjoint(fields):
-            for name in sorted(names & fields.keys()):
-                if fields[name] is not None and fields[name] != "":
-                    add_note(notes, CONSENT_UNREAD, f"{holder}.{name}")
-
-
-_PLACES = (("context", UNREAD_CONSENT), ("properties", MISPLACED), ("traits", MISPLACED))
+    for name in sorted(names & fields.keys()):
+        if fields[name] is not None and fields[name] != "":
+            add_note(notes, CONSENT_UNREAD, f"{holder}.{name}")
 
 
 def _decision_id(event: TrackingEvent, properties: Mapping[str, Any]) -> str:

@@ -70,7 +70,9 @@ UNREAD: Final = _spellings(
     "gpp", "gpp string", "us privacy", "usp string", "consents", "consent mode", "consent preferences"
 )
 """Names of statements that are read nowhere, and told."""
-MISPLACED: Final = NEARLY | UNREAD | _IN_PLACE
+BESIDE: Final = NEARLY | UNREAD
+"""Both, to be looked for in one step."""
+MISPLACED: Final = BESIDE | _IN_PLACE
 """Names that a statement has where none is read."""
 _ABOUT: Final = frozenset({
     "provider", "resolutionstrategy", "integration", "version", "timestamp", "updatedat", "source", "region", "cmpid",
