@@ -25,7 +25,7 @@ and counts where a feature names it. A page or screen that names an item is a vi
 
 This page is written by `make docs` from `src/instanter/events/meanings.py` and the built-in features.
 
-An order is one order by its `order_id` (also `orderId`, `transaction_id`, `order_number`), whatever the messageIds:
+An order is one order by its `order_id` (also `transaction_id`, `order_number` and others), whatever the messageIds:
 
 - Completed twice, it counts once; completed again more than `dedup.window_h` later, `orders` still counts it once.
 - Changed (Order Updated), it stays the one order. Where its completion was never told, the change counts as it. Items

@@ -394,6 +394,9 @@ def test_many_are_deleted_at_once_and_those_that_were_not_there_are_named(tmp_pa
         assert (reply["deleted"], reply["unknown"]) == (2, ["none"])
         assert reply["position"] == str(client.engine.partition.position)
         assert await listed(client) == ["b", "delete"]
+        mixed = (await client.post("/v1/items/delete", {"ids": [True, "none", None, 7.5, "c"]})).json()
+        assert [one["index"] for one in mixed["rejected"]] == [0, 2, 3]
+        assert mixed["unknown"] == ["none", "c"]
         assert (await client.get("/v1/items/%64elete")).json()["id"] == "delete"
         assert (await client.call("DELETE", "/v1/items/%64elete")).status_code == 200
         for body in ({}, {"ids": "a"}, {"ids": [True]}, {"ids": [" "]}, {"ids": ["x"] * 5_001}):

@@ -80,10 +80,10 @@ def test_a_field_of_the_events_that_has_the_catalogues_ids_is_named(properties: 
 
 
 @pytest.mark.parametrize(("event", "properties", "told"), [
-    ("Product Viewed", {"data": {"productVariant": {"sku": "{id}"}, "n": 1}},
-     'item_from = ["data.productVariant.sku"]'),
-    ("Order Completed", {"data": {"lineItems": [{"variant": {"sku": "{id}"}}]}},
-     'item_from = ["data.lineItems[].variant.sku"]'),
+    ("Product Viewed", {"payload": {"productVariant": {"sku": "{id}"}, "n": 1}},
+     'item_from = ["payload.productVariant.sku"]'),
+    ("Order Completed", {"payload": {"lineItems": [{"variant": {"sku": "{id}"}}]}},
+     'item_from = ["payload.lineItems[].variant.sku"]'),
     ("Product Added", {"Artikelnr": "{id}"}, 'item_from = ["Artikelnr"]'),
     ("Product Added", {"quantity": "p-1"}, "send properties.product_id, or"),
     ("Page Viewed", {"url": "https://s.example/a/{id}.html?x=/1"}, "properties.url, as its last part: send the id as"),

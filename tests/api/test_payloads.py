@@ -173,6 +173,91 @@ def test_a_visit_to_a_shopify_shop_fills_the_profile_and_its_order_is_one(tmp_pa
     with_client(tmp_path, work)
 
 
+LINE = {"id": "mug", "price": 12.5, "quantity": 1}
+VARIANT = {"id": 7, "sku": "M-1", "price": {"amount": 12.5, "currencyCode": "EUR"}, "product": {"id": "mug"}}
+CHECKOUT = {"checkout": {
+    "currencyCode": "EUR", "token": "c", "order": {"id": "gid://shopify/Order/820982911946154508"},
+    "lineItems": [{"id": "l-1", "quantity": 1, "variant": VARIANT}],
+}}  # fmt: skip
+RECORD = {
+    "id": 820982911946154508, "order_number": 1234, "name": "#1234", "currency": "EUR",
+    "line_items": [{"id": 1, "product_id": "mug", "quantity": 1, "price": "12.50"}],
+}  # fmt: skip
+IN_MAPS = {
+    "Google Tag Manager": (
+        ("view_item", {"ecommerce": {"currency": "EUR", "items": [ITEM]}}),
+        ("add_to_cart", {"ecommerce": {"items": [ITEM]}}),
+        ("purchase", {"ecommerce": {"transaction_id": "t1", "value": 12.5, "currency": "EUR", "items": [ITEM]}}),
+        ("refund", {"ecommerce": {"transaction_id": "t1"}})),
+    "Google before GA4": (
+        ("productDetail", {"ecommerce": {"detail": {"products": [LINE]}}}),
+        ("addToCart", {"ecommerce": {"add": {"products": [LINE]}}}),
+        ("purchase", {"ecommerce": {"purchase": {"actionField": {"id": "t1", "revenue": "12.5"}, "products": [LINE]}}}),
+        ("refund", {"ecommerce": {"refund": {"actionField": {"id": "t1"}}}})),
+    "Shopify": (
+        ("product_viewed", {"productVariant": VARIANT}),
+        ("product_added_to_cart", {"cartLine": {"merchandise": VARIANT, "quantity": 1}}),
+        ("checkout_completed", CHECKOUT), ("refunds/create", {"id": 9, "order_id": 820982911946154508})),
+    "Shopify, whole events": (
+        ("product_viewed", {"id": "sh-1", "data": {"productVariant": VARIANT}}),
+        ("product_added_to_cart", {"id": "sh-2", "data": {"cartLine": {"merchandise": VARIANT}}}),
+        ("checkout_completed", {"id": "sh-3", "data": CHECKOUT}), ("orders/cancelled", RECORD)),
+    "Shopify's server": (
+        ("product_viewed", {"productVariant": VARIANT}), ("Product Added", LINE),
+        ("orders/create", RECORD), ("refunds/create", {"id": 9, "order_id": 820982911946154508})),
+    "Meta": (
+        ("ViewContent", {"custom_data": {"content_ids": ["mug"], "content_type": "product"}}),
+        ("AddToCart", {"contents": [{"id": "mug", "quantity": 1}]}),
+        ("Purchase", {"custom_data": {"order_id": "m1", "contents": [{"id": "mug", "item_price": 12.5}]}}),
+        ("refund", {"order_id": "m1"})),
+    "TikTok": (
+        ("ViewContent", {"contents": [{"content_id": "mug"}]}), ("AddToCart", {"contents": [{"content_id": "mug"}]}),
+        ("CompletePayment", {"order_id": "k1", "contents": [{"content_id": "mug", "price": 12.5}]}),
+        ("refund", {"order_id": "k1"})),
+    "Adobe": (
+        ("commerce.productViews", {"productListItems": [{"SKU": "mug"}]}),
+        ("commerce.productListAdds", {"productListItems": [{"SKU": "mug", "quantity": 1}]}),
+        ("commerce.purchases", {"commerce": {"order": {"purchaseID": "a1"}}, "productListItems": [{"SKU": "mug"}]}),
+        ("refund", {"order_id": "a1"})),
+    "Klaviyo": (
+        ("Viewed Product", {"ProductID": "mug", "Price": 12.5}),
+        ("Added to Cart", {"AddedItemProductID": "mug", "Items": [{"ProductID": "mug", "Quantity": 1}]}),
+        ("Placed Order", {"OrderId": "v1", "Items": [{"ProductID": "mug", "Quantity": 1, "ItemPrice": 12.5}]}),
+        ("Cancelled Order", {"OrderId": "v1", "Reason": "No stock"})),
+    "Google's Retail API": (
+        ("detail-page-view", {"productDetails": [{"product": {"id": "mug"}}]}),
+        ("add-to-cart", {"productDetails": [{"product": {"id": "mug"}, "quantity": 1}]}),
+        ("purchase-complete", {
+            "productDetails": [{"product": {"id": "mug"}, "quantity": 1}],
+            "purchaseTransaction": {"id": "r1", "revenue": 12.5, "currencyCode": "EUR"}}),
+        ("refund", {"order_id": "r1"})),
+    "the first specification": (
+        ("Viewed Product", {"id": "mug", "name": "Mug", "price": 12.5}),
+        ("Added Product", {"id": "mug", "quantity": 1}),
+        ("Completed Order", {"id": "s1", "total": 12.5, "products": [{"id": "mug", "price": 12.5}]}),
+        ("refund", {"order_id": "s1"})),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("visit", IN_MAPS.values(), ids=IN_MAPS)
+def test_a_visit_counts_in_the_shape_of_each_tool_and_its_order_is_one_and_can_be_taken_back(
+    tmp_path: Path, visit: tuple[tuple[str, dict[str, Any]], ...]
+) -> None:
+    async def work(client: Client) -> None:
+        view, add, order, back = (track(event, **properties) for event, properties in visit)
+        features = await sent(client, view, add)
+        assert (features["views"], names(features, "cart_items"), features["category_affinity"][0]["name"]) == (
+            1, {"mug"}, "chairs",
+        )  # fmt: skip
+        features = await sent(client, order, order)
+        assert (features["orders"], names(features, "bought_items")) == (1, {"mug"})
+        assert names(features, "cart_items") == set()
+        features = await sent(client, back)
+        assert (features["orders"], names(features, "bought_items")) == (0, set())
+
+    with_client(tmp_path, work)
+
+
 @pytest.mark.parametrize("name", [
     "Application Installed", "Application Opened", "Push Notification Tapped", "Deep Link Opened", "Account Created",
     "Signed Up", "Trial Started", "Invite Sent", "Email Link Clicked", "Live Chat Conversation Started", "login",

@@ -111,6 +111,29 @@ def test_whatever_comes_is_taken_or_refused_and_nothing_else(body: object) -> No
             assert isinstance(decode(raw).explain, bool)
 
 
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    placement = {"id": "search", "item": 5.0, "candidates": [7.0, {"id": 8.0}]}
+    request = decode_decide(json.dumps({"userId": 5.0, "anonymousId": 6.0, "placements": [placement]}).encode())
+    assert (request.user, request.device, id_text(request.placements[0].item)) == ("5", "6", "5")
+    for odd in (5.5, 1e300, True):
+        with pytest.raises(RequestRejected):
+            decode_decide(json.dumps({"userId": odd, "placements": [{"id": "a"}]}).encode())
+
+
+@pytest.mark.parametrize("sent", [1_795_890_814, "1795890814", 1_795_890_814_000, "2026-11-28 18:33:34"])
+def test_the_time_of_a_decision_is_read_as_that_of_an_event(sent: object) -> None:
+    request = decode_decide(json.dumps({"timestamp": sent, "placements": [{"id": "a"}]}).encode())
+    assert request.timestamp_ms == 1_795_890_814_000
+
+
+def test_circumstances_that_are_none_are_as_if_not_sent_and_others_are_told() -> None:
+    ranked = {"placement": "a", "candidates": []}
+    for decode, body in ((decode_decide, {"placements": [{"id": "a"}]}), (decode_rank, ranked)):
+        assert bytes(decode(json.dumps({**body, "context": None}).encode()).context) == b""
+        with pytest.raises(RequestRejected, match="context is no object"):
+            decode(json.dumps({**body, "context": []}).encode())
+
+
 def test_whole_numbers_are_ids_as_their_decimal_text(shop) -> None:
     request = decode_decide(json.dumps({
         "userId": 5, "anonymousId": -5,

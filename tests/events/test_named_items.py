@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -71,11 +72,45 @@ class TestTheUsualNames:
         record = admit(view(**{name: {"id": 7, "price": "€5"}})).record
         assert (record.items, record.prices) == (refs("7"), (5.0,))
 
-    def test_googles_lists_lie_within_ecommerce(self, admit):
-        lines = [{"item_id": "a", "price": 3, "quantity": 2}]
-        for holder in ({"items": lines}, {"purchase": {"products": lines}}, {"detail": {"products": lines}}):
-            record = admit(order(ecommerce=holder)).record
-            assert (record.items, record.prices, record.quantities) == (refs("a"), (3.0,), (2.0,))
+    @pytest.mark.parametrize("wrap", [
+        lambda lines: {"ecommerce": {"items": lines}},
+        lambda lines: {"ecommerce": {"purchase": {"products": lines}}},
+        lambda lines: {"ecommerce": {"detail": {"products": lines}}},
+        lambda lines: {"ecommerce": {"impressions": lines}},
+        lambda lines: {"custom_data": {"contents": lines}},
+        lambda lines: {"product_action": {"action": "purchase", "products": lines}},
+        lambda lines: {"checkout": {"id": "c-1", "lineItems": lines}},
+        lambda lines: {"id": "e-1", "data": {"checkout": {"lineItems": lines}}},
+        lambda lines: {"collection": {"id": 3, "productVariants": lines}},
+        lambda lines: {"order": {"id": 3, "line_items": lines}},
+    ])
+    def test_lists_lie_in_the_maps_of_tools(self, admit, wrap: Callable[[Any], dict[str, Any]]):
+        lines = [{"id": "a", "price": 3, "quantity": 2}]
+        admitted = admit(order(**wrap(lines)))
+        record = admitted.record
+        assert (record.items, record.prices, record.quantities) == (refs("a"), (3.0,), (2.0,))
+        assert told(admitted) == []
+
+    def test_what_an_event_names_itself_stands_before_its_maps(self, admit):
+        properties = {"product_id": "a", "ecommerce": {"items": ["a", "b"]}, "data": {"product_id": "c", "price": 3}}
+        record = admit(view(**properties)).record
+        assert (record.items, record.prices) == (refs("a"), (3.0,))
+
+    def test_a_map_says_the_currency_and_the_worth_of_its_order(self, admit):
+        lines = [{"item_id": "a"}, {"item_id": "b"}]
+        admitted = admit(order(ecommerce={"value": 10, "currency": "EUR", "items": lines}))
+        assert (worth(admitted), told(admitted)) == (10.0, [])
+        mixed = order(ecommerce={"currency": "EUR", "items": [{"item_id": "a", "price": "5 USD"}]})
+        assert codes(admit(mixed)) == ["units_mixed"]
+
+    @pytest.mark.parametrize("line", [
+        {"id": "l-1", "quantity": 1, "variant": {"id": 2, "sku": "s", "price": {"amount": 9, "currencyCode": "EUR"},
+                                                 "product": {"id": "7"}}},
+        {"quantity": 1, "merchandise": {"id": 2, "price": {"amount": 9}, "product": {"id": "7"}}},
+    ])  # fmt: skip
+    def test_a_line_of_a_shopify_cart_is_the_one_item(self, admit, line: dict[str, Any]):
+        admitted = admit(VIEW | {"event": "product_added_to_cart", "properties": {"cartLine": line}})
+        assert (admitted.record.items, admitted.record.prices, told(admitted)) == (refs("7"), (9.0,), [])
 
     def test_matomos_lines_are_lists(self, admit):
         lines = [["sku-1", "Name", "Category", "9,50", 2], ["sku-2"]]
@@ -154,8 +189,40 @@ class TestTheUsualNames:
         assert codes(admit(VIEW | {"event": name})) == ["no_item"]
 
     def test_others_need_none(self, admit):
-        for event in ({"event": "Cart Viewed"}, {"event": "Order Refunded"}, {"type": "page"}, {"event": "my_own"}):
+        for event in ({"event": "Cart Viewed"}, {"event": "Promotion Viewed"}, {"type": "page"}, {"event": "my_own"}):
             assert codes(admit(VIEW | event)) == []
+
+    @pytest.mark.parametrize("name", ["Product Viewed", "Product Added", "Product Removed", "Article Liked"])
+    @pytest.mark.parametrize("sent", [5, "5", 5.0])
+    def test_the_id_of_an_event_about_one_item_is_its_item_where_nothing_else_is(self, admit, name: str, sent: Any):
+        admitted = admit(VIEW | {"event": name, "properties": {"id": sent, "name": "Sofa"}})
+        assert (admitted.record.items, told(admitted)) == (refs("5"), [])
+        assert admit(VIEW | {"event": name, "properties": {"id": sent, "sku": "s"}}).record.items == refs("s")
+
+    @pytest.mark.parametrize("name", ["Product List Viewed", "Order Completed", "Cart Viewed", "My Own"])
+    def test_an_id_of_something_else_is_no_item(self, admit, name: str):
+        assert admit(VIEW | {"event": name, "properties": {"id": 5}}).record.items == ()
+
+    def test_lines_may_be_spelt_nearly_right_too(self, admit):
+        admitted = admit(order(Items=[{"ProductID": "a", "Quantity": 2, "ItemPrice": 5}, "b"]))
+        record = admitted.record
+        assert (record.items, record.prices[0], record.quantities) == (refs("a", "b"), 5.0, (2.0, 1.0))
+        assert told(admitted) == [("near_miss", "properties.Items")]
+        adobes = admit(order(productListItems=[{"SKU": "a"}]))
+        assert told(adobes) == [("near_miss", "properties.productListItems[].SKU")]
+        assert told(admit(order(Items=7))) == [("no_item", "")]
+
+
+class TestOrdersThatAreNotNamed:
+    @pytest.mark.parametrize("name", ["Order Refunded", "Order Cancelled", "Order Updated"])
+    def test_what_says_nothing_of_any_order_is_told(self, admit, name: str):
+        event = VIEW | {"event": name}
+        assert codes(admit(event | {"properties": {"total": 5}})) == ["no_order"]
+        assert codes(admit(event | {"properties": {"order_id": "50"}})) == []
+
+    @pytest.mark.parametrize("name", ["Order Refunded", "Order Cancelled"])
+    def test_items_say_enough(self, admit, name: str):
+        assert codes(admit(VIEW | {"event": name, "properties": {"products": ["a"]}})) == []
 
 
 class TestConfiguredPlaces:
@@ -220,9 +287,11 @@ class TestNumbers:
     def test_nothing_sent_is_nothing_to_tell(self, admit, nothing: Any):
         assert told(admit(view(product_id="a", price=nothing, quantity=nothing))) == []
 
-    @pytest.mark.parametrize("field", ["price", "quantity"])
-    @pytest.mark.parametrize("sent", [-5, -0.5, "-5,00"])
-    def test_less_than_nothing_is_impossible(self, admit, field: str, sent: Any):
+    @pytest.mark.parametrize(("field", "sent"), [
+        ("price", -5), ("price", -0.5), ("price", "-5,00"), ("price", 1e16), ("price", 1e308), ("price", "1e16"),
+        ("quantity", -5), ("quantity", "-5,00"), ("quantity", 0), ("quantity", 0.0), ("quantity", "0"),
+    ])  # fmt: skip
+    def test_no_price_and_no_pieces_are_impossible(self, admit, field: str, sent: Any):
         admitted = admit(view(product_id="a", **{field: sent}))
         assert (admitted.record.prices, admitted.record.quantities) == ((), ())
         assert field not in admitted.record.values
@@ -276,10 +345,10 @@ class TestWhatAnOrderIsWorth:
         lines = [{"product_id": "a", "price": "1,299"}, {"product_id": "b", "price": "free"}]
         assert worth(admit(order(products=lines, revenue=30))) == pytest.approx(30.0)
 
-    def test_an_order_below_zero_or_of_no_pieces_is_none(self, admit):
-        admitted = admit(order(products=LINES, revenue=-5))
-        assert (admitted.record.prices, told(admitted)) == ((), [("number_impossible", "properties.revenue")])
-        assert admit(order(products=[{"product_id": "a", "quantity": 0}], revenue=5)).record.prices == ()
+    def test_an_order_below_zero_is_none(self, admit):
+        for sent in (-5, 1e16):
+            admitted = admit(order(products=LINES, revenue=sent))
+            assert (admitted.record.prices, told(admitted)) == ((), [("number_impossible", "properties.revenue")])
 
     def test_what_is_no_order_is_worth_nothing_as_a_whole(self, admit):
         assert admit(view(product_id="a", value=5)).record.prices == ()

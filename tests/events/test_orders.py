@@ -8,6 +8,7 @@ import pytest
 
 from instanter.events.meanings import MEANINGS
 from instanter.events.orders import ABOUT_ORDERS, idempotence_of, order_of
+from instanter.events.wrapped import unwrapped
 
 COMPLETED, CLAIMED, UPDATED, REFUNDED, CANCELLED = (
     "Order Completed", "Order Claimed", "Order Updated", "Order Refunded", "Order Cancelled",
@@ -30,8 +31,9 @@ def test_an_order_is_completed_and_cancelled_once_whatever_the_message_ids(name:
     assert not twice(name, {}, {})
 
 
-@pytest.mark.parametrize("field", ["order_id", "orderId", "transaction_id", "transactionId", "order_number"])
-@pytest.mark.parametrize("value", ["50", 50, " 50 "])
+@pytest.mark.parametrize("field", ["order_id", "orderId", "transaction_id", "transactionId", "purchase_id", "ec_id",
+                                   "order_number", "OrderID", "Order ID", "ORDER_ID", "TransactionId"])  # fmt: skip
+@pytest.mark.parametrize("value", ["50", 50, 50.0, " 50 "])
 def test_an_order_is_named_in_each_way_that_the_field_knows(field: str, value: object) -> None:
     assert order_of(COMPLETED, {field: value}) == "50"
     assert twice(COMPLETED, {field: value}, {"order_id": "50"})
@@ -42,7 +44,28 @@ def test_a_shops_own_record_of_an_order_or_a_refund_names_itself() -> None:
     assert order_of(COMPLETED, {"id": "gid://shopify/Order/50", "name": "#9"}) == "50"
     assert order_of(REFUNDED, {"id": 9, "order_id": 50}) == "50"
     assert order_of(REFUNDED, {"id": 9}) == ""
+    assert order_of(COMPLETED, {"id": 50, "order_number": 1001}) == "50"
     assert twice(REFUNDED, {"id": 9, "order_id": 50, "refund_line_items": [{}]}, {"refund_id": "9", "order_id": "50"})
+
+
+@pytest.mark.parametrize("properties", [
+    {"ecommerce": {"transaction_id": "50", "items": []}}, {"order": {"id": 50}}, {"custom_data": {"order_id": "50"}},
+    {"ecommerce": {"purchase": {"actionField": {"id": "50"}, "products": ["a"]}}},
+    {"commerce": {"order": {"purchaseID": "50"}}},
+    {"checkout": {"id": "c-1", "order": {"id": "gid://shopify/Order/50"}}}, {"transaction": {"transaction_id": 50}},
+    {"id": "e-1", "data": {"checkout": {"order": {"id": "50"}}}}, {"product_action": {"transaction_id": "50"}},
+    {"purchaseTransaction": {"id": "50"}}, {"order_id": "50", "ecommerce": {"transaction_id": "51"}},
+])  # fmt: skip
+def test_an_order_may_be_named_in_the_map_that_holds_it(properties: dict[str, Any]) -> None:
+    assert order_of(COMPLETED, unwrapped(properties)) == "50"
+
+
+@pytest.mark.parametrize("properties", [
+    {"checkout": {"id": "c-1", "order": None}}, {"ecommerce": {"detail": {"id": "x"}}}, {"collection": {"id": 5}},
+    {"data": [5], "ecommerce": "words"}, {"transaction": "50"},
+])  # fmt: skip
+def test_the_id_of_another_map_names_no_order(properties: dict[str, Any]) -> None:
+    assert order_of(COMPLETED, unwrapped(properties)) == ""
 
 
 @pytest.mark.parametrize("value", ["", " ", "null", "undefined", "NaN", None, True, 1.5, [], {}, "x" * 256])

@@ -10,9 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from instanter.events.decode import Door
+from instanter.events.enrich import Enricher
 from instanter.events.envelope import Tracked
-from instanter.events.statements import Statements
+from instanter.events.gate import FREE, Judgement, OpenGate
+from instanter.events.statements import MISPLACED, NEARLY, UNREAD, Statements
+from instanter.events.subjects import HashedSubjects
 from instanter.foundation.errors import ConfigRejected, EventRejected, RequestRejected
+from instanter.foundation.ids import Ids
 from instanter.foundation.limits import CONSENT_IDS_MAX, NAME_CHARS_MAX, PURPOSES_MAX, TCF_CHARS_MAX
 
 OWN = Statements({"C0003": "personalization", "tcf-8": "analytics", "Ads & co": "marketing"})
@@ -58,6 +63,8 @@ def tc_string(*purposes: int, version: int = 2, more: str = "") -> str:
     ({"tcString": tc_string(5, 6), "gdprApplies": True}, {"personalization": True, "analytics": False}),
     ({"tcString": tc_string(), "gdprApplies": False}, None),
     ({"IABTCF_TCString": tc_string()}, {"personalization": False, "analytics": False}),
+    ("denied", {"personalization": False}),
+    ("Granted", {"personalization": True}),
     ("", None),
     ({}, None),
 ])
@@ -128,3 +135,47 @@ def test_a_statement_counts_wherever_it_stands_in_an_event(event: dict[str, Any]
     with pytest.raises(EventRejected, match="consent"):
         admit(msgspec.json.decode(msgspec.json.encode(sent).replace(b'"granted"', b'"perhaps"').replace(
             b"true", b'"perhaps"').replace(b'["email"]', b'"perhaps"').replace(tc_string(5, 6).encode(), b"perhaps")))
+
+
+@pytest.mark.parametrize(("context", "said"), [
+    ({"consent_management": {"deniedConsentIds": ["personalization"]}}, {"personalization": False}),
+    ({"Consent": {"personalization": False}}, {"personalization": False}),
+    ({"tc_string": tc_string()}, {"personalization": False, "analytics": False}),
+    ({"gdpr_consent": tc_string(5, 6)}, {"personalization": True, "analytics": False}),
+    ({"gdprConsent": tc_string(), "gdprApplies": False}, None),
+    ({"IABTCF_TCString": tc_string(), "IABTCF_gdprApplies": 1}, {"personalization": False, "analytics": False}),
+    ({"consent": {"personalization": True}, "tcf_string": tc_string()}, {"personalization": False, "analytics": False}),
+    ({"tcString": "", "TCString": "", "CONSENT": None}, None),
+])  # fmt: skip
+def test_a_statement_under_nearly_its_name_is_one(
+    context: dict[str, Any], said: dict[str, bool] | None, enricher: Enricher
+) -> None:
+    assert OWN.in_context(msgspec.Raw(msgspec.json.encode(context))) == said
+    heard: list[Any] = []
+
+    class Hearing(OpenGate):
+        def judge(self, *about: Any, stated: Any, **how: Any) -> Judgement:
+            heard.append(stated)
+            return FREE
+
+    door = Door(subjects=HashedSubjects(bytes(16)), ids=Ids(), enrich=enricher, gate=Hearing(), statements=OWN)
+    sent = {"type": "track", "event": "Sofa Assembled", "anonymousId": "a1", "context": context}
+    door.admit(msgspec.json.encode(sent), kind=None, received_ms=1_750_000_000_000, tenant="default")
+    assert heard == [said]
+
+
+@pytest.mark.parametrize(("event", "field"), [
+    ({"context": {"gpp": "DBABMA~CPXxRfAPXxRfAAfKABENB", "gpp_sid": [2]}}, "context.gpp"),
+    ({"context": {"us_privacy": "1YYN"}}, "context.us_privacy"),
+    ({"properties": {"product_id": "p", "consent": {"personalization": False}}}, "properties.consent"),
+    ({"traits": {"tcString": tc_string()}}, "traits.tcString"),
+])
+def test_a_statement_that_is_read_nowhere_is_told(event: dict[str, Any], field: str, admit: Any) -> None:
+    sent = {"type": "identify", "userId": "u1", "anonymousId": "a1", **event}
+    admitted = admit(sent)
+    assert [(note.code, note.field) for note in admitted.notes] == [("consent_unread", field)]
+
+
+def test_a_name_of_a_statement_is_near_unread_or_its_own() -> None:
+    assert not NEARLY & UNREAD
+    assert MISPLACED > NEARLY | UNREAD

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from instanter.events.batch import decode_batch
 from instanter.events.times import AHEAD_MS_MAX, event_time_ms, parse_time_ms, read_time_ms
 from instanter.foundation.errors import EventRejected
 
@@ -139,7 +140,7 @@ def test_the_event_own_sent_at_stands_over_that_of_its_batch(admit):
 
 
 @pytest.mark.parametrize("field", ["timestamp", "originalTimestamp", "sentAt"])
-@pytest.mark.parametrize("bad", ["yesterday", "", True, [], {}])
+@pytest.mark.parametrize("bad", ["yesterday", " ", True, [], {}])
 def test_the_door_refuses_what_is_no_time(admit, field, bad):
     with pytest.raises(EventRejected) as caught:
         admit({"type": "page", "userId": "u", field: bad})
@@ -154,6 +155,8 @@ MOMENT_MS = 1_795_890_814_000
     (1_795_890_814_000_000, MOMENT_MS), (1_795_890_814_000_000_000, MOMENT_MS), (1.795890814e9, MOMENT_MS),
     ("1795890814", MOMENT_MS), ("1795890814000", MOMENT_MS), (" 1795890814.250 ", MOMENT_MS + 250),
     ("1795890814000000", MOMENT_MS), ("1712010112345", 1_712_010_112_345), ("1712010112", 1_712_010_112_000),
+    ("2026-11-28T18:33:34z", MOMENT_MS), ("2026-11-28T19:33:34.000+01:00[Europe/Berlin]", MOMENT_MS),
+    ("2026-11-28T18:33:34Z[Etc/UTC]", MOMENT_MS),
     ("2026-11-28T18:33:34Z", MOMENT_MS), ("2026-11-28 18:33:34 UTC", MOMENT_MS), ("2026-11-28 18:33:34 GMT", MOMENT_MS),
     ("2026-11-28 18:33:34 utc", MOMENT_MS), ("2026-11-28 19:33:34 +0100", MOMENT_MS),
     (" 2026-11-28T18:33:34Z", MOMENT_MS),
@@ -167,6 +170,7 @@ def test_whatever_clients_send_as_a_time_is_read(sent, ms):
 
 
 @pytest.mark.parametrize("sent", [
+    "2026-11-28T18:33:34[Europe/Berlin]", "z", "Z[UTC]",
     "", "soon", "03/01/2026", "1.3.26", "1_795_890_814", "0x6B0B", "Sat, 99 Nov 2026 18:33:34 GMT", "UTC", "-",
     "Sat Foo 28 2026 19:33:34 GMT", "9" * 21, "9" * 30_000, 1e20, 2**100, -1e20, "\x00", "2026-02-30 10:00:00 UTC",
 ])  # fmt: skip
@@ -257,3 +261,21 @@ class TestReported:
     def test_the_past_of_an_archive_is_no_surprise(self, admit):
         event = {"type": "page", "userId": "u", "timestamp": "2001-01-01"}
         assert admit(event, history=True).notes == ()
+
+
+@pytest.mark.parametrize("field", ["timestamp", "sentAt", "originalTimestamp", "receivedAt"])
+def test_an_empty_time_is_as_if_not_sent_and_told(admit, field: str) -> None:
+    sent = {"type": "track", "event": "Sofa Assembled", "anonymousId": "a1"}
+    admitted = admit({**sent, field: ""})
+    assert admitted.record.happened_ms == admit(sent).record.happened_ms
+    assert [(note.code, note.field) for note in admitted.notes] == [("field_dropped", field)]
+
+
+def test_what_is_odd_about_a_batch_is_told_by_field() -> None:
+    assert decode_batch(b'{"batch": [], "sentAt": ""}').sent_at_ms is None
+    for around, reason in (
+        (b'"context": "x"', "context of the batch is text"), (b'"sentAt": []', "sentAt of the batch is a list"),
+        (b'"sentAt": "soon"', "sentAt is text that is no time"),
+    ):  # fmt: skip
+        with pytest.raises(EventRejected, match=reason):
+            decode_batch(b'{"batch": [], ' + around + b"}")

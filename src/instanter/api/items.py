@@ -76,6 +76,13 @@ class DeleteRequest(msgspec.Struct, forbid_unknown_fields=True):
     """`POST /v1/items/delete`."""
 
     ids: Annotated[list[WrittenId], Meta(max_length=ITEMS_PER_REQUEST_MAX)]
+    """What is no id is reported, and the others go."""
+
+
+class _SentIds(msgspec.Struct, forbid_unknown_fields=True):
+    """The same as it comes in."""
+
+    ids: Annotated[list[Any], Meta(max_length=ITEMS_PER_REQUEST_MAX)]
 
 
 class RejectedItem(msgspec.Struct):
@@ -129,6 +136,8 @@ class DeleteReply(msgspec.Struct):
     unknown: list[str]
     """Ids of which there was no item."""
     position: str
+    rejected: list[RejectedItem] = []
+    """What was sent as an id and is none."""
 
 
 class ItemReply(msgspec.Struct):
@@ -149,7 +158,7 @@ class ItemListing(msgspec.Struct):
     position: str
 
 
-_delete_of = body_decoder(DeleteRequest)
+_delete_of = body_decoder(_SentIds)
 
 
 # Putting items.
@@ -378,6 +387,8 @@ def item_id_of(value: object) -> str:
         if not -(2**63) <= value < 2**64:
             raise RequestRejected("schema", "id is a number beyond 64 bits: send it as text")
         return str(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:  # Written as 5.0.
+        return str(int(value))
     if not isinstance(value, str):
         raise RequestRejected("schema", f"id is {_kind(value)}: send text or a whole number")
     if not 1 <= len(value) <= ID_CHARS_MAX:
@@ -493,13 +504,22 @@ async def delete_many(engine: Engine, request: Request) -> Response:
     """`POST /v1/items/delete`: those that are there."""
     asked = _delete_of(await read_body(request, bytes_max=BODY_BYTES_MAX))
     tenant, catalogue = tenant_of(request), engine.partition.state.catalogue
-    ids = dict.fromkeys(map(item_id_of, asked.ids))
+    ids: dict[str, None] = {}
+    rejected: list[RejectedItem] = []
+    for index, sent in enumerate(asked.ids):
+        try:
+            ids[item_id_of(sent)] = None
+        except RequestRejected as refused:
+            rejected.append(RejectedItem(index, "", refused.code, f"ids[{index}]: {refused.message}"))
+    if rejected and not ids:
+        raise RequestRejected(rejected[0].code, rejected[0].message)
     known = [item_id for item_id in ids if catalogue.size_of(tenant, item_id)]
     if taken := sum(catalogue.is_taken(tenant, item_id) for item_id in ids):
         engine.meter.count(f"items_rejected.{REFERENCE_TAKEN}", taken)
     position = await engine.feeds.delete(tenant, known)
     gone = set(known)
-    return reply(DeleteReply(len(known), [item_id for item_id in ids if item_id not in gone], str(position)))
+    unknown = [item_id for item_id in ids if item_id not in gone]
+    return reply(DeleteReply(len(known), unknown, str(position), rejected))
 
 
 async def get(engine: Engine, request: Request) -> Response:

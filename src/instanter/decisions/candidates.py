@@ -101,7 +101,7 @@ def of_rows(state: State, rows: Ints, origins: list[tuple[str, int]], now_ms: in
 
 
 def given_by(
-    catalogue: Catalogue, tenant: str, candidates: Sequence[str | int | Candidate], known: frozenset[str],
+    catalogue: Catalogue, tenant: str, candidates: Sequence[str | float | Candidate], known: frozenset[str],
     numbers: Sequence[str] = (),
 ) -> Given:  # fmt: skip
     """The list that came with a request, with those of its fields that are `known`: the others mean nothing.

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from ..events.bodies import body_decoder
-from ..events.times import parse_time_ms
+from ..events.times import read_time_ms
 from ..events.wanted import NO_FIELD
 from ..foundation.errors import EventRejected, RequestRejected
 from ..foundation.limits import (
@@ -25,18 +25,20 @@ from ..foundation.limits import (
 
 Id = Annotated[str, Meta(min_length=1, max_length=ID_CHARS_MAX)]
 WholeNumber = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-AnyId = Id | WholeNumber
+WrittenWhole = Annotated[float, Meta(ge=-(2**53), le=2**53, multiple_of=1)]
+"""A whole number that was written as 5.0."""
+AnyId = Id | WholeNumber | WrittenWhole
 """A whole number is an id as its decimal text, see `id_text`."""
 Limit = Annotated[int, Meta(ge=1, le=LIST_LIMIT_MAX)]
 
 
-def id_text(given: str | int) -> str:
+def id_text(given: str | float) -> str:
     """The id that was given.
 
-    >>> id_text(5), id_text("5")
-    ('5', '5')
+    >>> id_text(5), id_text("5"), id_text(5.0)
+    ('5', '5', '5')
     """
-    return given if isinstance(given, str) else str(given)
+    return given if isinstance(given, str) else str(int(given))
 
 
 class Wire(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -65,7 +67,7 @@ class PlacementRequest(Wire, frozen=True, kw_only=True):
     limit: Limit | None = None
     """Fewer or more than the placement is configured for."""
     query: Annotated[str, Meta(max_length=QUERY_CHARS_MAX)] = ""
-    item: Annotated[str, Meta(max_length=ID_CHARS_MAX)] | WholeNumber = ""
+    item: Annotated[str, Meta(max_length=ID_CHARS_MAX)] | WholeNumber | WrittenWhole = ""
     """The item that the page is about; it leads the list of what the person has looked at and is not shown."""
     candidates: Candidates | None = None
 
@@ -103,7 +105,7 @@ class Asking(Wire, frozen=True, kw_only=True):
     def timestamp_ms(self) -> int:
         """The time the caller gives the decision; only asked where there is one. Checked by the door."""
         assert self.timestamp is not None
-        return parse_time_ms(self.timestamp, "timestamp")
+        return read_time_ms(self.timestamp, "timestamp")
 
 
 class DecideRequest(Asking, frozen=True, kw_only=True):
@@ -125,7 +127,7 @@ class RankRequest(Asking, frozen=True, kw_only=True):
     candidates: Candidates
     limit: Limit | None = None
     query: Annotated[str, Meta(max_length=QUERY_CHARS_MAX)] = ""
-    item: Annotated[str, Meta(max_length=ID_CHARS_MAX)] | WholeNumber = ""
+    item: Annotated[str, Meta(max_length=ID_CHARS_MAX)] | WholeNumber | WrittenWhole = ""
 
     def as_decide(self) -> DecideRequest:
         """The same question as a decision with one placement."""
@@ -257,10 +259,12 @@ def _decoded(raw: bytes, known: Callable[[bytes], _T], lenient: Callable[[bytes]
 def _checked(request: _T) -> _T:
     """The request, if its context is an object and its time is one."""
     if bytes(memoryview(request.context)[:1]) not in (b"", b"{"):
-        raise RequestRejected("schema", "Expected `object` - at `$.context`")
+        if bytes(request.context) == b"null":
+            return _checked(msgspec.structs.replace(request, context=msgspec.Raw()))
+        raise RequestRejected("schema", "context is no object where an object is wanted")
     if request.timestamp is not None:
         try:
-            parse_time_ms(request.timestamp, "timestamp")
+            read_time_ms(request.timestamp, "timestamp")
         except EventRejected as error:
             raise RequestRejected("schema", error.message) from None
     return request

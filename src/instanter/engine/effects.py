@@ -16,7 +16,8 @@ import msgspec
 
 from ..decisions.receipt import decode_receipt
 from ..events.envelope import Decided, Tracked, read_record
-from ..events.kinds import KNOWN, NAME_BY_TYPE, ORDER_COMPLETED, PAGE_VIEWED, PRODUCT_ADDED, SCREEN_VIEWED
+from ..events.kinds import NAME_BY_TYPE, ORDER_COMPLETED, PAGE_VIEWED, PRODUCT_ADDED, SCREEN_VIEWED
+from ..events.named_items import NAMING_ITEMS
 from ..events.nearest import likely_name, mapping_line
 from ..events.notes import ITEM_UNKNOWN, UNHEARD
 from ..events.times import AHEAD_MS_MAX, time_text
@@ -41,7 +42,6 @@ MOST: Final = 0.5
 """From this share on a field is said to be the one that has the ids."""
 SOME: Final = 0.25
 """From this share of the ids on that events name a field of the catalogue is said to hold them."""
-ABOUT_ITEMS: Final = frozenset(name for name in KNOWN if name.startswith(("Product ", "Order ", "Article ")))
 _WITHOUT_FEATURE: Final = frozenset({*NAME_BY_TYPE.values()})
 _BUILT_IN: Final = frozenset(feature.name for feature in DEFAULT_FEATURES)
 BARE_MAX: Final = 20
@@ -135,7 +135,7 @@ def observed(read_back: ReadBack, tenant: str, partition: Partition) -> Observed
                 name = FURTHER
             of = seen.names.setdefault(name, _Name())
             of.count += 1
-            of.no_item += not record.items and name in ABOUT_ITEMS
+            of.no_item += not record.items and name in NAMING_ITEMS
             if not record.items and len(of.bare) < BARE_MAX and bare < EFFECTS_SAMPLES_MAX:
                 of.bare.append(record)
                 bare += 1

@@ -17,6 +17,7 @@ import msgspec
 from ..events.decode import Door
 from ..events.envelope import Configured, Flag, Record, Tracked, encode_record, read_record
 from ..events.kinds import NAME_BY_TYPE
+from ..events.named_items import NAMING_ITEMS
 from ..foundation.clock import Clock
 from ..foundation.errors import EventRejected
 from ..foundation.limits import EFFECTS_SAMPLES_MAX, REMAP_MESSAGES_MAX, REMAP_POSITIONS_MAX
@@ -24,7 +25,7 @@ from ..log.base import Readable
 from ..log.commit import Entry
 from ..privacy.audit import Audit, Plain
 from ..privacy.subjects import KeyStore
-from .effects import ABOUT_ITEMS, BARE_MAX, LAST_PART, field_with_ids, to_item_from
+from .effects import BARE_MAX, LAST_PART, field_with_ids, to_item_from
 from .export import stored_event
 from .journal import Journal
 from .partition import Partition
@@ -263,7 +264,7 @@ class Remapper:
             return None, "unheard"
         if not is_new:
             return None, "repeated"
-        if record.name in bare and not admitted.items and admitted.name in ABOUT_ITEMS:
+        if record.name in bare and not admitted.items and admitted.name in NAMING_ITEMS:
             return None, "no_item"
         return msgspec.structs.replace(
             admitted, received_ms=record.received_ms, happened_ms=record.happened_ms, key=record.key,

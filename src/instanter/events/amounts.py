@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from itertools import islice
-from math import isfinite, nan
+from math import inf, nan, nextafter
 from typing import Any, Final
 
 from ..foundation.limits import VALUES_PER_EVENT_MAX
 from .kinds import ORDER_CLAIMED, ORDER_COMPLETED, ORDER_REFUNDED, ORDER_UPDATED
 from .named_items import Items, told_number
 from .notes import NUMBER_IMPOSSIBLE, Note, add_note
+from .numbers import AMOUNT_MAX
 
 WORTH_FIELDS: Final = ("revenue", "subtotal", "value", "total", "total_price", "totalPrice", "grand_total")
 """What an order says it is worth, the first that can be read."""
-_NEVER_NEGATIVE: Final = frozenset({"price", "quantity"})
+_POSSIBLE: Final = {"price": (0.0, AMOUNT_MAX), "quantity": (nextafter(0.0, 1.0), inf)}
+"""Between which two a number lies that means something."""
 WORTH_SOMETHING: Final = frozenset({ORDER_COMPLETED, ORDER_UPDATED, ORDER_REFUNDED, ORDER_CLAIMED})
 """Names of orders, which may say what they are worth as a whole."""
 
@@ -49,8 +51,10 @@ class Amounts:
                     values[name] = float(value) if -(2**63) <= value < 2**64 else nan
                 elif kind is str:
                     _add_text(values, name, value, notes)
-                if name in _NEVER_NEGATIVE and values.get(name, 0.0) < 0:
-                    del values[name]
+                if name in _POSSIBLE and name in values:
+                    least, most = _POSSIBLE[name]
+                    if values[name] < least or values[name] > most:
+                        del values[name]
         for name, steps in self._paths:
             found = _at(properties, steps)
             if found is not None and name not in values:
@@ -68,9 +72,10 @@ def with_worth(items: Items, properties: Mapping[str, Any], notes: list[Note]) -
     for field in WORTH_FIELDS:
         if field in properties and pieces > 0:
             worth = told_number(properties[field], f"properties.{field}", notes).number
-            if worth < 0:
-                add_note(notes, NUMBER_IMPOSSIBLE, f"properties.{field}", "is below zero")
-            elif isfinite(worth):
+            if worth < 0 or worth > AMOUNT_MAX:
+                found = "is below zero" if worth < 0 else "is beyond any price"
+                add_note(notes, NUMBER_IMPOSSIBLE, f"properties.{field}", found)
+            elif worth == worth:
                 return references, (worth / pieces,) * len(references), quantities, positions
     return items
 

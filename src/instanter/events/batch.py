@@ -14,7 +14,7 @@ from .parts import TOO_MANY, split_batch
 from .schema import BatchEnvelope, WireTime
 from .structure import check_structure, finite
 from .times import read_time_ms
-from .wanted import wanted
+from .wanted import complaint, wanted
 
 _decode_envelope = msgspec.json.Decoder(BatchEnvelope).decode
 _decode_defaults = msgspec.json.Decoder(dict[str, Any] | None, float_hook=finite).decode
@@ -80,9 +80,13 @@ def _whole(raw: bytes) -> Batch:
     _check_expanded(sent, len(sent.batch))
     context = bytes(sent.context)
     check_structure(context, context.count(b"{") + context.count(b"["))
-    defaults = _decode_defaults(context) if context not in _NOTHING else None
-    sent_at = _decode_time(sent.sent_at)
-    sent_at_ms = None if sent_at is None else read_time_ms(sent_at, "sentAt")
+    try:
+        defaults = _decode_defaults(context) if context not in _NOTHING else None
+        sent_at = _decode_time(sent.sent_at)
+    except msgspec.ValidationError as error:
+        field = "sentAt" if context in _NOTHING or context[:1] == b"{" else "context"
+        raise EventRejected("schema", f"{field} of the batch {complaint(error).reason}") from None
+    sent_at_ms = None if sent_at is None or sent_at == "" else read_time_ms(sent_at, "sentAt")
     user_token = defaults.pop("userToken", "") if defaults else ""
     return Batch(
         sent.batch, sent_at_ms, defaults, sent.write_key or "", user_token if isinstance(user_token, str) else ""

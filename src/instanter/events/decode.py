@@ -28,18 +28,33 @@ from .envelope import NO_CONTEXT, Consented, Context, Flag, Linked, Tied, Tracke
 from .gate import Gate, Judgement, OpenGate
 from .identifiers import identifier, identifiers_of, refuse_control, user_identifier
 from .kinds import NAME_BY_TYPE, NUMBERS, ORDER_CLAIMED, TYPES, Names
+from .meanings import BOUND_TO_ORDER
 from .mend import mended, within_bounds
 from .named_items import NAMING_ITEMS, UNREAD, ItemFinder, Items, RefOf, names_items
-from .notes import CLAIMED, CONSENT_UNHEEDED, LINKS_FULL, NO_ITEM, TIME_CLAMPED, TIME_FAR, Note, add_note
+from .notes import (
+    CLAIMED,
+    CONSENT_UNHEEDED,
+    CONSENT_UNREAD,
+    FIELD_DROPPED,
+    LINKS_FULL,
+    NO_ITEM,
+    NO_ORDER,
+    TIME_CLAMPED,
+    TIME_FAR,
+    Note,
+    add_note,
+)  # fmt: skip
 from .odd import MISSPELT, event_of, mend_context, take_near_misses
-from .orders import ABOUT_ORDERS, REFUNDS, idempotence_of, order_of
+from .orders import ABOUT_ORDERS, REFUNDS, TAKING_BACK, idempotence_of, order_of
 from .schema import Page, SentContext, TrackingEvent
 from .schemas import EventSchema, compile_schemas
-from .statements import Statements, consented
+from .statements import BESIDE, MISPLACED, Statements, consented
+from .statements import UNREAD as UNREAD_CONSENT
 from .structure import BRACKETS_UNCHECKED, check_structure, finite, has_extreme_number
 from .subjects import ANONYMOUS_PREFIX, CLAIM_PREFIX, Subject, Subjects, claimed
 from .times import AHEAD_MS_MAX, FAR_MS, event_time_ms, read_time_ms
 from .wanted import wanted
+from .wrapped import unwrapped
 
 _MESSAGE_ID_BYTES = 16
 _SHORT_BYTES = 512
@@ -203,6 +218,7 @@ class Door:
         if self._schemas and name in self._schemas and self._schemas[name].apply(sent, notes):
             event = _typed(sent, notes)
             properties = event.properties or _EMPTY
+        properties = unwrapped(properties)
         try:
             items = self._items_of(name, properties, tenant, notes)
         except ReferenceTaken as taken:
@@ -218,15 +234,27 @@ class Door:
             if name == ORDER_CLAIMED:
                 add_note(notes, CLAIMED, "an order")
         list_id = identifier(properties["list_id"], "properties.list_id") if "list_id" in properties else ""
+        if not list_id and "item_list_id" in properties:  # Google's.
+            list_id = identifier(properties["item_list_id"], "properties.item_list_id")
         decision_id = _decision_id(event, properties)
         message, order = self._references.of(message_id), 0
         if name in ABOUT_ORDERS:
             message, order = self._statement(name, message_id, properties)
+            if not order and (name in BOUND_TO_ORDER or (name in TAKING_BACK and not items[0])):
+                add_note(notes, NO_ORDER)
         identifiers = identifiers_of(anonymous_id, claimed(anonymous_id, claimed_id) if claimed_id else user_id)
 
-        stated = self._stated(event) if event.context is not None or event.consent is not None else None
+        around = sent["context"] if event.context is not None else _EMPTY
+        unusual = not BESIDE.isdisjoint(around)
+        stated = self._stated(event, around if unusual else _EMPTY)
         if stated and not self.statements.heeds(stated):
             add_note(notes, CONSENT_UNHEEDED, "context.consent")
+        if unusual:
+            _note_unread("context", around, UNREAD_CONSENT, notes)
+        if not MISPLACED.isdisjoint(properties):
+            _note_unread("properties", properties, MISPLACED, notes)
+        if event.traits:
+            _note_unread("traits", event.traits, MISPLACED, notes)
         judged = self._gate.judge(
             tenant, identifiers, stated=stated, gpc=gpc, happened_ms=happened_ms, message=message
         )
@@ -282,10 +310,12 @@ class Door:
         items = self._items.items_of(properties, tenant, notes)
         if items[0]:
             return items if items[1] or name not in WORTH_SOMETHING else with_worth(items, properties, notes)
+        if name in NAMING_ITEMS or name in TAKING_BACK:
+            items = self._items.nearly_named(name, properties, tenant, notes)
+        if items[0]:
+            return items if items[1] or name not in WORTH_SOMETHING else with_worth(items, properties, notes)
         if name in NAMING_ITEMS:
-            items = self._items.nearly_named(properties, tenant, notes)
-            if not items[0]:
-                add_note(notes, NO_ITEM)
+            add_note(notes, NO_ITEM)
         elif name in REFUNDS and names_items(properties):
             add_note(notes, NO_ITEM)
             items = ((self._ref_of(tenant, UNREAD),), (), (), ())  # Not the whole order.
@@ -297,16 +327,17 @@ class Door:
         of = self._references.of
         return of(idempotence_of(name, message_id, properties)), of(order) if order else 0
 
-    def _stated(self, event: TrackingEvent) -> dict[str, bool] | None:
-        """What the event says of consent, where that has a place: in its context, or beside it."""
+    def _stated(self, event: TrackingEvent, around: Mapping[str, Any]) -> dict[str, bool] | None:
+        """What the event says of consent, where that has a place: in its context, or beside it. `around` is that
+        context, if it has unusual names."""
         context = event.context
         if context is None or (context.consent is None and context.consent_management is None):
             tc_string = None if context is None else context.tc_string
-            if event.consent is None and tc_string is None:
+            if event.consent is None and tc_string is None and not around:
                 return None
-            return self.statements.stated(event.consent, tc_string=tc_string)
+            return self.statements.stated(event.consent, tc_string=tc_string, context=around)
         consent = event.consent if context.consent is None else context.consent
-        return self.statements.stated(consent, context.consent_management, context.tc_string)
+        return self.statements.stated(consent, context.consent_management, context.tc_string, around)
 
     def _meet(self, meet: Meet, tenant: str, identifiers: tuple[str, ...]) -> None:
         """Ask whether those of these ids that nobody has named before may be made known."""
@@ -383,6 +414,8 @@ class Door:
     ) -> int:
         """Event time. `originalTimestamp` is what the device said, `timestamp` too, unless a pipeline has put it right
         already, which shows by another `originalTimestamp` beside it."""
+        if event.timestamp == "" or event.sent_at == "" or event.original_timestamp == "" or event.received_at == "":
+            event = _without_empty_times(event, notes)
         if event.sent_at is not None and not self._events_set_time:
             sent_at_ms = read_time_ms(event.sent_at, "sentAt")
         if event.timestamp is not None:
@@ -419,6 +452,20 @@ class Door:
         """What enrichment took since this was asked last."""
         taken_ns, self._enrich_ns = self._enrich_ns, 0
         return taken_ns
+
+
+def _without_empty_times(event: TrackingEvent, notes: list[Note]) -> TrackingEvent:
+    """Empty text says nothing of when it was."""
+    empty = [name for name in _TIMES if getattr(event, name) == ""]
+    for name in empty:
+        add_note(notes, FIELD_DROPPED, _TIMES[name], "is empty text where a time is wanted")
+    return msgspec.structs.replace(event, **dict.fromkeys(empty))
+
+
+_TIMES = {
+    "timestamp": "timestamp", "sent_at": "sentAt", "original_timestamp": "originalTimestamp",
+    "received_at": "receivedAt",
+}  # fmt: skip
 
 
 def _skew_ms(
@@ -531,6 +578,13 @@ def _refuse_type(type_: str | None) -> NoReturn:
     if type_ is None:
         raise EventRejected("schema", "an event in a batch has a type")
     raise EventRejected("schema", f"type is one of {', '.join(TYPES)}")
+
+
+def _note_unread(holder: str, fields: Mapping[str, Any], names: frozenset[str], notes: list[Note]) -> None:
+    """Tell of statements of consent that stand where none is read, or in a form that is not read."""
+    for name in sorted(names & fields.keys()):
+        if fields[name] is not None and fields[name] != "":
+            add_note(notes, CONSENT_UNREAD, f"{holder}.{name}")
 
 
 def _decision_id(event: TrackingEvent, properties: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from ..foundation.errors import EventRejected
 from ..foundation.limits import ATTRIBUTE_VALUES_MAX, FIELDS_TYPED_MAX
-from .numbers import EMPTY, FAULTS, SHARED_SIGNS, NumberRead, currencies_agree, currency_of, read_number
+from .numbers import AMOUNT_MAX, EMPTY, FAULTS, SHARED_SIGNS, NumberRead, currencies_agree, currency_of, read_number
 from .times import parse_time_ms, time_text
 
 PRICE: Final = "price"
@@ -162,7 +162,6 @@ NO_TIME: Final = (
 )
 _ZERO_DATE: Final = "0000-00-00"
 _DAY_MS: Final = 86_400_000
-_AMOUNT_MAX: Final = 1e15
 _LAST_MS: Final = 253_402_300_799_000
 """The last second of the year 9999."""
 _SECONDS_MAX, _MS_MAX, _US_MAX = 10**11, 10**14, 10**17
@@ -363,7 +362,7 @@ class FieldReader:
             self._remark(name, "unreadable", f"{FAULTS[read.fault]}; the item counts as one without it")
         elif read.number < 0:
             raise ItemRefused(name, "is below 0: send what the item costs")
-        elif read.number > _AMOUNT_MAX:
+        elif read.number > AMOUNT_MAX:
             raise ItemRefused(name, "is beyond any price: send what the item costs")
         return read
 

@@ -63,34 +63,41 @@ MEANINGS: Final[tuple[Meaning, ...]] = (
          "Site Search|Search Performed|Searched"),
         ("Product List Viewed", _R.SHOWN, True,
          "Viewed Product Category|Product Category Viewed|Viewed Category|Category Viewed|view_item_list|view_category|"
-         "collection_viewed|Collection Viewed|Product Impressions|Product Impression|Item List Viewed"),
+         "collection_viewed|Collection Viewed|Product Impressions|Product Impression|Item List Viewed|View List|"
+         "category-page-view"),
         ("Product List Filtered", _R.SHOWN, True, "Filtered Product List"),
         ("Product Clicked", _R.CLICK, True, "select_item|Item Clicked|product_click|Product Selected|Item Selected"),
         ("Product Viewed", _R.VIEW, True,
          "view_item|Item Viewed|Product Detail Viewed|Product Details Viewed|product_detail|product_view|"
-         "Product Page Viewed|setEcommerceView|View Content|Viewed Item"),
+         "Product Page Viewed|setEcommerceView|View Content|Viewed Item|prodView|detail-page-view|"
+         "commerce.productViews"),
         ("Product Added", _R.CART, True,
          "Added to Cart|add_to_cart|Product Added to Cart|Item Added to Cart|Added to Basket|add_to_basket|"
-         "Product Added to Basket|Cart Item Added|addEcommerceItem|Added Product to Cart"),
+         "Product Added to Basket|Cart Item Added|addEcommerceItem|Added Product to Cart|Add Cart|scAdd|"
+         "commerce.productListAdds"),
         ("Product Removed", _R.UNCART, True,
          "Removed from Cart|remove_from_cart|Product Removed from Cart|Item Removed from Cart|Removed from Basket|"
-         "remove_from_basket|Product Removed from Basket|Cart Item Removed|removeEcommerceItem"),
+         "remove_from_basket|Product Removed from Basket|Cart Item Removed|removeEcommerceItem|scRemove|"
+         "commerce.productListRemovals"),
         ("Product Shared", _R.LIKE, True, "share|Shared|Item Shared"),
         ("Product Reviewed", _R.READ, True, "Review Submitted|Reviewed Item|Product Rated"),
         ("Product Added to Wishlist", _R.LIKE, True,
          "Added to Wishlist|add_to_wishlist|Wishlist Product Added|Wishlist Item Added|Item Added to Wishlist|"
          "Added Product to Wishlist|Product Favorited|Product Favourited|Product Saved|Added to Favorites|"
-         "Added to Favourites|add_to_favorites"),
+         "Added to Favourites|add_to_favorites|Product Wishlisted|Favorite Added|Favourite Added"),
         ("Product Removed from Wishlist", _R.UNLIKE, True,
          "Removed from Wishlist|remove_from_wishlist|Wishlist Product Removed|Wishlist Item Removed|"
          "Item Removed from Wishlist|Removed Product from Wishlist|Product Unfavorited|Product Unfavourited|"
-         "Product Unsaved|Removed from Favorites|Removed from Favourites|remove_from_favorites"),
+         "Product Unsaved|Removed from Favorites|Removed from Favourites|remove_from_favorites|Favorite Removed|"
+         "Favourite Removed"),
         ("Wishlist Product Added to Cart", _R.CART, True, "Wishlist Item Added to Cart"),
-        ("Cart Viewed", _R.PRESENCE, True, "view_cart|Basket Viewed"),
+        ("Cart Viewed", _R.PRESENCE, True,
+         "view_cart|Basket Viewed|View Basket|scView|shopping-cart-page-view|commerce.productListViews"),
         ("Cart Shared", _R.PRESENCE, True, ""),
-        ("Cart Updated", _R.PRESENCE, True, "trackEcommerceCartUpdate|Ecommerce Cart Update|carts/update"),
+        ("Cart Updated", _R.PRESENCE, True, "trackEcommerceCartUpdate|Ecommerce Cart Update|carts/update|Cart Update"),
         ("Checkout Started", _R.PRESENCE, True,
-         "begin_checkout|Started Checkout|Initiate Checkout|Checkout Initiated|checkouts/create"),
+         "begin_checkout|Started Checkout|Initiate Checkout|Checkout Initiated|checkouts/create|Start Checkout|"
+         "scCheckout|commerce.checkouts"),
         ("Checkout Step Viewed", _R.PRESENCE, False, "checkout_contact_info_submitted"),
         ("Checkout Step Completed", _R.PRESENCE, False,
          "add_shipping_info|Shipping Info Added|checkout_address_info_submitted|checkout_shipping_info_submitted"),
@@ -98,15 +105,18 @@ MEANINGS: Final[tuple[Meaning, ...]] = (
         ("Order Completed", _R.ORDER, True,
          "purchase|Purchased|Purchase Completed|Order Placed|Placed Order|Order Confirmed|checkout_completed|"
          "Checkout Completed|in_app_purchase|trackEcommerceOrder|Ecommerce Order|orders/create|orders/paid|"
-         "Transaction Completed|Order Created|Order Paid"),
+         "Transaction Completed|Order Created|Order Paid|Transaction|trackTransaction|purchase-complete|"
+         "Complete Payment|commerce.purchases"),
         ("Order Updated", _R.ORDER_CHANGE, True, "orders/updated|orders/edited|Order Edited"),
         ("Order Claimed", _R.CLAIM, True, ""),
         ("Order Refunded", _R.REFUND, True,
          "refund|Refunded|refunds/create|app_store_refund|Product Returned|Order Returned|Refund Created|"
          "Order Partially Refunded|Product Refunded"),
         ("Order Cancelled", _R.CANCEL, True, "Order Canceled|orders/cancelled|orders/canceled|Purchase Cancelled"),
-        ("Promotion Viewed", _R.SHOWN, True, "view_promotion|Promotion Impression|Internal Promotion Viewed"),
-        ("Promotion Clicked", _R.CLICK, True, "select_promotion|Promotion Selected|Internal Promotion Clicked"),
+        ("Promotion Viewed", _R.SHOWN, True,
+         "view_promotion|Promotion Impression|Internal Promotion Viewed|Promotion View"),
+        ("Promotion Clicked", _R.CLICK, True,
+         "select_promotion|Promotion Selected|Internal Promotion Clicked|Promotion Click"),
         ("Coupon Entered", _R.PRESENCE, False, ""),
         ("Coupon Applied", _R.PRESENCE, False, ""),
         ("Coupon Denied", _R.PRESENCE, False, ""),
@@ -136,7 +146,7 @@ MEANINGS: Final[tuple[Meaning, ...]] = (
         "video",
         ("Video Playback Started", _R.VIEW, True,
          "video_start|Video Started|Video Played|Video Viewed|Video Opened|Audio Playback Started|Episode Started|"
-         "Media Started"),
+         "Media Started|Podcast Played|Song Played|Audio Played"),
         ("Video Content Started", _R.VIEW, True, ""),
         ("Video Playback Completed", _R.READ, True,
          "video_complete|Video Completed|Video Watched|Video Finished|Audio Playback Completed|Episode Completed|"
@@ -171,7 +181,7 @@ MEANINGS: Final[tuple[Meaning, ...]] = (
         ("Link Clicked", _R.PAGE, False, "click|Outbound Link Clicked|outlink"),
         ("File Downloaded", _R.PAGE, False, "file_download|download"),
         ("Form Started", _R.PAGE, False, "form_start"),
-        ("Form Submitted", _R.PAGE, False, "form_submit|Form Completed"),
+        ("Form Submitted", _R.PAGE, False, "form_submit|Form Completed|Submit Form"),
         ("User Engaged", _R.PAGE, False, "user_engagement"),
         ("Heartbeat", _R.PAGE, False, "page_ping|ping"),
     ),
@@ -179,22 +189,23 @@ MEANINGS: Final[tuple[Meaning, ...]] = (
         "pages and people",
         ("Page Viewed", _R.PRESENCE, False, "page_view|pageview|Viewed Page|Loaded a Page"),
         ("Screen Viewed", _R.PRESENCE, False, "screen_view|screenview"),
-        ("Session Started", _R.PRESENCE, False, "session_start"),
+        ("Session Started", _R.PRESENCE, False, "session_start|Active on Site"),
         ("First Visited", _R.PRESENCE, False, "first_visit|first_open"),
         ("Identified", _R.OTHER, False, ""),
         ("Grouped", _R.OTHER, False, ""),
         ("Aliased", _R.OTHER, False, ""),
-        ("Signed Up", _R.PRESENCE, False, "sign_up|Account Registered|User Registered|Registered|User Signed Up"),
+        ("Signed Up", _R.PRESENCE, False, "sign_up|Account Registered|User Registered|Registered|User Signed Up|"
+         "Complete Registration"),
         ("Signed In", _R.PRESENCE, False, "login|Logged In|User Signed In|User Logged In"),
         ("Signed Out", _R.OTHER, False, "logout|Logged Out|User Signed Out|User Logged Out"),
-        ("Lead Generated", _R.PRESENCE, False, "generate_lead"),
+        ("Lead Generated", _R.PRESENCE, False, "generate_lead|Lead"),
         ("Group Joined", _R.PRESENCE, False, "join_group"),
         ("Experiment Viewed", _R.OTHER, False, "experience_impression|Experiment Entered"),
     ),
     *_family(
         "mobile",
         ("Application Installed", _R.PRESENCE, False, "App Installed"),
-        ("Application Opened", _R.PRESENCE, False, "app_open|App Opened|Application Foregrounded"),
+        ("Application Opened", _R.PRESENCE, False, "app_open|App Opened|Application Foregrounded|App Foregrounded"),
         ("Application Backgrounded", _R.OTHER, False, "app_background|App Backgrounded"),
         ("Application Updated", _R.OTHER, False, "app_update|App Updated"),
         ("Application Crashed", _R.OTHER, False, "app_exception|App Crashed"),

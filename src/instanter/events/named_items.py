@@ -2,8 +2,8 @@
 
 The e-commerce specification's shape (`product_id`, else `sku`, in the properties or in `products`) is read on a short
 way. What else shops, media and analytics tools send is read on a longer one, that costs others one look: other names of
-an id, lists called `items` or `line_items`, lists within `ecommerce`, maps and JSON text in the place of lists.
-`[events] item_from` says instead where ids stand, in order.
+an id, lists called `items` or `line_items`, maps and JSON text in the place of lists. What lies in a map around all
+this is put beside it before (`wrapped`). `[events] item_from` says instead where ids stand, in order.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from ..foundation.ids import References
 from ..foundation.limits import ITEMS_PER_EVENT_MAX
 from . import kinds
 from .identifiers import identifier
+from .meanings import BY_NAME, MEANINGS, Role
 from .notes import FIELD_REPAIRED, NEAR_MISS, NUMBER_IMPOSSIBLE, NUMBER_UNREADABLE, UNITS_MIXED, Note, add_note
-from .numbers import FAULTS, NumberRead, currencies_agree, currency_of, read_number
+from .numbers import AMOUNT_MAX, FAULTS, NumberRead, currencies_agree, currency_of, read_number
 
 _POSITION_MAX = 2**31 - 1
 _INTEGER_MAX = 2**63
@@ -34,39 +35,51 @@ NO_ITEMS: Items = ((), (), (), ())
 ID_FIELDS: Final = (
     "product_id", "sku", "productId", "productID", "product_sku", "productSku", "productSKU", "item_id", "itemId",
     "article_id", "articleId", "content_id", "contentId", "content_asset_id", "contentAssetId", "video_id", "videoId",
-    "asset_id", "assetId", "post_id", "postId", "_pks",
+    "asset_id", "assetId", "post_id", "postId", "story_id", "storyId", "recipe_id", "recipeId", "episode_id",
+    "episodeId", "media_id", "mediaId", "_pks",
 )  # fmt: skip
 """Names of an item's id where `events.item_from` names none, the first that is there; within a list or a map that holds
 an item also `id`, behind these. `_pks` is Matomo's."""
 LIST_FIELDS: Final = (
     "products", "items", "line_items", "lineItems", "refund_line_items", "refundLineItems", "contents", "content_ids",
-    "articles", "videos", "ec_items",
+    "articles", "videos", "ec_items", "content_asset_ids", "contentAssetIds", "product_ids", "productIds", "item_ids",
+    "itemIds", "objectIDs", "product_list", "productDetails", "productListItems", "productVariants", "impressions",
+    "transactionProducts",
 )  # fmt: skip
-"""Names of a list of items, the first that holds some. `contents` and `content_ids` are Meta's, `ec_items` Matomo's;
-those of lines are Shopify's."""
-HOLDERS: Final = ("product", "item", "article", "content", "video", "asset", "productVariant")
+"""Names of a list of items, the first that holds some. `contents` and `content_ids` are Meta's, `ec_items` Matomo's,
+`content_asset_ids` Segment's for videos; those of lines and `productVariants` are Shopify's, `objectIDs` Algolia's,
+`productDetails` those of Google's Retail API, `productListItems` Adobe's."""
+HOLDERS: Final = ("product", "item", "article", "content", "video", "asset", "productVariant", "cartLine")
 """Names of a map that holds the one item."""
 _WITHIN: Final = ("line_item", "lineItem", "merchandise", "variant", "productVariant", "product")
 """Names of a map within a line, or within such a map, that says more of its item than the line itself."""
-ECOMMERCE: Final = "ecommerce"
-"""Google's map that holds such lists, also one map deeper (`ecommerce.purchase.products`)."""
-PRICE_FIELDS: Final = ("price", "item_price", "itemPrice", "unit_price", "unitPrice", "_pkp")
-QUANTITY_FIELDS: Final = ("quantity", "qty")
+ITEM_FIELDS: Final = frozenset({*ID_FIELDS, *LIST_FIELDS, *HOLDERS})
+"""Whatever names items."""
+PRICE_FIELDS: Final = ("price", "item_price", "itemPrice", "unit_price", "unitPrice", "product_price", "_pkp")
+QUANTITY_FIELDS: Final = ("quantity", "qty", "product_quantity")
 
 UNREAD: Final = "\x1funread"
 """Stands for an item that is named in a way that cannot be read; no id holds a control character."""
 
-NAMING_ITEMS: Final = frozenset({
-    kinds.PRODUCT_LIST_VIEWED, kinds.PRODUCT_CLICKED, kinds.PRODUCT_VIEWED, kinds.PRODUCT_ADDED, kinds.PRODUCT_REMOVED,
-    kinds.PRODUCT_SHARED, kinds.PRODUCT_REVIEWED, kinds.PRODUCT_ADDED_TO_WISHLIST, kinds.PRODUCT_REMOVED_FROM_WISHLIST,
-    kinds.ORDER_COMPLETED, kinds.ORDER_UPDATED, kinds.ORDER_CLAIMED, kinds.ARTICLE_VIEWED, kinds.ARTICLE_READ,
-    kinds.ARTICLE_LIKED,
-})  # fmt: skip
+NAMING_ITEMS: Final = frozenset(
+    meaning.name
+    for meaning in MEANINGS
+    if meaning.items
+    and meaning.role not in (Role.PRESENCE, Role.PAGE, Role.ORDER_CHANGE, Role.REFUND, Role.CANCEL)
+    and not meaning.name.startswith("Promotion ")
+)
 """Names of events that mean nothing without an item."""
+_OF_ONE: Final = frozenset(
+    name for name in NAMING_ITEMS if BY_NAME[name].role not in (Role.SHOWN, Role.ORDER, Role.CLAIM)
+)
+"""Those that are about one item, whose `id` is that item's where nothing else is said."""
 
-_RARE: Final = frozenset({*ID_FIELDS[2:], *LIST_FIELDS[1:], *HOLDERS, ECOMMERCE})
+_RARE: Final = ITEM_FIELDS - {*ID_FIELDS[:2], LIST_FIELDS[0]}
 _IN_LISTS: Final = (*ID_FIELDS, "id")
-_BY_SPELLING: Final = {kinds.folded(name): name for name in (*ID_FIELDS, *LIST_FIELDS[:1])}
+_BY_SPELLING: Final = {
+    kinds.folded(name): name for name in reversed((*ID_FIELDS, *LIST_FIELDS, *PRICE_FIELDS, *QUANTITY_FIELDS))
+}
+"""Of names that differ in nothing but their writing the first."""
 _MATOMO_LINE: Final = ("sku", "name", "category", "price", "quantity")
 
 _decode_text = msgspec.json.Decoder(list[Any] | dict[str, Any]).decode
@@ -113,15 +126,25 @@ class ItemFinder:
             return _of_products(item_id, properties, products, tenant, notes, self._ref_of)
         return _one_item(self._ref_of(tenant, item_id), properties, notes) if item_id else NO_ITEMS
 
-    def nearly_named(self, properties: Mapping[str, Any], tenant: str, notes: list[Note]) -> Items:
-        """What an event says under names that are nearly those of ids, where it names no item otherwise."""
+    def nearly_named(self, name: str, properties: Mapping[str, Any], tenant: str, notes: list[Note]) -> Items:
+        """What an event of that name says under fields that are nearly those of ids, where it names no item otherwise.
+
+        The `id` of the first e-commerce specification is looked at last: it may be that of something else.
+        """
         if self._own:
             return NO_ITEMS
-        for name in properties:
-            meant = _BY_SPELLING.get(kinds.folded(name)) if len(name) <= _NAME_CHARS_MAX else None
-            if meant is not None and meant not in properties and properties[name]:
-                add_note(notes, NEAR_MISS, f"properties.{name}", f"stands for {meant}")
-                return self.items_of({**properties, meant: properties[name]}, tenant, notes)
+        respelt, nearly = _respelt(properties)
+        for field in LIST_FIELDS:
+            if isinstance(lines := respelt.get(field), list):
+                found = [_respelt(line) if isinstance(line, dict) else (line, "") for line in lines]
+                respelt[field] = [line for line, _ in found]
+                nearly = nearly or next((f"{field}[].{one}" for _, one in found if one), "")
+        if nearly and (items := self.items_of(respelt, tenant, notes))[0]:
+            meant = _BY_SPELLING[kinds.folded(nearly.rpartition(".")[2])]
+            add_note(notes, NEAR_MISS, f"properties.{nearly}", f"stands for {meant}")
+            return items
+        if name in _OF_ONE and isinstance(properties.get("id"), str | int | float):
+            return self.items_of({**properties, ID_FIELDS[0]: properties["id"]}, tenant, notes)
         return NO_ITEMS
 
     def _found(self, properties: Mapping[str, Any], tenant: str, notes: list[Note]) -> Items:
@@ -172,8 +195,9 @@ class ItemFinder:
         fields = self._fields if self._own else _IN_LISTS
         if self._own and not self._fields:
             return
-        for name, sent in _lists_in(properties):
-            lines = _as_list(sent, f"properties.{name}", notes)
+        for name in LIST_FIELDS:
+            sent = properties.get(name)
+            lines = _as_list(sent, f"properties.{name}", notes) if sent is not None else ()
             if lines:
                 for line in lines:
                     yield _line(line, fields, f"properties.{name}[]")
@@ -211,17 +235,15 @@ def _id_at(line: Any, paths: Sequence[tuple[str, ...]], field: str) -> str:
     return ""
 
 
-def _lists_in(properties: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The lists of an event: its own, then those within `ecommerce`."""
-    for name in LIST_FIELDS:
-        if properties.get(name) is not None:
-            yield name, properties[name]
-    ecommerce = properties.get(ECOMMERCE)
-    if isinstance(ecommerce, dict):
-        for inner in (ecommerce, *(one for one in ecommerce.values() if isinstance(one, dict))):
-            for name in ("items", "products"):
-                if isinstance(inner.get(name), list):
-                    yield f"{ECOMMERCE}.{name}", inner[name]
+def _respelt(sent: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """The map with names as the specification spells them, where those are not there; and the first that was not so."""
+    respelt, nearly = dict(sent), ""
+    for name, value in sent.items():
+        meant = _BY_SPELLING.get(kinds.folded(name)) if len(name) <= _NAME_CHARS_MAX else None
+        if meant is not None and meant not in sent and value:
+            respelt[meant] = value
+            nearly = nearly or name
+    return respelt, nearly
 
 
 def _as_list(sent: Any, field: str, notes: list[Note]) -> Sequence[Any]:
@@ -255,9 +277,7 @@ def names_items(properties: Mapping[str, Any]) -> bool:
     >>> names_items({"order_id": 5, "products": []}), names_items({"order_id": 5, "lineItems": [{"x": 1}]})
     (False, True)
     """
-    if any(properties.get(field) for field in (*ID_FIELDS, *LIST_FIELDS, *HOLDERS)):
-        return True
-    return ECOMMERCE in properties and any(sent for _, sent in _lists_in(properties))
+    return any(properties[field] for field in ITEM_FIELDS & properties.keys())
 
 
 def _line(line: Any, fields: Sequence[str], field: str) -> tuple[str, Mapping[str, Any]]:
@@ -345,7 +365,7 @@ def _one_item(item: int, properties: Mapping[str, Any], notes: list[Note]) -> It
     prices: tuple[float, ...] = ()
     if "price" in properties:
         price = properties["price"]
-        if type(price) is not float or not 0.0 <= price < inf:
+        if type(price) is not float or not 0.0 <= price <= AMOUNT_MAX:
             price = _price(price, "properties.price", _currency(properties), notes).number
         if price == price:
             prices = (price,)
@@ -385,6 +405,9 @@ def told_number(value: Any, field: str, notes: list[Note]) -> NumberRead:
     return read
 
 
+_CURRENCY_FIELDS: Final = ("currency", "currencyCode", "currency_code")
+
+
 def _amount(sent: dict[str, Any]) -> Any:
     """The amount of a map, with its currency: Shopify's `{"amount": "12.90", "currencyCode": "EUR"}`.
 
@@ -394,7 +417,7 @@ def _amount(sent: dict[str, Any]) -> Any:
     amount = next((sent[name] for name in ("amount", "value") if name in sent), None)
     if isinstance(amount, bool) or not isinstance(amount, str | int | float):
         return sent
-    code = next((sent[name] for name in ("currencyCode", "currency_code", "currency") if name in sent), "")
+    code = next((sent[name] for name in _CURRENCY_FIELDS if name in sent), "")
     return f"{amount} {code}" if isinstance(code, str) and code else amount
 
 
@@ -404,6 +427,9 @@ def _price(value: Any, field: str, currency: str, notes: list[Note]) -> NumberRe
     read = told_number(value, field, notes)
     if read.number < 0:
         add_note(notes, NUMBER_IMPOSSIBLE, field, "is below zero")
+        return _NO_NUMBER
+    if read.number > AMOUNT_MAX:
+        add_note(notes, NUMBER_IMPOSSIBLE, field, "is beyond any price")
         return _NO_NUMBER
     if read.currency and not currencies_agree(read.currency, currency):
         add_note(notes, UNITS_MIXED, field)
@@ -416,14 +442,14 @@ _NO_NUMBER: Final = NumberRead(nan)
 
 def _quantity(value: Any, field: str, notes: list[Note]) -> float:
     number = told_number(value, field, notes).number
-    if number < 0:
-        add_note(notes, NUMBER_IMPOSSIBLE, field, "is below zero")
+    if number <= 0:
+        add_note(notes, NUMBER_IMPOSSIBLE, field, "is not above zero")
         return 1.0
     return number if number == number else 1.0
 
 
 def _currency(properties: Mapping[str, Any]) -> str:
-    sent = properties.get("currency")
+    sent = next((properties[name] for name in _CURRENCY_FIELDS if properties.get(name)), "")
     return currency_of(sent) if isinstance(sent, str) else ""
 
 
@@ -442,7 +468,7 @@ def _prices(
     sent = _column(lines, PRICE_FIELDS)
     currency: str | None = None
     for place, price in enumerate(sent):
-        if type(price) is not float or not 0.0 <= price < inf:
+        if type(price) is not float or not 0.0 <= price <= AMOUNT_MAX:
             if currency is None:
                 currency = _currency(properties)
             read = _price(price, "properties.products[].price", currency, notes)

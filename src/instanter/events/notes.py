@@ -12,6 +12,7 @@ from ..foundation.limits import NOTES_PER_EVENT_MAX
 
 UNHEARD: Final = "unheard"
 NO_ITEM: Final = "no_item"
+NO_ORDER: Final = "no_order"
 ITEM_UNKNOWN: Final = "item_unknown"
 NUMBER_UNREADABLE: Final = "number_unreadable"
 NUMBER_IMPOSSIBLE: Final = "number_impossible"
@@ -25,6 +26,7 @@ TIME_CLAMPED: Final = "time_clamped"
 SCHEMA_FAULT: Final = "schema_fault"
 CLAIMED: Final = "claimed"
 CONSENT_UNHEEDED: Final = "consent_unheeded"
+CONSENT_UNREAD: Final = "consent_unread"
 LINKS_FULL: Final = "links_full"
 
 CODES: Final = {
@@ -32,6 +34,8 @@ CODES: Final = {
              "the `on` of a feature",
     NO_ITEM: "it names no item: send properties.product_id (or sku, item_id, article_id ...), or say in "
              "[events] item_from where the id stands",
+    NO_ORDER: "it names neither its order nor items, so it changes nothing: send properties.order_id (or orderId, "
+              "transaction_id ...), as the event had it that completed the order",
     ITEM_UNKNOWN: "its item is not in the catalogue, so nothing can be recommended for it: load the item, or say in "
                   "[events] item_from which field has the catalogue's id",
     NUMBER_UNREADABLE: "it counts as not sent",
@@ -52,6 +56,8 @@ CODES: Final = {
                 "users and claims, that there is no room for another; look for an id that many people share",
     CONSENT_UNHEEDED: "none of its purposes is one that a feature is kept for, so nothing of it is heeded: say in "
                       "[privacy] consent_ids which of your consent tool's categories is personalization",
+    CONSENT_UNREAD: "what it says of consent is not read there, or not in this form, so nothing of it is heeded: send "
+                    "context.consent with purposes, or a consent string of TCF version 2 as context.tcString",
     SCHEMA_FAULT: "it does not agree with its schema under [[events.schemas]]",
 }  # fmt: skip
 """Every code, with what is said behind the field and what stood there."""

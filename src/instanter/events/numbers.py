@@ -11,6 +11,8 @@ from math import isfinite, nan
 from typing import Final, NamedTuple
 
 TEXT_CHARS_MAX: Final = 64
+AMOUNT_MAX: Final = 1e15
+"""Beyond it lies no price."""
 
 KIND: Final = "kind"
 EMPTY: Final = "empty"
@@ -69,7 +71,7 @@ _SIGNS: Final = {
     "ГРН.": "UAH", "₪": "ILS", "฿": "THB", "₫": "VND", "Đ": "VND", "₱": "PHP", "₦": "NGN", "ZŁ": "PLN", "KČ": "CZK",
     "FT": "HUF", "LEI": "RON", "ЛВ": "BGN", "ЛВ.": "BGN", "RP": "IDR", "RP.": "IDR", "RM": "MYR", "₸": "KZT",
     "S/": "PEN", "S/.": "PEN", "円": "JPY", "元": "CNY", "￥": "¥", "＄": "$", "KR.": "KR", "RS.": "RS", "FR.": "FR",
-    "SFR": "CHF", "SFR.": "CHF",
+    "SFR": "CHF", "SFR.": "CHF", "R": "ZAR", "KSH": "KES", "KSH.": "KES", "৳": "BDT", "ZL": "PLN",
     **{sign: sign for sign in SHARED_SIGNS},
 }  # fmt: skip
 _WHOLE_ONLY: Final = _codes("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF")
@@ -84,7 +86,7 @@ _FROM_FIRST_TO_LAST: Final = re.compile("[0-9].*[0-9]|[0-9]", re.DOTALL)
 _EXPONENT: Final = re.compile(r"[0-9]+(\.[0-9]+)?[eE][+-]?[0-9]{1,3}")
 _THOUSANDS: Final = re.compile("[0-9]{1,3}([ ',.])[0-9]{3}(\\1[0-9]{3})*")
 _LAKHS: Final = re.compile("[0-9]{1,2}(,[0-9]{2})*,[0-9]{3}")
-_NO_CENTS: Final = re.compile("[.,][-–—]")
+_NO_CENTS: Final = re.compile("[.,:][-–—]")
 
 
 def read_number(value: object) -> NumberRead:
@@ -145,7 +147,7 @@ def _of_text(sent: str) -> NumberRead:
     before = _unsigned(before)
     if before[-1:] in (".", ",") and not currency_of(before):  # ".5", "$.99"
         figures, before = before[-1] + figures, before[:-1]
-    if _NO_CENTS.match(behind):  # "19,-"
+    if _NO_CENTS.match(behind):  # "19,-", "19:-"
         behind = behind[2:]
     currencies = [currency_of(part) for part in (before, behind) if part.strip()]
     if "" in currencies or (len(currencies) == 2 and not currencies_agree(*currencies)):

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from .kinds import folded
 from .meanings import MEANINGS, Role
 from .named_items import names_items
 
-_IDS: Final = ("order_id", "orderId", "transaction_id", "transactionId", "order_number", "orderNumber")
-"""Properties that name the order, the first that does."""
+_IDS: Final = ("order_id", "orderId", "transaction_id", "transactionId", "purchase_id", "purchaseId", "ec_id")
+"""Properties that name the order, the first that does. `ec_id` is Matomo's."""
 _ITSELF: Final = ("id",)
 """How a shop's own record names itself: an order its order, a refund its refund."""
+_NUMBERS: Final = ("order_number", "orderNumber")
+"""What people call the order: after its id, by which the record of a refund names it."""
+_BY_SPELLING: Final = {folded(name): name for name in reversed(_IDS + _NUMBERS)}
+_NAME_CHARS_MAX: Final = 32
 _REFUND_IDS: Final = ("refund_id", "refundId")
 _SHOPIFY: Final = "gid://"
 """Ids of Shopify's newer interfaces end with the number that the older ones have alone."""
@@ -30,6 +35,8 @@ _ONCE: Final = frozenset(
 )
 """Said of an order once, however often it is told."""
 REFUNDS: Final = frozenset(meaning.name for meaning in MEANINGS if meaning.role is Role.REFUND)
+TAKING_BACK: Final = REFUNDS | {meaning.name for meaning in MEANINGS if meaning.role is Role.CANCEL}
+"""Names that take an order back, or the items that they name; without either they say nothing."""
 _OF_ORDER: Final = "\x1forder\x1f"
 """In front of the text that stands for a statement; no messageId holds a control character."""
 
@@ -42,7 +49,8 @@ def order_of(name: str, properties: Mapping[str, Any]) -> str:
     """
     if name not in ABOUT_ORDERS:
         return ""
-    return _first_id(properties, _IDS if name in REFUNDS else _IDS + _ITSELF)
+    found = _first_id(properties, _IDS + _NUMBERS if name in REFUNDS else _IDS + _ITSELF + _NUMBERS)
+    return found or _first_id(_respelt(properties), _IDS + _NUMBERS)
 
 
 def idempotence_of(name: str, message_id: str, properties: Mapping[str, Any]) -> str:
@@ -69,6 +77,15 @@ def idempotence_of(name: str, message_id: str, properties: Mapping[str, Any]) ->
     return message_id
 
 
+def _respelt(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands under names that are nearly those of an order's id, such as `OrderID`."""
+    return {
+        meant: value
+        for name, value in properties.items()
+        if len(name) <= _NAME_CHARS_MAX and (meant := _BY_SPELLING.get(folded(name)))
+    }
+
+
 def _first_id(properties: Mapping[str, Any], fields: tuple[str, ...]) -> str:
     for field in fields:
         found = properties.get(field)
@@ -78,6 +95,6 @@ def _first_id(properties: Mapping[str, Any], fields: tuple[str, ...]) -> str:
                 text = text.rpartition("/")[2]
             if text.casefold() not in _NOTHING and len(text) <= _ID_CHARS_MAX:
                 return text
-        elif isinstance(found, int) and not isinstance(found, bool):
-            return str(found)
+        elif isinstance(found, int | float) and not isinstance(found, bool) and found == found // 1:
+            return str(int(found))
     return ""

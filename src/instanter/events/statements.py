@@ -10,6 +10,7 @@ would be to go on without having asked.
 | `{"categoryPreferences": {"Functional": true}}` | Segment's consent wrappers |
 | `consentManagement: {"allowedConsentIds": [...], "deniedConsentIds": [...]}` | RudderStack |
 | `"CPc..."`, `{"tcString": "CPc..."}` | tools of the IAB's framework, TCF 2: its purpose 5 is the id `tcf-5` |
+| `"granted"`, `"denied"`, also true and false: personalization alone | pages with one switch |
 | `["analytics", "functional"]`: what is agreed to, and nothing else is | tools with a list |
 """
 
@@ -45,7 +46,34 @@ _AGREED: Final = frozenset({"true", "granted", "grant", "allowed", "allow", "acc
 _DENIED: Final = frozenset({"false", "denied", "deny", "disallowed", "rejected", "declined", "no", "0", "optout"})
 _NESTED: Final = frozenset({"categorypreferences", "purposes", "categories"})
 _TCF: Final = frozenset({"tcstring", "tcfstring", "tcf", "gdprconsent", "consentstring", "iabtcftcstring"})
-_APPLIES: Final = frozenset({"gdprapplies", "gdpr"})
+_APPLIES: Final = frozenset({"gdprapplies", "gdpr", "iabtcfgdprapplies"})
+
+
+def _spellings(*names: str) -> frozenset[str]:
+    """The ways in which programs write names, given as words with spaces between."""
+    ways: set[str] = set()
+    for name in names:
+        words = name.split(" ")
+        title = "".join(word.title() for word in words)
+        ways |= {title, title[:1].lower() + title[1:], "".join(words), name.title().replace(" ", "_")}
+        ways |= {sep.join(words) for sep in "_-"} | {"_".join(words).upper()}
+    return frozenset(ways)
+
+
+_IN_PLACE: Final = frozenset({"consent", "consentManagement", "tcString"})
+NEARLY: Final = (
+    _spellings("consent", "consent management", "tc string", "tcf string", "gdpr consent", "iab tcf tc string")
+    | {"TCString", "IABTCF_TCString"}
+) - _IN_PLACE
+"""Names that a statement may have in a context beside its own ones; they are read as it."""
+UNREAD: Final = _spellings(
+    "gpp", "gpp string", "us privacy", "usp string", "consents", "consent mode", "consent preferences"
+)
+"""Names of statements that are read nowhere, and told."""
+BESIDE: Final = NEARLY | UNREAD
+"""Both, to be looked for in one step."""
+MISPLACED: Final = BESIDE | _IN_PLACE
+"""Names that a statement has where none is read."""
 _ABOUT: Final = frozenset({
     "provider", "resolutionstrategy", "integration", "version", "timestamp", "updatedat", "source", "region", "cmpid",
     "cmpversion", "cmpstatus", "eventstatus", "useroptinstatus",
@@ -61,15 +89,10 @@ _TCF_PURPOSES: Final = 24
 Said = Iterable[tuple[str, bool]]
 
 
-class _Circumstances(msgspec.Struct, frozen=True, rename="camel"):
-    """What of a decision's context is looked at."""
-
-    consent: Any = None
-    consent_management: Any = None
-    tc_string: Any = None
-
-
-_context_of = body_decoder(_Circumstances)
+_context_of = body_decoder(dict[str, Any])
+_HINTS: Final = (b"onsent", b"ONSENT", b"tc", b"TC", b"Tc")
+"""One of them is part of each name that a statement has in a context."""
+_NO_CONTEXT: Final[Mapping[str, Any]] = {}
 
 
 class Statements:
@@ -87,8 +110,12 @@ class Statements:
             raise ConfigRejected(f"privacy.consent_ids has more than {CONSENT_IDS_MAX} ids", setting="consent_ids")
         self._purpose_of = {folded(sent): purpose for sent, purpose in (*DEFAULT_CONSENT_IDS.items(), *own.items())}
 
-    def stated(self, consent: Any, management: Any = None, tc_string: Any = None) -> dict[str, bool] | None:
+    def stated(
+        self, consent: Any, management: Any = None, tc_string: Any = None, context: Mapping[str, Any] = _NO_CONTEXT
+    ) -> dict[str, bool] | None:
         """Purposes as stated, None where nothing is; `EventRejected` (`schema`, `too_large`) for what cannot be read.
+
+        Of the `context` around them, what stands there under nearly these names (`NEARLY`) is read too.
 
         >>> Statements().stated(None, {"deniedConsentIds": ["personalisation"], "provider": "custom"})
         {'personalization': False}
@@ -99,8 +126,12 @@ class Statements:
         for sent, field in ((consent, "context.consent"), (management, "context.consentManagement")):
             if sent is not None:
                 self._add(said, self._read(sent, field))
-        if tc_string is not None:
+        if tc_string is not None and tc_string != "":
             self._add(said, _read_tcf(tc_string, "context.tcString"))
+        if not NEARLY.isdisjoint(context):
+            for name in sorted(NEARLY & context.keys()):
+                if context[name] is not None:
+                    self._add(said, self._read_near(name, context))
         if len(said) > PURPOSES_MAX:
             raise EventRejected("too_large", f"context.consent has at most {PURPOSES_MAX} purposes")
         return said or None
@@ -116,11 +147,11 @@ class Statements:
     def in_context(self, context: msgspec.Raw) -> dict[str, bool] | None:
         """Purposes as a decision's circumstances state them; raises `RequestRejected`."""
         raw = bytes(context)
-        if b'"consent' not in raw and b'"tcString"' not in raw:
+        if not any(hint in raw for hint in _HINTS):
             return None
         sent = _context_of(raw)
         try:
-            return self.stated(sent.consent, sent.consent_management, sent.tc_string)
+            return self.stated(sent.get("consent"), sent.get("consentManagement"), sent.get("tcString"), sent)
         except EventRejected as error:
             raise RequestRejected(error.code, error.message) from None
 
@@ -137,13 +168,20 @@ class Statements:
                 raise EventRejected("too_large", reason)
             said[purpose] = agreed and said.get(purpose, True)
 
+    def _read_near(self, name: str, context: Mapping[str, Any]) -> Said:
+        sent = context[name]
+        if folded(name) not in _TCF:
+            return self._read(sent, f"context.{name}")
+        applies = not any(folded(key) in _APPLIES and _word(context[key]) is False for key in context)
+        return _read_tcf(sent, f"context.{name}") if applies and sent != "" else ()
+
     def _read(self, sent: Any, field: str) -> Said:
+        if isinstance(sent, bool | str) and (agreed := _word(sent)) is not None:
+            return [(PERSONALIZATION, agreed)]
         if isinstance(sent, dict):
             return self._read_map(sent, field)
         if isinstance(sent, list):
             return self._read_allowed(sent, field)
-        if isinstance(sent, bool):
-            return [(PERSONALIZATION, sent)]
         if isinstance(sent, str):
             return _read_tcf(sent, field) if sent.strip() else ()
         raise _unreadable(field, sent)

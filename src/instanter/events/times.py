@@ -31,6 +31,8 @@ _MAIL = re.compile(
 _NUMBERED = re.compile(
     r"(?:([0-9]{4})/([0-9]{1,2})/([0-9]{1,2})|([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4}))(?=[ T]|$)", re.ASCII
 )
+_ZONE_BESIDE = re.compile(r"(Z|[+-][0-9]{2}:[0-9]{2})\[[A-Za-z0-9_+/-]{1,40}\]$", re.ASCII)
+"""The name of a zone behind its offset, as Java writes it (RFC 9557): the offset says it all."""
 _BROWSER = re.compile(
     r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) ([0-9]{2}) ([0-9]{4}) ([0-9]{2}:[0-9]{2}:[0-9]{2})"
     r"(?: (?:GMT|UTC)([+-][0-9]{4})?.*)?",
@@ -115,6 +117,9 @@ def _from_text(sent: str, field: str) -> int:
     text = sent.strip()
     if _NUMBER.fullmatch(text):
         return _from_number(float(text) if "." in text else int(text), field)
+    if text[-1:] == "z":
+        text = f"{text[:-1]}Z"
+    text = _ZONE_BESIDE.sub(r"\1", text)
     if text[-3:].upper() in ("UTC", "GMT") and text[4:5] == "-":
         text = f"{text[:-3].rstrip()}Z"
     numbered = _NUMBERED.match(text)
