@@ -15,7 +15,7 @@ import re
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from io import BufferedReader, TextIOWrapper
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
@@ -32,6 +32,8 @@ _STRUCTURE: Final = re.compile(rb'["{}\[\]]')
 _STRING_END: Final = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _BATCH: Final = re.compile(rb'\s*\{\s*"batch"\s*:\s*\[')
 _ID_HEX: Final = 32
+_SNIFFED_CHARS: Final = 4_096
+"""Of a table's header, what its separator is told by: telling it takes time by the square of that."""
 
 _any_json = msgspec.json.Decoder(msgspec.Raw).decode
 _encode = msgspec.json.Encoder().encode
@@ -137,7 +139,7 @@ class Archive:
         return Shape("JSON lines", {})
 
     def _seen_table(self, begin: bytes) -> Shape:
-        header = begin.partition(b"\n")[0].decode("utf-8", _CP1252)
+        header = begin.partition(b"\n")[0].decode("utf-8", _CP1252)[:_SNIFFED_CHARS]
         try:
             dialect: type[csv.Dialect] = csv.Sniffer().sniff(header, ",;\t|")
         except csv.Error:
@@ -145,7 +147,9 @@ class Archive:
                 "format", f"{self._name} is none of JSON lines, a JSON array, a batch and a table with a header: "
                 f"its first line begins with {header[:40]!r}"
             ) from None
-        names = next(csv.reader([header], dialect))
+        self._lines = _RowLines(self._file)
+        self._rows = csv.reader(self._lines, dialect)
+        self._names = names = self._header()
         columns = completed(self._columns, names)
         unknown = [name for name in self._columns if name not in names]
         if unknown:
@@ -155,9 +159,16 @@ class Archive:
                 "map", f"{self._name} is a table with the columns {', '.join(names)[:200]}, and none of them says "
                 f"{' and '.join(lacking)}: say which does, {' '.join(map(_ASKED.__getitem__, lacking))}"
             )
-        self._dialect = dialect
         self.unseen.clear()
         return Shape("a table", columns, unsaid(columns, names))
+
+    def _header(self) -> list[str]:
+        """The names of a table's columns: its first row that is not empty."""
+        try:
+            return next(filter(None, self._rows))
+        except (csv.Error, _RowTooLarge) as error:
+            what = f"{self._name}:{self._lines.number}: the header of the table cannot be read: {error}"
+            raise RequestRejected("format", what) from None
 
     def _events(self) -> Iterator[Line]:
         match self.shape.name:
@@ -182,8 +193,7 @@ class Archive:
             self.last = number
             if len(raw) > ARCHIVE_RECORD_BYTES_MAX:
                 self._reject(f"{self._name}:{number}: too_large: a line has at most {ARCHIVE_RECORD_BYTES_MAX} bytes")
-                while raw and not raw.endswith(b"\n"):
-                    raw = self._file.readline(ARCHIVE_RECORD_BYTES_MAX)
+                _pass_over(self._file, raw)
                 continue
             text = raw.strip()
             if text:
@@ -230,31 +240,32 @@ class Archive:
             yield from self._checked(number, text)
 
     def _from_table(self) -> Iterator[Line]:
-        text = TextIOWrapper(self._file, encoding="utf-8", errors=_CP1252, newline="")
-        try:
-            yield from self._from_rows(csv.DictReader(text, dialect=self._dialect))
-        finally:
-            text.detach()
-
-    def _from_rows(self, rows: csv.DictReader[str]) -> Iterator[Line]:
         while True:
+            self._lines.begin_row()
             try:
-                row = next(rows, None)
+                values = next(self._rows, None)
             except csv.Error as error:
-                self._reject(f"{self._name}:{rows.line_num}: malformed: {error}")
-                self.last = rows.line_num
+                self._reject_row(f"malformed: {error}")
                 continue
-            if row is None:
+            except _RowTooLarge as error:
+                self._reject_row(f"too_large: {error}")
+                continue
+            if values is None:
                 return
-            self.last = rows.line_num
-            if None in row:
-                self._reject(f"{self._name}:{rows.line_num}: malformed: the row has more fields than the header")
+            self.last = self._lines.number
+            if len(values) > len(self._names):
+                self._reject_row("malformed: the row has more fields than the header")
                 continue
-            event = _encode(event_of(row, self.shape.columns))
+            event = _encode(event_of(dict(zip(self._names, values, strict=False)), self.shape.columns))
             if len(event) > EVENT_BYTES_MAX:
-                self._reject(f"{self._name}:{rows.line_num}: too_large: an event has at most {EVENT_BYTES_MAX} bytes")
-                continue
-            yield Line(rows.line_num, event)
+                self._reject_row(f"too_large: an event has at most {EVENT_BYTES_MAX} bytes")
+            elif values:
+                yield Line(self._lines.number, event)
+
+    def _reject_row(self, reason: str) -> None:
+        """Name the row that ends with the line read last."""
+        self.last = self._lines.number
+        self._reject(f"{self._name}:{self._lines.number}: {reason}")
 
     def _batch_values(self) -> Iterator[bytes]:
         match = _BATCH.match(self._file.peek(ARCHIVE_BUFFER_BYTES))
@@ -297,6 +308,38 @@ class Archive:
                     begin = -1
                 elif level < depth:
                     return
+
+
+class _RowTooLarge(Exception):
+    """A row of a table has more bytes than one event may have in a file."""
+
+
+class _RowLines:
+    """The lines of a table, one row after the other, so much of it in memory as one row may take."""
+
+    def __init__(self, file: BufferedReader) -> None:
+        self._file = file
+        self._row_bytes = 0
+        self.number = 0
+        """Of the line read last."""
+
+    def begin_row(self) -> None:
+        """What is read from here on belongs to another row."""
+        self._row_bytes = 0
+
+    def __iter__(self) -> _RowLines:
+        return self
+
+    def __next__(self) -> str:
+        raw = self._file.readline(ARCHIVE_RECORD_BYTES_MAX - self._row_bytes + 1)
+        if not raw:
+            raise StopIteration
+        self.number += 1
+        self._row_bytes += len(raw)
+        if self._row_bytes > ARCHIVE_RECORD_BYTES_MAX:
+            _pass_over(self._file, raw)
+            raise _RowTooLarge(f"a row has at most {ARCHIVE_RECORD_BYTES_MAX} bytes; is a quote in it not closed?")
+        return raw.decode("utf-8", _CP1252)
 
 
 @contextlib.contextmanager
@@ -492,6 +535,12 @@ def _is_json(text: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
+
+
+def _pass_over(file: BufferedReader, raw: bytes) -> None:
+    """Leave out the rest of a line of which some has been read."""
+    while raw and not raw.endswith(b"\n"):
+        raw = file.readline(ARCHIVE_BUFFER_BYTES)
 
 
 def _unmarked(file: BufferedReader) -> BufferedReader:
