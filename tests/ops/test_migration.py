@@ -227,6 +227,15 @@ def test_a_decision_of_before_is_found_by_its_id(data: Path) -> None:
     subjects.close()
 
 
+def test_a_decision_that_stood_too_far_back_is_found_and_its_old_position_is_not_told_as_a_new_one(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.setattr("instanter.ops.migration.building.MOVED_ENDS_MAX", 0)
+    migrated(data)
+    receipt = run_engine(data, lambda engine: engine.receipt("default", EXPECTED["decision"]))
+    assert decode_receipt(receipt).position == 0
+
+
 def run_engine(data: Path, work: Callable[[Engine], Any]) -> Any:
     """What `work` makes of an engine on a directory, opened as the server opens it."""
 

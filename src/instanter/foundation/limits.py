@@ -428,7 +428,9 @@ REPLAY_WAIT_MS_MAX = 2_000
 """How long a request waits for its replay before it is answered 202."""
 
 HISTORY_LINES_MAX = 1_000
-"""Trainings that are remembered, with what became of each model."""
+"""Trainings that are remembered, with what became of each model; of more the oldest are forgotten ..."""
+HISTORY_BYTES_MAX = 4 * 1024 * 1024
+"""... and so they are where all together take more."""
 
 # Configuration.
 CONFIG_BYTES_MAX = 1024 * 1024
