@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from instanter.engine.anew import OtherPast
 from instanter.engine.checkpoints import KEPT, ReplayBounds, spaced
-from instanter.engine.loop import Engine
+from instanter.engine.loop import Engine, EngineOptions
 from instanter.engine.replay import Past
 from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
@@ -23,7 +23,7 @@ from instanter.foundation.limits import CHECKPOINTS_KEPT_BYTES_MAX, CHECKPOINTS_
 from instanter.log.segments import SegmentReader
 from instanter.state.checkpoint import checkpoint_path, list_checkpoints, read_manifest
 
-from .harness import decide, event, open_engine, stock_shop, take, with_engine
+from .harness import decide, event, stock_shop, take, with_engine
 
 START_MS, DAY_MS = 1_700_000_000_000, 86_400_000
 FEW = 40
@@ -104,10 +104,8 @@ def test_with_more_checkpoints_than_are_kept_they_lie_further_apart(tmp_path: Pa
     assert max(high - low for low, high in pairwise([0, *records])) <= 2 * records[-1] / 5
 
 
-def test_without_a_word_about_it_the_bounds_are_those_of_the_page(tmp_path: Path) -> None:
-    """What an engine is made with that nobody said anything else of."""
-    engine = open_engine(tmp_path, clock=ManualClock(START_MS))
-    kept = engine.options.replays
+def test_without_a_word_about_it_the_bounds_are_those_of_the_page() -> None:
+    kept = EngineOptions().replays
     assert (kept.events, kept.checkpoints, kept.size_bytes) == (
         REPLAY_EVENTS_MAX, CHECKPOINTS_KEPT_MAX, CHECKPOINTS_KEPT_BYTES_MAX)
 

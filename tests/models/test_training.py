@@ -191,7 +191,9 @@ def test_too_little_to_learn_from_is_refused(lists: Dataset, kind) -> None:
             train(msgspec.structs.replace(lists, labels=rewards), options(kind=kind))
     with pytest.raises(RequestRejected, match="cut"):
         train(lists.part(0, 1), options(kind=kind))
-    wide = msgspec.structs.replace(lists, columns=("c",) * limits.MODEL_INPUTS_MAX)
+    names = tuple(f"c{number}" for number in range(limits.MODEL_INPUTS_MAX))
+    matrix = np.zeros((len(lists.labels), len(names)), np.float32)
+    wide = msgspec.structs.replace(lists, columns=names, matrix=matrix)
     with pytest.raises(RequestRejected, match=f"1 to {limits.MODEL_INPUTS_MAX - 1} inputs"):
         train(wide, options(kind=kind))
     named = msgspec.structs.replace(lists, columns=(*lists.columns[:-1], SHOWN_POSITION))
