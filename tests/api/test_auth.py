@@ -22,7 +22,12 @@ from instanter.events.batch import write_key_of
 from instanter.events.claims import CORRECTIONS
 from instanter.events.envelope import KeyRevoked
 from instanter.foundation.clock import ManualClock
-from instanter.foundation.limits import ACCESS_KEYS_MAX, ACCESS_KEYS_PER_TENANT_MAX, KEYS_LISTED_MAX, TENANT_PLACES_DIVISOR
+from instanter.foundation.limits import (
+    ACCESS_KEYS_MAX,
+    ACCESS_KEYS_PER_TENANT_MAX,
+    KEYS_LISTED_MAX,
+    TENANT_PLACES_DIVISOR,
+)
 from instanter.privacy.access import Grant, issued
 
 from ..engine.harness import with_engine
@@ -418,12 +423,13 @@ def test_a_listing_has_so_many_keys_those_that_count_and_of_the_others_the_newes
     async def work(client: Client) -> None:
         keys = client.engine.partition.access_keys
         admin = await client.key("admin")
+        grant = Grant("x", ("write",))
         count, gone = ACCESS_KEYS_PER_TENANT_MAX - 1, KEYS_LISTED_MAX
         for number in range(gone):
-            keys.issue(issued(Grant("x", ("write",)), key_id=f"r{number}", text=f"r{number}", tenant="default", at_ms=1))
+            keys.issue(issued(grant, key_id=f"r{number}", text=f"r{number}", tenant="default", at_ms=1))
             keys.revoke(KeyRevoked(number + 2, f"r{number}"))
         for number in range(count):
-            keys.issue(issued(Grant("x", ("write",)), key_id=f"k{number}", text=f"t{number}", tenant="default", at_ms=1))
+            keys.issue(issued(grant, key_id=f"k{number}", text=f"t{number}", tenant="default", at_ms=1))
         listed = {key["id"] for key in (await client.get("/v1/keys", headers=admin.headers)).json()["keys"]}
         assert len(listed) == KEYS_LISTED_MAX
         assert {admin.id, *(f"k{number}" for number in range(count))} <= listed

@@ -171,7 +171,7 @@ def test_all_lists_that_wait_have_so_many_bytes_and_the_oldest_make_room() -> No
     assert found.closed_early == shown_count - found.open > 0
 
 
-def test_where_there_are_as_many_learners_as_there_may_be_further_ones_stay_the_ranker_alone_and_it_is_counted() -> None:
+def test_beyond_as_many_learners_as_there_may_be_the_ranker_stays_alone_and_it_is_counted() -> None:
     found = Learners()
     found.declare(DECLARED)
     for number in range(limits.LEARNERS_MAX + 3):

@@ -109,7 +109,8 @@ def test_who_is_named_is_found_in_bytes_that_need_not_be_json(raw: bytes, named:
     (b'{"userId": "u1"}' * (limits.PEOPLE_NAMED_MAX + 1), (NOBODY,)),
 ])  # fmt: skip
 def test_what_is_kept_is_sealed_for_whom_it_names(raw: bytes, cells: tuple[int, ...]):
-    keys = Keys(u1=1, anonymous_a1=11, **{str(number): 100 + number for number in range(1, limits.SEALS_NESTED_MAX + 2)})
+    numbered = {str(number): 100 + number for number in range(1, limits.SEALS_NESTED_MAX + 2)}
+    keys = Keys(u1=1, anonymous_a1=11, **numbered)
     entry = quarantined(raw, ERROR, at_ms=5, tenant="t", defaults={"ip": "192.0.2.7"}, kind="track", sent_at_ms=4)
     stored = decode_quarantined(encode_quarantined(sealed(entry, keys)))
     assert (stored.subjects, stored.message_id, stored.defaults) == (cells, "", b"")

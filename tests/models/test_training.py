@@ -176,7 +176,8 @@ def test_revenue_is_a_reward(kind) -> None:
 
 @pytest.mark.parametrize("changed", [
     {"trees_max": 0}, {"leaves": 1}, {"learning_rate": float("nan")}, {"later_share": 0.0}, {"threads": 0},
-    {"feature_fraction": 1.5}, {"trees_max": limits.MODEL_NODES_MAX // (2 * 1_000 - 1) + 1, "leaves": 1_000}, {"kind": "logistic", "position": "debiased"},
+    {"feature_fraction": 1.5}, {"kind": "logistic", "position": "debiased"},
+    {"trees_max": limits.MODEL_NODES_MAX // (2 * 1_000 - 1) + 1, "leaves": 1_000},
 ])
 def test_options_that_cannot_be_are_refused(changed: dict[str, object]) -> None:
     with pytest.raises(RequestRejected):

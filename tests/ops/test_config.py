@@ -18,9 +18,9 @@ from instanter.foundation.limits import (
     LEARNER_INPUTS_MAX,
     LEARNER_WEIGHT_MAX,
     NAMES_HEARD_MAX,
-    SCHEMAS_MAX,
     SCHEMA_FIELDS_MAX,
     SCHEMA_WORDS_MAX,
+    SCHEMAS_MAX,
 )
 from instanter.ops.config import load, parse, sections
 from instanter.ops.reference import template

@@ -135,14 +135,14 @@ def test_a_late_event_that_still_stands_in_an_items_window_reaches_the_next_epoc
 
 
 def test_while_so_many_items_have_aggregates_events_make_none_for_another_and_count_all_the_same() -> None:
-    schema = schema_of([FeatureDeclaration(name="views", on=(VIEWED,), aggregate="count")], cells=8,
+    schema = schema_of([FeatureDeclaration(name="views", on=(VIEWED,), aggregate="count", scope="item")], cells=8,
                        items=2 * ITEMS_MET_MAX + 1_000)  # fmt: skip
     state = empty_state(schema)
 
     def view(first: int, count: int) -> list[int]:
         events = [tracked(1, START_MS + first + number, number=first + number) for number in range(0, count, 200)]
         return fold_all(state, [msgspec.structs.replace(event, items=tuple(range(at + 1, at + 201)))
-                                for event, at in zip(events, range(first, first + count, 200), strict=True)])
+                                for event, at in zip(events, range(first, first + count, 200), strict=True)], batch=5)
 
     assert set(view(0, ITEMS_MET_MAX + 400)) == {0}
     assert state.tables.memory.regions[table.ITEMS, table.USED] == ITEMS_MET_MAX

@@ -10,6 +10,7 @@ import pytest
 
 from instanter.foundation import limits
 
+
 def bounds() -> list[str]:
     """The constants, in the order of the page."""
     return [name for name in vars(limits) if re.fullmatch(r"[A-Z][A-Z0-9_]*", name)]

@@ -405,7 +405,7 @@ def _shallow(fields: dict[str, Any]) -> dict[str, Any]:
     """The fields; `RequestRejected` if what stands in them is nested too deep."""
     deep = next((name for name, value in fields.items() if is_deeper(value, ITEM_DEPTH_MAX - 1)), None)
     if deep is not None:
-        reason = f"{deep[:SHOWN_ID_CHARS]!a} is nested too deep: the fields of an item are at most {ITEM_DEPTH_MAX} deep"
+        reason = f"{deep[:SHOWN_ID_CHARS]!a} is nested too deep: fields are at most {ITEM_DEPTH_MAX} deep"
         raise RequestRejected("too_deep", reason)
     return fields
 
