@@ -6,6 +6,8 @@ Two things make a decoder slow out of proportion to the bytes: many small maps a
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..foundation.errors import EventRejected
@@ -53,7 +55,7 @@ def is_deeper(value: object, depth_max: int) -> bool:
     >>> is_deeper([{"a": []}, 7], 3), is_deeper([{"a": []}, 7], 2), is_deeper("[[[", 2)
     (False, True, False)
     """
-    level: list[object] = [value]
+    level: list[Any] = [value]
     for _ in range(depth_max + 1):
         level = [one for one in level if isinstance(one, dict | list)]
         if not level:
