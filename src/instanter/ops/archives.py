@@ -163,9 +163,9 @@ class Archive:
         return Shape("a table", columns, unsaid(columns, names))
 
     def _header(self) -> list[str]:
-        """The names of a table's columns: its first row that is not empty."""
+        """The names of a table's columns: its first row that says something."""
         try:
-            return next(filter(None, self._rows))
+            return next(row for row in self._rows if any(map(str.strip, row)))
         except (csv.Error, _RowTooLarge) as error:
             what = f"{self._name}:{self._lines.number}: the header of the table cannot be read: {error}"
             raise RequestRejected("format", what) from None
