@@ -31,14 +31,18 @@ from instanter.api.admission import (
     arrived_ns,
 )
 from instanter.api.bodies import HOLD
+from instanter.api.imports import PIECE_BYTES_MAX
 from instanter.api.replies import refusal, reply
 from instanter.api.routing import RawPath
 from instanter.foundation.errors import InstanterError, Overloaded, RequestRejected
 from instanter.foundation.limits import (
+    BATCH_BYTES_MAX,
     BEHIND_MS_MAX,
+    BODIES_BYTES_MAX,
     BODY_BYTES_MAX,
     BODY_BYTES_PER_S_MIN,
     BODY_FREE_BYTES,
+    LITTLE_PIECES_PER_S,
     PASS_MS_MAX,
 )
 from instanter.foundation.measure import Measurements
@@ -200,6 +204,26 @@ def test_of_a_body_that_is_too_large_only_what_is_kept_is_counted() -> None:
         assert admission.bodies_bytes == BODY_BYTES_MAX - BODY_FREE_BYTES
         await call.body(0)
         assert await call.answered() == 200
+
+    inside(work, AdmissionOptions(requests_max=2, body_read_s=30))
+
+
+@pytest.mark.parametrize(("path", "kept_bytes"), [
+    ("/v1/decide", BODY_BYTES_MAX), ("/v1/items", BODY_BYTES_MAX), ("/v1/batch", BATCH_BYTES_MAX),
+    ("/v1/import", BATCH_BYTES_MAX), ("/v1/b/", BATCH_BYTES_MAX), ("/v1/imports", PIECE_BYTES_MAX),
+    (f"/v1/imports/{'0' * 32}", PIECE_BYTES_MAX),
+])  # fmt: skip
+def test_all_bodies_together_are_held_up_to_the_bound_whatever_route_they_are_for(path: str, kept_bytes: int) -> None:
+    """Each as large as its route takes it: what is beyond that nobody keeps."""
+    async def work(admission: Admission, application: Application) -> None:
+        application.gate.set()
+        held = kept_bytes - BODY_FREE_BYTES
+        calls = [await Call(admission, path=path).body(kept_bytes, more=True) for _ in range(BODIES_BYTES_MAX // held)]
+        assert admission.bodies_bytes == len(calls) * held <= BODIES_BYTES_MAX < (len(calls) + 1) * held
+        refused = await Call(admission, path=path).body(kept_bytes, more=True)
+        assert (await refused.answered(), refused.code) == (429, "overloaded")
+        for call in calls:
+            assert await (await call.body(0)).answered() == 200
 
     inside(work, AdmissionOptions(requests_max=2, body_read_s=30))
 
@@ -436,6 +460,16 @@ def test_beyond_what_is_taken_of_all_little_pieces_each_is_waited_for() -> None:
     dribble = Dribble(0)
     assert dribble.status(AdmissionOptions(requests_max=2, body_read_s=0.5, little_pieces_per_s=20)) == 408
     assert 20 <= dribble.taken <= 20 + 20
+
+
+def test_so_many_little_pieces_a_second_are_taken_as_they_come_whoever_sends_them() -> None:
+    async def work(admission: Admission, application: Application) -> None:
+        assert all(admission.takes_little(0.0) for _ in range(LITTLE_PIECES_PER_S))
+        assert not admission.takes_little(0.0)
+        assert sum(admission.takes_little(0.5) for _ in range(LITTLE_PIECES_PER_S)) == LITTLE_PIECES_PER_S // 2
+        assert sum(admission.takes_little(9.0) for _ in range(2 * LITTLE_PIECES_PER_S)) == LITTLE_PIECES_PER_S
+
+    inside(work, AdmissionOptions(requests_max=2, body_read_s=30))
 
 
 def test_what_a_body_comes_to_when_it_is_decompressed_counts_too() -> None:

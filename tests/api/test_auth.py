@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 import json
@@ -21,12 +22,18 @@ from instanter.events.batch import write_key_of
 from instanter.events.claims import CORRECTIONS
 from instanter.events.envelope import KeyRevoked
 from instanter.foundation.clock import ManualClock
-from instanter.foundation.limits import ACCESS_KEYS_MAX
+from instanter.foundation.limits import (
+    ACCESS_KEYS_MAX,
+    ACCESS_KEYS_PER_TENANT_MAX,
+    KEYS_LISTED_MAX,
+    TENANT_PLACES_DIVISOR,
+)
 from instanter.privacy.access import Grant, issued
 
 from ..engine.harness import with_engine
 from .client import Client, track, with_client
 
+PLACES = 3 * TENANT_PLACES_DIVISOR
 TERMS = Terms(key_requests_per_s=1_000_000)
 DECIDE = {"anonymousId": "a1", "deadlineMs": 10_000, "placements": [{"id": "home.recommended"}]}
 
@@ -410,6 +417,54 @@ def test_every_act_on_keys_is_noted_with_who_did_it(tmp_path: Path):
         assert client.engine.audit.head.number == noted + 2
 
     with_keys(tmp_path, work)
+
+
+def test_a_listing_has_so_many_keys_those_that_count_and_of_the_others_the_newest(tmp_path: Path):
+    async def work(client: Client) -> None:
+        keys = client.engine.partition.access_keys
+        admin = await client.key("admin")
+        grant = Grant("x", ("write",))
+        count, gone = ACCESS_KEYS_PER_TENANT_MAX - 1, KEYS_LISTED_MAX
+        for number in range(gone):
+            keys.issue(issued(grant, key_id=f"r{number}", text=f"r{number}", tenant="default", at_ms=1))
+            keys.revoke(KeyRevoked(number + 2, f"r{number}"))
+        for number in range(count):
+            keys.issue(issued(grant, key_id=f"k{number}", text=f"t{number}", tenant="default", at_ms=1))
+        listed = {key["id"] for key in (await client.get("/v1/keys", headers=admin.headers)).json()["keys"]}
+        assert len(listed) == KEYS_LISTED_MAX
+        assert {admin.id, *(f"k{number}" for number in range(count))} <= listed
+        assert {one for one in listed if one.startswith("r")} == {
+            f"r{number}" for number in range(gone - (KEYS_LISTED_MAX - count - 1), gone)}
+
+    with_keys(tmp_path, work)
+
+
+def test_of_one_tenant_only_a_part_of_all_places_is_taken_while_others_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):  # fmt: skip
+    async def work(client: Client) -> None:
+        ours, others = await client.key("admin"), await client.key("admin", tenant="two")
+        gate, inside = asyncio.Event(), asyncio.Semaphore(0)
+
+        async def decisions(*_: Any, **__: Any) -> Any:
+            inside.release()
+            await gate.wait()
+            return await listed("default", limit=1, after=None)
+
+        listed = client.engine.listings.decisions
+        monkeypatch.setattr(client.engine.listings, "decisions", decisions)
+        asking = [asyncio.create_task(client.get("/v1/decisions", headers=ours.headers))
+                  for _ in range(PLACES // TENANT_PLACES_DIVISOR)]
+        for _ in asking:
+            await inside.acquire()
+        refused = await client.get("/v1/decisions", headers=ours.headers)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "overloaded")
+        other = asyncio.create_task(client.get("/v1/decisions", headers=others.headers))
+        await inside.acquire()
+        gate.set()
+        assert {(await one).status_code for one in [*asking, other]} == {200}
+
+    with_client(tmp_path, work, terms=Terms(key_requests_per_s=1_000_000, requests_max=PLACES))
 
 
 def test_what_is_counted_of_revoked_keys_is_forgotten_when_there_is_no_room(tmp_path: Path):

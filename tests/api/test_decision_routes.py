@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from instanter.foundation.clock import ManualClock
+from instanter.foundation.limits import REQUEST_WARNINGS_MAX
 
 from ..engine.harness import iso
 from .client import Client, track, with_client
@@ -90,6 +91,27 @@ def test_events_of_the_request_are_folded_before_it_is_answered(tmp_path: Path):
         assert "sku-1" not in ids(after)
         assert after["servedBy"] == "personal"
         assert int(after["whole"]["position"]) > int(before["whole"]["position"])
+
+    with_client(tmp_path, work)
+
+
+@pytest.mark.parametrize("path", ["/v1/decide", "/v1/rank"])
+def test_what_of_the_requests_events_does_not_count_is_said_behind_what_is_said_of_the_question(
+    path: str, tmp_path: Path
+):  # fmt: skip
+    async def work(client: Client) -> None:
+        question = {"placement": "search"} if path == "/v1/rank" else {"placements": [{"id": "search"}]}
+        asked = {"anonymousId": "a1", "deadlineMs": 10_000, "user": "u1", "candidates": ["sku-1"], **question}
+        unheard = [{"type": "track", **track(number, event=f"Odd {number}")} for number in (2, 1, 2)]
+        told = (await client.post(path, {**asked, "events": unheard})).json()["warnings"]
+        assert (told[0]["code"], told[0]["message"].partition(" ")[0]) == ("unknown_field", '"user"')
+        said = [one["message"] for one in told if one["message"].startswith("events: ")]
+        assert [one["message"] for one in told][-len(said) :] == said
+        assert [one["code"] for one in told].count("unheard") == 2
+        assert any(one.startswith('events: 2 "Odd 2": ') for one in said), said
+        many = [{"type": "track", **track(number, event=f"Odd {number}")} for number in range(REQUEST_WARNINGS_MAX)]
+        told = (await client.post(path, {**asked, "events": many})).json()["warnings"]
+        assert (len(told), told[0]["code"]) == (REQUEST_WARNINGS_MAX, "unknown_field")
 
     with_client(tmp_path, work)
 

@@ -14,6 +14,7 @@ from instanter.api.tenancy import Terms
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.errors import Overloaded
 from instanter.foundation.ids import Ids
+from instanter.foundation.limits import REPLAY_WAIT_MS_MAX
 from instanter.foundation.measure import Measurements
 from instanter.ops.jobs.queue import Finished, JobQueue, Order
 
@@ -59,7 +60,7 @@ def test_a_replay_that_takes_long_is_a_job_to_be_asked_for(tmp_path: Path) -> No
         """Waits for nobody."""
 
         async def ended(self, job: Job, within_s: float | None) -> Job:
-            assert within_s is not None
+            assert within_s == REPLAY_WAIT_MS_MAX / 1_000
             return await super().ended(job, within_s / 1_000)
 
     async def work(client: Client) -> None:

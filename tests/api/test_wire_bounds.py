@@ -15,6 +15,8 @@ from instanter.foundation.limits import (
     BODY_MEMBERS_MAX,
     CATALOGUE_MEMORY_DIVISOR,
     DEADLINE_MS_MAX,
+    FIELDS_NESTED_MAX,
+    ITEM_DEPTH_MAX,
     ITEMS_PER_REQUEST_MAX,
     PAGE_ENTRIES_MAX,
     PROXIES_LISTED_MAX,
@@ -64,6 +66,40 @@ def test_the_most_is_taken_and_more_is_refused(method: str, path: str, most: Any
         assert taken.status_code in (200, 201), taken.text
         refused = await (client.get(beyond) if method == "GET" else client.call(method, path, beyond))
         assert (refused.status_code, refused.json()["error"]["code"]) == (400, "schema")
+
+    with_client(tmp_path, work)
+
+
+@pytest.mark.parametrize(("method", "path", "body"), [
+    ("POST", "/v1/items", b'{"items": [{"id": "i", "fields": %s}]}'), ("POST", "/v1/items", b'[{"id": "i", "a": %s}]'),
+    ("POST", "/v1/items?replace=begin", b'{"items": [{"id": "i", "fields": %s}]}'),
+    ("PATCH", "/v1/items/i", b'{"fields": %s}'), ("PATCH", "/v1/items/i", b"%s"),
+    ("POST", "/v1/rank", b'{"anonymousId": "a", "placement": "search", "candidates": [{"id": "i", "fields": %s}]}'),
+    ("POST", "/v1/decide",
+     b'{"anonymousId": "a", "placements": [{"id": "search", "candidates": ["j", {"id": "i", "fields": %s}]}]}'),
+])  # fmt: skip
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+def test_the_fields_of_an_item_are_nested_so_deep_and_no_deeper(
+    method: str, path: str, body: bytes, opening: bytes, tmp_path: Path
+) -> None:
+    async def sent(client: Client, depth: int) -> tuple[int, set[str]]:
+        """The status, and the codes of what was refused."""
+        within = depth - 1 if b'"a": %s' not in body else depth - 2
+        closing = b"]" if opening == b"[" else b"}"
+        fields = b'{"a": ' + opening * within + b"0" + closing * within + b"}" + b" " * 16 * depth
+        reply = await client.call(method, path, body % fields)
+        told = reply.json()
+        assert reply.status_code == 200 or f"at most {ITEM_DEPTH_MAX} deep" in reply.text or depth > FIELDS_NESTED_MAX
+        return reply.status_code, {one["code"] for one in [*told.get("rejected", ()), told.get("error")] if one}
+
+    async def work(client: Client) -> None:
+        await client.stock("i")
+        assert await sent(client, ITEM_DEPTH_MAX) == (200, set())
+        before = (await client.get("/v1/items/i")).json()["fields"]
+        for depth in (ITEM_DEPTH_MAX + 1, FIELDS_NESTED_MAX, FIELDS_NESTED_MAX + 1, 900, 950, 960, 970, 980, 2_000):
+            status, codes = await sent(client, depth)
+            assert (status in (200, 400), codes) == (True, {"too_deep"}), (depth, status)
+        assert (await client.get("/v1/items/i")).json()["fields"] == before
 
     with_client(tmp_path, work)
 

@@ -16,7 +16,15 @@ from instanter.decisions.receipt import Receipt, decode_receipt
 from instanter.features.assemble import Column, Matrix
 from instanter.foundation.deadline import Deadline
 from instanter.foundation.errors import Corrupt, RequestRejected
-from instanter.foundation.limits import ENCLOSED_BYTES_MAX, MODEL_FAULTS_MAX
+from instanter.foundation.limits import (
+    ENCLOSED_BYTES_MAX,
+    FOUND_MAX,
+    LIST_LIMIT_MAX,
+    MISSING_TOLD_MAX,
+    MODEL_FAULTS_MAX,
+    RANKER_MS_MAX,
+    RECEIPT_CANDIDATES_MAX,
+)
 from instanter.foundation.measure import Measurements, NoMeter
 from instanter.models.base import EVERY_ROW, Chosen, Ranker
 from instanter.models.lineup import FAULTS_MS, Lineup, NoRankers
@@ -90,6 +98,37 @@ def test_a_long_list_lies_beside_the_receipt_and_one_that_is_too_long_is_not_kep
     assert kept_not.enclosed == b""
     with pytest.raises(RequestRejected, match="was not kept"):
         again(shop, kept_not)
+
+
+def test_a_list_of_so_many_lies_in_the_receipt_and_a_longer_one_beside_it(shop) -> None:
+    bought(shop)
+    for beyond in (0, 1):
+        candidates = [f"sku-{number}" for number in range(RECEIPT_CANDIDATES_MAX + beyond)]
+        decision = shop.decide({"id": "search", "candidates": candidates})
+        (placement,) = decode_receipt(decision.receipt).placements
+        assert len(placement.caller) == (0 if beyond else 8 * RECEIPT_CANDIDATES_MAX)
+        assert (len(decision.enclosed) > 8 * RECEIPT_CANDIDATES_MAX) is bool(beyond)
+        assert again(shop, decision) == decode_receipt(decision.receipt)
+
+
+def test_so_many_inputs_that_a_model_did_not_find_are_named_in_the_receipt(shop) -> None:
+    ranker = ByPlace()
+    ranker.missing = tuple(f"item.gone_{number}" for number in range(MISSING_TOLD_MAX + 3))
+    shop.stock()
+    decision = shop.decide({"id": "home.recommended"}, rankers=standing(ranker))
+    (placement,) = decode_receipt(decision.receipt).placements
+    assert placement.missing == ranker.missing[:MISSING_TOLD_MAX]
+
+
+def test_the_sources_find_so_many_candidates_for_a_placement_and_no_more(shop) -> None:
+    shop.stock(2 * FOUND_MAX)
+    for number in range(2 * FOUND_MAX):
+        shop.happen("Product Viewed", f"sku-{number}", key=number + 2)
+    shop.publish()
+    everything = Placement(id="all", limit=LIST_LIMIT_MAX, sources=("popular", "trending", "newest"), repeats=True)
+    decision = shop.decide({"id": "all"}, decider=shop.decider_of((everything,)))
+    (placement,) = decode_receipt(decision.receipt).placements
+    assert placement.candidates == FOUND_MAX
 
 
 def test_fields_that_mean_nothing_are_not_kept(shop) -> None:
@@ -167,6 +206,24 @@ def test_where_a_ranker_fails_the_one_behind_it_answers(shop, gives: object) -> 
     both = shop.decide(HOME, rankers=standing(ByPlace("8", gives), ByPlace("7", gives)))
     assert both.reply.placements["home.recommended"].model.startswith("linear@")
     assert both.reply.placements["home.recommended"].served_by == "personal"
+
+
+def test_a_ranker_that_takes_longer_than_the_bound_answers_and_is_noted_as_faulty(
+    shop, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    shop.stock()
+    for over_ms in (0, 1):
+        ranker, now = ByPlace(), [0]
+
+        def score(matrix: Matrix, columns: Sequence[Column], now=now, took_ms=RANKER_MS_MAX + over_ms) -> Reals:
+            now[0] += took_ms * 1_000_000
+            return np.arange(float(len(matrix)))
+
+        ranker.score = score
+        monkeypatch.setattr("instanter.decisions.decide.elapsed_ns", lambda now=now: now[0])
+        decision = shop.decide(HOME, rankers=standing(ranker))
+        assert decision.reply.placements["home.recommended"].model == "by_place@1"
+        assert [fault.reason for fault in decision.faults] == [f"it took {RANKER_MS_MAX + 1} ms"] * over_ms
 
 
 def test_twenty_faults_within_a_minute_bench_a_model() -> None:

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from instanter.engine.anew import OtherPast
 from instanter.engine.checkpoints import KEPT, ReplayBounds, spaced
-from instanter.engine.loop import Engine
+from instanter.engine.loop import Engine, EngineOptions
 from instanter.engine.replay import Past
 from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import RequestRejected
+from instanter.foundation.limits import CHECKPOINTS_KEPT_BYTES_MAX, CHECKPOINTS_KEPT_MAX, REPLAY_EVENTS_MAX
 from instanter.log.segments import SegmentReader
 from instanter.state.checkpoint import checkpoint_path, list_checkpoints, read_manifest
 
@@ -101,6 +102,12 @@ def test_with_more_checkpoints_than_are_kept_they_lie_further_apart(tmp_path: Pa
     records = records_of(tmp_path)
     assert 5 <= len(records) <= 8 + KEPT
     assert max(high - low for low, high in pairwise([0, *records])) <= 2 * records[-1] / 5
+
+
+def test_without_a_word_about_it_the_bounds_are_those_of_the_page() -> None:
+    kept = EngineOptions().replays
+    assert (kept.events, kept.checkpoints, kept.size_bytes) == (
+        REPLAY_EVENTS_MAX, CHECKPOINTS_KEPT_MAX, CHECKPOINTS_KEPT_BYTES_MAX)
 
 
 def test_with_larger_checkpoints_than_the_disk_is_to_hold_they_lie_further_apart(tmp_path: Path) -> None:

@@ -98,6 +98,23 @@ def test_the_receipt_says_what_went_where_names_nobody_and_is_signed() -> None:
     Shop().run(work)
 
 
+def test_so_many_messages_of_the_erased_are_recognised_and_the_receipt_says_where_there_were_more(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.setattr("instanter.engine.erase.ERASED_MESSAGES_MAX", 3)
+
+    async def work(engine: Engine) -> None:
+        for person, messages in (("few", 3), ("many", 5)):
+            await take(engine, *(event(ord(person[0]) * 10 + number, person=person) for number in range(messages)))
+            receipt = json.loads(bytes((await erase(engine, f"anonymous:{person}")).receipt))
+            told = [place["how"] for place in receipt["places"] if place["where"] == "repetitions"]
+            assert ["first 3 are recognised" in one for one in told] == [True] * (messages > 3)
+
+    shop = Shop()
+    shop.run(work)
+    assert [len(one.messages) for one in shop.records() if isinstance(one, Erased) and one.messages] == [3, 3]
+
+
 def test_a_person_with_eight_cells_is_erased_by_any_of_the_ids_and_nobody_else() -> None:
     async def work(engine: Engine) -> None:
         for number in range(7):

@@ -37,6 +37,7 @@ from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import RequestRejected
 from instanter.foundation.ids import References, reference
+from instanter.foundation.limits import DEDUP_IDS_MAX, EPOCHS_LOST_MAX, FIELDS_NESTED_MAX
 from instanter.log.segment_log import SegmentLog
 from instanter.log.segments import SegmentReader
 
@@ -69,17 +70,22 @@ def shop() -> list[Read]:
     return [BEGINNING, *items, learner, Linked(START_MS, "default", 1, 2), *map(tracked, range(6)), epoch]
 
 
+def nested(depth: int) -> object:
+    """Lists in one another."""
+    return json.loads("[" * depth + "]" * depth)
+
+
 UNFIT: dict[str, Read] = {
     "an unknown kind": Unreadable("not a known record"),
     "an epoch without a hash": Epoch(START_MS, 2, "no hash"),
-    "an epoch from far away": Epoch(START_MS, 2**62, ""),
+    "an epoch from far away": Epoch(START_MS, 1 + EPOCHS_LOST_MAX + 1, ""),
     "an epoch that was": Epoch(START_MS, 1, ""),
     "a time beyond 64 bits": ItemUpserted(2**63, "default", "sku-9", {}),
     "a time beyond all times": ItemUpserted(2**60, "default", "sku-9", {}),
     "a field that no JSON has": ItemUpserted(START_MS, "default", "sku-9", {"raw": b"\xff"}),
-    "fields without end": ItemPatched(START_MS, "default", "sku-1", {"deep": json.loads("[" * 600 + "]" * 600)}),
+    "fields without end": ItemPatched(START_MS, "default", "sku-1", {"deep": nested(FIELDS_NESTED_MAX)}),
     "a cell beyond 64 bits": Linked(START_MS, "default", 2**63, 1),
-    "a setting that is none": Configured(START_MS, {"dedup_ids_max": 2**40}, ()),
+    "more ids to remember than one person may have": Configured(START_MS, {"dedup_ids_max": DEDUP_IDS_MAX + 1}, ()),
     "rules from later": Configured(START_MS, {"folding": 99}, ()),
     "an unknown act": LearnerTurned(START_MS, "default", "home.hero", "explode"),
     "a learner that is not": LearnerTurned(START_MS, "default", "home.nowhere", "freeze"),
@@ -98,6 +104,14 @@ def test_the_state_is_that_before_the_record(reason: str):
     assert (partition.passed_over, partition.position) == (1, len(before) + 1 + len(after))
     assert partition.hash() == clean.hash()
     assert partition.control_rows() == {**clean.control_rows(), "records": [len(before) + 1 + len(after)]}
+
+
+@pytest.mark.parametrize("record", [
+    ItemPatched(START_MS, "default", "sku-1", {"deep": nested(FIELDS_NESTED_MAX - 1)}),
+    Configured(START_MS, {"dedup_ids_max": DEDUP_IDS_MAX}, ()), Epoch(START_MS, 1 + EPOCHS_LOST_MAX, ""),
+])  # fmt: skip
+def test_what_is_at_its_bound_is_folded(record: Record):
+    assert folded([*shop(), record])[1] == []
 
 
 def test_a_record_of_each_kind_that_makes_sense_is_folded():

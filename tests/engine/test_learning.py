@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -15,10 +16,11 @@ from instanter.engine.learning import FREEZE, RESET, THAW, Learners
 from instanter.engine.loop import Engine
 from instanter.engine.partition import Partition
 from instanter.events.envelope import Decided, LearnerDeclared, LearnerTurned, Lesson, Tracked, decode_record
+from instanter.events.folding import check_record
+from instanter.foundation import limits
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import RequestRejected
-from instanter.foundation.limits import LESSONS_PER_PERSON_MAX
 from instanter.log.segments import SegmentReader
 from instanter.models.online import LearnerDeclaration
 
@@ -139,13 +141,68 @@ def test_a_learner_that_was_taken_away_begins_anew_when_it_comes_back() -> None:
 
 
 def test_lists_that_wait_are_bounded_and_closed_when_their_time_is_over() -> None:
-    many = learners(*(shown(number) for number in range(LESSONS_PER_PERSON_MAX + 5)))
-    assert (many.open, many.closed_early) == (LESSONS_PER_PERSON_MAX, 5)
+    many = learners(*(shown(number) for number in range(limits.LESSONS_PER_PERSON_MAX + 5)))
+    assert (many.open, many.closed_early) == (limits.LESSONS_PER_PERSON_MAX, 5)
     many.publish(1_001 + 30 * MINUTE_MS)
     assert many.open == 0
     erased = learners(shown(1), shown(2, key=8))
     erased.drop([7])
     assert erased.open == 1
+
+
+def test_of_more_lists_than_may_wait_the_oldest_is_closed_and_counted() -> None:
+    many = learners(*(shown(number, key=number) for number in range(limits.LESSONS_OPEN_MAX + 5)))
+    assert (many.open, many.closed_early) == (limits.LESSONS_OPEN_MAX, 5)
+    for key, learned in ((4, False), (5, True)):
+        many.note(done(13, key=key), (key,))
+        assert (many.lessons == 1) is learned
+
+
+def test_all_lists_that_wait_have_so_many_bytes_and_the_oldest_make_room() -> None:
+    """The longest lists that there can be, with the most inputs."""
+    inputs = tuple(f"input {number}" for number in range(limits.LEARNER_INPUTS_MAX))
+    items = tuple(range(1, limits.LESSON_ITEMS_MAX + 1))
+    lesson = Lesson(LIST, items, bytes(4 * len(items) * (1 + len(inputs))))
+    found, shown_count = Learners(), limits.LESSONS_BYTES_MAX // len(lesson.inputs) + 100
+    found.declare(msgspec.structs.replace(DECLARED, inputs=inputs))
+    for number in range(shown_count):
+        found.show(Decided(1_000, "shop", number + 1, f"d{number}", b"", lessons=(lesson,)))
+    assert found.open * len(lesson.inputs) <= limits.LESSONS_BYTES_MAX < (found.open + 200) * len(lesson.inputs)
+    assert found.closed_early == shown_count - found.open > 0
+
+
+def test_beyond_as_many_learners_as_there_may_be_the_ranker_stays_alone_and_it_is_counted() -> None:
+    found = Learners()
+    found.declare(DECLARED)
+    for number in range(limits.LEARNERS_MAX + 3):
+        tenant, key = f"t{number}", number + 1
+        found.show(msgspec.structs.replace(shown(number, key=key), tenant=tenant))
+        found.note(msgspec.structs.replace(done(13, key=key), tenant=tenant), (key,))
+    found.publish(3_000)
+    assert (found.lessons, found.untaught) == (limits.LEARNERS_MAX, 3)
+    assert found.of(f"t{limits.LEARNERS_MAX - 1}", LIST) is not None
+    assert found.of(f"t{limits.LEARNERS_MAX}", LIST) is None
+    assert len(found.rows()["learners"]) == limits.LEARNERS_MAX
+
+
+def test_of_a_long_list_so_many_items_are_a_lesson_and_a_record_with_more_is_none(tmp_path: Path) -> None:
+    async def work(engine: Engine) -> Decided:
+        await stock_shop(engine, 2 * limits.LESSON_ITEMS_MAX)
+        reply = await decide(engine, placements=[{"id": LIST}])
+        assert len(reply["placements"][LIST]["items"]) == limits.LESSON_ITEMS_MAX + 6
+        await engine.journal.settled()
+        newest = [decode_record(frame.payload) for frame in SegmentReader(RealDisk(), tmp_path / "log").read()]
+        (decided,) = (one for one in newest if isinstance(one, Decided))
+        return decided
+
+    long = msgspec.structs.replace(LEARNING, limit=limits.LESSON_ITEMS_MAX + 6)
+    decided = with_engine(tmp_path, work, placements=(*DEFAULT_PLACEMENTS, long))
+    (lesson,) = decided.lessons
+    assert len(lesson.items) == limits.LESSON_ITEMS_MAX
+    check_record(decided)
+    longer = msgspec.structs.replace(lesson, items=(*lesson.items, 5))
+    with pytest.raises(ValueError, match=f"more than {limits.LESSON_ITEMS_MAX} items"):
+        check_record(msgspec.structs.replace(decided, lessons=(longer,)))
 
 
 def test_what_a_checkpoint_holds_goes_on_as_if_nothing_had_happened() -> None:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instanter.engine.loop import Engine
-from instanter.engine.partition import Partition
+from instanter.engine.partition import Noticed, Partition
 from instanter.engine.recovery import catch_up, recover
 from instanter.engine.repair import RepairRequest
 from instanter.events.envelope import Configured, Record, Tracked
@@ -24,6 +24,7 @@ from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
+from instanter.foundation.limits import POISON_NOTED_PER_MINUTE_MAX
 from instanter.log.segments import SegmentReader
 from instanter.state.compiled import Ints
 from instanter.state.memory import State
@@ -156,6 +157,40 @@ def test_it_is_quarantined_with_its_position_and_counts_once_the_cause_is_gone(t
         assert (again.selected, (await listed(engine)).total) == (0, 0)
 
     with_engine(tmp_path, work, clock=ManualClock(START_MS))
+
+
+def test_so_many_a_minute_have_an_entry_of_their_own_and_further_ones_are_told_with_the_next(tmp_path: Path):
+    async def work(engine: Engine) -> None:
+        await take(engine, event(1))
+        poison = msgspec.structs.replace(newest_record(tmp_path), message=2**63 + 5)
+        noticed = Noticed(0, POISON, "it cannot be folded")
+        for number in range(POISON_NOTED_PER_MINUTE_MAX + 7):
+            engine.quarantine.note(number, poison, noticed)
+        await engine.quarantine.settled()
+        assert engine.meter.counts["events_noted.poison"] == POISON_NOTED_PER_MINUTE_MAX + 7
+        assert engine.meter.counts["events_noted_together"] == 7
+        assert (await listed(engine)).total == POISON_NOTED_PER_MINUTE_MAX
+        clock.advance(60_000)
+        engine.quarantine.note(9, poison, noticed)
+        await engine.quarantine.settled()
+        assert kept(tmp_path)[-1].entry.more == 7
+
+    clock = ManualClock(START_MS)
+    with_engine(tmp_path, work, clock=clock)
+
+
+def test_a_start_remembers_no_more_of_them_than_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("instanter.engine.recovery.POISON_NOTED_PER_MINUTE_MAX", 3)
+
+    async def work(engine: Engine) -> None:
+        for number in range(5):
+            await append_poison(engine, number)
+
+    with_engine(tmp_path, work, clock=ManualClock(START_MS), stop=False)
+    log = SegmentReader(RealDisk(), tmp_path / "log")
+    partition, recovery = recover(
+        SCHEMA, log, log_start=0, log_end=1 << 62, disk=RealDisk(), checkpoints=tmp_path / "checkpoints")
+    assert (partition.passed_over, len(recovery.passed_over)) == (5, 3)
 
 
 def test_after_a_restart_the_state_is_the_same_and_it_is_not_quarantined_twice(tmp_path: Path):

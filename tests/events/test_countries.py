@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from instanter.events.addresses import Countries
 from instanter.events.enrich import Enricher
 from instanter.events.schema import SentContext
 from instanter.foundation.errors import ConfigRejected
+from instanter.foundation.limits import PARSED_ADDRESSES_MAX
 
 Value = str | int | dict[str, "Value"] | list["Value"]
 
@@ -54,6 +56,24 @@ def test_a_network_in_the_file_has_its_country(tmp_path: Path, record: dict[str,
         assert countries.country("198.51.100.0") == ""
         assert countries.country("2001:db8::") == ""
         assert countries.country("") == ""
+    countries.close()
+
+
+def test_so_many_networks_are_remembered_and_memory_does_not_grow_with_more(tmp_path: Path):
+    file = tmp_path / "geo.mmdb"
+    file.write_bytes(database("203.0.113.0/24", {"country": "AT"}))
+    countries = Countries(file)
+    tracemalloc.start()
+    try:
+        taken_bytes = []
+        for first in range(3):
+            for number in range(PARSED_ADDRESSES_MAX):
+                countries.country(str(ipaddress.IPv4Address((number + first * PARSED_ADDRESSES_MAX) << 8)))
+            taken_bytes.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert max(taken_bytes[1:]) < 1.2 * taken_bytes[0]
+    assert countries.country("203.0.113.0") == "AT"
     countries.close()
 
 

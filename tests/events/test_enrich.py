@@ -6,6 +6,7 @@ import gzip
 import ipaddress
 import itertools
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -221,6 +222,27 @@ class TestReferrers:
     def test_any_text_has_a_class_or_none(self, referrers, url: str):
         assert referrers.classify(url).medium in {"", "search", "social", "ai_assistant", "email", "paid"}
         assert "/" not in host_of(url)
+
+    @pytest.mark.parametrize(("mark", "medium"), [("&gclid=1", "paid"), ("&utm_medium=email", "email")])
+    def test_of_a_page_address_so_many_characters_are_looked_at(self, enricher: Enricher, mark: str, medium: str):
+        address = "https://shop.example/?"
+        for too_long in (0, len(mark)):
+            filled = address + "a" * (limits.REFERRER_CHARS_MAX - len(address) - len(mark) + too_long)
+            sent = SentContext(page=Page(url=f"{filled}{mark}"))
+            assert (enricher.enrich(sent)[0].referrer == medium) is not bool(too_long), too_long
+
+    def test_of_a_referrer_so_many_characters_are_looked_at_and_kept(self, referrers):
+        long = "https://www.google.com/search?q=" + "a" * limits.REFERRER_CHARS_MAX
+        assert referrers.refer(long, page_url="").medium == "search"
+        tracemalloc.start()
+        try:
+            for number in range(limits.PARSED_REFERRERS_MAX // 8):
+                referrers.refer(f"https://a{number}.example/" + "a" * 8 * limits.REFERRER_CHARS_MAX, page_url="")
+            taken_bytes = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+        assert taken_bytes < 2 * limits.PARSED_REFERRERS_MAX // 8 * limits.REFERRER_CHARS_MAX
+        assert referrers.refer("//" + "a" * limits.REFERRER_CHARS_MAX + ".google.com/", page_url="").medium == "other"
 
     def test_more_referrers_than_are_remembered_are_still_read(self, referrers):
         for n in range(limits.PARSED_REFERRERS_MAX + 5):

@@ -59,6 +59,11 @@ def test_a_newer_format_is_refused_in_one_sentence():
         decode_quarantined(newer)
 
 
+def naming(people: int) -> bytes:
+    """Events of so many."""
+    return b"[%s]" % b",".join(b'{"userId":%d}' % number for number in range(1, people + 1))
+
+
 class Keys:
     """Subjects whose seals are as plain as can be: whose it is, and of which day, before the bytes."""
 
@@ -99,12 +104,13 @@ def test_who_is_named_is_found_in_bytes_that_need_not_be_json(raw: bytes, named:
 @pytest.mark.parametrize(("raw", "cells"), [
     (b'{"userId": "u1"}', (1,)), (b'{"anonymousId": "a1", "userId": "u1"}', (11, 1)), (b'{"previousId": "a1"', (11,)),
     (b'{"userId": "stranger"}', (NOBODY,)), (b"{", (NOBODY,)), (b'{"anonymousId": "u1"}', (NOBODY,)),
-    (b'[{"userId":1},{"userId":2},{"userId":3},{"userId":4}]', (101, 102, 103, 104)),
-    (b'[{"userId":1},{"userId":2},{"userId":3},{"userId":4},{"userId":5}]', (NOBODY,)),
+    (naming(limits.SEALS_NESTED_MAX), tuple(range(101, 101 + limits.SEALS_NESTED_MAX))),
+    (naming(limits.SEALS_NESTED_MAX + 1), (NOBODY,)),
     (b'{"userId": "u1"}' * (limits.PEOPLE_NAMED_MAX + 1), (NOBODY,)),
 ])  # fmt: skip
 def test_what_is_kept_is_sealed_for_whom_it_names(raw: bytes, cells: tuple[int, ...]):
-    keys = Keys(u1=1, anonymous_a1=11, **{str(number): 100 + number for number in range(1, 6)})
+    numbered = {str(number): 100 + number for number in range(1, limits.SEALS_NESTED_MAX + 2)}
+    keys = Keys(u1=1, anonymous_a1=11, **numbered)
     entry = quarantined(raw, ERROR, at_ms=5, tenant="t", defaults={"ip": "192.0.2.7"}, kind="track", sent_at_ms=4)
     stored = decode_quarantined(encode_quarantined(sealed(entry, keys)))
     assert (stored.subjects, stored.message_id, stored.defaults) == (cells, "", b"")

@@ -20,7 +20,7 @@ from instanter.foundation.clock import ManualClock
 from instanter.foundation.deadline import Deadline
 from instanter.foundation.disk import Bytes, RealDisk, WritableFile
 from instanter.foundation.errors import RequestRejected
-from instanter.foundation.limits import BATCH_BYTES_MAX, EVENT_BYTES_MAX, PENDING_BYTES_MAX
+from instanter.foundation.limits import BATCH_BYTES_MAX, BODY_SKIPPED_BYTES_MAX, EVENT_BYTES_MAX, PENDING_BYTES_MAX
 
 from ..engine.harness import open_engine
 
@@ -166,11 +166,12 @@ def test_an_event_over_its_limit_is_reported_and_the_others_of_its_batch_stay(tm
 
 
 def test_a_body_that_is_far_too_large_is_not_read_to_its_end() -> None:
+    chunk_bytes = 64 * 1024
     chunks = iter(range(10_000))
 
     async def receive() -> dict[str, Any]:
         next(chunks)
-        return {"type": "http.request", "body": bytes(64 * 1024), "more_body": True}
+        return {"type": "http.request", "body": bytes(chunk_bytes), "more_body": True}
 
     async def run() -> RequestRejected:
         with pytest.raises(RequestRejected) as refused:
@@ -178,4 +179,21 @@ def test_a_body_that_is_far_too_large_is_not_read_to_its_end() -> None:
         return refused.value
 
     assert asyncio.run(run()).status == 413
-    assert next(chunks) < 300, "about 16 MiB were forgotten, then it was enough"
+    assert next(chunks) == BODY_SKIPPED_BYTES_MAX // chunk_bytes + 1
+
+
+@pytest.mark.parametrize(("size_bytes", "asked"), [(BODY_SKIPPED_BYTES_MAX, 1), (BODY_SKIPPED_BYTES_MAX + 1, 0)])
+def test_of_a_body_whose_length_says_that_it_is_far_too_large_nothing_is_read(size_bytes: int, asked: int) -> None:
+    received: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        received.append(len(received))
+        return {"type": "http.request", "body": bytes(101), "more_body": False}
+
+    async def run() -> RequestRejected:
+        scope = {**scope_of("/v1/track"), "headers": [(b"content-length", str(size_bytes).encode())]}
+        with pytest.raises(RequestRejected) as refused:
+            await read_body(Request(scope, receive), bytes_max=100)
+        return refused.value
+
+    assert (asyncio.run(run()).status, len(received)) == (413, asked)

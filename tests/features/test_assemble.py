@@ -12,6 +12,7 @@ from instanter.features.neighbours import Neighbourhood
 from instanter.features.view import Reader
 from instanter.foundation.errors import ConfigRejected
 from instanter.foundation.ids import item_reference, reference
+from instanter.foundation.limits import SHOWN_RECENTLY_MAX
 
 START_MS = 1_700_000_000_000
 DAY_MS = 86_400_000
@@ -216,6 +217,19 @@ def test_neighbours_of_recent_items_are_close(little) -> None:
     assert [row["cross.co_viewed"] for row in assembled(shop, "a", "b", "c", recent=("a",))] == [0.0, 1.0, 0.0]
     assert [row["cross.co_viewed"] for row in assembled(shop, "b", recent=("c",))] == [0.0]
     assert [row["cross.co_viewed"] for row in assembled(shop, "b", recent=("nobody", "a"))] == [0.5]
+
+
+def test_so_many_recent_items_beside_that_of_the_page_have_neighbours(little) -> None:
+    shop = little()
+    recent = [f"r{number}" for number in range(SHOWN_RECENTLY_MAX + 2)]
+    for number, item_id in enumerate(recent):
+        shop.item(item_id)
+        shop.item(f"n{number}")
+        shop.happen("Product Viewed", item_id, key=number + 5)
+        shop.happen("Product Viewed", f"n{number}", key=number + 5, after_ms=1)
+    shop.publish()
+    near = Neighbourhood(shop.schema).of(shop.state, [item_reference("shop", one) for one in recent])
+    assert set(near.refs.tolist()) == {item_reference("shop", f"n{number}") for number in range(SHOWN_RECENTLY_MAX + 1)}
 
 
 def test_position_and_recency(little) -> None:

@@ -132,6 +132,17 @@ def broken_trees(**changed: object) -> Artefact:
     return msgspec.structs.replace(small_artefact(), body=msgspec.structs.replace(small_trees(), **changed).packed())
 
 
+def forest(splits: int, leaves: int) -> Artefact:
+    """So many trees of one split, and so many of none."""
+    nodes = np.concatenate([np.arange(splits + 1), np.full(leaves, splits)]).astype(np.int32)
+    ends = nodes + np.arange(splits + leaves + 1, dtype=np.int32)
+    return broken_trees(
+        first_node=nodes, first_leaf=ends, feature=np.zeros(splits, np.int32), threshold=np.zeros(splits),
+        left=np.full(splits, ~0, np.int32), right=np.full(splits, ~1, np.int32), flags=np.zeros(splits, np.uint8),
+        mean=np.zeros(splits), leaf=np.zeros(int(ends[-1])),
+    )  # fmt: skip
+
+
 def i4(*values: int) -> np.ndarray:
     return np.array(values, np.int32)
 
@@ -163,6 +174,22 @@ def i4(*values: int) -> np.ndarray:
 def test_what_no_model_can_be_is_refused_whatever_its_checksum_says(artefact: Artefact) -> None:
     with pytest.raises(Corrupt, match="does not fit"):
         decode(encode(artefact))
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_a_model_has_so_many_inputs_and_nodes_and_no_more(beyond: int) -> None:
+    names = tuple(Input(f"i{number}") for number in range(limits.MODEL_INPUTS_MAX + beyond))
+    wide = msgspec.structs.replace(small_artefact(), inputs=names)
+    wide = msgspec.structs.replace(wide, check=Check(1, bytes(4 * len(names)), bytes(8)))
+    # Trees of one split, and one that is a leaf where the number of nodes is to be even.
+    splits, leaves = divmod(limits.MODEL_NODES_MAX + beyond, 3)
+    many = forest(splits, leaves)
+    for artefact, bound in ((wide, limits.MODEL_INPUTS_MAX), (many, limits.MODEL_NODES_MAX)):
+        if beyond:
+            with pytest.raises(Corrupt, match=str(bound)):
+                decode(encode(artefact))
+        else:
+            assert decode(encode(artefact)).inputs == artefact.inputs
 
 
 def test_weights_that_are_no_numbers_are_refused() -> None:

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from instanter.foundation import limits
 from instanter.foundation.errors import RequestRejected
 from instanter.models.artefact import SHOWN_POSITION, Window, decode, encode
 from instanter.models.dataset import Dataset
@@ -175,7 +176,8 @@ def test_revenue_is_a_reward(kind) -> None:
 
 @pytest.mark.parametrize("changed", [
     {"trees_max": 0}, {"leaves": 1}, {"learning_rate": float("nan")}, {"later_share": 0.0}, {"threads": 0},
-    {"feature_fraction": 1.5}, {"trees_max": 5_000, "leaves": 1_024}, {"kind": "logistic", "position": "debiased"},
+    {"feature_fraction": 1.5}, {"kind": "logistic", "position": "debiased"},
+    {"trees_max": limits.MODEL_NODES_MAX // (2 * 1_000 - 1) + 1, "leaves": 1_000},
 ])
 def test_options_that_cannot_be_are_refused(changed: dict[str, object]) -> None:
     with pytest.raises(RequestRejected):
@@ -190,6 +192,11 @@ def test_too_little_to_learn_from_is_refused(lists: Dataset, kind) -> None:
             train(msgspec.structs.replace(lists, labels=rewards), options(kind=kind))
     with pytest.raises(RequestRejected, match="cut"):
         train(lists.part(0, 1), options(kind=kind))
+    names = tuple(f"c{number}" for number in range(limits.MODEL_INPUTS_MAX))
+    matrix = np.zeros((len(lists.labels), len(names)), np.float32)
+    wide = msgspec.structs.replace(lists, columns=names, matrix=matrix)
+    with pytest.raises(RequestRejected, match=f"1 to {limits.MODEL_INPUTS_MAX - 1} inputs"):
+        train(wide, options(kind=kind))
     named = msgspec.structs.replace(lists, columns=(*lists.columns[:-1], SHOWN_POSITION))
     with pytest.raises(RequestRejected, match="none shown"):
         train(named, options(kind=kind))

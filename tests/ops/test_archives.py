@@ -8,6 +8,7 @@ import io
 import json
 import lzma
 import random
+import tracemalloc
 import zipfile
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -208,6 +209,37 @@ def test_a_row_with_too_many_fields_is_named(tmp_path: Path) -> None:
     _, events, numbers, rejected = read(path)
     assert ([one["userId"] for one in events], numbers) == (["bert"], [3])
     assert rejected == [f"{path}:2: malformed: the row has more fields than the header"]
+
+
+def test_a_row_of_a_table_has_so_many_bytes_in_one_line_or_in_many_and_a_longer_one_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    filler = "x" * (ARCHIVE_BUFFER_BYTES // 4)
+    for between, in_one_line in ((",", True), (',"\n",', False)):
+        row = between.join([filler] * (ARCHIVE_RECORD_BYTES_MAX // len(filler) + 1))
+        path.write_text(f"event,user\nview,{row}\nview,ada\n\nview,bert\n")
+        tracemalloc.start()
+        try:
+            _, events, numbers, rejected = read(path)
+            assert tracemalloc.get_traced_memory()[1] < 6 * ARCHIVE_RECORD_BYTES_MAX
+        finally:
+            tracemalloc.stop()
+        place, _, told = rejected[0].partition(": ")
+        assert told.startswith(f"too_large: a row has at most {ARCHIVE_RECORD_BYTES_MAX} bytes; is a quote")
+        if in_one_line:
+            assert (place, [event["userId"] for event in events], numbers) == (f"{path}:2", ["ada", "bert"], [3, 5])
+        else:
+            assert int(place.rpartition(":")[2]) > 2
+
+
+def test_the_header_of_a_table_has_so_many_bytes_too(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    many = ",".join(f"column_{number}" for number in range(50_000))
+    path.write_text(f"\n{many},event,user\n{',' * 50_000}view,ada\n")
+    (event,) = read(path)[1]
+    assert (event["event"], event["userId"]) == ("view", "ada")
+    path.write_text("event,user," + "x" * ARCHIVE_RECORD_BYTES_MAX + "\nview,ada\n")
+    with pytest.raises(RequestRejected, match=r"events\.csv:1: the header of the table cannot be read: a row has at"):
+        read(path)
 
 
 @pytest.mark.parametrize(("content", "told"), [

@@ -17,7 +17,8 @@ from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
-from instanter.foundation.errors import Broken, ConfigRejected, Corrupt, RequestRejected
+from instanter.foundation.errors import Broken, ConfigRejected, Corrupt, RequestRejected, Unavailable
+from instanter.foundation.limits import BACKUP_TRIES_MAX
 from instanter.log.commit import commit_now
 from instanter.log.segment_log import SegmentLog
 from instanter.log.segments import SegmentReader
@@ -211,6 +212,21 @@ def test_segments_that_retention_removes_meanwhile_are_left_out(cut: Path, tmp_p
     assert disk.removed == 3
     check_backup(RealDisk(), tmp_path / "backup")
     assert log_bytes(tmp_path / "backup") == log_bytes(data)
+
+
+def test_a_backup_begins_again_so_often_and_then_says_that_it_cannot_keep_up(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    tries: list[int] = []
+
+    def gone(*_: object) -> None:
+        tries.append(1)
+        raise FileNotFoundError
+
+    monkeypatch.setattr("instanter.ops.backup.making._copy_segment", gone)
+    with pytest.raises(Unavailable, match="removed faster than they could be copied; try again"):
+        back_up(DataDirectory(RealDisk(), data), tmp_path / "backup", clock=CLOCK)
+    assert len(tries) == BACKUP_TRIES_MAX
 
 
 @pytest.mark.parametrize("place", ["sub", "."])

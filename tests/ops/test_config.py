@@ -15,6 +15,8 @@ from instanter.foundation.limits import (
     CONFIG_BYTES_MAX,
     FEATURES_MAX,
     ITEM_PLACES_MAX,
+    LEARNER_INPUTS_MAX,
+    LEARNER_WEIGHT_MAX,
     NAMES_HEARD_MAX,
     SCHEMA_FIELDS_MAX,
     SCHEMA_WORDS_MAX,
@@ -32,6 +34,28 @@ def refusal(text: str) -> ConfigRejected:
     with pytest.raises(ConfigRejected) as caught:
         parse(text, file="shop.toml")
     return caught.value
+
+
+LEARNER = """
+[[placements]]
+id = "home.hero"
+learner = {{ inputs = [{inputs}], weight_max = {weight_max} }}
+"""
+
+
+@pytest.mark.parametrize(("inputs", "weight_max", "field"), [
+    (LEARNER_INPUTS_MAX + 1, LEARNER_WEIGHT_MAX, "inputs"), (1, LEARNER_WEIGHT_MAX + 1, "weight_max"),
+])  # fmt: skip
+def test_a_learner_has_so_many_inputs_and_weights_within_so_much(inputs: int, weight_max: float, field: str) -> None:
+    def text(inputs: int, weight_max: float) -> str:
+        names = ", ".join(f'"input.{number}"' for number in range(inputs))
+        return LEARNER.format(inputs=names, weight_max=weight_max)
+
+    (hero,) = (one for one in parse(text(LEARNER_INPUTS_MAX, LEARNER_WEIGHT_MAX)).placements if one.id == "home.hero")
+    assert hero.learner is not None
+    assert (len(hero.learner.inputs), hero.learner.weight_max) == (LEARNER_INPUTS_MAX, LEARNER_WEIGHT_MAX)
+    with pytest.raises(ConfigRejected, match=field):
+        parse(text(inputs, weight_max))
 
 
 def test_the_template_is_exactly_the_defaults() -> None:

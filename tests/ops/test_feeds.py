@@ -158,6 +158,21 @@ def test_a_quote_that_nobody_closes_is_told_with_what_it_took() -> None:
     assert found[-1][1] == "1999"
 
 
+@pytest.mark.parametrize("between", ["x", '\n'])
+def test_a_row_that_is_too_long_is_told_and_not_cut_in_its_last_column(between: str) -> None:
+    """In one line, or in many because its values hold line ends."""
+    value = '"' + between * (VALUE_CHARS_MAX - 9) + '"'
+    names = [f"c{number}" for number in range(LINE_CHARS_MAX // len(value) + 1)]
+    rows = [["id", *names], ["2", *[value] * len(names)], ["3"] * (len(names) + 1)]
+    _, found, _ = told("\n".join(map(",".join, rows)))
+    long = [reason for _, item_id, reason in found if not item_id]
+    assert f"it has more than {LINE_CHARS_MAX:,} characters" in long[0]
+    assert "2" not in [item_id for _, item_id, _ in found]
+    if between == "x":
+        assert [(place, item_id) for place, item_id, _ in found] == [
+            ("line 2", ""), ("line 3", "3")]
+
+
 # JSON.
 
 OBJECTS = [{"id": 5, "title": "Sofa", "stock": 0}, {"sku": "a", "name": "Lamp", "inventory": 3, "tags": ["x"]},

@@ -14,18 +14,22 @@ import pytest
 
 from instanter.api.jobs import Job, Progress, Refusal
 from instanter.foundation.clock import ManualClock
-from instanter.foundation.errors import Overloaded, Unavailable
+from instanter.foundation.errors import Overloaded, RequestRejected, Unavailable
 from instanter.foundation.ids import Ids
 from instanter.foundation.limits import (
+    JOB_MEMORY_MB_MAX,
     JOB_OUTCOME_BYTES_MAX,
+    JOB_S_MAX,
     JOBS_KEPT_BYTES_MAX,
     JOBS_KEPT_MAX,
     JOBS_WAITING_MAX,
     JOBS_WAITING_PER_TENANT_MAX,
 )
 from instanter.foundation.measure import Measurements
+from instanter.ops.jobs.__main__ import ALARM_S
 from instanter.ops.jobs.child import TOO_LONG, ChildRun, Work
 from instanter.ops.jobs.queue import DEFECT, STOPPED, Finished, JobQueue, Order
+from instanter.ops.jobs.work import KINDS
 from instanter.ops.settings import Config
 
 from ..engine.harness import CountingIds
@@ -278,6 +282,41 @@ def test_a_child_that_crashes_or_talks_rubbish_or_too_much_fails_its_job(
 
 def test_a_child_that_never_ends_is_killed(tmp_path: Path) -> None:
     assert ran(tmp_path, "sys.stdin.read()", seconds_max=0.05)[0] == TOO_LONG
+
+
+def test_a_job_has_so_many_seconds_unless_its_server_says_less_and_the_kernel_ends_it_a_minute_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    within: list[float] = []
+    timeout = asyncio.timeout
+
+    def shorter(seconds: float) -> asyncio.Timeout:
+        within.append(seconds)
+        return timeout(0.05)
+
+    monkeypatch.setattr("instanter.ops.jobs.child.asyncio.timeout", shorter)
+    command = (sys.executable, "-S", "-c", ANSWERS + "sys.stdin.read()")
+    run = ChildRun(Config(), tmp_path, folder=tmp_path / "jobs", command=command)
+    assert asyncio.run(run(Order("replay", "one", "d_1"), lambda _: None)) == TOO_LONG
+    assert within == [JOB_S_MAX] < [ALARM_S]
+
+
+@pytest.mark.parametrize(("memory_mb", "held_mb"), [(64, 64), (4 * JOB_MEMORY_MB_MAX, JOB_MEMORY_MB_MAX)])
+def test_the_process_of_a_job_holds_so_much_of_the_state_in_memory(
+    memory_mb: int, held_mb: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    opened: list[int] = []
+
+    def reading(config: Config, data: Path) -> None:
+        opened.append(config.state.memory_mb)
+        raise RequestRejected("seen", "that is enough")
+
+    monkeypatch.setattr("instanter.ops.jobs.work.reading", reading)
+    config = msgspec.structs.replace(Config(), state=msgspec.structs.replace(Config().state, memory_mb=memory_mb))
+    for kind, work in KINDS.items():
+        with pytest.raises(RequestRejected, match="that is enough"):
+            work(Work(Order(kind, "one", "d_1"), config, str(tmp_path)), lambda _: None)
+    assert opened == [held_mb] * len(KINDS)
 
 
 def test_a_child_that_reads_nothing_is_killed_too(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import Corrupt, LogClosed
 from instanter.foundation.ids import Ids
+from instanter.foundation.limits import MOVED_ENDS_MAX
 from instanter.log.commit import commit_now
 from instanter.log.moved import MovedPositions, MovedWriter
 from instanter.log.segment_log import SegmentLog
@@ -225,6 +226,28 @@ def test_a_decision_of_before_is_found_by_its_id(data: Path) -> None:
     (after,) = [one for one in records(data) if isinstance(one, Decided)]
     assert opened_receipt(after, subjects) is not None
     subjects.close()
+
+
+@pytest.mark.parametrize(("remembered", "is_known"), [(MOVED_ENDS_MAX, True), (2, False)])
+def test_a_decision_that_stood_too_far_back_is_found_and_its_old_position_is_not_told_as_a_new_one(
+    remembered: int, is_known: bool, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    (decided,) = [one for one in records(data) if isinstance(one, Decided)]
+    again = msgspec.structs.replace(decided, decision_id="d_1")
+    log = SegmentLog(RealDisk(), data / "log", segment_bytes=1 << 20)
+    for record in (Ticked(EXPECTED_NEWEST_MS + 1), Ticked(EXPECTED_NEWEST_MS + 2), again):
+        commit_now(log, [(CONTROL_PARTITION, 5, encode_record(record))])
+    log.close()
+    monkeypatch.setattr("instanter.ops.migration.building.MOVED_ENDS_MAX", remembered)
+    migrated(data)
+    (after,) = [one for one in records(data) if isinstance(one, Decided) and one.decision_id == "d_1"]
+    subjects = store(data)
+    sealed = opened_receipt(after, subjects)
+    subjects.close()
+    assert sealed is not None
+    position = decode_receipt(sealed).position
+    ends = [one.end for one in SegmentReader(RealDisk(), data / "log").read()]
+    assert (position in ends, position) == ((True, position) if is_known else (False, 0))
 
 
 def run_engine(data: Path, work: Callable[[Engine], Any]) -> Any:

@@ -149,6 +149,18 @@ def test_what_came_out_differently_is_told_and_is_a_failure(data: Path, capsys: 
     assert f"erased with their people: {VISITS // 6}" in out
 
 
+def test_so_many_that_differ_are_told_and_all_of_them_are_counted(
+    data: Path, capsys: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.setattr("instanter.ops.replaying.DIFFERING_TOLD_MAX", 1)
+    lying = [add_decision(data, lambda receipt: msgspec.structs.replace(receipt, epoch=1)) for _ in range(2)]
+    report = with_reading(data, lambda read: replayed(read, lying))
+    assert ([one.decision_id for one in report.differing], report.decisions, report.same) == (lying[:1], 2, False)
+    here = ["--data", str(data), "--config", str(data.parent / "small.toml")]
+    assert frame.main(["replay", *here, "--decisions", *lying]) == 1
+    assert "DIFFERENT: 2\n" in capsys.readouterr().out
+
+
 def test_receipts_of_before_and_of_what_is_gone_are_skipped(data: Path) -> None:
     replace = msgspec.structs.replace
     old = add_decision(data, lambda receipt: replace(receipt, version=RECEIPT_VERSION - 1))

@@ -18,7 +18,7 @@ from instanter.foundation.clock import ManualClock
 from instanter.foundation.deadline import Deadline
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.ids import Ids
-from instanter.foundation.limits import JOBS_WAITING_PER_TENANT_MAX, TRAINING_TURNS_SKIPPED_MAX
+from instanter.foundation.limits import HISTORY_LINES_MAX, JOBS_WAITING_PER_TENANT_MAX, TRAINING_TURNS_SKIPPED_MAX
 from instanter.models.gate import Verdict
 from instanter.ops.config import load
 from instanter.ops.datadir import DataDirectory
@@ -27,7 +27,7 @@ from instanter.ops.jobs.queue import Finished, JobQueue, Order
 from instanter.ops.jobs.retraining import Retraining
 from instanter.ops.jobs.supervision import running_jobs
 from instanter.ops.settings import TrainingSettings
-from instanter.ops.training import TrainReport, history
+from instanter.ops.training import HISTORY, TrainReport, history, remember
 from instanter.ops.wiring import open_engine
 
 from ..engine.harness import stock_shop, with_engine
@@ -47,6 +47,24 @@ def report(model: str, verdict: Verdict | None = PASSES) -> bytes:
         model, "default", HOME, 900, 9_000, Counts(), 0, {"ndcg_10": 0.5}, "", 1, 1.0, 0.1, 0.1, 0.8, verdict
     )  # fmt: skip
     return msgspec.json.encode(told)
+
+
+def test_so_many_trainings_are_remembered_and_the_oldest_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    directory = DataDirectory(RealDisk(), tmp_path)
+    directory.models.mkdir()
+    told = msgspec.json.decode(report("logistic@1"), type=TrainReport)
+    lines = [b'{"model": "%d"}' % number for number in range(HISTORY_LINES_MAX)]
+    (directory.models / HISTORY).write_bytes(b"\n".join(lines) + b"\n")
+    remember(directory, told)
+    assert history(directory) == [*lines[1:], report("logistic@1")]
+    monkeypatch.setattr("instanter.ops.training.HISTORY_BYTES_MAX", 5 * len(report("logistic@1")))
+    for number in range(10, 20):
+        remember(directory, msgspec.structs.replace(told, model=f"logistic@{number}"))
+    assert [msgspec.json.decode(line)["model"] for line in history(directory)] == [
+        f"logistic@{number}" for number in range(16, 20)]
+    assert (directory.models / HISTORY).stat().st_size <= 5 * len(report("logistic@1"))
 
 
 class Teacher:

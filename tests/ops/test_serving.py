@@ -6,14 +6,16 @@ import asyncio
 import contextlib
 import logging
 import resource
+import select
 import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from instanter.foundation.errors import Unavailable
-from instanter.foundation.limits import FILES_RESERVED, SEND_BUFFER_BYTES_MAX
+from instanter.foundation.limits import BACKLOG_MAX, FILES_RESERVED, SEND_BUFFER_BYTES_MAX
 from instanter.foundation.measure import Measurements
 from instanter.ops.serving import listen, open_files, open_files_max, room_for, turn_away
 
@@ -44,6 +46,21 @@ def test_what_is_accepted_has_a_deadline_for_writing_and_a_bounded_buffer(listen
 def test_an_address_that_somebody_has_is_refused(listener: socket.socket) -> None:
     with pytest.raises(Unavailable, match="cannot listen"):
         listen(HOST, listener.getsockname()[1], write_s=3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels hold as many more as they see fit")
+def test_so_many_connections_wait_to_be_taken_up_and_one_more_is_not_answered(soft_limit: None) -> None:
+    assert room_for(2 * BACKLOG_MAX) == 2 * BACKLOG_MAX
+    held = min(BACKLOG_MAX, int(Path("/proc/sys/net/core/somaxconn").read_text())) + 1
+    with contextlib.ExitStack() as opened, listen(HOST, 0, write_s=3) as listener:
+        waiting = select.epoll()
+        opened.callback(waiting.close)
+        for _ in range(held + 50):
+            client = opened.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+            waiting.register(client, select.EPOLLOUT)
+        assert len(waiting.poll(0, maxevents=2 * held)) == held, "the kernel holds one more than it is told"
 
 
 def test_open_files_are_raised_to_what_may_be_had(soft_limit: None) -> None:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from instanter.events.envelope import Configured, Ticked, Tracked
 from instanter.features.declaration import FeatureDeclaration
 from instanter.features.view import Reader
+from instanter.foundation import limits
 from instanter.foundation.errors import Broken, Corrupt, DiskFull
 from instanter.sim.disk import PowerLost, SimulatedDisk
 from instanter.state.checkpoint import (
@@ -228,6 +229,57 @@ def test_who_was_idle_longest_goes_and_who_came_last_stays() -> None:
     inside = {who for who in range(400) if state.cell_row(person(who)) >= 0}
     assert len(inside) > 16
     assert min(inside) >= 360
+
+
+def test_no_step_of_upkeep_moves_more_people_than_the_bound() -> None:
+    schema = small([COUNTED], cells=32 * limits.COLD_MOVED_MAX, cold=100_000)
+    state = on(SimulatedDisk(), schema)
+    fold_all(state, [tracked(who, START_MS + who, number=who) for who in range(schema.capacity.cells)], batch=128)
+    steps, before = [], state.cells_cold
+    while state.upkeep():
+        steps.append(state.cells_cold - before)
+        before = state.cells_cold
+    assert max(steps) == limits.COLD_MOVED_MAX
+    assert len(steps) > 1
+
+
+def test_a_file_of_people_is_closed_at_its_size_and_all_of_them_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("instanter.state.cold_files.COLD_FILE_BYTES", 8_192)
+    disk = SimulatedDisk()
+    state, plain = on(disk, small([COUNTED], cells=8, cold=1_000)), State(schema_of([COUNTED], cells=1_000))
+    events = [tracked(who, START_MS + who, number=who) for who in range(300)]
+    assert fold_all(state, events, batch=4) == fold_all(plain, events, batch=4) == [0] * 300
+    sizes = [len(content) for path, content in disk.files().items() if path.parent == COLD_DIRECTORY]
+    assert len(sizes) > 3
+    assert max(sizes) < 2 * 8_192
+    assert state.hash() == plain.hash()
+
+
+def test_the_largest_person_that_can_be_declared_is_no_larger_than_a_record_and_comes_back() -> None:
+    """As many features as there may be, of the largest kind, and as many messages as any log may say."""
+    declared = [FeatureDeclaration(name=f"f{number}", on=(VIEWED,), aggregate="windowed", window=f"{limits.TILES_MAX}h",
+                                   tiles=limits.TILES_MAX) for number in range(limits.FEATURES_MAX // 2)]  # fmt: skip
+    declared += [FeatureDeclaration(name=f"s{number}", on=(VIEWED,), aggregate="top_k", by="item", k=limits.TOP_K_MAX,
+                                    scope="session") for number in range(limits.FEATURES_MAX // 2)]  # fmt: skip
+    schema = small(declared, cells=2, cold=8, dedup_ids_max=limits.DEDUP_IDS_MAX)
+    layout, chunks = schema.layout, 2 * limits.DEDUP_IDS_MAX
+    words = 2 * layout.cell_words + 2 * 2 * layout.session_words + chunks * CHUNK_WORDS
+    assert 8 * words < limits.COLD_RECORD_BYTES_MAX, "a feature twice as large would fit too"
+    disk = SimulatedDisk()
+    state, plain = opened(on(disk, schema)), opened(State(large(declared, dedup_ids_max=limits.DEDUP_IDS_MAX)))
+    events = [tracked(who, START_MS + who * MINUTE_MS, number=who) for who in (1, 2, 3, 1)]
+    assert fold_all(state, events, batch=1) == fold_all(plain, events, batch=1)
+    assert len(cold_bytes(disk)) > 8 * layout.cell_words
+    assert state.hash() == plain.hash()
+
+
+def test_a_record_that_says_it_is_larger_than_any_is_damage_and_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = SimulatedDisk()
+    state = on(disk, small([COUNTED], cells=4, cold=100))
+    fold_all(state, [tracked(who, START_MS + who, number=who) for who in range(9)], batch=1)
+    monkeypatch.setattr("instanter.state.cold_files.COLD_RECORD_BYTES_MAX", 64)
+    with pytest.raises(Corrupt, match="checksum does not match"):
+        state.fold([tracked(0, START_MS + HOUR_MS, number=50)])
 
 
 def test_without_a_place_on_disk_room_is_refused_as_ever_and_nothing_is_prepared() -> None:

@@ -2,17 +2,37 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from instanter.events.envelope import Configured, Tracked
-from instanter.foundation.limits import FOLD_BATCH_EVENTS_MAX, FOLD_BATCH_ITEMS_MAX
+from instanter.events.envelope import Configured, ItemUpserted, Tracked
+from instanter.features.declaration import FeatureDeclaration
+from instanter.foundation.limits import FOLD_BATCH_EVENTS_MAX, FOLD_BATCH_ITEMS_MAX, ITEMS_MET_MAX
+from instanter.state import table
 from instanter.state.memory import State, batches
 from instanter.state.schema import Schema
 
 from .contents import assert_agreement, cell_at, content, fold_both
 from .oracle import Oracle
-from .shop import DECLARATIONS, HOUR_MS, ITEMS, MINUTE_MS, SCHEMA, open_shop, person, publish, ref, schema_of, tracked
+from .shop import (
+    DECLARATIONS,
+    HOUR_MS,
+    ITEMS,
+    MINUTE_MS,
+    SCHEMA,
+    START_MS,
+    TENANT,
+    VIEWED,
+    empty_state,
+    fold_all,
+    open_shop,
+    person,
+    publish,
+    ref,
+    schema_of,
+    tracked,
+)
 from .streams import Sending, shapes
 
 SHORT_SESSIONS = schema_of(session_length_max_ms=2 * HOUR_MS)
@@ -112,6 +132,23 @@ def test_a_late_event_that_still_stands_in_an_items_window_reaches_the_next_epoc
     publish(state)
     assert state.fold([tracked(0, 20 * HOUR_MS, number=2, items=["lamp"])]).tolist() == [3]
     assert state.unpublished == 1
+
+
+def test_while_so_many_items_have_aggregates_events_make_none_for_another_and_count_all_the_same() -> None:
+    schema = schema_of([FeatureDeclaration(name="views", on=(VIEWED,), aggregate="count", scope="item")], cells=8,
+                       items=2 * ITEMS_MET_MAX + 1_000)  # fmt: skip
+    state = empty_state(schema)
+
+    def view(first: int, count: int) -> list[int]:
+        events = [tracked(1, START_MS + first + number, number=first + number) for number in range(0, count, 200)]
+        return fold_all(state, [msgspec.structs.replace(event, items=tuple(range(at + 1, at + 201)))
+                                for event, at in zip(events, range(first, first + count, 200), strict=True)], batch=5)
+
+    assert set(view(0, ITEMS_MET_MAX + 400)) == {0}
+    assert state.tables.memory.regions[table.ITEMS, table.USED] == ITEMS_MET_MAX
+    assert state.find_item(ITEMS_MET_MAX) >= 0 > state.find_item(ITEMS_MET_MAX + 1)
+    state.catalogue.upsert(ItemUpserted(START_MS, TENANT, "known", {"title": "Known"}))
+    assert state.find_item(ref("known")) >= 0, "the room that is left is the catalogue's"
 
 
 def test_an_order_of_two_hundred_items_counts_each() -> None:

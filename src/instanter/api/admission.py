@@ -28,6 +28,8 @@ from ..foundation.limits import (
 )
 from ..foundation.measure import Meter
 from .bodies import HOLD
+from .imports import PATH as IMPORTS_PATH
+from .imports import PIECE_BYTES_MAX
 from .replies import refusal
 from .routing import plain_path
 from .track import BATCH_PATHS, TRACKING_PATHS
@@ -169,9 +171,8 @@ class Admission:
             for message in _REFUSED_TRACKING if plain_path(scope["path"]) in TRACKING_PATHS else _REFUSED:
                 await send(message)
             return
-        size_bytes_max = BATCH_BYTES_MAX if plain_path(scope["path"]) in BATCH_PATHS else BODY_BYTES_MAX
         scope[ARRIVED] = self.waits_since_ns()
-        visit = _Visit(self, scope, receive, self._options.body_read_s, size_bytes_max)
+        visit = _Visit(self, scope, receive, self._options.body_read_s, _kept_bytes_max(plain_path(scope["path"])))
         scope[HOLD] = visit.hold_plain
         if scope["method"] in _BODILESS:
             visit.begin_work()
@@ -212,6 +213,13 @@ class Admission:
             return False
         self._little_left -= 1
         return True
+
+
+def _kept_bytes_max(path: str) -> int:
+    """The largest body that the route of a path keeps: of a larger one nothing is kept beyond that."""
+    if path in BATCH_PATHS:
+        return BATCH_BYTES_MAX
+    return PIECE_BYTES_MAX if path.startswith(IMPORTS_PATH) else BODY_BYTES_MAX
 
 
 def arrived_ns(request: Request) -> int:

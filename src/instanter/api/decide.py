@@ -20,11 +20,13 @@ from ..decisions.request import (
     DecideRequest,
     RankedItem,
     RankRequest,
+    Warned,
     decode_decide,
     decode_rank,
     has_unknown_fields,
 )
 from ..engine.loop import Engine
+from ..engine.tally import EventWarning
 from ..events.claims import FORBIDDEN, user_token_in
 from ..foundation.deadline import Deadline
 from ..foundation.errors import DiskFull, RequestRejected, Unavailable
@@ -141,6 +143,7 @@ async def _decide(engine: Engine, asked: Asking, question: DecideRequest, reques
     if caller.public and question.user_id is not None:
         question = _of_device(engine, question, tenant, user_token)
     position = _position(engine, asked.min_position)
+    told: list[Warned] = []
     if asked.events:
         count_events(request, len(asked.events))
         taken = await engine.intake.take(
@@ -152,10 +155,17 @@ async def _decide(engine: Engine, asked: Asking, question: DecideRequest, reques
             first = taken.rejected[0]
             status = 403 if first.code == FORBIDDEN else 400
             raise RequestRejected(first.code, f"events: {first.message}", status=status)
+        told = [_of_events(warning) for warning in taken.warnings]
     await _reach(engine, position, deadline)
     decision = await engine.decide(question, tenant=tenant, deadline=deadline, gpc=gpc)
+    decision = decision.warned(last=told) if told else decision
     public_fields = engine.options.catalogue.public_fields
     return _published(decision, public_fields) if caller.public and public_fields is not None else decision
+
+
+def _of_events(warning: EventWarning) -> Warned:
+    """What is said of events that came with a question: they were taken, and something of them does not count."""
+    return Warned(code=warning.code, message=f'events: {warning.count} "{warning.event}": {warning.message}')
 
 
 def _published(decision: Decision, public_fields: Collection[str]) -> Decision:

@@ -24,9 +24,10 @@ from .replies import reply
 from .routing import path_id
 from .tenancy import caller_of, tenant_of
 
+PATH: Final = "/v1/imports"
+PIECE_BYTES_MAX: Final = BATCH_BYTES_MAX + 64 * 1024
+"""A batch, and the numbers of its lines."""
 _ID: Final = re.compile("[0-9a-f]{32}")
-_FIELDS_BYTES: Final = 64 * 1024
-"""Beside the batch: the numbers of its lines."""
 _BATCH: Final = msgspec.Raw(b"null")
 
 Line = Annotated[int, Meta(ge=1, le=2**53)]
@@ -107,7 +108,7 @@ async def take_once(engine: Engine, request: Request) -> Response:
 
 
 async def _take(engine: Engine, request: Request, import_id: bytes) -> Response:
-    body = await read_body(request, bytes_max=BATCH_BYTES_MAX + _FIELDS_BYTES)
+    body = await read_body(request, bytes_max=PIECE_BYTES_MAX)
     told = _lines_of(body)
     try:
         sent = decode_batch(body)

@@ -16,12 +16,14 @@ from ..engine.loop import Engine
 from ..events.bodies import body_decoder, meant_of
 from ..events.envelope import CANONICAL_FIELDS, ItemPatched, ItemUpserted
 from ..events.items import FieldReader, ItemRefused, Remark
+from ..events.structure import is_deeper
 from ..foundation.errors import REFERENCE_TAKEN, Overloaded, ReferenceTaken, RequestRejected
 from ..foundation.limits import (
     BODY_BYTES_MAX,
     EVENT_BRACKETS_FREE,
     EVENT_BYTES_PER_BRACKET_MIN,
     ID_CHARS_MAX,
+    ITEM_DEPTH_MAX,
     ITEM_FIELDS_BYTES_MAX,
     ITEM_REMARKS_MAX,
     ITEMS_LISTED_BYTES_MAX,
@@ -185,7 +187,7 @@ class _Reading:
             if not isinstance(sent, dict):
                 raise RequestRejected("schema", "an item is an object with an id and fields")
             item_id = _id_of(sent)
-            read = self._reader.read(_fields_of(sent))
+            read = self._reader.read(_shallow(_fields_of(sent)))
             size_bytes = _size_bytes(read)
         except ItemRefused as refused:
             self._reject(index, item_id, "schema", refused.message)
@@ -410,6 +412,15 @@ def _fields_of(sent: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
+def _shallow(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields; `RequestRejected` if what stands in them is nested too deep."""
+    deep = next((name for name, value in fields.items() if is_deeper(value, ITEM_DEPTH_MAX - 1)), None)
+    if deep is not None:
+        reason = f"{deep[:SHOWN_ID_CHARS]!a} is nested too deep: fields are at most {ITEM_DEPTH_MAX} deep"
+        raise RequestRejected("too_deep", reason)
+    return fields
+
+
 def _kind(value: object) -> str:
     kinds = {type(None): "null", bool: "true or false", str: "text", list: "a list", dict: "an object"}
     return kinds.get(type(value), "a number")
@@ -476,7 +487,7 @@ async def patch(engine: Engine, request: Request) -> Response:
     assert known is not None
     reader = engine.feeds.reader(caller.tenant)
     try:
-        read = reader.read(fields, known.fields)
+        read = reader.read(_shallow(fields), known.fields)
     except ItemRefused as refused:
         raise RequestRejected("schema", f'item "{item_id[:SHOWN_ID_CHARS]}": {refused.message}') from None
     change_bytes = _size_bytes(read)

@@ -83,9 +83,9 @@ class Decision(msgspec.Struct, frozen=True):
     """What online learners read of the items shown."""
     promised: tuple[Promised, ...] = ()
 
-    def warned(self, warnings: Sequence[Warned]) -> Decision:
-        """The same with more to be told of the question, first."""
-        told = [*warnings, *self.reply.warnings][:REQUEST_WARNINGS_MAX]
+    def warned(self, first: Sequence[Warned] = (), last: Sequence[Warned] = ()) -> Decision:
+        """The same with more to be told of the question, before and behind what is told already."""
+        told = [*first, *self.reply.warnings, *last][:REQUEST_WARNINGS_MAX]
         return msgspec.structs.replace(self, reply=msgspec.structs.replace(self.reply, warnings=told))
 
     def encode(self) -> bytes:

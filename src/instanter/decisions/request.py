@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from ..events.bodies import body_decoder
+from ..events.structure import is_deeper
 from ..events.times import read_time_ms
 from ..events.wanted import NO_FIELD
 from ..foundation.errors import EventRejected, RequestRejected
@@ -17,10 +18,12 @@ from ..foundation.limits import (
     CANDIDATES_MAX,
     DEADLINE_MS_MAX,
     ID_CHARS_MAX,
+    ITEM_DEPTH_MAX,
     LIST_LIMIT_MAX,
     NAME_CHARS_MAX,
     PLACEMENTS_MAX,
     QUERY_CHARS_MAX,
+    SHOWN_ID_CHARS,
 )
 
 Id = Annotated[str, Meta(min_length=1, max_length=ID_CHARS_MAX)]
@@ -233,12 +236,28 @@ def decode_decide(raw: bytes) -> DecideRequest:
     >>> decode_decide(b'{"anonymousId": "a1", "placements": [{"id": "home.hero"}]}').placements[0].id
     'home.hero'
     """
-    return _checked(_decoded(raw, _known_decide, _decide_of))
+    request = _checked(_decoded(raw, _known_decide, _decide_of))
+    for placement in request.placements:
+        _check_candidates(placement.candidates or ())
+    return request
 
 
 def decode_rank(raw: bytes) -> RankRequest:
     """The body of `POST /v1/rank`, or `RequestRejected`; never anything else."""
-    return _checked(_decoded(raw, _known_rank, _rank_of))
+    request = _checked(_decoded(raw, _known_rank, _rank_of))
+    _check_candidates(request.candidates)
+    return request
+
+
+def _check_candidates(candidates: Sequence[AnyId | Candidate]) -> None:
+    """Refuse fields that are nested too deep for whoever reads them later."""
+    for candidate in candidates:
+        if not isinstance(candidate, Candidate):
+            continue
+        for name, value in candidate.fields.items():
+            if isinstance(value, list | dict) and is_deeper(value, ITEM_DEPTH_MAX - 1):
+                reason = f"{name[:SHOWN_ID_CHARS]!a} is nested too deep: a candidate's fields are at most"
+                raise RequestRejected("too_deep", f"{reason} {ITEM_DEPTH_MAX} deep")
 
 
 def has_unknown_fields(request: Asking) -> bool:

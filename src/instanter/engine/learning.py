@@ -79,6 +79,8 @@ class Learners:
         self.frozen: dict[tuple[str, str], LearnerTurned] = {}
         """By tenant and placement: who is not to learn on, because somebody said so."""
         self.closed_early = 0
+        self.untaught = 0
+        """Outcomes that taught nobody, since there are as many learners as there may be."""
         """Lists that had to make room for others before their time."""
         self._learners: dict[tuple[str, str], Learner] = {}
         self._rewards: dict[str, Rewards] = {}
@@ -293,7 +295,9 @@ class Learners:
     def _learner(self, tenant: str, placement: str) -> Learner | None:
         """None where there is no room for another one."""
         learner = self._learners.get((tenant, placement))
-        if learner is None and len(self._learners) < LEARNERS_MAX:
+        if learner is None and len(self._learners) >= LEARNERS_MAX:
+            self.untaught += 1
+        elif learner is None:
             inputs = len(self.declared[placement].inputs)
             learner = self._learners[tenant, placement] = Learner(inputs=inputs)
         return learner

@@ -6,6 +6,8 @@ Two things make a decoder slow out of proportion to the bytes: many small maps a
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..foundation.errors import EventRejected
@@ -45,6 +47,21 @@ def depth_of(text: bytes) -> int:
     if b'"' in marks:
         marks = b"".join(marks.split(b'"')[::2])
     return int(np.frombuffer(marks, np.int8).cumsum(dtype=np.int32).max(initial=0))
+
+
+def is_deeper(value: object, depth_max: int) -> bool:
+    """Whether maps and lists of something decoded are nested deeper than that; recursion would end before it is told.
+
+    >>> is_deeper([{"a": []}, 7], 3), is_deeper([{"a": []}, 7], 2), is_deeper("[[[", 2)
+    (False, True, False)
+    """
+    level: list[Any] = [value]
+    for _ in range(depth_max + 1):
+        level = [one for one in level if isinstance(one, dict | list)]
+        if not level:
+            return False
+        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
+    return True
 
 
 def has_extreme_number(text: bytes) -> bool:

@@ -28,8 +28,10 @@ SCHEMA_WORDS_MAX = 256
 ITEM_PLACES_MAX = 32
 """Places where `events.item_from` looks for an item's id."""
 ITEMS_PER_REQUEST_MAX = 5_000
+ITEM_DEPTH_MAX = 64
+"""How deep lists and maps in the fields of an item, or of a candidate, may stand in one another."""
 FIELDS_NESTED_MAX = 512
-"""How deep lists and maps in the fields of an item may stand in one another. Beyond it, no two readers agree."""
+"""Likewise in a record of the log, whoever wrote it. Beyond it, no two readers agree."""
 ITEM_REMARKS_MAX = 64
 """Warnings of one reply about items, each of one kind about one field; further ones are left out and counted."""
 ITEMS_LISTED_MAX = 1_000
@@ -426,7 +428,9 @@ REPLAY_WAIT_MS_MAX = 2_000
 """How long a request waits for its replay before it is answered 202."""
 
 HISTORY_LINES_MAX = 1_000
-"""Trainings that are remembered, with what became of each model."""
+"""Trainings that are remembered, with what became of each model; of more the oldest are forgotten ..."""
+HISTORY_BYTES_MAX = 4 * 1024 * 1024
+"""... and so they are where all together take more."""
 
 # Configuration.
 CONFIG_BYTES_MAX = 1024 * 1024

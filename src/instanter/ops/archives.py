@@ -15,7 +15,7 @@ import hashlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from io import BufferedReader, RawIOBase, TextIOWrapper
+from io import BufferedReader, RawIOBase
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
@@ -40,6 +40,8 @@ _BATCH: Final = re.compile(rb'\s*\{\s*"batch"\s*:\s*\[')
 _ID_HEX: Final = 32
 _HEAD_BYTES: Final = 1_024
 """Looked at to tell how a text is encoded."""
+_SNIFFED_CHARS: Final = 4_096
+"""Of a table's header, what its separator is told by: telling it takes time by the square of that."""
 
 _any_json = msgspec.json.Decoder(msgspec.Raw).decode
 _encode = msgspec.json.Encoder().encode
@@ -118,7 +120,7 @@ class Archive:
         return Shape("JSON lines", {})
 
     def _seen_table(self, begin: bytes) -> Shape:
-        header = begin.partition(b"\n")[0].decode("utf-8", _CP1252)
+        header = begin.partition(b"\n")[0].decode("utf-8", _CP1252)[:_SNIFFED_CHARS]
         try:
             dialect: type[csv.Dialect] = csv.Sniffer().sniff(header, ",;\t|")
         except csv.Error:
@@ -126,11 +128,20 @@ class Archive:
                 "format", f"{self._name} is none of JSON lines, a JSON array, a batch and a table with a header: "
                 f"its first line begins with {header[:40]!r}"
             ) from None
-        names = next(csv.reader([header], dialect))
-        columns = self._meant(names)
-        self._dialect = dialect
+        self._lines = _RowLines(self._file)
+        self._values_of_rows = csv.reader(self._lines, dialect)
+        self._names = self._header()
+        columns = self._meant(self._names)
         self.unseen.clear()
-        return Shape("a table", columns, unsaid(columns, names))
+        return Shape("a table", columns, unsaid(columns, self._names))
+
+    def _header(self) -> list[str]:
+        """The names of a table's columns: its first row that says something."""
+        try:
+            return next(row for row in self._values_of_rows if any(map(str.strip, row)))
+        except (csv.Error, _RowTooLarge) as error:
+            what = f"{self._name}:{self._lines.number}: the header of the table cannot be read: {error}"
+            raise RequestRejected("format", what) from None
 
     def _seen_parquet(self) -> Shape:
         if self._name == "stdin":
@@ -177,8 +188,7 @@ class Archive:
             self.last = number
             if len(raw) > ARCHIVE_RECORD_BYTES_MAX:
                 self._reject(f"{self._name}:{number}: too_large: a line has at most {ARCHIVE_RECORD_BYTES_MAX} bytes")
-                while raw and not raw.endswith(b"\n"):
-                    raw = self._file.readline(ARCHIVE_RECORD_BYTES_MAX)
+                _pass_over(self._file, raw)
                 continue
             text = raw.strip()
             if text:
@@ -237,27 +247,30 @@ class Archive:
             yield from self._checked(number, text)
 
     def _from_table(self) -> Iterator[Line | Row]:
-        text = TextIOWrapper(self._file, encoding="utf-8", errors=_CP1252, newline="")
-        try:
-            yield from self._from_rows(csv.DictReader(text, dialect=self._dialect))
-        finally:
-            text.detach()
-
-    def _from_rows(self, rows: csv.DictReader[str]) -> Iterator[Line | Row]:
         while True:
+            self._lines.begin_row()
             try:
-                row = next(rows, None)
+                values = next(self._values_of_rows, None)
             except csv.Error as error:
-                self._reject(f"{self._name}:{rows.line_num}: malformed: {error}")
-                self.last = rows.line_num
+                self._reject_row(f"malformed: {error}")
                 continue
-            if row is None:
+            except _RowTooLarge as error:
+                self._reject_row(f"too_large: {error}")
+                continue
+            if values is None:
                 return
-            self.last = rows.line_num
-            if None in row:
-                self._reject(f"{self._name}:{rows.line_num}: malformed: the row has more fields than the header")
+            self.last = self._lines.number
+            if len(values) > len(self._names):
+                self._reject_row("malformed: the row has more fields than the header")
                 continue
-            yield Row(rows.line_num, event_of(row, self.shape.columns, self._name_of_all))
+            if values:
+                row = dict(zip(self._names, values, strict=False))
+                yield Row(self._lines.number, event_of(row, self.shape.columns, self._name_of_all))
+
+    def _reject_row(self, reason: str) -> None:
+        """Name the row that ends with the line read last."""
+        self.last = self._lines.number
+        self._reject(f"{self._name}:{self._lines.number}: {reason}")
 
     def _from_parquet(self) -> Iterator[Row]:
         for number, row in enumerate(self._rows, start=1):
@@ -307,6 +320,38 @@ class Archive:
                     begin = -1
                 elif level < depth:
                     return
+
+
+class _RowTooLarge(Exception):
+    """A row of a table has more bytes than one event may have in a file."""
+
+
+class _RowLines:
+    """The lines of a table, one row after the other, so much of it in memory as one row may take."""
+
+    def __init__(self, file: BufferedReader) -> None:
+        self._file = file
+        self._row_bytes = 0
+        self.number = 0
+        """Of the line read last."""
+
+    def begin_row(self) -> None:
+        """What is read from here on belongs to another row."""
+        self._row_bytes = 0
+
+    def __iter__(self) -> _RowLines:
+        return self
+
+    def __next__(self) -> str:
+        raw = self._file.readline(ARCHIVE_RECORD_BYTES_MAX - self._row_bytes + 1)
+        if not raw:
+            raise StopIteration
+        self.number += 1
+        self._row_bytes += len(raw)
+        if self._row_bytes > ARCHIVE_RECORD_BYTES_MAX:
+            _pass_over(self._file, raw)
+            raise _RowTooLarge(f"a row has at most {ARCHIVE_RECORD_BYTES_MAX} bytes; is a quote in it not closed?")
+        return raw.decode("utf-8", _CP1252)
 
 
 @contextlib.contextmanager
@@ -477,6 +522,12 @@ def _is_json(text: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
+
+
+def _pass_over(file: BufferedReader, raw: bytes) -> None:
+    """Leave out the rest of a line of which some has been read."""
+    while raw and not raw.endswith(b"\n"):
+        raw = file.readline(ARCHIVE_BUFFER_BYTES)
 
 
 def _unmarked(file: BufferedReader) -> BufferedReader:

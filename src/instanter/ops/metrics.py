@@ -73,6 +73,8 @@ GAUGES: Final = (
           lambda engine: engine.partition.learners.open),
     Gauge("instanter_lessons_closed_early", "Lists that had to make room for others before their time was over.",
           lambda engine: engine.partition.learners.closed_early),
+    Gauge("instanter_lessons_untaught", "Outcomes that taught nobody: there are as many learners as there may be.",
+          lambda engine: engine.partition.learners.untaught),
     Gauge("instanter_lessons", "Outcomes that online learners have learned from.",
           lambda engine: engine.partition.learners.lessons),
     Gauge("instanter_records_passed_over", "Records that could not be folded and were passed over since the start.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +20,7 @@ from ..events.bodies import meant_of
 from ..foundation.clock import SystemClock, elapsed_ns
 from ..foundation.disk import write_whole
 from ..foundation.errors import InstanterError, RequestRejected
-from ..foundation.limits import HISTORY_LINES_MAX
+from ..foundation.limits import HISTORY_BYTES_MAX, HISTORY_LINES_MAX
 from ..models.artefact import Artefact, Window
 from ..models.dataset import Dataset
 from ..models.gate import Verdict, judge
@@ -34,7 +35,6 @@ from .wiring import configuration_of, rewards_of
 NEWEST_SHARE: Final = 0.1
 """Of the lists, for the gate: the model does not see them."""
 HISTORY: Final = "history.ndjson"
-_HISTORY_BYTES_MAX: Final = 4 * 1024 * 1024
 
 
 class TrainReport(msgspec.Struct, frozen=True, rename="camel"):
@@ -150,9 +150,11 @@ def _incumbent(read: Reading, job: Job, decider: Decider, newest: Dataset) -> Re
 
 
 def remember(directory: DataDirectory, report: TrainReport) -> None:
-    """Add a line to what was trained and what became of it; the newest `HISTORY_LINES_MAX` are kept."""
+    """Add a line to what was trained and what became of it; the newest lines are kept, within their bounds."""
     disk, path = directory.disk, directory.models / HISTORY
-    lines = [*history(directory), msgspec.json.encode(report)][-HISTORY_LINES_MAX:]
+    lines = deque([*history(directory), msgspec.json.encode(report)], maxlen=HISTORY_LINES_MAX)
+    while len(lines) > 1 and sum(len(line) + 1 for line in lines) > HISTORY_BYTES_MAX:
+        lines.popleft()
     write_whole(disk, path, b"\n".join(lines) + b"\n")
 
 
@@ -161,4 +163,4 @@ def history(directory: DataDirectory) -> Sequence[bytes]:
     disk, path = directory.disk, directory.models / HISTORY
     if HISTORY not in disk.list(directory.models):
         return ()
-    return disk.read(path, 0, _HISTORY_BYTES_MAX).splitlines()
+    return disk.read(path, 0, disk.size(path)).splitlines()

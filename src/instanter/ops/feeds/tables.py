@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from .columns import Columns, Renamer
 from .found import Finds, Problem, refused
-from .opening import lines_of
+from .opening import LINE_CHARS_MAX, lines_of
 from .shopify import is_shopify_table, items_of_rows
 
 DELIMITERS: Final = (",", "\t", ";", "|")
@@ -50,29 +50,59 @@ def read_table(text: io.TextIOWrapper, given: Mapping[str, str]) -> tuple[str, F
     return f"{kind} {'TSV' if delimiter == chr(9) else 'CSV'}".strip(), _items(names, rows.rows, given)
 
 
+class _RowTooLong(Exception):
+    """A row has more characters than a line may have."""
+
+
+class _RowLines:
+    """Lines, one row after the other: a row may go on in further lines, and all of them together are bounded."""
+
+    def __init__(self, lines: Iterator[str], behind: int) -> None:
+        self._lines = lines
+        self._row_chars = 0
+        self.number = behind
+        """Of the line read last."""
+
+    def begin_row(self) -> None:
+        """What is read from here on belongs to another row."""
+        self._row_chars = 0
+
+    def __iter__(self) -> _RowLines:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.number += 1
+        self._row_chars += len(line)
+        if self._row_chars > LINE_CHARS_MAX:
+            raise _RowTooLong
+        return line
+
+
 class _Rows:
     """The rows of a table with the lines that they begin in; a row that cannot be told is a problem."""
 
     def __init__(self, lines: Iterator[str], delimiter: str, *, first_line: int) -> None:
-        self._lines = lines
+        self._lines = _RowLines(lines, first_line - 1)
         self._delimiter = delimiter
-        self._behind = first_line - 1
         self.rows = self._read()
 
     def _read(self) -> Iterator[tuple[str, Any]]:
         csv.field_size_limit(VALUE_CHARS_MAX)
         reader = csv.reader(self._lines, delimiter=self._delimiter, skipinitialspace=True)
         while True:
-            line = self._behind + reader.line_num + 1
+            line = self._lines.number + 1
+            self._lines.begin_row()
             try:
                 values = next(reader)
             except StopIteration:
                 return
-            except csv.Error:
-                last = self._behind + reader.line_num
+            except (csv.Error, _RowTooLong) as error:
+                what = (f"a value has more than {VALUE_CHARS_MAX:,}" if isinstance(error, csv.Error)
+                        else f"it has more than {LINE_CHARS_MAX:,}")
                 yield f"line {line}", Problem(
-                    f"a value has more than {VALUE_CHARS_MAX:,} characters: most likely a quote in it is not closed; "
-                    f"what stands from there to line {last} is left out"
+                    f"{what} characters: most likely a quote in it is not closed; what stands from there to line "
+                    f"{self._lines.number} is left out"
                 )
                 continue
             if any(value.strip() for value in values):

@@ -99,7 +99,8 @@ class Sealing:
 
     def _decided(self, record: Decided, position_of: dict[int, int]) -> Decided:
         receipt = decode_receipt(record.receipt)
-        receipt = msgspec.structs.replace(receipt, position=position_of.get(receipt.position, receipt.position))
+        # An old position means nothing in the new log: 0 says that nobody knows it any more.
+        receipt = msgspec.structs.replace(receipt, position=position_of.get(receipt.position, 0))
         subject = record.key if record.key and self._subjects.has([record.key]) else NOBODY
         sealed = self._subjects.seal(subject, Sealed.RECEIPT, record.at_ms, encode_receipt(receipt))
         return msgspec.structs.replace(record, receipt=sealed, subject=subject)
