@@ -130,13 +130,18 @@ def validator(schema: str) -> Draft202012Validator:
 
 def operation_of(method: str, path: str) -> dict[str, Any] | None:
     """The document's words on a call; None for what it does not describe."""
+    found: dict[str, Any] | None = document()["paths"].get(template_of(path), {}).get(method.lower())
+    return found
+
+
+def template_of(path: str) -> str:
+    """The path of the document that a call's is one of; "" if it is none."""
     sent = plain_path(path.partition("?")[0])
     sent = ALIASES.get(sent, sent)
     for template in sorted({operation.path for operation in OPERATIONS}, key=lambda one: ("{" in one, -len(one))):
         if re.fullmatch(re.sub(r"\{\w+\}", ".+", re.escape(template).replace(r"\{", "{").replace(r"\}", "}")), sent):
-            found: dict[str, Any] | None = document()["paths"][template].get(method.lower())
-            return found
-    return None
+            return template
+    return ""
 
 
 def with_client(

@@ -13,13 +13,17 @@ from urllib.parse import quote
 
 import pytest
 
+from instanter.api.app import document
 from instanter.api.tenancy import Terms
+from instanter.decisions.placement import DEFAULT_PLACEMENTS, Placement
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.errors import REFERENCE_TAKEN
 from instanter.foundation.ids import References, reference
+from instanter.models.online import LearnerDeclaration
 from instanter.privacy.access import SCOPES
 
-from ..api.client import AccessKey, Client, with_client
+from ..api.client import AccessKey, Client, template_of, with_client
+from ..engine.rankers import Shelf
 
 pytestmark = pytest.mark.faults
 
@@ -27,6 +31,14 @@ TENANTS = ("one", "two")
 CLASSES = 5
 """References that all items share, whoever's they are."""
 PEOPLE = ("p0", "p1", "p2")
+USER = "u0"
+LEARNING = Placement(id="home.learning", learner=LearnerDeclaration(inputs=("item.recency",)))
+PLACEMENTS = (*DEFAULT_PLACEMENTS, LEARNING)
+IMPORT = "0f" * 16
+"""An import that both tenants have."""
+WITHOUT_IDS = {"/v1/keys", "/v1/signing-secrets", "/v1/quarantine/repair", "/v1/remap"}
+"""What is sent there names nothing."""
+HANDED_OUT_MAX = 10
 TERMS = Terms(key_requests_per_s=1_000_000)
 
 
@@ -50,13 +62,22 @@ class Crossing:
         self.held: dict[str, tuple[str, str, dict[str, Any]]] = {}
         """By the last character: tenant, id and fields."""
         self.decisions: dict[str, list[str]] = {tenant: [] for tenant in TENANTS}
-        self.number = self.refused = self.refused_items = self.refused_events = 0
+        self.number = self.refused_items = self.refused_events = self.warned = 0
         self.wrong: list[tuple[Any, ...]] = []
         self.steps: list[Callable[[str], Any]] = [
             *[self.put] * 4, *[self.patch] * 2, *[self.delete] * 2, self.delete_many, *[self.get] * 2, self.list,
             *[self.view] * 6, self.buy, *[self.decide] * 4, *[self.rank] * 2, *[self.receipt] * 2, self.profile,
-            self.export, self.page_after,
+            self.export, self.page_after, self.say, *[self.consent] * 2, self.unlink, self.import_, self.govern,
+            *[self.hand_out] * 2, *[self.use_anothers] * 3, self.use_own,
         ]  # fmt: skip
+        self.called: set[tuple[str, str]] = set()
+        """(method, path of the document) of all calls."""
+        self.handed: dict[str, list[tuple[str, str]]] = {tenant: [] for tenant in TENANTS}
+        """Calls about what was made for a tenant and has an id that was handed out."""
+        self.agreed: dict[str, set[str]] = {tenant: set() for tenant in TENANTS}
+        self.placed: dict[str, bool] = dict.fromkeys(TENANTS, False)
+        self.frozen: dict[str, bool] = dict.fromkeys(TENANTS, False)
+        self.imported: dict[str, int] = dict.fromkeys(TENANTS, 0)
 
     async def step(self) -> None:
         self.clock.advance(1_000)
@@ -66,6 +87,7 @@ class Crossing:
     async def call(self, tenant: str, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """A reply, which names nothing of the other tenant's: all ids and titles begin with whose they are."""
         reply = await self.client.call(method, path, body, headers=self.keys[tenant].headers)
+        self.called.add((method, template_of(path)))
         other = TENANTS[1 - TENANTS.index(tenant)]
         if f"{other}:" in reply.text:
             self.wrong.append((tenant, method, path, "names what is the other's", reply.text))
@@ -182,6 +204,124 @@ class Crossing:
         self.expect(tenant, "an event", codes, [REFERENCE_TAKEN] if taken else [])
         self.refused_events += taken
 
+    async def say(self, tenant: str) -> None:
+        """The events that are about no item, each at its own path."""
+        self.number += 1
+        person, kind = self.chance.choice(PEOPLE), self.chance.choice(("identify", "page", "screen", "group", "alias"))
+        more = {
+            "identify": {"anonymousId": person, "userId": USER}, "page": {"anonymousId": person},
+            "screen": {"anonymousId": person}, "group": {"anonymousId": person, "groupId": "g0"},
+            "alias": {"userId": USER, "previousId": f"old{person}"},
+        }[kind]  # fmt: skip
+        body = {"messageId": f"m{self.number}", **more}
+        if self.chance.random() < 0.5:
+            self.number += 1
+            item = self.an_id(tenant)
+            body = {"messageId": f"m{self.number}", "anonymousId": person, "event": "Product Viewed",
+                    "properties": {"product_id": item}}  # fmt: skip
+            status, _ = await self.call(tenant, "POST", "/v1/track", body)
+            self.refused_events += self.is_taken(tenant, item)
+            self.expect(tenant, "track", status, 400 if self.is_taken(tenant, item) else 200)
+            return
+        status, _ = await self.call(tenant, "POST", f"/v1/{kind}", body)
+        self.expect(tenant, kind, status, 200)
+
+    async def consent(self, tenant: str) -> None:
+        """What a person of one tenant has agreed to is agreed to there alone; an erased one has agreed to nothing."""
+        cell = "anonymous:agreeing"
+        if self.agreed[tenant] and self.chance.random() < 0.3:
+            status, _ = await self.call(tenant, "DELETE", f"/v1/profiles/{cell}")
+            self.expect(tenant, "erase", status, 200)
+            self.agreed[tenant] = set()
+        else:
+            purpose = f"{tenant}:{self.chance.choice('ab')}"
+            stated = {"purposes": {purpose: True}}
+            status, body = await self.call(tenant, "PUT", f"/v1/profiles/{cell}/consent", stated)
+            self.agreed[tenant].add(purpose)
+            self.expect(tenant, "consent", (status, set(body["purposes"])), (200, self.agreed[tenant]))
+        for of in TENANTS:
+            status, body = await self.call(of, "GET", f"/v1/profiles/{cell}")
+            agreed = set(body["consent"]) if status == 200 else set()
+            self.expect(of, "agreed", agreed, self.agreed[of])
+
+    async def unlink(self, tenant: str) -> None:
+        person = self.chance.choice(PEOPLE)
+        await self.call(tenant, "DELETE", f"/v1/profiles/{USER}/links/anonymous:{person}")
+
+    async def import_(self, tenant: str) -> None:
+        """Files with one id are each tenant's own, and how far they were taken."""
+        self.number += 1
+        event = {"type": "page", "messageId": f"m{self.number}", "anonymousId": self.chance.choice(PEOPLE)}
+        if self.chance.random() < 0.3:
+            status, _ = await self.call(tenant, "POST", "/v1/imports", {"batch": [event]})
+            self.expect(tenant, "a piece", status, 200)
+            return
+        self.imported[tenant] += 1
+        piece = {"batch": [event], "lines": [self.imported[tenant]]}
+        status, _ = await self.call(tenant, "POST", f"/v1/imports/{IMPORT}", piece)
+        self.expect(tenant, "a piece", status, 200)
+        for of in TENANTS:
+            _, body = await self.call(of, "GET", "/v1/imports")
+            taken = [one["taken"] for one in body["imports"] if one["id"] == IMPORT]
+            self.expect(of, "taken", taken, [self.imported[of]] if self.imported[of] else [])
+
+    # What stands for a tenant, and what has an id that was handed out.
+
+    async def govern(self, tenant: str) -> None:
+        """A placement has in each tenant the model and the learner that were put there."""
+        if self.chance.random() < 0.5:
+            act = self.chance.choice(("freeze", "thaw"))
+            status, _ = await self.call(tenant, "PUT", f"/v1/learners/{LEARNING.id}", {"act": act})
+            self.frozen[tenant] = act == "freeze"
+        elif self.placed[tenant]:
+            status, _ = await self.call(tenant, "DELETE", "/v1/models/home.hero")
+            self.placed[tenant] = False
+        else:
+            status, _ = await self.call(tenant, "PUT", "/v1/models/home.hero", {"model": "plain@1"})
+            self.placed[tenant] = True
+        self.expect(tenant, "govern", status, 200)
+        for of in TENANTS:
+            _, body = await self.call(of, "GET", "/v1/models")
+            self.expect(of, "models", bool([one for one in body["models"] if one["model"]]), self.placed[of])
+            _, body = await self.call(of, "GET", "/v1/learners")
+            self.expect(of, "learners", [one["frozen"] for one in body["learners"]], [self.frozen[of]])
+
+    async def hand_out(self, tenant: str) -> None:
+        """Make something that has an id of its own."""
+        handed, kind = self.handed[tenant], self.chance.choice(("keys", "secret", "replay", "quarantine"))
+        if len(handed) >= HANDED_OUT_MAX:
+            return
+        if kind == "keys":
+            _, body = await self.call(tenant, "POST", "/v1/keys", {"name": f"{tenant}:key", "scopes": ["write"]})
+            handed.append(("DELETE", f"/v1/keys/{body['id']}"))
+        elif kind == "secret" and not any("secrets" in path for _, path in handed):
+            _, body = await self.call(tenant, "POST", "/v1/signing-secrets")
+            handed.append(("DELETE", f"/v1/signing-secrets/{body['id']}"))
+        elif kind == "replay" and self.decisions[tenant]:
+            decision = self.chance.choice(self.decisions[tenant])
+            await self.call(tenant, "POST", f"/v1/decisions/{decision}/replay")
+            _, body = await self.call(tenant, "GET", "/v1/jobs")
+            handed += [("POST", f"/v1/decisions/{decision}/replay"), ("GET", f"/v1/jobs/{body['jobs'][0]['id']}")]
+        elif kind == "quarantine":
+            _, body = await self.call(tenant, "GET", "/v1/quarantine")
+            handed += [("GET", f"/v1/quarantine/{one['example']}") for one in body["groups"][:1]]
+
+    async def use_anothers(self, tenant: str) -> None:
+        """An id that the other tenant was handed out names nothing here, and what it names stays."""
+        of = TENANTS[1 - TENANTS.index(tenant)]
+        if self.handed[of]:
+            method, path = self.chance.choice(self.handed[of])
+            status, _ = await self.call(tenant, method, path)
+            self.expect(tenant, f"{method} {path} of {of}", status, 404)
+
+    async def use_own(self, tenant: str) -> None:
+        if self.handed[tenant]:
+            method, path = self.handed[tenant].pop(self.chance.randrange(len(self.handed[tenant])))
+            status, _ = await self.call(tenant, method, path)
+            self.expect(tenant, f"{method} {path}", status in (200, 202), True)
+        await self.client.call("GET", f"/v1/projects/{self.keys[tenant].text}/settings")
+        self.called.add(("GET", "/v1/projects/{key}/settings"))
+
     async def profile(self, tenant: str) -> None:
         await self.call(tenant, "GET", f"/v1/profiles/anonymous:{self.chance.choice(PEOPLE)}")
         await self.call(tenant, "GET", "/v1/profiles?limit=10")
@@ -208,6 +348,7 @@ class Crossing:
         self.expect(tenant, "decide", status, 200)
         told = [one["code"] for one in body.get("warnings", []) if one["code"] == REFERENCE_TAKEN]
         self.expect(tenant, "decide", told, [REFERENCE_TAKEN] * self.is_taken(tenant, page))
+        self.warned += len(told)
         for placed in body["placements"].values():
             for one in placed["items"]:
                 self.expect(tenant, f"shown {one['id']}", self.owns(tenant, one["id"]), True)
@@ -221,6 +362,7 @@ class Crossing:
         self.expect(tenant, "rank", status, 200)
         told = [one for one in body.get("warnings", []) if one["code"] == REFERENCE_TAKEN]
         self.expect(tenant, "rank", len(told), len(taken))
+        self.warned += len(told)
         self.expect(tenant, "rank", {one["id"] for one in body["items"]} & set(taken), set())
         self.decisions[tenant].append(body["decisionId"])
 
@@ -231,6 +373,14 @@ class Crossing:
                 status, _ = await self.call(tenant, "GET", f"/v1/decisions/{decision}")
                 self.expect(tenant, f"a receipt of {of}", status, 200 if of == tenant else 404)
         await self.call(tenant, "GET", "/v1/decisions?limit=10")
+
+
+def taking_ids() -> set[tuple[str, str]]:
+    """(method, path) of everything in the OpenAPI document that is about something with an id."""
+    return {
+        (method.upper(), path) for path, methods in document()["paths"].items() for method in methods
+        if "{" in path or (method == "post" and path not in WITHOUT_IDS)
+    }  # fmt: skip
 
 
 def test_s2_items_of_one_reference_never_cross(
@@ -247,14 +397,17 @@ def test_s2_items_of_one_reference_never_cross(
             assert not crossing.wrong, crossing.wrong[:3]
         for tenant in TENANTS:
             await crossing.list(tenant)
+        assert taking_ids() - crossing.called == set(), "every route that takes an id was called"
         counts = client.engine.meter.counts
         assert counts[f"items_rejected.{REFERENCE_TAKEN}"] == crossing.refused_items
         assert counts[f"events_rejected_{REFERENCE_TAKEN}"] == crossing.refused_events
+        assert counts[f"questions_warned.{REFERENCE_TAKEN}"] == crossing.warned
         return crossing, client.engine.partition.hash()
 
     crossing, before = with_client(
-        tmp_path, work, clock=clock, terms=TERMS, references=collide(), stop=False
-    )
+        tmp_path, work, clock=clock, terms=TERMS, references=collide(), stop=False, models=Shelf("plain@1"),
+        placements=PLACEMENTS,
+    )  # fmt: skip
     record_property("calls", calls)
     record_property("crossed", len(crossing.wrong))
     record_property("refused", crossing.refused_items + crossing.refused_events)
@@ -264,4 +417,8 @@ def test_s2_items_of_one_reference_never_cross(
     async def rebuilt(client: Client) -> str:
         return client.engine.partition.hash()
 
-    assert with_client(tmp_path, rebuilt, clock=clock, terms=TERMS, references=collide()) == before
+    after = with_client(
+        tmp_path, rebuilt, clock=clock, terms=TERMS, references=collide(), models=Shelf("plain@1"),
+        placements=PLACEMENTS,
+    )  # fmt: skip
+    assert after == before

@@ -12,12 +12,14 @@ import msgspec
 import pytest
 
 from instanter.engine.loop import Engine
+from instanter.engine.partition import Partition
 from instanter.engine.recovery import beginning, catch_up
 from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import Broken, ConfigRejected, Corrupt, RequestRejected, Unavailable
+from instanter.foundation.ids import item_reference
 from instanter.foundation.limits import BACKUP_TRIES_MAX
 from instanter.log.commit import commit_now
 from instanter.log.segment_log import SegmentLog
@@ -69,11 +71,15 @@ def log_bytes(data: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted((data / "log").glob("*.seg")))
 
 
-def state_hash(data: Path, *, until: int | None = None) -> str:
+def rebuilt(data: Path, *, until: int | None = None) -> Partition:
     disk, log = RealDisk(), SegmentReader(RealDisk(), data / "log")
     partition = beginning(SCHEMA, log, disk=disk, checkpoints=data / "checkpoints")
     catch_up(partition, log, until=until)
-    return partition.state.hash()
+    return partition
+
+
+def state_hash(data: Path, *, until: int | None = None) -> str:
+    return rebuilt(data, until=until).state.hash()
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -99,6 +105,14 @@ def test_a_restored_directory_is_the_original(data: Path, backup: Path, tmp_path
         ours, theirs = files(data / part), files(tmp_path / "restored" / part)
         assert {name: one for name, one in ours.items() if name != "lock"} == theirs, part
     assert DataDirectory(RealDisk(), tmp_path / "restored").open() == DataDirectory(RealDisk(), data).open()
+
+
+def test_the_key_of_the_references_travels_with_the_log(data: Path, backup: Path, tmp_path: Path) -> None:
+    restore(DataDirectory(RealDisk(), tmp_path / "restored"), backup, keys=data / "keys")
+    ours, theirs = (rebuilt(one).references for one in (data, tmp_path / "restored"))
+    assert ours.key == theirs.key != b""
+    assert ours.item("default", "sku-1") == theirs.item("default", "sku-1") != item_reference("default", "sku-1")
+    assert rebuilt(tmp_path / "restored").state.catalogue.holds("default", "sku-1")
 
 
 def test_no_key_is_in_a_backup(data: Path, backup: Path) -> None:

@@ -22,6 +22,7 @@ from instanter.engine.recovery import beginning, catch_up, recover
 from instanter.events.envelope import (
     CONTROL_PARTITION,
     Decided,
+    Keyed,
     Linked,
     Record,
     Ticked,
@@ -35,7 +36,7 @@ from instanter.features.declaration import DEFAULT_FEATURES, former_of
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import Corrupt, LogClosed
-from instanter.foundation.ids import Ids
+from instanter.foundation.ids import Ids, reference
 from instanter.foundation.limits import MOVED_ENDS_MAX
 from instanter.log.commit import commit_now
 from instanter.log.moved import MovedPositions, MovedWriter
@@ -168,6 +169,16 @@ def test_the_state_is_the_same_and_everything_personal_is_sealed(data: Path) -> 
     assert (report.quarantined, report.decisions) == (EXPECTED["quarantined"], 1)
     assert_is_migrated(data)
     assert migrated(data) is None, "there is nothing more to do"
+
+
+def test_a_log_without_a_key_of_references_stays_without_one(data: Path) -> None:
+    before = [(one.message, one.items) for one in records(data) if isinstance(one, Tracked)]
+    migrated(data)
+    assert [(one.message, one.items) for one in records(data) if isinstance(one, Tracked)] == before
+    assert not [one for one in records(data) if isinstance(one, Keyed)]
+    for partition in (rebuilt(data), started(data)[0]):
+        assert partition.references.key == b""
+        assert partition.references.of("m-1") == reference("m-1")
 
 
 def test_every_event_can_still_be_read_with_the_keys_and_is_what_it_was(data: Path) -> None:

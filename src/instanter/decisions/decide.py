@@ -228,11 +228,13 @@ class Decider:
             for slate in slates
         }
         warnings = [one for asked_for, slate in zip(request.placements, slates, strict=True)
-                    for one in _warnings(asked_for, slate, state)][:REQUEST_WARNINGS_MAX]
+                    for one in _warnings(asked_for, slate, state)]  # fmt: skip
+        for one in warnings:
+            meter.count(f"questions_warned.{one.code}")
         stages.report()
         reply = DecideReply(
             decision_id=decision_id, position=str(position), epoch=state.epoch, took_ms=round(deadline.elapsed_ms(), 3),
-            degraded=stages.degraded, placements=replies, warnings=warnings,
+            degraded=stages.degraded, placements=replies, warnings=warnings[:REQUEST_WARNINGS_MAX],
         )  # fmt: skip
         enclosed = enclose((one.id, one.given) for one in asked)
         return Decision(

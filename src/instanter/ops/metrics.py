@@ -168,6 +168,9 @@ COUNTED: Final = (
     Counted("acts_refused", "instanter_acts_refused", "Acts that the disk did not take; none was acknowledged."),
     Counted("acts_not_remembered", "instanter_acts_not_remembered",
             "Ends of the audit record that the log did not take; it is told the next one."),
+    Counted("questions_warned.", "instanter_questions_warned",
+            "What of questions of decide and rank comes to nothing, by what there is to say: an item or candidate that "
+            "is not in the catalogue, or whose reference another item has.", "code"),
     Counted("receipts_lost", "instanter_receipts_lost", "Decisions whose receipt the log did not take."),
     Counted("requests_refused.", "instanter_requests_refused", "Requests refused, by reason.", "code"),
     Counted("turns_waited", "instanter_turns_waited", "Requests that had to wait for their tenant's turn."),
