@@ -134,7 +134,7 @@ def test_an_erased_persons_entries_can_be_read_no_more(
         await engine.intake.reject(body, EventRejected("malformed", "no"), tenant=TENANT)
         (one,) = kept(tmp_path)
         await engine.eraser.erase(TENANT, erased)
-        shown = await engine.repairs.show(one.position, tenant=TENANT)
+        shown = await engine.repairs.show(one.position, tenant=TENANT, actor="tester")
         assert shown.readable is readable
         assert (shown.event == body.decode()) is readable
         assert (await repair(engine, dryRun=True)).refused == ({"malformed": 1} if readable else {"gone": 1})
@@ -251,7 +251,7 @@ def test_another_tenants_entries_are_not_there(tmp_path: Path):
         (one,) = kept(tmp_path)
         assert (await listed(engine, "other")).total == 0
         assert (await repair(engine, TO_LIST, tenant="other")).selected == 0
-        for ask in (engine.repairs.show(one.position, tenant="other"),
+        for ask in (engine.repairs.show(one.position, tenant="other", actor="tester"),
                     repair(engine, tenant="other", position=str(one.position))):
             with pytest.raises(RequestRejected) as caught:
                 await ask
@@ -289,7 +289,7 @@ def test_what_was_repaired_counts_once_and_leaves_the_list(tmp_path: Path):
         assert engine.meter.counts["events_replayed"] == 2
         again = await repair(engine, TO_LIST)
         assert (again.selected, engine.partition.state.verdicts["applied"]) == (0, 3)
-        shown = await engine.repairs.show(kept(tmp_path)[0].position, tenant=TENANT)
+        shown = await engine.repairs.show(kept(tmp_path)[0].position, tenant=TENANT, actor="tester")
         assert (shown.outcome, shown.event, shown.message_id) == ("taken", bad(2).decode(), "m-2")
         (act,) = acts(tmp_path)
         assert (act.actor, act.tenant, act.details["entries"]) == ("tester", TENANT, 2)
@@ -484,7 +484,7 @@ def test_a_late_event_has_an_entry_that_points_to_it_and_names_nobody(tmp_path: 
         record = decode_record(frame_at(SegmentReader(RealDisk(), tmp_path / "log"), first.position).payload)
         assert isinstance(record, Tracked)
         assert record.happened_ms == START_MS - 30 * HOUR_MS
-        shown = await engine.repairs.show(kept(tmp_path)[0].position, tenant=TENANT)
+        shown = await engine.repairs.show(kept(tmp_path)[0].position, tenant=TENANT, actor="tester")
         assert (shown.log_position, shown.message_id, shown.kind) == (str(first.position), "m-2", "track")
         assert json.loads(shown.event)["timestamp"] == record.happened_ms
 
@@ -568,7 +568,7 @@ def test_an_entry_that_is_about_another_is_none_itself(tmp_path: Path):
     async def work(engine: Engine) -> None:
         assert (await listed(engine)).total == 0
         with pytest.raises(RequestRejected):
-            await engine.repairs.show(position, tenant=TENANT)
+            await engine.repairs.show(position, tenant=TENANT, actor="tester")
 
     with_engine(tmp_path, work)
 

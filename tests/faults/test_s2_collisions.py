@@ -17,7 +17,7 @@ from instanter.api.tenancy import Terms
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.errors import REFERENCE_TAKEN
 from instanter.foundation.ids import References, reference
-from instanter.privacy.access import SCOPES
+from instanter.privacy.roles import SCOPES
 
 from ..api.client import AccessKey, Client, with_client
 
