@@ -139,6 +139,7 @@ docs: $(VENV)/.development
 	$(BIN)/python -m instanter.ops.metrics docs/metrics.md
 	$(BIN)/python tools/limits_page.py docs/limits.md
 	$(BIN)/python tools/events_page.py docs/events.md
+	$(BIN)/python tools/access_page.py docs/access.md
 	$(BIN)/python tools/dependencies.py bill sbom.cdx.json
 	$(BIN)/python tools/dependencies.py page docs/dependencies.md
 	$(BIN)/python tools/tour.py README.md --write

@@ -24,7 +24,8 @@ from instanter.foundation.clock import ManualClock
 from instanter.ops import metrics
 from instanter.ops.settings import Config
 from instanter.ops.wiring import decider_of, schema_of
-from instanter.privacy.access import DEFAULT_TENANT, Grant, Scope
+from instanter.privacy.access import DEFAULT_TENANT, Grant
+from instanter.privacy.roles import RoleName, Scope
 
 from ..engine.harness import with_engine
 
@@ -86,10 +87,11 @@ class Client:
         return await self.call("GET", path, **more)
 
     async def key(
-        self, *scopes: Scope, tenant: str = DEFAULT_TENANT, public: bool = False, requests_per_s: int = 0
+        self, *scopes: Scope, tenant: str = DEFAULT_TENANT, public: bool = False, requests_per_s: int = 0,
+        role: RoleName | None = None,
     ) -> AccessKey:  # fmt: skip
         """A new access key."""
-        grant = Grant("a test's", scopes, public, requests_per_s)
+        grant = Grant("a test's", scopes, public, requests_per_s, role=role)
         key, text = await self.engine.issue_key(grant, tenant=tenant, actor="test")
         return AccessKey(key.id, text, {"Authorization": f"Bearer {text}"})
 

@@ -41,6 +41,57 @@ def test_reads_and_exports_of_a_profile_are_acts(tmp_path: Path) -> None:
     with_client(tmp_path, work)
 
 
+def test_taking_a_link_back_is_an_act_and_names_nobody(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        await client.post("/v1/identify", {"messageId": "m", "anonymousId": "a1", "userId": "u1"})
+        link = "/v1/profiles/u1/links/anonymous:a1"
+        for person in ("u1", "anonymous:a1"):
+            await client.get(f"/v1/profiles/{person}")
+        device, user = (one["subject"] for one in (await client.get("/v1/audit?act=profile.read")).json()["acts"])
+        assert (await client.call("DELETE", "/v1/profiles/u1/links/anonymous:a2")).status_code == 404
+        assert (await client.get("/v1/audit?act=profile.unlinked")).json()["acts"] == [], "nothing was taken back"
+        assert (await client.call("DELETE", link)).status_code == 200
+        [noted] = (await client.get("/v1/audit?act=profile.unlinked")).json()["acts"]
+        assert (noted["actor"], noted["subject"], noted["details"]) == ("dev", user, {"linked": device})
+        assert (await client.call("DELETE", link)).status_code == 404
+
+    with_client(tmp_path, work)
+
+
+def test_reading_what_somebody_wrote_in_the_quarantine_is_an_act(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        async def noted() -> list[tuple[str, str]]:
+            page = (await client.get("/v1/audit?act=quarantine")).json()
+            return [(one["act"], one["subject"]) for one in page["acts"]]
+
+        await client.post("/v1/track", {"messageId": "bad"})
+        [group] = (await client.get("/v1/quarantine")).json()["groups"]
+        assert await noted() == [], "groups are counts"
+        assert (await client.get("/v1/quarantine/7")).status_code == 404
+        assert (await client.post("/v1/quarantine/repair", {"code": "none", "dryRun": True})).status_code == 200
+        assert await noted() == [], "nothing was seen"
+        assert (await client.get(f"/v1/quarantine/{group['example']}")).status_code == 200
+        assert await noted() == [("quarantine.read", group["example"])]
+        assert (await client.post("/v1/quarantine/repair", {"dryRun": True})).status_code == 200
+        assert await noted() == [("quarantine.tried", ""), ("quarantine.read", group["example"])]
+
+    with_client(tmp_path, work)
+
+
+@pytest.mark.parametrize("gone", ["/v1/quarantine/{entry}", "/v1/profiles/u1/links/anonymous:a1"])
+def test_what_cannot_be_noted_is_neither_shown_nor_done(gone: str, tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        await client.post("/v1/identify", {"messageId": "m", "anonymousId": "a1", "userId": "u1"})
+        await client.post("/v1/track", {"messageId": "bad"})
+        [group] = (await client.get("/v1/quarantine")).json()["groups"]
+        client.engine.audit.abandon()
+        refused = await client.call("DELETE" if "links" in gone else "GET", gone.replace("{entry}", group["example"]))
+        assert refused.status_code == 503
+        assert len(client.engine.partition.links) == 1
+
+    with_client(tmp_path, work, stop=False)
+
+
 def test_acts_come_in_pages_newest_first_and_in_lines_oldest_first(tmp_path: Path) -> None:
     async def work(client: Client) -> None:
         ids = [
@@ -104,6 +155,9 @@ def test_a_tenant_sees_its_own_acts_and_the_operator_all(tmp_path: Path) -> None
         assert acts(await client.get("/v1/audit?tenant=two", headers=operator.headers)) == own
         page = await client.get(f"/v1/audit?subject={made.json()['id']}", headers=third.headers)
         assert page.json()["acts"] == []
+        privacy = await client.key(role="privacy")
+        assert {tenant for _, tenant in acts(await client.get("/v1/audit", headers=privacy.headers))} == {"default"}
+        assert (await client.get("/v1/audit?tenant=two", headers=privacy.headers)).status_code == 403
         for key in (await client.key("write", "decide", "catalog"), await client.key("write", public=True)):
             assert (await client.get("/v1/audit", headers=key.headers)).status_code == 403
         assert (await client.get("/v1/audit")).status_code == 401

@@ -29,6 +29,7 @@ from instanter.foundation.limits import (
     TENANT_PLACES_DIVISOR,
 )
 from instanter.privacy.access import Grant, issued
+from instanter.privacy.roles import ROLES
 
 from ..engine.harness import with_engine
 from .client import Client, track, with_client
@@ -282,7 +283,7 @@ def test_a_public_key_sees_the_fields_that_are_public_and_a_secret_one_all(
             assert not [name for name in hidden if f'"{name}"' in ranked.text]
         private = "0.40713" not in str(seen)
         for resource in RESOURCES:
-            for method in resource.handlers if resource.public else ():
+            for method in resource.methods if resource.public else ():
                 answer = await client.http.request(
                     method, resource.path.replace("{key}", "k"), json={**DECIDE, **asked}, headers=public.headers
                 )
@@ -355,6 +356,50 @@ def test_an_admin_makes_keys_of_its_own_tenant_and_their_text_is_shown_once(tmp_
     with_keys(tmp_path, work)
 
 
+def test_a_key_with_a_role_does_what_the_role_is_for_and_a_refusal_says_which_roles_may(tmp_path: Path):
+    async def work(client: Client) -> None:
+        admin = await client.key("admin")
+        made = (await client.post("/v1/keys", {"name": "ada", "role": "merchandiser"}, headers=admin.headers)).json()
+        assert (made["role"], made["scopes"]) == ("merchandiser", list(ROLES["merchandiser"]))
+        (listed,) = [one for one in (await client.get("/v1/keys", headers=admin.headers)).json()["keys"]
+                     if one["id"] == made["id"]]
+        assert (listed["role"], listed["scopes"]) == (made["role"], made["scopes"])
+        headers = {"Authorization": f"Bearer {made['key']}"}
+        items = {"items": [{"id": "sku-1", "fields": {"title": "One"}}]}
+        assert (await client.post("/v1/items", items, headers=headers)).status_code == 200
+        for method, path, told in (
+            ("GET", "/v1/profiles", "lacks the scope profiles:read; it comes with the scope admin, or with a role: "
+                                    "privacy, admin"),
+            ("GET", "/v1/state", "lacks the scope state:read; it comes with the scope admin, or with a role: operator"),
+            ("POST", "/v1/keys", "lacks the scope admin; it comes with a role: admin"),
+        ):  # fmt: skip
+            refused = await client.call(method, path, {} if method == "POST" else None, headers=headers)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (403, "forbidden")
+            assert told in refused.json()["error"]["message"]
+        [noted] = (await client.get(f"/v1/audit?subject={made['id']}", headers=admin.headers)).json()["acts"]
+        assert noted["details"] == {"name": "ada", "scopes": "", "public": False, "role": "merchandiser"}
+
+    with_keys(tmp_path, work)
+
+
+def test_a_key_with_a_role_is_the_same_after_a_crash_and_after_a_checkpoint(tmp_path: Path):
+    made: list[dict[str, str]] = []
+
+    async def before(client: Client) -> None:
+        made.append((await client.key(role="viewer")).headers)
+        await client.engine.checkpoint()
+        made.append((await client.key(role="viewer")).headers)
+
+    async def after(client: Client) -> None:
+        for headers in made:
+            assert (await client.get("/v1/items", headers=headers)).status_code == 200
+            assert (await client.get("/v1/profiles", headers=headers)).status_code == 403
+
+    with_keys(tmp_path, before, stop=False)
+    with_keys(tmp_path, after)
+    with_keys(tmp_path, after)
+
+
 def test_the_keys_of_another_tenant_are_as_if_they_were_not(tmp_path: Path):
     async def work(client: Client) -> None:
         one, two = await client.key("admin", tenant="one"), await client.key("admin", tenant="two")
@@ -373,6 +418,9 @@ def test_the_keys_of_another_tenant_are_as_if_they_were_not(tmp_path: Path):
     {}, {"name": "x"}, {"name": "", "scopes": ["write"]}, {"name": "x", "scopes": []},
     {"name": "x", "scopes": ["all"]}, {"name": "x", "scopes": ["write", "write"]},
     {"name": "x", "scopes": ["admin"], "public": True}, {"name": "x", "scopes": ["catalog"], "public": True},
+    {"name": "x", "role": "viewer", "public": True}, {"name": "x", "role": "viewer", "scopes": ["write"]},
+    {"name": "x", "role": "seer"}, {"name": "x", "role": ""}, {"name": "x", "role": ["viewer"]},
+    {"name": "x", "scopes": ["write", "audit:read"], "public": True},
     {"name": "x", "scopes": ["write"], "requestsPerS": -1}, {"name": "x" * 300, "scopes": ["write"]},
 ])
 def test_a_key_that_cannot_be_is_not_made(asked: dict[str, Any], tmp_path: Path):
@@ -486,11 +534,12 @@ def test_what_is_counted_of_revoked_keys_is_forgotten_when_there_is_no_room(tmp_
 
 def test_the_keys_that_the_readme_makes_load_a_catalogue_send_decide_and_look(tmp_path: Path) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
-    made = [re.findall(r"--scope (\w+)", line) for line in readme.splitlines() if "keys create" in line]
+    made = [line for line in readme.splitlines() if "keys create" in line]
     assert len(made) == 2
 
     async def work(client: Client) -> None:
-        shop, operator = [await client.key(*scopes) for scopes in made]
+        shop = await client.key(*re.findall(r"--scope (\w+)", made[0]))
+        operator = await client.key(role=re.findall(r"--role (\w+)", made[1])[0])
         items = {"items": [{"id": "sku-1", "fields": {"title": "One"}}]}
         for path, body in (("/v1/items", items), ("/v1/track", track()), ("/v1/decide", DECIDE)):
             assert (await client.post(path, body, headers=shop.headers)).status_code == 200, path

@@ -224,7 +224,7 @@ def test_identify_merges_and_unlinking_restores_exactly(tmp_path: Path):
         assert {entry["name"] for entry in merged} == {"c1", "c2"}
         assert engine.profiles.profile("default", "u1", now_ms=engine.clock.now_ms()).linked == ["anonymous:a1"]
         device, user = (engine.subjects.find("default", one) for one in ("anonymous:a1", "u1"))
-        await engine.unlink("default", device, user)
+        await engine.unlink("default", device, user, actor="test")
         assert profile(engine, "u1")["category_affinity"] == alone
         assert engine.partition.links.cells(engine.subjects.find("default", "u1")) != []
         assert hash_before != ""

@@ -80,8 +80,8 @@ def test_after_an_erasure_others_events_stay_whole_and_name_the_person_no_more(t
         await take(engine, json.dumps(alias).encode())
         assert "a1" in json.dumps(exported(engine, "u2"))
         device, other, user = (engine.subjects.find("default", one) for one in ("anonymous:a1", "a1", "u2"))
-        await engine.unlink("default", device, user)
-        await engine.unlink("default", other, user)
+        await engine.unlink("default", device, user, actor="test")
+        await engine.unlink("default", other, user, actor="test")
         await engine.eraser.erase("default", "anonymous:a1")
         (first, second) = sort(exported(engine, "u2"), "event")
         assert first["event"]["anonymousId"] == "b1"

@@ -73,10 +73,10 @@ def newest_record(root: Path) -> Tracked:
     return events_in(root)[-1]
 
 
-def acts(root: Path) -> list[AuditEntry]:
+def acts(root: Path, act: str = "quarantine.replayed") -> list[AuditEntry]:
     """What the record of administrators' acts says of the quarantine."""
     noted = read_entries(SegmentReader(RealDisk(), root / "audit"))
-    return [one for one in noted if one.act == "quarantine.replayed"]
+    return [one for one in noted if one.act == act]
 
 
 # What is kept.
@@ -134,7 +134,7 @@ def test_an_erased_persons_entries_can_be_read_no_more(
         await engine.intake.reject(body, EventRejected("malformed", "no"), tenant=TENANT)
         (one,) = kept(tmp_path)
         await engine.eraser.erase(TENANT, erased)
-        shown = await engine.repairs.show(one.position, tenant=TENANT)
+        shown = await engine.repairs.show(one.position, tenant=TENANT, actor="tester")
         assert shown.readable is readable
         assert (shown.event == body.decode()) is readable
         assert (await repair(engine, dryRun=True)).refused == ({"malformed": 1} if readable else {"gone": 1})
@@ -251,7 +251,7 @@ def test_another_tenants_entries_are_not_there(tmp_path: Path):
         (one,) = kept(tmp_path)
         assert (await listed(engine, "other")).total == 0
         assert (await repair(engine, TO_LIST, tenant="other")).selected == 0
-        for ask in (engine.repairs.show(one.position, tenant="other"),
+        for ask in (engine.repairs.show(one.position, tenant="other", actor="tester"),
                     repair(engine, tenant="other", position=str(one.position))):
             with pytest.raises(RequestRejected) as caught:
                 await ask
@@ -264,17 +264,18 @@ def test_another_tenants_entries_are_not_there(tmp_path: Path):
 # Another try.
 
 
-def test_a_dry_run_shows_what_would_come_of_it_and_changes_nothing(tmp_path: Path):
+def test_a_dry_run_shows_what_would_come_of_it_and_changes_nothing_but_is_noted(tmp_path: Path):
     async def work(engine: Engine) -> None:
         await take(engine, *(bad(number) for number in range(20)), b"{")
-        before = (engine.partition.position, engine.partition.state.hash(), len(kept(tmp_path)))
+        before = (engine.partition.state.hash(), len(kept(tmp_path)))
         done = await repair(engine, TO_LIST, dryRun=True)
         assert (done.dry_run, done.selected, done.passed, done.refused) == (True, 21, 20, {"malformed": 1})
         assert len(done.examples) == limits.REPAIR_EXAMPLES_MAX
         assert MARKER in done.examples[0].before
         assert MARKER not in done.examples[0].after
-        assert (engine.partition.position, engine.partition.state.hash(), len(kept(tmp_path))) == before
-        assert acts(tmp_path) == []
+        assert (engine.partition.state.hash(), len(kept(tmp_path))) == before
+        (act,) = acts(tmp_path, "quarantine.tried")
+        assert (act.actor, act.details["entries"], acts(tmp_path)) == ("tester", 21, [])
 
     with_engine(tmp_path, work)
 
@@ -289,7 +290,7 @@ def test_what_was_repaired_counts_once_and_leaves_the_list(tmp_path: Path):
         assert engine.meter.counts["events_replayed"] == 2
         again = await repair(engine, TO_LIST)
         assert (again.selected, engine.partition.state.verdicts["applied"]) == (0, 3)
-        shown = await engine.repairs.show(kept(tmp_path)[0].position, tenant=TENANT)
+        shown = await engine.repairs.show(kept(tmp_path)[0].position, tenant=TENANT, actor="tester")
         assert (shown.outcome, shown.event, shown.message_id) == ("taken", bad(2).decode(), "m-2")
         (act,) = acts(tmp_path)
         assert (act.actor, act.tenant, act.details["entries"]) == ("tester", TENANT, 2)
@@ -484,7 +485,7 @@ def test_a_late_event_has_an_entry_that_points_to_it_and_names_nobody(tmp_path: 
         record = decode_record(frame_at(SegmentReader(RealDisk(), tmp_path / "log"), first.position).payload)
         assert isinstance(record, Tracked)
         assert record.happened_ms == START_MS - 30 * HOUR_MS
-        shown = await engine.repairs.show(kept(tmp_path)[0].position, tenant=TENANT)
+        shown = await engine.repairs.show(kept(tmp_path)[0].position, tenant=TENANT, actor="tester")
         assert (shown.log_position, shown.message_id, shown.kind) == (str(first.position), "m-2", "track")
         assert json.loads(shown.event)["timestamp"] == record.happened_ms
 
@@ -568,7 +569,7 @@ def test_an_entry_that_is_about_another_is_none_itself(tmp_path: Path):
     async def work(engine: Engine) -> None:
         assert (await listed(engine)).total == 0
         with pytest.raises(RequestRejected):
-            await engine.repairs.show(position, tenant=TENANT)
+            await engine.repairs.show(position, tenant=TENANT, actor="tester")
 
     with_engine(tmp_path, work)
 

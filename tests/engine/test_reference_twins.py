@@ -10,7 +10,7 @@ from typing import Any
 from instanter.api.tenancy import Terms
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.ids import References, reference
-from instanter.privacy.access import SCOPES
+from instanter.privacy.roles import SCOPES
 
 from ..api.client import Client, with_client
 

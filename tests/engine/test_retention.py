@@ -54,7 +54,10 @@ def test_each_class_of_a_day_goes_at_its_day_and_not_before(tmp_path: Path) -> N
                     with pytest.raises(RequestRejected, match="expired") as refused:
                         engine.receipt("default", decision)
                     assert refused.value.status == 410
-            open_ = [await engine.repairs.show(position, tenant="default") for position in await every(engine)]
+            open_ = [
+                await engine.repairs.show(position, tenant="default", actor="tester")
+                for position in await every(engine)
+            ]
             assert [one.readable for one in open_] == [day - one <= KEEP.quarantine for one in range(day + 1)]
             clock.advance(DAY_MS)
 

@@ -1,8 +1,10 @@
-"""S1: which key may do what, for every operation of the OpenAPI document; keys on disk; a key that is revoked."""
+"""S1: which key may do what, by scope and by role, for every operation of the OpenAPI document; keys on disk; a key
+that is revoked."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +16,7 @@ from instanter.api.tenancy import Terms
 from instanter.decisions.placement import DEFAULT_PLACEMENTS, Placement
 from instanter.foundation.clock import ManualClock
 from instanter.models.online import LearnerDeclaration
-from instanter.privacy.access import PUBLIC_SCOPES, SCOPES, Scope
+from instanter.privacy.roles import PUBLIC_SCOPES, ROLES, SCOPES, WIDE, Scope, wide_with
 
 from ..api.client import AccessKey, Client, track, with_client
 from ..engine.rankers import Shelf
@@ -49,6 +51,17 @@ PUBLIC_KEYS_REFUSED = {"/v1/alias"}
 """Public keys may call it, and no event they could send there is one they may send."""
 
 
+BEFORE = {
+    "write": {
+        "/v1/track", "/v1/identify", "/v1/page", "/v1/screen", "/v1/group", "/v1/alias", "/v1/batch", "/v1/imports",
+        "/v1/imports/{id}", "/sourceConfig",
+    },
+    "decide": {"/v1/decide", "/v1/rank", "/v1/decisions/{id}"},
+    "catalog": {"/v1/items", "/v1/items/{id}", "/v1/items/delete"},
+}
+"""What each scope was good for before there were finer ones; `admin`, for all other routes with a key."""
+
+
 LEARNING = Placement(id="home.learning", learner=LearnerDeclaration(inputs=("item.recency",)))
 
 
@@ -59,8 +72,11 @@ class Operation(NamedTuple):
     path: str
     scope: str
     """Empty: it is open."""
+    held_by: frozenset[str]
+    """Wider scopes that will do."""
+    roles: frozenset[str]
     public: bool
-    operator: bool
+    all_tenants: bool
 
 
 def operations() -> list[Operation]:
@@ -72,10 +88,17 @@ def operations() -> list[Operation]:
             assert len(scopes) <= 1, "one scope each, in every way of sending a key"
             description = told.get("description", "")
             found.append(Operation(
-                method.upper(), path, next(iter(scopes), ""), "public key will do" in description,
+                method.upper(), path, next(iter(scopes), ""), told_in(r"The scope ([^.]*) holds", description),
+                told_in(r"Roles: ([^.]*)\.", description), "public key will do" in description,
                 "tenant `default`" in description,
             ))  # fmt: skip
     return found
+
+
+def told_in(pattern: str, description: str) -> frozenset[str]:
+    """The names that a sentence of a description lists."""
+    said = re.search(pattern, description)
+    return frozenset(said[1].split(", ")) if said else frozenset()
 
 
 class Holder(NamedTuple):
@@ -84,6 +107,7 @@ class Holder(NamedTuple):
     name: str
     headers: dict[str, str]
     scopes: frozenset[str] = frozenset()
+    role: str = ""
     public: bool = False
     tenant: str = "default"
     counts: bool = True
@@ -95,15 +119,20 @@ def expected(operation: Operation, holder: Holder) -> int:
         return 200
     if not holder.counts:
         return 401
-    if operation.scope not in holder.scopes or (holder.public and not operation.public):
+    if holder.role:
+        may = holder.role in operation.roles
+    else:
+        may = bool(holder.scopes & {operation.scope, *operation.held_by})
+    if not may or (holder.public and not operation.public):
         return 403
-    if operation.operator and holder.tenant != "default":
+    if operation.all_tenants and holder.tenant != "default":
         return 403
     return 403 if holder.public and operation.path in PUBLIC_KEYS_REFUSED else 200
 
 
 async def holders(client: Client) -> list[Holder]:
-    """Keys with each one scope, with all, with all but one, public ones, ones of another tenant, and none."""
+    """Keys with each one scope, with all, with all that do not hold one, with each role, public ones, ones of another
+    tenant, and none."""
     made = []
 
     async def holder(name: str, *scopes: Scope, **more: Any) -> None:
@@ -112,8 +141,12 @@ async def holders(client: Client) -> list[Holder]:
 
     for scope in SCOPES:
         await holder(scope, scope)
-        await holder(f"all but {scope}", *(one for one in SCOPES if one != scope))
-        await holder(f"{scope} of another tenant", scope, tenant="two")
+        await holder(f"all but {scope}", *(one for one in SCOPES if one not in (scope, *wide_with(scope))))
+    for tenant in ("default", "two"):
+        for role in ROLES:
+            await holder(f"{role} of {tenant}", role=role, tenant=tenant)
+        for wide in WIDE:
+            await holder(f"{wide} of {tenant}", wide, tenant=tenant)
     await holder("all", *SCOPES)
     await holder("all of another tenant", *SCOPES, tenant="two")
     public: list[Scope] = [scope for scope in SCOPES if scope in PUBLIC_SCOPES]
@@ -135,7 +168,7 @@ async def target(client: Client, operation: Operation, owner: AccessKey) -> str:
         decided = await client.post("/v1/decide", ASKED, headers=owner.headers)
         return path.replace("{id}", decided.json()["decisionId"])
     if path == "/v1/jobs/{id}":
-        decision = await target(client, Operation("POST", "/v1/decisions/{id}/replay", "admin", False, False), owner)
+        decision = await target(client, operation._replace(path="/v1/decisions/{id}/replay"), owner)
         await client.post(decision, headers=owner.headers)
         jobs = (await client.get("/v1/jobs", headers=owner.headers)).json()["jobs"]
         return path.replace("{id}", jobs[0]["id"])
@@ -184,12 +217,17 @@ def test_every_key_gets_from_every_operation_what_the_document_says(
         owners = {tenant: await client.key(*SCOPES, tenant=tenant) for tenant in ("default", "two")}
         wrong, cells = [], 0
         for operation in rows:
+            there: dict[str, str] = {}
             for holder in keys:
                 clock.advance(1_000)
-                path = await target(client, operation, owners[holder.tenant])
+                if holder.tenant not in there:
+                    there[holder.tenant] = await target(client, operation, owners[holder.tenant])
+                path = there[holder.tenant]
                 body = BODIES.get(operation.path, {}) if operation.method in ("POST", "PUT", "PATCH") else None
                 reply = await client.call(operation.method, path, body, headers=holder.headers)
                 cells += 1
+                if reply.is_success:
+                    del there[holder.tenant]  # It may be gone, or full.
                 want = expected(operation, holder)
                 if reply.status_code != want:
                     wrong.append((operation.method, operation.path, holder.name, want, reply.status_code, reply.text))
@@ -210,10 +248,22 @@ def test_the_table_has_every_kind_of_operation() -> None:
     assert {operation.scope for operation in found} == {"", *SCOPES}
     open_ones = {operation.path for operation in found if not operation.scope}
     assert open_ones == {"/", "/healthz", "/readyz", "/openapi.json", "/v1/projects/{key}/settings"}
-    assert {operation.path for operation in found if operation.operator} >= {"/metrics", "/v1/state"}
+    assert {operation.path for operation in found if operation.all_tenants} == {"/metrics", "/v1/state"}
     public = {operation.path for operation in found if operation.public}
     assert {"/v1/batch", "/v1/decide", "/v1/rank"} <= public
-    assert not any(operation.public for operation in found if operation.scope in ("admin", "catalog"))
+    assert {operation.scope for operation in found if operation.public} == PUBLIC_SCOPES
+    assert all("admin" in operation.roles for operation in found if operation.scope)
+    assert {role for operation in found for role in operation.roles} == {*ROLES}
+    wide = {operation.scope: operation.held_by for operation in found if operation.held_by}
+    assert {scope for held_by in wide.values() for scope in held_by} == {*WIDE}
+
+
+def test_the_scopes_of_before_open_what_they_opened_and_nothing_else() -> None:
+    """Keys that were given out when there were these four scopes are used as they were."""
+    for operation in operations():
+        before = next((scope for scope, paths in BEFORE.items() if operation.path in paths), "admin")
+        if operation.scope:
+            assert {operation.scope, *operation.held_by} & {*BEFORE, "admin"} == {before}, operation
 
 
 def test_a_key_is_nowhere_on_disk_and_stops_at_once_when_it_is_revoked(
@@ -222,7 +272,7 @@ def test_a_key_is_nowhere_on_disk_and_stops_at_once_when_it_is_revoked(
     site = KeyedSite(nursery, tmp_path)
     admin = site.key("admin", "write")
     with site.serve() as server, Caller(server.port, admin) as caller:
-        made = caller.call("POST", "/v1/keys", {"name": "short-lived", "scopes": ["write"]}).body
+        made = caller.call("POST", "/v1/keys", {"name": "short-lived", "role": "admin"}).body
         with Caller(server.port, made["key"]) as holder:
             for number in range(20):
                 assert holder.call("POST", "/v1/track", track(number)).status == 200

@@ -20,7 +20,7 @@ from instanter.foundation.clock import ManualClock
 from instanter.foundation.errors import REFERENCE_TAKEN
 from instanter.foundation.ids import References, reference
 from instanter.models.online import LearnerDeclaration
-from instanter.privacy.access import SCOPES
+from instanter.privacy.roles import SCOPES
 
 from ..api.client import AccessKey, Client, template_of, with_client
 from ..engine.rankers import Shelf

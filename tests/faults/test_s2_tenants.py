@@ -16,7 +16,7 @@ import pytest
 
 from instanter.api.tenancy import Terms
 from instanter.foundation.clock import ManualClock
-from instanter.privacy.access import SCOPES
+from instanter.privacy.roles import SCOPES
 
 from ..api.client import AccessKey, Client, with_client
 from .keyed import Caller, KeyedSite

@@ -12,6 +12,7 @@ from instanter.foundation.disk import RealDisk
 from instanter.ops.cli.main import FAILED, WRONG, main
 from instanter.ops.datadir import DataDirectory
 from instanter.privacy.audit import handed_in
+from instanter.privacy.roles import ROLES
 
 
 @pytest.fixture
@@ -47,6 +48,9 @@ def test_a_key_is_made_listed_and_revoked_in_a_directory_that_was_not_there(keys
 
 @pytest.mark.parametrize("words", [
     ["create"], ["create", "--name", "x"], ["create", "--scope", "write"], ["list", "0123"], ["revoke"],
+    ["create", "--role", "viewer"], ["create", "--name", "x", "--role", ""],
+    ["create", "--name", "x", "--role", "viewer", "--public"],
+    ["create", "--name", "x", "--role", "viewer", "--scope", "write"],
     ["create", "--name", "x", "--scope", "admin", "--public"],
     ["create", "--name", "x", "--scope", "write", "--scope", "write"],
     ["create", "--name", "x", "--scope", "write", "--tenant", "No Name"],
@@ -60,6 +64,29 @@ def test_what_cannot_be_asked_is_refused_in_one_sentence(words: list[str], keys:
     assert code == WRONG
     assert told["error"]["message"]
     assert not (tmp_path / "data" / "log").exists() or not keys("list")[1]["keys"]
+
+
+@pytest.mark.parametrize(("words", "meant"), [
+    (["--role", "viewr"], "viewer"), (["--role", "Admin"], "admin"), (["--scope", "wirte"], "write"),
+    (["--scope", "write", "--scope", "profile:read"], "profiles:read"),
+])  # fmt: skip
+def test_a_role_or_scope_that_is_misspelt_is_told_the_nearest(words: list[str], meant: str, keys: Any) -> None:
+    code, told = keys("create", "--name", "x", *words)
+    assert (code, told["error"]["code"]) == (WRONG, "schema")
+    assert f"did you mean {meant}?" in told["error"]["message"]
+
+
+def test_a_key_with_a_role_is_listed_with_it_and_its_scopes(
+    keys: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, made = keys("create", "--name", "shop floor", "--role", "merchandiser")
+    assert (code, made["role"], made["scopes"]) == (0, "merchandiser", list(ROLES["merchandiser"]))
+    _, listed = keys("list")
+    assert [(one["role"], one["scopes"]) for one in listed["keys"]] == [(made["role"], made["scopes"])]
+    assert main(["keys", "list", "--data", str(tmp_path / "data")]) == 0
+    assert f"  merchandiser ({' '.join(made['scopes'])})  issued" in capsys.readouterr().out
+    [act] = [act for _, act in handed_in(RealDisk(), DataDirectory(RealDisk(), tmp_path / "data").acts)]
+    assert act.details == {"name": "shop floor", "scopes": "", "public": False, "role": "merchandiser"}
 
 
 def test_a_directory_that_is_not_there_has_no_keys_to_list(keys: Any) -> None:

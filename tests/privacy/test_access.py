@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instanter.events.envelope import KeyIssued, KeyRevoked
+from instanter.events.envelope import KeyIssued, KeyRevoked, read_record
 from instanter.foundation.errors import RequestRejected
 from instanter.foundation.ids import Ids
 from instanter.foundation.limits import (
@@ -29,6 +29,7 @@ from instanter.privacy.access import (
     issued,
     new_key,
 )
+from instanter.privacy.roles import ROLES, SCOPES, comes_with, held, roles_with
 
 GRANT = Grant("for a test", ("write", "decide"))
 
@@ -100,6 +101,39 @@ def test_keys_behave_as_a_dictionary_also_after_a_checkpoint(steps: list[tuple[b
         assert listed == {f"k{number}" for number, owner in plain.items() if owner == tenant}
 
 
+def test_a_key_is_worth_what_its_role_is_also_after_a_checkpoint():
+    keys = AccessKeys()
+    keys.issue(issued(Grant("x", role="viewer"), key_id="k1", text="t", tenant="default", at_ms=1))
+    keys = AccessKeys(msgspec.convert(msgspec.msgpack.decode(msgspec.msgpack.encode(keys.kept())), list[AccessKey]))
+    found = keys.find("t")
+    assert found is not None
+    assert (found.role, found.scopes, found.granted) == ("viewer", (), ROLES["viewer"])
+    assert found.held == {*ROLES["viewer"]}
+
+
+def test_a_key_with_a_role_that_this_program_does_not_know_is_good_for_nothing():
+    keys = AccessKeys()
+    keys.issue(KeyIssued(1, "k1", "default", digest_of("t"), (), role="seer"))
+    found = keys.find("t")
+    assert found is not None
+    assert (found.granted, found.held) == ((), frozenset())
+
+
+def test_keys_that_were_kept_without_a_role_are_what_they_were():
+    before = ["k1", "default", digest_of("t"), ["catalog"], False, 0, "shop", 1, 0, False]
+    keys = AccessKeys([msgspec.convert(before, AccessKey)])
+    written = [14, 1, "k2", "default", digest_of("u"), ["admin"], False, 0, "", False]
+    record = read_record(msgspec.msgpack.encode(written))
+    assert isinstance(record, KeyIssued)
+    keys.issue(record)
+    one, two = keys.find("t"), keys.find("u")
+    assert one is not None
+    assert two is not None
+    assert one.held == {"catalog", "catalog:read"}
+    assert (two.role, two.granted) == ("", ("admin",))
+    assert not two.held & {"write", "decide", "catalog", "catalog:read", "receipts:read"}
+
+
 def test_a_tenant_that_has_all_its_keys_keeps_nobody_else_from_theirs():
     keys = AccessKeys()
     for number in range(ACCESS_KEYS_PER_TENANT_MAX + 1):
@@ -141,7 +175,8 @@ def test_an_id_or_a_digest_that_is_taken_stays_with_whom_it_is():
 
 @pytest.mark.parametrize("grant", [
     Grant("none", ()), Grant("twice", ("write", "write")), Grant("public admin", ("admin",), public=True),
-    Grant("public catalogue", ("write", "catalog"), public=True),
+    Grant("public catalogue", ("write", "catalog"), public=True), Grant("public role", role="viewer", public=True),
+    Grant("public reader", ("decide", "receipts:read"), public=True), Grant("both", ("write",), role="viewer"),
 ])
 def test_a_grant_that_cannot_be_is_refused(grant: Grant):
     with pytest.raises(RequestRejected):
@@ -153,6 +188,19 @@ def test_a_grant_that_cannot_be_is_refused(grant: Grant):
 def test_what_is_no_name_of_a_tenant_is_refused(tenant: str, check: Callable[[str], None]):
     with pytest.raises(RequestRejected):
         check(tenant)
+
+
+def test_every_scope_comes_with_a_role_and_a_refusal_can_name_it():
+    for scope in SCOPES:
+        assert "admin" in roles_with(scope)
+        assert comes_with(scope).endswith(f"a role: {', '.join(roles_with(scope))}")
+    assert held(ROLES["admin"]) == {*SCOPES}
+
+
+def test_who_only_looks_sees_nothing_of_people_and_changes_nothing():
+    seen = held(ROLES["viewer"])
+    assert not seen & held(ROLES["privacy"])
+    assert all(scope.endswith(":read") for scope in seen)
 
 
 def test_names_of_tenants_are_taken():

@@ -21,6 +21,7 @@ from instanter.events.kinds import KNOWN, TYPES
 from instanter.features.declaration import Aggregate, Scope
 from instanter.models.sources import SOURCES
 from instanter.ops.cli.main import VERBS
+from instanter.privacy.roles import ROLES
 from instanter.state.memory import VERDICTS
 
 ARCHITECTURE, CONNECTING = "docs/ARCHITECTURE.md", "docs/guides/connecting.md"
@@ -149,6 +150,16 @@ def test_the_page_of_bounds_is_what_the_code_says(root: Path) -> None:
 
 def test_the_page_of_event_names_is_what_the_code_says(root: Path) -> None:
     assert page(root, "docs/events.md") == tool(root, "events_page").page(), "run `make docs`"
+
+
+def test_the_page_of_roles_and_routes_is_what_the_code_says(root: Path) -> None:
+    assert page(root, "docs/access.md") == tool(root, "access_page").page(), "run `make docs`"
+
+
+def test_every_role_is_in_the_guide_and_in_the_glossary(root: Path) -> None:
+    assert unnamed([*ROLES], page(root, "docs/guides/keys.md")) == []
+    entry = page(root, GLOSSARY).partition("- **role**: ")[2].partition("\n- **")[0]
+    assert [role for role in ROLES if role not in entry] == []
 
 
 def test_the_glossary_is_in_order_and_says_each_word_once(root: Path) -> None:

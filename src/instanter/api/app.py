@@ -62,62 +62,68 @@ async def show_openapi(engine: Engine, request: Request) -> Response:
 
 RESOURCES: Final = (
     # What is asked most comes first: the router tries one after the other.
-    Resource("/v1/batch", "write", {"POST": track.batch}, public=True, tracking=True),
-    Resource("/v1/decide", "decide", {"POST": decide.decide}, public=True, work=DECISION_WORK),
-    Resource("/v1/rank", "decide", {"POST": decide.rank}, public=True, work=DECISION_WORK),
+    Resource("/v1/batch", {"POST": ("write", track.batch)}, public=True, tracking=True),
+    Resource("/v1/decide", {"POST": ("decide", decide.decide)}, public=True, work=DECISION_WORK),
+    Resource("/v1/rank", {"POST": ("decide", decide.rank)}, public=True, work=DECISION_WORK),
     *(
-        Resource(path, "write", {"POST": track.batch}, public=True, tracking=True, alias_of=track.BATCH_PATH)
+        Resource(path, {"POST": ("write", track.batch)}, public=True, tracking=True, alias_of=track.BATCH_PATH)
         for path in track.BATCH_ALIASES
     ),
     *(
-        Resource(f"/v1/{kind}", "write", {"POST": partial(track.single, kind)}, public=True, tracking=True)
+        Resource(f"/v1/{kind}", {"POST": ("write", partial(track.single, kind))}, public=True, tracking=True)
         for kind in track.SINGLE_ROUTES
     ),
     *(
         Resource(
-            path, "write", {"POST": partial(track.single, kind)}, public=True, tracking=True, alias_of=f"/v1/{kind}"
+            path, {"POST": ("write", partial(track.single, kind))}, public=True, tracking=True, alias_of=f"/v1/{kind}"
         )
         for kind in track.SINGLE_ROUTES for path in track.single_aliases(kind)
     ),
-    Resource("/sourceConfig", "write", {"GET": starting.rudder_source}, public=True, tracking=True),
-    Resource("/v1/projects/{key}/settings", "open", {"GET": starting.segment_settings}, public=True),
-    Resource("/v1/decisions", "admin", {"GET": decide.list_}, work=LISTING_WORK),
-    Resource("/v1/decisions/{id:path}/replay", "admin", {"POST": decide.replay}, work=REPLAY_WORK),
-    Resource("/v1/decisions/{id:path}", "decide", {"GET": decide.receipt}),
-    Resource("/v1/items", "catalog", {"POST": items.upsert, "GET": items.list_}, work=LIST_WORK),
+    Resource("/sourceConfig", {"GET": ("write", starting.rudder_source)}, public=True, tracking=True),
+    Resource("/v1/projects/{key}/settings", {"GET": ("open", starting.segment_settings)}, public=True),
+    Resource("/v1/decisions", {"GET": ("decisions:read", decide.list_)}, work=LISTING_WORK),
+    Resource("/v1/decisions/{id:path}/replay", {"POST": ("decisions:replay", decide.replay)}, work=REPLAY_WORK),
+    Resource("/v1/decisions/{id:path}", {"GET": ("receipts:read", decide.receipt)}),
+    Resource("/v1/items", {"POST": ("catalog", items.upsert), "GET": ("catalog:read", items.list_)}, work=LIST_WORK),
     # An item that is called "delete" as well goes by %64elete.
-    Resource("/v1/items/delete", "catalog", {"POST": items.delete_many}),
-    Resource("/v1/items/{id:path}", "catalog", {"GET": items.get, "PATCH": items.patch, "DELETE": items.delete}),
-    Resource("/v1/imports", "write", {"GET": imports.list_, "POST": imports.take_once}),
-    Resource("/v1/imports/{id:path}", "write", {"POST": imports.take}),
-    Resource("/v1/profiles", "admin", {"GET": profiles.list_}, work=LISTING_WORK),
-    Resource("/v1/profiles/{id:path}/links/{linked:path}", "admin", {"DELETE": profiles.unlink}),
-    Resource("/v1/profiles/{id:path}/export", "admin", {"GET": profiles.export}),
-    Resource("/v1/profiles/{id:path}/consent", "admin", {"PUT": profiles.consent}),
-    Resource("/v1/profiles/{id:path}", "admin", {"GET": profiles.get, "DELETE": profiles.erase}),
-    Resource("/v1/keys", "admin", {"POST": keys.create, "GET": keys.list_}),
-    Resource("/v1/keys/{id:path}", "admin", {"DELETE": keys.revoke}),
-    Resource("/v1/signing-secrets", "admin", {"POST": signing.create, "GET": signing.list_}),
-    Resource("/v1/signing-secrets/{id:path}", "admin", {"DELETE": signing.revoke}),
-    Resource("/v1/audit", "admin", {"GET": audit.list_}, work=LISTING_WORK),
-    Resource("/v1/models", "admin", {"GET": models.list_}),
-    Resource("/v1/models/{placement:path}", "admin", {"PUT": models.place, "DELETE": models.roll_back}),
-    Resource("/v1/learners", "admin", {"GET": learners.list_}),
-    Resource("/v1/learners/{placement:path}", "admin", {"PUT": learners.turn}),
-    Resource("/v1/jobs", "admin", {"GET": jobs.list_}),
-    Resource("/v1/jobs/{id:path}", "admin", {"GET": jobs.get}),
-    Resource("/v1/quarantine", "admin", {"GET": quarantine.groups}),
-    Resource("/v1/quarantine/repair", "admin", {"POST": quarantine.repair}),
-    Resource("/v1/quarantine/{id:path}", "admin", {"GET": quarantine.get}),
-    Resource("/v1/remap", "admin", {"POST": remap.step}, work=REPLAY_WORK),
-    Resource("/v1/health/data", "admin", {"GET": operations.health_of_data}, work=LISTING_WORK),
-    Resource("/v1/state", "operator", {"GET": operations.state}),
-    Resource("/", "open", {"GET": operations.welcome}),
-    Resource("/healthz", "open", {"GET": operations.health}),
-    Resource("/readyz", "open", {"GET": operations.ready}),
-    Resource("/metrics", "operator", {"GET": show_metrics}, limited=False),
-    Resource("/openapi.json", "open", {"GET": show_openapi}),
-)
+    Resource("/v1/items/delete", {"POST": ("catalog", items.delete_many)}),
+    Resource("/v1/items/{id:path}", {
+        "GET": ("catalog:read", items.get), "PATCH": ("catalog", items.patch), "DELETE": ("catalog", items.delete),
+    }),
+    Resource("/v1/imports", {"GET": ("write", imports.list_), "POST": ("write", imports.take_once)}),
+    Resource("/v1/imports/{id:path}", {"POST": ("write", imports.take)}),
+    Resource("/v1/profiles", {"GET": ("profiles:read", profiles.list_)}, work=LISTING_WORK),
+    Resource("/v1/profiles/{id:path}/links/{linked:path}", {"DELETE": ("privacy:write", profiles.unlink)}),
+    Resource("/v1/profiles/{id:path}/export", {"GET": ("profiles:export", profiles.export)}),
+    Resource("/v1/profiles/{id:path}/consent", {"PUT": ("privacy:write", profiles.consent)}),
+    Resource("/v1/profiles/{id:path}", {
+        "GET": ("profiles:read", profiles.get), "DELETE": ("privacy:write", profiles.erase),
+    }),
+    Resource("/v1/keys", {"POST": ("admin", keys.create), "GET": ("keys:read", keys.list_)}),
+    Resource("/v1/keys/{id:path}", {"DELETE": ("admin", keys.revoke)}),
+    Resource("/v1/signing-secrets", {"POST": ("admin", signing.create), "GET": ("keys:read", signing.list_)}),
+    Resource("/v1/signing-secrets/{id:path}", {"DELETE": ("admin", signing.revoke)}),
+    Resource("/v1/audit", {"GET": ("audit:read", audit.list_)}, work=LISTING_WORK),
+    Resource("/v1/models", {"GET": ("models:read", models.list_)}),
+    Resource("/v1/models/{placement:path}", {
+        "PUT": ("models:write", models.place), "DELETE": ("models:write", models.roll_back),
+    }),
+    Resource("/v1/learners", {"GET": ("models:read", learners.list_)}),
+    Resource("/v1/learners/{placement:path}", {"PUT": ("models:write", learners.turn)}),
+    Resource("/v1/jobs", {"GET": ("jobs:read", jobs.list_)}),
+    Resource("/v1/jobs/{id:path}", {"GET": ("jobs:read", jobs.get)}),
+    Resource("/v1/quarantine", {"GET": ("quarantine:read", quarantine.groups)}),
+    Resource("/v1/quarantine/repair", {"POST": ("quarantine:write", quarantine.repair)}),
+    Resource("/v1/quarantine/{id:path}", {"GET": ("quarantine:read", quarantine.get)}),
+    Resource("/v1/remap", {"POST": ("events:remap", remap.step)}, work=REPLAY_WORK),
+    Resource("/v1/health/data", {"GET": ("health:read", operations.health_of_data)}, work=LISTING_WORK),
+    Resource("/v1/state", {"GET": ("state:read", operations.state)}, all_tenants=True),
+    Resource("/", {"GET": ("open", operations.welcome)}),
+    Resource("/healthz", {"GET": ("open", operations.health)}),
+    Resource("/readyz", {"GET": ("open", operations.ready)}),
+    Resource("/metrics", {"GET": ("metrics:read", show_metrics)}, all_tenants=True, limited=False),
+    Resource("/openapi.json", {"GET": ("open", show_openapi)}),
+)  # fmt: skip
 """Every route, with what it asks of an access key."""
 
 
@@ -141,11 +147,11 @@ def make_app(
 
 
 _PAGE_ROUTES: Final = [
-    (re.compile(re.sub(r"\{\w+\}", "[^/]+", resource.path)), tuple(resource.handlers))
+    (re.compile(re.sub(r"\{\w+\}", "[^/]+", resource.path)), tuple(resource.methods))
     for resource in RESOURCES if resource.public and "{" in resource.path
 ]
 _PAGE_PATHS: Final = {
-    resource.path: tuple(resource.handlers) for resource in RESOURCES if resource.public and "{" not in resource.path
+    resource.path: tuple(resource.methods) for resource in RESOURCES if resource.public and "{" not in resource.path
 }
 
 

@@ -17,7 +17,7 @@ from ..privacy.acts import Wanted
 from .pages import page_of
 from .profiles import NDJSON_MEDIA_TYPE, streamed
 from .replies import reply
-from .tenancy import tenant_of
+from .tenancy import caller_of
 
 FILTERS: Final = ("since", "until", "actor", "act", "subject", "tenant")
 
@@ -33,14 +33,15 @@ async def list_(engine: Engine, request: Request) -> Response:
 
 
 def _wanted(request: Request) -> Wanted:
-    query, own = request.query_params, tenant_of(request)
+    query, caller = request.query_params, caller_of(request)
+    own = caller.tenant
     for name in FILTERS:
         if len(query.get(name, "")) > NAME_CHARS_MAX:
             raise RequestRejected("schema", f"{name} has at most {NAME_CHARS_MAX} characters")
     tenant = query.get("tenant")
     if tenant:
         check_tenant(tenant)
-    if own != DEFAULT_TENANT:
+    if own != DEFAULT_TENANT or "admin" not in caller.scopes:
         if tenant is not None and tenant != own:
             raise RequestRejected("forbidden", "the acts of another tenant are not shown", status=403)
         tenant = own

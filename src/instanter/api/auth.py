@@ -10,7 +10,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 from starlette.requests import Request
@@ -20,16 +20,14 @@ from ..events.batch import write_key_of
 from ..foundation.clock import Clock
 from ..foundation.errors import RequestRejected
 from ..foundation.limits import ACCESS_KEYS_MAX, TENANT_PLACES_DIVISOR
-from ..privacy.access import DEFAULT_TENANT, AccessKey, AccessKeys, Scope
+from ..privacy.access import DEFAULT_TENANT, AccessKey, AccessKeys
+from ..privacy.roles import Scope
 from .browsers import PAGE, Page
 from .fairness import Line, Turns
 from .limiting import TokenBucket, take_all
 from .newcomers import Networks, Newcomers
 from .tenancy import CALLER, DEVELOPER, Caller, Terms
 from .visitors import Proxies, network_of
-
-Required = Scope | Literal["open", "operator"]
-"""What a route asks of a key: a scope; nothing; or `admin`, held by a key of the tenant `default`, the operator's."""
 
 CALL: Final = "instanter.call"
 """Where a request's scope holds its `Call`."""
@@ -47,9 +45,11 @@ _WRITE_KEY: Final = b'"writeKey"'
 class Demand(msgspec.Struct, frozen=True):
     """What a route asks for before it answers."""
 
-    scope: Required
+    scope: Scope
     public: bool
     """Whether a public key will do."""
+    all_tenants: bool
+    """Whether it takes a key of the tenant `default`, the operator's."""
     tracking: bool
     """Whether the key may stand in the body."""
     limited: bool
@@ -140,7 +140,7 @@ class Access:
     def _first_met(self, key: AccessKey) -> _Known:
         if len(self._known) >= ACCESS_KEYS_MAX:
             self._forget_revoked()
-        caller = Caller(key.tenant, key.id, frozenset(key.scopes), key.public, self._terms.of(key.tenant))
+        caller = Caller(key.tenant, key.id, key.held, key.public, self._terms.of(key.tenant))
         return self._met(caller, rate=key.requests_per_s)
 
     def _met(self, caller: Caller, *, rate: int) -> _Known:
@@ -176,8 +176,8 @@ class Call:
     def settle(self, known: _Known) -> None:
         """This is who sends the request. Raises `RequestRejected` (403) where that is not enough, `RateLimited`."""
         demand, caller = self._demand, known.caller
-        caller.require("admin" if demand.scope == "operator" else demand.scope)
-        if demand.scope == "operator" and caller.tenant != DEFAULT_TENANT:
+        caller.require(demand.scope)
+        if demand.all_tenants and caller.tenant != DEFAULT_TENANT:
             raise RequestRejected("forbidden", f"this is for keys of the tenant {DEFAULT_TENANT}", status=403)
         if not demand.public:
             caller.require_private("is not good for this route")

@@ -13,18 +13,22 @@ from ..engine.loop import Engine
 from ..events.bodies import body_decoder
 from ..events.times import time_text
 from ..foundation.limits import BODY_BYTES_MAX, KEYS_LISTED_MAX, NAME_CHARS_MAX, REQUESTS_PER_S_MAX
-from ..privacy.access import AccessKey, Grant, Scope
+from ..privacy.access import AccessKey, Grant
+from ..privacy.roles import SCOPES, RoleName, Scope
 from .bodies import read_body
 from .replies import reply
 from .routing import path_id
 from .tenancy import caller_of, tenant_of
 
 
-class KeyRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+class KeyRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
     """`POST /v1/keys`."""
 
     name: Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]
-    scopes: Annotated[list[Scope], Meta(min_length=1, max_length=4)]
+    scopes: Annotated[list[Scope], Meta(max_length=len(SCOPES))] = []
+    """What the key is good for; none beside a role."""
+    role: RoleName | None = None
+    """A named set of scopes, in their place."""
     public: bool = False
     """It will stand in a page for everybody to read."""
     requests_per_s: Annotated[int, Meta(ge=0, le=REQUESTS_PER_S_MAX)] = 0
@@ -32,7 +36,7 @@ class KeyRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 
     def grant(self, *, dev: bool = False) -> Grant:
         """What is asked for."""
-        return Grant(self.name, tuple(self.scopes), self.public, self.requests_per_s, dev)
+        return Grant(self.name, tuple(self.scopes), self.public, self.requests_per_s, dev, self.role)
 
 
 class KeyShown(msgspec.Struct, rename="camel"):
@@ -42,12 +46,14 @@ class KeyShown(msgspec.Struct, rename="camel"):
     tenant: str
     name: str
     scopes: list[str]
+    """Those of its role, if it has one."""
     public: bool
     requests_per_s: int
     issued_at: str
     revoked_at: str | None
     dev: bool
     """Made under `--dev`: a server that asks for keys does not accept it."""
+    role: str | None = None
 
 
 class KeyCreated(KeyShown, rename="camel", kw_only=True):
@@ -62,12 +68,12 @@ class KeyListing(msgspec.Struct, rename="camel"):
     keys: list[KeyShown]
 
 
-_key_of = body_decoder(KeyRequest)
+decode_key_request = body_decoder(KeyRequest)
 
 
 async def create(engine: Engine, request: Request) -> Response:
     """`POST /v1/keys`."""
-    sent = _key_of(await read_body(request, bytes_max=BODY_BYTES_MAX))
+    sent = decode_key_request(await read_body(request, bytes_max=BODY_BYTES_MAX))
     caller = caller_of(request)
     key, text = await engine.issue_key(sent.grant(dev=request.app.state.dev), tenant=caller.tenant, actor=caller.actor)
     return reply(created(key, text))
@@ -87,8 +93,8 @@ async def revoke(engine: Engine, request: Request) -> Response:
 def shown(key: AccessKey) -> KeyShown:
     """A key as it is listed."""
     return KeyShown(
-        key.id, key.tenant, key.name, list(key.scopes), key.public, key.requests_per_s, time_text(key.issued_ms),
-        None if key.counts else time_text(key.revoked_ms), key.dev,
+        key.id, key.tenant, key.name, list(key.granted), key.public, key.requests_per_s, time_text(key.issued_ms),
+        None if key.counts else time_text(key.revoked_ms), key.dev, key.role or None,
     )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from ..foundation.limits import (
     ITEMS_LISTED_MAX,
     PAGE_ENTRIES_MAX,
 )
+from ..privacy.roles import roles_with, wide_with
 from .decide import ReplayReply
 from .imports import ImportListing, PieceRequest
 from .items import (
@@ -202,7 +203,8 @@ OPERATIONS = (
     Operation(
         "get", "/v1/quarantine", "Events that could not be taken, by reason", reply=Listing, errors=(429, 503)),
     Operation(
-        "get", "/v1/quarantine/{id}", "One of them, whole", reply=EntryReply, errors=(400, 404, 429)),
+        "get", "/v1/quarantine/{id}", "One of them, whole; that it was read is noted", reply=EntryReply,
+        errors=(400, 404, *_STORES)),
     Operation(
         "post", "/v1/quarantine/repair", "Try them once more, rewritten if need be", RepairRequest, RepairReply,
         (*_BODY, 404, *_STORES)),
@@ -320,7 +322,7 @@ def _described(
         described["responses"]["200"]["links"] = links
     if operation.accepted is not None:
         described["responses"]["202"] = _goes_on(schema_of[operation.accepted])
-    asked = _asked_of_a_key(resource, also)
+    asked = _asked_of_a_key(resource, operation.method, also)
     described.update(asked)
     for status in sorted({*operation.errors, *((401, 403, 429) if asked["security"] else ())}):
         described["responses"][str(status)] = _refusal(status, tracking=operation.tracking)
@@ -370,19 +372,22 @@ def _link(operation_id: str, **parameters: str) -> dict[str, Any]:
     return {"operationId": operation_id, "parameters": parameters}
 
 
-def _asked_of_a_key(resource: Resource, also: Sequence[str]) -> dict[str, Any]:
-    """`security` names the scope in each way in which a key may be sent."""
-    if resource.scope == "open":
+def _asked_of_a_key(resource: Resource, method: str, also: Sequence[str]) -> dict[str, Any]:
+    """`security` names the scope in each way in which a key may be sent; the description, what else holds it."""
+    scope, _ = resource.methods[method.upper()]
+    if scope == "open":
         return {"security": []}
-    scope = "admin" if resource.scope == "operator" else resource.scope
     aliases = ", ".join(f"`{path}`" for path in also)
     told = (
         (f"Also as {aliases}.", bool(also)),
-        (_PUBLIC, resource.public), (_IN_BODY, resource.tracking), (_OPERATOR, resource.scope == "operator")
+        (_PUBLIC, resource.public), (_IN_BODY, resource.tracking), (_OPERATOR, resource.all_tenants),
+        (f"The scope {', '.join(wide_with(scope))} holds {scope}.", bool(wide_with(scope))),
+        (f"Roles: {', '.join(roles_with(scope))}.", True),
     )  # fmt: skip
     description = " ".join(text for text, holds in told if holds)
-    security = {"security": [{"bearer": [scope]}, {"basic": [scope]}, {"writeKey": [scope]}]}
-    return {**security, "description": description} if description else security
+    return {
+        "security": [{"bearer": [scope]}, {"basic": [scope]}, {"writeKey": [scope]}], "description": description,
+    }
 
 
 def _operation_id(operation: Operation) -> str:

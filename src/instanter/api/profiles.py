@@ -91,12 +91,13 @@ async def consent(engine: Engine, request: Request) -> Response:
 
 async def unlink(engine: Engine, request: Request) -> Response:
     """`DELETE /v1/profiles/{id}/links/{linked}`: take the link between the two back."""
-    tenant = tenant_of(request)
+    caller = caller_of(request)
+    tenant = caller.tenant
     owner = engine.subjects.find(tenant, path_id(request))
     cell = engine.subjects.find(tenant, path_id(request, "linked"))
     if not owner or not cell or not engine.partition.links.are_linked(cell, owner):
         raise RequestRejected("not_linked", "no such link", status=404)
-    position = await engine.unlink(tenant, cell, owner)
+    position = await engine.unlink(tenant, cell, owner, actor=caller.actor)
     return reply(UnlinkReply(True, str(position)))
 
 

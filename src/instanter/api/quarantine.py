@@ -29,7 +29,8 @@ async def get(engine: Engine, request: Request) -> Response:
     position = path_id(request)
     if not (position.isascii() and position.isdigit() and len(position) <= _POSITION_DIGITS_MAX):
         raise RequestRejected("schema", "an entry is named by its position, a number")
-    return reply(await engine.repairs.show(int(position), tenant=tenant_of(request)))
+    caller = caller_of(request)
+    return reply(await engine.repairs.show(int(position), tenant=caller.tenant, actor=caller.actor))
 
 
 async def repair(engine: Engine, request: Request) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal
 from urllib.parse import unquote
 
 import msgspec
@@ -16,13 +17,16 @@ from ..engine.loop import Engine
 from ..foundation.errors import InstanterError, RateLimited, RequestRejected
 from ..foundation.ids import Ids
 from ..foundation.limits import ID_CHARS_MAX
-from .auth import CALL, Access, Demand, Required
+from ..privacy.roles import Scope as KeyScope
+from .auth import CALL, Access, Demand
 from .bodies import skip_body
 from .replies import code_of, failure, refusal
 
 log = logging.getLogger("instanter.api")
 
 Handler = Callable[[Engine, Request], Awaitable[Response]]
+Required = KeyScope | Literal["open"]
+"""What a method asks of an access key: a scope, or nothing."""
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE"})
 
 
@@ -66,11 +70,13 @@ class Resource(msgspec.Struct, frozen=True):
     """One path, who may use it, and what its methods do."""
 
     path: str
-    scope: Required
-    """What an access key needs for it. It has no default: nobody opens a route by forgetting to say so."""
-    handlers: Mapping[str, Handler]
+    methods: Mapping[str, tuple[Required, Handler]]
+    """What an access key needs for each, which has no default: nobody opens a route by forgetting to say so; and what
+    answers."""
     public: bool = False
     """Whether a public key will do."""
+    all_tenants: bool = False
+    """It is about all tenants at once: for keys of the tenant `default`, the operator's."""
     tracking: bool = False
     """Errors are told as the tracking clients expect them, and the key may stand in the body."""
     limited: bool = True
@@ -79,6 +85,13 @@ class Resource(msgspec.Struct, frozen=True):
     """About how much work an answer is, in units of 0.1 ms, beside its body."""
     alias_of: str = ""
     """The path under which the documents describe it, where other clients call it by another."""
+
+    def demand(self, method: str) -> Demand | None:
+        """What a call by this method has to bring; None where it is open."""
+        scope = self.methods[method][0]
+        if scope == "open":
+            return None
+        return Demand(scope, self.public, self.all_tenants, self.tracking, self.limited, self.work)
 
     @property
     def template(self) -> str:
@@ -98,14 +111,13 @@ class Endpoint:
         self._resource = resource
         self._engine = engine
         self._access = access
-        self._demand = None if resource.scope == "open" else Demand(
-            resource.scope, resource.public, resource.tracking, resource.limited, resource.work
-        )  # fmt: skip
-        self.methods = tuple(resource.handlers)
-        self._handlers = dict(resource.handlers)
-        if "GET" in self._handlers:
-            self._handlers["HEAD"] = self._handlers["GET"]
-        self._allow = ", ".join(sorted([*self._handlers, "OPTIONS"]))
+        self.methods = tuple(resource.methods)
+        self._answers = {
+            method: (resource.demand(method), handler) for method, (_, handler) in resource.methods.items()
+        }
+        if "GET" in self._answers:
+            self._answers["HEAD"] = self._answers["GET"]
+        self._allow = ", ".join(sorted([*self._answers, "OPTIONS"]))
         self._ids = Ids()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,12 +127,12 @@ class Endpoint:
     async def _answer(self, request: Request) -> Response:
         tracking = self._resource.tracking
         try:
-            handler = self._handlers.get(request.method)
-            if handler is None:
+            if request.method not in self._answers:
                 return self._other_method(request.method)
-            if self._demand is None:
+            demand, handler = self._answers[request.method]
+            if demand is None:
                 return await handler(self._engine, request)
-            return await self._called(handler, request, self._demand)
+            return await self._called(handler, request, demand)
         except InstanterError as error:
             self._engine.meter.count(f"requests_refused.{code_of(error)}")
             return refusal(error, tracking=tracking)

@@ -10,7 +10,8 @@ from starlette.requests import Request
 
 from ..foundation.errors import RequestRejected
 from ..foundation.limits import NEW_PEOPLE_PER_S
-from ..privacy.access import DEFAULT_TENANT, SCOPES
+from ..privacy.access import DEFAULT_TENANT
+from ..privacy.roles import SCOPES, Scope, comes_with
 
 CALLER: Final = "instanter.caller"
 """Where a request's scope holds the `Caller`, once that is known."""
@@ -57,13 +58,15 @@ class Caller(msgspec.Struct, frozen=True):
     actor: str
     """The key's id, as the record of administrators' acts names it."""
     scopes: frozenset[str]
+    """All that the key is good for."""
     public: bool = False
     terms: TenantTerms = NO_TERMS
 
-    def require(self, scope: str) -> None:
+    def require(self, scope: Scope) -> None:
         """Raise `RequestRejected` (403) if the key lacks a scope."""
         if scope not in self.scopes:
-            raise RequestRejected("forbidden", f"the access key lacks the scope {scope}", status=403)
+            reason = f"the access key lacks the scope {scope}; {comes_with(scope)}"
+            raise RequestRejected("forbidden", reason, status=403)
 
     def require_private(self, what: str) -> None:
         """Raise `RequestRejected` (403) if the key is public."""

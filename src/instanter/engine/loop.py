@@ -46,7 +46,7 @@ from ..foundation.measure import Buckets, Measurements
 from ..log.moved import MovedPositions, NothingMoved
 from ..log.segment_log import SegmentLog
 from ..privacy.access import AccessKey, Grant, check_grant, issued, new_key
-from ..privacy.audit import CLOCK_CONFIRMED, SERVER, Audit, Head, Plain, Trail, handed_in
+from ..privacy.audit import CLOCK_CONFIRMED, SERVER, Audit, Head, Trail, handed_in
 from ..privacy.erasures import ErasureList
 from ..privacy.subjects import KeyStore, KeySubject
 from ..privacy.user_tokens import SigningSecret, SigningSecrets
@@ -348,8 +348,12 @@ class Engine:
             await self.journal.write(changes, self.clock.now_ms())
         return self.partition.position
 
-    async def unlink(self, tenant: str, cell: int, owner: int) -> int:
+    async def unlink(self, tenant: str, cell: int, owner: int, *, actor: str) -> int:
         """Take the link of a cell to an owner back."""
+        details = {"linked": _pseudonym(cell)}
+        await self.audit.note(
+            "profile.unlinked", actor=actor, tenant=tenant, subject=_pseudonym(owner), details=details
+        )
         now_ms = self.clock.now_ms()
         await self.journal.write([Unlinked(now_ms, tenant, cell, owner)], now_ms)
         return self.partition.position
@@ -366,8 +370,7 @@ class Engine:
         if not self.partition.access_keys.has_room(tenant):
             raise full
         key_id, text = new_key(self._ids)
-        details: dict[str, Plain] = {"name": grant.name, "scopes": " ".join(grant.scopes), "public": grant.public}
-        await self.audit.note("key.issued", actor=actor, tenant=tenant, subject=key_id, details=details)
+        await self.audit.note("key.issued", actor=actor, tenant=tenant, subject=key_id, details=grant.noted())
         now_ms = self.clock.now_ms()
         await self.journal.write([issued(grant, key_id=key_id, text=text, tenant=tenant, at_ms=now_ms)], now_ms)
         key = self.partition.access_keys.get(key_id)
@@ -392,7 +395,7 @@ class Engine:
         The subject is the person's pseudonym, as the log has it: once the person is erased nothing leads to it.
         """
         cell = self.subjects.find(tenant, identifier)
-        await self.audit.note(act, actor=actor, tenant=tenant, subject=f"{cell % (1 << 64):016x}")
+        await self.audit.note(act, actor=actor, tenant=tenant, subject=_pseudonym(cell))
 
     # Signing secrets, for user tokens.
 
@@ -703,6 +706,11 @@ class Engine:
         """The partition has stopped: nothing is served that could be wrong."""
         self.broken = reason
         log.error("the partition stopped", extra={"reason": reason})
+
+
+def _pseudonym(cell: int) -> str:
+    """Whom an act is about: the log knows them by it while they are known."""
+    return f"{cell % (1 << 64):016x}"
 
 
 def _configuration_hash(settings: Mapping[str, int], features: frozenset[tuple[str, str]]) -> str:

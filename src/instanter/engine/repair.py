@@ -143,12 +143,13 @@ class Repairs:
         rewrite = Rewrite(request.rewrite)
         async with self._one_at_a_time:
             positions = await self._select(request, tenant)
-            if positions and not request.dry_run:
+            if positions:
                 details: dict[str, Plain] = {
                     "entries": len(positions), "code": request.code, "group": request.group,
                     "steps": len(request.rewrite),
                 }  # fmt: skip
-                await self._audit.note("quarantine.replayed", actor=actor, tenant=tenant, details=details)
+                act = "quarantine.tried" if request.dry_run else "quarantine.replayed"
+                await self._audit.note(act, actor=actor, tenant=tenant, details=details)
             tried: list[tuple[int, _Tried]] = []
             passed, refused = 0, Counter[str]()
             for first in range(0, len(positions), AT_ONCE):
@@ -168,9 +169,10 @@ class Repairs:
             [_example(position, one) for position, one in tried], str(self._partition.position),
         )  # fmt: skip
 
-    async def show(self, position: int, *, tenant: str) -> EntryReply:
-        """One entry with its seal taken off; `RequestRejected` (404) when there is none."""
+    async def show(self, position: int, *, tenant: str, actor: str) -> EntryReply:
+        """One entry with its seal taken off, which is noted before; `RequestRejected` (404) when there is none."""
         kept = self._quarantine.entry(tenant, position)
+        await self._audit.note("quarantine.read", actor=actor, tenant=tenant, subject=str(position))
         found = await self._quarantine.outcome(kept)
         source = self._source(kept)
         entry = kept.entry if source is None else source

@@ -16,7 +16,7 @@ from .structure import finite, has_extreme_number
 from .wanted import wanted
 
 T = TypeVar("T")
-_WRONG_WORD: Final = re.compile(r"^Invalid enum value .* - at `\$(.*)`$")
+_WRONG_WORD: Final = re.compile(r"^Invalid enum value '?(.*?)'? - at `\$(.*)`$")
 _UNKNOWN_FIELD: Final = re.compile(r"^Object contains unknown field `([^`]*)`$")
 _STEP: Final = re.compile(r"\.([^.\[]+)|(\[[^\]]*\])")
 
@@ -76,16 +76,19 @@ def _choices(of: type, reason: str) -> str:
     """What may stand where msgspec has found another word, to go behind its reason; "" if it is about something else.
 
     >>> from typing import Literal
-    >>> _choices(list[Literal["up", "down"]], "Invalid enum value 'left' - at `$[...]`")
-    ': one of down, up'
+    >>> reasons = ("Invalid enum value 'left' - at `$[...]`", "Invalid enum value 'dwon' - at `$[...]`")
+    >>> [_choices(list[Literal["up", "down"]], reason) for reason in reasons]
+    [': one of down, up', ': did you mean down?']
     """
     found = _WRONG_WORD.search(reason)
     if found is None:
         return ""
     kinds = _alternatives(inspect.type_info(of))
-    for name, _ in _STEP.findall(found[1]):
+    for name, _ in _STEP.findall(found[2]):
         kinds = [inner for kind in kinds for inner in _within(kind, name)]
     words = {str(value) for kind in kinds if isinstance(kind, inspect.LiteralType) for value in kind.values}
+    if close := difflib.get_close_matches(found[1].casefold(), words, n=1):
+        return f": did you mean {close[0]}?"
     return f": one of {', '.join(sorted(words))}" if words else ""
 
 

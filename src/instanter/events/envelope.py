@@ -290,6 +290,8 @@ class KeyIssued(msgspec.Struct, array_like=True, frozen=True, tag=14):
     name: str = ""
     dev: bool = False
     """It was made of a server that asks nobody for a key, so it counts nowhere else."""
+    role: str = ""
+    """The name of a set of scopes, in place of `scopes`; empty where there is none."""
 
 
 class KeyRevoked(msgspec.Struct, array_like=True, frozen=True, tag=15):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal, get_args
+from typing import Final
 
 import msgspec
 
@@ -24,12 +24,9 @@ from ..foundation.limits import (
     ACCESS_KEYS_PER_TENANT_MAX,
     ACCESS_KEYS_REVOKED_MAX,
 )
+from .audit import Plain
+from .roles import PUBLIC_SCOPES, ROLES, SCOPES, RoleName, Scope, held, scopes_of
 
-Scope = Literal["write", "decide", "catalog", "admin"]
-SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
-"""What a key may be good for. None implies another."""
-PUBLIC_SCOPES: Final[frozenset[str]] = frozenset({"write", "decide"})
-"""What a key may be good for that stands in a page for everybody to read."""
 TENANT_PATTERN: Final = "^[a-z0-9-]{1,64}$"
 """Names of tenants."""
 DEFAULT_TENANT: Final = "default"
@@ -49,6 +46,7 @@ class AccessKey(msgspec.Struct, frozen=True, array_like=True):
     digest: bytes
     """SHA-256 of the key."""
     scopes: tuple[str, ...]
+    """As they were given; none beside a role."""
     public: bool
     requests_per_s: int
     """0: the configuration's."""
@@ -58,6 +56,18 @@ class AccessKey(msgspec.Struct, frozen=True, array_like=True):
     """0: it counts."""
     dev: bool = False
     """Made under `--dev`, where whoever reaches the server can make one: it is accepted nowhere."""
+    role: str = ""
+    """Empty: it has scopes of its own."""
+
+    @property
+    def granted(self) -> tuple[str, ...]:
+        """Its scopes, those of its role if it has one."""
+        return scopes_of(self.role) if self.role else self.scopes
+
+    @property
+    def held(self) -> frozenset[str]:
+        """All that it is good for."""
+        return held(self.granted)
 
     @property
     def counts(self) -> bool:
@@ -69,12 +79,19 @@ class Grant(msgspec.Struct, frozen=True):
     """What a new key is to be good for."""
 
     name: str
-    scopes: tuple[Scope, ...]
+    scopes: tuple[Scope, ...] = ()
+    """None beside a role."""
     public: bool = False
     requests_per_s: int = 0
     """0: the configuration's."""
     dev: bool = False
     """It is asked for under `--dev`."""
+    role: RoleName | None = None
+
+    def noted(self) -> dict[str, Plain]:
+        """What the record of administrators' acts says of it."""
+        role: dict[str, Plain] = {} if self.role is None else {"role": self.role}
+        return {"name": self.name, "scopes": " ".join(self.scopes), "public": self.public, **role}
 
 
 def check_tenant(tenant: str) -> None:
@@ -90,19 +107,31 @@ def check_grant(grant: Grant) -> None:
     Traceback (most recent call last):
     instanter.foundation.errors.RequestRejected: schema: a public key can have the scopes decide, write, not admin
     """
-    if not grant.scopes or len(set(grant.scopes)) < len(grant.scopes):
-        raise RequestRejected("schema", f"a key has one or more of the scopes {', '.join(SCOPES)}, each once")
+    if grant.role is not None:
+        _check_role(grant)
+    elif not grant.scopes:
+        raise RequestRejected("schema", f"a key has a role ({', '.join(ROLES)}) or scopes ({', '.join(SCOPES)})")
+    if len(set(grant.scopes)) < len(grant.scopes):
+        raise RequestRejected("schema", "a key has each of its scopes once")
     beyond = sorted(set(grant.scopes) - PUBLIC_SCOPES)
     if grant.public and beyond:
         able = ", ".join(sorted(PUBLIC_SCOPES))
         raise RequestRejected("schema", f"a public key can have the scopes {able}, not {', '.join(beyond)}")
 
 
+def _check_role(grant: Grant) -> None:
+    if grant.scopes:
+        raise RequestRejected("schema", "a key has a role or scopes, not both: a role is a set of scopes")
+    if grant.public:
+        able = ", ".join(sorted(PUBLIC_SCOPES))
+        raise RequestRejected("schema", f"a public key can have the scopes {able}, and no role")
+
+
 def issued(grant: Grant, *, key_id: str, text: str, tenant: str, at_ms: int) -> KeyIssued:
     """The record of a new key."""
     return KeyIssued(
         at_ms, key_id, tenant, digest_of(text), grant.scopes, grant.public, grant.requests_per_s, grant.name,
-        grant.dev,
+        grant.dev, grant.role or "",
     )  # fmt: skip
 
 
@@ -168,7 +197,7 @@ class AccessKeys:
         if self.has_room(event.tenant) and event.id not in self._by_id and event.digest not in self._by_digest:
             self._put(AccessKey(
                 event.id, event.tenant, event.digest, event.scopes, event.public, event.requests_per_s, event.name,
-                event.at_ms, dev=event.dev,
+                event.at_ms, dev=event.dev, role=event.role,
             ))  # fmt: skip
 
     def revoke(self, event: KeyRevoked) -> None:

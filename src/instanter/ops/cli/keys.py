@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from ...api.keys import KeyCreated, KeyListing, KeyRequest, KeyShown, created, listing, shown
+from ...api.keys import KeyCreated, KeyListing, KeyRequest, KeyShown, created, decode_key_request, listing, shown
 from ...engine.access import KeyRing
 from ...engine.holdings import LOG
 from ...events.envelope import KeyRevoked
@@ -19,8 +19,9 @@ from ...foundation.disk import RealDisk
 from ...foundation.errors import LogClosed, Lost, Overloaded, RequestRejected
 from ...foundation.ids import Ids
 from ...log.segment_log import SegmentLog
-from ...privacy.access import DEFAULT_TENANT, SCOPES, Grant, check_grant, check_tenant, issued, new_key
+from ...privacy.access import DEFAULT_TENANT, Grant, check_grant, check_tenant, issued, new_key
 from ...privacy.audit import COMMAND_LINE, Act, Plain, hand_in
+from ...privacy.roles import ROLES, SCOPES
 from ..config import load
 from ..datadir import DataDirectory
 from ..losses import missing, reaches
@@ -36,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "serves at the moment, which is how the first key comes about.")
     parser.epilog = (
         "examples:\n"
-        "  instanter keys create --data shop/data --name operator --scope admin\n"
-        "  instanter keys create --data shop/data --tenant shop-two --name owner --scope admin\n"
+        "  instanter keys create --data shop/data --name operator --role admin\n"
+        "  instanter keys create --data shop/data --tenant shop-two --name owner --role admin\n"
         f"  {KEY_VARIABLE}=ik_... instanter keys create --url https://shop.example --name page --scope write "
         "--scope decide --public\n"
         f"  {KEY_VARIABLE}=ik_... instanter keys list --url https://shop.example\n"
@@ -45,8 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("create", "list", "revoke"), help="what to do")
     parser.add_argument("id", nargs="?", default="", metavar="ID", help="revoke: which key, as listed")
     parser.add_argument("--name", default="", metavar="N", help="create: what the key is for, for people to read")
-    parser.add_argument("--scope", action="append", choices=SCOPES, default=[], metavar="S",
-                        help=f"create: {', '.join(SCOPES)}; may be given several times, none implies another")
+    parser.add_argument("--role", metavar="R",
+                        help=f"create: what it is good for, by a name: {', '.join(ROLES)}")
+    parser.add_argument("--scope", action="append", default=[], metavar="S",
+                        help=f"create: the same scope by scope, instead: {', '.join(SCOPES)}; may be given several "
+                             "times; docs/access.md says what each opens")
     parser.add_argument("--public", action="store_true",
                         help="create: it stands in a page, and may not say who somebody is or that they bought")
     parser.add_argument("--requests-per-s", type=int, default=0, metavar="N",
@@ -75,8 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _check_usage(arguments: argparse.Namespace) -> None:
     if (arguments.action == "revoke") != bool(arguments.id):
         raise RequestRejected("usage", "revoke takes the id of a key, and only revoke does")
-    if arguments.action == "create" and not (arguments.name and arguments.scope):
-        raise RequestRejected("usage", "create needs a --name and one or more --scope")
+    if arguments.action == "create" and not (arguments.name and (arguments.role or arguments.scope)):
+        raise RequestRejected("usage", "create needs a --name, and a --role or one or more --scope")
     if arguments.url and arguments.tenant:
         raise RequestRejected("usage", "a server's keys are those of the tenant whose --key is given")
     if arguments.url and not arguments.key:
@@ -86,13 +90,10 @@ def _check_usage(arguments: argparse.Namespace) -> None:
 def _grant(arguments: argparse.Namespace) -> Grant:
     """What is asked for, within the bounds of the API."""
     asked = {
-        "name": arguments.name, "scopes": arguments.scope, "public": arguments.public,
+        "name": arguments.name, "scopes": arguments.scope, "role": arguments.role, "public": arguments.public,
         "requestsPerS": arguments.requests_per_s,
     }  # fmt: skip
-    try:
-        grant = msgspec.convert(asked, KeyRequest).grant()
-    except msgspec.ValidationError as error:
-        raise RequestRejected("schema", str(error)) from None
+    grant = decode_key_request(msgspec.json.encode(asked)).grant()
     check_grant(grant)
     return grant
 
@@ -141,7 +142,7 @@ class ServerKeys:
 
     def create(self, grant: Grant) -> KeyCreated:
         """Make a key. Raises `Rejected`, `Unavailable`."""
-        asked = KeyRequest(grant.name, list(grant.scopes), grant.public, grant.requests_per_s)
+        asked = KeyRequest(grant.name, list(grant.scopes), grant.role, grant.public, grant.requests_per_s)
         return self._connection.call("POST", "/v1/keys", asked, reply=KeyCreated)
 
     def list(self) -> KeyListing:
@@ -169,8 +170,7 @@ class DirectoryKeys:
         if not self._ring.keys.has_room(self._tenant):
             raise Overloaded("there is no room for another access key: revoke one")
         key_id, text = new_key(self._ids)
-        details: dict[str, Plain] = {"name": grant.name, "scopes": " ".join(grant.scopes), "public": grant.public}
-        now_ms = self._note("key.issued", key_id, details)
+        now_ms = self._note("key.issued", key_id, grant.noted())
         self._ring.write(issued(grant, key_id=key_id, text=text, tenant=self._tenant, at_ms=now_ms))
         key = self._ring.keys.get(key_id)
         assert key is not None, "there was room, and the id is new"
@@ -219,4 +219,5 @@ def _in_words(key: KeyShown) -> str:
     rate = f", {key.requests_per_s} requests a second" if key.requests_per_s else ""
     end = f"revoked {key.revoked_at}" if key.revoked_at else f"issued {key.issued_at}"
     name = "".join(character if character.isprintable() else "\ufffd" for character in key.name)
-    return f"{key.id}  {key.tenant}  {kind}{' '.join(key.scopes)}{rate}  {end}  {name}"
+    good_for = f"{key.role} ({' '.join(key.scopes)})" if key.role else " ".join(key.scopes)
+    return f"{key.id}  {key.tenant}  {kind}{good_for}{rate}  {end}  {name}"

@@ -373,7 +373,7 @@ class World:
         if not device or not user:
             return
         self.accounts.ask(Unlinked(0, TENANT, device, user))
-        position = await self._live_engine.unlink(TENANT, device, user)
+        position = await self._live_engine.unlink(TENANT, device, user, actor="sim")
         self._say(f"unlinked up to {position}")
 
     async def _decide(self, person: Person) -> None:
