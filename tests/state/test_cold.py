@@ -34,8 +34,8 @@ from instanter.state.checkpoint import (
 )
 from instanter.state.cold import COLD_WORDS, warm_up
 from instanter.state.cold_files import ALIGNED_BYTES, ColdPlace, cold_path, list_cold_files
-from instanter.state.dedup import CHUNK_WORDS
-from instanter.state.layout import CELL_KEY
+from instanter.state.layout import CELL_KEY, CHUNK_WORDS
+from instanter.state.ledger import PAGE_WORDS
 from instanter.state.memory import State
 from instanter.state.schema import Schema
 from instanter.state.table import CELLS, COLD, LIVE, address, allocate, insert, make_index, make_memory, rows_of
@@ -710,7 +710,7 @@ def test_a_scan_that_finds_nobody_writes_nothing() -> None:
 
 def test_warming_up_writes_nothing_beyond_a_memory_without_room_for_people_on_disk() -> None:
     """Kernels look at no bounds: what lies behind belongs to somebody else."""
-    memory = make_memory(words=(20, 10, CHUNK_WORDS, 5, 20, COLD_WORDS), rows_max=(8, 8, 8, 8, 1, 0))
+    memory = make_memory(words=(20, 10, CHUNK_WORDS, 5, 20, COLD_WORDS, PAGE_WORDS), rows_max=(8, 8, 8, 8, 1, 0, 0))
     around = np.full(len(memory.ints) + 1_000, 7, np.int64)
     ints = around[: len(memory.ints)]
     ints[:] = 0

@@ -189,39 +189,39 @@ def test_each_message_counts_once_however_often_it_is_sent_also_across_a_restart
     tmp_path: Path, full: bool, figures: Figures
 ) -> None:
     rng = random.Random(7)
-    people, each = (400, 250) if full else (20, 250)
+    people, each = (25, 4_000) if full else (4, 1_250)
     events = [
-        tracked(who, START_MS + n * MINUTE_MS, rng.choice((VIEWED, CLICKED, ORDERED)),
+        tracked(who, START_MS + n * 15 * SECOND_MS, rng.choice((VIEWED, CLICKED, ORDERED)),
                 number=who * each + n, items=["chair"])
         for who in range(people) for n in range(each)
     ]  # fmt: skip
-    # There are four chunks of six messages for each cell there is room for: 250 messages a person want 42.
-    once = empty_state(schema_of(cells=11 * people + 1_024))
+    # There are four chunks of six messages for each cell there is room for.
+    once = empty_state(schema_of(cells=people * each // 24 + 1_024))
     fold_all(once, events, batch=128)
     often = [event for event in events for _ in range(rng.randint(1, 5))]
     delays = {id(event): event.happened_ms for event in often}
     arrivals = sorted(often, key=lambda event: delays[id(event)] + rng.uniform(0, LATENESS_MS))
-    state = empty_state(schema_of(cells=11 * people + 1_024))
+    state = empty_state(schema_of(cells=people * each // 24 + 1_024))
     cut = len(arrivals) // 2
     fold_all(state, arrivals[:cut], batch=128)
     state = _reloaded(state, tmp_path)
     fold_all(state, arrivals[cut:], batch=128)
-    # The whole lot again: after the last of a person, all are inside the day and among the last 256.
+    # The whole lot again: after the last of a person, all are inside the day and among the last 4,096.
     assert set(fold_all(state, events, batch=128)) == {1}
     figures(sent=len(arrivals) + len(events), events=len(events))
     assert state.hash(order_free=True) == once.hash(order_free=True)
 
 
 @pytest.mark.row("R7")
-def test_beyond_the_last_256_a_message_counts_again_and_the_overflow_is_counted() -> None:
-    state = empty_state()
-    events = [tracked(0, START_MS + n, number=n) for n in range(300)]
+def test_beyond_the_last_4096_a_message_counts_again_and_the_overflow_is_counted() -> None:
+    state = empty_state(schema_of(cells=1_024))
+    events = [tracked(0, START_MS + n, number=n) for n in range(4_140)]
     fold_all(state, events)
     cell = cell_at(state, person(0))
-    assert state.tables.memory.ints[cell + CELL_OVERFLOW] == state.messages_forgotten == 300 - 256
+    assert state.tables.memory.ints[cell + CELL_OVERFLOW] == state.messages_forgotten == 4_140 - 4_096
     assert set(fold_all(state, events[44:])) == {1}
     assert fold_all(state, events[43:44]) == [0]
-    assert state.tables.memory.ints[cell + CELL_OVERFLOW] == state.messages_forgotten == 300 - 256 + 1
+    assert state.tables.memory.ints[cell + CELL_OVERFLOW] == state.messages_forgotten == 4_140 - 4_096 + 1
 
 
 def test_a_message_is_remembered_for_a_day_of_the_persons_own_events() -> None:

@@ -52,7 +52,7 @@ from .shop import (
     tracked,
 )
 
-WORDS = (3, 2, 2, 2, 1, 3)
+WORDS = (3, 2, 2, 2, 1, 3, 1)
 # Many keys that begin at the same place of an index, so that they have to be probed for.
 KEYS = st.one_of(st.integers(1, 40).map(lambda n: n * 4_096), st.integers(-(2**63), 2**63 - 1).filter(bool))
 
@@ -109,7 +109,7 @@ def test_an_index_moves_a_bounded_number_of_entries_at_a_time() -> None:
 @settings(max_examples=100)
 @given(st.lists(st.one_of(st.just("take"), st.integers(0, 30)), max_size=60))
 def test_a_released_row_is_used_again_and_comes_back_empty(steps: list[Any]) -> None:
-    memory = make_memory(words=WORDS, rows_max=(6, 1, 1, 1, 1, 1))
+    memory = make_memory(words=WORDS, rows_max=(6, 1, 1, 1, 1, 1, 1))
     taken: list[int] = []
     used = 0
     for step in steps:

@@ -13,14 +13,15 @@ from ..foundation.limits import (
     CATALOGUE_ITEMS_ALWAYS,
     CATALOGUE_ITEMS_MAX,
     CATALOGUE_MEMORY_DIVISOR,
+    DEDUP_IDS_MAX,
     ITEMS_MAX,
     PURPOSES_MAX,
 )
 from ..state.cold import COLD_WORDS
-from ..state.dedup import CHUNK_WORDS
-from ..state.layout import BySource, FeatureSpec, Kind, Layout, Scope, ValueSource, lay_out
+from ..state.layout import CHUNK_WORDS, BySource, FeatureSpec, Kind, Layout, Scope, ValueSource, lay_out
+from ..state.ledger import PAGE_WORDS
 from ..state.program import FOLDING_NOW, SETTING_NAMES, SETTINGS_FORMERLY
-from ..state.schema import OTHER, Capacity, Schema
+from ..state.schema import CELLS_PER_LEDGER_PAGE, OTHER, Capacity, Schema
 from .declaration import EVERYTHING, FeatureDeclaration, check_all, duration_ms, former_of, version
 
 _PRICE = "price"
@@ -43,7 +44,7 @@ DEFAULT_SETTINGS = {
     "lateness_sequence_ms": 30 * 60_000,
     "lateness_window_ms": 24 * 3_600_000,
     "dedup_window_ms": 24 * 3_600_000,
-    "dedup_ids_max": 256,
+    "dedup_ids_max": DEDUP_IDS_MAX,
     "folding": FOLDING_NOW,
 }
 """What the fold stands on where the configuration says nothing."""
@@ -163,9 +164,9 @@ def capacity_in(memory_mb: int, layout: Layout, *, items_max: int) -> Capacity:
     """How many people a process of so much memory has room for, and how large a catalogue.
 
     The program and the items come first. Of the rest two thirds are for people in memory: a cell, its two sessions,
-    its share of message ids and indexes; one third says where those on disk lie.
+    its share of message ids, ledgers and indexes; one third says where those on disk lie.
     """
-    words = layout.cell_words + 2 * layout.session_words + 4 * CHUNK_WORDS
+    words = layout.cell_words + 2 * layout.session_words + 4 * CHUNK_WORDS + 1 + PAGE_WORDS // CELLS_PER_LEDGER_PAGE
     in_memory = words * _BYTES_PER_WORD + 7 + _INDEX_BYTES + _SUBJECT_BYTES
     on_disk = COLD_WORDS * _BYTES_PER_WORD + 1 + _INDEX_BYTES + _SUBJECT_BYTES
     item = 2 * layout.item_words * _BYTES_PER_WORD + 2 * _INDEX_BYTES

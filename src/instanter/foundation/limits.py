@@ -295,7 +295,7 @@ VALUES_LISTED_MAX = 8_192
 VALUE_LIST_MAX = 64
 CHANGES_FOLLOWED_MAX = 1_024
 """Changes of the catalogue that standing lists follow one by one; after more of them all items are looked at again."""
-DEDUP_IDS_MAX = 65_536
+DEDUP_IDS_MAX = 4_096
 """Messages that one person may be remembered by, whatever the log says."""
 EPOCHS_LOST_MAX = 1_000_000_000
 """Numbers of epochs between two that are published: those of epochs that the disk refused."""

@@ -17,7 +17,6 @@ import numpy as np
 
 from .cold_files import Stored, parts_of
 from .compiled import Ints
-from .dedup import CHUNK_COUNT, CHUNK_FIRST, CHUNK_NEXT, CHUNK_WORDS
 from .layout import (
     CELL_CHUNK,
     CELL_KEY,
@@ -28,6 +27,10 @@ from .layout import (
     CELL_SESSION,
     CELL_SWEPT_MS,
     CELL_UPKEEP_WORDS,
+    CHUNK_COUNT,
+    CHUNK_FIRST,
+    CHUNK_NEXT,
+    CHUNK_WORDS,
     ITEM_KEY,
     SESSION_CELL,
     SESSION_START_MS,

@@ -33,7 +33,7 @@ from .compiled import Ints
 from .layout import Scope
 from .memory import State
 from .program import activate
-from .table import CELLS, CHUNKS, COLD, FIRST_ROW, FREE, ITEMS, LIVE, ROWS_MAX, SESSIONS, USED, WORDS, rows_of
+from .table import CELLS, CHUNKS, COLD, FIRST_ROW, FREE, ITEMS, LEDGERS, LIVE, ROWS_MAX, SESSIONS, USED, WORDS, rows_of
 
 MAGIC = b"INSTCKPT"
 VERSION = 2
@@ -200,7 +200,7 @@ def _manifest(state: State, position: int, at_ms: int, records: int) -> Manifest
         VERSION,
         position,
         at_ms,
-        state.tables.memory.regions.tolist(),
+        state.tables.memory.regions[:LEDGERS].tolist(),
         columns_in(state.schema.layout),
         state.settings,
         sorted(state.active),

@@ -17,22 +17,25 @@ from ..foundation.limits import COLD_MOVED_MAX, FOLD_BATCH_EVENTS_MAX
 from .cold_files import ColdFiles, ColdPlace, Stored, parts_of
 from .columns import TABLE_OF
 from .compiled import Ints, kernel
-from .dedup import CHUNK_NEXT, CHUNK_WORDS
 from .layout import (
     CELL_CHUNK,
     CELL_KEY,
     CELL_PREVIOUS,
     CELL_RECEIVED_MS,
     CELL_SESSION,
+    CHUNK_NEXT,
+    CHUNK_WORDS,
     SEEN_SUFFIX,
     SESSION_CELL,
     Layout,
     Scope,
 )
 from .table import (
+    BASE,
     CELLS,
     CHUNKS,
     COLD,
+    FIRST_ROW,
     LIVE,
     MIGRATE_PER_BATCH,
     ROWS_MAX,
@@ -371,13 +374,13 @@ def warm_up(memory: Memory, cells: Index) -> None:
 
 
 def _with_cold_rows(memory: Memory, count: int) -> Memory:
-    """A copy of a memory that has no place for people on disk, with some: theirs is the last table."""
+    """A copy of a memory that has no place for people on disk, with some, behind all others."""
     assert memory.regions[COLD, ROWS_MAX] == 0
     regions = memory.regions.copy()
-    regions[COLD, ROWS_MAX] = count
+    regions[COLD, [BASE, ROWS_MAX, FIRST_ROW]] = len(memory.ints), count, len(memory.unsaved)
     ints = np.concatenate([memory.ints, np.zeros(count * int(regions[COLD, WORDS]), np.int64)])
     unsaved = np.concatenate([memory.unsaved, np.zeros(count, np.uint8)])
-    return Memory(ints, ints.view(np.float64), regions, unsaved, memory.spill.copy())
+    return Memory(ints, ints.view(np.float64), regions, unsaved, memory.spill.copy(), memory.ledgers.copy())
 
 
 @kernel
@@ -390,7 +393,7 @@ def _pack_all(memory: Memory, rows: Ints, buffer: Ints, ends: Ints, idle_ms: int
             if 2 * memory.spill[0] > len(memory.spill):
                 return i
             touch(memory, CELLS, rows[i])
-            let_go(memory, cell)
+            let_go(memory, rows[i])
         end = at + _packed_words(ints, regions, cell)
         if end > len(buffer):
             return i
@@ -492,5 +495,3 @@ def _shelve_all(memory: Memory, cells: Index, cold: Index, keys: Ints, places: I
 def _unshelve(memory: Memory, cold: Index, row: int) -> None:
     remove(cold, memory.ints[address(memory.regions, COLD, row) + COLD_KEY])
     release(memory, COLD, row)
-
-

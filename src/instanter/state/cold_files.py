@@ -30,8 +30,7 @@ from ..foundation.errors import Broken, Corrupt
 from ..foundation.limits import COLD_FILE_BYTES, COLD_RECORD_BYTES_MAX
 from .columns import Column, Copies, columns_in, copies
 from .compiled import Ints
-from .dedup import CHUNK_WORDS
-from .layout import CELL_CHUNK, CELL_PREVIOUS, CELL_SESSION, Layout
+from .layout import CELL_CHUNK, CELL_PREVIOUS, CELL_SESSION, CHUNK_WORDS, Layout
 from .table import CELLS, SESSIONS
 
 MAGIC = b"INSTCOLD"

@@ -51,7 +51,6 @@ from .program import (
     FOLDING,
     GIVES_OF_ORDER,
     HEARD_SINCE,
-    IDS_MAX,
     KIND,
     PER_ITEM,
     PURPOSE,
@@ -101,15 +100,16 @@ def _fold_event(program: Program, tables: Tables, columns: Columns, event: int) 
     cell = address(regions, CELLS, row)
     if is_swept(ints, cell, tables.idle[0]) and ints[cell + CELL_SESSION] + ints[cell + CELL_CHUNK] > 0:
         touch(memory, CELLS, row)
-        let_go(memory, cell)
+        let_go(memory, row)
     newest_ms = max(ints[cell + CELL_NEWEST_MS], at_ms)
     horizon_ms = newest_ms - settings[DEDUP_MS]
     if at_ms >= horizon_ms:
-        seen = look(ints, regions, cell, columns.messages[event], at_ms, horizon_ms)
+        message = columns.messages[event]
+        seen = look(memory, row, message, at_ms, horizon_ms)
         if seen.duplicate:
             return DUPLICATE
         touch(memory, CELLS, row)
-        if not remember(memory, cell, columns.messages[event], at_ms, settings[IDS_MAX], seen):
+        if not remember(memory, row, message, at_ms, horizon_ms, settings, seen):
             tables.forgotten[0] += 1
     touch(memory, CELLS, row)
     verdict, session = _lateness(settings, newest_ms - at_ms), -1

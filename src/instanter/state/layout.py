@@ -85,6 +85,11 @@ SESSION_WORDS = 4
 ITEM_KEY = 0
 ITEM_WORDS = 1
 
+CHUNK_IDS = 6
+CHUNK_NEXT, CHUNK_COUNT, CHUNK_FIRST = 0, 1, 2
+"""Row of the chunk that follows + 1, messages held, and the first of them: id, time, id, time, ..."""
+CHUNK_WORDS = CHUNK_FIRST + 2 * CHUNK_IDS
+
 
 class FeatureSpec(msgspec.Struct, frozen=True):
     """A declared feature as the fold knows it. `codes` are the event codes it counts on."""

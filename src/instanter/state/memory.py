@@ -32,9 +32,9 @@ from .cold import COLD_KEY, COLD_RECEIVED_MS, COLD_WORDS, RESERVED_CELLS, Cold
 from .cold_files import ColdPlace
 from .columns import TABLE_OF
 from .compiled import Ints, Reals
-from .dedup import CHUNK_WORDS
 from .fold import APPLIED, DUPLICATE, LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS, TABLE_FULL, TOLD_AGAIN, fold_batch
-from .layout import CELL_KEY, CELL_RECEIVED_MS, ITEM_KEY, SEEN_SUFFIX, Kind, Scope
+from .layout import CELL_KEY, CELL_RECEIVED_MS, CHUNK_WORDS, ITEM_KEY, SEEN_SUFFIX, Kind, Scope
+from .ledger import PAGE_WORDS
 from .program import (
     SETTING_BOUNDS,
     SETTING_NAMES,
@@ -125,8 +125,17 @@ class State:
                     layout.item_words,
                     max(layout.cell_words, layout.session_words),
                     COLD_WORDS,
+                    PAGE_WORDS,
                 ),
-                rows_max=(room.cells, room.sessions, room.chunks, room.items, SCRATCH_ROWS, room.cold if cold else 0),
+                rows_max=(
+                    room.cells,
+                    room.sessions,
+                    room.chunks,
+                    room.items,
+                    SCRATCH_ROWS,
+                    room.cold if cold else 0,
+                    room.ledger_pages,
+                ),
                 pairings=sum(placed.spec.kind is Kind.CO_OCCURRENCE for placed in layout.features),
             ),
             make_index(),

@@ -13,11 +13,13 @@ from ..foundation.ids import References
 from ..foundation.limits import CATALOGUE_ITEMS_ALWAYS
 from .compiled import Ints, Reals
 from .layout import FeatureSpec, Layout
+from .ledger import LEDGER_PAGES_MAX
 from .program import Columns
 
 _FLAGS = int(Flag.BOT | Flag.RETOLD)
 OTHER = 0
 """The code of every event that no feature counts on."""
+CELLS_PER_LEDGER_PAGE = 8
 
 
 class Capacity(msgspec.Struct, frozen=True):
@@ -42,6 +44,12 @@ class Capacity(msgspec.Struct, frozen=True):
     def chunks(self) -> int:
         """Chunks of message ids; on average four a cell."""
         return 4 * self.cells
+
+    @property
+    def ledger_pages(self) -> int:
+        """Pages for the ledgers of who has many messages, for one of the largest at least. Who finds no room is looked
+        through one by one, which takes longer."""
+        return self.cells // CELLS_PER_LEDGER_PAGE + LEDGER_PAGES_MAX
 
 
 class Schema(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""All records in one memory: four tables of fixed-width rows, and the indexes from a 64-bit key to a row.
+"""All records in one memory: tables of fixed-width rows, and the indexes from a 64-bit key to a row.
 
 The memory is allocated for its limit at once; the system hands out its pages as rows are used, so growth never copies
 and never pauses the loop. An index grows by doubling and moves a bounded number of entries per batch.
@@ -14,13 +14,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..foundation.limits import FOLD_BATCH_EVENTS_MAX, FOLD_BATCH_ITEMS_MAX
+from ..foundation.limits import DEDUP_IDS_MAX, FOLD_BATCH_EVENTS_MAX, FOLD_BATCH_ITEMS_MAX
 from .compiled import Bytes, Ints, Reals, kernel
-from .layout import SEEN_ITEMS_MAX
+from .layout import CHUNK_IDS, SEEN_ITEMS_MAX
 
-CELLS, SESSIONS, CHUNKS, ITEMS, SCRATCH, COLD = 0, 1, 2, 3, 4, 5
-"""The tables. Scratch holds merged records while they are read; it is not state. Cold says where people lie on disk."""
-TABLES = 6
+CELLS, SESSIONS, CHUNKS, ITEMS, SCRATCH, COLD, LEDGERS = 0, 1, 2, 3, 4, 5, 6
+"""The tables. Cold says where people lie on disk. Two are no state: scratch holds merged records while they are read,
+ledgers are made from chunks."""
+TABLES = 7
 
 # Columns of `Memory.regions`, one row per table.
 BASE, WORDS, ROWS_MAX, FIRST_ROW, USED, FREE, LIVE = 0, 1, 2, 3, 4, 5, 6
@@ -47,6 +48,8 @@ class Memory(NamedTuple):
     """By row over all tables: 1 while a checkpoint still needs the row as it is."""
     spill: Ints
     """Rows saved by `touch`: the word after the last one, then [table, row, words ...] for each."""
+    ledgers: Ints
+    """By row of cells: the first page of its ledger + 1, 0 for none."""
 
 
 class Index(NamedTuple):
@@ -72,9 +75,10 @@ def make_memory(*, words: tuple[int, ...], rows_max: tuple[int, ...], pairings: 
         base += words[table] * rows_max[table]
         first_row += rows_max[table]
     ints = np.zeros(base, np.int64)
-    spill = np.zeros(1 + 2 * _touched_words_max(words, pairings), np.int64)
+    spill = np.zeros(1 + 2 * _touched_words_max(words, rows_max, pairings), np.int64)
     spill[0] = 1
-    return Memory(ints, ints.view(np.float64), regions, np.zeros(first_row, np.uint8), spill)
+    unsaved, ledgers = np.zeros(first_row, np.uint8), np.zeros(rows_max[CELLS], np.int64)
+    return Memory(ints, ints.view(np.float64), regions, unsaved, spill, ledgers)
 
 
 def scattered(words: int) -> Ints:
@@ -89,10 +93,12 @@ def scattered(words: int) -> Ints:
     return np.frombuffer(memory, np.int64, words)
 
 
-def _touched_words_max(words: tuple[int, ...], pairings: int) -> int:
-    """What one batch can touch: a cell, three sessions and two chunks an event, its items and their pairs."""
+def _touched_words_max(words: tuple[int, ...], rows_max: tuple[int, ...], pairings: int) -> int:
+    """What one batch can touch: a cell, three sessions and all chunks of the cell an event, its items and their
+    pairs."""
     events, pairs = FOLD_BATCH_EVENTS_MAX, 2 * FOLD_BATCH_EVENTS_MAX * (SEEN_ITEMS_MAX + 1) * pairings
-    rows = {CELLS: events, SESSIONS: 3 * events, CHUNKS: 2 * events, ITEMS: FOLD_BATCH_ITEMS_MAX + pairs}
+    chunks = min(events * (DEDUP_IDS_MAX // CHUNK_IDS + 1), rows_max[CHUNKS])
+    rows = {CELLS: events, SESSIONS: 3 * events, CHUNKS: chunks, ITEMS: FOLD_BATCH_ITEMS_MAX + pairs}
     return sum(count * (words[table] + 2) for table, count in rows.items())
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .compiled import Ints, kernel
-from .dedup import CHUNK_NEXT
-from .layout import CELL_CHUNK, CELL_IDS, CELL_PREVIOUS, CELL_RECEIVED_MS, CELL_SESSION, CELL_SWEPT_MS
+from .dedup import forget
+from .layout import CELL_CHUNK, CELL_PREVIOUS, CELL_RECEIVED_MS, CELL_SESSION, CELL_SWEPT_MS
 from .program import Changes
-from .table import CELLS, CHUNKS, ITEMS, SESSIONS, USED, WORDS, Index, Memory, address, find, release, remove, touch
+from .table import CELLS, ITEMS, SESSIONS, USED, WORDS, Index, Memory, address, find, release, remove, touch
 
 
 class Swept(NamedTuple):
@@ -33,7 +33,7 @@ def sweep(memory: Memory, first: int, end: int, idle_since_ms: int) -> Swept:
             continue
         touch(memory, CELLS, row)
         swept += 1
-        let_go(memory, cell)
+        let_go(memory, row)
     return Swept(end, swept)
 
 
@@ -44,20 +44,14 @@ def is_swept(ints: Ints, cell: int, idle_since_ms: int) -> bool:
 
 
 @kernel
-def let_go(memory: Memory, cell: int) -> None:
-    """Free the sessions and message ids of the cell at word `cell`, which has been touched."""
-    ints, regions = memory.ints, memory.regions
+def let_go(memory: Memory, row: int) -> None:
+    """Free the sessions and message ids of a cell, which has been touched."""
+    ints, cell = memory.ints, address(memory.regions, CELLS, row)
     for word in (cell + CELL_SESSION, cell + CELL_PREVIOUS):
         if ints[word] > 0:
             release(memory, SESSIONS, ints[word] - 1)
             ints[word] = 0
-    chunk = ints[cell + CELL_CHUNK] - 1
-    while chunk >= 0:
-        following = ints[address(regions, CHUNKS, chunk) + CHUNK_NEXT] - 1
-        release(memory, CHUNKS, chunk)
-        chunk = following
-    ints[cell + CELL_CHUNK] = 0
-    ints[cell + CELL_IDS] = 0
+    forget(memory, row)
 
 
 @kernel
@@ -67,7 +61,7 @@ def erase(memory: Memory, index: Index, key: int) -> bool:
     if row < 0:
         return False
     touch(memory, CELLS, row)
-    let_go(memory, address(memory.regions, CELLS, row))
+    let_go(memory, row)
     release(memory, CELLS, row)
     remove(index, key)
     return True
