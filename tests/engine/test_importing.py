@@ -20,7 +20,7 @@ from instanter.events.envelope import Imported, Tracked, decode_record
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import RequestRejected
-from instanter.foundation.limits import IMPORTS_MAX, IMPORTS_PER_TENANT_MAX
+from instanter.foundation.limits import DEDUP_IDS_MAX, IMPORTS_MAX, IMPORTS_PER_TENANT_MAX
 from instanter.log.frames import decode_frames
 from instanter.log.segments import SEGMENT_HEADER_BYTES, SegmentReader
 
@@ -125,6 +125,33 @@ def test_the_state_follows_from_the_log_and_a_checkpoint_holds_it(tmp_path: Path
         assert anew.hash() == hashed
 
     with_engine(tmp_path, reopened, clock=clock)
+
+
+@pytest.mark.parametrize("count", [300, DEDUP_IDS_MAX])
+def test_a_busy_day_of_one_person_that_broke_off_can_be_run_again_as_another_import(count: int, tmp_path: Path) -> None:
+    """Nothing says that it is the same file: each messageId counts once, as many as one person is remembered by."""
+    clock, start_ms = ManualClock(NOW_MS), NOW_MS - DAY_MS
+    events = [event(number, at_ms=start_ms + number * 20_000) for number in range(count)]
+    random.Random(1).shuffle(events)
+    broken_off = count * 2 // 3
+
+    async def first(engine: Engine) -> None:
+        await send(engine, events, until=broken_off)
+        await engine.checkpoint()
+
+    async def again(engine: Engine) -> dict[str, int]:
+        state = engine.partition.state
+        for at in range(0, count, 100):
+            another = replace(piece(events[at : at + 100], at + 1), import_id=bytes(16))
+            await engine.importer.take(another, tenant="default")
+        assert (state.cells_used, state.messages_forgotten) == (1, 0)
+        return dict(state.verdicts)
+
+    with_engine(tmp_path, first, clock=clock, stop=False)
+    verdicts = with_engine(tmp_path, again, clock=clock)
+    repeated = min(-(-broken_off // 100) * 100, count)
+    assert verdicts["duplicate"] == repeated
+    assert sum(verdicts.values()) == count
 
 
 def test_two_that_send_the_same_file_at_once_count_once(tmp_path: Path) -> None:

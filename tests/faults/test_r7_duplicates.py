@@ -41,16 +41,17 @@ def test_r7_ids_sent_up_to_five_times_across_a_restart(
 def test_r7_what_a_person_can_no_longer_remember_is_counted_as_overflow(make_site: MakeSite) -> None:
     site = make_site()
     server = site.start()
-    batch = [{"type": "track", "event": "x", "anonymousId": "a", "messageId": f"m-{number}",
-              "timestamp": 1_700_000_000_000 + 1_000 * number} for number in range(300)]  # fmt: skip
-    for _ in range(2):
-        assert ask(server.port, "POST", "/v1/batch", {"batch": batch[-256:]}).status == 200
-    assert ask(server.port, "POST", "/v1/batch", {"batch": batch[:-256]}).status == 200
+    events = [{"type": "track", "event": "x", "anonymousId": "a", "messageId": f"m-{number}",
+               "timestamp": 1_700_000_000_000 + 1_000 * number} for number in range(4_200)]  # fmt: skip
+    for part in (events[-4_096:], events[-4_096:], events[:-4_096]):
+        for first in range(0, len(part), BATCH):
+            assert ask(server.port, "POST", "/v1/batch", {"batch": part[first : first + BATCH]}).status == 200
+    assert b"instanter_messages_forgotten 104.0" in ask(server.port, "GET", "/metrics").body
     server.kill()
     memory = recovered(site.data, site.config).state.tables.memory
     cell = address(memory.regions, CELLS, 0)
-    assert memory.ints[cell + CELL_EVENTS] == len(batch), "256 are remembered, and had one effect"
-    assert memory.ints[cell + CELL_OVERFLOW] == len(batch) - 256
+    assert memory.ints[cell + CELL_EVENTS] == len(events), "4,096 are remembered, and had one effect"
+    assert memory.ints[cell + CELL_OVERFLOW] == len(events) - 4_096
 
 
 def send(port: int, ids: list[str], accountant: Accountant) -> None:

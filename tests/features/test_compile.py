@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instanter.features.compile import DEFAULT_SETTINGS, compile_features
+from instanter.features.compile import DEFAULT_SETTINGS, PROGRAM_MIB, compile_features
 from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from instanter.foundation.errors import ConfigRejected
 from instanter.foundation.limits import CATALOGUE_ITEMS_ALWAYS, CATALOGUE_ITEMS_MAX, ITEMS_MAX
 from instanter.state.layout import (
     CELL_WORDS,
+    CHUNK_WORDS,
     ITEM_WORDS,
     SESSION_WORDS,
     BySource,
@@ -21,6 +22,7 @@ from instanter.state.layout import (
     Scope,
     ValueSource,
 )
+from instanter.state.ledger import LEDGER_PAGES_MAX, PAGE_WORDS
 from instanter.state.program import ACTIVE, SEEN_AT, SETTING_NAMES, activate, make_program
 from instanter.state.schema import Schema
 
@@ -161,6 +163,16 @@ def test_more_memory_is_room_for_more_people_and_there_is_always_some() -> None:
 def test_of_people_on_disk_more_fit_than_of_those_in_memory() -> None:
     room = compile_features(DEFAULT_FEATURES, memory_mb=2_048).capacity
     assert room.cold > 5 * room.cells
+
+
+def test_ledgers_are_part_of_what_people_may_take() -> None:
+    room = compile_features([], memory_mb=2_048, items_max=0).capacity
+    words = CELL_WORDS + 2 * SESSION_WORDS + 4 * CHUNK_WORDS + 1
+    marks, index, subject = 7, 64, 100
+    people = (8 * words + marks + index + subject) * room.cells
+    of_people = (2_048 - PROGRAM_MIB) * 1024 * 1024 * 2 // 3
+    assert people + 8 * PAGE_WORDS * (room.ledger_pages - LEDGER_PAGES_MAX) <= of_people
+    assert 10 * LEDGER_PAGES_MAX < room.ledger_pages
 
 
 def test_a_large_catalogue_takes_room_of_people_only_where_there_is_much_memory() -> None:

@@ -3,9 +3,10 @@
 import json
 import sys
 
-from shop import told
+from shop import told, told_often
 
 from instanter.state.fold import fold_batch
 
 assert not hasattr(fold_batch, "signatures"), "the compiler is to be off"
-print(json.dumps(told(int(sys.argv[1]), int(sys.argv[2]))))
+seed, count = map(int, sys.argv[1:])
+print(json.dumps([*told(seed, count), *told_often(seed, 5 * count)]))

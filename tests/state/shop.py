@@ -161,6 +161,16 @@ def random_event(rng: random.Random, who: int, at_ms: int, number: int, *, bots:
     )  # fmt: skip
 
 
+def told_often(seed: int, count: int) -> list[str]:
+    """Fold many messages of two people, some of them again and in any order; what became of each, and the hash."""
+    rng = random.Random(seed)
+    state = empty_state(schema_of((), dedup_ids_max=300))
+    sent = [tracked(n % 2, START_MS + n * MINUTE_MS, number=n) for n in range(count)]
+    arrived = sorted(sent + rng.choices(sent, k=count), key=lambda one: one.happened_ms + rng.uniform(0, 40 * HOUR_MS))
+    verdicts = fold_all(state, arrived, batch=128)
+    return ["".join(map(str, verdicts)), state.hash(), str(state.messages_forgotten)]
+
+
 def told(seed: int, count: int) -> list[str]:
     """Fold a seeded story in which everything happens; the hash of the state after each chapter.
 

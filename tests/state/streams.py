@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 from hypothesis import strategies as st
 
 from instanter.events.envelope import Context, Flag, Tracked
 
-from .shop import DAY_MS, DEVICES, HOUR_MS, ITEM_IDS, LEFT, MINUTE_MS, NAMES, ORDERS, SECOND_MS, START_MS, tracked
+from .shop import (
+    DAY_MS,
+    DEVICES,
+    HOUR_MS,
+    ITEM_IDS,
+    LEFT,
+    MINUTE_MS,
+    NAMES,
+    ORDERS,
+    SECOND_MS,
+    START_MS,
+    VIEWED,
+    tracked,
+)
 
 PEOPLE = 3
 STEPS_MS = (0, SECOND_MS, 5 * MINUTE_MS, 29 * MINUTE_MS, 31 * MINUTE_MS, 2 * HOUR_MS, 23 * HOUR_MS, 25 * HOUR_MS)
@@ -58,6 +72,16 @@ class Sending:
         )  # fmt: skip
         self.sent.append(event)
         return event
+
+
+    def burst(self, who: int, chance: random.Random) -> list[Tracked]:
+        """More of one person than is looked through one by one, within 20 minutes, some again and in any order."""
+        first, at_ms = len(self.sent), self.clocks_ms[who]
+        self.sent += [tracked(who, at_ms + n * 5 * SECOND_MS, VIEWED, number=first + n) for n in range(220)]
+        events = self.sent[first:] + chance.choices(self.sent[first:], k=40)
+        chance.shuffle(events)
+        self.clocks_ms[who] += 20 * MINUTE_MS
+        return events
 
 
 def shapes(*, min_size: int = 1, max_size: int = 60) -> st.SearchStrategy[list[dict[str, Any]]]:

@@ -21,6 +21,7 @@ from instanter.features.declaration import FeatureDeclaration
 from instanter.features.view import Reader
 from instanter.foundation import limits
 from instanter.foundation.errors import Broken, Corrupt, DiskFull
+from instanter.foundation.limits import COLD_RECORD_BYTES_MAX, DEDUP_IDS_MAX
 from instanter.sim.disk import PowerLost, SimulatedDisk
 from instanter.state.checkpoint import (
     CheckpointWriter,
@@ -706,6 +707,22 @@ def test_a_scan_that_finds_nobody_writes_nothing() -> None:
     scrubbed(state)
     assert disk.calls["overwrite"] == before
     assert np.asarray(state.scrub()).item() is False
+
+
+def test_who_remembers_as_many_messages_as_one_may_goes_to_disk_and_comes_back() -> None:
+    disk = SimulatedDisk()
+    busy = [tracked(0, START_MS + n * 1_000, number=n) for n in range(DEDUP_IDS_MAX)]
+    others = [tracked(1 + n % 400, START_MS + DAY_MS, number=10_000 + n) for n in range(800)]
+    schema = small([COUNTED], cells=200, cold=1_000, dedup_ids_max=DEDUP_IDS_MAX)
+    state = opened(on(disk, schema))
+    roomy = opened(State(schema_of([COUNTED], cells=1_000, dedup_ids_max=DEDUP_IDS_MAX)))
+    for one in (state, roomy):
+        fold_all(one, [*busy, *others], batch=100)
+    assert state.cell_row(person(0)) < 0, "on disk"
+    assert state.hash() == roomy.hash()
+    assert 8 * 2 * DEDUP_IDS_MAX < max(map(len, disk.files().values())) < COLD_RECORD_BYTES_MAX
+    assert set(fold_all(state, busy, batch=100)) == {1}
+    assert state.hash() == roomy.hash()
 
 
 def test_warming_up_writes_nothing_beyond_a_memory_without_room_for_people_on_disk() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .shop import told
+from .shop import told, told_often
 
 SCRIPT = Path(__file__).with_name("plain_fold.py")
 EVENTS = 400
@@ -28,7 +28,7 @@ def plain(seed: int, *, hash_seed: str) -> list[str]:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_compiled_and_plain_kernels_come_to_the_same_hashes(seed: int) -> None:
-    assert told(seed, EVENTS) == plain(seed, hash_seed=str(seed))
+    assert [*told(seed, EVENTS), *told_often(seed, 5 * EVENTS)] == plain(seed, hash_seed=str(seed))
 
 
 def test_the_story_holds_every_verdict() -> None:
@@ -37,6 +37,12 @@ def test_the_story_holds_every_verdict() -> None:
     assert late
     assert very_late
     assert again
+
+
+def test_many_messages_of_one_person_are_told_again_and_forgotten() -> None:
+    verdicts, _, forgotten = told_often(1, 5 * EVENTS)
+    assert verdicts.count("1") > 100
+    assert int(forgotten) > 100
 
 
 def test_another_story_comes_to_another_hash() -> None:

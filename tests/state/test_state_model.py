@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,18 @@ from instanter.events.envelope import ItemDeleted, ItemPatched, ItemUpserted, Ti
 from instanter.sim.disk import SimulatedDisk
 from instanter.state.checkpoint import CheckpointWriter, Snapshot, load_checkpoint
 from instanter.state.layout import ITEM_WORDS
-from instanter.state.memory import State
+from instanter.state.memory import State, batches
 
 from .contents import assert_agreement, fold_both
 from .oracle import Oracle
-from .shop import DECLARATIONS, HOUR_MS, ITEM_IDS, SCHEMA, TENANT, empty_state, person, publish, ref
+from .shop import DECLARATIONS, HOUR_MS, ITEM_IDS, TENANT, empty_state, person, publish, ref, schema_of
 from .streams import PEOPLE, Sending, shapes
 
 FULL = os.environ.get("INSTANTER_FULL") == "1"
 DIRECTORY = Path("/checkpoints")
+BURSTS_MAX = 3
+SCHEMA = schema_of(cells=256, dedup_ids_max=400)
+"""More messages are remembered than are looked through one by one, and fewer than come in a few bursts."""
 FIELDS = st.fixed_dictionaries({}, optional={
     "category": st.sampled_from(("seats", "lights", "tables", "")),
     "tags": st.lists(st.sampled_from(("oak", "wool", "grey", "tall")), max_size=5),
@@ -42,6 +46,7 @@ class StateMachine(RuleBasedStateMachine):
         super().__init__()
         self.disk = SimulatedDisk()
         self.sending = Sending()
+        self.bursts = 0
         self.saving: Iterator[bytes] | None = None
         self.tail: list[Any] = []
         """What was done since the checkpoint in the making."""
@@ -49,7 +54,7 @@ class StateMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.live = empty_state()
+        self.live = empty_state(SCHEMA)
         self.oracle = Oracle(DECLARATIONS, SCHEMA.settings)
 
     @rule(shapes=shapes(max_size=12), in_order=st.booleans())
@@ -57,6 +62,14 @@ class StateMachine(RuleBasedStateMachine):
         events = [self.sending.send(shape, in_order=in_order) for shape in shapes]
         fold_both(self.live, self.oracle, events)
         self.tail.append(events)
+
+    @precondition(lambda self: self.bursts < BURSTS_MAX)
+    @rule(who=st.integers(0, PEOPLE - 1), seed=st.integers(0, 1_000))
+    def burst(self, who: int, seed: int) -> None:
+        self.bursts += 1
+        for events in batches(self.sending.burst(who, random.Random(seed))):
+            fold_both(self.live, self.oracle, list(events))
+            self.tail.append(events)
 
     @rule(hours=st.sampled_from((0, 1, 30)))
     def tick(self, hours: int) -> None:

@@ -90,7 +90,7 @@ class DedupSettings(Section, frozen=True):
 
     window_h: Annotated[int, Meta(ge=1, le=168, description="Hours for which ids are remembered.")] = 24
     ids_max: Annotated[int, Meta(
-        ge=16, le=4_096, description="Ids remembered for one person; going beyond it is counted.")] = 256
+        ge=16, le=4_096, description="Ids remembered for one person; going beyond it is counted.")] = 4_096
 
 
 class FeedbackSettings(Section, frozen=True):

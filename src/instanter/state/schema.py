@@ -19,7 +19,7 @@ from .program import Columns
 _FLAGS = int(Flag.BOT | Flag.RETOLD)
 OTHER = 0
 """The code of every event that no feature counts on."""
-CELLS_PER_LEDGER_PAGE = 8
+CELLS_PER_LEDGER_PAGE = 16
 
 
 class Capacity(msgspec.Struct, frozen=True):
