@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from instanter.engine.loop import Engine
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.errors import DiskFull, EventRejected, LogClosed, RequestRejected, Unavailable
 from instanter.log.segments import SegmentReader, list_segments
+from instanter.privacy.subjects import KeyStore
 from instanter.sim.chance import Chance
 from instanter.sim.disk import PowerLost, SimulatedDisk
 
@@ -248,6 +248,19 @@ def test_a_refusal_stands_wherever_the_power_goes_while_people_are_retired() -> 
     assert dies_at > 8, "log, keys, log, headstone and log again"
 
 
+class FullKeys:
+    """A key store that cannot make anything durable."""
+
+    def __init__(self, subjects: KeyStore) -> None:
+        self._subjects = subjects
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._subjects, name)
+
+    def flush(self) -> None:
+        raise DiskFull("no room on the disk for the keys of people")
+
+
 def test_without_room_for_the_keys_of_refusals_nobody_is_retired() -> None:
     disk, clock = SimulatedDisk(), ManualClock(START_MS)
 
@@ -256,9 +269,11 @@ def test_without_room_for_the_keys_of_refusals_nobody_is_retired() -> None:
         await engine.start()
         await refuse_and_come_back(engine, clock)
         cells = [engine.subjects.find("default", one) for one in ("u1", "anonymous:a1", "anonymous:b1")]
-        disk.fail("write", errno.ENOSPC, at=3)
+        refusals = engine.eraser._refusals
+        refusals._subjects = FullKeys(engine.subjects)
         with pytest.raises(DiskFull, match="keys of people"):
             await engine.eraser.retain()
+        refusals._subjects = engine.subjects
         assert [engine.subjects.find("default", one) for one in ("u1", "anonymous:a1", "anonymous:b1")] == cells
         assert await engine.eraser.retain() == 2
         assert engine.subjects.count == 2
