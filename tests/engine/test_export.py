@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from instanter.engine.erase import DAY_MS, RetentionOptions
 from instanter.engine.loop import Engine
+from instanter.events.envelope import Tracked
+from instanter.foundation.clock import ManualClock
 from instanter.foundation.errors import Overloaded, RequestRejected
 from instanter.foundation.limits import EXPORTS_MAX
 
@@ -104,7 +108,8 @@ def test_a_person_erased_while_their_export_is_read_is_in_the_rest_of_it_no_more
         chunks = engine.export("default", "anonymous:a1")
         assert len(next(chunks)) > 200
         await engine.eraser.erase("default", "anonymous:a1")
-        assert [line for chunk in chunks for line in chunk] == []
+        (line,) = [json.loads(line) for chunk in chunks for line in chunk]
+        assert (line["kind"], line["reasons"]) == ("left_out", {"no_key": line["records"]})
 
     with_engine(tmp_path, work)
 
@@ -121,3 +126,58 @@ def test_few_exports_are_made_at_once_and_a_finished_one_makes_room(tmp_path: Pa
         assert list(engine.export("default", "anonymous:a1"))
 
     with_engine(tmp_path, work)
+
+
+def left_out(engine: Engine, identifier: str) -> list[dict[str, Any]]:
+    return sort(exported(engine, identifier), "left_out")
+
+
+def test_an_export_says_what_it_could_not_read_and_why(tmp_path: Path) -> None:
+    clock = ManualClock(19_676 * DAY_MS)
+
+    async def work(engine: Engine) -> None:
+        for day in range(5):
+            await take(engine, event(day), event(10 + day, person="b1"))
+            clock.advance(DAY_MS)
+        await decide(engine)
+        await engine.journal.settled()
+        assert left_out(engine, "anonymous:a1") == []
+        await engine.eraser.retain()
+        lines = exported(engine, "anonymous:a1")
+        assert lines[-1] == {"kind": "left_out", "records": 3, "reasons": {"expired": 3}}
+        assert len(sort(lines, "event")) == 2
+
+    async def damaged(engine: Engine) -> None:
+        await take(engine, event(20))
+        now_ms = clock.now_ms()
+        key = engine.subjects.find("default", "anonymous:a1")
+        for number, body in enumerate((b"no seal", b"")):
+            record = Tracked(now_ms, now_ms, "default", key, 77 + number, "Odd", body=body, subject=key)
+            await engine.journal.write([record], now_ms)
+        unsealed = Tracked(now_ms, now_ms, "default", key, 80, "Odd", body=b"\xc1")
+        await engine.journal.write([unsealed], now_ms)
+        (line,) = left_out(engine, "anonymous:a1")
+        assert line == {"kind": "left_out", "records": 6, "reasons": {"expired": 3, "damaged": 3}}
+
+    keep = RetentionOptions(events=2)
+    with_engine(tmp_path, work, clock=clock, retention=keep)
+    with_engine(tmp_path, damaged, clock=clock, retention=keep)
+
+
+def test_a_key_that_was_lost_is_told_from_one_that_went_by_its_age(tmp_path: Path) -> None:
+    clock, before = ManualClock(19_676 * DAY_MS), tmp_path.with_name("before")
+
+    async def work(engine: Engine, *numbers: int) -> None:
+        await take(engine, *map(event, numbers))
+
+    async def look(engine: Engine) -> None:
+        lines = exported(engine, "anonymous:a1")
+        assert [line["event"]["messageId"] for line in sort(lines, "event")] == ["m-1"]
+        assert lines[-1] == {"kind": "left_out", "records": 2, "reasons": {"no_key": 2}}
+
+    with_engine(tmp_path, lambda engine: work(engine, 1), clock=clock)
+    shutil.copytree(tmp_path / "keys", before)
+    clock.advance(DAY_MS)
+    with_engine(tmp_path, lambda engine: work(engine, 2, 3), clock=clock)
+    shutil.copy(before / "days.keys", tmp_path / "keys")
+    with_engine(tmp_path, look, clock=clock)

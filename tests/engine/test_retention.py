@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from instanter.engine.erase import DAY_MS, RetentionOptions
 from instanter.engine.loop import Engine
 from instanter.foundation.clock import ManualClock
-from instanter.foundation.errors import EventRejected, LogClosed, RequestRejected
+from instanter.foundation.errors import DiskFull, EventRejected, LogClosed, RequestRejected, Unavailable
 from instanter.log.segments import SegmentReader, list_segments
-from instanter.sim.disk import SimulatedDisk
+from instanter.privacy.subjects import KeyStore
+from instanter.sim.chance import Chance
+from instanter.sim.disk import PowerLost, SimulatedDisk
 
 from .harness import decide, event, open_engine, take, with_engine
 
@@ -104,6 +108,179 @@ def test_who_is_gone_for_long_is_erased_whole_and_who_came_back_is_not(tmp_path:
         assert is_known(engine, "anonymous:a1")
 
     with_engine(tmp_path, work, clock=ManualClock(START_MS), retention=KEEP)
+
+
+def saying(number: int, *, agreed: bool, **fields: Any) -> bytes:
+    """An event that says something about personalization."""
+    return event(number, context={"consent": {"personalization": agreed}}, **fields)
+
+
+LIVES = [{"person": "", "userId": "u1"}, {"person": "a1"}, {"person": "a1", "userId": "u1"}]
+"""The ids under which somebody comes who has a device and a user id."""
+
+
+async def refuse_and_come_back(engine: Engine, clock: ManualClock) -> None:
+    """Somebody refuses, and comes again each day for longer than people are kept; somebody else leaves."""
+    await take(engine, event(1), login("a1", "u1"), event(2, person="b1"))
+    await take(engine, saying(3, agreed=False, person="", userId="u1"))
+    for day in range(11):
+        clock.advance(DAY_MS)
+        await take(engine, event(10 + day, userId="u1"))
+
+
+async def is_refused(engine: Engine) -> bool:
+    """Whether nothing is kept of somebody, whatever ids are named."""
+    before = engine.partition.state.cells_used
+    await take(engine, *(event(100 + number, **ids) for number, ids in enumerate(LIVES)))
+    return engine.partition.state.cells_used == before
+
+
+def test_a_refusal_outlives_the_profile(tmp_path: Path) -> None:
+    clock = ManualClock(START_MS)
+
+    async def refuse(engine: Engine) -> None:
+        await refuse_and_come_back(engine, clock)
+        before = [engine.subjects.find("default", one) for one in ("u1", "anonymous:a1")]
+        assert await engine.eraser.retain() == 2, "nothing that came meanwhile was kept"
+        after = [engine.subjects.find("default", one) for one in ("u1", "anonymous:a1")]
+        assert (0 in after, set(before) & set(after)) == (False, set()), "under other keys than what is forgotten"
+        assert not engine.subjects.has(before)
+        assert not is_known(engine, "anonymous:b1"), "who refused nothing leaves nothing"
+        partition = engine.partition
+        assert (len(partition.links), partition.state.cells_used, len(partition.consents)) == (0, 0, 2)
+        assert await is_refused(engine)
+
+    async def come_again(engine: Engine) -> None:
+        assert await is_refused(engine)
+        clock.advance(30 * DAY_MS)
+        assert await engine.eraser.retain() == 0
+        assert await is_refused(engine)
+        assert engine.subjects.count == 2, "a refusal is passed on once"
+
+    with_engine(tmp_path, refuse, clock=clock, retention=KEEP)
+    with_engine(tmp_path, come_again, clock=clock, retention=KEEP)
+
+
+def test_a_refusal_that_outlived_the_profile_can_be_taken_back_exported_and_erased(tmp_path: Path) -> None:
+    clock = ManualClock(START_MS)
+
+    async def work(engine: Engine) -> None:
+        await refuse_and_come_back(engine, clock)
+        await engine.eraser.retain()
+        said = [json.loads(line) for chunk in engine.export("default", "u1") for line in chunk]
+        assert [(line["kind"], line.get("purposes")) for line in said if line["kind"] != "profile"] == [
+            ("consent", {"personalization": False})
+        ]
+        await take(engine, saying(200, agreed=True, person="", userId="u1"))
+        assert engine.partition.state.cells_used == 1, "she has agreed again"
+        await engine.eraser.erase("default", "anonymous:a1")
+        assert not is_known(engine, "anonymous:a1")
+        assert await engine.eraser.retain() == 0
+        await engine.eraser.erase("default", "u1")
+        assert (len(engine.partition.consents), engine.subjects.count) == (0, 0)
+
+    with_engine(tmp_path, work, clock=clock, retention=KEEP)
+
+
+def test_who_says_something_while_a_refusal_is_passed_on_is_not_retired_in_that_turn(tmp_path: Path) -> None:
+    clock = ManualClock(START_MS)
+
+    async def work(engine: Engine) -> None:
+        await refuse_and_come_back(engine, clock)
+        before = engine.subjects.find("default", "u1")
+        retired, _ = await asyncio.gather(
+            engine.eraser.retain(), take(engine, saying(300, agreed=True, person="", userId="u1"))
+        )
+        assert retired == 1, "somebody else alone"
+        assert engine.subjects.find("default", "u1") == before
+        assert engine.consent_of("default", "anonymous:a1") == {"personalization": True}
+        assert len(engine.partition.consents) == 1, "nobody takes over what was taken back"
+
+    with_engine(tmp_path, work, clock=clock, retention=KEEP)
+
+
+def retire(disk: SimulatedDisk, clock: ManualClock, *, dies_at: int = 0) -> bool:
+    """One turn of retention, or the power goes at that change of the disk; whether it came to its end."""
+
+    async def work() -> bool:
+        engine = open_engine(ROOT, clock=clock, disk=disk, retention=KEEP)
+        await engine.start()
+        disk.dies_at = disk.operations + dies_at if dies_at else 0
+        try:
+            assert await engine.eraser.retain() == 2
+        except (PowerLost, Unavailable):
+            assert disk.dead
+            return False
+        finally:
+            await engine.abandon()
+        return True
+
+    return asyncio.run(work())
+
+
+def test_a_refusal_stands_wherever_the_power_goes_while_people_are_retired() -> None:
+    base, clock = SimulatedDisk(), ManualClock(START_MS)
+
+    async def fill() -> None:
+        engine = open_engine(ROOT, clock=clock, disk=base, retention=KEEP)
+        await engine.start()
+        await refuse_and_come_back(engine, clock)
+        await engine.abandon()
+
+    async def look(disk: SimulatedDisk) -> None:
+        engine = open_engine(ROOT, clock=clock, disk=disk, retention=KEEP)
+        await engine.start()
+        assert await is_refused(engine)
+        await engine.eraser.retain()
+        assert await is_refused(engine)
+        assert (engine.partition.state.cells_used, engine.subjects.count) == (0, 2)
+        await engine.abandon()
+
+    asyncio.run(fill())
+    base.crash()
+    dies_at, ended = 0, False
+    while not ended:
+        dies_at += 1
+        disk = copy.deepcopy(base)
+        ended = retire(disk, clock, dies_at=dies_at)
+        disk.lose_power(Chance(dies_at))
+        asyncio.run(look(disk))
+    assert dies_at > 8, "log, keys, log, headstone and log again"
+
+
+class FullKeys:
+    """A key store that cannot make anything durable."""
+
+    def __init__(self, subjects: KeyStore) -> None:
+        self._subjects = subjects
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._subjects, name)
+
+    def flush(self) -> None:
+        raise DiskFull("no room on the disk for the keys of people")
+
+
+def test_without_room_for_the_keys_of_refusals_nobody_is_retired() -> None:
+    disk, clock = SimulatedDisk(), ManualClock(START_MS)
+
+    async def work() -> None:
+        engine = open_engine(ROOT, clock=clock, disk=disk, retention=KEEP)
+        await engine.start()
+        await refuse_and_come_back(engine, clock)
+        cells = [engine.subjects.find("default", one) for one in ("u1", "anonymous:a1", "anonymous:b1")]
+        refusals = engine.eraser._refusals
+        refusals._subjects = FullKeys(engine.subjects)
+        with pytest.raises(DiskFull, match="keys of people"):
+            await engine.eraser.retain()
+        refusals._subjects = engine.subjects
+        assert [engine.subjects.find("default", one) for one in ("u1", "anonymous:a1", "anonymous:b1")] == cells
+        assert await engine.eraser.retain() == 2
+        assert engine.subjects.count == 2
+        assert await is_refused(engine)
+        await engine.abandon()
+
+    asyncio.run(work())
 
 
 def test_more_idle_people_than_one_turn_forgets_are_forgotten_in_several(tmp_path: Path) -> None:

@@ -56,6 +56,29 @@ def lines_of(text: str) -> list[Any]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+@pytest.mark.parametrize("name", ["subjects.keys", "days.keys", "erasures", "headstones"])
+def test_a_damaged_key_and_a_damaged_erasure_are_named_as_a_start_names_them(
+    name: str, data: Path, config: Path, capsys: Printed
+) -> None:
+    here = ("--data", data, "--config", config)
+    assert run(capsys, "erase", "u1", *here)[0] == 0
+    code, out, _ = run(capsys, "verify", *here, "--json")
+    report = json.loads(out)
+    assert (code, report["keys"] > 2, report["erasures"]) == (0, True, 1)
+    path = data / "keys" / name
+    if path.is_dir():
+        path = max(path.iterdir(), key=lambda file: file.stat().st_size)
+    content = bytearray(path.read_bytes())
+    content[-40] ^= 0x10
+    path.write_bytes(content)
+    code, out, _ = run(capsys, "verify", *here, "--json")
+    report = json.loads(out)
+    named = report["damage"] + report["missing"]  # A list whose last entry is damaged ends before it.
+    assert (code, [one for one in named if name not in one], len(named)) == (1, [], 1)
+    code, _, said = run(capsys, "erase", "u1", *here)
+    assert (code, name in said) == (1, True)
+
+
 def test_export_and_erase_open_a_directory_that_nobody_serves(data: Path, config: Path, capsys: Printed) -> None:
     here = ("--data", data, "--config", config)
     code, out, _ = run(capsys, "export", "u1", *here)

@@ -31,6 +31,7 @@ from ..privacy.subjects import KeyStore
 from .checkpoints import Checkpoints
 from .journal import Journal
 from .partition import Partition
+from .refusals import Refusals
 
 ERASED_PER_TURN = 500
 """People forgotten for their idleness in one turn of retention."""
@@ -116,6 +117,7 @@ class Eraser:
         self._ids = ids
         self._meter = meter
         self._retention = retention
+        self._refusals = Refusals(partition=partition, journal=journal, subjects=subjects, clock=clock)
         self._one_at_a_time = asyncio.Lock()
         self._unfinished: dict[bytes, _Work] = {}
         """By keyed hash of each id, from when the erasure list names it until its receipt is given."""
@@ -255,9 +257,7 @@ class Eraser:
                 if cell not in met and self._all_idle(cell, before_ms):
                     gone.append(cell)
                     met.update(self._members(cell))
-            if gone:
-                await self._forget_idle(gone)
-        return len(gone)
+            return await self._forget_idle(gone, before_ms) if gone else 0
 
     async def _retire_days(self) -> None:
         """What was sealed on days that are over cannot be read from here on."""
@@ -273,22 +273,34 @@ class Eraser:
                 await asyncio.to_thread(self._subjects.destroy_days, slots)
                 self._meter.count(f"days_destroyed.{kind.name.lower()}", len(slots))
 
-    async def _forget_idle(self, gone: Sequence[int]) -> None:
-        """Keys first: whom a crash leaves with a state and no key is found idle again.
+    async def _forget_idle(self, gone: Sequence[int], before_ms: int) -> int:
+        """Forget the profiles of these cells, but for what they have refused; how many.
 
-        No entry of the erasure list: an old backup, restored, would find them idle as well. But a mark beside it, so
-        that older keys, put back, are seen to be older.
+        Keys first: whom a crash leaves with a state and no key is found idle again. No entry of the erasure list: an
+        old backup, restored, would find them idle as well. But a mark beside it, so that older keys, put back, are seen
+        to be older.
         """
-        returning = {record.key for record in self._journal.in_flight() if isinstance(record, Tracked)}
-        profiles = [members for cell in gone if returning.isdisjoint(members := self._members(cell))]
+        heirs = await self._refusals.prepare(member for cell in gone for member in self._members(cell))
+        # Within one step of the loop from here on: who has come meanwhile, or said something else, stays for this turn.
+        still = [self._members(cell) for cell in gone if self._all_idle(cell, before_ms)]
+        profiles = self._refusals.settled(still, heirs)
         cells = tuple(dict.fromkeys(member for members in profiles for member in members))
         token = self._ids.token()
         slots = self._subjects.take_out(cells)
+        for heir in heirs.values():
+            if heir.cell in cells:
+                self._subjects.succeed(heir.slot, heir.successor)
+            else:
+                slots.append(heir.slot)
+                cells = (*cells, heir.successor)
+        if not cells:
+            return 0
         await asyncio.to_thread(self._subjects.overwrite, slots)
         await asyncio.to_thread(self._erasures.add_headstone, self._seen(token))
         now_ms = self._clock.now_ms()
         await self._journal.write([Erased(now_ms, "", token, cells, reason="retention")], now_ms)
         self._meter.count("people_retired", len(profiles))
+        return len(profiles)
 
     async def _begin(self, tenant: str, cell: int, actor: str) -> _Work:
         """From here on the person is gone whatever happens: the list is on disk."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -15,10 +16,12 @@ from ..foundation.errors import Corrupt
 from ..identity.former import Link
 from ..identity.links import Tie
 from ..log.base import Log
-from ..privacy.subjects import KeyStore
+from ..privacy.subjects import EXPIRED, NO_KEY, KeyStore
 from ..state.catalogue import Catalogue
 from .learning import inputs_of
 
+DAMAGED: Final = "damaged"
+"""Why something is left out of an export: the bytes are not what was sealed, or no event or receipt."""
 _ID_FIELDS = ("anonymousId", "previousId")
 """Fields of a stored event that may hold an id sealed by itself."""
 _decode_map = msgspec.msgpack.Decoder(dict[str, Any]).decode
@@ -33,18 +36,24 @@ def export(
 
     Whose an event is says the key that it is sealed under: those on other people's devices that name the person are
     there, and those of others on the person's own device are not. A device that others have used as well stands there
-    as a link, without what was done on it unsigned. Reads the whole log, about a second for each 100,000
+    as a link, without what was done on it unsigned. The last line, of the kind `left_out`, counts what could not be
+    read, by the reason; there is none where nothing was. Reads the whole log, about a second for each 100,000
     records. May run in a thread.
     """
     lines: list[bytes] = []
-    wanted = frozenset(cells)
+    wanted, left_out = frozenset(cells), Counter[str]()
     for number, frame in enumerate(log.read(), start=1):
         line = _line(read_record(frame.payload), tenant, wanted, subjects, catalogue)
-        if line is not None:
+        if isinstance(line, str):
+            left_out[line] += 1
+        elif line is not None:
             lines.append(msgspec.json.encode(line) + b"\n")
         if number % RECORDS_PER_STEP == 0:
             yield lines
             lines = []
+    if left_out:
+        counts = {reason: left_out[reason] for reason in (EXPIRED, NO_KEY, DAMAGED) if left_out[reason]}
+        lines.append(msgspec.json.encode({"kind": "left_out", "records": left_out.total(), "reasons": counts}) + b"\n")
     yield lines
 
 
@@ -92,26 +101,35 @@ def _plain_id(sealed: bytes, subjects: KeyStore) -> str | None:
 
 def _line(
     record: object, tenant: str, cells: frozenset[int], subjects: KeyStore, catalogue: Catalogue
-) -> dict[str, Any] | None:
+) -> dict[str, Any] | str | None:
+    """What the person gets of a record; where it cannot be read, why; None for what is not theirs."""
     match record:
         case Tracked() if record.tenant == tenant and (record.subject or record.key) in cells:
             event = stored_event(record, subjects)
-            return None if event is None else {
+            return _why(record.subject, Sealed.EVENT, record.received_ms, subjects) if event is None else {
                 "kind": "event", "name": record.name, "receivedAt": time_text(record.received_ms), "event": event,
             }  # fmt: skip
         case Decided() if record.tenant == tenant and (record.subject or record.key) in cells:
             receipt = opened_receipt(record, subjects)
-            return None if receipt is None else {
+            return _why(record.subject, Sealed.RECEIPT, record.at_ms, subjects) if receipt is None else {
                 "kind": "decision", "id": record.decision_id, "at": time_text(record.at_ms),
                 "decision": decode_receipt(receipt).readable(catalogue),
                 **({"lessons": [_lesson(one, tenant, catalogue) for one in record.lessons]} if record.lessons else {}),
             }  # fmt: skip
         case Linked() if record.tenant == tenant and (record.user or record.owner) in cells:
             return {"kind": "link", "at": time_text(record.at_ms), "ids": ids_of(record, subjects)}
-        case Consented() if record.tenant == tenant and record.cell in cells:
+        case Consented() if record.cell in cells:
             return {"kind": "consent", "at": time_text(record.at_ms), "purposes": record.purposes}
         case _:
             return None
+
+
+def _why(cell: int, kind: Sealed, at_ms: int, subjects: KeyStore) -> str:
+    """Why something cannot be read that was sealed so; what has its keys, or was never sealed, is damaged."""
+    try:
+        return subjects.lacks(cell, kind, at_ms) or DAMAGED if cell else DAMAGED
+    except Corrupt:
+        return DAMAGED
 
 
 def _lesson(lesson: Lesson, tenant: str, catalogue: Catalogue) -> dict[str, Any]:

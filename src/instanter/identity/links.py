@@ -258,6 +258,10 @@ class Links:
         """How many devices of these people there was no room to link."""
         return sum(self._beyond.get(cell, 0) for cell in cells)
 
+    def is_claim(self, cell: int) -> bool:
+        """Whether the cell holds what a device says of a user."""
+        return cell in self._claims
+
     def are_linked(self, cell: int, owner: int) -> bool:
         """Whether there is a link of these two that can be taken back, also where it holds no profile together."""
         former = self._former.of(cell)

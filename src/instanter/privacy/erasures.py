@@ -121,6 +121,11 @@ def read_erasures(disk: Disk, directory: Path) -> Iterator[Erasure]:
     return _entries(SegmentReader(disk, directory), directory, Erasure)
 
 
+def read_headstones(disk: Disk, directory: Path) -> Iterator[Headstone]:
+    """What lies beside the list, likewise."""
+    return _entries(SegmentReader(disk, directory), directory, Headstone)
+
+
 def _entries(log: Readable, directory: Path, kind: type[Entry]) -> Iterator[Entry]:
     decode = msgspec.msgpack.Decoder(kind).decode
     for frame in log.read():

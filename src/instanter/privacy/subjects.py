@@ -27,6 +27,10 @@ from .vault import KEY_BYTES, NAME_BYTES, MasterKey, Vault
 DAY_MS: Final = 86_400_000
 SUBJECTS: Final = "subjects.keys"
 DAYS: Final = "days.keys"
+EXPIRED: Final = "expired"
+"""Why something cannot be read: the key of its day was destroyed because of its age."""
+NO_KEY: Final = "no_key"
+"""Likewise: the key of the person was destroyed, or a key was lost."""
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _CELL_BYTES: Final = 8
@@ -136,7 +140,7 @@ class KeyStore:
             return known
         name = self.tombstone(tenant, identifier)
         slot, cell = self._roll.of_name(name)
-        cell, key = self._new(name, self._pseudonym()) if slot < 0 else (cell, self._known(slot))
+        cell, key = self._new(name, self.draw_pseudonym()) if slot < 0 else (cell, self._known(slot))
         return self._opened(f"{tenant}\0{identifier}", KeySubject(self, identifier, cell, key))
 
     def seal(self, cell: int, kind: Sealed, at_ms: int, plain: bytes) -> bytes:
@@ -154,6 +158,19 @@ class KeyStore:
             return AESGCM(_combined(key, day_key, kind)).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
         except (InvalidTag, ValueError):
             raise Corrupt(file="sealed bytes", offset=0, reason="they are not what was sealed") from None
+
+    def lacks(self, cell: int, kind: Sealed, at_ms: int) -> str:
+        """Why what was sealed so cannot be read, `EXPIRED` or `NO_KEY`; "" where both its keys are there.
+
+        Of a class the oldest days go first: where an older day has its key, this one was not destroyed.
+        """
+        day = at_ms // DAY_MS
+        if self._key_of(cell) is None:
+            return NO_KEY
+        if kind is Sealed.IDENTIFIER or (kind, day) in self._day_keys:
+            return ""
+        older = any(one[0] == kind and one[1] < day for one in list(self._day_keys))
+        return NO_KEY if older else EXPIRED
 
     def tombstone(self, tenant: str, identifier: str) -> bytes:
         text = f"{tenant}\0{identifier}".encode("utf-8", "surrogatepass")
@@ -199,6 +216,29 @@ class KeyStore:
         if there:
             self._forget(frozenset(there))
         return list(there.values())
+
+    def draw_pseudonym(self) -> int:
+        """One that nobody has, of 64 bits: that two people draw the same one is as likely as that two ids have the
+        same hash."""
+        cell = int.from_bytes(self._drawn(_CELL_BYTES), "little", signed=True)
+        return cell if cell not in (0, NOBODY) else self.draw_pseudonym()
+
+    def leads_to(self, cell: int) -> bool:
+        """Whether the id behind this pseudonym leads to it, and to no newer one."""
+        slot = self._roll.slot_of_cell(cell)
+        return slot >= 0 and self._roll.of_name(self._subjects.name(slot))[0] == slot
+
+    def add_successor(self, cell: int, successor: int) -> int:
+        """Put in a fresh key for whoever is behind `cell`, under another pseudonym; its slot.
+
+        The id leads there from `succeed` on, and from the next opening on.
+        """
+        name = self._subjects.name(self._roll.slot_of_cell(cell))
+        return self._subjects.add(name, successor, self._drawn(KEY_BYTES))
+
+    def succeed(self, slot: int, successor: int) -> None:
+        """From here on the id behind this slot leads to that pseudonym; the one before has been taken out."""
+        self._roll.add(self._subjects.name(slot), slot, successor)
 
     def overwrite(self, slots: Sequence[int]) -> None:
         """Destroy keys: nothing sealed under them can be read any more. Durable on return; may run in a thread."""
@@ -305,11 +345,6 @@ class KeyStore:
             return _NO_KEY
         slot = self._roll.slot_of_cell(cell)
         return self._subjects.key(slot) if slot >= 0 else None
-
-    def _pseudonym(self) -> int:
-        """Of 64 bits: that two people draw the same one is as likely as that two ids have the same hash."""
-        cell = int.from_bytes(self._drawn(_CELL_BYTES), "little", signed=True)
-        return cell if cell not in (0, NOBODY) else self._pseudonym()
 
     def _day_key(self, kind: Sealed, day: int) -> bytes:
         one = (int(kind), day)

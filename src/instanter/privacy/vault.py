@@ -57,6 +57,38 @@ class Entries(NamedTuple):
     numbers: Ints
 
 
+class Scanned(NamedTuple):
+    """Slots of a file, one after another."""
+
+    first: int
+    words: Ints
+    used: Bools
+    """Which are not zeros."""
+    sound: Bools
+    """Which are not torn."""
+
+
+def scan(disk: Disk, path: Path) -> Iterator[Scanned]:
+    """The whole slots of a file, many at a time; `Corrupt` where one is damaged. Needs no master key."""
+    count = disk.size(path) // SLOT_BYTES
+    end, torn = 0, -1
+    for first in range(0, count, _READ_SLOTS):
+        chunk = disk.read(path, first * SLOT_BYTES, min(_READ_SLOTS, count - first) * SLOT_BYTES)
+        words = np.frombuffer(chunk, "<i8").reshape(-1, SLOT_BYTES // 8)
+        used: Bools = np.asarray(words.any(axis=1))
+        if first == 0 and not used[0] and len(used) == 1:
+            return  # The power went when the file was begun.
+        broken = used & (words[:, _SUM_WORD] != _sums_of(chunk))
+        if torn < 0 and broken.any():
+            torn = first + int(broken.argmax())
+        sound = np.flatnonzero(~broken)
+        end = first + int(sound[-1]) + 1 if len(sound) else end
+        ours = any(_is_ours(words[row].tobytes()) for row in np.flatnonzero(broken))
+        if torn >= 0 and (torn < end or ours):
+            raise Corrupt(file=str(path), offset=torn * SLOT_BYTES, reason="checksum does not match")
+        yield Scanned(first, words, used, ~broken)
+
+
 class MasterKey:
     """Wraps keys for storage (AES-256-GCM, a fresh nonce each)."""
 
@@ -246,32 +278,14 @@ class Vault:
 
     def _load(self) -> int:
         """Read and check all slots; how many there are. What a crash left unfinished at the end is cut."""
-        size_bytes = self._disk.size(self._path)
-        end, torn = 0, -1
-        for first, chunk in self._stored(size_bytes // SLOT_BYTES):
-            words = np.frombuffer(chunk, "<i8").reshape(-1, SLOT_BYTES // 8)
-            used: Bools = np.asarray(words.any(axis=1))
-            if first == 0 and not used[0] and len(used) == 1:
-                break  # The power went when the file was begun.
-            broken = used & (words[:, _SUM_WORD] != _sums_of(chunk))
-            if torn < 0 and broken.any():
-                torn = first + int(broken.argmax())
-            sound = np.flatnonzero(~broken)
-            end = first + int(sound[-1]) + 1 if len(sound) else end
-            ours = any(_is_ours(words[row].tobytes()) for row in np.flatnonzero(broken))
-            if torn >= 0 and (torn < end or ours):
-                reason = "checksum does not match"
-                raise Corrupt(file=str(self._path), offset=torn * SLOT_BYTES, reason=reason)
-            self._take(first, words, used & ~broken)
-        if self._file is not None and size_bytes > end * SLOT_BYTES:
+        end = 0
+        for some in scan(self._disk, self._path):
+            sound = np.flatnonzero(some.sound)
+            end = some.first + int(sound[-1]) + 1 if len(sound) else end
+            self._take(some.first, some.words, some.used & some.sound)
+        if self._file is not None and self._disk.size(self._path) > end * SLOT_BYTES:
             self._file.truncate(end * SLOT_BYTES)
         return end
-
-    def _stored(self, count: int) -> Iterator[tuple[int, bytes]]:
-        """The whole slots, many at a time, with the number of the first."""
-        for first in range(0, count, _READ_SLOTS):
-            slots = min(_READ_SLOTS, count - first)
-            yield first, self._disk.read(self._path, first * SLOT_BYTES, slots * SLOT_BYTES)
 
     def _take(self, first: int, words: Ints, whole: Bools) -> None:
         if first == 0 and len(words):

@@ -23,9 +23,10 @@ from ...log.recovery import recover
 from ...log.segments import SegmentReader, list_segments
 from ...models.store import ModelStore
 from ...privacy.audit import AuditReport, Head, audit_key, read_entries, verify_audit
-from ...privacy.erasures import read_erasures
-from ...privacy.subjects import KeyStore
+from ...privacy.erasures import ERASURES, HEADSTONES, read_erasures, read_headstones
+from ...privacy.subjects import DAYS, SUBJECTS, KeyStore
 from ...privacy.user_tokens import read_signing_secrets
+from ...privacy.vault import scan
 from ...state.checkpoint import checkpoint_path, list_checkpoints, people_on_disk
 from ...state.cold_files import check_people
 from ..backup.manifest import check_backup
@@ -52,6 +53,9 @@ class VerifyReport(msgspec.Struct):
     """Acts that the log knows of."""
     checkpoints: int = 0
     models: int = 0
+    keys: int = 0
+    """Of people and of days, by their checksums: that the master key opens them only a start says."""
+    erasures: int = 0
     people_on_disk: int = 0
     """Records of idle people that the checkpoints name."""
     damage: list[str] = []
@@ -86,11 +90,11 @@ class ErasureVerifyReport(msgspec.Struct, frozen=True):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `instanter verify`."""
     parser.description = (
-        "Read the log, the quarantine, the checkpoints and the people on disk whom these name, check every checksum\n"
-        "and decode every record. Damage is named by file and byte, and so is what is missing by the directory's own\n"
-        "word, as a start does. Records that cannot be folded are no damage: they are named by their position.\n"
-        "Only reads; may run beside a server. Exit code 1 if anything is damaged or missing, or if the log ends in\n"
-        "the middle of a record and no server is writing it.")
+        "Read the log, the quarantine, the checkpoints, the people on disk whom these name, the keys and the erasure\n"
+        "list, check every checksum and decode every record. Damage is named by file and byte, and so is what is\n"
+        "missing by the directory's own word, as a start does. Records that cannot be folded are no damage: they are\n"
+        "named by their position. Only reads; may run beside a server. Exit code 1 if anything is damaged or missing,\n"
+        "or if the log ends in the middle of a record and no server is writing it.")
     parser.epilog = (
         "examples:\n  instanter verify --data shop/data\n"
         "  instanter verify --data shop/data --audit        # the record of what administrators did\n"
@@ -130,6 +134,8 @@ def _verify_directory(arguments: argparse.Namespace) -> int:
         report.acts = _read_audit(directory, report)
         report.checkpoints, report.people_on_disk = _read_checkpoints(directory, report)
         report.models = _read_models(directory, report)
+        report.keys = sum(_read_keys(directory, name, report) for name in (SUBJECTS, DAYS))
+        report.erasures = _read_erasures(directory, report)
         _read_secrets(directory, report)
     if not is_locked(directory.log / "lock"):
         logs = (directory.log, directory.quarantine, directory.audit)
@@ -140,7 +146,8 @@ def _verify_directory(arguments: argparse.Namespace) -> int:
         print(msgspec.json.encode(report).decode())
     else:
         print(f"{report.records:,} records, {report.quarantined:,} quarantined events, "
-              f"{report.checkpoints} checkpoints, {report.people_on_disk:,} people on disk: {_verdict(report)}")
+              f"{report.checkpoints} checkpoints, {report.people_on_disk:,} people on disk, {report.keys:,} keys: "
+              f"{_verdict(report)}")
         for found in (*report.damage, *report.missing, *report.unfinished, *report.reasons):
             print(found)
     return 1 if report.damage or report.missing or report.unfinished else 0
@@ -203,7 +210,7 @@ def _checked_here(signed: SignedErasure, arguments: argparse.Namespace) -> Erasu
     subjects = KeyStore(directory.disk, directory.keys, secret=secret, master=master, read_only=True)
     report = _checked(signed, public_key_of(subjects).hex())
     subjects.close()
-    listed = (erasure.id for erasure in read_erasures(directory.disk, directory.keys / "erasures"))
+    listed = (erasure.id for erasure in read_erasures(directory.disk, directory.keys / ERASURES))
     if not report.broken and report.id not in listed:
         return msgspec.structs.replace(report, broken="the erasure list does not name it")
     return report
@@ -311,6 +318,31 @@ def _unfinished(directory: DataDirectory, log: Path) -> list[str]:
     if cut is None:
         return []
     return [f"{cut.file}: {cut.size_bytes} bytes from byte {cut.offset} on hold no whole record"]
+
+
+def _read_keys(directory: DataDirectory, name: str, report: VerifyReport) -> int:
+    """Keys in a file of them; where there is none, that is said by what is `missing`."""
+    path = directory.keys / name
+    if name not in directory.disk.list(directory.keys):
+        return 0
+    try:
+        slots = sum(int(some.used.sum()) for some in scan(directory.disk, path))
+    except Corrupt as error:
+        report.damage.append(str(error))
+        return 0
+    return max(slots - 1, 0)  # The first slot holds none.
+
+
+def _read_erasures(directory: DataDirectory, report: VerifyReport) -> int:
+    """Erasures listed; the headstones beside them are read, too."""
+    erasures = 0
+    try:
+        erasures = sum(1 for _ in read_erasures(directory.disk, directory.keys / ERASURES))
+        for _ in read_headstones(directory.disk, directory.keys / HEADSTONES):
+            pass
+    except Corrupt as error:
+        report.damage.append(str(error))
+    return erasures
 
 
 def _read_secrets(directory: DataDirectory, report: VerifyReport) -> None:

@@ -222,6 +222,8 @@ class Accounts:
         """Message found in the log -> position of its newest record."""
         self.agreed: dict[int, tuple[int, bool]] = {}
         """Cell -> time and content of the newest statement about personalization."""
+        self.outliving: dict[str, int] = {}
+        """When, by id: refusals of idle people that lost their keys, until one sees where they stand now."""
         self.buried: dict[str, list[Buried]] = {}
         """By id, each time it was erased."""
         self.retiring = False
@@ -294,9 +296,12 @@ class Accounts:
 
     def learn(self, who: str, cell: int) -> None:
         """An id has this cell already, or none (0), though no record says so yet. While the keys of idle people are
-        being destroyed it may have lost the one that it had, and what was said there with it."""
-        if self.retiring:
-            self.cell_of.pop(who, None)
+        being destroyed it may have lost the one that it had, but not what it refused."""
+        if self.retiring and self.cell_of.get(who, cell) != cell:
+            self._outlive(who, self.cell_of.pop(who))
+        refused_ms = self.outliving.pop(who, 0)
+        said_ms, _ = self.agreed.get(cell, (0, True))
+        insist(said_ms >= refused_ms, "P8", f"what {who} refused at {refused_ms} went with the keys")
         if cell:
             self.cell_of.setdefault(who, cell)
 
@@ -306,11 +311,17 @@ class Accounts:
         linked = {cell for device, users in self.signed_in.items() for cell in (device, *users)}
         claims = {cell for claim, named in self.claims.items() for cell in (claim, *named)}
         written = {*self.cells, *self.agreed, *linked, *claims}
-        self.cell_of = {
-            who: cell for who, cell in self.cell_of.items()
-            if find(who) == cell or (cell in written and not (self.retiring and not find(who)))
-        }  # fmt: skip
+        for who, cell in list(self.cell_of.items()):
+            if find(who) != cell and (self.retiring or cell not in written):
+                self._outlive(who, self.cell_of.pop(who))
         self.retiring = False
+
+    def _outlive(self, who: str, cell: int) -> None:
+        """Whoever had this cell has another one or none from here on: what they refused has to stand there."""
+        said = [self.agreed[one] for one in self.profile(cell) if one in self.agreed]
+        at_ms, agreed = max(said, key=lambda word: (word[0], not word[1]), default=(0, True))
+        if not agreed and cell not in self.claims:
+            self.outliving[who] = at_ms
 
     # What the log holds.
 
@@ -441,7 +452,7 @@ class Accounts:
             (sent.home, record.key),
         ):
             if self.retiring:
-                self.cell_of[who] = key
+                self.learn(who, key)
             known = self.cell_of.setdefault(who, key)
             insist(known == key, "P2", f"{name} of {who} was put to the cell of somebody else")
         insist((record.device != 0) == (sent.home != sent.who), "P2", f"{name} was put to the cell of somebody else")
@@ -516,6 +527,9 @@ class Accounts:
         self.erased |= gone
         if record.tombstones:
             self._bury(record)
+        for who, cell in list(self.cell_of.items()) if record.reason == "retention" else ():
+            if cell in gone:
+                self._outlive(who, cell)
         self.agreed = {cell: said for cell, said in self.agreed.items() if cell not in gone}
         self.cells = {key: cell for key, cell in self.cells.items() if key not in gone}
         self.cell_of = {who: key for who, key in self.cell_of.items() if key not in gone}

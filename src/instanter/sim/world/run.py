@@ -304,7 +304,7 @@ class World:
             return True
         self._read_books(engine)
         self._learn(one for sent in batch for one in sent.ids)
-        end, now_ms, retiring = self.accounts.position, engine.clock.now_ms(), self.accounts.retiring
+        end, now_ms = self.accounts.position, engine.clock.now_ms()
         withheld = {sent.message_id: self.accounts.withholds(sent, now_ms) for sent in batch}
         unsure = {sent.message_id for sent in batch if self.accounts.may_withhold(sent, now_ms)}
         for sent in batch:
@@ -317,10 +317,7 @@ class World:
         for sent in batch:
             message, why = self.accounts.references.of(sent.message_id), withheld[sent.message_id]
             found = self.accounts.present.get(message, -1)
-            # What somebody refused is forgotten with them, once nothing has come of them for long; perhaps meanwhile.
-            forgotten = why == "consent" and (retiring or self.accounts.retiring)
-            insist(not why or found < end or forgotten, "P8",
-                   f"{sent.message_id} was kept, and was to be withheld: {why}")  # fmt: skip
+            insist(not why or found < end, "P8", f"{sent.message_id} was kept, and was to be withheld: {why}")
             kept = bool(why) or found >= end or sent.message_id in unsure
             insist(kept, "P1", f"{sent.message_id} was acknowledged and not kept")
         self.accounts.acked.update(
