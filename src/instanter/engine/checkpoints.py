@@ -16,6 +16,7 @@ from ..foundation.disk import Disk
 from ..foundation.errors import Broken, Corrupt
 from ..foundation.limits import CHECKPOINTS_KEPT_BYTES_MAX, CHECKPOINTS_KEPT_MAX, REPLAY_EVENTS_MAX
 from ..foundation.measure import Meter
+from ..foundation.pages import trim_heap
 from ..log.base import Log
 from ..log.segments import SEGMENT_HEADER_BYTES
 from ..state.checkpoint import (
@@ -175,6 +176,7 @@ class Checkpoints:
 
         The oldest that the log still holds everything behind is the base, the new beginning, once the log was cut.
         """
+        trim_heap()  # What was deleted since the last one is free by now.
         if self._holdings is not None:
             self._holdings.write()
         positions = list_checkpoints(self._disk, self._directory)
