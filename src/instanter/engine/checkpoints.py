@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -102,6 +102,11 @@ class Checkpoints:
             while self._partition.state.scrub():
                 await asyncio.sleep(0)
             return await asyncio.get_running_loop().run_in_executor(self._worker, self._remove_older)
+
+    @property
+    def worker(self) -> Executor:
+        """The thread that writes."""
+        return self._worker
 
     @property
     def writing(self) -> bool:

@@ -22,8 +22,12 @@ _ON_LINUX: Final = sys.platform == "linux"
 _OBJECTS_BYTES: Final = range(48, 513, 16)
 """Sizes of small objects, which Python keeps room for by itself; smaller ones hold no text."""
 _HEAD_BYTES: Final = sys.getsizeof(b"")
-_PIECES_BYTES: Final = (65_528, 16_376, 4_088, *range(1_032, 23, -16))
-"""Sizes that the C library is asked for. Of the small ones each thread keeps a few of each aside."""
+_KEPT_BYTES: Final = range(1_032, 23, -16)
+"""Sizes of freed pieces of which each thread keeps a few for itself ..."""
+_KEPT_PIECES: Final = 7
+"""... of each so many."""
+_PIECES_BYTES: Final = (65_528, 16_376, 4_088, *_KEPT_BYTES)
+"""Sizes that the C library is asked for; what is between lies in what is left of larger pieces."""
 _STEP_BYTES: Final = 262_144
 _STEP_BLOCKS: Final = 256
 """Asked for in one step, some tenths of a millisecond."""
@@ -47,7 +51,7 @@ def forget_what_is_freed() -> None:
 
 def overwrite_freed() -> Generator[None, None, None]:
     """A bounded step at a time; what is asked for is held until the end, and given back to the system then. Small
-    pieces that other threads keep aside for themselves are not reached. Does nothing but on Linux."""
+    pieces that other threads keep for themselves are not reached, see `overwrite_kept`. Does nothing but on Linux."""
     if _libc is None:
         return
     is_new = _Mappings()
@@ -66,6 +70,17 @@ def overwrite_freed() -> Generator[None, None, None]:
         while pieces.free(_STEP_BLOCKS):
             pass
         trim_heap()
+
+
+def overwrite_kept() -> None:
+    """The small pieces of freed memory that the calling thread keeps for itself. About 1 ms."""
+    if _libc is None:
+        return
+    pieces = _Pieces(_libc)
+    for size in _KEPT_BYTES:
+        pieces.ask(size, _KEPT_PIECES + 1)
+    while pieces.free(_STEP_BLOCKS):
+        pass
 
 
 def _exhaust(size: int, ask: Callable[[int, int], int], is_new: Callable[[int], bool]) -> Generator[None, None, None]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
 from typing import Final
 
 from ..foundation.clock import elapsed_ns
-from ..foundation.freed import overwrite_freed
+from ..foundation.freed import overwrite_freed, overwrite_kept
 from ..foundation.measure import Meter
 
 AFTER_S: Final = 1.0
@@ -23,8 +24,11 @@ _PAUSE_S: Final = 0.001
 class Remains:
     """Overwrites what is left of people, within a minute after they were erased."""
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: Meter, workers: Sequence[Executor] = (), *, after_s: float = AFTER_S) -> None:
+        """`workers` are threads that stay."""
         self._meter = meter
+        self._workers = workers
+        self._after_s = after_s
         self._wanted = asyncio.Event()
         self._threads = self._new_threads()
 
@@ -36,7 +40,7 @@ class Remains:
         """Overwrite whenever that is wanted, until cancelled."""
         while True:
             await self._wanted.wait()
-            await asyncio.sleep(AFTER_S)
+            await asyncio.sleep(self._after_s)
             self._wanted.clear()
             await self._overwrite()
             await asyncio.sleep(EVERY_S)
@@ -54,6 +58,8 @@ class Remains:
         former, self._threads = self._threads, self._new_threads()
         await asyncio.to_thread(former.shutdown)
         gc.collect()
+        for worker in self._workers:
+            await asyncio.get_running_loop().run_in_executor(worker, overwrite_kept)
         with closing(overwrite_freed()) as steps:
             for _ in steps:
                 await asyncio.sleep(_PAUSE_S)

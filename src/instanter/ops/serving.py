@@ -81,7 +81,7 @@ async def serve(
         serving = asyncio.create_task(server.serve())
         files_before = open_files()
         beating = asyncio.create_task(pulse.beat())
-        remains = Remains(engine.meter)
+        remains = Remains(engine.meter, engine.workers)
         engine.eraser.on_forgotten = remains.want
         overwriting = asyncio.create_task(remains.watch())
         turning = asyncio.create_task(
