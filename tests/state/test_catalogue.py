@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,9 +18,12 @@ from instanter.foundation.limits import (
     CATALOGUE_ITEMS_ALWAYS,
     TEXTS_NAMED_MAX,
 )
+from instanter.sim.disk import SimulatedDisk
 from instanter.state.catalogue import Catalogue, Item, texts_of
+from instanter.state.checkpoint import Snapshot, load_checkpoint, write_checkpoint
 from instanter.state.memory import State
 from instanter.state.schema import Capacity
+from instanter.state.vacant import GIVEN_BACK_ROWS
 
 from .contents import cell_at, content
 from .shop import SCHEMA, START_MS, TENANT, VIEWED, empty_state, fold_all, person, ref, tracked
@@ -378,3 +382,62 @@ def test_the_columns_always_say_what_the_items_say(steps: list[Any]) -> None:
         assert state.catalogue.at_row[row] == one
     assert len(state.catalogue.at_row) == len(state.catalogue.items)
     assert state.catalogue.size_bytes == sum(map(len, state.catalogue.packed())) == fresh.catalogue.size_bytes
+
+
+def test_an_item_of_which_nothing_was_counted_leaves_its_row_to_the_next(state: State) -> None:
+    row = put(state, "sofa", category="sofas", price=5.0, stock=1)
+    put(state, "lamp")
+    before, used = state.hash(), state.items_used
+    delete(state, "sofa")
+    assert (state.find_item(ref("sofa")), state.items_used, state.hash()) == (-1, used - 1, before)
+    assert put(state, "chair", tenant="other") == row
+    assert (state.items_used, state.catalogue.tenants[row]) == (used, state.catalogue.code_of("other"))
+    assert not state.catalogue.attributes.refs[row].any()
+    assert np.isnan(state.catalogue.attributes.numbers[row]).all()
+    assert put(state, "sofa") == 2, "the rows in between are taken"
+
+
+def test_an_item_that_was_counted_keeps_its_row_and_what_was_counted(state: State) -> None:
+    row = put(state, "sofa")
+    fold_all(state, [tracked(0, START_MS, VIEWED, number=1, items=("sofa",))])
+    delete(state, "sofa")
+    assert (put(state, "lamp"), put(state, "sofa")) == (row + 1, row)
+
+
+def test_by_former_rules_an_item_keeps_its_row(state: State) -> None:
+    row = put(state, "sofa")
+    state.put_in_force({"folding": 2})
+    delete(state, "sofa")
+    assert state.find_item(ref("sofa")) == row
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_the_lowest_vacant_row_is_taken_first_also_behind_a_checkpoint(state: State, saved: bool) -> None:
+    rows = [put(state, f"item {number}") for number in range(6)]
+    for number in (4, 1, 3):
+        delete(state, f"item {number}")
+    if saved:
+        disk = SimulatedDisk()
+        path = write_checkpoint(disk, Path("/checkpoints"), Snapshot(state, position=7, at_ms=1, control={}))
+        state = empty_state()
+        load_checkpoint(disk, path, state)
+    assert [put(state, name) for name in "abcd"] == [rows[1], rows[3], rows[4], 6]
+
+
+def test_the_memory_of_many_that_are_gone_is_given_back_and_taken_again() -> None:
+    count = 5 * GIVEN_BACK_ROWS
+    state = empty_state(msgspec.structs.replace(SCHEMA, capacity=Capacity(cells=64, items=2 * count)))
+    for again in range(2):
+        first = put(state, f"{again} kept", price=1.0)
+        places = len(state.tables.item_index.keys)
+        rows = [put(state, f"{again} {number}", category="sofas", price=2.0) for number in range(count)]
+        assert (rows, state.items_used) == (list(range(first + 1, first + 1 + count)), again + 1 + count)
+        prices = state.catalogue.attributes.numbers[:, PRICE]
+        assert (prices[first], prices[rows[0]], prices[rows[-1]]) == (1.0, 2.0, 2.0)
+        for number in range(count):
+            delete(state, f"{again} {number}")
+        while state.upkeep():
+            pass
+        assert (state.items_used, len(state.tables.item_index.keys)) == (again + 1, places)
+        assert state.find_item(ref(f"{again} kept")) == first
+        assert not any(column[rows].any() for column in state.catalogue.columns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from ..foundation.disk import Disk
 from ..foundation.errors import Broken, Corrupt
 from ..foundation.limits import CHECKPOINTS_KEPT_BYTES_MAX, CHECKPOINTS_KEPT_MAX, REPLAY_EVENTS_MAX
 from ..foundation.measure import Meter
+from ..foundation.pages import trim_heap
 from ..log.base import Log
 from ..log.segments import SEGMENT_HEADER_BYTES
 from ..state.checkpoint import (
@@ -103,6 +104,11 @@ class Checkpoints:
             return await asyncio.get_running_loop().run_in_executor(self._worker, self._remove_older)
 
     @property
+    def worker(self) -> Executor:
+        """The thread that writes."""
+        return self._worker
+
+    @property
     def writing(self) -> bool:
         """Whether one is being made."""
         return self._one_at_a_time.locked()
@@ -175,6 +181,7 @@ class Checkpoints:
 
         The oldest that the log still holds everything behind is the base, the new beginning, once the log was cut.
         """
+        trim_heap()  # What was deleted since the last one is free by now.
         if self._holdings is not None:
             self._holdings.write()
         positions = list_checkpoints(self._disk, self._directory)

@@ -118,6 +118,8 @@ class Eraser:
         self._meter = meter
         self._retention = retention
         self._refusals = Refusals(partition=partition, journal=journal, subjects=subjects, clock=clock)
+        self.on_forgotten: Callable[[], None] = _nothing_more
+        """Called whenever people have been forgotten."""
         self._one_at_a_time = asyncio.Lock()
         self._unfinished: dict[bytes, _Work] = {}
         """By keyed hash of each id, from when the erasure list names it until its receipt is given."""
@@ -299,6 +301,7 @@ class Eraser:
         await asyncio.to_thread(self._erasures.add_headstone, self._seen(token))
         now_ms = self._clock.now_ms()
         await self._journal.write([Erased(now_ms, "", token, cells, reason="retention")], now_ms)
+        self.on_forgotten()
         self._meter.count("people_retired", len(profiles))
         return len(profiles)
 
@@ -322,6 +325,7 @@ class Eraser:
         removed = await self._purge()
         for name in work.names:
             self._unfinished.pop(name, None)
+        self.on_forgotten()
         purged = Place("checkpoints", "removed; a new one stands without the person", removed)
         return self._signed(work.erasure, [*work.places, purged])
 
@@ -422,6 +426,10 @@ class Eraser:
         receipt = msgspec.json.encode(ErasureReceipt(erasure.id, at, erasure.tenant, places))
         key = Ed25519PrivateKey.from_private_bytes(self._subjects.signing_key())
         return SignedErasure(msgspec.Raw(receipt), key.sign(receipt).hex(), public_key_of(self._subjects).hex())
+
+
+def _nothing_more() -> None:
+    """Nobody has to be told."""
 
 
 def _not_reached(partition: Partition, cells: Sequence[int]) -> list[Place]:

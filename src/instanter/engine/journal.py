@@ -10,6 +10,7 @@ import logging
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from itertools import islice
 
 from ..events.envelope import CONTROL_PARTITION, Record, Unreadable, encode_record
@@ -60,6 +61,11 @@ class Journal:
         self._committer: GroupCommitter[Record | Unreadable] = GroupCommitter(
             log, sync_window_ms=sync_window_ms, on_durable=self._durable, on_refused=self._refused, before=before
         )
+
+    @property
+    def worker(self) -> Executor:
+        """The thread that writes."""
+        return self._committer.worker
 
     @property
     def pending_bytes(self) -> int:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -223,6 +224,11 @@ class Engine:
             quarantine=self.quarantine, intake=self.intake, partition=partition, log=stores.log,
             subjects=stores.subjects, audit=self.audit, meter=self.meter,
         )  # fmt: skip
+
+    @property
+    def workers(self) -> tuple[Executor, ...]:
+        """The threads that write."""
+        return self.journal.worker, self.quarantine.worker, self.audit.worker, self.checkpoints.worker
 
     # Life.
 

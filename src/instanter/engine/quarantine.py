@@ -11,6 +11,7 @@ import contextlib
 import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import Executor
 from typing import Final, NamedTuple
 
 import msgspec
@@ -261,6 +262,11 @@ class QuarantineStore:
             quarantine, sync_window_ms=sync_window_ms, on_durable=self._durable, on_refused=self._refused,
             before=before,
         )  # fmt: skip
+
+    @property
+    def worker(self) -> Executor:
+        """The thread that writes."""
+        return self._committer.worker
 
     @property
     def dropped_bytes(self) -> int:

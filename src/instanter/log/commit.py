@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 import msgspec
@@ -92,6 +92,11 @@ class GroupCommitter(Generic[T]):
         self._durable_end = log.begin().start
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def worker(self) -> Executor:
+        """The thread that writes."""
+        return self._worker
 
     @property
     def pending_bytes(self) -> int:

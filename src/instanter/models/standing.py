@@ -70,7 +70,8 @@ class Scores:
                 scores[rows] = -np.inf
         counts = np.zeros((len(rows), self.counts.shape[1]), np.int64)
         self._assembler.count(state, rows, counts)
-        self.counts[rows] = counts
+        differing = (self.counts[rows] != counts).any(axis=1)
+        self.counts[rows[differing]] = counts[differing]  # Memory where nothing but zeros was written is not taken yet.
 
     def know(self, state: State) -> int:
         """Read those of items that have come since; how many rows there are."""

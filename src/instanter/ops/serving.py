@@ -41,6 +41,7 @@ from ..foundation.measure import Meter
 from ..state.compiling import compiled
 from . import metrics
 from .jobs.queue import JobQueue
+from .remains import Remains
 from .settings import ServeSettings
 
 reports = logging.getLogger("instanter.serve")
@@ -80,6 +81,9 @@ async def serve(
         serving = asyncio.create_task(server.serve())
         files_before = open_files()
         beating = asyncio.create_task(pulse.beat())
+        remains = Remains(engine.meter, engine.workers)
+        engine.eraser.on_forgotten = remains.want
+        overwriting = asyncio.create_task(remains.watch())
         turning = asyncio.create_task(
             turn_away(
                 listener, is_full=lambda: open_files() - files_before >= connections_max, meter=engine.meter,
@@ -95,10 +99,11 @@ async def serve(
         deadline = Deadline(DRAIN_MS)
         turning.cancel()
         beating.cancel()
+        overwriting.cancel()
         listener.close()
         end: Callable[[], None] = server.stop
         end()
-        await asyncio.wait({serving, turning, beating}, timeout=deadline.left_ms() / 1_000)
+        await asyncio.wait({serving, turning, beating, overwriting}, timeout=deadline.left_ms() / 1_000)
     await engine.stop(deadline)
     if ended_by_itself:
         raise Unavailable(f"the server on {host}:{port} ended: {_first_line(serving.exception())}")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final
 
@@ -199,6 +200,11 @@ class Audit:
         self._committer: GroupCommitter[Head] = GroupCommitter(
             trail.log, sync_window_ms=sync_window_ms, on_durable=self._durable, on_refused=self._refused
         )
+
+    @property
+    def worker(self) -> Executor:
+        """The thread that writes."""
+        return self._committer.worker
 
     @property
     def head(self) -> Head:

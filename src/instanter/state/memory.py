@@ -36,9 +36,11 @@ from .fold import APPLIED, DUPLICATE, LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS, TABL
 from .layout import CELL_KEY, CELL_RECEIVED_MS, CHUNK_WORDS, ITEM_KEY, SEEN_SUFFIX, Kind, Scope
 from .ledger import PAGE_WORDS
 from .program import (
+    FOLDING,
     SETTING_BOUNDS,
     SETTING_NAMES,
     SETTINGS_FORMERLY,
+    VACANT_SINCE,
     Tables,
     activate,
     blank_numbers,
@@ -64,8 +66,10 @@ from .table import (
     rows_of,
     scattered,
     settled,
+    shrunk,
 )
 from .upkeep import erase, publish, sweep
+from .vacant import VacantRows
 
 SWEEP_CELLS = 50_000
 """Cells looked at per tick; all are reached in turn."""
@@ -150,11 +154,13 @@ class State:
         """How often features were put in force."""
         self.cleared: dict[str, int] = {}
         """Feature -> which of those times it began or ended last: what lies on disk from before is not to count."""
+        self._vacant = VacantRows(room.items)
         self.catalogue = Catalogue(
             self.tables.attributes,
             attribute_names=schema.attributes,
             number_names=schema.numbers,
             row_of=self.item_row,
+            leave=self._leave_item,
             references=self.references,
         )
         self.published: Ints = scattered(room.items * layout.item_words)
@@ -329,6 +335,7 @@ class State:
     def upkeep(self) -> bool:
         """One bounded step (1 ms) of what can be done at leisure: idle people make room before it is needed, files of
         idle people are kept dense, what is left of erased people is overwritten. False if there was nothing to do."""
+        self._give_back()
         cold = self.cold
         if cold is None:
             return False
@@ -336,6 +343,17 @@ class State:
             self.tables.memory, self.tables.cell_index, era=self.configured, cleared=self.cleared,
             idle_ms=int(self.tables.idle[0]), relieve=self._relieve,
         )  # fmt: skip
+
+    def _give_back(self) -> None:
+        """Let the system have the memory of many items that are gone."""
+        memory, attributes, words = self.tables.memory, self.tables.attributes, self.schema.layout.item_words
+        given_back = self._vacant.give_back(
+            rows_of(memory, ITEMS), self.published.reshape(-1, words), attributes.refs, attributes.sale_prices,
+            attributes.sale_ms, *self.catalogue.columns,
+        )  # fmt: skip
+        if given_back:
+            keys = rows_of(memory, ITEMS)[:, ITEM_KEY]
+            self.tables = self.tables._replace(item_index=shrunk(settled(self.tables.item_index), keys))
 
     def scrub(self) -> bool:
         """One bounded step of overwriting erased people on disk; False once no cold file holds one. Raises
@@ -364,7 +382,20 @@ class State:
     def item_row(self, ref: int) -> int:
         """The row of an item, made if need be; -1 if there is no room."""
         self.make_room(cells=0, items=1)
+        if self._vacant and self.find_item(ref) < 0:
+            self._relieve()
+            self._vacant.take(self.tables.memory, self.tables.item_index, ref)
         return item_of(self.tables.memory, self.tables.item_index, ref)
+
+    def _leave_item(self, row: int) -> bool:
+        """Let an item that leaves the catalogue have no row, if nothing was counted of it; whether that is so."""
+        if self.program.settings[FOLDING] < VACANT_SINCE or self.tables.changes.marks[row]:
+            return False
+        if rows_of(self.tables.memory, ITEMS)[row, ITEM_KEY + 1 :].any():
+            return False
+        self._relieve()
+        self._vacant.leave(self.tables.memory, self.tables.item_index, row)
+        return True
 
     def configuring(self, event: Configured, _end: int) -> Change:
         """The first step of `configure`: raises `ValueError` for settings that nothing can be folded by."""
@@ -472,6 +503,7 @@ class State:
         self.tables = self.tables._replace(
             cell_index=index_of(cells[:, CELL_KEY]), item_index=index_of(items[:, ITEM_KEY])
         )
+        self._vacant.find(memory)
 
     def rebuild_cold(self, files: dict[int, int]) -> None:
         """Find the people on disk again, after the tables were filled from a checkpoint that names these files."""

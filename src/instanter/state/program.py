@@ -48,8 +48,11 @@ FOLDING_NOW = 3
 1: last, last_k and time_since take nothing that is late for sequences.
 2: they take whatever is not late for windows, as everything does whose result the order of arrival does not change;
    built-in features hear all names of their roles (`events.meanings`), and what takes something back.
-3: message ids that are long expired give their room back, see `dedup`.
+3: message ids that are long expired give their room back, see `dedup`; an item that leaves the catalogue, and of which
+   nothing was counted, leaves its row to others.
 """
+VACANT_SINCE = 3
+"""The rules from which on rows become vacant."""
 SETTING_BOUNDS = {"dedup_ids_max": (0, DEDUP_IDS_MAX), "folding": (1, FOLDING_NOW)}
 """Bounds of settings that are more than a time."""
 SETTINGS_FORMERLY = {"folding": 1}

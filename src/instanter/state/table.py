@@ -34,6 +34,11 @@ ENTRIES, MIGRATED = 0, 1
 
 MIGRATE_PER_BATCH = 4_096
 
+PLACES_MIN = 4_096
+
+SHRUNK_AT = 32
+"""Places for each entry from which on an index is too large."""
+
 _REMOVED = -1
 """The row of a key in the old arrays that is no longer there."""
 
@@ -113,7 +118,7 @@ def rows_of(memory: Memory, table: int) -> Ints:
     return memory.ints[base : base + used * words].reshape(used, words)
 
 
-def make_index(places: int = 4_096) -> Index:
+def make_index(places: int = PLACES_MIN) -> Index:
     """An empty index; `places` is a power of two."""
     assert places & (places - 1) == 0
     nothing = np.zeros(1, np.int64)
@@ -146,6 +151,16 @@ def index_of(keys: Ints) -> Index:
     index = grown(make_index(), room_for=len(keys))._replace(old_keys=np.zeros(1, np.int64))
     _insert_all(index, np.ascontiguousarray(keys))
     return index
+
+
+def shrunk(index: Index, keys: Ints) -> Index:
+    """The index itself, or a smaller one of the same `keys` to their places if they take little of it."""
+    entries = int(index.meta[ENTRIES])
+    if SHRUNK_AT * entries >= len(index.keys) or len(index.keys) <= PLACES_MIN:
+        return index
+    smaller = grown(make_index(), room_for=2 * entries)._replace(old_keys=np.zeros(1, np.int64))
+    _insert_all(smaller, np.ascontiguousarray(keys))
+    return smaller
 
 
 @kernel

@@ -14,12 +14,12 @@ import uvloop
 
 from ...engine.loop import Engine
 from ...foundation.errors import ConfigRejected, Unavailable
+from ...foundation.freed import forget_what_is_freed
 from ...privacy.subjects import KeyStore
 from ..child import COMPILING
 from ..jobs.supervision import running_jobs
 from ..logs import log_as_json
 from ..second_core import second_core
-from ..serving import serve
 from ..wiring import OpenSubjects, load_checked, open_engine, terms_of
 from .arguments import add_address, add_config, add_data
 
@@ -59,6 +59,9 @@ def run(arguments: argparse.Namespace, open_subjects: OpenSubjects = KeyStore) -
     host = "127.0.0.1" if arguments.host == "localhost" else arguments.host
     _check_port(host, arguments.port)
     log_as_json()
+    forget_what_is_freed()
+    from ..serving import serve  # Not before: it loads the HTTP server, which reads then how it is to free memory.
+
     config = load_checked(arguments.config)
     with second_core(config):
         make_engine = open_engine(

@@ -1,0 +1,86 @@
+"""What was freed is overwritten, whatever its size, and what lives stays."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from instanter.foundation.measure import Measurements
+from instanter.ops.remains import Remains
+
+from ..faults.remains import remnants
+
+MARK = "a-mark-in-freed-memory"
+FREE_AND_OVERWRITE = f"""
+import sys
+from instanter.foundation.freed import forget_what_is_freed, overwrite_freed
+forget_what_is_freed()
+mark = {MARK[::-1]!r}[::-1]
+freed = [(mark + " %d " % number) * times for number in range(2_000) for times in (1, 2, 5, 15, 40, 200, 2_000)]
+kept = freed[70::700]
+del freed, mark
+print(len(kept), flush=True)
+sys.stdin.readline()
+for _ in overwrite_freed():
+    pass
+print(sum(text.count("freed") for text in kept), flush=True)
+sys.stdin.readline()
+"""
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems overwrite nothing")
+
+
+def test_freed_memory_is_overwritten_and_live_memory_is_not() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", FREE_AND_OVERWRITE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdout.readline()
+        freed = len(remnants(child.pid, [MARK]))
+        print(file=child.stdin, flush=True)
+        live = int(child.stdout.readline())
+        left = len(remnants(child.pid, [MARK]))
+        print(file=child.stdin, flush=True)
+    assert freed > 10 * live > 0
+    assert left == live
+
+
+class Self:
+    """Garbage that only the collector finds."""
+
+    def __init__(self, collected: threading.Event) -> None:
+        self.myself = self
+        self._collected = collected
+
+    def __del__(self) -> None:
+        self._collected.set()
+
+
+def test_once_wanted_garbage_is_collected_and_work_beside_the_loop_goes_on() -> None:
+    collected, meter = threading.Event(), Measurements()
+
+    async def run() -> None:
+        remains = Remains(meter, after_s=0.0)
+        watching = asyncio.create_task(remains.watch())
+        before = await asyncio.to_thread(threading.current_thread)
+        Self(collected)
+        async with asyncio.timeout(120):
+            remains.want()
+            while "overwrite" not in meter.stages:
+                await asyncio.sleep(0.01)
+        assert collected.is_set()
+        assert not before.is_alive()
+        assert await asyncio.to_thread(threading.current_thread) is not before
+        watching.cancel()
+
+    gc.disable()
+    try:
+        asyncio.run(run())
+    finally:
+        gc.enable()
