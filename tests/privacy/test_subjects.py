@@ -332,6 +332,14 @@ TestEverybody = Everybody.TestCase
 TestEverybody.settings = settings(max_examples=20, stateful_step_count=15, deadline=None)
 
 
+@pytest.mark.parametrize("cell", [2**63, 2**64 - 1, -(2**63) - 1])
+def test_a_number_that_no_pseudonym_can_be_is_nobodys(cell: int) -> None:
+    roll = Roll()
+    roll.add(b"somebody".ljust(16), 0, -1)
+    assert roll.slot_of_cell(cell) == -1
+    assert roll.slot_of_cell(-1) == 0
+
+
 def test_the_roll_takes_the_newest_of_a_name_however_it_was_filled() -> None:
     one = (5).to_bytes(NAME_BYTES, "little")
     columns = [np.array(column, np.int64) for column in ([1, 2], [5, 5], [70, 71])]

@@ -19,6 +19,7 @@ FRESH_MAX: Final = 256
 """Subjects indexed in one go, about 20 us."""
 MIGRATED_PER_SUBJECT: Final = 64
 _NUMBER_BYTES: Final = 8
+_CELL_BOUND: Final = 2**63
 _NO_NAME: Final = 1
 """Stands for 0, which is an empty place of an index."""
 
@@ -61,9 +62,11 @@ class Roll:
         return (slot, int(self._cells[slot])) if slot >= 0 else (-1, 0)
 
     def slot_of_cell(self, cell: int) -> int:
-        """The slot of a pseudonym, or -1."""
+        """The slot of a pseudonym, or -1; a number beyond 64 bits, as a log can hold it, is nobody's."""
         known = self._fresh_cells.get(cell)
-        return find(self._by_cell, cell) if known is None else known
+        if known is not None:
+            return known
+        return find(self._by_cell, cell) if -_CELL_BOUND <= cell < _CELL_BOUND else -1
 
     def add(self, name: bytes, slot: int, cell: int) -> None:
         """Enter a subject that is not there."""
