@@ -1,6 +1,6 @@
 """S8 in the memory of the server: a minute after somebody was erased, hardly anything of her stands there any more.
 
-Not nothing: what is live may have room behind its end that was somebody's before, see `HARDLY`.
+Not nothing: what is live may have room behind its end that was hers before, see `HARDLY`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .test_s8_erasure import (
 WITHIN_S = 60.0
 LOOKED_EVERY_S = 2.0
 HARDLY = 0.05
-"""The share of what stood there that may be left: pieces of lines whose memory others have taken in part."""
+"""The share of what stood there that may be left: pieces of lines that are overwritten in part."""
 MARKS = (STEM, ADDRESS, PHONE.removeprefix("+"))
 WIDE = f"{planted('name')} \N{CYRILLIC CAPITAL LETTER ZHE} \N{PERSON WITH FOLDED HANDS}"
 """A name that Python holds in four bytes a character."""
