@@ -9,12 +9,12 @@ import pytest
 
 from instanter.engine.feeds import REPLACE_IDLE_MS
 from instanter.engine.loop import Engine
-from instanter.events.envelope import ItemUpserted
+from instanter.events.envelope import ItemDeleted, ItemUpserted
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.errors import Overloaded, RequestRejected
 from instanter.foundation.limits import ITEM_FIELDS_BYTES_MAX, REPLACES_OPEN_MAX
 
-from .harness import with_engine
+from .harness import decide, stock_shop, with_engine
 
 
 def test_so_many_catalogues_are_replaced_at_once_and_idle_ones_make_room(tmp_path: Path) -> None:
@@ -91,3 +91,18 @@ def test_changes_on_their_way_count_towards_the_bound_of_an_item_and_not_afterwa
             pass
 
     with_engine(tmp_path, work)
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_an_item_that_was_deleted_is_told_so_behind_a_checkpoint_and_behind_a_log(tmp_path: Path, stop: bool) -> None:
+    async def delete(engine: Engine) -> None:
+        await stock_shop(engine, 3)
+        await engine.change_items([ItemDeleted(engine.clock.now_ms(), "default", "sku-1")])
+
+    async def excluded(engine: Engine) -> dict[str, str]:
+        candidates = [{"id": name} for name in ("sku-0", "sku-1", "nobody")]
+        reply = await decide(engine, placements=[{"id": "search", "candidates": candidates}])
+        return {one["id"]: one["reason"] for one in reply["placements"]["search"]["excluded"]}
+
+    with_engine(tmp_path, delete, stop=stop)
+    assert with_engine(tmp_path, excluded) == {"sku-1": "deleted"}

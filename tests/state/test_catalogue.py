@@ -16,6 +16,7 @@ from instanter.foundation.limits import (
     ATTRIBUTE_VALUES_MAX,
     CATALOGUE_ITEM_BYTES,
     CATALOGUE_ITEMS_ALWAYS,
+    DELETED_KNOWN_MAX,
     TEXTS_NAMED_MAX,
 )
 from instanter.sim.disk import SimulatedDisk
@@ -395,6 +396,30 @@ def test_an_item_of_which_nothing_was_counted_leaves_its_row_to_the_next(state: 
     assert not state.catalogue.attributes.refs[row].any()
     assert np.isnan(state.catalogue.attributes.numbers[row]).all()
     assert put(state, "sofa") == 2, "the rows in between are taken"
+
+
+def test_the_last_items_that_left_their_rows_are_known_to_have_been_deleted_until_they_come_back(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("instanter.state.catalogue.DELETED_KNOWN_MAX", 2)
+    for name in ("a", "b", "c", "d"):
+        put(state, name)
+    for name in ("a", "b", "c"):
+        delete(state, name)
+    put(state, "c")
+
+    def known(some: State) -> str:
+        return "".join(name for name in "abcdx" if some.catalogue.is_deleted(ref(name), some.find_item(ref(name)))
+                       and not some.catalogue.has(ref(name)))  # fmt: skip
+
+    assert known(state) == "b"
+    assert DELETED_KNOWN_MAX > 2
+    again = empty_state()
+    again.catalogue.restore_rowless(state.catalogue.rowless)
+    assert (known(again), again.catalogue.rowless) == ("b", [ref("b")])
+    delete(state, "d")
+    delete(state, "c")
+    assert known(state) == "cd"
 
 
 def test_an_item_that_was_counted_keeps_its_row_and_what_was_counted(state: State) -> None:

@@ -56,11 +56,12 @@ def bought_recently(person: Person, now_ms: int) -> frozenset[int]:
 
 def judge(state: State, pool: Pool, filters: Filters) -> Bytes:
     """By candidate: 0 for an eligible one, else the code of a reason; `reason_of` says it."""
-    rows = pool.columns.rows
+    rows, refs = pool.columns.rows, pool.columns.refs
     available = state.catalogue.available[rows]
     codes = np.zeros(len(pool), np.uint8)
     for place in np.flatnonzero((available == 0) | (rows < 0)).tolist():
-        codes[place] = _CODES[_unavailable(state, int(rows[place]), by_caller=place < len(pool.ids))]
+        by_caller = place < len(pool.ids)
+        codes[place] = _CODES[_unavailable(state, int(refs[place]), int(rows[place]), by_caller=by_caller)]
     for place, in_stock in pool.in_stock.items():
         if codes[place] in (0, _CODES[OUT_OF_STOCK]):
             codes[place] = 0 if in_stock else _CODES[OUT_OF_STOCK]
@@ -131,13 +132,13 @@ def reason_of(code: int) -> str:
     return _REASONS[code]
 
 
-def _unavailable(state: State, row: int, *, by_caller: bool) -> str:
+def _unavailable(state: State, ref: int, row: int, *, by_caller: bool) -> str:
     """Why an item that is not available may not be shown; "" where nothing speaks against it."""
     if row >= 0 and row in state.catalogue.at_row:
         return OUT_OF_STOCK
     if not by_caller:
         return NOT_IN_CATALOGUE
-    return DELETED if row >= 0 and state.catalogue.created_ms[row] != 0 else ""
+    return DELETED if state.catalogue.is_deleted(ref, row) else ""
 
 
 def _ruled_out(filters: Filters, ref: int) -> str:

@@ -6,7 +6,9 @@ A new capability that is folded is a class with these four methods and one line 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
+
+import msgspec
 
 from ..events.envelope import (
     Configured,
@@ -24,6 +26,9 @@ from ..events.folding import Change, Prepare, Rows, always, check_record
 from ..foundation.ids import References
 from ..state.checkpoint import REFERENCE_KEY, reference_key_of
 from ..state.memory import State
+
+DELETED_ITEMS: Final = "deleted_items"
+"""The section of a checkpoint with the references of deleted items that have no row."""
 
 
 class FoldedPart(Protocol):
@@ -70,7 +75,8 @@ class FoldedKey:
 
 
 class FoldedState:
-    """The state in arrays, with the catalogue: a part whose rows and hash are its own."""
+    """The state in arrays, with the catalogue: a part whose rows and hash are its own, but for what is known of items
+    that are gone."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -88,10 +94,12 @@ class FoldedState:
         }
 
     def rows(self) -> Rows:
-        return {}
+        rowless = self._state.catalogue.rowless
+        return {DELETED_ITEMS: rowless} if rowless else {}
 
     def restore(self, rows: Rows) -> None:
-        """Checkpoints restore it before."""
+        """Checkpoints restore all else before."""
+        self._state.catalogue.restore_rowless(msgspec.convert(rows.get(DELETED_ITEMS, []), list[int]))
 
     def hashed(self) -> None:
         return None

@@ -293,6 +293,8 @@ STANDING_LIST_MAX = 400
 VALUES_LISTED_MAX = 8_192
 """Values of text fields whose most popular items are listed; those of further values are found by other sources."""
 VALUE_LIST_MAX = 64
+DELETED_KNOWN_MAX = 65_536
+"""Deleted items that nothing was counted of and that are still known to have been deleted: the last ones."""
 CHANGES_FOLLOWED_MAX = 1_024
 """Changes of the catalogue that standing lists follow one by one; after more of them all items are looked at again."""
 DEDUP_IDS_MAX = 4_096

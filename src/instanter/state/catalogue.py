@@ -19,7 +19,7 @@ from ..events.items import FieldTypes, Meaning, is_available, meaning_of
 from ..events.times import parse_time_ms
 from ..foundation.errors import EventRejected, ReferenceTaken
 from ..foundation.ids import References
-from ..foundation.limits import ATTRIBUTE_VALUES_MAX, CHANGES_FOLLOWED_MAX, TEXTS_NAMED_MAX
+from ..foundation.limits import ATTRIBUTE_VALUES_MAX, CHANGES_FOLLOWED_MAX, DELETED_KNOWN_MAX, TEXTS_NAMED_MAX
 from .compiled import Bytes, Ints, Shorts
 from .program import Attributes
 
@@ -170,6 +170,8 @@ class Catalogue:
         self._number_names = number_names
         self._row_of = row_of
         self._leave = leave
+        self._rowless: dict[int, None] = {}
+        """References of items that were deleted and left their rows, in that order."""
         self.references = references
 
     def ref_of(self, tenant: str, item_id: str) -> int:
@@ -211,6 +213,19 @@ class Catalogue:
     def has(self, ref: int) -> bool:
         """Whether an item is in the catalogue, by a reference that `ref_of` gave."""
         return ref in self._packed
+
+    def is_deleted(self, ref: int, row: int) -> bool:
+        """Whether an item that is not in the catalogue once was; of those that left their rows the last are known."""
+        return ref in self._rowless or (row >= 0 and bool(self.created_ms[row]))
+
+    @property
+    def rowless(self) -> list[int]:
+        """The references of items that were deleted and left their rows, as far as they are known, in that order."""
+        return list(self._rowless)
+
+    def restore_rowless(self, refs: Iterable[int]) -> None:
+        """Know what `rowless` gave."""
+        self._rowless = dict.fromkeys(refs)
 
     def stands_in(self, rows: Ints) -> Bytes:
         """Which of these rows hold an item of the catalogue; -1 holds none."""
@@ -294,6 +309,9 @@ class Catalogue:
             self._fill_meaning(row, _MEANS_NOTHING, 0)
             if self._leave(row):
                 self.tenants[row] = self.created_ms[row] = 0
+                if len(self._rowless) >= DELETED_KNOWN_MAX:
+                    del self._rowless[next(iter(self._rowless))]
+                self._rowless[ref] = None
 
     def _make_smaller(self) -> None:
         """A dict keeps room for as many as there once were; make that anew when few are left."""
@@ -372,6 +390,7 @@ class Catalogue:
         before = self._packed.get(item.ref)
         if before is None:
             self._counts[item.tenant] = self.count_of(item.tenant) + 1
+            self._rowless.pop(item.ref, None)
         else:
             self.size_bytes -= len(before)
         self._packed[item.ref] = packed
