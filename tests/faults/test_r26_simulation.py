@@ -19,7 +19,7 @@ import pytest
 
 from instanter.engine.loop import Engine
 from instanter.engine.recovery import beginning, catch_up
-from instanter.events.envelope import Configured, Ticked, decode_record
+from instanter.events.envelope import Configured, Decided, Epoch, Ticked, decode_record
 from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from instanter.foundation.clock import ManualClock
@@ -29,14 +29,14 @@ from instanter.privacy.erasures import Erasure, ErasureList
 from instanter.sim.world.run import Failed, World
 from instanter.state.checkpoint import list_checkpoints
 
-from ..engine.harness import decide, event, open_engine, stock_shop, take, with_engine
+from ..engine.harness import append_unchecked, decide, event, open_engine, stock_shop, take, with_engine
 from ..sim.worlds import Worlds
 
 SEED = os.environ.get("INSTANTER_SEED")
 SCRIPT = Path(__file__).parents[1] / "sim" / "run_seed.py"
 FAILURES_SHOWN = 5
 REPEATED = (3, 87, 137)
-FOUND = (318, 405, 446, 508, 533, 564, 1119, 1180, 1539, 1570)
+FOUND = (318, 405, 446, 499, 508, 533, 564, 1119, 1180, 1539, 1570)
 """Seeds beyond the short form that have found something."""
 
 pytestmark = pytest.mark.faults
@@ -131,6 +131,32 @@ def test_r26_seed_1_after_a_change_of_features_a_rebuild_comes_to_the_epochs_tha
 
     with_engine(tmp_path, serve)
     served = with_engine(tmp_path, serve, features=MORE, stop=False)
+    assert rebuilt(tmp_path, MORE)[1] == served
+
+
+async def served_hash(engine: Engine) -> str:
+    """The hash of the epoch that a decision stands on."""
+    await decide(engine)
+    return engine.partition.state.epoch_hash
+
+
+def test_r26_seed_499_a_start_that_ended_behind_the_configuration_is_made_good_by_the_next(tmp_path: Path) -> None:
+    async def serve(engine: Engine) -> str:
+        await stock_shop(engine)
+        await views(engine)
+        await engine.checkpoint()
+        return engine.partition.state.epoch_hash
+
+    async def configure(engine: Engine) -> None:
+        schema = compile_features(MORE, memory_mb=64, items_max=4_096)
+        await append_unchecked(engine, Configured(engine.clock.now_ms(), dict(schema.settings), schema.declared()))
+
+    with_engine(tmp_path, serve)
+    with_engine(tmp_path, configure, stop=False)
+    served = with_engine(tmp_path, served_hash, features=MORE, stop=False)
+    records = [decode_record(frame.payload) for frame in SegmentReader(RealDisk(), tmp_path / "log").read()]
+    kinds = [type(one) for one in records if isinstance(one, Configured | Epoch | Decided)]
+    assert kinds[-kinds[::-1].index(Configured)] is Epoch, "what is decided stands on one of its own configuration"
     assert rebuilt(tmp_path, MORE)[1] == served
 
 

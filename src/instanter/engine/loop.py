@@ -250,8 +250,8 @@ class Engine:
             )
             configured = Configured(now_ms, dict(state.schema.settings), state.schema.declared(), purposes)
             await self.journal.write([configured], now_ms)
-            if before:
-                await self._publish(self.clock.now_ms())
+        if state.reconfigured:  # Also where a former start ended between these two.
+            await self._publish(self.clock.now_ms())
         # Behind the configuration: finishing an erasure makes a checkpoint, and that is laid out by this one.
         finished = await self.eraser.finish()
         if finished:

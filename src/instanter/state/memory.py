@@ -172,6 +172,9 @@ class State:
         self.epoch = 0
         self.epoch_hash = ""
         self.epoch_ms = 0
+        self.reconfigured = False
+        """Whether another configuration came into force after the last epoch, whose hash is one of the former's layout:
+        a replay under this one comes to the same hashes from the next epoch on."""
         self._published_rows: deque[tuple[int, Ints]] = deque()
         """Of the newest epochs: number, and the rows of items that it changed."""
         self.sweep_from = 0
@@ -417,6 +420,7 @@ class State:
         configuration: both ways lead to the same state.
         """
         counted = frozenset(event.features)
+        self.reconfigured = self.reconfigured or bool(self.active)
         first = not self.active and self.cells_used == 0
         begun = {} if first else dict.fromkeys(counted - self.active, event.at_ms)
         self.since_ms = {feature: at_ms for feature, at_ms in (self.since_ms | begun).items() if feature in counted}
@@ -548,6 +552,7 @@ class State:
         """
         self._remember_published(event.number)
         self.epoch, self.epoch_hash, self.epoch_ms = event.number, self._hash_of_changes(event.hash), event.at_ms
+        self.reconfigured = False
         publish(self.tables.memory, self.tables.changes, self.published)
 
     def published_since(self, epoch: int) -> Ints | None:
