@@ -16,13 +16,24 @@ CHI_SQUARE_999 = {1: 10.83, 2: 13.82, 3: 16.27, 4: 18.47, 5: 20.52, 6: 22.46, 7:
 Pools = st.lists(st.lists(st.integers(1, 12), unique=True, max_size=8), min_size=1, max_size=4)
 
 
-@given(Pools, st.sets(st.integers(1, 12)))
-def test_allowed_sets_are_disjoint_and_hold_all_that_is_not_shown(pools: list[list[int]], shown: set[int]) -> None:
-    sets = allowed(pools, shown)
+@given(Pools, st.sets(st.integers(1, 12)), st.booleans())
+def test_allowed_sets_are_disjoint_and_hold_all_that_is_not_shown(
+    pools: list[list[int]], shown: set[int], by_reference: bool
+) -> None:
+    sets = allowed(pools, shown, by_reference=by_reference)
     together = [ref for one in sets for ref in one]
     assert len(together) == len(set(together))
     assert set(together) == {ref for pool in pools for ref in pool} - shown
     assert all(set(one) <= set(pool) for one, pool in zip(sets, pools, strict=True))
+
+
+@given(Pools, st.sets(st.integers(1, 12)), st.integers(1, 1_000))
+def test_what_may_be_explored_does_not_depend_on_the_references(
+    pools: list[list[int]], shown: set[int], factor: int
+) -> None:
+    again = [[factor * ref for ref in pool] for pool in pools]
+    sets = allowed(again, {factor * ref for ref in shown})
+    assert sets == [[factor * ref for ref in one] for one in allowed(pools, shown)]
 
 
 @given(st.floats(0, 1), st.integers(0, 9))

@@ -67,10 +67,10 @@ def open_engine(
     disk: Disk | None = None, segment_bytes: int = 4 * 1024 * 1024, consent_required: bool = False,
     placements: tuple[Placement, ...] = DEFAULT_PLACEMENTS, exploration: float = 0.0,
     models: Models = NO_MODELS, cold: ColdPlace | None = None, cells: int = 0, references: References | None = None,
-    **options: Any,
+    secret: bytes = SECRET, chance: Callable[[int], bytes] | None = None, **options: Any,
 ) -> Engine:  # fmt: skip
     """Recover a directory and make its engine, as wiring does; with `cells` memory holds no more people at once,
-    and `references` may be some that make names collide."""
+    `references` may be some that make names collide, and `secret` and `chance` are those of another installation."""
     disk = disk or RealDisk()
     schema = compile_features(features, memory_mb=64, items_max=4_096)
     if cells:
@@ -84,14 +84,14 @@ def open_engine(
         schema, log, log_start=log.opened.start, log_end=log.opened.end, disk=disk, checkpoints=root / "checkpoints",
         cold=cold, references=references,
     )  # fmt: skip
-    subjects = KeyStore(disk, root / "keys", secret=SECRET, master=SECRET)
+    subjects = KeyStore(disk, root / "keys", secret=secret, master=SECRET)
     signing = SigningSecrets(disk, root / "keys", master=SECRET)
     stores = Stores(
-        disk, log, quarantine, open_trail(audit, SECRET), root / "audit" / "acts", root / "checkpoints", subjects,
+        disk, log, quarantine, open_trail(audit, secret), root / "audit" / "acts", root / "checkpoints", subjects,
         ErasureList(disk, root / "keys" / "erasures"), signing, MovedPositions(disk, root / "moved"), models,
     )  # fmt: skip
     gate = Gate(partition, subjects, clock, purposes=schema.purposes, required=consent_required)
-    ids = Ids(CountingIds())
+    ids = Ids(chance or CountingIds())
     return Engine(
         stores=stores, partition=partition, recovery=recovery, clock=clock, ids=ids, gate=gate,
         door=Door(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from instanter.events.envelope import Flag, Tracked
@@ -71,11 +71,21 @@ class Oracle:
         self.lives: defaultdict[int, Life] = defaultdict(Life)
         self.gone: set[int] = set()
         """Keys below which erased people live on in what was counted about items."""
+        self.rows: Callable[[int], int] | None = None
+        """The rows of items, by which those of one time stand in order; None by former rules of the fold."""
         self.verdicts: Counter[str] = Counter()
         self.idle_ms = 0
         self.at_length_limit = False
         """A late event fell into a run of events about as long as a session may be: there sessions may be kept apart
         that would be one in order."""
+
+        self.rows_left = False
+        """An item has left its row to others that was among those of one time: by that row they stand in order still."""
+
+    def leave_row(self, ref: int) -> None:
+        """An item that somebody may have named has no row any more."""
+        lives = self.lives.values()
+        self.rows_left |= any(ref in told.event.items for life in lives for told in (*life.told, *life.again))
 
     def take(self, event: Tracked) -> str:
         """What becomes of the event."""
@@ -161,10 +171,11 @@ class Oracle:
     # Features.
 
     def of_session(self, name: str, session: list[Told]) -> Any:
-        return _aggregate(self.declarations[name], self._parts(name, session))
+        return _aggregate(self.declarations[name], self._parts(name, session), self.rows)
 
     def of_person(self, name: str, key: int) -> Any:
-        return _aggregate(self.declarations[name], self._parts(name, [*self.lives[key].told, *self.lives[key].again]))
+        told = [*self.lives[key].told, *self.lives[key].again]
+        return _aggregate(self.declarations[name], self._parts(name, told), self.rows)
 
     def of_item(self, name: str, item: int) -> Any:
         """Over everybody's events."""
@@ -174,7 +185,7 @@ class Oracle:
             told for life in self.lives.values() for told in (*life.told, *life.again)
             if not told.event.flags & Flag.BOT
         ]  # fmt: skip
-        return _aggregate(self.declarations[name], self._parts(name, told, item))
+        return _aggregate(self.declarations[name], self._parts(name, told, item), self.rows)
 
     def _met(self, name: str, item: int) -> dict[int, int]:
         """In how many sessions each other item was first item of an event, as this one was."""
@@ -293,7 +304,14 @@ class Top(NamedTuple):
     scores: dict[int, float]
 
 
-def _aggregate(declaration: FeatureDeclaration, parts: list[Part]) -> Any:
+def _aggregate(
+    declaration: FeatureDeclaration, parts: list[Part], rows: Callable[[int], int] | None
+) -> Any:  # fmt: skip
+    def rank(ref: int) -> tuple[float, int]:
+        """What stands in front at one time has the larger: the earlier row, or else the larger reference."""
+        row = rows(ref) if rows is not None and declaration.by == "item" else -1
+        return (-row if row >= 0 else -math.inf), ref
+
     match declaration.aggregate:
         case "count" if declaration.by == "order":
             return parts
@@ -313,20 +331,24 @@ def _aggregate(declaration: FeatureDeclaration, parts: list[Part]) -> Any:
         case "windowed":
             return _tiles(declaration, parts)
         case "last":
-            return _last(parts)
+            return _last(parts, by_message=rows is None)
         case "time_since":
             return max((part.at_ms for part in parts), default=0)
         case "last_k" if declaration.takes_back:
             acts: dict[int, tuple[int, bool, int]] = {}
             for part in parts:
                 acts[part.ref] = max(acts.get(part.ref, (0, False, 0)), (part.at_ms, part.back, part.order))
-            newest_first = sorted(((*act[:2], ref, act[2]) for ref, act in acts.items()), reverse=True)
+            newest_first = sorted(
+                ((*act[:2], ref, act[2]) for ref, act in acts.items()),
+                key=lambda act: (*act[:2], *rank(act[2])), reverse=True,
+            )  # fmt: skip
             return [(-at if back else at, ref, order) for at, back, ref, order in newest_first][: declaration.k]
         case "last_k":
             newest: dict[int, int] = {}
             for part in parts:
                 newest[part.ref] = max(newest.get(part.ref, 0), part.at_ms)
-            return sorted(((at_ms, ref) for ref, at_ms in newest.items()), reverse=True)[: declaration.k]
+            ordered = sorted(newest.items(), key=lambda one: (one[1], *rank(one[0])), reverse=True)
+            return [(at_ms, ref) for ref, at_ms in ordered][: declaration.k]
         case "top_k":
             return _top(declaration, parts)
     raise AssertionError(declaration.aggregate)
@@ -346,12 +368,13 @@ def _tiles(declaration: FeatureDeclaration, parts: list[Part]) -> dict[int, int]
     return {number: total for number, total in sums.items() if total}
 
 
-def _last(parts: list[Part]) -> tuple[int, int, int]:
-    """The first value of the newest event; of two at one time, of the one with the larger message."""
+def _last(parts: list[Part], *, by_message: bool) -> tuple[int, int, int]:
+    """The largest value of the newest time; formerly the first of the event with the larger message."""
     best = (0, 0, 0)
     for part in parts:
-        if best[0] == 0 or (part.at_ms, part.message) > best[:2]:
-            best = part.at_ms, part.message, micro(part.value)
+        tie = part.message if by_message else micro(part.value)
+        if best[0] == 0 or (part.at_ms, tie) > best[:2]:
+            best = part.at_ms, tie, micro(part.value)
     return best
 
 

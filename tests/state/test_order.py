@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instanter.events.envelope import Configured, Tracked, retold
+from instanter.events.envelope import Configured, Flag, Tracked, retold
 from instanter.features.declaration import FeatureDeclaration
 from instanter.foundation.disk import RealDisk
 from instanter.state.checkpoint import Snapshot, load_checkpoint, write_checkpoint
@@ -169,6 +169,7 @@ def test_inside_a_day_any_order_comes_to_the_same_profiles(seed: int, order: int
     for who in {event.key for event in events}:
         for placed in placed_in(left, Scope.PROFILE):
             for state in (left, right):
+                oracle.rows = state.find_item
                 found = content(state, placed.spec, cell_at(state, who) + placed.offset)
                 assert agree(placed.spec, found, oracle.of_person(placed.spec.name, who)), placed.spec.name
 
@@ -309,6 +310,20 @@ def test_an_order_that_comes_hours_late_is_among_what_was_bought_and_any_order_o
         fold_all(state, arrived)
         found = content(state, schema.feature("bought"), cell_at(state, person(0)) + CELL_WORDS)
         assert [item for _, item in found] == [ref(item) for item in ("rug", "lamp", "sofa", "desk")]
+
+
+@pytest.mark.parametrize("flags", [Flag.NONE, Flag.BOT])
+def test_items_of_one_time_stand_as_the_log_first_names_them_whatever_their_references(flags: Flag) -> None:
+    """Also those that no catalogue holds, and those that a crawler names, which changes no item."""
+    schema = schema_of([FeatureDeclaration(name="seen", on=(VIEWED,), aggregate="last_k", by="item", k=2)])
+    for named in itertools.permutations(("one", "two", "three")):
+        state = empty_state(schema)
+        state.fold([tracked(0, START_MS, number=1, items=named, flags=flags)])
+        again = tracked(1, START_MS, number=2, items=named[::-1], flags=flags)
+        state.fold([again])
+        for who in (0, 1):
+            found = content(state, schema.feature("seen"), cell_at(state, person(who)) + CELL_WORDS)
+            assert found == [(START_MS, ref(item)) for item in named[:2]]
 
 
 def test_what_was_folded_before_takes_no_late_order_into_what_was_bought() -> None:

@@ -343,7 +343,7 @@ class Decider:
             if len(slate.groups):
                 keys = slate.keys
                 shown.update(keys[place] for place in slate.order)
-        return self._explore(slates, shown, decision_id, moment.stages)
+        return self._explore(slates, shown, decision_id, moment)
 
     def _serve(
         self, moment: Moment, asked: Asked, shown: set[int], scorers: Scorers, made: PlacementReceipt | None
@@ -467,17 +467,20 @@ class Decider:
 
     # Policy.
 
-    def _explore(self, slates: list[Slate], shown: set[int], decision_id: str, stages: Stages) -> list[Slate]:
+    def _explore(self, slates: list[Slate], shown: set[int], decision_id: str, moment: Moment) -> list[Slate]:
         """Draw the explored slot of each list that has one."""
+        stages, by_reference = moment.stages, moment.state.settings["folding"] < 4
         try:
-            return stages.run("policy", lambda: self._drawn(slates, shown, decision_id))
+            return stages.run("policy", lambda: self._drawn(slates, shown, decision_id, by_reference=by_reference))
         except StageFailed:
             return slates
 
-    def _drawn(self, slates: list[Slate], shown: set[int], decision_id: str) -> list[Slate]:
+    def _drawn(
+        self, slates: list[Slate], shown: set[int], decision_id: str, *, by_reference: bool
+    ) -> list[Slate]:  # fmt: skip
         explores = [bool(slate.order) and slate.asked.spot.exploration > 0.0 for slate in slates]
         pools = [slate.keys if explored else [] for slate, explored in zip(slates, explores, strict=True)]
-        sets = allowed(pools, shown)
+        sets = allowed(pools, shown, by_reference=by_reference)
         return [
             self._with_draw(slate, others, decision_id) if explored else slate
             for slate, others, explored in zip(slates, sets, explores, strict=True)

@@ -29,10 +29,12 @@ class Draw(msgspec.Struct, frozen=True):
     """Whether it is another item than the incumbent."""
 
 
-def allowed(pools: Sequence[Sequence[int]], shown: Collection[int]) -> list[list[int]]:
+def allowed(
+    pools: Sequence[Sequence[int]], shown: Collection[int], *, by_reference: bool = False
+) -> list[list[int]]:  # fmt: skip
     """What each placement may explore, in the order of its pool: eligible, shown nowhere, and in no other's set.
 
-    An item that several could explore goes to one of them by its reference alone.
+    Those that several could explore go to one of them in turn; by former rules of the fold, by their references.
 
     >>> allowed([[1, 2, 3], [2, 3, 4]], shown={1})
     [[2], [3, 4]]
@@ -45,8 +47,10 @@ def allowed(pools: Sequence[Sequence[int]], shown: Collection[int]) -> list[list
             if ref not in shown:
                 holders.setdefault(ref, []).append(number)
     sets: list[list[int]] = [[] for _ in pools]
+    turn = 0
     for ref, numbers in holders.items():
-        sets[numbers[ref % len(numbers)]].append(ref)
+        sets[numbers[(ref if by_reference else turn) % len(numbers)]].append(ref)
+        turn += len(numbers) > 1
     return sets
 
 

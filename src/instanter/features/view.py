@@ -38,7 +38,7 @@ from ..state.operations import (
     WINDOWED,
     merge_feature,
 )
-from ..state.program import AT, HALF_LIFE_MS, KIND, SCOPE, SINCE_MS, TAKES_BACK, TILE_MS, TILES, K
+from ..state.program import AS_CAME, AT, HALF_LIFE_MS, KIND, SCOPE, SINCE_MS, TAKES_BACK, TILE_MS, TILES, K
 from ..state.schema import Schema
 from ..state.table import CELLS, SCRATCH, SESSIONS, Index, address, find
 from ..state.upkeep import is_swept
@@ -131,7 +131,7 @@ class Reader:
             sessions = np.zeros(LINKED_CELLS_MAX, np.int64)
             flags = _read_person(
                 plan, state.program.features, memory.ints, memory.reals, memory.regions,
-                state.tables.cell_index, np.array(keys[:LINKED_CELLS_MAX], np.int64),
+                state.tables.cell_index, state.tables.item_index, np.array(keys[:LINKED_CELLS_MAX], np.int64),
                 state.schema.settings["session_gap_ms"], int(state.tables.idle[0]), now_ms, self._declared, values,
                 refs, weights, counts, sessions, self._sessions_together,
             )  # fmt: skip
@@ -255,9 +255,9 @@ def read_number(
 
 @kernel
 def _read_person(
-    plan: Ints, features: Ints, ints: Ints, reals: Reals, regions: Ints, index: Index, keys: Ints, gap_ms: int,
-    idle_since_ms: int, now_ms: int, defaults: Reals, numbers: Reals, refs: Ints, weights: Reals, counts: Ints,
-    sessions: Ints, sessions_together: bool,
+    plan: Ints, features: Ints, ints: Ints, reals: Reals, regions: Ints, index: Index, items: Index, keys: Ints,
+    gap_ms: int, idle_since_ms: int, now_ms: int, defaults: Reals, numbers: Reals, refs: Ints, weights: Reals,
+    counts: Ints, sessions: Ints, sessions_together: bool,
 ) -> int:  # fmt: skip
     """Fill the arrays; returns whether the person is known and in a session, as flags. `keys` and `sessions`, which has
     as many places, are used up.
@@ -294,15 +294,20 @@ def _read_person(
         start_ms = min(start_ms, ints[found + SESSION_START_MS])
     if used == 0:
         return 0
+    if sessions_together and features[0, AS_CAME]:  # What is merged may depend on the order, which no key may decide.
+        _sort(ints, cells, used, CELL_FIRST_MS, CELL_NEWEST_MS)
+        _sort(ints, sessions, live, SESSION_START_MS, SESSION_END_MS)
     scratch = address(regions, SCRATCH, 0)
     for row in range(len(plan)):
         feature = plan[row, FEATURE]
         if feature < 0:
             continue
         if features[feature, SCOPE] == SESSION_SCOPE:
-            at = _session_words(features, feature, ints, reals, sessions, live, scratch)
+            at = _session_words(features, feature, ints, reals, items, sessions, live, scratch)
         else:
-            at = _profile_words(features, feature, ints, reals, cells, used, scratch, now_ms, plan[row, TTL_MS])
+            at = _profile_words(
+                features, feature, ints, reals, items, cells, used, scratch, now_ms, plan[row, TTL_MS]
+            )
         if at < 0:
             continue
         if plan[row, NUMBER] >= 0:
@@ -317,8 +322,24 @@ def _read_person(
 
 
 @kernel
+def _sort(ints: Ints, records: Ints, count: int, word: int, then: int) -> None:
+    """Put the first `count` of the records, given by where they stand, in the order of two of their words."""
+    for i in range(1, count):
+        moved, place = records[i], i
+        while place > 0:
+            before = records[place - 1]
+            if ints[before + word] < ints[moved + word] or (
+                ints[before + word] == ints[moved + word] and ints[before + then] <= ints[moved + then]
+            ):
+                break
+            records[place] = before
+            place -= 1
+        records[place] = moved
+
+
+@kernel
 def _session_words(
-    features: Ints, feature: int, ints: Ints, reals: Reals, sessions: Ints, live: int, scratch: int
+    features: Ints, feature: int, ints: Ints, reals: Reals, items: Index, sessions: Ints, live: int, scratch: int
 ) -> int:
     """Where the words of a session feature stand, merged if several sessions are live; -1 if none is."""
     at = features[feature, AT]
@@ -327,14 +348,14 @@ def _session_words(
     for word in range(scratch + at, scratch + at + _words(features, feature)):
         ints[word] = 0
     for i in range(live):
-        merge_feature(features, feature, ints, reals, scratch + at, sessions[i] + at)
+        merge_feature(features, feature, ints, reals, items, scratch + at, sessions[i] + at)
     return int(scratch + at)
 
 
 @kernel
 def _profile_words(
-    features: Ints, feature: int, ints: Ints, reals: Reals, cells: Ints, used: int, scratch: int, now_ms: int,
-    ttl_ms: int,
+    features: Ints, feature: int, ints: Ints, reals: Reals, items: Index, cells: Ints, used: int, scratch: int,
+    now_ms: int, ttl_ms: int,
 ) -> int:  # fmt: skip
     """Where the words of a profile feature stand, merged if several cells have not been forgotten; -1 if none."""
     at = features[feature, AT]
@@ -349,7 +370,7 @@ def _profile_words(
         ints[word] = 0
     for i in range(used):
         if ttl_ms <= 0 or now_ms - ints[cells[i] + CELL_NEWEST_MS] <= ttl_ms:
-            merge_feature(features, feature, ints, reals, scratch + at, cells[i] + at)
+            merge_feature(features, feature, ints, reals, items, scratch + at, cells[i] + at)
     return int(scratch + at)
 
 

@@ -12,6 +12,7 @@ import math
 
 from .compiled import Ints, Reals, kernel
 from .layout import SEEN_ITEMS_MAX
+from .table import Index, find
 
 LN2 = 0.6931471805599453
 VALUE_MAX = 1e9
@@ -141,7 +142,7 @@ def read_windowed(ints: Ints, at: int, tile_ms: int, tiles: int, now_ms: int) ->
     return total
 
 
-# Last value: [time, tie-break, value]; time since: [time].
+# Last value: [time, tie-break, value]; time since: [time]. The tie-break is the value, formerly the message.
 
 
 @kernel
@@ -157,11 +158,14 @@ def add_time_since(ints: Ints, at: int, at_ms: int) -> None:
     ints[at] = max(ints[at], at_ms)
 
 
-# Last k: k pairs [time, value], newest first. By reference, each reference stands once with its newest time.
+# Last k: k pairs [time, value], newest first. By reference, each reference stands once with its newest time. Items of
+# one time stand in the order of their rows (`by_row`), which does not hang on the references that an installation has.
 
 
 @kernel
-def add_last_k(ints: Ints, at: int, k: int, unique: bool, at_ms: int, value: int) -> None:
+def add_last_k(
+    ints: Ints, items: Index, at: int, k: int, unique: bool, by_row: bool, at_ms: int, value: int
+) -> None:  # fmt: skip
     end = k
     if unique:
         for i in range(k):
@@ -171,7 +175,9 @@ def add_last_k(ints: Ints, at: int, k: int, unique: bool, at_ms: int, value: int
                 end = i + 1
                 break
     place = 0
-    while place < end and _before(ints[at + 2 * place], ints[at + 2 * place + 1], at_ms, value):
+    while place < end and _stands_before(
+        items, by_row, ints[at + 2 * place], ints[at + 2 * place + 1], at_ms, value
+    ):  # fmt: skip
         place += 1
     if place == end:
         return
@@ -183,8 +189,24 @@ def add_last_k(ints: Ints, at: int, k: int, unique: bool, at_ms: int, value: int
 
 
 @kernel
+def _stands_before(items: Index, by_row: bool, time_ms: int, value: int, other_ms: int, other: int) -> bool:
+    if time_ms == other_ms and by_row:
+        return _came_before(items, value, other)
+    return _before(time_ms, value, other_ms, other)
+
+
+@kernel
 def _before(time_ms: int, value: int, other_ms: int, other: int) -> bool:
     return time_ms > other_ms or (time_ms == other_ms and value >= other)
+
+
+@kernel
+def _came_before(items: Index, ref: int, other: int) -> bool:
+    """Whether an item's row comes before the other's; without rows it goes by their references."""
+    row, other_row = find(items, ref), find(items, other)
+    if row == other_row:
+        return ref >= other
+    return row >= 0 and (other_row < 0 or row < other_row)
 
 
 # Held: as last k by reference, and an act may take its reference back. k pairs [time, reference], newest first; the
@@ -193,7 +215,9 @@ def _before(time_ms: int, value: int, other_ms: int, other: int) -> bool:
 
 
 @kernel
-def add_held(ints: Ints, at: int, k: int, at_ms: int, ref: int, order: int, back: bool) -> None:
+def add_held(
+    ints: Ints, items: Index, at: int, k: int, by_row: bool, at_ms: int, ref: int, order: int, back: bool
+) -> None:  # fmt: skip
     """Keep the act if it is the newest on its reference and among the k newest of all.
 
     The newest act on each reference, and the k newest of those: maxima, which no order of arrival can change.
@@ -205,12 +229,14 @@ def add_held(ints: Ints, at: int, k: int, at_ms: int, ref: int, order: int, back
             known = ints[at + 2 * i]
             if known == word:
                 ints[orders + i] = max(ints[orders + i], order)
-            if known == word or _acted_before(known, ref, word, ref):
+            if known == word or _acted_before(items, by_row, known, ref, word, ref):
                 return
             end = i + 1
             break
     place = 0
-    while place < end and _acted_before(ints[at + 2 * place], ints[at + 2 * place + 1], word, ref):
+    while place < end and _acted_before(
+        items, by_row, ints[at + 2 * place], ints[at + 2 * place + 1], word, ref
+    ):  # fmt: skip
         place += 1
     if place == end:
         return
@@ -224,14 +250,14 @@ def add_held(ints: Ints, at: int, k: int, at_ms: int, ref: int, order: int, back
 
 
 @kernel
-def _acted_before(word: int, ref: int, other: int, other_ref: int) -> bool:
-    """Whether an act stands in front of another: newer; at one time what takes back; else the larger reference."""
+def _acted_before(items: Index, by_row: bool, word: int, ref: int, other: int, other_ref: int) -> bool:
+    """Whether an act stands in front of another: newer; at one time what takes back; else as in a last k."""
     time_ms, other_ms = abs(word), abs(other)
     if time_ms != other_ms:
         return time_ms > other_ms
     if (word < 0) != (other < 0):
         return word < 0
-    return ref >= other_ref
+    return _stands_before(items, by_row, time_ms, ref, other_ms, other_ref)
 
 
 @kernel
@@ -246,12 +272,12 @@ def is_held(ints: Ints, at: int, k: int, i: int) -> bool:
 
 
 @kernel
-def merge_held(ints: Ints, to: int, of: int, k: int) -> None:
+def merge_held(ints: Ints, items: Index, to: int, of: int, k: int, by_row: bool) -> None:
     for i in range(k):
         word = ints[of + 2 * i]
         if word == 0:
             break
-        add_held(ints, to, k, abs(word), ints[of + 2 * i + 1], ints[of + 2 * k + i], word < 0)
+        add_held(ints, items, to, k, by_row, abs(word), ints[of + 2 * i + 1], ints[of + 2 * k + i], word < 0)
 
 
 # Orders: [those no longer remembered one by one, whether there are such, k pairs [time and what was told, order]],
@@ -326,13 +352,14 @@ def merge_orders(ints: Ints, to: int, of: int, k: int) -> None:
             _put_order(ints, to, k, word >> 2, ints[of + 3 + 2 * i], word & 3)
 
 
-# Top k: [time it stands for, flagged, k pairs [reference, score]] sorted by reference. Without a half-life the
-# scores are integers in millionths and the time stays 0.
+# Top k: [time it stands for, flagged, k pairs [reference, score]]. Without a half-life the scores are integers in
+# millionths and the time stays 0. The pairs stand in the order in which they came, and of equal ones the first goes
+# first (`as_came`); by former rules of the fold, in the order of their references, and the largest goes first.
 
 
 @kernel
 def add_top_k(
-    ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int, at_ms: int, ref: int, value: float
+    ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int, as_came: int, at_ms: int, ref: int, value: float
 ) -> None:
     weight = value
     if half_life_ms > 0:
@@ -342,7 +369,7 @@ def add_top_k(
             ints[at] = at_ms
         else:
             weight = value * decay(stands_ms - at_ms, half_life_ms)
-    count(ints, reals, at, k, half_life_ms, ref, to_micro(value), weight)
+    count(ints, reals, at, k, half_life_ms, as_came, ref, to_micro(value), weight)
 
 
 @kernel
@@ -355,7 +382,7 @@ def _age(ints: Ints, reals: Reals, at: int, k: int, factor: float) -> None:
 
 @kernel
 def count(
-    ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int, ref: int, micro: int, weight: float
+    ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int, as_came: int, ref: int, micro: int, weight: float
 ) -> None:
     """Add `weight` to the score of a reference, or `micro` without a half-life."""
     used = 0
@@ -368,9 +395,9 @@ def count(
             return
         used += 1
     if used < k:
-        _insert(ints, reals, at, used, half_life_ms, ref, micro, weight)
+        _insert(ints, reals, at, used, half_life_ms, as_came, ref, micro, weight)
     else:
-        _replace_least(ints, reals, at, k, half_life_ms, ref, micro, weight)
+        _replace_least(ints, reals, at, k, half_life_ms, as_came, ref, micro, weight)
 
 
 @kernel
@@ -383,11 +410,11 @@ def _raise_score(ints: Ints, reals: Reals, word: int, half_life_ms: int, micro: 
 
 @kernel
 def _insert(
-    ints: Ints, reals: Reals, at: int, used: int, half_life_ms: int, ref: int, micro: int, weight: float
+    ints: Ints, reals: Reals, at: int, used: int, half_life_ms: int, as_came: int, ref: int, micro: int, weight: float
 ) -> None:
     """Insert among `used` entries."""
     place = used
-    while place > 0 and ints[at + 2 * place] > ref:
+    while place > 0 and not as_came and ints[at + 2 * place] > ref:
         ints[at + 2 + 2 * place] = ints[at + 2 * place]
         ints[at + 3 + 2 * place] = ints[at + 1 + 2 * place]
         place -= 1
@@ -400,38 +427,42 @@ def _insert(
 
 @kernel
 def _replace_least(
-    ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int, ref: int, micro: int, weight: float
+    ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int, as_came: int, ref: int, micro: int, weight: float
 ) -> None:
     """Space-saving: the newcomer takes the place and the score of the least."""
     ints[at + 1] = 1
-    least = _least(ints, reals, at, k, half_life_ms)
+    least = _least(ints, reals, at, k, half_life_ms, as_came)
     if half_life_ms > 0:
-        _replace(ints, reals, at, k, half_life_ms, least, ref, 0, reals[at + 3 + 2 * least] + weight)
+        _replace(ints, reals, at, k, half_life_ms, as_came, least, ref, 0, reals[at + 3 + 2 * least] + weight)
     else:
-        _replace(ints, reals, at, k, half_life_ms, least, ref, bounded_sum(ints[at + 3 + 2 * least], micro), 0.0)
+        raised = bounded_sum(ints[at + 3 + 2 * least], micro)
+        _replace(ints, reals, at, k, half_life_ms, as_came, least, ref, raised, 0.0)
 
 
 @kernel
-def _least(ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int) -> int:
-    """Which of k entries has the least score; of equal ones the one with the largest reference."""
+def _least(ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int, as_came: int) -> int:
+    """Which of k entries has the least score; of equal ones the first to come, formerly the largest reference."""
     least = 0
     for i in range(1, k):
+        word, known = at + 3 + 2 * i, at + 3 + 2 * least
         if half_life_ms > 0:
-            if reals[at + 3 + 2 * i] <= reals[at + 3 + 2 * least]:
-                least = i
-        elif ints[at + 3 + 2 * i] <= ints[at + 3 + 2 * least]:
+            less, equal = reals[word] < reals[known], reals[word] == reals[known]
+        else:
+            less, equal = ints[word] < ints[known], ints[word] == ints[known]
+        if less or (equal and not as_came):
             least = i
     return least
 
 
 @kernel
 def _replace(
-    ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int, place: int, ref: int, micro: int, weight: float
+    ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int, as_came: int, place: int, ref: int, micro: int,
+    weight: float,
 ) -> None:  # fmt: skip
     for i in range(place, k - 1):
         ints[at + 2 + 2 * i] = ints[at + 4 + 2 * i]
         ints[at + 3 + 2 * i] = ints[at + 5 + 2 * i]
-    _insert(ints, reals, at, k - 1, half_life_ms, ref, micro, weight)
+    _insert(ints, reals, at, k - 1, half_life_ms, as_came, ref, micro, weight)
 
 
 @kernel
@@ -464,7 +495,7 @@ def add_seen(ints: Ints, at: int, ref: int) -> None:
 
 
 @kernel
-def merge_top_k(ints: Ints, reals: Reals, to: int, of: int, k: int, half_life_ms: int) -> None:
+def merge_top_k(ints: Ints, reals: Reals, to: int, of: int, k: int, half_life_ms: int, as_came: int) -> None:
     """Scores add up and the k largest stay.
 
     Where a flagged side does not know a reference it may have had up to its least score: that much is added, so
@@ -497,26 +528,29 @@ def merge_top_k(ints: Ints, reals: Reals, to: int, of: int, k: int, half_life_ms
             break
         if _place_of(ints, to, k, ref) < 0:
             micro, weight = _score(ints, reals, of, i, half_life_ms)
-            _admit(ints, reals, to, k, half_life_ms, ref, bounded_sum(our_micro, micro), our_weight + weight * factor)
+            _admit(
+                ints, reals, to, k, half_life_ms, as_came, ref, bounded_sum(our_micro, micro),
+                our_weight + weight * factor,
+            )  # fmt: skip
 
 
 @kernel
 def _admit(
-    ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int, ref: int, micro: int, weight: float
+    ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int, as_came: int, ref: int, micro: int, weight: float
 ) -> None:
     """Take an entry that is not there, if it is among the k largest."""
     used = 0
     while used < k and ints[at + 2 + 2 * used] != 0:
         used += 1
     if used < k:
-        _insert(ints, reals, at, used, half_life_ms, ref, micro, weight)
+        _insert(ints, reals, at, used, half_life_ms, as_came, ref, micro, weight)
         return
     ints[at + 1] = 1
-    least = _least(ints, reals, at, k, half_life_ms)
+    least = _least(ints, reals, at, k, half_life_ms, as_came)
     least_micro, least_weight = _score(ints, reals, at, least, half_life_ms)
     equal = micro == least_micro and weight == least_weight
-    if micro > least_micro or weight > least_weight or (equal and ref < ints[at + 2 + 2 * least]):
-        _replace(ints, reals, at, k, half_life_ms, least, ref, micro, weight)
+    if micro > least_micro or weight > least_weight or (equal and not as_came and ref < ints[at + 2 + 2 * least]):
+        _replace(ints, reals, at, k, half_life_ms, as_came, least, ref, micro, weight)
 
 
 @kernel
@@ -532,7 +566,7 @@ def _unknown_score(ints: Ints, reals: Reals, at: int, k: int, half_life_ms: int)
     """The most that a reference which is not there can have had."""
     if ints[at + 1] == 0:
         return 0, 0.0
-    return _score(ints, reals, at, _least(ints, reals, at, k, half_life_ms), half_life_ms)
+    return _score(ints, reals, at, _least(ints, reals, at, k, half_life_ms, 0), half_life_ms)
 
 
 @kernel
@@ -565,8 +599,8 @@ def merge_extreme(ints: Ints, to: int, of: int, largest: bool) -> None:
 
 
 @kernel
-def merge_last_k(ints: Ints, to: int, of: int, k: int, unique: bool) -> None:
+def merge_last_k(ints: Ints, items: Index, to: int, of: int, k: int, unique: bool, by_row: bool) -> None:
     for i in range(k):
         if ints[of + 2 * i] == 0:
             break
-        add_last_k(ints, to, k, unique, ints[of + 2 * i], ints[of + 2 * i + 1])
+        add_last_k(ints, items, to, k, unique, by_row, ints[of + 2 * i], ints[of + 2 * i + 1])

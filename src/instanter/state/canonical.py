@@ -247,7 +247,10 @@ def _content(rows: Ints, layout: Layout, scope: Scope, without: tuple[int, ...],
         if placed.spec.scope is scope:
             if placed.spec.kind is Kind.SEEN:
                 rows = _sorted_seen(rows, placed)
-            elif order_free and placed.spec.half_life_ms > 0:
+                continue
+            if order_free and placed.spec.kind in (Kind.TOP_K, Kind.CO_OCCURRENCE):
+                rows = _sorted_entries(rows, placed)
+            if order_free and placed.spec.half_life_ms > 0:
                 kept[_decaying_words(placed)] = False
     return rows[:, kept]
 
@@ -256,6 +259,16 @@ def _sorted_seen(rows: Ints, placed: Placed) -> Ints:
     rows = rows.copy()
     first, end = placed.offset + 1, placed.offset + placed.spec.words
     rows[:, first:end].sort(axis=1)
+    return rows
+
+
+def _sorted_entries(rows: Ints, placed: Placed) -> Ints:
+    """The rows with the entries of a top-k in the order of their references."""
+    rows = rows.copy()
+    entries = rows[:, placed.offset + 2 : placed.offset + placed.spec.words]
+    pairs = entries.reshape(len(rows), placed.spec.k, 2)
+    order = np.argsort(pairs[:, :, 0], axis=1, kind="stable")
+    entries[:] = np.take_along_axis(pairs, order[:, :, None], axis=1).reshape(entries.shape)
     return rows
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..events.envelope import Flag
 from .aggregations import add_order, bounded
-from .compiled import Bytes, Ints, Reals, kernel
+from .compiled import Bytes, Ints, kernel
 from .dedup import look, remember
 from .layout import (
     CELL_CHUNK,
@@ -125,8 +125,8 @@ def _fold_event(program: Program, tables: Tables, columns: Columns, event: int) 
     code = columns.codes[event]
     if program.first[code] < program.first[code + 1]:
         feeds_items = _feeds_items(program, columns, event)
-        _find_items(tables, columns, event, feeds_items)
-        _run(program, memory.ints, memory.reals, regions, tables.attributes, columns, event, cell, session, verdict)
+        _find_items(program, tables, columns, event, feeds_items)
+        _run(program, tables, columns, event, cell, session, verdict)
         if feeds_items and session >= 0:
             count_pairs(program, tables, columns, event, session)
     return verdict
@@ -142,10 +142,8 @@ def _fold_again(program: Program, tables: Tables, columns: Columns, event: int, 
         _note(memory.ints, cell, at_ms, at_ms, APPLIED)
     code = columns.codes[event]
     if program.first[code] < program.first[code + 1]:
-        _find_items(tables, columns, event, _feeds_items(program, columns, event))
-        _run(
-            program, memory.ints, memory.reals, memory.regions, tables.attributes, columns, event, cell, -1, TOLD_AGAIN
-        )
+        _find_items(program, tables, columns, event, _feeds_items(program, columns, event))
+        _run(program, tables, columns, event, cell, -1, TOLD_AGAIN)
     return TOLD_AGAIN
 
 
@@ -176,23 +174,24 @@ def _feeds_items(program: Program, columns: Columns, event: int) -> bool:
 
 
 @kernel
-def _find_items(tables: Tables, columns: Columns, event: int, feeds_items: bool) -> None:
-    """Find the rows of the event's items; make and mark them if the event changes them."""
+def _find_items(program: Program, tables: Tables, columns: Columns, event: int, feeds_items: bool) -> None:
+    """Find the rows of the event's items, or make them: items of one time stand in their order. By former rules of the
+    fold only an event that changes items makes rows. What it changes is marked."""
+    makes = feeds_items or program.settings[FOLDING] >= 4
     for place in range(columns.first_item[event], columns.first_item[event + 1]):
-        if feeds_items:
-            row = met_item_of(tables.memory, tables.item_index, columns.items[place])
-            if row >= 0:
-                change_item(tables, row)
-        else:
-            row = find(tables.item_index, columns.items[place])
+        ref = columns.items[place]
+        row = met_item_of(tables.memory, tables.item_index, ref) if makes else find(tables.item_index, ref)
+        if feeds_items and row >= 0:
+            change_item(tables, row)
         columns.item_rows[place] = row
 
 
 @kernel
 def _run(
-    program: Program, ints: Ints, reals: Reals, regions: Ints, attributes: Attributes, columns: Columns, event: int,
-    cell: int, session: int, verdict: int,
+    program: Program, tables: Tables, columns: Columns, event: int, cell: int, session: int, verdict: int
 ) -> None:  # fmt: skip
+    ints, reals, regions = tables.memory.ints, tables.memory.reals, tables.memory.regions
+    attributes, items = tables.attributes, tables.item_index
     features, refs = program.features, attributes.refs
     code, at_ms, message = columns.codes[event], columns.times_ms[event], columns.messages[event]
     denied, order, folding = columns.denied[event], columns.orders[event], program.settings[FOLDING]
@@ -221,10 +220,10 @@ def _run(
         given = columns.values[event, features[feature, VALUE_COLUMN]] if features[feature, VALUE] == PROPERTY else 1.0
         if not features[feature, PER_ITEM]:
             if sign != TAKES_PART or nothing_named or kind != COUNT:
-                add(features, feature, ints, reals, at, at_ms, message, given, context, order, back)
+                add(features, feature, ints, reals, items, at, at_ms, message, given, context, order, back)
             continue
         if back and nothing_named and order != 0 and kind == LAST_K:
-            add(features, feature, ints, reals, at, at_ms, message, 1.0, order, order, back)
+            add(features, feature, ints, reals, items, at, at_ms, message, 1.0, order, order, back)
         for place in range(columns.first_item[event], columns.first_item[event + 1]):
             row = columns.item_rows[place]
             if scope == ITEM_SCOPE:
@@ -238,13 +237,13 @@ def _run(
                 )
             if by != BY_ATTRIBUTE:
                 ref = columns.items[place] if by != BY_CONTEXT else context
-                add(features, feature, ints, reals, at, at_ms, message, value, ref, order, back)
+                add(features, feature, ints, reals, items, at, at_ms, message, value, ref, order, back)
             elif row >= 0:
                 for i in range(refs.shape[2]):
                     if refs[row, by_column, i] == 0:
                         break
                     ref = refs[row, by_column, i]
-                    add(features, feature, ints, reals, at, at_ms, message, value, ref, order, back)
+                    add(features, feature, ints, reals, items, at, at_ms, message, value, ref, order, back)
 
 
 @kernel

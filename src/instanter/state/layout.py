@@ -1,7 +1,7 @@
 """Where each feature stands in a record. A record is a row of 8-byte words; a feature is a run of them.
 
 Integers and fixed point are int64, decayed sums are float64 in the same words. Every aggregation keeps its words in
-one canonical order (top-k sorted by reference, last-k by time, tiles by number), so equal content is equal words.
+one canonical order (last-k by time, tiles by number), so equal content is equal words; top-k as its entries came.
 """
 
 from __future__ import annotations

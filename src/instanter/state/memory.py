@@ -44,6 +44,7 @@ from .program import (
     Tables,
     activate,
     blank_numbers,
+    follow_rules,
     make_attributes,
     make_changes,
     make_program,
@@ -441,6 +442,7 @@ class State:
         formerly = SETTINGS_FORMERLY if settings else {}
         for word, name in enumerate(SETTING_NAMES):
             self.program.settings[word] = settings.get(name, formerly.get(name, self.program.settings[word]))
+        follow_rules(self.program)
 
     def _clear(self, features: frozenset[tuple[str, str]]) -> None:
         """Take out what features have counted. Costs a pass over the records that hold any, and touches no others:

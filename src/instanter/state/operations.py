@@ -26,7 +26,8 @@ from .aggregations import (
 )
 from .compiled import Ints, Reals, kernel
 from .layout import BySource, Kind, Scope, ValueSource
-from .program import BY, HALF_LIFE_MS, KIND, TAKES_BACK, TILE_MS, TILES, UNIQUE, K
+from .program import AS_CAME, BY, HALF_LIFE_MS, KIND, TAKES_BACK, TILE_MS, TILES, UNIQUE, K
+from .table import Index
 
 # The compiled loop compares plain integers.
 COUNT, SUM, MEAN, MIN, MAX = int(Kind.COUNT), int(Kind.SUM), int(Kind.MEAN), int(Kind.MIN), int(Kind.MAX)
@@ -34,15 +35,15 @@ DECAYED, WINDOWED, LAST, LAST_K = int(Kind.DECAYED), int(Kind.WINDOWED), int(Kin
 TIME_SINCE, TOP_K, CO_OCCURRENCE, SEEN = int(Kind.TIME_SINCE), int(Kind.TOP_K), int(Kind.CO_OCCURRENCE), int(Kind.SEEN)
 ORDERS = int(Kind.ORDERS)
 SESSION_SCOPE, ITEM_SCOPE = int(Scope.SESSION), int(Scope.ITEM)
-BY_ATTRIBUTE, BY_CONTEXT = int(BySource.ITEM_ATTRIBUTE), int(BySource.CONTEXT)
+BY_ITEM, BY_ATTRIBUTE, BY_CONTEXT = int(BySource.ITEM), int(BySource.ITEM_ATTRIBUTE), int(BySource.CONTEXT)
 PROPERTY, ITEM_NUMBER = int(ValueSource.PROPERTY), int(ValueSource.ITEM_NUMBER)
 PRICE, QUANTITY = int(ValueSource.PRICE), int(ValueSource.QUANTITY)
 
 
 @kernel
 def add(
-    features: Ints, feature: int, ints: Ints, reals: Reals, at: int, at_ms: int, message: int, value: float, ref: int,
-    order: int, back: bool,
+    features: Ints, feature: int, ints: Ints, reals: Reals, items: Index, at: int, at_ms: int, message: int,
+    value: float, ref: int, order: int, back: bool,
 ) -> None:  # fmt: skip
     """Add one value to the feature's words at `at`, or take it back. A value or reference that is not there changes
     nothing."""
@@ -53,12 +54,15 @@ def add(
     if kind == COUNT:
         add_sum(ints, at, -1 if back else 1)
     elif kind == TOP_K:
-        add_top_k(ints, reals, at, k, features[feature, HALF_LIFE_MS], at_ms, ref, value)
+        add_top_k(
+            ints, reals, at, k, features[feature, HALF_LIFE_MS], features[feature, AS_CAME], at_ms, ref, value
+        )
     elif kind == LAST_K:
         if features[feature, TAKES_BACK]:
-            add_held(ints, at, k, at_ms, ref, order, back)
+            add_held(ints, items, at, k, _goes_by_row(features, feature), at_ms, ref, order, back)
         else:
-            add_last_k(ints, at, k, by, at_ms, ref if by else to_micro(value))
+            by_row = _goes_by_row(features, feature)
+            add_last_k(ints, items, at, k, by, by_row, at_ms, ref if by else to_micro(value))
     elif kind == DECAYED:
         add_decayed(ints, reals, at, features[feature, HALF_LIFE_MS], at_ms, value)
     elif kind == WINDOWED:
@@ -70,7 +74,8 @@ def add(
     elif kind == TIME_SINCE:
         add_time_since(ints, at, at_ms)
     elif kind == LAST:
-        add_last(ints, at, at_ms, message, ref if by else to_micro(value))
+        micro = to_micro(value)
+        add_last(ints, at, at_ms, micro if features[feature, AS_CAME] else message, micro)
     elif kind == MIN:
         add_min(ints, at, to_micro(value))
     elif kind == MAX:
@@ -78,7 +83,9 @@ def add(
 
 
 @kernel
-def merge_feature(features: Ints, feature: int, ints: Ints, reals: Reals, to: int, of: int) -> None:
+def merge_feature(
+    features: Ints, feature: int, ints: Ints, reals: Reals, items: Index, to: int, of: int
+) -> None:  # fmt: skip
     """Merge the words of one feature at `of` into those at `to`."""
     kind, k = features[feature, KIND], features[feature, K]
     if kind in (COUNT, SUM):
@@ -97,12 +104,19 @@ def merge_feature(features: Ints, feature: int, ints: Ints, reals: Reals, to: in
         add_last(ints, to, ints[of], ints[of + 1], ints[of + 2])
     elif kind == LAST_K:
         if features[feature, TAKES_BACK]:
-            merge_held(ints, to, of, k)
+            merge_held(ints, items, to, of, k, _goes_by_row(features, feature))
         else:
-            merge_last_k(ints, to, of, k, features[feature, UNIQUE] == 1)
+            by_row = _goes_by_row(features, feature)
+            merge_last_k(ints, items, to, of, k, features[feature, UNIQUE] == 1, by_row)
     elif kind == ORDERS:
         merge_orders(ints, to, of, k)
     elif kind == TIME_SINCE:
         add_time_since(ints, to, ints[of])
     elif kind in (TOP_K, CO_OCCURRENCE):
-        merge_top_k(ints, reals, to, of, k, features[feature, HALF_LIFE_MS])
+        merge_top_k(ints, reals, to, of, k, features[feature, HALF_LIFE_MS], features[feature, AS_CAME])
+
+
+@kernel
+def _goes_by_row(features: Ints, feature: int) -> bool:
+    """Whether items of one time in a last k stand in the order of their rows."""
+    return bool(features[feature, AS_CAME] and features[feature, BY] == BY_ITEM)

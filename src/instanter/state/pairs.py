@@ -6,7 +6,7 @@ from .aggregations import add_seen, count, has_seen
 from .compiled import Ints, kernel
 from .layout import MICRO, SEEN_ITEMS_MAX
 from .operations import CO_OCCURRENCE
-from .program import ACTIVE, AT, FOLDING, HEARD_SINCE, KIND, PURPOSE, SEEN_AT, Columns, K, Program, Tables
+from .program import ACTIVE, AS_CAME, AT, FOLDING, HEARD_SINCE, KIND, PURPOSE, SEEN_AT, Columns, K, Program, Tables
 from .rows import change_item, met_item_of
 from .table import ITEMS, address
 
@@ -42,9 +42,9 @@ def _count_pair(features: Ints, feature: int, tables: Tables, left: int, right: 
         return
     change_item(tables, left_row)
     change_item(tables, right_row)
-    at = features[feature, AT]
-    count(memory.ints, memory.reals, address(memory.regions, ITEMS, left_row) + at, k, 0, right, micro, 0.0)
-    count(memory.ints, memory.reals, address(memory.regions, ITEMS, right_row) + at, k, 0, left, micro, 0.0)
+    at, as_came = features[feature, AT], features[feature, AS_CAME]
+    count(memory.ints, memory.reals, address(memory.regions, ITEMS, left_row) + at, k, 0, as_came, right, micro, 0.0)
+    count(memory.ints, memory.reals, address(memory.regions, ITEMS, right_row) + at, k, 0, as_came, left, micro, 0.0)
 
 
 @kernel

@@ -18,7 +18,9 @@ VALUE, VALUE_COLUMN, BY, BY_COLUMN, PER_ITEM, ACTIVE, SEEN_AT, UNIQUE, PURPOSE =
 """Purpose is the bit of `Columns.denied` that takes the feature out."""
 TAKES_BACK, SINCE_MS = 16, 17
 """Whether something can be taken back of it; the time since which it counts, 0: from the beginning of the log on."""
-FEATURE_COLUMNS = 18
+AS_CAME = 18
+"""Whether what stands equal goes by what came first, not by reference: since rules 4 of the fold."""
+FEATURE_COLUMNS = 19
 
 # What an event does to a feature: the columns of `Program.acts`.
 SIGN, HEARD_SINCE = 0, 1
@@ -42,7 +44,7 @@ SETTING_NAMES = (
 )
 """The settings that the fold stands on, in the order of `Program.settings`, as recorded in `Configured`."""
 
-FOLDING_NOW = 3
+FOLDING_NOW = 4
 """The rules of the fold that a new `Configured` puts in force; what was folded by former ones is folded so again.
 
 1: last, last_k and time_since take nothing that is late for sequences.
@@ -50,6 +52,10 @@ FOLDING_NOW = 3
    built-in features hear all names of their roles (`events.meanings`), and what takes something back.
 3: message ids that are long expired give their room back, see `dedup`; an item that leaves the catalogue, and of which
    nothing was counted, leaves its row to others.
+4: what another installation has not, references, decides nothing that is read. The entries of a top-k stand in the
+   order in which they came, and of equal ones the first to come is the first to go; items of one time in a last-k stand
+   in the order of their rows; of two last values of one time the larger counts; the cells of a person are read
+   together from the oldest on; and what several placements may explore is shared out in turn.
 """
 VACANT_SINCE = 3
 """The rules from which on rows become vacant."""
@@ -156,7 +162,7 @@ def make_program(layout: Layout, *, codes: int, settings: dict[str, int]) -> Pro
         if spec.kind is not Kind.SEEN:
             for code, sign in _signs(spec):
                 ops[code].append((number, sign, spec.heard_since.get(code, 1)))
-    return Program(
+    program = Program(
         np.cumsum([0, *map(len, ops)]).astype(np.int64),
         np.array([op[0] for code in ops for op in code], np.int64),
         np.array([op[1:] for code in ops for op in code] or np.zeros((0, 2)), np.int64),
@@ -170,6 +176,13 @@ def make_program(layout: Layout, *, codes: int, settings: dict[str, int]) -> Pro
         ),
         np.array([settings[name] for name in SETTING_NAMES], np.int64),
     )
+    follow_rules(program)
+    return program
+
+
+def follow_rules(program: Program) -> None:
+    """Call after the settings have changed: features go by the rules of the fold that are in force."""
+    program.features[:, AS_CAME] = program.settings[FOLDING] >= 4
 
 
 def _signs(spec: FeatureSpec) -> list[tuple[int, int]]:

@@ -80,4 +80,6 @@ def _join(program: Program, tables: Tables, session: int, earlier: int) -> None:
             if features[feature, KIND] == SEEN:
                 join_seen(program, tables, session + at, earlier + at, at)
             else:
-                merge_feature(features, feature, ints, tables.memory.reals, session + at, earlier + at)
+                merge_feature(
+                    features, feature, ints, tables.memory.reals, tables.item_index, session + at, earlier + at
+                )
