@@ -184,7 +184,7 @@ def broken(worlds: Worlds, seeds: Iterable[int]) -> list[str]:
     # Not every seed has somebody erased whose keys are looked for again.
     pytest.param(LyingWorlds("overwrite"), range(20, 36), "P8", id="keys that stay"),
     # Few seeds have somebody come again who had refused, and was idle for longer than people are kept.
-    pytest.param(ObliviousWorlds(), range(65, 66), "went with the keys", id="refusals that go with idle people"),
+    pytest.param(ObliviousWorlds(), range(86, 87), "went with the keys", id="refusals that go with idle people"),
     # In some worlds it is noticed first that a clock that ran away was believed, as in that of seed 0.
     pytest.param(BackwardWorlds(), range(1, 26), "R10", id="a clock that goes back"),
     pytest.param(ForgetfulWorlds(), SEEDS, "P2", id="messages that are forgotten"),

@@ -80,7 +80,8 @@ class Oracle:
         that would be one in order."""
 
         self.rows_left = False
-        """An item has left its row to others that was among those of one time: by that row they stand in order still."""
+        """An item that events named has left its row to others: what it was put beside at one time stands by that row
+        still."""
 
     def leave_row(self, ref: int) -> None:
         """An item that somebody may have named has no row any more."""
