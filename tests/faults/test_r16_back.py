@@ -1,4 +1,5 @@
-"""R16: what comes and goes leaves nothing behind: items that are deleted again, connections that do nothing."""
+"""R16: what comes and goes leaves nothing behind: items that are deleted again, connections that do nothing, keys that
+are revoked."""
 
 from __future__ import annotations
 
@@ -13,19 +14,24 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from instanter.features.compile import PROGRAM_MIB
 from instanter.ops.bench.load import HOST, Connection, request
 from instanter.ops.bench.server import Server
 
 from .conftest import Figures
+from .keyed import Caller, KeyedSite
+from .servers import Nursery
 from .test_r16_full_house import resident_mib
 
-MEMORY_MB = 2_048
+MEMORY_MB = 2_560
 CALL_ITEMS = 2_000
 CYCLES = 3
 WARM_ITEMS = 4_000
 SETTLED_S_MAX = 60.0
 LOOKED_EVERY_S = 2.0
 FILES_OF_TEST = 512
+KEYS_EACH = 9
+WARM_TENANTS = 4
 CONFIG = f"""\
 [state]
 memory_mb = {MEMORY_MB}
@@ -125,3 +131,44 @@ def test_r16_connections_that_do_nothing_are_bounded_and_leave_nothing(
     assert held_mib <= 1.1 * MEMORY_MB
     assert files <= before_files + 2
     assert after_mib <= 1.1 * before_mib
+
+
+@pytest.mark.faults
+def test_r16_keys_of_many_tenants_that_are_revoked_give_their_memory_back(
+    nursery: Nursery, tmp_path: Path, full: bool, figures: Figures
+) -> None:
+    tenants = (1_000 if full else 24) - WARM_TENANTS
+    site = KeyedSite(nursery, tmp_path)
+    owners = [site.key("admin", tenant=f"tenant-{number}") for number in range(tenants + WARM_TENANTS)]
+    with site.serve() as server:
+        for owner in owners[tenants:]:
+            revoke(server.port, owner, used_keys(server.port, owner))
+        before = resident_mib(server.pid, "VmRSS")
+        made = [used_keys(server.port, owner) for owner in owners[:tenants]]
+        held = resident_mib(server.pid, "VmRSS")
+        for owner, ids in zip(owners, made, strict=False):
+            revoke(server.port, owner, ids)
+        after = settled(lambda: resident_mib(server.pid, "VmRSS"), 1.1 * before)
+        figures(keys=tenants * (KEYS_EACH + 1), tenants=tenants, resident_mib_before=round(before),
+                resident_mib_with_them_max=round(held), resident_mib_after_max=round(after))  # fmt: skip
+    assert held <= 1.1 * max(before, PROGRAM_MIB)
+    assert after <= 1.1 * before
+
+
+def used_keys(port: int, owner: str) -> list[str]:
+    """The ids of keys that a tenant made, each used once."""
+    with Caller(port, owner) as caller:
+        granted = {"name": "of a page", "scopes": ["write", "decide"]}
+        keys = [caller.call("POST", "/v1/keys", granted).body for _ in range(KEYS_EACH)]
+    for key in keys:
+        with Caller(port, key["key"]) as caller:
+            event = {"event": "Product Viewed", "anonymousId": "a", "properties": {"product_id": "i"}}
+            assert caller.call("POST", "/v1/track", event).status == 200
+            asked = {"anonymousId": "a", "placements": [{"id": "home.recommended"}]}
+            assert caller.call("POST", "/v1/decide", asked).status == 200
+    return [key["id"] for key in keys]
+
+
+def revoke(port: int, owner: str, ids: list[str]) -> None:
+    with Caller(port, owner) as caller:
+        assert {caller.call("DELETE", f"/v1/keys/{one}").status for one in ids} == {200}

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import mmap
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from instanter.foundation.measure import Measurements
+from instanter.foundation.pages import mapped_zeros
 from instanter.ops.remains import Remains
 
 from ..faults.remains import remnants
@@ -84,3 +88,19 @@ def test_once_wanted_garbage_is_collected_and_work_beside_the_loop_goes_on() -> 
         asyncio.run(run())
     finally:
         gc.enable()
+
+
+def test_memory_of_its_own_is_taken_as_it_is_written_to_and_goes_with_the_array() -> None:
+    mib = 1 << 20
+    before = resident_bytes()
+    zeros = mapped_zeros((64, mib // 8), np.int64)
+    assert (int(zeros.sum()), zeros.shape, zeros.flags.c_contiguous) == (0, (64, mib // 8), True)
+    assert resident_bytes() - before < 8 * mib, "reading takes none"
+    zeros[:32] = 1
+    assert resident_bytes() - before > 24 * mib
+    del zeros
+    assert resident_bytes() - before < 8 * mib
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE

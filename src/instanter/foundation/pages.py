@@ -1,16 +1,27 @@
-"""Memory that is given back to the system while the process goes on."""
+"""Memory that is taken from the system as it is needed, and given back while the process goes on."""
 
 from __future__ import annotations
 
 import ctypes
+import math
 import mmap
 import sys
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 _DONTNEED = 4
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def mapped_zeros(shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Zeros in memory of their own, which is taken page by page as it is written to, and the system's again as soon as
+    nobody refers to them. What the C library had before it would write over with zeros, all of it."""
+    size_bytes = math.prod(shape if isinstance(shape, tuple) else (shape,)) * np.dtype(dtype).itemsize
+    # Private: of shared memory a page is taken as soon as it is read.
+    memory = mmap.mmap(-1, max(size_bytes, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return np.frombuffer(memory, np.uint8, size_bytes).view(dtype).reshape(shape)
 
 
 def give_back(zeros: npt.NDArray[Any]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..features.neighbours import place_of
 from ..foundation.limits import VALUE_LIST_MAX, VALUES_LISTED_MAX
+from ..foundation.pages import mapped_zeros
 from ..state.compiled import Bytes, Ints, Reals, kernel
 from .ranked import SPARE
 
@@ -24,13 +25,14 @@ class ByValue:
         before `look`, and of a row that is taken out before it is put in."""
         self._refs = refs
         self._popular = popular
-        self._keys, self._slots = np.zeros(_PLACES, np.int64), np.zeros(_PLACES, np.int64)
+        self._keys: Ints = mapped_zeros(_PLACES, np.int64)
+        self._slots: Ints = mapped_zeros(_PLACES, np.int64)
         """Hash table of the values that have a list, and which list it is."""
-        self._lists = np.zeros((VALUES_LISTED_MAX, 1 + SPARE * VALUE_LIST_MAX), np.int64)
+        self._lists: Ints = mapped_zeros((VALUES_LISTED_MAX, 1 + SPARE * VALUE_LIST_MAX), np.int64)
         """By value: how many items are listed, then their rows."""
-        self._edges = np.full(VALUES_LISTED_MAX, _NOTHING_ELSE, np.int64)
+        self._edges: Ints = mapped_zeros(VALUES_LISTED_MAX, np.int64)
         """By value: the row behind which all items come that are not listed ..."""
-        self._worst = np.zeros(VALUES_LISTED_MAX)
+        self._worst: Reals = mapped_zeros(VALUES_LISTED_MAX, np.float64)
         """... and how popular it was then: its popularity may have changed since, which moves no other item."""
         self._used = 0
         self._complete = True
@@ -38,7 +40,8 @@ class ByValue:
 
     def look(self, rows: Ints) -> None:
         """List these rows, ascending, and no others."""
-        self._keys[:], self._lists[: self._used, 0], self._edges[: self._used] = 0, 0, _NOTHING_ELSE
+        if self._used:
+            self._keys[:], self._lists[: self._used, 0] = 0, 0
         self._used, self._complete = 0, True
         self._put(rows)
 
@@ -99,7 +102,7 @@ def _put_all(
                         missed = True
                         continue
                     keys[place] = key
-                    slots[place] = used
+                    slots[place], edges[used] = used, _NOTHING_ELSE
                     used += 1
                 _enlist(lists, edges, worst, slots[place], row, popular)
     return -used if missed else used

@@ -15,6 +15,7 @@ import numpy as np
 from ..features.assemble import EVIDENCE, Assembler, Averages
 from ..features.view import is_number, read_number
 from ..foundation.limits import STANDING_LIST_MAX, TENANTS_STANDING_MAX
+from ..foundation.pages import mapped_zeros
 from ..state.aggregations import LN2
 from ..state.compiled import Bytes, Ints, Reals, kernel
 from ..state.layout import Layout, Scope
@@ -111,7 +112,7 @@ class TenantLists:
         self.looks = 0
         """How often all items were looked at."""
         self._averages: Averages | None = None
-        self._there: Bytes = np.zeros(state.schema.capacity.items, np.uint8)
+        self._there: Bytes = mapped_zeros(state.schema.capacity.items, np.uint8)
         self._by_value = ByValue(state.tables.attributes.refs, scores.popular)
         self.look()
 
