@@ -385,17 +385,24 @@ def test_the_columns_always_say_what_the_items_say(steps: list[Any]) -> None:
     assert state.catalogue.size_bytes == sum(map(len, state.catalogue.packed())) == fresh.catalogue.size_bytes
 
 
-def test_an_item_of_which_nothing_was_counted_leaves_its_row_to_the_next(state: State) -> None:
+def of_items(count: int) -> State:
+    """An empty state with room for so many items."""
+    return empty_state(msgspec.structs.replace(SCHEMA, capacity=Capacity(cells=64, items=count)))
+
+
+def test_an_item_of_which_nothing_was_counted_leaves_its_row_to_one_that_finds_no_other() -> None:
+    state = of_items(3)
     row = put(state, "sofa", category="sofas", price=5.0, stock=1)
     put(state, "lamp")
     before, used = state.hash(), state.items_used
     delete(state, "sofa")
     assert (state.find_item(ref("sofa")), state.items_used, state.hash()) == (-1, used - 1, before)
+    assert put(state, "sofa") == 2, "there are rows that nobody had"
     assert put(state, "chair", tenant="other") == row
-    assert (state.items_used, state.catalogue.tenants[row]) == (used, state.catalogue.code_of("other"))
+    assert (state.items_used, state.catalogue.tenants[row]) == (3, state.catalogue.code_of("other"))
     assert not state.catalogue.attributes.refs[row].any()
     assert np.isnan(state.catalogue.attributes.numbers[row]).all()
-    assert put(state, "sofa") == 2, "the rows in between are taken"
+    assert put(state, "bed") == -1
 
 
 def test_the_last_items_that_left_their_rows_are_known_to_have_been_deleted_until_they_come_back(
@@ -416,7 +423,7 @@ def test_the_last_items_that_left_their_rows_are_known_to_have_been_deleted_unti
     assert DELETED_KNOWN_MAX > 2
     again = empty_state()
     again.catalogue.restore_rowless(state.catalogue.rowless)
-    assert (known(again), again.catalogue.rowless) == ("b", [ref("b")])
+    assert (known(again), again.catalogue.rowless, again.catalogue.row_left_by(ref("b"))) == ("b", [(ref("b"), 1)], 1)
     delete(state, "d")
     delete(state, "c")
     assert known(state) == "cd"
@@ -437,26 +444,27 @@ def test_by_former_rules_an_item_keeps_its_row(state: State) -> None:
 
 
 @pytest.mark.parametrize("saved", [False, True])
-def test_the_lowest_vacant_row_is_taken_first_also_behind_a_checkpoint(state: State, saved: bool) -> None:
+def test_the_lowest_vacant_row_is_taken_first_also_behind_a_checkpoint(saved: bool) -> None:
+    state = of_items(6)
     rows = [put(state, f"item {number}") for number in range(6)]
     for number in (4, 1, 3):
         delete(state, f"item {number}")
     if saved:
         disk = SimulatedDisk()
         path = write_checkpoint(disk, Path("/checkpoints"), Snapshot(state, position=7, at_ms=1, control={}))
-        state = empty_state()
+        state = of_items(6)
         load_checkpoint(disk, path, state)
-    assert [put(state, name) for name in "abcd"] == [rows[1], rows[3], rows[4], 6]
+    assert [put(state, name) for name in "abcd"] == [rows[1], rows[3], rows[4], -1]
 
 
 def test_the_memory_of_many_that_are_gone_is_given_back_and_taken_again() -> None:
     count = 5 * GIVEN_BACK_ROWS
-    state = empty_state(msgspec.structs.replace(SCHEMA, capacity=Capacity(cells=64, items=2 * count)))
+    state = of_items(count + 2)
     for again in range(2):
         first = put(state, f"{again} kept", price=1.0)
         places = len(state.tables.item_index.keys)
         rows = [put(state, f"{again} {number}", category="sofas", price=2.0) for number in range(count)]
-        assert (rows, state.items_used) == (list(range(first + 1, first + 1 + count)), again + 1 + count)
+        assert (rows, state.items_used) == (list(range(1, count + 1)), again + 1 + count)
         prices = state.catalogue.attributes.numbers[:, PRICE]
         assert (prices[first], prices[rows[0]], prices[rows[-1]]) == (1.0, 2.0, 2.0)
         for number in range(count):

@@ -568,15 +568,15 @@ def _limit(request: Request) -> int:
 
 
 def _after_row(engine: Engine, request: Request) -> int:
-    """The row behind which a page begins. An item that was deleted meanwhile still has one."""
-    after = request.query_params.get("after", "")
+    """The row behind which a page begins, also of an item that was deleted meanwhile."""
+    state, after = engine.partition.state, request.query_params.get("after", "")
     if not after:
         return -1
     try:
-        ref = engine.partition.state.catalogue.ref_of(tenant_of(request), after)
+        ref = state.catalogue.ref_of(tenant_of(request), after)
     except ReferenceTaken as taken:
         raise _refused(engine, taken) from None
-    row = engine.partition.state.find_item(ref)
+    row = max(state.find_item(ref), state.catalogue.row_left_by(ref))
     if row < 0:
         raise RequestRejected("unknown_item", "after is what the page before says as next")
     return row

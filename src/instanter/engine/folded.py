@@ -28,7 +28,7 @@ from ..state.checkpoint import REFERENCE_KEY, reference_key_of
 from ..state.memory import State
 
 DELETED_ITEMS: Final = "deleted_items"
-"""The section of a checkpoint with the references of deleted items that have no row."""
+"""The section of a checkpoint with the references of deleted items that have no row, and the rows they left."""
 
 
 class FoldedPart(Protocol):
@@ -99,7 +99,7 @@ class FoldedState:
 
     def restore(self, rows: Rows) -> None:
         """Checkpoints restore all else before."""
-        self._state.catalogue.restore_rowless(msgspec.convert(rows.get(DELETED_ITEMS, []), list[int]))
+        self._state.catalogue.restore_rowless(msgspec.convert(rows.get(DELETED_ITEMS, []), list[tuple[int, int]]))
 
     def hashed(self) -> None:
         return None

@@ -170,8 +170,8 @@ class Catalogue:
         self._number_names = number_names
         self._row_of = row_of
         self._leave = leave
-        self._rowless: dict[int, None] = {}
-        """References of items that were deleted and left their rows, in that order."""
+        self._rowless: dict[int, int] = {}
+        """By reference of items that were deleted and left their rows, in that order: which row it was."""
         self.references = references
 
     def ref_of(self, tenant: str, item_id: str) -> int:
@@ -218,14 +218,19 @@ class Catalogue:
         """Whether an item that is not in the catalogue once was; of those that left their rows the last are known."""
         return ref in self._rowless or (row >= 0 and bool(self.created_ms[row]))
 
-    @property
-    def rowless(self) -> list[int]:
-        """The references of items that were deleted and left their rows, as far as they are known, in that order."""
-        return list(self._rowless)
+    def row_left_by(self, ref: int) -> int:
+        """The row that a deleted item left, -1 if that is not known."""
+        return self._rowless.get(ref, -1)
 
-    def restore_rowless(self, refs: Iterable[int]) -> None:
+    @property
+    def rowless(self) -> list[tuple[int, int]]:
+        """The references of items that were deleted and left their rows, as far as they are known, in that order, and
+        which rows."""
+        return list(self._rowless.items())
+
+    def restore_rowless(self, left: Iterable[tuple[int, int]]) -> None:
         """Know what `rowless` gave."""
-        self._rowless = dict.fromkeys(refs)
+        self._rowless = dict(left)
 
     def stands_in(self, rows: Ints) -> Bytes:
         """Which of these rows hold an item of the catalogue; -1 holds none."""
@@ -311,7 +316,7 @@ class Catalogue:
                 self.tenants[row] = self.created_ms[row] = 0
                 if len(self._rowless) >= DELETED_KNOWN_MAX:
                     del self._rowless[next(iter(self._rowless))]
-                self._rowless[ref] = None
+                self._rowless[ref] = row
 
     def _make_smaller(self) -> None:
         """A dict keeps room for as many as there once were; make that anew when few are left."""

@@ -57,6 +57,7 @@ from .table import (
     FREE,
     ITEMS,
     LIVE,
+    ROWS_MAX,
     USED,
     find,
     free_rows,
@@ -384,9 +385,11 @@ class State:
             self.tables = self.tables._replace(cell_index=cell_index, item_index=item_index)
 
     def item_row(self, ref: int) -> int:
-        """The row of an item, made if need be; -1 if there is no room."""
+        """The row of an item, made if need be; -1 if there is no room. While there are rows that nobody had, no vacant
+        one is taken: who reads the catalogue page by page meets what comes meanwhile."""
         self.make_room(cells=0, items=1)
-        if self._vacant and self.find_item(ref) < 0:
+        regions = self.tables.memory.regions
+        if self._vacant and regions[ITEMS, USED] == regions[ITEMS, ROWS_MAX] and self.find_item(ref) < 0:
             self._relieve()
             self._vacant.take(self.tables.memory, self.tables.item_index, ref)
         return item_of(self.tables.memory, self.tables.item_index, ref)

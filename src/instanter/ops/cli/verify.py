@@ -132,7 +132,9 @@ def _verify_directory(arguments: argparse.Namespace) -> int:
         unfit = _read(directory, report, in_charge, progress)
         report.quarantined = _read_quarantine(directory, report, unfit)
         report.acts = _read_audit(directory, report)
+        before = len(report.damage)
         report.checkpoints, report.people_on_disk = _read_checkpoints(directory, report)
+        of_checkpoints = len(report.damage) - before
         report.models = _read_models(directory, report)
         report.keys = sum(_read_keys(directory, name, report) for name in (SUBJECTS, DAYS))
         report.erasures = _read_erasures(directory, report)
@@ -140,7 +142,7 @@ def _verify_directory(arguments: argparse.Namespace) -> int:
     if not is_locked(directory.log / "lock"):
         logs = (directory.log, directory.quarantine, directory.audit)
         report.unfinished = [found for log in logs for found in _unfinished(directory, log)]
-        if not report.damage:
+        if len(report.damage) == of_checkpoints:  # These proofs ask nothing of who lies on disk.
             report.missing += _proved(directory, report) + models_missing(directory, in_charge.values())
     if arguments.json:
         print(msgspec.json.encode(report).decode())
