@@ -129,10 +129,16 @@ def live_everywhere(visitor: Visitor) -> list[Any]:
 
 
 def readable(*roots: Path) -> list[str]:
-    """Planted values in the raw bytes of any file, whatever it is."""
+    """Planted values in the raw bytes of any file, whatever it is; where a server replaces one meanwhile, again of
+    all."""
+    while True:
+        try:
+            files = {path: path.read_bytes() for root in roots for path in root.rglob("*") if path.is_file()}
+            break
+        except FileNotFoundError:
+            continue
     found = []
-    for path in sorted(path for root in roots for path in root.rglob("*") if path.is_file()):
-        raw = path.read_bytes()
+    for path, raw in sorted(files.items()):
         for text in (raw.decode("utf-8", "replace"), raw.decode("utf-16-le", "replace")):
             found += [f"{path.name}: {mark}" for mark in marks_in(text)]
         found += [f"{path.name}: {one}" for one in (HER, DEVICE, planted("ip")) if one.encode() in raw]
