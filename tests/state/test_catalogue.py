@@ -397,12 +397,14 @@ def test_an_item_of_which_nothing_was_counted_leaves_its_row_to_one_that_finds_n
     before, used = state.hash(), state.items_used
     delete(state, "sofa")
     assert (state.find_item(ref("sofa")), state.items_used, state.hash()) == (-1, used - 1, before)
-    assert put(state, "sofa") == 2, "there are rows that nobody had"
+    assert put(state, "sofa") == row, "it comes back to its own"
+    delete(state, "sofa")
+    assert put(state, "bed") == 2, "there is a row that nobody had"
     assert put(state, "chair", tenant="other") == row
     assert (state.items_used, state.catalogue.tenants[row]) == (3, state.catalogue.code_of("other"))
     assert not state.catalogue.attributes.refs[row].any()
     assert np.isnan(state.catalogue.attributes.numbers[row]).all()
-    assert put(state, "bed") == -1
+    assert put(state, "sofa") == -1
 
 
 def test_the_last_items_that_left_their_rows_are_known_to_have_been_deleted_until_they_come_back(

@@ -395,7 +395,6 @@ class Catalogue:
         before = self._packed.get(item.ref)
         if before is None:
             self._counts[item.tenant] = self.count_of(item.tenant) + 1
-            self._rowless.pop(item.ref, None)
         else:
             self.size_bytes -= len(before)
         self._packed[item.ref] = packed
@@ -404,6 +403,7 @@ class Catalogue:
         if item.canonical:
             self._types.setdefault(item.tenant, FieldTypes()).learn(item.fields)
         self._fill_columns(item, columns)
+        self._rowless.pop(item.ref, None)
 
     def changed_since(self, changes: int) -> Ints | None:
         """The rows that changed since there were so many `changes`, each once; None if nobody remembers them all."""

@@ -385,13 +385,16 @@ class State:
             self.tables = self.tables._replace(cell_index=cell_index, item_index=item_index)
 
     def item_row(self, ref: int) -> int:
-        """The row of an item, made if need be; -1 if there is no room. While there are rows that nobody had, no vacant
-        one is taken: who reads the catalogue page by page meets what comes meanwhile."""
+        """The row of an item, made if need be; -1 if there is no room. One that comes back has the row it left, if
+        nobody else has. Another vacant one is taken only when there is none left that nobody had: who reads the
+        catalogue page by page meets what comes meanwhile."""
         self.make_room(cells=0, items=1)
-        regions = self.tables.memory.regions
-        if self._vacant and regions[ITEMS, USED] == regions[ITEMS, ROWS_MAX] and self.find_item(ref) < 0:
-            self._relieve()
-            self._vacant.take(self.tables.memory, self.tables.item_index, ref)
+        if self._vacant and self.find_item(ref) < 0:
+            own, regions = self.catalogue.row_left_by(ref), self.tables.memory.regions
+            own = own if own in self._vacant else -1
+            if own >= 0 or regions[ITEMS, USED] == regions[ITEMS, ROWS_MAX]:
+                self._relieve()
+                self._vacant.take(self.tables.memory, self.tables.item_index, ref, own)
         return item_of(self.tables.memory, self.tables.item_index, ref)
 
     def _leave_item(self, row: int) -> bool:

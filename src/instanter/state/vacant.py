@@ -38,11 +38,15 @@ class VacantRows:
         self._vacant[: len(keys)] = keys == 0
         self._count, self._below = int(np.count_nonzero(keys == 0)), 0
 
-    def take(self, memory: Memory, index: Index, ref: int) -> None:
-        """Let an item that has no row have the lowest of them."""
-        row = self._below + int(self._vacant[self._below :].argmax())
+    def __contains__(self, row: int) -> bool:
+        return row >= 0 and bool(self._vacant[row])
+
+    def take(self, memory: Memory, index: Index, ref: int, row: int = -1) -> None:
+        """Let an item that has no row have this one of them, or the lowest."""
+        lowest = self._below + int(self._vacant[self._below :].argmax())
+        row = lowest if row < 0 else row
         self._vacant[row] = 0
-        self._count, self._below = self._count - 1, row + 1
+        self._count, self._below = self._count - 1, row + 1 if row == lowest else lowest
         touch(memory, ITEMS, row)
         rows_of(memory, ITEMS)[row, ITEM_KEY] = ref
         memory.regions[ITEMS, LIVE] += 1
