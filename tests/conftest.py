@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 
@@ -12,6 +13,8 @@ from . import leaks, reliability
 
 settings.register_profile("instanter", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("instanter")
+# It logs whole addresses, and keys may stand in those: a command that ran in this process may have let it speak.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 Figures = Callable[..., None]
 InTime = Callable[[float, float], bool]
