@@ -184,11 +184,11 @@ def test_s8_nothing_of_an_erased_person_can_be_read_and_nothing_brings_her_back(
     decisions = live_everywhere(visitor)
     bobs = visitor.export("anonymous:p1")[1:]
     assert server.stop() == 0
+    before, cells = state_without_her(site)
     server = site.start()
     backup = tmp_path / "backup"
     assert instanter("backup", "--data", site.data, "--to", backup).returncode == 0
     shutil.copytree(site.data / "keys", tmp_path / "keys-of-then")
-    before, cells = state_without_her(site)
     record_property("readable_before_erasure", len(found := readable(tmp_path, site.data)))
     assert not found, "\n".join(found)
     assert HER in "".join(opened_with_keys(site.data)), "the keys open it"
