@@ -7,6 +7,7 @@ are what a state recovered from the newest checkpoint and the tail has counted.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -34,6 +35,8 @@ from instanter.state.table import CELLS, address
 
 TIMEOUT_S = 30.0
 PEOPLE = 1_000
+REPLACED_MAX = 20
+"""Checkpoints in a row that a server may replace before `recovered` gives up."""
 
 
 @dataclass
@@ -247,14 +250,19 @@ def message_ids(data: Path) -> dict[int, Counter[str]]:
 
 
 def recovered(data: Path, config: Path) -> Partition:
-    """The state as the next start would have it: newest checkpoint, then the tail."""
+    """The state as the next start would have it: newest checkpoint, then the tail.
+
+    A server that runs may replace the checkpoint between its listing and its opening: then the newer one is read.
+    """
     log = SegmentReader(RealDisk(), data / "log")
     first = next(log.read(), None)
-    partition, _ = recover(
-        schema_of(load(config)), log, log_start=0 if first is None or first.position < 100 else first.position,
-        log_end=1 << 62, disk=RealDisk(), checkpoints=data / "checkpoints",
-    )  # fmt: skip
-    return partition
+    for _ in range(REPLACED_MAX):
+        with contextlib.suppress(FileNotFoundError):
+            return recover(
+                schema_of(load(config)), log, log_start=0 if first is None or first.position < 100 else first.position,
+                log_end=1 << 62, disk=RealDisk(), checkpoints=data / "checkpoints",
+            )[0]  # fmt: skip
+    raise AssertionError(f"every one of {REPLACED_MAX} checkpoints was replaced before it could be opened")
 
 
 def replayed(data: Path, config: Path, *, until: int | None = None) -> Partition:
