@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from ..state.compiled import Ints, Reals, kernel
+from ..state.compiled import Bytes, Ints, Reals, kernel
 
 SPARE: Final = 2
 """Times as many as are asked for are kept at first."""
@@ -36,20 +36,22 @@ class Ranked:
     def scores(self) -> Reals:
         return self._scores[: self._limit]
 
-    def change(self, gone: Ints, come: Ints, scores: Reals) -> bool:
-        """Take rows out, then put rows in with their scores; False if it is not known any more which are the best."""
-        stays = ~np.isin(self._rows, gone)
+    def change(self, there: Bytes, come: Ints, scores: Reals) -> bool:
+        """Take out the rows that are not `there` (by row), then put rows in with their scores; False if it is not known
+        any more which are the best."""
         if self._edge is not None:
             worst, row = self._edge
             near = (-scores < worst) | ((-scores == worst) & (come <= row))
             come, scores = come[near], scores[near]
-        rows = np.concatenate([self._rows[stays], come])
-        found = np.concatenate([self._scores[stays], scores])
-        order = np.lexsort((rows, -found))[: _CROWD * SPARE * self._limit]
-        self._rows, self._scores = rows[order], found[order]
-        if len(order) < len(rows):
+        order = np.lexsort((come, -scores))
+        size = len(self._rows) + len(come)
+        rows, found = np.empty(size, np.int64), np.empty(size)
+        size = _merge(self._rows, self._scores, there, come[order], scores[order], rows, found)
+        kept = min(size, _CROWD * SPARE * self._limit)
+        self._rows, self._scores = rows[:kept], found[:kept]
+        if kept < size:
             self._edge = self._last()
-        return self._edge is None or len(self._rows) >= self._limit
+        return self._edge is None or kept >= self._limit
 
     def _last(self) -> tuple[float, int] | None:
         return (-float(self._scores[-1]), int(self._rows[-1])) if len(self._rows) else None
@@ -66,6 +68,29 @@ def best_of(rows: Ints, scores: Reals, limit: int) -> tuple[Ints, Reals]:
     kept = np.sort(heap)
     kept = kept[np.argsort(-scores[kept], kind="stable")]
     return rows[kept], scores[kept]
+
+
+@kernel
+def _merge(
+    rows: Ints, scores: Reals, there: Bytes, come: Ints, come_scores: Reals, merged: Ints, merged_scores: Reals
+) -> int:
+    """Of two lists in order the rows that are `there`, of the second all, in order; how many those are."""
+    size = other = 0
+    for place in range(len(rows)):
+        row, score = rows[place], scores[place]
+        if there[row] == 0:
+            continue
+        while other < len(come) and (
+            come_scores[other] > score or (come_scores[other] == score and come[other] < row)
+        ):
+            merged[size], merged_scores[size] = come[other], come_scores[other]
+            size, other = size + 1, other + 1
+        merged[size], merged_scores[size] = row, score
+        size += 1
+    while other < len(come):
+        merged[size], merged_scores[size] = come[other], come_scores[other]
+        size, other = size + 1, other + 1
+    return size
 
 
 @kernel

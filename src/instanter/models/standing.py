@@ -161,10 +161,10 @@ class TenantLists:
             return True
         created = catalogue.created_ms[come].astype(np.float64)
         kept = (
-            self.trending.change(gone, come, scores.trending[come]),
-            self.popular.change(gone, come, scores.popular[come]),
-            self.newest.change(gone, come, created),
-            self.oldest.change(gone, come, -created),
+            self.trending.change(self._there, come, scores.trending[come]),
+            self.popular.change(self._there, come, scores.popular[come]),
+            self.newest.change(self._there, come, created),
+            self.oldest.change(self._there, come, -created),
             self._by_value.change(self._there, come),
         )
         self._there[come] = 1
@@ -299,7 +299,10 @@ class Standing:
         published = None if scores.passes(state) else state.published_since(followed.epoch)
         if published is None:
             return None
-        changed: Ints = np.unique(np.concatenate([catalogue, published, _begun_or_ended(state, followed.epoch_ms)]))
+        turned = _begun_or_ended(state, followed.epoch_ms)
+        if not len(catalogue) and not len(turned):
+            return published
+        changed: Ints = np.unique(np.concatenate([catalogue, published, turned]))
         return changed
 
     def _follow(self, state: State, scores: Scores, changed: Ints) -> None:

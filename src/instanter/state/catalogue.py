@@ -59,6 +59,8 @@ _MEANS_NOTHING = Meaning()
 _NO_TEXTS: Mapping[int, str] = {}
 _MADE_SMALLER_ITEMS, _MADE_SMALLER_AT = 16_384, 8
 """Where so many have been, and one in so many is left, room is made for fewer: 10 ms for 100,000 that are left."""
+_NAMED_MAX = 16_384
+"""Items whose names are known without looking into them: those of the last events."""
 _ROWS_LOOKED_AT = 65_536
 """At once, for a page."""
 _unpack = msgspec.msgpack.Decoder(Item).decode
@@ -173,14 +175,22 @@ class Catalogue:
         self._rowless: dict[int, int] = {}
         """By reference of items that were deleted and left their rows, in that order: which row it was."""
         self.references = references
+        self._named: dict[int, tuple[str, str]] = {}
+        """By reference of some items of the catalogue: id and tenant, so that not each event has to look into them."""
 
     def ref_of(self, tenant: str, item_id: str) -> int:
         """The reference of an item that the catalogue holds or may come to hold; `ReferenceTaken` if it holds another
         one under it, of whichever tenant."""
         ref = self.references.item(tenant, item_id)
+        if self._named.get(ref) == (item_id, tenant):
+            return ref
         packed = self._packed.get(ref)
-        if packed is not None and not _is_of(packed, tenant, item_id, ref):
-            raise ReferenceTaken(item_id)
+        if packed is not None:
+            if not _is_of(packed, tenant, item_id, ref):
+                raise ReferenceTaken(item_id)
+            if len(self._named) >= _NAMED_MAX:
+                self._named.clear()
+            self._named[ref] = item_id, tenant
         return ref
 
     def get(self, tenant: str, item_id: str) -> Item | None:
@@ -300,6 +310,7 @@ class Catalogue:
 
     def _remove(self, tenant: str, ref: int) -> None:
         packed = self._packed.pop(ref)
+        self._named.pop(ref, None)
         self._make_smaller()
         self._counts[tenant] -= 1
         if not self._counts[tenant]:
