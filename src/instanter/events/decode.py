@@ -54,7 +54,7 @@ from .structure import BRACKETS_UNCHECKED, check_structure, finite, has_extreme_
 from .subjects import ANONYMOUS_PREFIX, CLAIM_PREFIX, Subject, Subjects, claimed
 from .times import AHEAD_MS_MAX, FAR_MS, event_time_ms, read_time_ms
 from .wanted import wanted
-from .wrapped import unwrapped
+from .wrapped import WRAPPERS, unwrapped
 
 _MESSAGE_ID_BYTES = 16
 _SHORT_BYTES = 512
@@ -70,6 +70,8 @@ _NO_DEVICE = (
 )
 _PIPELINES_FROM_MS = 946_684_800_000
 """The year 2000: nobody received an event before."""
+_TELLING = frozenset({*WRAPPERS, *MISPLACED, "item_list_id", "decisionId", "decision_id"})
+"""Properties of which few events have one, that change how the others are read: one look for all of them."""
 _NOT_RETOLD = 0
 _EMPTY: Mapping[str, Any] = {}
 
@@ -94,7 +96,7 @@ class LinkClaim(msgspec.Struct, frozen=True):
         )  # fmt: skip
 
 
-class Admitted(msgspec.Struct, frozen=True):
+class Admitted(msgspec.Struct, frozen=True, gc=False):
     """An event that goes into the log, or the stub of one that may not."""
 
     record: Tracked | Withheld
@@ -218,7 +220,9 @@ class Door:
         if self._schemas and name in self._schemas and self._schemas[name].apply(sent, notes):
             event = _typed(sent, notes)
             properties = event.properties or _EMPTY
-        properties = unwrapped(properties)
+        telling = not _TELLING.isdisjoint(properties)
+        if telling:
+            properties = unwrapped(properties)
         try:
             items = self._items_of(name, properties, tenant, notes)
         except ReferenceTaken as taken:
@@ -234,9 +238,9 @@ class Door:
             if name == ORDER_CLAIMED:
                 add_note(notes, CLAIMED, "an order")
         list_id = identifier(properties["list_id"], "properties.list_id") if "list_id" in properties else ""
-        if not list_id and "item_list_id" in properties:  # Google's.
+        if telling and not list_id and "item_list_id" in properties:  # Google's.
             list_id = identifier(properties["item_list_id"], "properties.item_list_id")
-        decision_id = _decision_id(event, properties)
+        decision_id = _decision_id(event, properties) if telling or event.context is not None else ""
         message, order = self._references.of(message_id), 0
         if name in ABOUT_ORDERS:
             message, order = self._statement(name, message_id, properties)
@@ -251,7 +255,7 @@ class Door:
             add_note(notes, CONSENT_UNHEEDED, "context.consent")
         if unusual:
             _note_unread("context", around, UNREAD_CONSENT, notes)
-        if not MISPLACED.isdisjoint(properties):
+        if telling and not MISPLACED.isdisjoint(properties):
             _note_unread("properties", properties, MISPLACED, notes)
         if event.traits:
             _note_unread("traits", event.traits, MISPLACED, notes)

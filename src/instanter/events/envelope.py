@@ -59,7 +59,7 @@ class Context(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
 NO_CONTEXT = Context()
 
 
-class Tracked(msgspec.Struct, array_like=True, frozen=True, tag=1):
+class Tracked(msgspec.Struct, array_like=True, frozen=True, tag=1, gc=False):
     """Something a person did. `items`, `prices`, `quantities` and `positions` run in parallel or are empty."""
 
     received_ms: int

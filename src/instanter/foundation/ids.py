@@ -43,7 +43,6 @@ class References:
         self._forced = hashed
         self._items: dict[str, int] = {}
         self._cache_max = cache_max
-        self._keyed = hashlib.blake2b(digest_size=_KEYED_BYTES)
         self.key = b""
         self.of: Callable[[str], int] = hashed or reference
         """The reference of a name (message id, order, attribute value). Never 0, which means "none"."""
@@ -52,9 +51,8 @@ class References:
         """Take the key of the log; before anything was referred to."""
         assert len(key) == REFERENCE_KEY_BYTES, "the key of references has its size"
         self.key = key
-        self._keyed = hashlib.blake2b(digest_size=_KEYED_BYTES, key=key)
         self._items.clear()
-        self.of = self._forced or self._of_keyed
+        self.of = self._forced or _keyed(key)
 
     def item(self, tenant: str, item_id: str) -> int:
         """The reference of an item; tenants do not share items."""
@@ -76,10 +74,20 @@ class References:
         """Empty the cache: it may hold what somebody sent who has been erased."""
         self._items.clear()
 
-    def _of_keyed(self, text: str) -> int:
-        hashing = self._keyed.copy()
-        hashing.update(text.encode("utf-8", "surrogatepass"))
+
+def _keyed(key: bytes) -> Callable[[str], int]:
+    """The hash under a key. Each event asks for it: the key is hashed once, and each text goes on from there."""
+    begun = hashlib.blake2b(digest_size=_KEYED_BYTES, key=key).copy
+
+    def of(text: str) -> int:
+        hashing = begun()
+        try:
+            hashing.update(text.encode())
+        except UnicodeEncodeError:  # A lone surrogate, as JSON may have it.
+            hashing.update(text.encode("utf-8", "surrogatepass"))
         return int.from_bytes(hashing.digest(), "little", signed=True) or 1
+
+    return of
 
 
 class PersonKeys:
