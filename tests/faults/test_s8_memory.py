@@ -1,7 +1,4 @@
-"""S8 in the memory of the server: a minute after somebody was erased, hardly anything of her stands there any more.
-
-Not nothing: what is live may have room behind its end that was hers before, see `HARDLY`.
-"""
+"""S8 in the memory of the server: a minute after somebody was erased, nothing of her stands there any more."""
 
 from __future__ import annotations
 
@@ -35,8 +32,9 @@ from .test_s8_erasure import (
 
 WITHIN_S = 60.0
 LOOKED_EVERY_S = 2.0
-HARDLY = 0.05
-"""The share of what stood there that may be left: pieces of lines that are overwritten in part."""
+BEHIND_ENDS_MAX = 2
+"""Marks that may be left. The C library gives a block whose rest would be too small for another one with that rest, up to
+24 bytes behind the end of what lives in it: room for one mark, which nobody ever writes to. Mostly there is none."""
 MARKS = (STEM, ADDRESS, PHONE.removeprefix("+"))
 WIDE = f"{planted('name')} \N{CYRILLIC CAPITAL LETTER ZHE} \N{PERSON WITH FOLDED HANDS}"
 """A name that Python holds in four bytes a character."""
@@ -95,7 +93,7 @@ def ordinary(server: Server, count: int) -> None:
     connection.close()
 
 
-def test_s8_hardly_anything_of_an_erased_person_is_left_in_memory_and_nothing_on_disk(
+def test_s8_nothing_of_an_erased_person_is_left_in_memory_or_on_disk(
     server: Server, tmp_path: Path, full: bool, figures: Figures
 ) -> None:
     visitor, archive = Visitor(server.port), tmp_path / "archive.ndjson"
@@ -109,12 +107,12 @@ def test_s8_hardly_anything_of_an_erased_person_is_left_in_memory_and_nothing_on
     assert visitor.erase(HER).status == 200
     visitor.client.close()
     found = remnants(server.pid, MARKS)
-    while len(found) > HARDLY * before and (elapsed_ns() - began_ns) / 1e9 < WITHIN_S:
+    while found and (elapsed_ns() - began_ns) / 1e9 < WITHIN_S:
         threading.Event().wait(LOOKED_EVERY_S)
         found = remnants(server.pid, MARKS)
     gone_s = (elapsed_ns() - began_ns) / 1e9
     figures(in_memory_before=before, in_memory_after_erasure=len(found), gone_from_memory_s_max=round(gone_s, 1))
-    assert len(found) <= HARDLY * before, found[:10]
+    assert len(found) <= BEHIND_ENDS_MAX, found[:10]
 
     backup = tmp_path / "backup"
     assert instanter("backup", "--data", server.data, "--to", backup).returncode == 0
@@ -123,5 +121,5 @@ def test_s8_hardly_anything_of_an_erased_person_is_left_in_memory_and_nothing_on
     found = remnants(server.pid, MARKS)
     on_disk = readable(tmp_path)
     figures(requests_after=requests, in_memory_after_requests=len(found), readable_on_disk=len(on_disk))
-    assert len(found) <= HARDLY * before, found[:10]
+    assert len(found) <= BEHIND_ENDS_MAX, found[:10]
     assert not on_disk, "\n".join(on_disk)

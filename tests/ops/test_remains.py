@@ -15,7 +15,7 @@ import pytest
 
 from instanter.foundation.measure import Measurements
 from instanter.foundation.pages import mapped_zeros
-from instanter.ops.remains import Remains
+from instanter.ops.remains import ROUNDS, Remains
 
 from ..faults.remains import remnants
 
@@ -88,6 +88,29 @@ def test_once_wanted_garbage_is_collected_and_work_beside_the_loop_goes_on() -> 
         asyncio.run(run())
     finally:
         gc.enable()
+
+
+def test_each_time_it_is_wanted_there_are_all_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody had got before one round may be free in the next."""
+    rounds: list[int] = []
+
+    async def run() -> None:
+        remains = Remains(Measurements(), after_s=0.0, every_s=0.0)
+
+        async def overwrite() -> None:
+            rounds.append(len(rounds))
+            if len(rounds) == 3:
+                remains.want()
+
+        monkeypatch.setattr(remains, "_overwrite", overwrite)
+        watching = asyncio.create_task(remains.watch())
+        remains.want()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        watching.cancel()
+
+    asyncio.run(run())
+    assert len(rounds) == 3 + ROUNDS
 
 
 def test_memory_of_its_own_is_taken_as_it_is_written_to_and_goes_with_the_array() -> None:

@@ -7,13 +7,17 @@ every size until the system has to hand out new one: by then all that was free h
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import sys
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
 from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from .pages import trim_heap
 
@@ -28,6 +32,9 @@ _KEPT_PIECES: Final = 7
 """... of each so many."""
 _PIECES_BYTES: Final = (65_528, 16_376, 4_088, *_KEPT_BYTES)
 """Sizes that the C library is asked for; what is between lies in what is left of larger pieces."""
+_DEQUES: Final = 64
+"""More than Python keeps blocks for."""
+_DEQUE_PLACES: Final = 64
 _STEP_BYTES: Final = 262_144
 _STEP_BLOCKS: Final = 256
 """Asked for in one step, some tenths of a millisecond."""
@@ -43,8 +50,10 @@ _libc = ctypes.PyDLL(None) if _ON_LINUX else None
 
 def forget_what_is_freed() -> None:
     """Have freed memory overwritten where it can be had for nothing, and lie where `overwrite_freed` comes: the HTTP
-    server, not loaded yet, writes over what it frees; all threads share one heap of the C library."""
+    server, not loaded yet, writes over what it frees; all threads share one heap of the C library. And what libraries
+    keep from their first use on is made now, while nothing was freed yet that it could lie in and not fill."""
     os.environ.setdefault(*_HTTP_SERVER_OVERWRITES)
+    Ed25519PrivateKey.generate().sign(hashlib.sha256().digest())
     if _libc is not None and hasattr(_libc, "mallopt"):
         _libc.mallopt(_ARENA_MAX, 1)
 
@@ -54,6 +63,7 @@ def overwrite_freed() -> Generator[None, None, None]:
     pieces that other threads keep for themselves are not reached, see `overwrite_kept`. Does nothing but on Linux."""
     if _libc is None:
         return
+    _fill_blocks_of_deques()
     is_new = _Mappings()
     objects, pieces = list[bytes](), _Pieces(_libc)
     try:
@@ -81,6 +91,13 @@ def overwrite_kept() -> None:
         pieces.ask(size, _KEPT_PIECES + 1)
     while pieces.free(_STEP_BLOCKS):
         pass
+
+
+def _fill_blocks_of_deques() -> None:
+    """Python keeps some blocks of deques that are no more, of 64 places each, and a deque writes to the middle of one."""
+    deques = [deque([None] * (_DEQUE_PLACES // 2)) for _ in range(_DEQUES)]
+    for one in deques:
+        one.extendleft([None] * (_DEQUE_PLACES // 2))
 
 
 def _exhaust(size: int, ask: Callable[[int, int], int], is_new: Callable[[int], bool]) -> Generator[None, None, None]:
