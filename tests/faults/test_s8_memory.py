@@ -33,8 +33,8 @@ from .test_s8_erasure import (
 WITHIN_S = 60.0
 LOOKED_EVERY_S = 2.0
 BEHIND_ENDS_MAX = 2
-"""Marks that may be left. The C library gives a block whose rest would be too small for another one with that rest, up to
-24 bytes behind the end of what lives in it: room for one mark, which nobody ever writes to. Mostly there is none."""
+"""Marks that may be left. The C library gives a block whose rest would be too small for another one with that rest, up
+to 24 bytes behind the end of what lives in it: room for one mark, which nobody writes to. Mostly there is none."""
 MARKS = (STEM, ADDRESS, PHONE.removeprefix("+"))
 WIDE = f"{planted('name')} \N{CYRILLIC CAPITAL LETTER ZHE} \N{PERSON WITH FOLDED HANDS}"
 """A name that Python holds in four bytes a character."""

@@ -94,7 +94,7 @@ def overwrite_kept() -> None:
 
 
 def _fill_blocks_of_deques() -> None:
-    """Python keeps some blocks of deques that are no more, of 64 places each, and a deque writes to the middle of one."""
+    """Python keeps some blocks of deques that are no more, 64 places each; a deque writes to the middle of one."""
     deques = [deque([None] * (_DEQUE_PLACES // 2)) for _ in range(_DEQUES)]
     for one in deques:
         one.extendleft([None] * (_DEQUE_PLACES // 2))
