@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from ..decisions.receipt import Receipt
 from ..events.envelope import Configured, read_record
 from ..foundation.disk import Disk
@@ -61,8 +63,13 @@ class OtherPast:
         assert position >= partition.position, "positions go forward"
         while frames := self._up_to(position):
             records = [read_record(frame.payload) for frame in frames]
-            told = [self._configured if isinstance(record, Configured) else record for record in records]
-            partition.apply(told, ends=[frame.end for frame in frames])
+            told = [
+                msgspec.structs.replace(self._configured, at_ms=frame.time_ms) if isinstance(record, Configured)
+                else record for record, frame in zip(records, frames, strict=True)
+            ]  # fmt: skip
+            partition.apply(
+                told, ends=[frame.end for frame in frames], times_ms=[frame.time_ms for frame in frames]
+            )
             self.folded += len(frames)
             if self._progress is not None:
                 self._progress(self.folded, partition.position)
