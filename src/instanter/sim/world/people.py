@@ -29,6 +29,7 @@ class Person:
     sent again."""
 
     def __init__(self, number: int, chance: Chance, kiosk: int) -> None:
+        self.number = number
         self.name = f"{MARK}-{number}"
         count = DEVICES_MAX if chance.happens(0.2) else 2
         self.devices = [f"anonymous:{self.name}-{device}" for device in range(count)]
@@ -74,9 +75,11 @@ class Person:
         return self._made(true_ms, who, name=IDENTIFIED, user=self.name)
 
     def alias(self, true_ms: int, chance: Chance) -> list[Sent]:
-        """The user's other id is told, behind something done under that, or before it, or alone."""
+        """Another id is told to be the user's, behind something done under a former one, or before it, or alone: mostly
+        that one, now and then a device's, or that of whoever uses the same kiosk."""
         self._renamed = True
-        previous = chance.pick((self.former, self.former, self.devices[-1].removeprefix("anonymous:")))
+        device, other = self.devices[-1].removeprefix("anonymous:"), f"{MARK}-{self.number ^ 1}"
+        previous = chance.pick((self.former, self.former, self.former, device, other))
         who = chance.pick((self.name, self.devices[0]))
         told = self._made(true_ms, who, name=ALIASED, user=self.name, previous=previous)
         before = self._made(true_ms, self.former, name=VIEWED, item=ITEMS[1], properties={"product_id": ITEMS[1]})

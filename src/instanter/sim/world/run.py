@@ -376,10 +376,11 @@ class World:
     async def _erase(self, person: Person) -> None:
         engine, who = self._live_engine, self._chance.pick(person.ids)
         self._read_books(engine)
-        self._learn(person.ids)
+        together = [one for one in self._people if one.kiosk == person.kiosk and self._happens["aliases"]] or [person]
+        self._learn(identifier for one in together for identifier in one.ids)
         if not engine.subjects.find(TENANT, who):
             return
-        self._learn(sent.home for sent in person.claims)
+        self._learn(sent.home for one in together for sent in one.claims)
         reached = self.accounts.reach(engine.subjects.find(TENANT, who))
         self._say(f"{who} is to be erased")
         await engine.eraser.erase(TENANT, who)
