@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from instanter.api.app import RESOURCES
 from instanter.engine.loop import Engine
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.deadline import Deadline
@@ -45,6 +46,27 @@ def test_a_method_that_is_not_there_is_405_and_names_those_that_are(path: str, a
             assert ("success" in reply.json()) is (path == "/v1/track")
         asked = await client.http.request("OPTIONS", path)
         assert (asked.status_code, asked.headers["Allow"], asked.content) == (204, allowed, b"")
+
+    with_client(tmp_path, work)
+
+
+def test_once_the_engine_has_stopped_nothing_is_taken_or_told_from_what_was_folded(tmp_path: Path):
+    always = {"/metrics"}
+
+    async def work(client: Client) -> None:
+        await client.stock("sku-1")
+        client.engine.broken = "folding stopped in the midst of Ticked"
+        for resource in RESOURCES:
+            path = resource.path.replace("{id:path}", "sku-1").replace("{placement:path}", "home.hero")
+            path = path.replace("{linked:path}", "a").replace("{key}", "k")
+            for method, (scope, _) in resource.methods.items():
+                body = b"{}" if method in ("POST", "PUT", "PATCH") else None
+                reply = await client.call(method, path, body)
+                if scope == "open" or path in always:
+                    assert reply.status_code == (503 if path == "/readyz" else 200), path
+                    continue
+                assert (reply.status_code, reply.json()["error"]["code"]) == (503, "broken"), (method, path)
+        client.engine.broken = ""
 
     with_client(tmp_path, work)
 

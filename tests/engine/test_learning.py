@@ -305,6 +305,29 @@ def test_the_switch_is_turned_and_noted(tmp_path: Path) -> None:
     run(tmp_path, work)
 
 
+@pytest.mark.parametrize("inputs", [
+    ("item.price",), ("cross.session_categories", "item.price"), (*INPUTS, "item.recency"), (),
+])  # fmt: skip
+def test_where_the_log_says_that_it_learns_from_something_else_the_ranker_is_alone(
+    tmp_path: Path, inputs: tuple[str, ...]
+) -> None:
+    async def work(engine: Engine) -> None:
+        await stock_shop(engine)
+        await choose(engine, 1, 3)
+        assert status(engine)[0] > 0
+        now_ms = engine.clock.now_ms()
+        declared = engine.partition.learners.declared[LIST]
+        other = msgspec.structs.replace(declared, at_ms=now_ms, inputs=inputs)
+        await engine.journal.write([other], now_ms)
+        (await decide(engine, placements=[{"id": LIST}]))["placements"][LIST]["items"]
+        assert engine.partition.learners.of("default", LIST, INPUTS) is None
+        back = msgspec.structs.replace(declared, at_ms=now_ms)
+        await engine.journal.write([back], now_ms)
+        assert (engine.partition.learners.of("default", LIST, INPUTS) is None) == (inputs == ())
+
+    run(tmp_path, work)
+
+
 def test_what_the_configuration_drops_is_gone_and_the_ranker_is_alone_again(tmp_path: Path) -> None:
     async def first(engine: Engine) -> None:
         await stock_shop(engine)

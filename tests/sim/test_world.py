@@ -10,12 +10,22 @@ import msgspec
 import pytest
 
 from instanter.engine.loop import Engine
-from instanter.events.envelope import Imported, KeyRevoked, LearnerTurned, ModelPlaced, Record, Tracked, Unreadable
+from instanter.events.envelope import (
+    Imported,
+    KeyRevoked,
+    LearnerDeclared,
+    LearnerTurned,
+    ModelPlaced,
+    Record,
+    Tied,
+    Tracked,
+    Unreadable,
+)
 from instanter.events.folding import UNFIT, Change
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import Bytes, Disk, WritableFile
 from instanter.sim.disk import SimulatedDisk
-from instanter.sim.world.run import Failed, Surroundings, World
+from instanter.sim.world.run import SOMETIMES, Failed, Surroundings, World
 
 from .worlds import Worlds
 
@@ -136,6 +146,26 @@ class CarelessWorlds(Worlds):
         return engine
 
 
+class TrustingWorlds(Worlds):
+    """Engines that take an item for the one that they hold under its reference."""
+
+    def open(self, surroundings: Surroundings) -> Engine:
+        engine = super().open(surroundings)
+        catalogue = engine.partition.state.catalogue
+        catalogue._own = lambda event: catalogue.items.get(catalogue.references.item(event.tenant, event.id))
+        return engine
+
+
+class StrangerWorlds(Worlds):
+    """Engines that hear of no alias."""
+
+    def open(self, surroundings: Surroundings) -> Engine:
+        engine = super().open(surroundings)
+        links, put = engine.partition.links, engine.partition.links._put
+        links._put = lambda tie: None if tie.kind == Tied.ALIAS else put(tie)
+        return engine
+
+
 class LastUserWorlds(Worlds):
     """Engines that give a shared device to one of its users."""
 
@@ -193,6 +223,9 @@ def broken(worlds: Worlds, seeds: Iterable[int]) -> list[str]:
     pytest.param(DeafWorlds(LearnerTurned), SEEDS, "the learner was to", id="learners that are not turned"),
     pytest.param(DeafWorlds(Imported), SEEDS, "P2", id="imports that are forgotten"),
     pytest.param(CarelessWorlds(), SEEDS, "P2", id="records that nobody can fold"),
+    pytest.param(DeafWorlds(LearnerDeclared), SEEDS, "declared", id="learners that are not declared"),
+    pytest.param(TrustingWorlds(), SEEDS, "P2", id="items that are known by their references alone"),
+    pytest.param(StrangerWorlds(), SEEDS, "is no alias", id="aliases that nobody knows"),
     pytest.param(LastUserWorlds(), SEEDS, "P2", id="shared devices that are somebody's"),
     pytest.param(AnonymousWorlds(), SEEDS, "P2", id="events that lie in the cell of their device"),
 ])
@@ -200,6 +233,20 @@ def test_what_is_broken_is_found_soon(worlds: Worlds, seeds: Iterable[int], told
     found = broken(worlds, seeds)
     assert found
     assert told in found[0]
+
+
+def test_what_happens_in_some_worlds_happens_in_those_and_in_no_others() -> None:
+    words = {
+        "forged names": ("an event about twin-", "of thief's twin-", ": unfit_record"),
+        "aliases": ("is nobody's alias",), "declared learners": ("sim.side learns from",),
+    }  # fmt: skip
+    assert words.keys() == set(SOMETIMES)
+    for seed in (1, 4, 6, 15):
+        world = World(seed, Worlds())
+        world.run()
+        told = "\n".join(world.trace)
+        for name, said in words.items():
+            assert [word in told for word in said] == [world.happens_in(name)] * len(said), (seed, name)
 
 
 def test_a_failure_says_seed_life_step_and_promise() -> None:

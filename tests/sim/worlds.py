@@ -18,7 +18,7 @@ from instanter.features.view import Reader
 from instanter.feedback.rewards import Rewards
 from instanter.foundation.clock import SystemClock
 from instanter.foundation.errors import Lost
-from instanter.foundation.ids import Ids
+from instanter.foundation.ids import Ids, References
 from instanter.log.segment_log import SegmentLog
 from instanter.models.online import LearnerDeclaration
 from instanter.ops.datadir import DataDirectory
@@ -103,7 +103,7 @@ class Worlds:
         trail = open_trail(audit, SECRET)
         partition, recovery = recover(
             schema, log, log_start=log.opened.start, log_end=log.opened.end, disk=disk,
-            checkpoints=root / "checkpoints",
+            checkpoints=root / "checkpoints", references=References(hashed=surroundings.hashed),
         )  # fmt: skip
         refuse(acts_missing(directory, there=trail.head.number, known=partition.audited.number))
         subjects = KeyStore(disk, root / "keys", secret=SECRET, master=SECRET, source=surroundings.entropy)

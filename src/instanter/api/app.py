@@ -121,7 +121,7 @@ RESOURCES: Final = (
     Resource("/", {"GET": ("open", operations.welcome)}),
     Resource("/healthz", {"GET": ("open", operations.health)}),
     Resource("/readyz", {"GET": ("open", operations.ready)}),
-    Resource("/metrics", {"GET": ("metrics:read", show_metrics)}, all_tenants=True, limited=False),
+    Resource("/metrics", {"GET": ("metrics:read", show_metrics)}, all_tenants=True, limited=False, always=True),
     Resource("/openapi.json", {"GET": ("open", show_openapi)}),
 )  # fmt: skip
 """Every route, with what it asks of an access key."""

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..engine.loop import Engine
-from ..foundation.errors import InstanterError, RateLimited, RequestRejected
+from ..foundation.errors import Broken, InstanterError, RateLimited, RequestRejected
 from ..foundation.ids import Ids
 from ..foundation.limits import ID_CHARS_MAX
 from ..privacy.roles import Scope as KeyScope
@@ -81,6 +81,8 @@ class Resource(msgspec.Struct, frozen=True):
     """Errors are told as the tracking clients expect them, and the key may stand in the body."""
     limited: bool = True
     """Whether calls count against the sender's rates."""
+    always: bool = False
+    """Whether it answers, too, when the engine has stopped: for whoever looks after it."""
     work: int = 1
     """About how much work an answer is, in units of 0.1 ms, beside its body."""
     alias_of: str = ""
@@ -145,8 +147,10 @@ class Endpoint:
     async def _called(self, handler: Handler, request: Request, demand: Demand) -> Response:
         """Answer whoever has the key for it; a request with a body begins when that has been read."""
         try:
+            if self._engine.broken and not self._resource.always:
+                raise Broken(self._engine.broken)
             call = request.scope[CALL] = self._access.admit(request, demand)
-        except (RequestRejected, RateLimited):
+        except (Broken, RequestRejected, RateLimited):
             if request.method not in _WITHOUT_BODY:
                 await skip_body(request)
             raise

@@ -433,7 +433,7 @@ class Decider:
         if asked.spot.lesson is None:
             return Scored(ranker, scores)
         lesson = asked.spot.lesson.rows(inputs.matrix, scores)
-        learned = scorers.learned.of(moment.tenant, asked.id)
+        learned = scorers.learned.of(moment.tenant, asked.id, asked.spot.lesson.names)
         if learned is None:
             return Scored(ranker, scores, lesson, 0)
         taught = Taught(ranker, asked.spot.lesson, learned)

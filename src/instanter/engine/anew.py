@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from ..decisions.receipt import Receipt
 from ..events.envelope import Configured, read_record
 from ..foundation.disk import Disk
@@ -20,11 +22,9 @@ from ..log.base import Readable
 from ..log.frames import Frame
 from ..models.base import Ranker
 from ..models.lineup import Rankers
-from ..models.online import Learned
 from ..state.cold_files import ColdPlace
 from ..state.schema import Schema
 from .configuration import Configuration
-from .learning import Learners
 from .partition import Partition
 from .recovery import CHUNK_RECORDS, Progress, beginning
 from .replay import BUILT_IN, Again, Made, Models, Past, differences
@@ -61,8 +61,13 @@ class OtherPast:
         assert position >= partition.position, "positions go forward"
         while frames := self._up_to(position):
             records = [read_record(frame.payload) for frame in frames]
-            told = [self._configured if isinstance(record, Configured) else record for record in records]
-            partition.apply(told, ends=[frame.end for frame in frames])
+            told = [
+                msgspec.structs.replace(self._configured, at_ms=frame.time_ms) if isinstance(record, Configured)
+                else record for record, frame in zip(records, frames, strict=True)
+            ]  # fmt: skip
+            partition.apply(
+                told, ends=[frame.end for frame in frames], times_ms=[frame.time_ms for frame in frames]
+            )
             self.folded += len(frames)
             if self._progress is not None:
                 self._progress(self.folded, partition.position)
@@ -89,19 +94,6 @@ class Named(NamedTuple):
         return () if found is None else (found,)
 
 
-class _Fitting(NamedTuple):
-    """What was learned online, for placements whose learner reads the same now; the others are the ranker alone."""
-
-    learners: Learners
-    inputs: dict[str, tuple[str, ...]]
-
-    def of(self, tenant: str, placement: str) -> Learned | None:
-        declared = self.learners.declared.get(placement)
-        if declared is None or declared.inputs != self.inputs.get(placement):
-            return None
-        return self.learners.of(tenant, placement)
-
-
 class Anew:
     """Decides past moments by one configuration."""
 
@@ -109,7 +101,6 @@ class Anew:
         """Raises `ConfigRejected` for a ranker's weight that has no input."""
         self.past = past
         self.decider = configuration.decider(past.schema)
-        self._inputs = {one.id: one.learner.inputs for one in configuration.placements if one.learner is not None}
         self._models = models
         self._rankers: dict[str, Ranker] = {}
 
@@ -142,6 +133,6 @@ class Anew:
         asked = self.decider.asked_again(receipt, made.enclosed, partition.state.catalogue)
         again, slates = self.decider.again(
             receipt, asked, state=partition.state, meter=NoMeter(), rankers=rankers,
-            learned=_Fitting(partition.learners, self._inputs), as_made=False,
+            learned=partition.learners, as_made=False,
         )  # fmt: skip
         return Again(made, again, slates, partition, self.decider.assembler.columns, differences(receipt, again))

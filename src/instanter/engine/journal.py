@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from itertools import islice
+from typing import NamedTuple
 
 from ..events.envelope import CONTROL_PARTITION, Record, Unreadable, encode_record
 from ..events.folding import UNFIT
@@ -32,6 +33,15 @@ HALTED_S = 1.0
 """Between two tries to fold on while memory is full and the disk takes nobody who is idle."""
 
 
+class _Unfolded(NamedTuple):
+    """A record that is durable, with the positions before and behind it and the time of its frame."""
+
+    record: Record | Unreadable
+    position: int
+    end: int
+    time_ms: int
+
+
 class Journal:
     """Appends records, and folds them into one partition once they are durable. Used on the loop's thread."""
 
@@ -47,8 +57,7 @@ class Journal:
         self._on_folded = on_folded
         self._on_broken = on_broken
         self._on_noticed = on_noticed
-        self._unfolded: deque[tuple[Record | Unreadable, int, int]] = deque()
-        """Records with the positions before and behind them."""
+        self._unfolded: deque[_Unfolded] = deque()
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._loop = asyncio.get_running_loop()
         self._broken = ""
@@ -93,7 +102,7 @@ class Journal:
 
     def in_flight(self) -> Iterator[Record | Unreadable]:
         """Records appended and not folded yet."""
-        yield from (record for record, _, _ in self._unfolded)
+        yield from (one.record for one in self._unfolded)
         yield from self._committer.in_flight()
 
     @property
@@ -114,8 +123,11 @@ class Journal:
     def extend(self, entries: Sequence[Entry[Record | Unreadable]]) -> int:
         """Append (partition, time, payload, record) each, all or none; the position of the last.
 
-        The times are of now: received times do not go back in the log.
+        The times are of now: received times do not go back in the log. Raises `Unavailable`, and `Broken` once folding
+        has stopped.
         """
+        if self._broken:
+            raise Broken(self._broken)
         if self._halted and len(self._unfolded) > UNFOLDED_RECORDS_MAX:
             raise DiskFull(self._halted)
         position = self._committer.extend(entries)
@@ -128,8 +140,9 @@ class Journal:
 
         `time_ms` may be of a moment ago; the record is received when the one before it was, if that is later.
         """
-        self._check(record)
-        return self.extend([(partition, max(time_ms, self._received_ms), encode_record(record), record)])
+        time_ms = max(time_ms, self._received_ms)
+        self._check(record, time_ms)
+        return self.extend([(partition, time_ms, encode_record(record), record)])
 
     def durable(self, position: int) -> asyncio.Future[None]:
         """Done when the record at `position` is durable; ask in the step of the loop that appended it."""
@@ -155,18 +168,18 @@ class Journal:
 
     async def write(self, records: Sequence[Record], time_ms: int) -> int:
         """Append control records, as `append`; returns when they are durable and folded, the position of the last."""
-        for record in records:
-            self._check(record)
         time_ms = max(time_ms, self._received_ms)
+        for record in records:
+            self._check(record, time_ms)
         position = self.extend([(CONTROL_PARTITION, time_ms, encode_record(record), record) for record in records])
         await self.durable(position)
         await self.folded(position)
         return position
 
-    def _check(self, record: Record) -> None:
+    def _check(self, record: Record, time_ms: int) -> None:
         """What the fold would pass over is refused before it is in the log."""
         try:
-            self._partition.check(record)
+            self._partition.check(record, time_ms)
         except UNFIT as error:
             raise RequestRejected("unfit_record", f"this cannot be kept: {error}", status=422) from None
 
@@ -187,7 +200,7 @@ class Journal:
         self._meter.observe("append", group.disk_ns)
         ends = [*group.positions[1:], group.end]
         busy = bool(self._unfolded)
-        self._unfolded.extend(zip(group.carried, group.positions, ends, strict=True))
+        self._unfolded.extend(map(_Unfolded, group.carried, group.positions, ends, group.times_ms))
         if not busy:
             self._fold_step()
 
@@ -205,8 +218,7 @@ class Journal:
             self._meter.observe("fold", (elapsed_ns() - started_ns) // len(step), times=len(step))
         self._tell()
         for one in noticed:
-            record, position, _ = step[one.place]
-            self._on_noticed(position, record, one)
+            self._on_noticed(step[one.place].position, step[one.place].record, one)
         self._on_folded()
         if self._halted:
             if not halted_before:
@@ -217,12 +229,14 @@ class Journal:
         elif self._unfolded:
             self._loop.call_soon(self._fold_step)
 
-    def _folded_step(self) -> tuple[list[tuple[Record | Unreadable, int, int]], list[Noticed]]:
+    def _folded_step(self) -> tuple[list[_Unfolded], list[Noticed]]:
         """Fold the next records; those that were, and what of them was noticed."""
         step = list(islice(self._unfolded, RECORDS_PER_STEP))
         ended = False
         try:
-            noticed = self._partition.apply([record for record, _, _ in step], ends=[end for _, _, end in step])
+            noticed = self._partition.apply(
+                [one.record for one in step], ends=[one.end for one in step], times_ms=[one.time_ms for one in step]
+            )
             self._halted, ended = "", True
         except Halted as halted:
             self._halted, ended = halted.message, True
@@ -251,7 +265,8 @@ class Journal:
 
     def _break(self, error: BaseException | None) -> None:
         """A fold that failed in the midst of a change stops the partition: nothing wrong is served after it."""
-        self._broken = f"folding stopped: {type(error).__name__}: {error}"
+        where = "".join(f" {note}" for note in getattr(error, "__notes__", ()))
+        self._broken = f"folding stopped{where}: {type(error).__name__}: {error}"
         for _, waiter in self._waiting:
             if not waiter.done():
                 waiter.set_exception(Broken(self._broken))

@@ -100,10 +100,13 @@ class Learners:
         """Outcomes that all of them have learned from."""
         return sum(one.lessons for one in self._learners.values())
 
-    def of(self, tenant: str, placement: str) -> Learned | None:
-        """What decisions read; None while there is nothing but the ranker."""
-        found = self._learners.get((tenant, placement))
-        return None if found is None or placement not in self.declared else found.learned
+    def of(self, tenant: str, placement: str, inputs: tuple[str, ...] | None = None) -> Learned | None:
+        """What decisions read; None while there is nothing but the ranker. With `inputs` the learner has to learn from
+        these: the log may declare others than the configuration of whoever decides."""
+        found, declared = self._learners.get((tenant, placement)), self.declared.get(placement)
+        if found is None or declared is None or inputs not in (None, declared.inputs):
+            return None
+        return found.learned
 
     def is_frozen(self, tenant: str, placement: str) -> bool:
         """Whether it learns no more, by the configuration or because somebody said so."""

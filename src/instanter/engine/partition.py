@@ -6,16 +6,18 @@ Live serving, recovery, replay and verification all go through `Partition.apply`
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
 from ..events.envelope import Epoch, Erased, Keyed, Record, Tracked, Unreadable
-from ..events.folding import UNFIT, Change, Rows
+from ..events.folding import UNFIT, Change, Rows, check_time, is_in_time
 from ..events.reject import LATE, LATE_FOR_SEQUENCES, POISON
 from ..feedback.outcomes import OUTCOME_OF, OUTCOMES_FORMERLY
-from ..foundation.errors import DiskFull
+from ..foundation.errors import Broken, DiskFull
 from ..foundation.ids import References
 from ..foundation.limits import FOLD_BATCH_ITEMS_MAX
 from ..identity.links import Links
@@ -107,6 +109,8 @@ class Partition:
         self.position = 0
         self.passed_over = 0
         """Records that this process could not fold: poison."""
+        self.halfway = False
+        """Whether a change is under way, or failed in the midst of it: what is here is no state of any log then."""
         self.on_epoch: Callable[[], None] | None = None
         """Called right after an epoch was applied, with nothing applied since."""
 
@@ -115,20 +119,28 @@ class Partition:
         """Where the record of administrators' acts had come to."""
         return self._remembered.head
 
-    def apply(self, records: Sequence[Record | Unreadable], *, ends: Sequence[int]) -> list[Noticed]:
-        """Apply records in log order; `ends[i]` is the position behind record i.
+    def apply(
+        self, records: Sequence[Record | Unreadable], *, ends: Sequence[int], times_ms: Sequence[int] | None = None
+    ) -> list[Noticed]:
+        """Apply records in log order; `ends[i]` is the position behind record i, `times_ms[i]` the time of its frame;
+        without them no record is held to the time of its own.
 
-        A record that cannot be folded is passed over, here as in every replay, since that follows from it and the
-        records before it alone; it and the late ones are named. Raises `Halted` for lack of room; anything else that is
-        raised stops the partition.
+        A record that cannot be folded is passed over, here as in every replay, since that follows from it, its frame
+        and the records before it alone; it and the late ones are named. Raises `Halted` for lack of room; anything else
+        that is raised stops the partition, and nothing can be applied to it from then on (`Broken`).
         """
+        if self.halfway:
+            raise Broken(f"a change failed in the midst of it, before or at {self.position}")
         noticed: list[Noticed] = []
+        self.halfway = True
         try:
-            self._apply(records, ends, noticed)
+            self._apply(records, ends, times_ms, noticed)
         except Halted as halted:
             self._come_to(halted.applied, ends)
+            self.halfway = False
             raise
         self._come_to(len(records), ends)
+        self.halfway = False
         return noticed
 
     def unfit(self, events: Sequence[Tracked]) -> Exception | None:
@@ -141,9 +153,10 @@ class Partition:
             return ValueError(f"an event has more than {FOLD_BATCH_ITEMS_MAX} items")
         return None
 
-    def check(self, record: Record) -> None:
-        """Raise one of `UNFIT` for a control record that would be passed over now. Changes nothing."""
-        self._prepare(record, first=self.position == 0)
+    def check(self, record: Record, time_ms: int | None = None) -> None:
+        """Raise one of `UNFIT` for a control record that would be passed over now, in a frame of that time. Changes
+        nothing."""
+        self._prepare(record, time_ms, first=self.position == 0)
 
     def control_rows(self) -> Rows:
         """What a checkpoint holds beside the state."""
@@ -161,32 +174,47 @@ class Partition:
             digest.update(msgspec.msgpack.encode(sorted(msgspec.msgpack.encode(row) for row in hashed)))
         return digest.hexdigest()
 
-    def _apply(self, records: Sequence[Record | Unreadable], ends: Sequence[int], noticed: list[Noticed]) -> None:
+    def _apply(
+        self, records: Sequence[Record | Unreadable], ends: Sequence[int], times_ms: Sequence[int] | None,
+        noticed: list[Noticed],
+    ) -> None:  # fmt: skip
         tracked: list[Tracked] = []
-        for place, (record, end) in enumerate(zip(records, ends, strict=True)):
-            if isinstance(record, Tracked):
+        times = repeat(None, len(records)) if times_ms is None else times_ms
+        for place, (record, end, time_ms) in enumerate(zip(records, ends, times, strict=True)):
+            if isinstance(record, Tracked) and (time_ms is None or is_in_time(record, time_ms)):
                 tracked.append(record)
                 continue
             self._fold(tracked, place, noticed)
             first, self.position = self.position == place == 0, end
-            self._change(record, place, noticed, first=first)
+            self._change(record, place, time_ms, noticed, first=first)
         self._fold(tracked, len(records), noticed)
 
-    def _prepare(self, record: Record | Unreadable, *, first: bool) -> list[Change]:
+    def _prepare(self, record: Record | Unreadable, time_ms: int | None, *, first: bool) -> list[Change]:
         """The changes that a control record makes; `first` says that the log begins with it."""
+        if time_ms is not None and not isinstance(record, Unreadable):
+            check_time(record, time_ms)
         if isinstance(record, Keyed) and not first:
             raise ValueError("a key behind other records, by whose references names are known already")
         return self.parts.prepare(record, self.position)
 
-    def _change(self, record: Record | Unreadable, place: int, noticed: list[Noticed], *, first: bool) -> None:
+    def _change(
+        self, record: Record | Unreadable, place: int, time_ms: int | None, noticed: list[Noticed], *, first: bool
+    ) -> None:
         """Fold a control record: all parts prepare their changes before the first one is made."""
         try:
-            changes = self._prepare(record, first=first)
+            changes = self._prepare(record, time_ms, first=first)
         except UNFIT as error:
             self._pass_over(place, error, noticed)
             return
-        for change in changes:
-            change()
+        made = False
+        try:
+            for change in changes:
+                change()
+            made = True
+        finally:
+            failure = sys.exception()
+            if not made and failure is not None:
+                failure.add_note(f"in the midst of {type(record).__name__}, which ends at {self.position}")
         if self.on_epoch is not None and isinstance(record, Epoch):
             self.on_epoch()
         if self.outcomes is not None and isinstance(record, Erased):

@@ -134,17 +134,18 @@ def leave_aside(disk: Disk, checkpoints: Path, groundless: Sequence[Groundless])
 
 
 def beginning(
-    schema: Schema, log: Readable, *, disk: Disk, checkpoints: Path, cold: ColdPlace | None = None
-) -> Partition:
+    schema: Schema, log: Readable, *, disk: Disk, checkpoints: Path, cold: ColdPlace | None = None,
+    references: References | None = None,
+) -> Partition:  # fmt: skip
     """The partition that a rebuild starts with: empty, or the base checkpoint that the log was cut below."""
     first = next(log.read(), None)
     if first is None or first.position <= SEGMENT_HEADER_BYTES:
-        return Partition(schema, cold)
+        return Partition(schema, cold, references)
     start = first.position - SEGMENT_HEADER_BYTES
     positions = [position for position in list_checkpoints(disk, checkpoints) if position >= start]
     if not positions:
         raise Broken(f"the log begins at {start} and there is no checkpoint at or after it")
-    return open_checkpoint(schema, disk, checkpoint_path(checkpoints, positions[-1]), cold)[0]
+    return open_checkpoint(schema, disk, checkpoint_path(checkpoints, positions[-1]), cold, references)[0]
 
 
 def open_checkpoint(
@@ -172,7 +173,9 @@ def catch_up(
     applied = 0
     for frames in _chunks(log.read(partition.position or None), until):
         records = [read_record(frame.payload) for frame in frames]
-        noticed = partition.apply(records, ends=[frame.end for frame in frames])
+        noticed = partition.apply(
+            records, ends=[frame.end for frame in frames], times_ms=[frame.time_ms for frame in frames]
+        )
         for one in noticed if on_noticed is not None else ():
             assert on_noticed is not None
             on_noticed(frames[one.place].position, records[one.place], one)

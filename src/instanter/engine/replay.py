@@ -63,7 +63,10 @@ class Past:
         does not reach back so far any more, `Broken` for a position beyond its end or within a record.
         """
         partition = self._partition
-        if partition is None or position < partition.position or self._nearer(partition.position, position):
+        if (
+            partition is None or partition.halfway or position < partition.position
+            or self._nearer(partition.position, position)
+        ):  # fmt: skip
             partition = self._partition = self._nearest(position)
             self._frames, self._ahead = self._log.read(partition.position or None), None
         try:
@@ -78,7 +81,9 @@ class Past:
     def _fold(self, partition: Partition, position: int) -> None:
         while frames := self._up_to(position):
             records = [read_record(frame.payload) for frame in frames]
-            partition.apply(records, ends=[frame.end for frame in frames])
+            partition.apply(
+                records, ends=[frame.end for frame in frames], times_ms=[frame.time_ms for frame in frames]
+            )
             self.folded += len(frames)
 
     def _nearer(self, now: int, position: int) -> bool:

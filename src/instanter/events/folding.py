@@ -22,6 +22,7 @@ from .envelope import (
     Consented,
     Decided,
     Epoch,
+    Flag,
     Imported,
     ItemPatched,
     ItemUpserted,
@@ -32,6 +33,7 @@ from .envelope import (
     Linked,
     Record,
     Tied,
+    Tracked,
 )
 
 UNFIT: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -47,6 +49,8 @@ Rows = dict[str, list[Any]]
 INT_MAX: Final = 2**63 - 1
 TIME_MS_MAX: Final = 2**53
 """No difference of two times, nor a time with a window, comes near the end of 64 bits."""
+APART_MS_MAX: Final = 86_400_000
+"""No record of our own door tells of a moment that is further than this after the time of its frame."""
 LEARNER_ACTS: Final = frozenset({"freeze", "thaw", "reset"})
 _TIED: Final = frozenset(map(int, Tied))
 _HASH_CHARS: Final = 32
@@ -84,6 +88,31 @@ def check_record(record: Record) -> None:
     check = _CHECKS.get(type(record))
     if check is not None:
         check(record)
+
+
+def is_in_time(event: Tracked, time_ms: int) -> bool:
+    """Whether the times of an event are such as our own door writes into a frame of that time: it was received then,
+    but where it is told again, and happened before."""
+    latest_ms = time_ms + APART_MS_MAX
+    if event.happened_ms > latest_ms or event.received_ms > latest_ms:
+        return False
+    return event.received_ms >= time_ms - APART_MS_MAX or bool(event.flags & Flag.RETOLD)
+
+
+def check_time(record: Record, time_ms: int) -> None:
+    """Raise `ValueError` for a record that tells of a time to come, as seen from the time of its frame: time would be
+    turned by it, and people expire. One that tells of long ago turns nothing, but for the receipt of an event. What it
+    finds depends on the record and its frame alone.
+
+    >>> check_time(Keyed(9_000_000_000_000, bytes(16)), 1_700_000_000_000)
+    Traceback (most recent call last):
+    ValueError: Keyed: at_ms is of another time than its frame
+    """
+    if isinstance(record, Tracked):
+        _check(is_in_time(record, time_ms), record, "its times are of another time than its frame")
+    elif not isinstance(record, Decided | Epoch):  # These can be asked for at any time, see `check_record`.
+        fits = 0 <= record.at_ms <= time_ms + APART_MS_MAX
+        _check(fits, record, "at_ms is of another time than its frame")
 
 
 def _check(holds: bool, record: Record, what: str) -> None:

@@ -27,11 +27,12 @@ Entry = tuple[int, int, bytes, T]
 
 
 class Durable(msgspec.Struct, Generic[T], frozen=True):
-    """A group that is on disk: positions and what was carried along run in parallel, in the order of the log."""
+    """A group that is on disk: positions, times and what was carried along run in parallel, in the order of the log."""
 
     end: int
     """Everything below is durable."""
     positions: list[int]
+    times_ms: list[int]
     carried: list[T]
     disk_ns: int
     """What writing and syncing took."""
@@ -47,11 +48,12 @@ class Refused(msgspec.Struct, Generic[T], frozen=True):
 class _Gathered(Generic[T]):
     """A group with what belongs to its entries."""
 
-    __slots__ = ("carried", "group", "positions", "waiters")
+    __slots__ = ("carried", "group", "positions", "times_ms", "waiters")
 
     def __init__(self, group: Group) -> None:
         self.group = group
         self.positions: list[int] = []
+        self.times_ms: list[int] = []
         self.carried: list[T] = []
         self.waiters: list[asyncio.Future[None]] = []
 
@@ -147,6 +149,7 @@ class GroupCommitter(Generic[T]):
         for partition, time_ms, payload, carried in entries:
             positions.append(append(partition, time_ms, payload))
             carrying.append(carried)
+        gathering.times_ms += [entry[1] for entry in entries]
         return positions[-1]
 
     def next_position(self) -> int:
@@ -275,7 +278,9 @@ class GroupCommitter(Generic[T]):
         self._durable_end = settled.group.end
         folded = False
         try:
-            self._on_durable(Durable(settled.group.end, settled.positions, settled.carried, disk_ns))
+            self._on_durable(
+                Durable(settled.group.end, settled.positions, settled.times_ms, settled.carried, disk_ns)
+            )
             folded = True
         finally:
             for waiter in settled.waiters:

@@ -59,15 +59,15 @@ class Learned(NamedTuple):
 class LearnedWeights(Protocol):
     """What the learners of all placements have learned."""
 
-    def of(self, tenant: str, placement: str) -> Learned | None:
-        """None while there is nothing but the ranker."""
+    def of(self, tenant: str, placement: str, inputs: tuple[str, ...] | None = None) -> Learned | None:
+        """None while there is nothing but the ranker; with `inputs`, also of a learner that learns from others."""
         ...
 
 
 class NothingLearned:
     """An installation without learners."""
 
-    def of(self, tenant: str, placement: str) -> Learned | None:
+    def of(self, tenant: str, placement: str, inputs: tuple[str, ...] | None = None) -> Learned | None:
         return None
 
 
@@ -80,6 +80,7 @@ class LessonInputs:
         at = {column.name: place for place, column in enumerate(columns)}
         if len(set(names)) < len(names):
             raise ConfigRejected("the learner names an input twice", suggestion="name each once")
+        self.names = tuple(names)
         self.places: Ints = np.array([at[name] for name in names], np.int64)
         self._unbounded: Bytes = np.array([columns[place].unbounded for place in self.places.tolist()], np.uint8)
 

@@ -96,6 +96,8 @@ class Sent(msgspec.Struct, frozen=True):
     price: int = 0
     user: str = ""
     """The user id that stands beside the device's."""
+    previous: str = ""
+    """Another id of the user; nothing says of which sort."""
     public: bool = False
     """It is sent with a public key: the user is a claim."""
     agrees: bool | None = None
@@ -113,7 +115,8 @@ class Sent(msgspec.Struct, frozen=True):
     @property
     def ids(self) -> tuple[str, ...]:
         """Everybody whose cell it makes."""
-        return tuple(dict.fromkeys((self.who, self.home, *([self.user] if self.user else []))))
+        previous = (f"anonymous:{self.previous}", self.previous) if self.previous else ()
+        return tuple(dict.fromkeys((self.who, self.home, *([self.user] if self.user else []), *previous)))
 
     def happened_ms(self, received_ms: int) -> int:
         """Event time as the documents have it."""
@@ -149,6 +152,14 @@ class Visit(msgspec.Struct):
 
     at_ms: int
     viewed: bool
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """An item of the catalogue."""
+
+    tenant: str
+    id: str
+    fields: dict[str, Any]
 
 
 class Cell:
@@ -194,8 +205,10 @@ class Cell:
 class Accounts:
     """All books of one world. `read` takes in what the log has got; it is for `audit` to compare."""
 
-    def __init__(self) -> None:
-        self.references = References()
+    def __init__(self, hashed: Callable[[str], int] | None = None) -> None:
+        """`hashed` makes names collide, see `References`."""
+        self.hashed = hashed
+        self.references = References(hashed=hashed)
         """With the key that the log begins with."""
         self.sent: dict[int, Sent] = {}
         """By reference of the message id."""
@@ -240,14 +253,18 @@ class Accounts:
         """How many there were, one after another."""
         self.cells: dict[int, Cell] = {}
         self.cell_of: dict[str, int] = {}
-        self.items: dict[int, dict[str, Any]] = {}
+        self.items: dict[int, Shown] = {}
         self.item_views: Counter[int] = Counter()
         self.signed_in: dict[int, set[int]] = {}
         """Device -> users."""
         self.closed: set[int] = set()
         """Devices that are nobody's for good."""
+        self.aliases: set[tuple[int, int]] = set()
+        """Users who are one person."""
         self.claims: dict[int, tuple[int, int]] = {}
         """Cell -> device and user."""
+        self.declared: dict[str, LearnerDeclared] = {}
+        """Learners by placement, the time of their declaration left out."""
         self.active: frozenset[tuple[str, str]] = frozenset()
         self._frames: dict[int, int] = {}
 
@@ -309,6 +326,7 @@ class Accounts:
         """After a restart an id may have no cell any more, or another one, if no record of the log names what it had,
         or if the keys of idle people were being destroyed; `find` says which it has."""
         linked = {cell for device, users in self.signed_in.items() for cell in (device, *users)}
+        linked |= {cell for pair in self.aliases for cell in pair}
         claims = {cell for claim, named in self.claims.items() for cell in (claim, *named)}
         written = {*self.cells, *self.agreed, *linked, *claims}
         for who, cell in list(self.cell_of.items()):
@@ -345,10 +363,9 @@ class Accounts:
             device, user = self.claims[cell]
             return self._of_user(user) if self._confirmed(cell) else self.profile(device)
         own = {claim for claim, (device, _) in self.claims.items() if device == cell and not self._confirmed(claim)}
-        users = self.signed_in.get(cell, set())
-        if cell in self.closed or len(users) > 1:
+        if cell in self.closed or self._is_shared(cell):
             return {cell} | own
-        return self._of_user(next(iter(users), cell)) | own
+        return self._of_user(next(iter(self.signed_in.get(cell, ())), cell)) | own
 
     def reach(self, cell: int) -> set[int]:
         """All cells that an erasure takes along."""
@@ -359,9 +376,23 @@ class Accounts:
         return found | more
 
     def _of_user(self, user: int) -> set[int]:
-        devices = {one for one, users in self.signed_in.items() if users == {user} and one not in self.closed}
-        claims = {claim for claim, (_, its) in self.claims.items() if its == user and self._confirmed(claim)}
-        return {user} | devices | claims
+        people = self._people(user)
+        devices = {one for one, users in self.signed_in.items() if users and users <= people and one not in self.closed}
+        claims = {claim for claim, (_, its) in self.claims.items() if its in people and self._confirmed(claim)}
+        return people | devices | claims
+
+    def _people(self, user: int) -> set[int]:
+        """The user ids that are one person's."""
+        found, before = {user}, 0
+        while len(found) > before:
+            before = len(found)
+            found |= {other for pair in self.aliases if not found.isdisjoint(pair) for other in pair}
+        return found
+
+    def _is_shared(self, device: int) -> bool:
+        """Whether several people have signed in on the device."""
+        users = self.signed_in.get(device, set())
+        return len(users) > 1 and not users <= self._people(min(users))
 
     def _confirmed(self, claim: int) -> bool:
         device, user = self.claims[claim]
@@ -385,15 +416,15 @@ class Accounts:
                 self._track(record, frame)
             case ItemUpserted() | ItemPatched() | ItemDeleted():
                 insist(_timeless(record) in self.asked, "P1", f"nobody asked for {record}")
-                self._change_item(record)
+                self._change_item(record, frame.position)
             case Linked():
                 self._link(record)
             case Unlinked():
                 insist(_timeless(record) in self.asked, "P1", f"nobody asked for {record}")
-                users = self.signed_in.get(record.cell, set())
-                if len(users) > 1:
+                if self._is_shared(record.cell):
                     self.closed.add(record.cell)
-                users.discard(record.owner)
+                self.signed_in.get(record.cell, set()).discard(record.owner)
+                self.aliases -= {(record.cell, record.owner), (record.owner, record.cell)}
             case Keyed():
                 insist(len(self._frames) == 1, "P2", f"a key at {frame.position}, behind other records")
                 self.references.use(record.key)
@@ -420,11 +451,18 @@ class Accounts:
                 self.frozen = self.frozen - {record.placement} if record.act == "thaw" else self.frozen
                 self.frozen = self.frozen | {record.placement} if record.act == "freeze" else self.frozen
             case LearnerDeclared():
-                self.frozen = self.frozen if record.inputs else self.frozen - {record.placement}
+                self._declare(record)
             case Imported():
                 self.imports[record.id] = record.taken
             case _:
                 insist(not isinstance(record, Unreadable), "P5", f"nobody left {frame.position} like that: {record}")
+
+    def _declare(self, record: LearnerDeclared) -> None:
+        self.declared.pop(record.placement, None)
+        if record.inputs:
+            self.declared[record.placement] = msgspec.structs.replace(record, at_ms=0)
+        else:
+            self.frozen = self.frozen - {record.placement}
 
     def _change_key(self, record: KeyIssued | KeyRevoked) -> None:
         name = record.name if isinstance(record, KeyIssued) else record.id
@@ -495,14 +533,22 @@ class Accounts:
                 cell.latest_ms, cell.latest = record.happened_ms, set()
             cell.latest.add(record.items[0])
 
-    def _change_item(self, record: ItemUpserted | ItemPatched | ItemDeleted) -> None:
+    def is_anothers(self, tenant: str, item_id: str) -> bool:
+        """Whether the catalogue holds another item under the reference of this one: it is neither read nor changed."""
+        held = self.items.get(self.references.item(tenant, item_id))
+        return held is not None and (held.tenant, held.id) != (tenant, item_id)
+
+    def _change_item(self, record: ItemUpserted | ItemPatched | ItemDeleted, position: int) -> None:
+        if self.is_anothers(record.tenant, record.id):
+            self.passed_over.append(position)
+            return
         ref = self.references.item(record.tenant, record.id)
         if isinstance(record, ItemUpserted):
-            self.items[ref] = dict(record.fields)
+            self.items[ref] = Shown(record.tenant, record.id, dict(record.fields))
         elif isinstance(record, ItemDeleted):
             self.items.pop(ref, None)
         elif ref in self.items:
-            self.items[ref].update(record.fields)
+            self.items[ref].fields.update(record.fields)
 
     def _configure(self, record: Configured) -> None:
         self.configurations += 1
@@ -517,6 +563,8 @@ class Accounts:
     def _link(self, record: Linked) -> None:
         if record.kind == Tied.SIGN_IN:
             self.signed_in.setdefault(record.cell, set()).add(record.owner)
+        elif record.kind == Tied.ALIAS:
+            self.aliases.add((record.cell, record.owner))
         else:
             insist(record.kind == Tied.CLAIM, "P2", f"nobody sent what {record} says")
             self.claims[record.cell] = record.owner, record.user
@@ -533,9 +581,10 @@ class Accounts:
         self.agreed = {cell: said for cell, said in self.agreed.items() if cell not in gone}
         self.cells = {key: cell for key, cell in self.cells.items() if key not in gone}
         self.cell_of = {who: key for who, key in self.cell_of.items() if key not in gone}
-        self.closed |= {device for device, users in self.signed_in.items() if len(users) > 1 and users & gone}
+        self.closed |= {device for device, users in self.signed_in.items() if users & gone and self._is_shared(device)}
         self.closed -= gone
         self.signed_in = {device: users - gone for device, users in self.signed_in.items() if device not in gone}
+        self.aliases = {pair for pair in self.aliases if gone.isdisjoint(pair)}
         self.claims = {claim: named for claim, named in self.claims.items() if gone.isdisjoint((claim, *named))}
 
     def _bury(self, record: Erased) -> None:

@@ -6,13 +6,16 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Literal
 
 from ...engine.loop import Engine
-from ...events.envelope import CONTROL_PARTITION, ModelPlaced, read_record
+from ...events.envelope import CONTROL_PARTITION, LearnerDeclared, ModelPlaced, read_record
 from ...privacy.access import Grant
 from ..chance import Chance
-from .accounts import TENANT, Accounts, insist
+from .accounts import MINUTE_MS, TENANT, Accounts, insist
 from .odd import odd_payload
 
 PLACEMENT: Final = "home.recommended"
+_ELSEWHERE: Final = ("home.hero", "sim.side")
+"""Placements to which the configuration gives no learner."""
+_INPUTS: Final = (("item.price",), ("item.recency", "item.price"), ("item.recency", "item.price", "item.stock"))
 _ACTS: Final[tuple[Literal["freeze", "thaw", "reset"], ...]] = ("freeze", "thaw", "reset")
 
 
@@ -59,8 +62,31 @@ class Administrator:
     async def _turn_learner(self, engine: Engine) -> None:
         act = self._chance.pick(_ACTS)
         shown = await engine.learners.turn(TENANT, PLACEMENT, act, actor="sim")
-        insist(act == "reset" or shown.frozen is (act == "freeze"), "P1", f"the learner was to {act}")
+        self._read()
+        declared = self._accounts.declared.get(PLACEMENT)
+        frozen = act == "freeze" or (declared is not None and declared.frozen)
+        insist(act == "reset" or shown.frozen is frozen, "P1", f"the learner was to {act}")
         self._say(f"the learner was told to {act}")
+
+    async def declare_learner(self, engine: Engine, chance: Chance) -> None:
+        """A placement gets a learner, another one, or loses it; that of the configuration stays one. As a record alone:
+        the next start declares what the configuration says again."""
+        placement, now_ms = chance.pick((PLACEMENT, *_ELSEWHERE)), engine.clock.now_ms()
+        inputs = () if placement != PLACEMENT and chance.happens(0.3) else chance.pick(_INPUTS)
+        declared = LearnerDeclared(
+            now_ms, placement, inputs, chance.pick((0.1, 0.3)), 2.0, chance.happens(0.2),
+            chance.pick((MINUTE_MS, 60 * MINUTE_MS)), {"view": 1.0, "cart": 3.0},
+        )  # fmt: skip
+        await engine.journal.write([declared], now_ms)
+        self._read()
+        known = self._accounts.declared.get(placement)
+        insist((known.inputs if known else ()) == inputs, "P1", f"{placement} was to learn from {inputs}, not {known}")
+        if inputs and placement != PLACEMENT and chance.happens(0.5):
+            shown = await engine.learners.turn(TENANT, placement, "freeze", actor="sim")
+            self._read()
+            frozen = shown.frozen and placement in self._accounts.frozen
+            insist(frozen, "P1", f"the learner was to freeze in {placement}")
+        self._say(f"{placement} learns from {inputs}")
 
     async def _place_model(self, engine: Engine) -> None:
         """A model that is not there: another one stands in. As a record alone, since the door would look for it."""

@@ -15,6 +15,7 @@ from ...engine.recovery import beginning, catch_up, open_checkpoint
 from ...events.subjects import Sealed, Subjects
 from ...foundation.deadline import Deadline
 from ...foundation.disk import Disk
+from ...foundation.ids import References
 from ...foundation.measure import NoMeter
 from ...log.segments import SegmentReader
 from ...state.checkpoint import checkpoint_path, list_checkpoints
@@ -32,7 +33,20 @@ from ...state.layout import (
 from ...state.memory import State
 from ...state.schema import Schema
 from ...state.table import CELLS, ITEMS, SESSIONS, address, rows_of
-from .accounts import CARTS, DAY_MS, ITEM_VIEWS, LATEST, SESSION_VIEWS, SPENT, TENANT, VIEWS, Accounts, Cell, insist
+from .accounts import (
+    CARTS,
+    DAY_MS,
+    ITEM_VIEWS,
+    LATEST,
+    SESSION_VIEWS,
+    SPENT,
+    TENANT,
+    VIEWS,
+    Accounts,
+    Cell,
+    Shown,
+    insist,
+)
 
 _NEVER_LATE_MS: Final = 3_600_000.0
 EVENTS_KEPT_MS: Final = 89 * DAY_MS
@@ -74,6 +88,8 @@ def _compare_control(partition: Partition, accounts: Accounts) -> None:
     insist(keys == accounts.keys, "P2", f"the keys {keys} count, not {accounts.keys}")
     models = {placed.placement: placed.model for placed in partition.models.values()}
     insist(models == accounts.models, "P2", f"{models} rank, not {accounts.models}")
+    declared = {name: msgspec.structs.replace(one, at_ms=0) for name, one in partition.learners.declared.items()}
+    insist(declared == accounts.declared, "P2", f"the learners {declared} are declared, not {accounts.declared}")
     frozen = {placement for _, placement in partition.learners.frozen}
     insist(frozen == accounts.frozen, "P2", f"the learners of {frozen} are frozen, not {accounts.frozen}")
     imports = {row.id: row.taken for row in partition.imports.of_tenant(TENANT)}
@@ -101,7 +117,8 @@ def compare_rebuilt(partition: Partition, accounts: Accounts, *, disk: Disk, roo
     An epoch's hash goes over the records of items as the configuration of its time lays them out, so it can be
     compared only where there was one configuration.
     """
-    rebuilt = replayed(partition, disk=disk, root=root, until=partition.position)
+    references = References(hashed=accounts.hashed)
+    rebuilt = replayed(partition, disk=disk, root=root, until=partition.position, references=references)
     insist(rebuilt.position == partition.position, "P3", f"a rebuild ends at {rebuilt.position}")
     passed_over = [one for one in accounts.passed_over if one >= partition_begins(rebuilt, disk=disk, root=root)]
     insist(rebuilt.passed_over == len(passed_over), "P3",
@@ -137,10 +154,14 @@ def published(state: State) -> dict[int, bytes]:
     return {key: row.tobytes() for key, row in zip(keys, rows, strict=True) if row.any()}
 
 
-def replayed(partition: Partition, *, disk: Disk, root: Path, until: int) -> Partition:
+def replayed(
+    partition: Partition, *, disk: Disk, root: Path, until: int, references: References | None = None
+) -> Partition:
     """Another partition of the same schema, brought from the beginning of the log to `until`."""
     log = SegmentReader(disk, root / "log")
-    rebuilt = beginning(partition.state.schema, log, disk=disk, checkpoints=root / "checkpoints")
+    rebuilt = beginning(
+        partition.state.schema, log, disk=disk, checkpoints=root / "checkpoints", references=references
+    )
     catch_up(rebuilt, log, until=until)
     return rebuilt
 
@@ -198,7 +219,7 @@ def _compare_links(partition: Partition, key: int, accounts: Accounts) -> None:
 
 
 def _compare_items(state: State, accounts: Accounts) -> None:
-    found = {ref: item.fields for ref, item in state.catalogue.items.items()}
+    found = {ref: Shown(item.tenant, item.id, item.fields) for ref, item in state.catalogue.items.items()}
     insist(found == accounts.items, "P2", f"the catalogue holds {found}, not {accounts.items}")
     word, memory = _word(state, ITEM_VIEWS, accounts), state.tables.memory
     if word < 0:

@@ -35,6 +35,8 @@ from ..chance import Chance
 
 _BEYOND: Final = 2**63 + 5
 _NEVER_MS: Final = 2**60
+_YEARS_MS: Final = 3 * 365 * 86_400_000
+"""Of a time that is one, and not that of its frame."""
 _FROM_LATER: Final = 99
 """The tag of a kind that there is not."""
 
@@ -45,19 +47,19 @@ def odd_payload(number: int, at_ms: int, tenant: str, chance: Chance) -> bytes:
     records: tuple[Record, ...] = (
         Tracked(at_ms, at_ms, tenant, 7, _BEYOND, name),
         ItemUpserted(at_ms, tenant, name, {"raw": b"\xff"}),
-        ItemPatched(_NEVER_MS, tenant, name, {}),
+        ItemPatched(at_ms + _YEARS_MS, tenant, name, {}),
         ItemDeleted(_NEVER_MS, tenant, name),
         Linked(at_ms, tenant, _BEYOND, 1, name.encode()),
         Unlinked(_NEVER_MS + number, tenant, 1),
         Configured(at_ms, {"folding": 99}, ((name, "1"),)),
         Epoch(at_ms, 2**40, name),
-        Ticked(_NEVER_MS + number),
+        Ticked(at_ms + _YEARS_MS + number),
         Decided(at_ms, tenant, 7, name, b"", lessons=(Lesson("home.recommended", (1,), b"\xff" * 12),)),
         Consented(at_ms, tenant, 7, {name * 100: True}),
         Withheld(_NEVER_MS, tenant, name, "gpc"),
         Erased(at_ms, tenant, name, (_BEYOND,)),
         KeyIssued(at_ms, name, tenant, b"short", ("admin",)),
-        KeyRevoked(_NEVER_MS, name),
+        KeyRevoked(at_ms + _YEARS_MS, name),
         Audited(at_ms, number, b"short"),
         ModelPlaced(_NEVER_MS, tenant, name, "trees@1"),
         LearnerDeclared(at_ms, name, ("item.price",), float("nan"), 1.0, False, 1_000, {}),

@@ -14,6 +14,7 @@ YEAR_MS: Final = 365 * DAY_MS
 ITEMS: Final = tuple(f"sku-{number}" for number in range(8))
 DEVICES_MAX: Final = 12
 IDENTIFIED: Final = "Identified"
+ALIASED: Final = "Aliased"
 MARK: Final = "jf83kq"
 """Part of everything personal, and of nothing else: it must not be found in any file."""
 _SKEWS_MS: Final = (0, 0, 0, 7, -40_000, 20 * MINUTE_MS, -3 * DAY_MS, 10 * YEAR_MS, -10 * YEAR_MS)
@@ -28,6 +29,7 @@ class Person:
     sent again."""
 
     def __init__(self, number: int, chance: Chance, kiosk: int) -> None:
+        self.number = number
         self.name = f"{MARK}-{number}"
         count = DEVICES_MAX if chance.happens(0.2) else 2
         self.devices = [f"anonymous:{self.name}-{device}" for device in range(count)]
@@ -38,11 +40,18 @@ class Person:
         self._skew_ms = chance.pick(_SKEWS_MS)
         self._tells_sent_at = abs(self._skew_ms) > MINUTE_MS or chance.happens(0.5)
         self._messages = 0
+        self._renamed = False
+
+    @property
+    def former(self) -> str:
+        """A user id that this person had before."""
+        return f"{self.name}-former"
 
     @property
     def ids(self) -> list[str]:
         """All ids of this person, in the form of `GET /v1/profiles/{id}`."""
-        return [*self.devices, self.kiosk, self.name]
+        former = [self.former, f"anonymous:{self.former}"] if self._renamed else []
+        return [*self.devices, self.kiosk, self.name, *former]
 
     def event(self, true_ms: int) -> Sent:
         """Something new that a device sends at `true_ms`."""
@@ -55,10 +64,26 @@ class Person:
         user = self.name if who != self.name and chance.happens(0.2) else ""
         return self._made(true_ms, who, name=name, item=item, price=price, properties=properties, user=user)
 
+    def views(self, true_ms: int, item: str) -> Sent:
+        """A look at this item."""
+        properties = {"product_id": item}
+        return self._made(true_ms, self.devices[0], name=VIEWED, item=item, properties=properties)
+
     def identify(self, true_ms: int) -> Sent:
         """A device learns who is using it."""
         who = self._chance.pick([*self.devices, self.kiosk])
         return self._made(true_ms, who, name=IDENTIFIED, user=self.name)
+
+    def alias(self, true_ms: int, chance: Chance) -> list[Sent]:
+        """Another id is told to be the user's, behind something done under a former one, or before it, or alone: mostly
+        that one, now and then a device's, or that of whoever uses the same kiosk."""
+        self._renamed = True
+        device, other = self.devices[-1].removeprefix("anonymous:"), f"{MARK}-{self.number ^ 1}"
+        previous = chance.pick((self.former, self.former, self.former, device, other))
+        who = chance.pick((self.name, self.devices[0]))
+        told = self._made(true_ms, who, name=ALIASED, user=self.name, previous=previous)
+        before = self._made(true_ms, self.former, name=VIEWED, item=ITEMS[1], properties={"product_id": ITEMS[1]})
+        return [[told], [before, told], [told, before]][chance.below(3)]
 
     def claim(self, true_ms: int) -> Sent:
         """A page says who is using the device, with a key that everybody can read."""
@@ -81,19 +106,21 @@ class Person:
 
     def _made(
         self, true_ms: int, who: str, *, name: str, item: str = "", price: int = 0, user: str = "",
-        properties: dict[str, Any] | None = None, public: bool = False,
+        properties: dict[str, Any] | None = None, public: bool = False, previous: str = "",
     ) -> Sent:  # fmt: skip
         chance = self._chance
         self._messages += 1
         device_ms = max(true_ms + self._skew_ms, 0)
         timestamp_ms = device_ms - chance.pick(_AGES_MS) + chance.below(3_000) if chance.happens(0.9) else None
-        type_ = "identify" if name == IDENTIFIED else "track"
+        type_ = {IDENTIFIED: "identify", ALIASED: "alias"}.get(name, "track")
         body: dict[str, Any] = {"type": type_, "messageId": f"{self.name}-{self._messages}"}
         anonymous = who.removeprefix("anonymous:")
         if anonymous != who:
             body["anonymousId"] = anonymous
         if user or anonymous == who:
             body["userId"] = user or who
+        if previous:
+            body["previousId"] = previous
         if type_ == "track":
             body["event"] = name
         if timestamp_ms is not None:
@@ -102,8 +129,8 @@ class Person:
             body["sentAt"] = self._written(device_ms)
         body["properties"] = {**(properties or {}), "note": MARK}
         return self._remember(Sent(
-            body["messageId"], who, name, json.dumps(body).encode(), item, price, user, public,
-            timestamp_ms=timestamp_ms, sent_at_ms=device_ms if self._tells_sent_at else None,
+            body["messageId"], who, name, json.dumps(body).encode(), item, price, user if user != who else "",
+            previous, public, timestamp_ms=timestamp_ms, sent_at_ms=device_ms if self._tells_sent_at else None,
         ))  # fmt: skip
 
     def _remember(self, sent: Sent) -> Sent:

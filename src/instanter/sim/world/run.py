@@ -27,6 +27,7 @@ from ...events.envelope import ItemDeleted, ItemPatched, ItemUpserted, Unlinked
 from ...foundation.deadline import Deadline
 from ...foundation.disk import Disk
 from ...foundation.errors import Corrupt, InstanterError, Lost, Unavailable
+from ...foundation.ids import References
 from ...log.segments import SegmentReader
 from ..chance import Chance
 from ..disk import PowerLost, SimulatedDisk
@@ -42,6 +43,7 @@ from .audit import (
     read_everything,
     replayed,
 )
+from .forger import Forger, colliding
 from .losing import lose, start_on_less
 from .people import ITEMS, MARK, YEAR_MS, Person, bad_event
 
@@ -58,6 +60,12 @@ _DAMAGES: Final = 2
 _LOSSES: Final = 2
 UNFINISHED: Final = ".tmp"
 """Files that nobody reads: what was being written when the power went."""
+SOMETIMES: Final = ("forged names", "aliases", "declared learners")
+"""What happens in some worlds and not in others."""
+_FORGER: Final = 99
+"""The number of the person who names forged items."""
+_HAPPENS_IN: Final = 0.35
+"""The share of worlds in which each of these happens."""
 _FAR_MS: Final = 3_600_000.0
 _MS_NS: Final = 1_000_000
 _STEPS_S: Final = 1_000_000_000
@@ -78,6 +86,8 @@ class Surroundings(msgspec.Struct, frozen=True):
     stopwatch_ns: Callable[[], int]
     entropy: Callable[[int], bytes]
     """Bytes for keys and ids: the same in every run of the seed."""
+    hashed: Callable[[str], int] | None = None
+    """Makes names collide, see `References`."""
 
 
 Take = Callable[[list[bytes]], Awaitable[Taken]]
@@ -111,7 +121,9 @@ class World:
         self.seed = seed
         self.trace: list[str] = []
         self.disk = SimulatedDisk()
-        self.accounts = Accounts()
+        self._happens = {name: Chance(name, seed=seed).happens(_HAPPENS_IN) for name in SOMETIMES}
+        self._hashed = colliding if self._happens["forged names"] else None
+        self.accounts = Accounts(self._hashed)
         self._factory = factory
         self._chance = Chance("world", seed=seed)
         self._people = [
@@ -134,6 +146,11 @@ class World:
             self._chance, self.accounts, self._say, lambda: self._read_books(self._live_engine)
         )
 
+        self._forger = Forger(
+            Person(_FORGER, Chance("forger", seed=seed), kiosk=_FORGER), self.accounts, self._say,
+            lambda: self._read_books(self._live_engine), self._take,
+        )  # fmt: skip
+
     def run(self) -> str:
         """Live all lives; the trace's hash."""
         life = 0
@@ -148,6 +165,10 @@ class World:
             self._engine = None
             self._decisions.clear()
         return hashlib.blake2b("\n".join(self.trace).encode(), digest_size=16).hexdigest()
+
+    def happens_in(self, name: str) -> bool:
+        """Whether that, one of `SOMETIMES`, happens in this world."""
+        return self._happens[name]
 
     # Lives.
 
@@ -168,7 +189,7 @@ class World:
         self._engine = None
         self._decisions.clear()
         try:
-            self._loop.run_until_complete(self._lived(variant, stops=end == "stop", last=last))
+            self._loop.run_until_complete(self._lived(variant, life, stops=end == "stop"))
         except PowerLost:
             self._say("the power is lost")
         except Unavailable as error:
@@ -196,15 +217,18 @@ class World:
             content.update(str(path).encode() + raw)
         self._say(f"on disk {content.hexdigest()}")
 
-    async def _lived(self, variant: int, *, stops: bool, last: bool) -> None:
+    async def _lived(self, variant: int, life: int, *, stops: bool) -> None:
         engine = self._factory.open(self._surroundings(variant, self.disk))
         self._audit_start(engine)
         await engine.start()
         self._engine = engine
         self._read_books(engine)
         compare_bodies(engine.subjects, self.accounts, retained_ms=self._retained_ms)
-        clients = [self._client(number) for number in range(_CLIENTS)]
-        await asyncio.gather(*clients, self._merchant(), self._operator(), self._administer())
+        clients = [self._client(number, life) for number in range(_CLIENTS)]
+        acts = {"forged names": self._forge, "declared learners": self._declare}
+        further = [self._sometimes(acts[name], Chance(f"{name}/{life}", seed=self.seed)) for name in acts
+                   if self._happens[name]]  # fmt: skip
+        await asyncio.gather(*clients, self._merchant(), self._operator(), self._administer(), *further)
         self._audit_decisions(variant)
         if stops:
             await engine.stop(self._deadline())
@@ -216,8 +240,9 @@ class World:
     def _surroundings(self, variant: int, disk: Disk) -> Surroundings:
         self._made += 1
         return Surroundings(
-            disk, ROOT, variant, self._machine_ns, self._uptime_ns, _entropy(f"{self.seed}/{self._made}")
-        )
+            disk, ROOT, variant, self._machine_ns, self._uptime_ns, _entropy(f"{self.seed}/{self._made}"),
+            self._hashed,
+        )  # fmt: skip
 
     # Time.
 
@@ -250,9 +275,9 @@ class World:
         assert self._engine is not None
         return self._engine
 
-    async def _client(self, number: int) -> None:
+    async def _client(self, number: int, life: int) -> None:
         people = self._people[number * _PEOPLE_EACH : (number + 1) * _PEOPLE_EACH]
-        chance = self._chance
+        chance, aliases = self._chance, Chance(f"aliases/{life}/{number}", seed=self.seed)
         actions: list[Callable[[Person], Awaitable[None]]] = [
             self._send, self._decide, self._link, self._unlink, self._state, self._erase, self._import, self._claim
         ]  # fmt: skip
@@ -260,6 +285,8 @@ class World:
             action = chance.weighted(actions, (6, 2, 1, 0.5, 0.7, 0.5, 0.7, 0.7))
             try:
                 await action(chance.pick(people))
+                if self._happens["aliases"] and aliases.happens(0.3):
+                    await self._alias(aliases.pick(people), aliases)
             except Unavailable as error:
                 self._say(f"client {number}: {type(error).__name__}")
             await asyncio.sleep(chance.exponential(0.002))
@@ -349,10 +376,11 @@ class World:
     async def _erase(self, person: Person) -> None:
         engine, who = self._live_engine, self._chance.pick(person.ids)
         self._read_books(engine)
-        self._learn(person.ids)
+        together = [one for one in self._people if one.kiosk == person.kiosk and self._happens["aliases"]] or [person]
+        self._learn(identifier for one in together for identifier in one.ids)
         if not engine.subjects.find(TENANT, who):
             return
-        self._learn(sent.home for sent in person.claims)
+        self._learn(sent.home for one in together for sent in one.claims)
         reached = self.accounts.reach(engine.subjects.find(TENANT, who))
         self._say(f"{who} is to be erased")
         await engine.eraser.erase(TENANT, who)
@@ -383,7 +411,8 @@ class World:
         decision = await engine.decide(request, tenant=TENANT, deadline=self._deadline())
         self._read_books(engine)
         items = [item.id for item in decision.reply.placements[placement].items]
-        available = {one.id for one in engine.partition.state.catalogue.items.values() if one.available}
+        items_of = engine.partition.state.catalogue.of_tenant(TENANT)
+        available = {one.id for one in items_of if one.available}
         insist(set(items) <= available, "P2", f"{items} were shown, there are only {available}")
         asked = Sent("", device, "", b"", user=person.name)
         self._learn(asked.ids)
@@ -426,6 +455,43 @@ class World:
             except Unavailable as error:
                 self._say(f"administrator: {type(error).__name__}")
             await asyncio.sleep(self._chance.exponential(0.004))
+
+    # What happens in some worlds only. Each draws from a stream of its own, so that it changes no other world.
+
+    async def _sometimes(self, act: Callable[[Chance], Awaitable[None]], chance: Chance) -> None:
+        for _ in range(chance.below(_ACTIONS_MAX)):
+            try:
+                await act(chance)
+            except Unavailable as error:
+                self._say(f"{act.__name__}: {type(error).__name__}")
+            await asyncio.sleep(chance.exponential(0.004))
+
+    async def _forge(self, chance: Chance) -> None:
+        await self._forger.act(self._live_engine, self._now_ms(), chance)
+
+    async def _declare(self, chance: Chance) -> None:
+        await self._administrator.declare_learner(self._live_engine, chance)
+
+    async def _alias(self, person: Person, chance: Chance) -> None:
+        """Two ids of a user are told to be one person's, or told apart again."""
+        engine = self._live_engine
+        former, user = (engine.subjects.find(TENANT, one) for one in (person.former, person.name))
+        if former and user and chance.happens(0.2):
+            self.accounts.ask(Unlinked(0, TENANT, former, user))
+            await engine.unlink(TENANT, former, user, actor="sim")
+            self._read_books(engine)
+            self._say(f"{person.former} is nobody's alias up to {engine.partition.position}")
+            return
+        batch = person.alias(self._now_ms(), chance)
+        if not await self._take(batch):
+            return
+        links, find = engine.partition.links, engine.subjects.find
+        user = find(TENANT, person.name)
+        for previous in {sent.previous for sent in batch if sent.previous}:
+            insist(links.are_linked(find(TENANT, previous), user), "P2", f"{previous} is no alias")
+            insist(links.has_signed_in(find(TENANT, f"anonymous:{previous}"), user), "P2", f"{previous} is a stranger")
+            read = set(links.cells(user))
+            insist(find(TENANT, previous) in read, "P2", f"{previous} is not read with {person.name}")
 
     # What befalls the machine, and what its operator does.
 
@@ -514,7 +580,10 @@ class World:
     def _audit_decisions(self, variant: int) -> None:
         for remembered in self._chance.sample(self._decisions, _DECISIONS_CHECKED):
             position = int(remembered.decision.reply.position)
-            partition = replayed(self._live_engine.partition, disk=self.disk, root=ROOT, until=position)
+            references = References(hashed=self._hashed)
+            partition = replayed(
+                self._live_engine.partition, disk=self.disk, root=ROOT, until=position, references=references
+            )
             if partition.position == position:
                 compare_decision(remembered, self._factory.decider(variant), partition)
 
