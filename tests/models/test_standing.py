@@ -333,13 +333,22 @@ def seen(shop, lists: TenantLists) -> dict[str, object]:
 
 @pytest.mark.parametrize("rules", [FIRST_RULES, EVIDENCE])
 @pytest.mark.parametrize("seed", range(12))
-def test_lists_that_followed_are_those_that_are_made_anew(seed: int, rules: int, little, narrow: None) -> None:
+def test_lists_that_followed_are_those_that_are_made_anew(
+    seed: int, rules: int, little, narrow: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("instanter.state.vacant.GIVEN_BACK_ROWS", 1)
+    monkeypatch.setattr("instanter.state.memory.give_back", lambda column: column.fill(0))  # It is by pages else.
     rng = random.Random(seed)
     shop = little()
     changing, followed = Changing(shop, rng), standing_of(shop, rules)
     for _ in range(400):
         for _ in range(rng.choice((1, 1, 2, 7))):
             changing.step()
+        if rng.random() < 0.3:
+            shop.state.upkeep()
+        if rng.random() < 0.5:
+            followed.follow(shop.state)
+            followed.follow(shop.state)  # Gives back what stands in no list any more.
         for tenant in ("shop", "rival"):
             anew = standing_of(shop, rules).of(shop.state, tenant)
             assert seen(shop, followed.of(shop.state, tenant)) == seen(shop, anew)

@@ -23,8 +23,9 @@ from instanter.sim.disk import SimulatedDisk
 from instanter.state.catalogue import Catalogue, Item, texts_of
 from instanter.state.checkpoint import Snapshot, load_checkpoint, write_checkpoint
 from instanter.state.memory import State
+from instanter.state.rows_left import RowsLeft
 from instanter.state.schema import Capacity
-from instanter.state.vacant import GIVEN_BACK_ROWS
+from instanter.state.vacant import GIVEN_BACK_ROWS, STILL_STEPS
 
 from .contents import cell_at, content
 from .shop import SCHEMA, START_MS, TENANT, VIEWED, empty_state, fold_all, person, ref, tracked
@@ -172,7 +173,7 @@ def test_a_deleted_item_is_gone_with_its_columns_and_deleting_it_again_changes_n
     assert state.catalogue.get(TENANT, "sofa") is None
     assert row not in state.catalogue.at_row
     assert not state.catalogue.attributes.refs[row].any()
-    assert np.isnan(state.catalogue.attributes.numbers[row]).all()
+    assert not state.catalogue.attributes.numbers[row].any(), "a vacant row is all zeros"
     assert state.catalogue.available[row] == 0
     delete(state)
     delete(state, "never there")
@@ -410,7 +411,7 @@ def test_an_item_of_which_nothing_was_counted_leaves_its_row_to_one_that_finds_n
 def test_the_last_items_that_left_their_rows_are_known_to_have_been_deleted_until_they_come_back(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("instanter.state.catalogue.DELETED_KNOWN_MAX", 2)
+    monkeypatch.setattr("instanter.state.rows_left.DELETED_KNOWN_MAX", 2)
     for name in ("a", "b", "c", "d"):
         put(state, name)
     for name in ("a", "b", "c"):
@@ -424,11 +425,35 @@ def test_the_last_items_that_left_their_rows_are_known_to_have_been_deleted_unti
     assert known(state) == "b"
     assert DELETED_KNOWN_MAX > 2
     again = empty_state()
-    again.catalogue.restore_rowless(state.catalogue.rowless)
-    assert (known(again), again.catalogue.rowless, again.catalogue.row_left_by(ref("b"))) == ("b", [(ref("b"), 1)], 1)
+    again.catalogue.rows_left.restore(state.catalogue.rows_left.pairs())
+    left = again.catalogue.rows_left
+    assert (known(again), list(left.pairs()), left.row_of(ref("b"))) == ("b", [(ref("b"), 1)], 1)
     delete(state, "d")
     delete(state, "c")
     assert known(state) == "cd"
+
+
+@given(st.lists(st.integers(1, 12), max_size=200), st.booleans())
+def test_rows_left_are_known_as_a_dict_in_their_order_would_know_them(refs: list[int], restored: bool) -> None:
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setattr("instanter.state.rows_left.DELETED_KNOWN_MAX", 5)
+        left, model = RowsLeft(), dict[int, int]()
+        for row, ref in enumerate(refs):
+            if ref in model:
+                left.discard(ref)
+                del model[ref]
+            else:
+                left.add(ref, row)
+                if len(model) == 5:
+                    del model[next(iter(model))]
+                model[ref] = row
+            if restored:
+                again = RowsLeft()
+                again.restore(left.pairs()[:])
+                left = again
+        assert (list(left.pairs()), len(left)) == (list(model.items()), len(model))
+        assert [ref in left for ref in range(13)] == [ref in model for ref in range(13)]
+        assert [left.row_of(ref) for ref in range(13)] == [model.get(ref, -1) for ref in range(13)]
 
 
 def test_an_item_that_was_counted_keeps_its_row_and_what_was_counted(state: State) -> None:
@@ -471,8 +496,22 @@ def test_the_memory_of_many_that_are_gone_is_given_back_and_taken_again() -> Non
         assert (prices[first], prices[rows[0]], prices[rows[-1]]) == (1.0, 2.0, 2.0)
         for number in range(count):
             delete(state, f"{again} {number}")
-        while state.upkeep():
-            pass
+        for _ in range(2 * STILL_STEPS):
+            state.upkeep()
         assert (state.items_used, len(state.tables.item_index.keys)) == (again + 1, places)
         assert state.find_item(ref(f"{again} kept")) == first
         assert not any(column[rows].any() for column in state.catalogue.columns)
+
+
+def test_a_row_that_nobody_had_is_blank_again_after_the_memory_behind_those_that_are_gone_was_given_back() -> None:
+    count = 2 * GIVEN_BACK_ROWS
+    state = of_items(2 * count)
+    for number in range(count):
+        put(state, f"{number}", price=2.0)
+    for number in range(count):
+        delete(state, f"{number}")
+    for _ in range(2 * STILL_STEPS):
+        state.upkeep()
+    row = state.item_row(ref("only met"))
+    assert row == count
+    assert np.isnan(state.catalogue.attributes.numbers[row]).all()

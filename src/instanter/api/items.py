@@ -576,7 +576,7 @@ def _after_row(engine: Engine, request: Request) -> int:
         ref = state.catalogue.ref_of(tenant_of(request), after)
     except ReferenceTaken as taken:
         raise _refused(engine, taken) from None
-    row = max(state.find_item(ref), state.catalogue.row_left_by(ref))
+    row = max(state.find_item(ref), state.catalogue.rows_left.row_of(ref))
     if row < 0:
         raise RequestRejected("unknown_item", "after is what the page before says as next")
     return row

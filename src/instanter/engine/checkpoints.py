@@ -137,6 +137,7 @@ class Checkpoints:
         self._wanted_ms = None
         if self._taken is not None:
             self._taken.abandon()
+            self._taken = None  # It holds what was in the catalogue.
 
     async def _write(self, snapshot: Snapshot) -> Path:
         """Slices are copied here and written in the worker, which alone touches the file."""

@@ -94,12 +94,13 @@ class FoldedState:
         }
 
     def rows(self) -> Rows:
-        rowless = self._state.catalogue.rowless
-        return {DELETED_ITEMS: rowless} if rowless else {}
+        left = self._state.catalogue.rows_left.pairs()
+        return {DELETED_ITEMS: left} if left else {}
 
     def restore(self, rows: Rows) -> None:
         """Checkpoints restore all else before."""
-        self._state.catalogue.restore_rowless(msgspec.convert(rows.get(DELETED_ITEMS, []), list[tuple[int, int]]))
+        left = msgspec.convert(list(rows.get(DELETED_ITEMS, ())), list[tuple[int, int]])
+        self._state.catalogue.rows_left.restore(left)
 
     def hashed(self) -> None:
         return None

@@ -8,7 +8,7 @@ is the state before it, here as in every replay.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -43,7 +43,7 @@ Change = Callable[[], object]
 """The second step: it cannot fail."""
 Prepare = Callable[[Any, int], Change]
 """The first step for one record; also given is the position behind it."""
-Rows = dict[str, list[Any]]
+Rows = Mapping[str, Sequence[Any]]
 """What a checkpoint holds of control state, by section."""
 
 INT_MAX: Final = 2**63 - 1

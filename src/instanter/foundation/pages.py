@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import math
 import mmap
 import sys
@@ -25,8 +26,8 @@ def mapped_zeros(shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDAr
 
 
 def give_back(zeros: npt.NDArray[Any]) -> None:
-    """Hand the whole pages of a contiguous array that holds nothing but zeros back to the system: read again, they are
-    zeros. Does nothing where the system has no way for that."""
+    """Hand the whole pages of a contiguous array back to the system: read again, they are zeros. So it is for one that
+    holds nothing else, or nothing that counts. Does nothing where the system has no way for that."""
     if _libc is None:
         return
     page = mmap.PAGESIZE
@@ -34,6 +35,14 @@ def give_back(zeros: npt.NDArray[Any]) -> None:
     end = (zeros.ctypes.data + zeros.nbytes) // page * page
     if end > first:
         _libc.madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), _DONTNEED)
+
+
+def empty_objects() -> None:
+    """Let go of the small objects that Python keeps at hand, each of which can keep 1 MiB from the system: freed ones,
+    and names by which C code looked attributes up. Takes some ms and holds up all else: for when many went at once."""
+    sys._clear_type_cache()
+    gc.collect()
+    trim_heap()
 
 
 def trim_heap() -> None:

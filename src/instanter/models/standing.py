@@ -48,6 +48,7 @@ class Scores:
         self._numbers = (trending, popular)
         self._lasting = assembler.rules >= EVIDENCE
         self._known = 0
+        self._given_back = state.given_back
 
     @property
     def nothing(self) -> float:
@@ -75,12 +76,19 @@ class Scores:
         self.counts[rows[differing]] = counts[differing]  # Memory where nothing but zeros was written is not taken yet.
 
     def know(self, state: State) -> int:
-        """Read those of items that have come since; how many rows there are."""
+        """Read those of items that have come since and can be shown; how many rows there are. Another one changes
+        before it can be."""
         used = int(state.tables.memory.regions[ITEMS, USED])
         if used > self._known:
-            self.read(state, np.arange(self._known, used))
+            self.read(state, self._known + np.flatnonzero(state.catalogue.available[self._known : used]))
         self._known = used
         return used
+
+    def give_back(self, state: State) -> None:
+        """Give the memory of items back that are gone, and stand in no list any more."""
+        if self._given_back != state.given_back:
+            self._given_back = state.given_back
+            state.give_back_vacant(self.trending, self.popular, self.counts)
 
     def amounts(self, state: State, rows: Ints) -> Reals:
         """The popularity of these rows as a number, 0 for a row of -1."""
@@ -262,6 +270,8 @@ class Standing:
         """Keep up with the state, so that no decision has to; those of a tenant that is new are made, while there is
         room. Free of cost where nothing has changed."""
         if self._stands(state):
+            if self._scores is not None:
+                self._scores.give_back(state)
             return
         self._brought_up(state)
         for tenant in state.catalogue.tenants_known:

@@ -19,9 +19,10 @@ from ..events.items import FieldTypes, Meaning, is_available, meaning_of
 from ..events.times import parse_time_ms
 from ..foundation.errors import EventRejected, ReferenceTaken
 from ..foundation.ids import References
-from ..foundation.limits import ATTRIBUTE_VALUES_MAX, CHANGES_FOLLOWED_MAX, DELETED_KNOWN_MAX, TEXTS_NAMED_MAX
+from ..foundation.limits import ATTRIBUTE_VALUES_MAX, CHANGES_FOLLOWED_MAX, TEXTS_NAMED_MAX
 from .compiled import Bytes, Ints, Shorts
 from .program import Attributes
+from .rows_left import RowsLeft
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):
@@ -172,8 +173,8 @@ class Catalogue:
         self._number_names = number_names
         self._row_of = row_of
         self._leave = leave
-        self._rowless: dict[int, int] = {}
-        """By reference of items that were deleted and left their rows, in that order: which row it was."""
+        self.rows_left = RowsLeft()
+        """The rows of items that were deleted."""
         self.references = references
         self._named: dict[int, tuple[str, str]] = {}
         """By reference of some items of the catalogue: id and tenant, so that not each event has to look into them."""
@@ -226,21 +227,7 @@ class Catalogue:
 
     def is_deleted(self, ref: int, row: int) -> bool:
         """Whether an item that is not in the catalogue once was; of those that left their rows the last are known."""
-        return ref in self._rowless or (row >= 0 and bool(self.created_ms[row]))
-
-    def row_left_by(self, ref: int) -> int:
-        """The row that a deleted item left, -1 if that is not known."""
-        return self._rowless.get(ref, -1)
-
-    @property
-    def rowless(self) -> list[tuple[int, int]]:
-        """The references of items that were deleted and left their rows, as far as they are known, in that order, and
-        which rows."""
-        return list(self._rowless.items())
-
-    def restore_rowless(self, left: Iterable[tuple[int, int]]) -> None:
-        """Know what `rowless` gave."""
-        self._rowless = dict(left)
+        return ref in self.rows_left or (row >= 0 and bool(self.created_ms[row]))
 
     def stands_in(self, rows: Ints) -> Bytes:
         """Which of these rows hold an item of the catalogue; -1 holds none."""
@@ -325,9 +312,8 @@ class Catalogue:
             self._fill_meaning(row, _MEANS_NOTHING, 0)
             if self._leave(row):
                 self.tenants[row] = self.created_ms[row] = 0
-                if len(self._rowless) >= DELETED_KNOWN_MAX:
-                    del self._rowless[next(iter(self._rowless))]
-                self._rowless[ref] = row
+                self.attributes.numbers[row] = 0
+                self.rows_left.add(ref, row)
 
     def _make_smaller(self) -> None:
         """A dict keeps room for as many as there once were; make that anew when few are left."""
@@ -337,6 +323,11 @@ class Catalogue:
         self._packed.clear()
         self._packed.update(left)
         self._most = len(left)
+
+    def forget_named(self) -> None:
+        """Empty the caches of names: those of items that are gone would lie in their midst."""
+        self._named = {}
+        self.references.forget()
 
     def restore(self, packed: bytes) -> None:
         """Put an item back as a checkpoint holds it; `msgspec.ValidationError` for what is none."""
@@ -414,7 +405,7 @@ class Catalogue:
         if item.canonical:
             self._types.setdefault(item.tenant, FieldTypes()).learn(item.fields)
         self._fill_columns(item, columns)
-        self._rowless.pop(item.ref, None)
+        self.rows_left.discard(item.ref)
 
     def changed_since(self, changes: int) -> Ints | None:
         """The rows that changed since there were so many `changes`, each once; None if nobody remembers them all."""

@@ -409,7 +409,7 @@ def _saved_tables(manifest: Manifest) -> tuple[int, ...]:
     return _SAVED_TABLES if manifest.version > 1 else tuple(table for table in _SAVED_TABLES if table != COLD)
 
 
-def reference_key_of(control: Mapping[str, list[Any]]) -> bytes:
+def reference_key_of(control: Mapping[str, Sequence[Any]]) -> bytes:
     """The key of references among control rows, b"" for none; raises `msgspec.ValidationError` for one that is none."""
     return next(iter(msgspec.convert(control.get(REFERENCE_KEY, []), list[_Key])), b"")
 

@@ -26,12 +26,13 @@ from ..foundation.limits import (
     PUBLISHED_EPOCHS_MAX,
     PUBLISHED_ROWS_MAX,
 )
+from ..foundation.pages import empty_objects, give_back
 from .canonical import People, state_hash
 from .catalogue import Catalogue
 from .cold import COLD_KEY, COLD_RECEIVED_MS, COLD_WORDS, RESERVED_CELLS, Cold
 from .cold_files import ColdPlace
 from .columns import TABLE_OF
-from .compiled import Ints, Reals
+from .compiled import Bytes, Ints, Reals, Shorts
 from .fold import APPLIED, DUPLICATE, LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS, TABLE_FULL, TOLD_AGAIN, fold_batch
 from .layout import CELL_KEY, CELL_RECEIVED_MS, CHUNK_WORDS, ITEM_KEY, SEEN_SUFFIX, Kind, Scope
 from .ledger import PAGE_WORDS
@@ -52,6 +53,7 @@ from .program import (
 from .rows import item_of, received_ms
 from .schema import Schema, columns_of
 from .table import (
+    BASE,
     CELLS,
     COLD,
     FREE,
@@ -71,7 +73,7 @@ from .table import (
     shrunk,
 )
 from .upkeep import erase, publish, sweep
-from .vacant import VacantRows
+from .vacant import Due, VacantRows
 
 SWEEP_CELLS = 50_000
 """Cells looked at per tick; all are reached in turn."""
@@ -157,6 +159,9 @@ class State:
         self.cleared: dict[str, int] = {}
         """Feature -> which of those times it began or ended last: what lies on disk from before is not to count."""
         self._vacant = VacantRows(room.items)
+        self.given_back = 0
+        """How often the memory of items that are gone was given back. Whoever keeps columns by row gives theirs back
+        too, see `give_back_vacant`."""
         self.catalogue = Catalogue(
             self.tables.attributes,
             attribute_names=schema.attributes,
@@ -351,14 +356,31 @@ class State:
 
     def _give_back(self) -> None:
         """Let the system have the memory of many items that are gone."""
+        due = self._vacant.due()
+        if due is Due.NOTHING:
+            return
         memory, attributes, words = self.tables.memory, self.tables.attributes, self.schema.layout.item_words
-        given_back = self._vacant.give_back(
-            rows_of(memory, ITEMS), self.published.reshape(-1, words), attributes.refs, attributes.sale_prices,
-            attributes.sale_ms, *self.catalogue.columns,
+        base, rows_max, used = (int(memory.regions[ITEMS, column]) for column in (BASE, ROWS_MAX, USED))
+        self.give_back_vacant(
+            memory.ints[base : base + rows_max * words].reshape(-1, words), self.published.reshape(-1, words),
+            attributes.refs, attributes.numbers, attributes.sale_prices, attributes.sale_ms, *self.catalogue.columns,
         )  # fmt: skip
-        if given_back:
-            keys = rows_of(memory, ITEMS)[:, ITEM_KEY]
-            self.tables = self.tables._replace(item_index=shrunk(settled(self.tables.item_index), keys))
+        attributes.ready[0] = min(int(attributes.ready[0]), used)
+        self.given_back += 1
+        keys = rows_of(memory, ITEMS)[:, ITEM_KEY]
+        self.tables = self.tables._replace(item_index=shrunk(settled(self.tables.item_index), keys))
+        if due is Due.ALL:
+            if self.saving is None:
+                give_back(memory.spill[1:])
+            self.catalogue.forget_named()
+            empty_objects()
+
+    def give_back_vacant(self, *columns: Ints | Reals | Shorts | Bytes) -> None:
+        """Let the system have the memory of columns by row where many rows stand for no item: zeros are read there from
+        now on."""
+        for first, end in self._vacant.runs(int(self.tables.memory.regions[ITEMS, USED])):
+            for column in columns:
+                give_back(column[first:end])
 
     def scrub(self) -> bool:
         """One bounded step of overwriting erased people on disk; False once no cold file holds one. Raises
@@ -390,7 +412,7 @@ class State:
         catalogue page by page meets what comes meanwhile."""
         self.make_room(cells=0, items=1)
         if self._vacant and self.find_item(ref) < 0:
-            own, regions = self.catalogue.row_left_by(ref), self.tables.memory.regions
+            own, regions = self.catalogue.rows_left.row_of(ref), self.tables.memory.regions
             own = own if own in self._vacant else -1
             if own >= 0 or regions[ITEMS, USED] == regions[ITEMS, ROWS_MAX]:
                 self._relieve()

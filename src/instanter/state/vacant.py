@@ -6,15 +6,28 @@ lowest is taken first, so that every replay puts an item into the same row.
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 import numpy as np
 
-from ..foundation.pages import give_back
-from .compiled import Bytes, Ints, Reals, Shorts
+from .compiled import Bytes
 from .layout import ITEM_KEY
 from .table import ITEMS, LIVE, Index, Memory, insert, remove, rows_of, touch
 
 GIVEN_BACK_ROWS = 4_096
 """Rows that become vacant before their memory is given back, and the fewest in a row of which it is."""
+STILL_STEPS = 64
+"""So often nothing has become vacant when that has come to an end: some tenths of a second to some seconds."""
+
+
+class Due(IntEnum):
+    """What of memory is to be given back."""
+
+    NOTHING = 0
+    SOME = 1
+    """Of many rows, while there may be more to come."""
+    ALL = 2
+    """The rest."""
 
 
 class VacantRows:
@@ -26,8 +39,12 @@ class VacantRows:
         self._count = 0
         self._below = 0
         """No row below this one is vacant."""
-        self._left = 0
-        """Since memory was given back."""
+        self._left = self._left_before = 0
+        """Since memory was given back, and as of the last look at it."""
+        self._still = 0
+        """Looks since the last row was left."""
+        self._unsettled = False
+        """Whether memory was given back and more may have to follow."""
 
     def __len__(self) -> int:
         return self._count
@@ -63,15 +80,25 @@ class VacantRows:
         self._count, self._below = self._count + 1, min(self._below, row)
         self._left += 1
 
-    def give_back(self, *columns: Ints | Reals | Shorts | Bytes) -> bool:
-        """Hand the memory of many vacant rows side by side back to the system, after many were left; whether that was
-        so. `columns` are by row, and hold zeros there."""
-        if self._left < GIVEN_BACK_ROWS:
-            return False
-        self._left = 0
-        edges = np.flatnonzero(np.diff(self._vacant, prepend=0, append=0))
-        for first, end in edges.reshape(-1, 2).tolist():
-            if end - first >= GIVEN_BACK_ROWS:
-                for column in columns:
-                    give_back(column[first:end])
-        return True
+    def due(self) -> Due:
+        """What is to be done about memory: call it again and again. Much is given back while rows are being left, and
+        what is left of it once that has come to an end."""
+        if self._left >= GIVEN_BACK_ROWS:
+            self._left, self._still, self._unsettled = 0, 0, True
+            return Due.SOME
+        self._still = self._still + 1 if self._left == self._left_before else 0
+        self._left_before = self._left
+        if not self._unsettled or self._still < STILL_STEPS:
+            return Due.NOTHING
+        self._left, self._unsettled = 0, False
+        return Due.ALL
+
+    def runs(self, used: int) -> list[tuple[int, int]]:
+        """Where many vacant rows lie side by side: the first of them, and the one behind the last. From row `used` on,
+        where nobody ever was, all belongs to those before: what the system gave in large pages goes back whole."""
+        edges = np.flatnonzero(np.diff(self._vacant[:used], prepend=0, append=0)).reshape(-1, 2)
+        return [
+            (first, end if end < used else len(self._vacant))
+            for first, end in edges.tolist()
+            if end - first >= GIVEN_BACK_ROWS
+        ]
