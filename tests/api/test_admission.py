@@ -31,7 +31,6 @@ from instanter.api.admission import (
     arrived_ns,
 )
 from instanter.api.bodies import HOLD
-from instanter.api.imports import PIECE_BYTES_MAX
 from instanter.api.replies import refusal, reply
 from instanter.api.routing import RawPath
 from instanter.foundation.errors import InstanterError, Overloaded, RequestRejected
@@ -42,6 +41,7 @@ from instanter.foundation.limits import (
     BODY_BYTES_MAX,
     BODY_BYTES_PER_S_MIN,
     BODY_FREE_BYTES,
+    IMPORT_PIECE_BYTES_MAX,
     LITTLE_PIECES_PER_S,
     PASS_MS_MAX,
 )
@@ -210,8 +210,8 @@ def test_of_a_body_that_is_too_large_only_what_is_kept_is_counted() -> None:
 
 @pytest.mark.parametrize(("path", "kept_bytes"), [
     ("/v1/decide", BODY_BYTES_MAX), ("/v1/items", BODY_BYTES_MAX), ("/v1/batch", BATCH_BYTES_MAX),
-    ("/v1/import", BATCH_BYTES_MAX), ("/v1/b/", BATCH_BYTES_MAX), ("/v1/imports", PIECE_BYTES_MAX),
-    (f"/v1/imports/{'0' * 32}", PIECE_BYTES_MAX),
+    ("/v1/import", BATCH_BYTES_MAX), ("/v1/b/", BATCH_BYTES_MAX), ("/v1/imports", IMPORT_PIECE_BYTES_MAX),
+    (f"/v1/imports/{'0' * 32}", IMPORT_PIECE_BYTES_MAX),
 ])  # fmt: skip
 def test_all_bodies_together_are_held_up_to_the_bound_whatever_route_they_are_for(path: str, kept_bytes: int) -> None:
     """Each as large as its route takes it: what is beyond that nobody keeps."""

@@ -21,10 +21,17 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from instanter.foundation.errors import RequestRejected
-from instanter.ops.feeds.opening import LINE_CHARS_MAX
+from instanter.foundation.limits import (
+    FEED_COLUMNS_MAX,
+    FEED_LINE_CHARS_MAX,
+    FEED_VALUE_CHARS_MAX,
+    FEED_WRAPS_MAX,
+    FEED_XML_CHARS_MAX,
+    FEED_XML_DEPTH_MAX,
+    FEED_XML_ELEMENTS_MAX,
+    FEED_XML_TAG_BYTES_MAX,
+)
 from instanter.ops.feeds.reading import FeedItem, Problem, read_items
-from instanter.ops.feeds.tables import COLUMNS_MAX, VALUE_CHARS_MAX
-from instanter.ops.feeds.xmls import DEPTH_MAX, ELEMENT_CHARS_MAX, ITEM_ELEMENTS_MAX, TAG_BYTES_MAX
 
 Told = list[tuple[str, str, Any]]
 SOFA = {"title": "Sofa", "price": "19,90", "brand": "Own"}
@@ -154,19 +161,19 @@ def test_a_quote_that_nobody_closes_is_told_with_what_it_took() -> None:
     problems = [(place, reason) for place, item_id, reason in found if not item_id]
     assert problems[0][0] == "line 3"
     assert "a quote in it is not closed" in problems[0][1]
-    assert f"{VALUE_CHARS_MAX:,}" in problems[0][1]
+    assert f"{FEED_VALUE_CHARS_MAX:,}" in problems[0][1]
     assert found[-1][1] == "1999"
 
 
 @pytest.mark.parametrize("between", ["x", '\n'])
 def test_a_row_that_is_too_long_is_told_and_not_cut_in_its_last_column(between: str) -> None:
     """In one line, or in many because its values hold line ends."""
-    value = '"' + between * (VALUE_CHARS_MAX - 9) + '"'
-    names = [f"c{number}" for number in range(LINE_CHARS_MAX // len(value) + 1)]
+    value = '"' + between * (FEED_VALUE_CHARS_MAX - 9) + '"'
+    names = [f"c{number}" for number in range(FEED_LINE_CHARS_MAX // len(value) + 1)]
     rows = [["id", *names], ["2", *[value] * len(names)], ["3"] * (len(names) + 1)]
     _, found, _ = told("\n".join(map(",".join, rows)))
     long = [reason for _, item_id, reason in found if not item_id]
-    assert f"it has more than {LINE_CHARS_MAX:,} characters" in long[0]
+    assert f"it has more than {FEED_LINE_CHARS_MAX:,} characters" in long[0]
     assert "2" not in [item_id for _, item_id, _ in found]
     if between == "x":
         assert [(place, item_id) for place, item_id, _ in found] == [
@@ -239,7 +246,7 @@ def test_json_that_breaks_off_says_so_behind_what_could_be_read(data: str) -> No
 
 
 def test_a_line_that_is_too_long_is_told_and_the_next_one_read() -> None:
-    data = '{"id": 1, "a": "' + "x" * (3 * LINE_CHARS_MAX) + '"}\n{"id": 2, "a": 1}\n'
+    data = '{"id": 1, "a": "' + "x" * (3 * FEED_LINE_CHARS_MAX) + '"}\n{"id": 2, "a": 1}\n'
     _, found, _ = told('{"id": 0, "a": 1}\n' + data)
     assert [(place, item_id) for place, item_id, _ in found] == [("line 1", "0"), ("line 2", ""), ("line 3", "2")]
 
@@ -294,8 +301,8 @@ def test_declared_entities_are_refused(data: str) -> None:
 
 
 def test_xml_is_bounded_in_depth_elements_and_text() -> None:
-    assert "nested more than" in refusal("<rss>" + "<a>" * (DEPTH_MAX + 1))
-    bad = ["<t>" + "x" * (ELEMENT_CHARS_MAX + 1) + "</t>", "<t/>" * (ITEM_ELEMENTS_MAX + 1)]
+    assert "nested more than" in refusal("<rss>" + "<a>" * (FEED_XML_DEPTH_MAX + 1))
+    bad = ["<t>" + "x" * (FEED_XML_CHARS_MAX + 1) + "</t>", "<t/>" * (FEED_XML_ELEMENTS_MAX + 1)]
     for inside in bad:
         _, found, _ = told(f"<rss><item><id>1</id>{inside}</item><item><id>2</id><t>x</t></item></rss>")
         assert [item_id for _, item_id, _ in found] == ["", "2"]
@@ -494,12 +501,16 @@ def test_what_is_damaged_within_says_so_behind_what_could_be_read(tmp_path: Path
             read_items(tmp_path / "x.json")
 
 
-def test_so_many_columns_are_read_and_no_more(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_so_many_columns_are_read_and_no_more(form: str, tmp_path: Path) -> None:
     """Each name was counted among all of them: 20,000 took 16 seconds."""
-    for columns, refused in ((COLUMNS_MAX, False), (COLUMNS_MAX + 1, True)):
+    path = tmp_path / f"wide.{form}"
+    for columns, refused in ((FEED_COLUMNS_MAX, False), (FEED_COLUMNS_MAX + 1, True)):
         names = ["id", *(f"c{number}" for number in range(columns - 1))]
-        path = tmp_path / "wide.csv"
-        path.write_text(",".join(names) + "\n" + ",".join("1" for _ in names) + "\n")
+        if form == "csv":
+            path.write_text(",".join(names) + "\n" + ",".join("1" for _ in names) + "\n")
+        else:
+            parquet.write_table(pyarrow.table({name: ["1"] for name in names}), path)
         if refused:
             with pytest.raises(RequestRejected, match="columns"):
                 read_items(path)
@@ -508,12 +519,36 @@ def test_so_many_columns_are_read_and_no_more(tmp_path: Path) -> None:
                 assert [found.id for _, found in feed if isinstance(found, FeedItem)] == ["1"]
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_so_many_objects_stand_around_a_list_and_no_more(indent: int | None, tmp_path: Path) -> None:
+    path, wrapped = tmp_path / "wrapped.json", {"items": [{"id": "sofa"}]}
+    for _ in range(FEED_WRAPS_MAX):
+        wrapped = {"data": wrapped}
+    path.write_text(json.dumps(wrapped, indent=indent))
+    with read_items(path) as feed:
+        assert [found.id for _, found in feed if isinstance(found, FeedItem)] == ["sofa"]
+    path.write_text(json.dumps({"data": wrapped}, indent=indent))
+    with suppress(RequestRejected), read_items(path) as feed:
+        assert [found for _, found in feed if isinstance(found, FeedItem)] == []
+
+
+def test_items_of_more_shapes_than_are_remembered_are_read_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("instanter.ops.feeds.columns.FEED_SHAPES_MAX", 2)
+    path = tmp_path / "shapes.ndjson"
+    path.write_text("".join(json.dumps({"sku": f"i{n}", f"f{n % 5}": n}) + "\n" for n in range(20)))
+    with read_items(path) as feed:
+        found = [(one.id, one.fields) for _, one in feed if isinstance(one, FeedItem)]
+    assert found == [(f"i{n}", {f"f{n % 5}": n}) for n in range(20)]
+
+
 def test_xml_is_bounded_in_tags_and_attributes(tmp_path: Path) -> None:
     """A tag is looked at again with each piece of it, and a declared attribute is one of every element."""
     path = tmp_path / "x.xml"
     for document, says in (
-        (b'<rss><item x="' + b"a" * (TAG_BYTES_MAX + 200_000) + b'"/></rss>', "tag"),
-        (b"<rss><!--" + b"a" * (TAG_BYTES_MAX + 200_000) + b"--><item/></rss>", "tag"),
+        (b'<rss><item x="' + b"a" * (FEED_XML_TAG_BYTES_MAX + 200_000) + b'"/></rss>', "tag"),
+        (b"<rss><!--" + b"a" * (FEED_XML_TAG_BYTES_MAX + 200_000) + b"--><item/></rss>", "tag"),
         (b'<!DOCTYPE rss [<!ATTLIST item x CDATA "' + b"a" * 9_000 + b'">]><rss><item/></rss>', "attributes"),
     ):
         path.write_bytes(document)

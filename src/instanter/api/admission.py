@@ -23,13 +23,13 @@ from ..foundation.limits import (
     BODY_BYTES_MAX,
     BODY_BYTES_PER_S_MIN,
     BODY_FREE_BYTES,
+    IMPORT_PIECE_BYTES_MAX,
     LITTLE_PIECES_PER_S,
     PASS_MS_MAX,
 )
 from ..foundation.measure import Meter
 from .bodies import HOLD
 from .imports import PATH as IMPORTS_PATH
-from .imports import PIECE_BYTES_MAX
 from .replies import refusal
 from .routing import plain_path
 from .track import BATCH_PATHS, TRACKING_PATHS
@@ -219,7 +219,7 @@ def _kept_bytes_max(path: str) -> int:
     """The largest body that the route of a path keeps: of a larger one nothing is kept beyond that."""
     if path in BATCH_PATHS:
         return BATCH_BYTES_MAX
-    return PIECE_BYTES_MAX if path.startswith(IMPORTS_PATH) else BODY_BYTES_MAX
+    return IMPORT_PIECE_BYTES_MAX if path.startswith(IMPORTS_PATH) else BODY_BYTES_MAX
 
 
 def arrived_ns(request: Request) -> int:

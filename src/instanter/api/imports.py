@@ -17,7 +17,7 @@ from ..events.batch import decode_batch
 from ..events.bodies import body_decoder
 from ..events.times import time_text
 from ..foundation.errors import EventRejected, RequestRejected
-from ..foundation.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX
+from ..foundation.limits import BATCH_EVENTS_MAX, IMPORT_PIECE_BYTES_MAX
 from .auth import count_events
 from .bodies import read_body
 from .replies import reply
@@ -25,8 +25,6 @@ from .routing import path_id
 from .tenancy import caller_of, tenant_of
 
 PATH: Final = "/v1/imports"
-PIECE_BYTES_MAX: Final = BATCH_BYTES_MAX + 64 * 1024
-"""A batch, and the numbers of its lines."""
 _ID: Final = re.compile("[0-9a-f]{32}")
 _BATCH: Final = msgspec.Raw(b"null")
 
@@ -108,7 +106,7 @@ async def take_once(engine: Engine, request: Request) -> Response:
 
 
 async def _take(engine: Engine, request: Request, import_id: bytes) -> Response:
-    body = await read_body(request, bytes_max=PIECE_BYTES_MAX)
+    body = await read_body(request, bytes_max=IMPORT_PIECE_BYTES_MAX)
     told = _lines_of(body)
     try:
         sent = decode_batch(body)

@@ -384,6 +384,25 @@ ARCHIVE_RECORD_BYTES_MAX = 4 * 1024 * 1024
 """One event, or one batch of them, in a file to be imported."""
 ARCHIVE_BUFFER_BYTES = 256 * 1024
 """Read of such a file at once."""
+IMPORT_PIECE_BYTES_MAX = BATCH_BYTES_MAX + 64 * 1024
+"""A piece of an import, as a client sends it: a batch, and the numbers of its lines."""
+FEED_LINE_CHARS_MAX = 1024 * 1024
+"""A line, a row of a table or an element of a list in a file of items; a longer one is told with its place."""
+FEED_COLUMNS_MAX = 2_048
+"""Of a table of items. One of events has as many as its rows have room for."""
+FEED_VALUE_CHARS_MAX = 64 * 1024
+"""Of one value of such a table; a longer one is most likely a quote that nobody closed."""
+FEED_WRAPS_MAX = 3
+"""Objects that may stand around a list of items, one in the other."""
+FEED_SHAPES_MAX = 1_000
+"""Sets of names whose meaning is remembered while items are read."""
+FEED_XML_DEPTH_MAX = 32
+FEED_XML_CHARS_MAX = 64 * 1024
+"""Of the text of one element, and of all its attributes."""
+FEED_XML_ELEMENTS_MAX = 2_048
+"""Within one item."""
+FEED_XML_TAG_BYTES_MAX = 1024 * 1024
+"""One tag, comment and so on: the parser looks at it again with each piece of the file that it goes on in."""
 
 # Telling again.
 REMAP_MESSAGES_MAX = 200_000

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Sized
 from typing import Any, Final
 
 from ...events.items import FIELDS_MEANT
+from ...foundation.limits import FEED_COLUMNS_MAX, FEED_SHAPES_MAX
 from .found import FeedItem, Problem, refused
 
 ID: Final = "id"
@@ -105,7 +106,7 @@ class Renamer:
         if columns is None:
             given = {field: column for field, column in self._given.items() if column in sent}
             columns = Columns(names, given, tables=self._tables)
-            if len(self._known) >= _SHAPES_MAX:
+            if len(self._known) >= FEED_SHAPES_MAX:
                 self._known.clear()
             self._known[names] = columns
         if not columns.has_id:
@@ -114,8 +115,12 @@ class Renamer:
         return _with_id(fields.pop(ID, None), unwrapped(fields))
 
 
-_SHAPES_MAX: Final = 1_000
-"""Sets of names whose meaning is remembered."""
+
+
+def check_count(names: Sized) -> None:
+    """Raise `RequestRejected` for more columns than a table may have."""
+    if len(names) > FEED_COLUMNS_MAX:
+        raise refused(f"it has {len(names):,} columns, and at most {FEED_COLUMNS_MAX:,} are read")
 
 
 def _with_id(item_id: Any, fields: dict[str, Any]) -> FeedItem | Problem:

@@ -7,9 +7,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from ...foundation.limits import FEED_LINE_CHARS_MAX, FEED_WRAPS_MAX
 from .columns import Renamer
 from .found import Broken, FeedItem, Finds, Problem, refused
-from .opening import LINE_CHARS_MAX, lines_of
+from .opening import lines_of
 from .shopify import is_shopify_product, items_of_product
 
 LISTS: Final = ("items", "products", "entries", "data", "results", "records", "offers", "articles", "nodes", "result",
@@ -18,7 +19,6 @@ LISTS: Final = ("items", "products", "entries", "data", "results", "records", "o
 WRAPS: Final = ("data", "result", "results", "response", "payload", "body", "channel", "rss", "feed", "catalog",
                 "catalogue", "shop")  # fmt: skip
 """What an object around such a list may be called, and one around that."""
-_WRAPS_MAX: Final = 3
 _BEHIND: Final = "behind the list of items stands more, which is not read: make one list of it, or an object a line"
 _CHUNK_CHARS: Final = 64 * 1024
 _SPACE: Final = " \t\r\n"
@@ -59,7 +59,7 @@ def is_lines(head: str) -> bool:
 def _holds_list(value: dict[str, Any], depth: int = 0) -> bool:
     if any(isinstance(value.get(name), list) for name in LISTS):
         return True
-    within = (value.get(name) for name in WRAPS) if depth < _WRAPS_MAX else ()
+    within = (value.get(name) for name in WRAPS) if depth < FEED_WRAPS_MAX else ()
     return any(isinstance(one, dict) and _holds_list(one, depth + 1) for one in within)
 
 
@@ -70,8 +70,8 @@ def _of_lines(text: io.TextIOWrapper, given: Mapping[str, str]) -> Finds:
         if not plain:
             continue
         place = f"line {number}"
-        if len(line) > LINE_CHARS_MAX:
-            yield place, Problem(f"the line has more than {LINE_CHARS_MAX:,} characters")
+        if len(line) > FEED_LINE_CHARS_MAX:
+            yield place, Problem(f"the line has more than {FEED_LINE_CHARS_MAX:,} characters")
             continue
         try:
             value = json.loads(plain)
@@ -144,7 +144,7 @@ class _Stream:
             self._take(":")
             if (sign := self.peek()) == "[" and name in LISTS:
                 return str(name)
-            if sign == "{" and name in WRAPS and self._open <= _WRAPS_MAX:
+            if sign == "{" and name in WRAPS and self._open <= FEED_WRAPS_MAX:
                 if (inner := self.open_list()) is not None:
                     return f"{name}.{inner}"
             else:
@@ -193,7 +193,7 @@ class _Stream:
             except RecursionError:
                 raise _BreaksOff(self._where("it is nested too deep")) from None
             except ValueError as error:
-                if len(self._left) - self._at > LINE_CHARS_MAX:
+                if len(self._left) - self._at > FEED_LINE_CHARS_MAX:
                     raise _BreaksOff(f"the JSON cannot be read: {error}") from None
                 if not self._more():
                     raise _BreaksOff(self._where(f"{error}")) from None

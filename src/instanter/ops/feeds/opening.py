@@ -14,12 +14,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
+from ...foundation.limits import FEED_LINE_CHARS_MAX
 from .found import refused
 
 HEAD_BYTES: Final = 64 * 1024
 """Looked at to tell what a file is."""
-LINE_CHARS_MAX: Final = 1024 * 1024
-"""Of one line; a longer one is reported."""
 UNPACKING_ERRORS: Final = (
     EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError
 )
@@ -117,10 +116,10 @@ def whole_text(text: str) -> str:
 
 
 def lines_of(text: io.TextIOWrapper) -> Iterator[str]:
-    """The lines of a text, each at most `LINE_CHARS_MAX` and one: a longer one is cut there, and its rest left out."""
-    while line := text.readline(LINE_CHARS_MAX + 1):
-        if len(line) > LINE_CHARS_MAX and not line.endswith(("\n", "\r")):
-            while (rest := text.readline(LINE_CHARS_MAX)) and not rest.endswith(("\n", "\r")):
+    """The lines of a text, each at most `FEED_LINE_CHARS_MAX` and one: a longer one is cut there."""
+    while line := text.readline(FEED_LINE_CHARS_MAX + 1):
+        if len(line) > FEED_LINE_CHARS_MAX and not line.endswith(("\n", "\r")):
+            while (rest := text.readline(FEED_LINE_CHARS_MAX)) and not rest.endswith(("\n", "\r")):
                 pass
         yield whole_text(line)
 

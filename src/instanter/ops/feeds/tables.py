@@ -10,15 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, Final
 
-from .columns import Columns, Renamer
+from ...foundation.limits import FEED_LINE_CHARS_MAX, FEED_VALUE_CHARS_MAX
+from .columns import Columns, Renamer, check_count
 from .found import Finds, Problem, refused
-from .opening import LINE_CHARS_MAX, lines_of
+from .opening import lines_of
 from .shopify import is_shopify_table, items_of_rows
 
 DELIMITERS: Final = (",", "\t", ";", "|")
-COLUMNS_MAX: Final = 2_048
-VALUE_CHARS_MAX: Final = 64 * 1024
-"""Of one value; a longer one is most likely a quote that nobody closed."""
 _LOOKED_AT: Final = 20
 _NAME_CHARS: Final = 64
 _NAMED_DELIMITER: Final = re.compile(r"sep=(.)\s*", re.IGNORECASE)
@@ -74,7 +72,7 @@ class _RowLines:
         line = next(self._lines)
         self.number += 1
         self._row_chars += len(line)
-        if self._row_chars > LINE_CHARS_MAX:
+        if self._row_chars > FEED_LINE_CHARS_MAX:
             raise _RowTooLong
         return line
 
@@ -88,7 +86,7 @@ class _Rows:
         self.rows = self._read()
 
     def _read(self) -> Iterator[tuple[str, Any]]:
-        csv.field_size_limit(VALUE_CHARS_MAX)
+        csv.field_size_limit(FEED_VALUE_CHARS_MAX)
         reader = csv.reader(self._lines, delimiter=self._delimiter, skipinitialspace=True)
         while True:
             line = self._lines.number + 1
@@ -98,8 +96,8 @@ class _Rows:
             except StopIteration:
                 return
             except (csv.Error, _RowTooLong) as error:
-                what = (f"a value has more than {VALUE_CHARS_MAX:,}" if isinstance(error, csv.Error)
-                        else f"it has more than {LINE_CHARS_MAX:,}")
+                what = (f"a value has more than {FEED_VALUE_CHARS_MAX:,}" if isinstance(error, csv.Error)
+                        else f"it has more than {FEED_LINE_CHARS_MAX:,}")
                 yield f"line {line}", Problem(
                     f"{what} characters: most likely a quote in it is not closed; what stands from there to line "
                     f"{self._lines.number} is left out"
@@ -134,8 +132,7 @@ def _names(values: Any) -> list[str]:
     if isinstance(values, Problem):
         raise refused(f"the line with the names of the columns cannot be read: {values.reason}")
     names = [name.strip() or f"column {place}" for place, name in enumerate(values, start=1)]
-    if len(names) > COLUMNS_MAX:
-        raise refused(f"it has {len(names):,} columns, and at most {COLUMNS_MAX:,} are read")
+    check_count(names)
     count = Counter(names)
     if any(Columns([name], {}, tables=True).has_id for name in count if count[name] > 1):
         twice = next(name for name in sorted(count) if count[name] > 1)

@@ -10,16 +10,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from xml.parsers import expat
 
+from ...foundation.limits import FEED_XML_CHARS_MAX, FEED_XML_DEPTH_MAX, FEED_XML_ELEMENTS_MAX, FEED_XML_TAG_BYTES_MAX
 from .columns import Renamer
 from .found import Broken, FeedItem, Finds, Problem, refused
 from .opening import HEAD_BYTES, Peeked
 
 ITEM_ELEMENTS: Final = frozenset({"item", "entry", "product", "offer", "article"})
-DEPTH_MAX: Final = 32
-ELEMENT_CHARS_MAX: Final = 64 * 1024
-ITEM_ELEMENTS_MAX: Final = 2_048
-TAG_BYTES_MAX: Final = 1024 * 1024
-"""One tag, comment and so on: the parser looks at it again with each piece of the file that it goes on in."""
 _HREF: Final = "href"
 _GOOGLE: Final = "http://base.google.com/ns/"
 
@@ -75,8 +71,8 @@ class _Document:
             try:
                 self._parser.Parse(data or b"", not data)
                 self._fed_bytes += len(data)
-                if self._fed_bytes - self._parser.CurrentByteIndex > TAG_BYTES_MAX:
-                    raise _Refused(f"the XML has a tag of more than {TAG_BYTES_MAX:,} bytes")
+                if self._fed_bytes - self._parser.CurrentByteIndex > FEED_XML_TAG_BYTES_MAX:
+                    raise _Refused(f"the XML has a tag of more than {FEED_XML_TAG_BYTES_MAX:,} bytes")
             except expat.ExpatError as error:
                 yield from self._taken()
                 where = f"line {error.lineno}"
@@ -103,8 +99,8 @@ class _Document:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         local = name.rpartition(" ")[2]
         self._path.append(local)
-        if len(self._path) > DEPTH_MAX:
-            raise _Refused(f"the XML is nested more than {DEPTH_MAX} deep")
+        if len(self._path) > FEED_XML_DEPTH_MAX:
+            raise _Refused(f"the XML is nested more than {FEED_XML_DEPTH_MAX} deep")
         if len(self._path) == 1:
             self.kind = {"rss": "RSS", "feed": "Atom"}.get(local.casefold(), "XML")
             if local.casefold() == "html":
@@ -114,8 +110,8 @@ class _Document:
                 self._begin_item(attributes)
             return
         self._elements += 1
-        if self._elements > ITEM_ELEMENTS_MAX:
-            self._problem = f"it has more than {ITEM_ELEMENTS_MAX:,} elements"
+        if self._elements > FEED_XML_ELEMENTS_MAX:
+            self._problem = f"it has more than {FEED_XML_ELEMENTS_MAX:,} elements"
         self._fields.append({})
         self._texts.append([attributes[_HREF]] if _HREF in attributes else [])
         self._sizes.append(0)
@@ -125,14 +121,14 @@ class _Document:
         self._fields, self._texts, self._sizes = [dict(attributes)], [[]], [0]
         self._elements, self._problem, self._googles = 0, "", set()
         self._number += 1
-        if sum(map(len, attributes.values())) > ELEMENT_CHARS_MAX:
-            self._problem = f"its attributes have more than {ELEMENT_CHARS_MAX:,} characters"
+        if sum(map(len, attributes.values())) > FEED_XML_CHARS_MAX:
+            self._problem = f"its attributes have more than {FEED_XML_CHARS_MAX:,} characters"
 
     def _characters(self, text: str) -> None:
         if self._item_depth and not self._problem:
             self._sizes[-1] += len(text)
-            if self._sizes[-1] > ELEMENT_CHARS_MAX:
-                self._problem = f"{self._path[-1]} has more than {ELEMENT_CHARS_MAX:,} characters"
+            if self._sizes[-1] > FEED_XML_CHARS_MAX:
+                self._problem = f"{self._path[-1]} has more than {FEED_XML_CHARS_MAX:,} characters"
             else:
                 self._texts[-1].append(text)
 
