@@ -233,6 +233,45 @@ def test_a_link_beyond_the_bound_is_refused_with_a_code_and_counted(tmp_path: Pa
     with_client(tmp_path, work)
 
 
+@pytest.mark.parametrize("kind", ["identify", "alias", "track"])
+@pytest.mark.parametrize("path", ["", "/v1/batch", "/v1/imports", "/v1/imports/" + "0" * 32, "/v1/quarantine/repair"])
+def test_the_bound_on_links_holds_on_every_way_in(
+    kind: str, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("instanter.identity.links.LINKS_MAX", 5)
+
+    def linking(number: int) -> dict[str, Any]:
+        if kind == "alias":
+            return {"type": "alias", "messageId": f"a{number}", "previousId": f"old{number}", "userId": "u"}
+        if kind == "track":
+            return view(number, anonymousId=f"d{number}", userId="u")
+        return identify(number, f"d{number}", "u")
+
+    async def work(client: Client) -> None:
+        events = [linking(number) for number in range(7)]
+        told = []
+        if path == "/v1/quarantine/repair":
+            refused = [{**one, "timestamp": "some day"} for one in events]
+            reply = (await client.post("/v1/batch", {"batch": refused})).json()
+            assert len(reply["rejected"]) == 7
+            rewrite = [{"do": "remove", "path": "timestamp"}]
+            reply = (await client.post(path, {"rewrite": rewrite})).json()
+            assert (reply["passed"], reply["refused"]) == (7, {})
+        elif path:
+            lines = {"lines": list(range(1, 8))} if "imports" in path else {}
+            told = (await client.post(path, {"batch": events, **lines})).json()["warnings"]
+        else:
+            for one in events:
+                told += (await client.post(f"/v1/{kind}", one)).json().get("warnings", [])
+        beyond = 9 if kind == "alias" else 2  # An alias is two links: the former id may be a user's or a device's.
+        assert client.engine.meter.counts["events_notes.links_full"] == beyond
+        if path != "/v1/quarantine/repair":
+            assert sum(one["count"] for one in told if one["code"] == "links_full") == beyond
+        assert len(client.engine.partition.links) == 5
+
+    with_client(tmp_path, work)
+
+
 def test_a_claim_is_read_by_its_device_and_a_secret_key_makes_it_the_users(tmp_path: Path):
     async def work(client: Client) -> None:
         public, admin = await keys(client)
