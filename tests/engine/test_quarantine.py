@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,11 @@ import msgspec
 import pytest
 
 from instanter.engine import quarantine as keeping
+from instanter.engine.intake import Again
 from instanter.engine.loop import Engine
 from instanter.engine.quarantine import Kept, Listing, entries, is_open, normalised, outcomes
-from instanter.engine.repair import RepairReply, RepairRequest
+from instanter.engine.repair import AT_ONCE, RepairReply, RepairRequest
+from instanter.events.decode import Admitted
 from instanter.events.envelope import Tracked, decode_record
 from instanter.events.reject import BATCH, QUARANTINE_VERSION, Quarantined, encode_quarantined, quarantined
 from instanter.events.subjects import NOBODY
@@ -423,6 +426,36 @@ def test_a_whole_body_is_repaired_by_its_text_and_each_event_goes_its_own_way(tm
         last = await repair(engine, TO_LIST)
         assert (last.passed, last.refused) == (1, {"schema": 1})
         assert engine.partition.state.verdicts["applied"] == 2
+
+    with_engine(tmp_path, work, clock=ManualClock(START_MS))
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_others_have_their_turn_while_a_body_of_many_events_is_tried_again(dry_run: bool, tmp_path: Path):
+    steps = 8
+    bodies = [b'{"batch": [%s,]}' % b", ".join(event(number) for number in range(first, steps * AT_ONCE, 2))
+              for first in range(2)]  # fmt: skip
+
+    async def work(engine: Engine) -> None:
+        for body in bodies:
+            await engine.intake.reject(body, EventRejected("malformed", "no"), tenant=TENANT)
+        turns: list[int] = []
+        admit = engine.intake.admit_again
+
+        def admit_again(again: Again, *, tenant: str) -> Admitted:
+            turns[-1] += 1
+            return admit(again, tenant=tenant)
+
+        engine.intake.admit_again = admit_again  # type: ignore[method-assign]
+        turns.append(0)
+        mend = {"do": "replace", "find": ",]}", "put": "]}"}
+        trying = asyncio.create_task(repair(engine, mend, dryRun=dry_run))
+        while not trying.done():
+            turns.append(0)
+            await asyncio.sleep(0)
+        assert (await trying).passed == 2
+        assert (sum(turns), max(turns)) == (steps * AT_ONCE, AT_ONCE)
+        assert len(events_in(tmp_path)) == (0 if dry_run else steps * AT_ONCE)
 
     with_engine(tmp_path, work, clock=ManualClock(START_MS))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import Awaitable
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -36,7 +37,7 @@ from .partition import Partition
 from .quarantine import GONE, Kept, QuarantineStore
 
 AT_ONCE: Final = 64
-"""Entries that go through the door before their effects are waited for."""
+"""Entries, or events of one of them, that go through the door before their effects are waited for."""
 _SHOWN_CHARS: Final = 4_096
 
 
@@ -133,6 +134,7 @@ class Repairs:
         self._audit = audit
         self._meter = meter
         self._one_at_a_time = asyncio.Lock()
+        self._one_body_at_a_time = asyncio.Lock()
 
     async def repair(self, request: RepairRequest, *, tenant: str, actor: str) -> RepairReply:
         """Try the chosen entries; on return what passed counts, and every outcome is on disk.
@@ -216,7 +218,8 @@ class Repairs:
         elif len(source.raw) < source.raw_bytes or (not source.raw and source.raw_bytes == 0):
             tried = _Tried(source.raw, b"", GONE, "its bytes were not kept")
         elif source.kind == BATCH:
-            tried = await self._try_body(kept, source, rewrite, dry_run=dry_run)
+            async with self._one_body_at_a_time:
+                tried = await self._try_body(kept, source, rewrite, dry_run=dry_run)
         else:
             tried, admitted = self._admit(source, rewrite, name=f"quarantine-{kept.position}")
             if admitted is not None and not dry_run:
@@ -248,23 +251,28 @@ class Repairs:
             batch = decode_batch(text)
         except EventRejected as error:
             return _Tried(source.raw, b"", error.code, error.message)
-        rest, refused, taken = rewrite.without_text(), list[tuple[Quarantined, _Tried]](), list[Admitted]()
-        for number, raw in enumerate(batch.events):
-            event = msgspec.structs.replace(
-                source, raw=bytes(raw), raw_bytes=len(raw), kind="", sent_at_ms=batch.sent_at_ms,
-                defaults=_encode(batch.defaults) if batch.defaults else b"",
-            )  # fmt: skip
-            tried, admitted = self._admit(event, rest, name=f"quarantine-{kept.position}-{number}")
-            if admitted is None:
-                refused.append((event, tried))
-            else:
-                taken.append(admitted)
+        rest, refused, taken = rewrite.without_text(), list[tuple[Quarantined, _Tried]](), 0
+        for first in range(0, len(batch.events), AT_ONCE):
+            waited_for = list[Awaitable[None]]()
+            for number, raw in enumerate(batch.events[first : first + AT_ONCE], start=first):
+                event = msgspec.structs.replace(
+                    source, raw=bytes(raw), raw_bytes=len(raw), kind="", sent_at_ms=batch.sent_at_ms,
+                    defaults=_encode(batch.defaults) if batch.defaults else b"",
+                )  # fmt: skip
+                tried, admitted = self._admit(event, rest, name=f"quarantine-{kept.position}-{number}")
+                if admitted is None:
+                    refused.append((event, tried))
+                else:
+                    taken += 1
+                    if not dry_run:
+                        waited_for.append(self._intake.append_again(admitted, tenant=source.tenant))
+            await asyncio.gather(*waited_for)
+            await asyncio.sleep(0)  # Others have their turn.
         if not dry_run:
-            await asyncio.gather(*(self._intake.append_again(one, tenant=source.tenant) for one in taken))
             await asyncio.gather(*(self._quarantine.keep(_apart(event, tried)) for event, tried in refused))
         codes = Counter(tried.code for _, tried in refused)
         told = ", ".join(f"{count} {code}" for code, count in codes.items()) or "none"
-        return _Tried(source.raw, text, "", f"{len(taken)} events taken, refused: {told}")
+        return _Tried(source.raw, text, "", f"{taken} events taken, refused: {told}")
 
     def _source(self, kept: Kept) -> Quarantined | None:
         """The entry with the event as it was sent, of a pointer out of the log; None when that cannot be read."""
