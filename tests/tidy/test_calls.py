@@ -88,6 +88,18 @@ def prints(tree: ast.Module) -> list[int]:
     ]
 
 
+def first_taken_out(tree: ast.Module) -> list[int]:
+    """Lines that take the first key out of a mapping: a dict looks through all the places that were left before it."""
+    taken = [
+        place for node in ast.walk(tree) for place in (
+            [one.slice for one in node.targets if isinstance(one, ast.Subscript)] if isinstance(node, ast.Delete)
+            else node.args[:1] if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "pop" else []
+        )
+    ]  # fmt: skip
+    return [place.lineno for place in taken if ast.unparse(place).startswith("next(iter(")]
+
+
 def test_time_chance_and_ids_come_in_by_the_door(modules: dict[str, ast.Module]) -> None:
     found = [
         f"{path}:{use}" for path, tree in modules.items() if not path.startswith("foundation/")
@@ -110,6 +122,19 @@ def test_only_commands_print(modules: dict[str, ast.Module]) -> None:
         for line in prints(tree)
     ]
     assert not found, "\n".join(found)
+
+
+def test_the_oldest_is_let_go_from_an_ordered_map(modules: dict[str, ast.Module]) -> None:
+    found = [
+        f"{path}:{line}: OrderedDict.popitem(last=False)" for path, tree in modules.items()
+        for line in first_taken_out(tree)
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("source", ["del kept[next(iter(kept))]", "self.kept.pop(next(iter(self.kept)), None)"])
+def test_the_first_taken_out_is_found_however_it_is_written(source: str) -> None:
+    assert first_taken_out(ast.parse(source)) == [1]
 
 
 def test_no_check_is_switched_off(modules: dict[str, ast.Module], root) -> None:

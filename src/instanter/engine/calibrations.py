@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -130,7 +131,7 @@ class Calibrations:
 
     def __init__(self, rewards: Rewards) -> None:
         self._rewards = rewards
-        self._watched: dict[About, Watched] = {}
+        self._watched = OrderedDict[About, Watched]()
         self._open: dict[str, tuple[_Open, ...]] = {}
         """By decision, the oldest first."""
         self._of_person: dict[int, tuple[str, ...]] = {}
@@ -204,7 +205,7 @@ class Calibrations:
     def _watch(self, about: About) -> Watched:
         watched = self._watched.pop(about, None) or Watched()
         while len(self._watched) >= CALIBRATIONS_WATCHED_MAX:
-            self._watched.pop(next(iter(self._watched)))
+            self._watched.popitem(last=False)
         self._watched[about] = watched  # What is used goes last.
         return watched
 

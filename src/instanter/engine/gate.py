@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Final
@@ -53,7 +54,7 @@ class Gate:
         self._clock = clock
         self._purposes = frozenset(purposes) - {PERSONALIZATION}
         self._required = required
-        self._refusals: dict[bytes, int] = {}
+        self._refusals = OrderedDict[bytes, int]()
         """By keyed hash of the id: the newest event time of a refusal, new or repeated."""
         self._refused_until_ms = clock.now_ms()
         """Who is not in there may have repeated a refusal up to then."""
@@ -129,7 +130,7 @@ class Gate:
             name = self._subjects.tombstone(tenant, identifier)
             newest_ms = max(self._refusals.pop(name, 0), happened_ms)
             if len(self._refusals) >= REFUSALS_MAX:
-                del self._refusals[next(iter(self._refusals))]
+                self._refusals.popitem(last=False)
                 self._refused_until_ms = self._clock.now_ms()
             self._refusals[name] = newest_ms
 

@@ -6,6 +6,7 @@ what their learners read of the items shown (`Lesson`): nothing is computed agai
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -84,7 +85,7 @@ class Learners:
         """Lists that had to make room for others before their time."""
         self._learners: dict[tuple[str, str], Learner] = {}
         self._rewards: dict[str, Rewards] = {}
-        self._open: dict[_Name, OpenLesson] = {}
+        self._open = OrderedDict[_Name, OpenLesson]()
         """By decision and placement, the oldest first."""
         self._of_person: dict[int, tuple[_Name, ...]] = {}
         """By cell: what was shown to it last, the newest first."""

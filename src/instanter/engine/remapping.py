@@ -8,7 +8,7 @@ goes on. Nothing is changed that was there, so past receipts replay as they were
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -84,7 +84,7 @@ class _Walk:
         """What was not in the log when it began needs no telling again."""
         self.features: frozenset[tuple[str, str]] = frozenset()
         """That counted where the walk stands."""
-        self.messages: dict[tuple[int, int, int], None] = {}
+        self.messages = OrderedDict[tuple[int, int, int], None]()
         """Cell, message and time of events passed, the newest `REMAP_MESSAGES_MAX`."""
         self.told: frozenset[int] = frozenset()
         """Positions below `told_below` of events that have been told again."""
@@ -96,7 +96,7 @@ class _Walk:
         if key in self.messages:
             return False
         if len(self.messages) >= REMAP_MESSAGES_MAX:
-            del self.messages[next(iter(self.messages))]
+            self.messages.popitem(last=False)
         self.messages[key] = None
         return True
 

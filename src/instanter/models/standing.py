@@ -7,6 +7,7 @@ epoch or a change of the catalogue only the items that changed are looked at. `f
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -246,7 +247,7 @@ class Standing:
         self._state: State | None = None
         self._scores: Scores | None = None
         self._followed = _Followed(-1, -1, -1, 0)
-        self._lists: dict[str, TenantLists] = {}
+        self._lists = OrderedDict[str, TenantLists]()
         """By tenant, the one that was asked for last at the end."""
         self._looks = 0
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -156,7 +157,7 @@ class AccessKeys:
     def __init__(self, keys: Iterable[AccessKey] = ()) -> None:
         self._by_digest: dict[bytes, AccessKey] = {}
         self._by_id: dict[str, AccessKey] = {}
-        self._revoked: dict[str, None] = {}
+        self._revoked = OrderedDict[str, None]()
         """In the order in which they were."""
         self._per_tenant: dict[str, int] = {}
         for key in keys:
@@ -238,6 +239,5 @@ class AccessKeys:
             return
         self._revoked[key.id] = None
         if len(self._revoked) > ACCESS_KEYS_REVOKED_MAX:
-            oldest = next(iter(self._revoked))
-            del self._revoked[oldest]
+            oldest, _ = self._revoked.popitem(last=False)
             del self._by_id[oldest]

@@ -8,6 +8,7 @@ They are sealed as in the log, and their files go when the last of them is over.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -102,13 +103,13 @@ class ErasureList:
 
     def standing(self, now_ms: int) -> dict[str, Headstone]:
         """By id of the erasure: those that are not over, the newest `TOMBSTONES_MAX`."""
-        found: dict[str, Headstone] = {}
+        found = OrderedDict[str, Headstone]()
         for stone in self.headstones():
             if stone.ids and stone.until_ms > now_ms:
                 found.pop(stone.id, None)
                 found[stone.id] = stone
                 if len(found) > TOMBSTONES_MAX:
-                    del found[next(iter(found))]
+                    found.popitem(last=False)
         return found
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ either a person or everything too old can be destroyed, at once and exactly, by 
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -116,7 +117,7 @@ class KeyStore:
             self._days = Vault(disk, directory / DAYS, wrapping, read_only=read_only)
             opened.callback(self._days.close)
             self._closing = opened.pop_all()
-        self._open: dict[str, KeySubject] = {}
+        self._open = OrderedDict[str, KeySubject]()
         self._roll = Roll(self._subjects.entries)
         self._subjects.entries.clear()
         self._slot_of_day: dict[tuple[int, int], int] = {}
@@ -357,7 +358,7 @@ class KeyStore:
 
     def _opened(self, text: str, subject: KeySubject) -> KeySubject:
         if len(self._open) >= SUBJECTS_OPEN_MAX:
-            self._open.pop(next(iter(self._open)))
+            self._open.popitem(last=False)
         self._open[text] = subject
         return subject
 

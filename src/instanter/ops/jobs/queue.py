@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
@@ -76,7 +77,7 @@ class JobQueue:
         """All that can be asked for, in the order in which they were started."""
         self._waiting: list[_Entry] = []
         self._working: asyncio.Task[None] | None = None
-        self._turns: dict[str, None] = {}
+        self._turns = OrderedDict[str, None]()
         """Tenants, the one whose turn was last at the end."""
         self._closed = False
 
@@ -156,7 +157,7 @@ class JobQueue:
         self._turns.pop(entry.job.tenant, None)
         self._turns[entry.job.tenant] = None
         if len(self._turns) > JOBS_KEPT_MAX:
-            del self._turns[next(iter(self._turns))]
+            self._turns.popitem(last=False)
         return entry
 
     async def _work(self, entry: _Entry) -> None:
