@@ -50,14 +50,14 @@ class Answers:
             zip(slate.order, in_pools, scores, reasons, strict=True), start=1
         ):
             drawn = slate.draw if position == last else None
-            found_row = int(pool.columns.rows[in_pool]) if in_pool >= len(pool.ids) else -1
+            found = state.catalogue.at_row[int(pool.columns.rows[in_pool])] if in_pool >= len(pool.ids) else None
             items.append(RankedItem(
-                id=pool.id_at(in_pool, state),
+                id=found.id if found is not None else pool.id_at(in_pool, state),
                 position=position,
                 score=score,
                 propensity=drawn.propensity if drawn else 1.0,
                 reasons=[EXPLORED, *texts] if drawn and drawn.explored else texts,
-                fields=state.catalogue.at_row[found_row].fields if found_row >= 0 else None,
+                fields=found.fields if found is not None else None,
                 features=self._features(slate, place, denied) if explain else None,
                 stages=_stages(slate, place) if explain else None,
             ))  # fmt: skip
@@ -88,13 +88,13 @@ class Answers:
         wanted = np.zeros(len(places), bool)
         if slate.matrix is not None:
             wanted[:] = (slate.matrix[places][:, self._interest] > 0.0).any(axis=1)
-        sources = [slate.pool.origins[origin][0] for origin in slate.pool.found_by[in_pool].tolist()]
-        further = map(_of_source, sources, wanted.tolist(), newer.tolist())
-        return [texts or next(further) for texts in reasons]
-
-
-def _of_source(source: str, wanted: bool, newer: bool) -> list[str]:
-    return [reason_of_source(source, wanted=wanted, newer=newer)]
+        sorts = list(zip(slate.pool.found_by[in_pool].tolist(), wanted.tolist(), newer.tolist(), strict=True))
+        words = {  # Of many items there are few sorts.
+            sort: [reason_of_source(slate.pool.origins[sort[0]][0], wanted=sort[1], newer=sort[2])]
+            for sort in set(sorts)
+        }
+        further = iter(sorts)
+        return [texts or words[next(further)] for texts in reasons]
 
 
 def placement_receipt(slate: Slate) -> PlacementReceipt:

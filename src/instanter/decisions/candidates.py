@@ -126,12 +126,15 @@ def given_by(
         else:
             fields[item_id] = _NO_FIELDS
     named, taken = dict[int, str](), list[str]()
+    known_ref = catalogue.named(tenant).get
     for item_id in fields:
-        try:
-            ref = catalogue.ref_of(tenant, item_id)
-        except ReferenceTaken:
-            taken.append(item_id)
-            continue
+        ref = known_ref(item_id)
+        if ref is None:
+            try:
+                ref = catalogue.ref_of(tenant, item_id)
+            except ReferenceTaken:
+                taken.append(item_id)
+                continue
         if named.setdefault(ref, item_id) != item_id:
             taken.append(item_id)
     for item_id in taken:

@@ -60,8 +60,9 @@ _MEANS_NOTHING = Meaning()
 _NO_TEXTS: Mapping[int, str] = {}
 _MADE_SMALLER_ITEMS, _MADE_SMALLER_AT = 16_384, 8
 """Where so many have been, and one in so many is left, room is made for fewer: 10 ms for 100,000 that are left."""
-_NAMED_MAX = 16_384
-"""Items whose names are known without looking into them: those of the last events."""
+_NAMED_MAX = 65_536
+"""Items that are known by name without hashing it and looking into them: those of the last events and lists."""
+_NO_REFS: dict[str, int] = {}
 _ROWS_LOOKED_AT = 65_536
 """At once, for a page."""
 _unpack = msgspec.msgpack.Decoder(Item).decode
@@ -176,23 +177,30 @@ class Catalogue:
         self.rows_left = RowsLeft()
         """The rows of items that were deleted."""
         self.references = references
-        self._named: dict[int, tuple[str, str]] = {}
-        """By reference of some items of the catalogue: id and tenant, so that not each event has to look into them."""
+        self._named: dict[str, dict[str, int]] = {}
+        """By tenant and id the references of items of the catalogue that were asked for lately, see `named`."""
+        self._named_count = 0
 
     def ref_of(self, tenant: str, item_id: str) -> int:
         """The reference of an item that the catalogue holds or may come to hold; `ReferenceTaken` if it holds another
         one under it, of whichever tenant."""
+        named = self._named.get(tenant)
+        if named is not None and item_id in named:
+            return named[item_id]
         ref = self.references.item(tenant, item_id)
-        if self._named.get(ref) == (item_id, tenant):
-            return ref
         packed = self._packed.get(ref)
         if packed is not None:
             if not _is_of(packed, tenant, item_id, ref):
                 raise ReferenceTaken(item_id)
-            if len(self._named) >= _NAMED_MAX:
-                self._named.clear()
-            self._named[ref] = item_id, tenant
+            if self._named_count >= _NAMED_MAX:
+                self.forget_named()
+            self._named.setdefault(tenant, {})[item_id] = ref
+            self._named_count += 1
         return ref
+
+    def named(self, tenant: str) -> Mapping[str, int]:
+        """By id the references of some of a tenant's items: the cheapest way to ask for many, `ref_of` for the rest."""
+        return self._named.get(tenant, _NO_REFS)
 
     def get(self, tenant: str, item_id: str) -> Item | None:
         """The item of that id."""
@@ -297,7 +305,8 @@ class Catalogue:
 
     def _remove(self, tenant: str, ref: int) -> None:
         packed = self._packed.pop(ref)
-        self._named.pop(ref, None)
+        if self._named.get(tenant, _NO_REFS).pop(_unpack_name(packed).id, None) is not None:
+            self._named_count -= 1
         self._make_smaller()
         self._counts[tenant] -= 1
         if not self._counts[tenant]:
@@ -326,7 +335,7 @@ class Catalogue:
 
     def forget_named(self) -> None:
         """Empty the caches of names: those of items that are gone would lie in their midst."""
-        self._named = {}
+        self._named, self._named_count = {}, 0
         self.references.forget()
 
     def restore(self, packed: bytes) -> None:
