@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -83,11 +83,12 @@ def found(
         known = len(rows)
         share = (limit - known) // (len(finders) - number)
         # As many more as are known already, so that repetitions do not eat up the share.
-        for row in source.candidates(context, share + known).rows.tolist():
+        given = source.candidates(context, share + known).rows
+        owner = owners[given]
+        for row in given[(owner == own) | (owner == 0)].tolist():
             if len(rows) - known == share:
                 break
-            if owners[row] in (0, own):
-                rows[row] = None
+            rows[row] = None
         origins.append((source.name, len(rows) - known))
     return of_rows(context.state, np.array(list(rows), np.int64), origins, now_ms)
 
@@ -125,22 +126,27 @@ def given_by(
             fields[item_id] = {name: _kept(value) for name, value in read.items() if name in known}
         else:
             fields[item_id] = _NO_FIELDS
-    named, taken = dict[int, str](), list[str]()
-    known_ref = catalogue.named(tenant).get
-    for item_id in fields:
-        ref = known_ref(item_id)
-        if ref is None:
-            try:
-                ref = catalogue.ref_of(tenant, item_id)
-            except ReferenceTaken:
-                taken.append(item_id)
-                continue
-        if named.setdefault(ref, item_id) != item_id:
-            taken.append(item_id)
+    refs, taken = list(map(catalogue.named(tenant).get, fields)), list[str]()
+    if None in refs or len(set(refs)) < len(refs):
+        refs, taken = _looked_up(catalogue, tenant, fields)
     for item_id in taken:
         del fields[item_id]
     overridden = [(place, own) for place, own in enumerate(fields.values()) if own]
-    return Given(list(fields), np.array(list(named), np.int64), overridden, duplicates, taken)
+    return Given(list(fields), np.array(refs, np.int64), overridden, duplicates, taken)
+
+
+def _looked_up(catalogue: Catalogue, tenant: str, item_ids: Iterable[str]) -> tuple[list[int | None], list[str]]:
+    """The references of items, and the ids whose reference is that of another item, or of one before."""
+    named, taken = dict[int | None, str](), list[str]()
+    for item_id in item_ids:
+        try:
+            ref = catalogue.ref_of(tenant, item_id)
+        except ReferenceTaken:
+            taken.append(item_id)
+            continue
+        if named.setdefault(ref, item_id) != item_id:
+            taken.append(item_id)
+    return list(named), taken
 
 
 def _kept(value: Any) -> Any:
