@@ -12,6 +12,7 @@ import pytest
 
 from instanter.engine.erase import DAY_MS, RetentionOptions
 from instanter.engine.loop import Engine
+from instanter.events.envelope import Tracked
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.errors import DiskFull, EventRejected, LogClosed, RequestRejected, Unavailable
 from instanter.log.segments import SegmentReader, list_segments
@@ -159,6 +160,33 @@ def test_a_refusal_outlives_the_profile(tmp_path: Path) -> None:
 
     with_engine(tmp_path, refuse, clock=clock, retention=KEEP)
     with_engine(tmp_path, come_again, clock=clock, retention=KEEP)
+
+
+def test_a_device_on_which_somebody_signs_in_meanwhile_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event is its user's, and the link is on its way: nothing of the device itself has come."""
+    clock = ManualClock(START_MS)
+
+    async def work(engine: Engine) -> None:
+        await take(engine, event(1))
+        clock.advance(20 * DAY_MS)
+        signing_in: list[asyncio.Task[Any]] = []
+
+        async def meanwhile(*_: object) -> dict[int, Any]:
+            signing_in.append(asyncio.create_task(take(engine, login("a1", "u1"))))
+            while not any(isinstance(one, Tracked) for one in engine.journal.in_flight()):
+                await asyncio.sleep(0)
+            return {}
+
+        monkeypatch.setattr(engine.eraser._refusals, "prepare", meanwhile)
+        retired = await engine.eraser.retain()
+        await signing_in[0]
+        device, user = (engine.subjects.find("default", one) for one in ("anonymous:a1", "u1"))
+        assert engine.partition.links.has_signed_in(device, user)
+        assert retired == 0
+
+    with_engine(tmp_path, work, clock=clock, retention=KEEP)
 
 
 def test_a_refusal_that_outlived_the_profile_can_be_taken_back_exported_and_erased(tmp_path: Path) -> None:

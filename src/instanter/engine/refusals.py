@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from ..events.envelope import Consented, Tracked
+from ..events.envelope import Consented, Linked, Record, Tracked, Unreadable
 from ..foundation.clock import Clock
 from ..foundation.errors import Unavailable
 from ..privacy.subjects import KeyStore
@@ -65,10 +65,7 @@ class Refusals:
 
     def settled(self, profiles: Iterable[list[int]], heirs: Mapping[int, Heir]) -> list[list[int]]:
         """Those profiles that have refused what their heirs did, and of which nothing is on its way into the state."""
-        coming = {
-            record.key if isinstance(record, Tracked) else record.cell
-            for record in self._journal.in_flight() if isinstance(record, Tracked | Consented)
-        }  # fmt: skip
+        coming = {cell for record in self._journal.in_flight() for cell in _cells_of(record)}
         return [
             cells for cells in profiles if coming.isdisjoint(cells)
             and all(self._refused(cell) == (heirs[cell].refused if cell in heirs else {}) for cell in cells)
@@ -81,3 +78,16 @@ class Refusals:
             return {}
         said = self._partition.consents.said(self._partition.links.cells(cell))
         return {purpose: word.at_ms for purpose, word in said.items() if not word.agreed}
+
+
+def _cells_of(record: Record | Unreadable) -> tuple[int, ...]:
+    """The cells that a record says something of. A device that its user is signed in on has no part in the event, and
+    what links the two lies behind it."""
+    match record:
+        case Tracked():
+            return record.key, record.device
+        case Consented():
+            return (record.cell,)
+        case Linked():
+            return record.cell, record.owner, record.user
+    return ()
