@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,6 +17,7 @@ settings.load_profile("instanter")
 # It logs whole addresses, and keys may stand in those: a command that ran in this process may have let it speak.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
+About = Callable[..., AbstractContextManager[None]]
 Figures = Callable[..., None]
 InTime = Callable[[float, float], bool]
 """See the fixture `in_time`."""
@@ -68,3 +70,18 @@ def figures(record_property: Callable[[str, object], None]) -> Figures:
             record_property(name, value)
 
     return note
+
+
+@pytest.fixture
+def about(record_property: Callable[[str, object], None]) -> About:
+    """`with about("P4"):` around asserts that speak of these promises alone, behind all others of the test."""
+
+    @contextmanager
+    def speaking(*promises: str) -> Iterator[None]:
+        try:
+            yield
+        except AssertionError:
+            record_property(reliability.BROKEN, promises)
+            raise
+
+    return speaking

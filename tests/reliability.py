@@ -1,8 +1,9 @@
 """What the tests of a row of tests/reliability.toml found, for docs/reliability.md.
 
 A test belongs to the row its file is named after (test_r14_*.py is of R14), and to those of its mark `row`. What it
-gives to `record_property` are its figures. With `--reliability FILE` outcomes and figures are written there as JSON;
-tools/reliability_page.py reads it.
+gives to `record_property` are its figures. Where it fails it breaks all promises of its row, but within the fixture
+`about` only those named there: a late answer does not mean that something was lost. With `--reliability FILE` outcomes
+and figures are written there as JSON; tools/reliability_page.py reads it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -91,6 +92,10 @@ def flat(name: str, value: object) -> Iterator[tuple[str, int | float | str]]:
         yield name, str(value)
 
 
+BROKEN = "promises"
+"""The property of a failed test that says which promises it broke, see the fixture `about`."""
+
+
 class Rows:
     """The plugin: gathers while the tests run, writes when they have ended."""
 
@@ -113,24 +118,31 @@ class Rows:
         rows = self._rows.get(report.nodeid)
         if rows:
             why = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""
-            figures = {name: plain for noted, value in report.user_properties for name, plain in flat(noted, value)}
-            self._note(report.nodeid, rows, report.outcome, figures, report.duration, why)
+            noted = dict(report.user_properties)
+            broken = noted.pop(BROKEN, ())
+            figures = {name: plain for told, value in noted.items() for name, plain in flat(told, value)}
+            self._note(report.nodeid, rows, report.outcome, figures, report.duration, why, broken)
 
     def note(self, row: str, test: str, *, passed: bool, **figures: Any) -> None:
         """What was found by something else than a test."""
         self._note(test, [row], "passed" if passed else "failed", figures, 0.0, "")
 
     def _note(
-        self, test: str, rows: list[str], outcome: str, figures: dict[str, Any], seconds: float, why: str
+        self, test: str, rows: list[str], outcome: str, figures: dict[str, Any], seconds: float, why: str,
+        broken: Sequence[str] = (),
     ) -> None:
         """Set-up, call and end of one test make one entry; the worst of them counts."""
         entry = self._tests.setdefault(
-            test, {"rows": rows, "test": test, "outcome": "passed", "seconds": 0.0, "why": "", "figures": {}}
-        )
+            test, {
+                "rows": rows, "test": test, "outcome": "passed", "seconds": 0.0, "why": "", "figures": {},
+                "promises": [],
+            }
+        )  # fmt: skip
         entry["seconds"] = round(entry["seconds"] + seconds, 3)
         entry["figures"] |= figures
         if entry["outcome"] != "failed" and outcome != "passed":
             entry["outcome"], entry["why"] = outcome, why.removeprefix("Skipped: ")
+            entry["promises"] = list(broken)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:

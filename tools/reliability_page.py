@@ -68,6 +68,8 @@ class Test(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     why: str = ""
     figures: dict[str, int | float | str] = {}
+    promises: tuple[str, ...] = ()
+    """Of a failed one: those it broke; empty: all of its rows."""
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -88,6 +90,8 @@ class Verdict(NamedTuple):
     """passed, failed, in part, cut short, not run or awaited."""
     told: str
     figures: str = ""
+    broken: frozenset[str] = frozenset()
+    """Of a failed one: the promises."""
 
 
 def table() -> Table:
@@ -107,12 +111,14 @@ def verdicts(rows: dict[str, Row], runs: Sequence[Run]) -> dict[str, Verdict]:
 def _verdict(name: str, row: Row, found: list[tuple[Test, Form]]) -> Verdict:
     tests = [test for test, _ in found]
     figures = _measured(tests)
-    failed = [test.test.rpartition("::")[2] for test in tests if test.outcome == "failed"]
+    failed = [test for test in tests if test.outcome == "failed"]
     skipped = [test for test in tests if test.outcome == "skipped"]
     reasons = "; ".join(sorted({test.why for test in skipped}))
     command = row.run or _RUN_BY[row.tier]
     if failed:
-        return Verdict("failed", f"**failed**: {', '.join(failed)}", figures)
+        names = ", ".join(test.test.rpartition("::")[2] for test in failed)
+        broken = frozenset(promise for test in failed for promise in test.promises or row.promises)
+        return Verdict("failed", f"**failed**: {names}", figures, broken)
     if not tests:
         if row.awaits:
             return Verdict("awaited", f"nothing to test yet: it awaits {row.awaits}")
@@ -155,7 +161,7 @@ def _shown(number: int | float) -> str:
 def promise_state(promise: str, rows: dict[str, Row], found: dict[str, Verdict]) -> str:
     """Kept, broken, or what of it was not shown."""
     behind = {name: found[name] for name, row in rows.items() if promise in row.promises}
-    broken = [name for name, verdict in behind.items() if verdict.state == "failed"]
+    broken = [name for name, verdict in behind.items() if promise in verdict.broken]
     missing: dict[str, list[str]] = {}
     for name, verdict in behind.items():
         if verdict.state not in ("passed", "failed", "awaited"):
@@ -164,7 +170,10 @@ def promise_state(promise: str, rows: dict[str, Row], found: dict[str, Verdict])
         return f"**broken**: {', '.join(broken)}"
     if missing:
         return "not shown in this run: " + "; ".join(f"{', '.join(names)} {state}" for state, names in missing.items())
-    return "kept" if any(verdict.state == "passed" for verdict in behind.values()) else "nothing to show it yet"
+    if not any(verdict.state in ("passed", "failed") for verdict in behind.values()):
+        return "nothing to show it yet"
+    others = ", ".join(name for name, verdict in behind.items() if verdict.state == "failed")
+    return f"kept; {others} failed in what it says of others" if others else "kept"
 
 
 def promise_lines(known: Table, found: dict[str, Verdict]) -> list[str]:

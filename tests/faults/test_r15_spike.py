@@ -16,6 +16,7 @@ from instanter.foundation.disk import RealDisk
 from instanter.foundation.ids import References
 from instanter.log.segments import SegmentReader
 
+from ..conftest import About
 from .accountant import ask
 from .conftest import Figures, MakeSite
 from .servers import ForkedServer, Site
@@ -90,7 +91,7 @@ def lost(site: Site, acked: list[int]) -> int:
 
 
 def test_a_spike_is_refused_early_and_leaves_nothing_behind(
-    make_site: MakeSite, full: bool, figures: Figures
+    make_site: MakeSite, full: bool, figures: Figures, about: About
 ) -> None:
     site = make_site()
     server = site.start()
@@ -120,7 +121,8 @@ def test_a_spike_is_refused_early_and_leaves_nothing_behind(
     assert gone == 0
     if full:
         peak = by_name["peak"]["ok_per_s"]
-        assert by_name["10x"]["ok_per_s"] >= 0.8 * min(peak, 10 * RATED_PER_S)
-        assert by_name["10x"]["ok_p99_ms"] <= BUDGET_MS
-        assert by_name["100x"]["ok_per_s"] >= 0.3 * peak
-        assert by_name["after"]["ok_p99_ms"] <= 2 * by_name["rated"]["ok_p99_ms"]
+        with about("P4"):
+            assert by_name["10x"]["ok_per_s"] >= 0.8 * min(peak, 10 * RATED_PER_S)
+            assert by_name["10x"]["ok_p99_ms"] <= BUDGET_MS
+            assert by_name["100x"]["ok_per_s"] >= 0.3 * peak
+            assert by_name["after"]["ok_p99_ms"] <= 2 * by_name["rated"]["ok_p99_ms"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from ..reliability import flat, rows_known, rows_of
+from ..conftest import About
+from ..reliability import Rows, flat, rows_known, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,34 @@ def test_a_promise_is_kept_when_every_row_that_can_be_shown_was(tool: ModuleType
     assert tool.promise_state("P4", known.rows, tool.verdicts(known.rows, runs)) == "kept"
     one_less = tool.promise_state("P4", known.rows, tool.verdicts(known.rows, runs[1:]))
     assert one_less == f"not shown in this run: {behind[0]} not run"
+
+
+def test_a_test_that_fails_in_what_it_says_of_one_promise_breaks_no_other(tool: ModuleType) -> None:
+    known = tool.table()
+    late = tool.Test(("R15",), "spike", "failed", promises=("P4",))
+    found = tool.verdicts(known.rows, [tool.Run("2025", "abc", "m", "long", 1.0, (late,))])
+    for name in known.rows:
+        if name != "R15":
+            found[name] = tool.Verdict("passed", "passed")
+    states = {promise: tool.promise_state(promise, known.rows, found) for promise in ("P1", "P2", "P4")}
+    assert states == {"P1": "kept; R15 failed in what it says of others", "P2": "kept", "P4": "**broken**: R15"}
+
+
+def test_what_a_failed_test_is_about_is_reported(about: About, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    with about("P4"):
+        pass
+    assert request.node.user_properties == []
+    with pytest.raises(AssertionError), about("P4", "P6"):
+        raise AssertionError
+    plugin = Rows(tmp_path / "found.json")
+    plugin._rows["spike"] = ["R15"]
+    for properties in (request.node.user_properties, []):
+        plugin.pytest_runtest_logreport(
+            pytest.TestReport("spike", ("", 0, ""), {}, "failed", None, "call", user_properties=properties)
+        )
+        plugin.pytest_sessionfinish()
+        (told,) = json.loads((tmp_path / "found.json").read_text())["tests"]
+        assert (told["outcome"], told["promises"], told["figures"]) == ("failed", ["P4", "P6"], {})
 
 
 def test_what_needs_the_long_form_is_not_shown_by_the_full_one(tool: ModuleType) -> None:
