@@ -25,6 +25,7 @@ from instanter.events.folding import UNFIT, Change
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import Bytes, Disk, WritableFile
 from instanter.sim.disk import SimulatedDisk
+from instanter.sim.world.accounts import Buried, Judged, Sent
 from instanter.sim.world.run import SOMETIMES, Failed, Surroundings, World
 
 from .worlds import Worlds
@@ -199,6 +200,28 @@ class ObliviousWorlds(Worlds):
         return engine
 
 
+class UnfinishedWorlds(Worlds):
+    """Engines that do not finish at their start what a life before did not come to the end of."""
+
+    def open(self, surroundings: Surroundings) -> Engine:
+        engine = super().open(surroundings)
+
+        async def finish() -> int:
+            return 0
+
+        engine.eraser.finish = finish
+        return engine
+
+
+class WelcomingWorlds(Worlds):
+    """Engines that take late events of whoever was erased."""
+
+    def open(self, surroundings: Surroundings) -> Engine:
+        engine = super().open(surroundings)
+        engine.gate._was_erased = lambda *late: False
+        return engine
+
+
 def broken(worlds: Worlds, seeds: Iterable[int]) -> list[str]:
     """What the first seed says that fails."""
     for seed in seeds:
@@ -217,6 +240,9 @@ def broken(worlds: Worlds, seeds: Iterable[int]) -> list[str]:
     pytest.param(ObliviousWorlds(), range(86, 87), "went with the keys", id="refusals that go with idle people"),
     # In some worlds it is noticed first that a clock that ran away was believed, as in that of seed 0.
     pytest.param(BackwardWorlds(), range(1, 26), "R10", id="a clock that goes back"),
+    # In few seeds a life ends between the record of an erasure and the end of the keys.
+    pytest.param(UnfinishedWorlds(), range(62, 73), "can be read", id="erasures that no start finishes"),
+    pytest.param(WelcomingWorlds(), SEEDS, "was to be withheld: erased", id="late events of the erased"),
     pytest.param(ForgetfulWorlds(), SEEDS, "P2", id="messages that are forgotten"),
     pytest.param(DeafWorlds(KeyRevoked), SEEDS, "P2", id="keys that are not revoked"),
     pytest.param(DeafWorlds(ModelPlaced), SEEDS, "rank, not", id="models that are not placed"),
@@ -233,6 +259,12 @@ def test_what_is_broken_is_found_soon(worlds: Worlds, seeds: Iterable[int], told
     found = broken(worlds, seeds)
     assert found
     assert told in found[0]
+
+
+def test_an_event_that_waited_while_the_clock_stepped_is_judged_by_when_it_was_received() -> None:
+    sent = Sent("m-1", "u1", "Product Viewed", b"", timestamp_ms=8_000, sent_at_ms=9_000)
+    judged = Judged(sent, message=1, graves=(Buried(9_500, 99_000, frozenset()),), said=(0, True), is_known=False)
+    assert [judged.withheld(received_ms) for received_ms in (10_000, 11_000)] == ["erased", ""]
 
 
 def test_what_happens_in_some_worlds_happens_in_those_and_in_no_others() -> None:

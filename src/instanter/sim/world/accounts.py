@@ -138,6 +138,42 @@ class Buried(msgspec.Struct, frozen=True):
         return now_ms < self.until_ms and (happened_ms <= self.at_ms or message in self.messages)
 
 
+class Found(msgspec.Struct, frozen=True):
+    """The newest record of a message."""
+
+    position: int
+    received_ms: int
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """What may keep an event out, as the books know it when it is sent. Whether it does depends on when the event is
+    received: by that its time is judged."""
+
+    sent: Sent
+    message: int
+    graves: tuple[Buried, ...]
+    """Of whoever it is of."""
+    said: tuple[int, bool]
+    """The newest word about personalization."""
+    is_known: bool
+    """The log has it already."""
+
+    def withheld(self, received_ms: int) -> str:
+        """Why the event must not be kept if it is received then; empty if it must."""
+        happened_ms = self.sent.happened_ms(received_ms)
+        if any(one.holds_back(self.message, happened_ms=happened_ms, now_ms=received_ms) for one in self.graves):
+            return "erased"
+        at_ms, agreed = self.said
+        if self.sent.agrees is not None and happened_ms >= at_ms:
+            agreed = self.sent.agrees
+        return "" if agreed else "consent"
+
+    def may_be_withheld(self, received_ms: int) -> bool:
+        """Whether it is right as well that the event is not kept: somebody erased sent it before, and it depends on
+        what was known of it at that moment."""
+        return self.is_known and any(received_ms < grave.until_ms for grave in self.graves)
+
+
 class Kept(msgspec.Struct, frozen=True):
     """The newest event of a cell, as the log has it: what it says can be read until the cell is erased."""
 
@@ -231,8 +267,8 @@ class Accounts:
         """Placements whose learner somebody has frozen."""
         self.imports: dict[bytes, int] = {}
         """Lines taken, by import."""
-        self.present: dict[int, int] = {}
-        """Message found in the log -> position of its newest record."""
+        self.present: dict[int, Found] = {}
+        """By message."""
         self.agreed: dict[int, tuple[int, bool]] = {}
         """Cell -> time and content of the newest statement about personalization."""
         self.outliving: dict[str, int] = {}
@@ -278,22 +314,11 @@ class Accounts:
         """A control record is on its way."""
         self.asked.add(_timeless(record))
 
-    def withholds(self, sent: Sent, now_ms: int) -> str:
-        """Why an event must not be kept that is received now; empty if it must."""
-        happened_ms, message = sent.happened_ms(now_ms), self.references.of(sent.message_id)
-        graves = [grave for one in self._about(sent) for grave in self.buried.get(one, ())]
-        if any(grave.holds_back(message, happened_ms=happened_ms, now_ms=now_ms) for grave in graves):
-            return "erased"
-        at_ms, agreed = self.agreement(sent)
-        if sent.agrees is not None and happened_ms >= at_ms:
-            agreed = sent.agrees
-        return "" if agreed else "consent"
-
-    def may_withhold(self, sent: Sent, now_ms: int) -> bool:
-        """Whether it is right as well that the event is not kept: somebody erased sent it before, and it depends on
-        what was known of it at that moment."""
-        known = self.references.of(sent.message_id) in self.present
-        return known and any(now_ms < grave.until_ms for one in self._about(sent) for grave in self.buried.get(one, ()))
+    def judge(self, sent: Sent) -> Judged:
+        """What may keep an event out that is sent now."""
+        message = self.references.of(sent.message_id)
+        graves = tuple(grave for one in self._about(sent) for grave in self.buried.get(one, ()))
+        return Judged(sent, message, graves, self.agreement(sent), message in self.present)
 
     def agreement(self, sent: Sent) -> tuple[int, bool]:
         """When whoever sends this said something about personalization last, and what; at first they agree. Of two
@@ -496,7 +521,7 @@ class Accounts:
         insist((record.device != 0) == (sent.home != sent.who), "P2", f"{name} was put to the cell of somebody else")
         cell = record.key
         insist(record.key not in self.erased_twice, "P8", f"{name} was written under a pseudonym that was erased")
-        self.present[record.message] = frame.position
+        self.present[record.message] = Found(frame.position, record.received_ms)
         self.kept[cell] = Kept(record.subject, record.received_ms, record.body, name)
         self._fold(self.cells.setdefault(cell, Cell()), sent, record)
 
