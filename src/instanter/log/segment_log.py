@@ -100,8 +100,8 @@ class SegmentLog:
 
     def check_there(self) -> None:
         """Raises `LogClosed`, and ends writing, if the newest segment is not found at its path any more: a start would
-        not find what was written to it. May be called from any thread, and costs two looks at the directory: too much for each
-        commit, whose thread would wait for the interpreter twice more."""
+        not find what was written to it. May be called from any thread, and costs two looks at the directory: too much
+        for each commit, whose thread would wait for the interpreter twice more."""
         with self._bases_guard:
             path = segment_path(self._directory, self._bases[-1])
             there = self._closed or self._file.is_at(path)
