@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from instanter.events.decode import Admitted
 from instanter.events.schema import Campaign, Page, SentContext, TrackingEvent
+from instanter.events.sent import kept_fields
 from instanter.foundation.errors import EventRejected
 from instanter.foundation.ids import item_reference
 
@@ -29,7 +31,7 @@ def refusal(admit, event: dict[str, Any], **how: Any) -> str:
 
 
 def body(admitted: Admitted) -> dict[str, Any]:
-    return msgspec.msgpack.decode(admitted.record.body)
+    return kept_fields(admitted.record.body)
 
 
 LOST = [
@@ -151,7 +153,8 @@ class TestNearMisses:
         event = {"type": "track", "event": "Product Viewed", "anonymousId": "a1", "messageId": "m-1"}
         event.pop(meant, None)
         near, exact = admit(event | {name: value}), admit(event | {meant: value})
-        assert near.record == exact.record
+        assert replace(near.record, body=b"") == replace(exact.record, body=b"")
+        assert body(near) == body(exact)
         assert told(near) == [("near_miss", name)]
 
     def test_where_both_are_there_the_right_one_stands(self, admit, keys):

@@ -11,6 +11,7 @@ from instanter.events.decode import Admitted, Door
 from instanter.events.enrich import Enricher
 from instanter.events.kinds import Names
 from instanter.events.schemas import EventSchema, compile_schemas
+from instanter.events.sent import kept_fields
 from instanter.events.subjects import HashedSubjects
 from instanter.foundation.errors import ConfigRejected, EventRejected
 from instanter.foundation.ids import Ids, item_reference
@@ -42,7 +43,7 @@ class At:
         return caught.value.message
 
     def kept(self, properties: dict[str, Any], **more: Any) -> dict[str, Any]:
-        return msgspec.msgpack.decode(self.admit(properties, **more).record.body)["properties"]
+        return kept_fields(self.admit(properties, **more).record.body)["properties"]
 
 
 def faults(admitted: Admitted) -> list[tuple[str, str]]:

@@ -19,9 +19,13 @@ from instanter.decisions.receipt import Receipt
 from instanter.events.envelope import Record
 from instanter.events.kinds import KNOWN, TYPES
 from instanter.features.declaration import Aggregate, Scope
+from instanter.foundation.disk import RealDisk
 from instanter.models.sources import SOURCES
 from instanter.ops.cli.main import VERBS
+from instanter.ops.datadir import MIGRATING, UNFINISHED, DataDirectory
 from instanter.privacy.roles import ROLES
+from instanter.privacy.subjects import DAYS, SUBJECTS
+from instanter.privacy.user_tokens import FILE as SIGNING
 from instanter.state.memory import VERDICTS
 
 ARCHITECTURE, CONNECTING = "docs/ARCHITECTURE.md", "docs/guides/connecting.md"
@@ -128,6 +132,36 @@ def test_every_room_has_its_row_and_names_its_files_and_no_others(root: Path) ->
         if path.suffix == ".py" or (path / "__init__.py").is_file()
     }  # fmt: skip
     assert named ^ there == {f"{room}/__init__" for room in rooms}
+
+
+def test_everything_in_a_data_directory_is_in_the_guide(root: Path) -> None:
+    there = DataDirectory(RealDisk(), Path("/d"))
+    paths = [one for one in {**vars(there), "marker": there.marker, "secret": there.keys / "installation.key"}.values()
+             if isinstance(one, Path) and one != there.root]
+    paths += [there.keys / name for name in (SUBJECTS, DAYS, SIGNING)]
+    paths += [there.root / name for name in (UNFINISHED, MIGRATING)]
+    rows = set(re.findall(r"`([\w./]+)`", page(root, OPERATING).partition("## The data directory")[2]))
+    names = [str(one.relative_to("/d")) for one in paths]
+    assert [name for name in names if name not in rows and f"{name}/" not in rows] == []
+
+
+def errors_drawn(text: str) -> dict[str, str]:
+    """By the name of an error in a drawn tree, the one that it hangs on."""
+    above: list[str] = []
+    drawn: dict[str, str] = {}
+    for line in text.splitlines():
+        match = re.match(r"^([│ ]*(?:[├└]── )?)([A-Z]\w+)(?: {2,}|$)", line)
+        if match:
+            depth = len(match[1]) // 4
+            above = [*above[:depth], match[2]]
+            drawn[match[2]] = above[depth - 1] if depth else ""
+    return drawn
+
+
+def test_the_tree_of_errors_is_drawn_as_it_is(modules: dict[str, ast.Module]) -> None:
+    tree = modules["foundation/errors.py"]
+    there = {node.name: ast.unparse(node.bases[0]) for node in tree.body if isinstance(node, ast.ClassDef)}
+    assert errors_drawn(ast.get_docstring(tree) or "") == there | {"InstanterError": ""}
 
 
 def test_every_seam_is_in_the_architecture(root: Path, modules: dict[str, ast.Module]) -> None:

@@ -10,9 +10,10 @@ import msgspec
 
 from ..decisions.receipt import decode_receipt, id_of
 from ..events.envelope import Consented, Decided, Lesson, Linked, Tracked, read_record
+from ..events.sent import kept_fields
 from ..events.subjects import ANONYMOUS_PREFIX, Sealed
 from ..events.times import time_text
-from ..foundation.errors import Corrupt
+from ..foundation.errors import Corrupt, EventRejected
 from ..identity.former import Link
 from ..identity.links import Tie
 from ..log.base import Log
@@ -66,8 +67,8 @@ def stored_event(record: Tracked, subjects: KeyStore) -> dict[str, Any] | None:
             body = subjects.unseal(record.subject, Sealed.EVENT, record.received_ms, record.body)
         if body is None:
             return None
-        event = _decode_map(body)
-    except (Corrupt, msgspec.DecodeError, UnicodeDecodeError):
+        event = kept_fields(body)
+    except (Corrupt, EventRejected, msgspec.DecodeError, LookupError, ValueError):
         return None
     for field in _ID_FIELDS:
         if isinstance(event.get(field), bytes):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import Final, NamedTuple
 
-from ..events.decode import LinkClaim
 from ..events.envelope import Linked, Tied
+from ..events.link_claims import LinkClaim
 from ..identity.links import Verdict
 from .partition import Partition
 

@@ -48,7 +48,11 @@ class Amounts:
                 if kind is float:
                     values[name] = value
                 elif kind is int:
-                    values[name] = float(value) if -(2**63) <= value < 2**64 else nan
+                    if -(2**63) <= value < 2**64:
+                        values[name] = float(value)
+                    else:
+                        values[name] = nan
+                        add_note(notes, NUMBER_IMPOSSIBLE, f"properties.{name}", "is beyond 64 bits")
                 elif kind is str:
                     _add_text(values, name, value, notes)
                 if name in _POSSIBLE and name in values:

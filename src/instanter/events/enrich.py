@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ..foundation.clock import elapsed_ns
 from ..foundation.limits import AGENT_CHARS_MAX, CONTEXTS_MAX, NAME_CHARS_MAX
 from .addresses import Countries, truncated
 from .agents import NO_AGENT, Agents
@@ -55,6 +56,7 @@ class Enricher:
         self._referrers = referrers or Referrers()
         self._countries = countries
         self._known: dict[_Key, tuple[Context, int]] = {}
+        self._taken_ns = 0
 
     @classmethod
     def with_countries(cls, file: Path) -> Enricher:
@@ -63,14 +65,23 @@ class Enricher:
 
     def enrich(self, sent: SentContext) -> tuple[Context, int]:
         """The circumstances of one event and its `Flag` bits. About 0.4 us when all of it was seen before."""
-        page = sent.page or _NO_PAGE
-        if page.url or page.referrer or sent.referrer is not None or sent.campaign is not None:
-            origin = self._origin(sent, page)
-        else:
-            origin = _NO_ORIGIN
         country = self._countries.country(truncated(sent.ip)) if self._countries and sent.ip else ""
+        page = sent.page or _NO_PAGE
+        if not (page.url or page.referrer or sent.referrer is not None or sent.campaign is not None):
+            known = self._known.get((sent.user_agent, sent.locale, sent.timezone, country, _NO_ORIGIN))
+            if known is not None:
+                return known
+        started_ns = elapsed_ns()
+        origin = self._origin(sent, page)
         key = (sent.user_agent, sent.locale, sent.timezone, country, origin)
-        return self._known.get(key) or self._judge(*key)
+        enriched = self._known.get(key) or self._judge(*key)
+        self._taken_ns += elapsed_ns() - started_ns
+        return enriched
+
+    def ns_taken(self) -> int:
+        """What this took since it was asked last, but for circumstances of which it takes less than measuring it."""
+        taken_ns, self._taken_ns = self._taken_ns, 0
+        return taken_ns
 
     def forget(self) -> None:
         """Empty the caches."""

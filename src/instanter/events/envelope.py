@@ -87,7 +87,7 @@ class Tracked(msgspec.Struct, array_like=True, frozen=True, tag=1, gc=False):
     decision_id: str = ""
     context: Context = NO_CONTEXT
     body: bytes = b""
-    """The tracking event as sent (MessagePack of the wire map, its address truncated), sealed."""
+    """The tracking event, sealed: JSON as it was sent, else MessagePack of its map; `sent.kept_fields` reads both."""
     subject: int = 0
     """The pseudonym whose key seals `body`: of userId if present, else of anonymousId. 0: it is not sealed."""
     denied: tuple[str, ...] = ()

@@ -168,25 +168,22 @@ class Names:
                     suggestion=f"both sides are names of 1 to {NAME_CHARS_MAX} characters",
                 )
             self._by_spelling[folded(sent)] = canonical_name(name)
-        self._known: dict[str, str] = {}
+        self.met: dict[str | None, str] = {}
+        """What `canonical` gave for these very spellings, as far as it is remembered; to be read."""
 
     def forget(self) -> None:
         """Empty the cache."""
-        self._known.clear()
-
-    def known(self, sent: str | None) -> str | None:
-        """What `canonical` gave for this very spelling, if that is still remembered."""
-        return self._known.get(sent) if sent is not None else None
+        self.met.clear()
 
     def canonical(self, sent: str) -> str:
         """The canonical name, or the name as sent, trimmed. Its length is the caller's to check."""
-        known = self._known.get(sent)
+        known = self.met.get(sent)
         if known is not None:
             return known
         trimmed = sent.strip()
         name = self._by_spelling.get(folded(trimmed), trimmed)
         if len(sent) <= NAME_CHARS_MAX:
-            if len(self._known) >= EVENT_NAMES_MAX:
-                self._known.clear()
-            self._known[sent] = name
+            if len(self.met) >= EVENT_NAMES_MAX:
+                self.met.clear()
+            self.met[sent] = name
         return name

@@ -96,6 +96,47 @@ class TrackingEvent(Wire, frozen=True, gc=False):
     integrations: Any = None
 
 
+class PlainContext(SentContext, frozen=True, gc=False, forbid_unknown_fields=True):
+    """The circumstances with nothing in them but what clients of the field send and what is read here.
+
+    Without the names that a consent statement has by mistake, which have to be looked for, and without what nothing
+    may keep as it came: with one of these a context is not plain, however often it says them.
+    """
+
+    ip: None = None
+    user_token: None = None
+    active: msgspec.Raw = ABSENT
+    app: msgspec.Raw = ABSENT
+    channel: msgspec.Raw = ABSENT
+    client_ids: msgspec.Raw = ABSENT
+    device: msgspec.Raw = ABSENT
+    direct: msgspec.Raw = ABSENT
+    external_ids: msgspec.Raw = ABSENT
+    group_id: msgspec.Raw = ABSENT
+    instance_id: msgspec.Raw = ABSENT
+    library: msgspec.Raw = ABSENT
+    location: msgspec.Raw = ABSENT
+    network: msgspec.Raw = ABSENT
+    os: msgspec.Raw = ABSENT
+    protocols: msgspec.Raw = ABSENT
+    screen: msgspec.Raw = ABSENT
+    session_start: msgspec.Raw = ABSENT
+    traits: msgspec.Raw = ABSENT
+    user_agent_data: msgspec.Raw = ABSENT
+
+
+class PlainEvent(TrackingEvent, frozen=True, gc=False, forbid_unknown_fields=True):
+    """An event with nothing in it but what clients of the field send: no field whose name may be meant for another,
+    none that nothing may keep. It is read in one pass; any other one is decoded into a map first."""
+
+    context: PlainContext | None = None
+    channel: msgspec.Raw = ABSENT
+    project_id: msgspec.Raw = ABSENT
+    rudder_id: msgspec.Raw = ABSENT
+    version: msgspec.Raw = ABSENT
+    metadata: msgspec.Raw = msgspec.field(default=ABSENT, name="_metadata")
+
+
 class BatchEnvelope(Wire, frozen=True, gc=False):
     """Many events in one body. `context` holds defaults; what an event says itself stands.
 

@@ -4,8 +4,8 @@ InstanterError
 ├── Rejected            the sender's fault: 4xx, says which code and why
 │   ├── EventRejected       one event; it goes to quarantine
 │   ├── RequestRejected     a request other than an event
-│   ├── ReferenceTaken      two names have one reference; becomes one of the two above
-│   └── ConfigRejected      a configuration file: file, line, reason, suggestion
+│   └── ReferenceTaken      two names have one reference; becomes one of the two above
+├── ConfigRejected      a configuration file: file, line, reason, suggestion
 ├── Unavailable         a dependency's fault or a limit reached: a fallback exists, retry later
 │   ├── DiskFull            507; clears by itself once there is room
 │   ├── LogClosed           writing ended until a restart (a failed sync, or shutting down)
@@ -15,6 +15,8 @@ InstanterError
 └── Broken              ours, or the disk's: stop rather than serve something wrong
     ├── Corrupt             stored bytes fail their check: names file and offset
     └── Lost                something proves that more was durable than is there: names what is missing
+
+Those that never leave their room stand there, on a branch of this tree.
 """
 
 from __future__ import annotations

@@ -202,7 +202,7 @@ PAUSES: Final = "instanter_loop_pause_seconds"
 
 STAGES: Final[Mapping[str, str]] = {
     "decode": "An event's bytes become a record, per event.",
-    "enrich": "The part of it that classes the browser, referrer and so on.",
+    "enrich": "The part of it that classes the browser, referrer and so on, where that is more than one look.",
     "append": "A group of records is written and synced.",
     "fold": "A record changes the state, per record.",
     "freshness": "From an event's request to the moment a decision sees it.",

@@ -11,6 +11,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -106,7 +107,7 @@ class KeyStore:
         self._secret = secret
         self._source = source
         self._pool, self._pool_at = b"", 0
-        self.nonces = self._fresh_nonces()
+        self.nonces = chain.from_iterable(self._fresh_nonces())
         """One for each sealing."""
         wrapping = MasterKey(master, self._drawn)
         with ExitStack() as opened:
@@ -295,12 +296,11 @@ class KeyStore:
         assert len(key) == KEY_BYTES, "nothing is sealed for somebody who was erased"
         return _combined(key, _NO_KEY if kind is Sealed.IDENTIFIER else self._day_key(kind, day), kind)
 
-    def _fresh_nonces(self) -> Iterator[bytes]:
-        """Twelve fresh bytes each, without end; taken from the system many at a time."""
+    def _fresh_nonces(self) -> Iterator[list[bytes]]:
+        """Nonces of twelve fresh bytes, without end; taken from the system many at a time."""
         while True:
             pool = self._source(_NONCES_DRAWN * _NONCE_BYTES)
-            for at in range(0, len(pool), _NONCE_BYTES):
-                yield pool[at : at + _NONCE_BYTES]
+            yield [pool[at : at + _NONCE_BYTES] for at in range(0, len(pool), _NONCE_BYTES)]
 
     def _drawn(self, size_bytes: int) -> bytes:
         """Fresh bytes; taken from the system many at a time, and each given out once."""

@@ -12,6 +12,7 @@ from ...decisions.receipt import decode_receipt
 from ...decisions.request import DecideRequest
 from ...engine.partition import Partition
 from ...engine.recovery import beginning, catch_up, open_checkpoint
+from ...events.sent import kept_fields
 from ...events.subjects import Sealed, Subjects
 from ...foundation.deadline import Deadline
 from ...foundation.disk import Disk
@@ -107,7 +108,7 @@ def compare_bodies(subjects: Subjects, accounts: Accounts, *, retained_ms: int) 
             aged = retained_ms - kept.received_ms > EVENTS_KEPT_MS or kept.subject in accounts.erased
             insist(aged, "P1", f"{kept.message_id} cannot be read any more")
         else:
-            found = msgspec.msgpack.decode(plain)["messageId"]
+            found = kept_fields(plain)["messageId"]
             insist(found == kept.message_id, "P5", f"{kept.message_id} reads as {found}")
 
 
