@@ -131,7 +131,7 @@ def test_the_words_are_those_of_all_columns_sorted(seed: int) -> None:
 def test_words_are_forgotten_when_there_are_too_many() -> None:
     columns = [Column(f"cross.{number}") for number in range(3)] + [Column("item.recency")]
     explainer = Explainer(columns, (), ())
-    explainer._known.update({((number,), False): [] for number in range(EXPLANATIONS_MAX)})
+    explainer._known.update({-1 - number: [] for number in range(EXPLANATIONS_MAX)})
     assert explainer.reasons(np.ones((1, 4), np.float32), np.ones((1, 4))) == [["new"]]
     assert len(explainer._known) == 1
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from typing import Final
+from collections.abc import Container, Iterable, Sequence
+from itertools import repeat
+from typing import Any, Final
 
 import numpy as np
 
@@ -42,25 +43,18 @@ class Answers:
             reasons = self._completed(slate, moment, reasons)
         raw = slate.scores[slate.order]
         scores = shown_amounts(raw) if slate.matrix is None else shown_scores(raw)
-        pool = slate.pool
-        items = []
-        last = len(slate.order)
-        in_pools = slate.eligible[slate.order].tolist()
-        for position, (place, in_pool, score, texts) in enumerate(
-            zip(slate.order, in_pools, scores, reasons, strict=True), start=1
-        ):
-            drawn = slate.draw if position == last else None
-            found = state.catalogue.at_row[int(pool.columns.rows[in_pool])] if in_pool >= len(pool.ids) else None
-            items.append(RankedItem(
-                id=found.id if found is not None else pool.id_at(in_pool, state),
-                position=position,
-                score=score,
-                propensity=drawn.propensity if drawn else 1.0,
-                reasons=[EXPLORED, *texts] if drawn and drawn.explored else texts,
-                fields=found.fields if found is not None else None,
-                features=self._features(slate, place, denied) if explain else None,
-                stages=_stages(slate, place) if explain else None,
-            ))  # fmt: skip
+        count, drawn = len(slate.order), slate.draw
+        propensities = [1.0] * count
+        if drawn and count:
+            propensities[-1] = drawn.propensity
+            if drawn.explored:
+                reasons[-1] = [EXPLORED, *reasons[-1]]
+        ids, fields = _named(slate, state)
+        items = list(map(
+            RankedItem, ids, range(1, count + 1), scores, propensities, reasons, fields,
+            [self._features(slate, place, denied) for place in slate.order] if explain else repeat(None),
+            [_stages(slate, place) for place in slate.order] if explain else repeat(None),
+        ))  # fmt: skip
         return PlacementReply(
             items=items, excluded=_excluded(slate, state, explain=explain), served_by=slate.rung, experiments=[],
             model=slate.model, score_kind=PROBABILITY if slate.gives_probabilities else ORDER, reason=slate.reason,
@@ -95,6 +89,23 @@ class Answers:
         }
         further = iter(sorts)
         return [texts or words[next(further)] for texts in reasons]
+
+
+def _named(slate: Slate, state: State) -> tuple[Sequence[str], Iterable[dict[str, Any] | None]]:
+    """The ids of the list, and the catalogue's fields of what was found; who sent a list knows those of its items."""
+    pool = slate.pool
+    places = slate.eligible[slate.order]
+    if (places < len(pool.ids)).all():
+        return list(map(pool.ids.__getitem__, places.tolist())), repeat(None)
+    rows = pool.columns.rows[places].tolist()
+    found = [
+        state.catalogue.at_row[row] if place >= len(pool.ids) else None
+        for place, row in zip(places.tolist(), rows, strict=True)
+    ]
+    ids = [
+        pool.ids[place] if item is None else item.id for place, item in zip(places.tolist(), found, strict=True)
+    ]
+    return ids, [None if item is None else item.fields for item in found]
 
 
 def placement_receipt(slate: Slate) -> PlacementReceipt:
@@ -136,18 +147,17 @@ def _excluded(slate: Slate, state: State, *, explain: bool) -> list[ExcludedItem
     """Every id of the caller's list that is not shown; with `explain` also what was found and ruled out."""
     pool = slate.pool
     excluded = [
-        ExcludedItem(id=pool.id_at(place, state), reason=reason_of(int(slate.codes[place])))
+        ExcludedItem(pool.id_at(place, state), reason_of(int(slate.codes[place])))
         for place in np.flatnonzero(slate.codes).tolist()
         if place < len(pool.ids) or explain
     ]
     if pool.ids:
-        shown = set(slate.order)
-        excluded += [
-            ExcludedItem(id=pool.ids[place], reason=OVER_LIMIT)
-            for i, place in enumerate(slate.eligible.tolist())
-            if place < len(pool.ids) and i not in shown
-        ]
-    return excluded + [ExcludedItem(id=item_id, reason=DUPLICATE) for item_id in pool.duplicates]
+        left = np.ones(len(slate.eligible), bool)
+        left[slate.order] = False
+        places = slate.eligible[left]
+        callers = places[places < len(pool.ids)].tolist()
+        excluded += map(ExcludedItem, map(pool.ids.__getitem__, callers), repeat(OVER_LIMIT))
+    return excluded + [ExcludedItem(item_id, DUPLICATE) for item_id in pool.duplicates]
 
 
 def _rules(slate: Slate) -> list[str]:

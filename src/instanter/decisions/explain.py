@@ -81,7 +81,9 @@ class Explainer:
         self._spoken = np.flatnonzero([bool(text) for text in self._texts])
         self._least = np.array([_LEAST.get(name, -np.inf) for name in self._names])
         viewed = {f"cross.{spec.name}" for spec in lists if _is_viewed(spec)}
-        self._known: dict[tuple[tuple[int, ...], bool], list[str]] = {}
+        self._steps = 2 * (len(columns) + 1) ** np.arange(_COLUMNS_SAID, dtype=np.int64)
+        self._known: dict[int, list[str]] = {}
+        """Texts by sort of row. The same list for the same sort: callers do not change it."""
         self._viewed = [place for place, name in enumerate(self._names) if name in viewed]
 
     def reasons(self, matrix: Matrix, contributions: Reals) -> list[list[str]]:
@@ -89,7 +91,15 @@ class Explainer:
         strongest = np.full((len(matrix), _COLUMNS_SAID), _NO_COLUMN, np.int64)
         _find_strongest(matrix, contributions, self._spoken, self._least, strongest)
         viewed = np.any(matrix[:, self._viewed] > 0.0, axis=1)
-        return list(map(self._said, map(tuple, strongest.tolist()), viewed.tolist()))
+        # One number says which columns, in which order, and whether it was viewed: most rows share theirs with others.
+        sorts = (strongest + 1) @ self._steps + viewed
+        numbers: list[int] = sorts.tolist()
+        texts = {
+            number: said if (said := self._known.get(number)) is not None
+            else self._told(number, strongest[place].tolist(), viewed=bool(viewed[place]))
+            for number, place in dict(zip(numbers, range(len(numbers)), strict=True)).items()
+        }
+        return [texts[number] for number in numbers]
 
     def features(self, row: Matrix, denied: Container[str] = ()) -> dict[str, float]:
         """The inputs of one candidate by name, without the absent ones and those kept for a purpose in `denied`."""
@@ -98,16 +108,13 @@ class Explainer:
             if value == value and purpose not in denied
         }  # fmt: skip
 
-    def _said(self, places: tuple[int, ...], viewed: bool) -> list[str]:
-        """The same list for the same columns: callers do not change it."""
-        known = self._known.get((places, viewed))
-        if known is None:
-            if len(self._known) >= EXPLANATIONS_MAX:
-                self._known.clear()
-            known = self._known[places, viewed] = self._put_in_words(places, viewed)
-        return known
+    def _told(self, number: int, places: Sequence[int], *, viewed: bool) -> list[str]:
+        if len(self._known) >= EXPLANATIONS_MAX:
+            self._known.clear()
+        said = self._known[number] = self._put_in_words(places, viewed=viewed)
+        return said
 
-    def _put_in_words(self, places: Sequence[int], viewed: bool) -> list[str]:
+    def _put_in_words(self, places: Sequence[int], *, viewed: bool) -> list[str]:
         texts = dict.fromkeys([BACK_TO] if viewed else [])
         for place in places:
             if place == _NO_COLUMN or len(texts) == REASONS_MAX:

@@ -154,7 +154,7 @@ class Warned(Wire, frozen=True, kw_only=True):
     message: str
 
 
-class RankedItem(Wire, frozen=True, kw_only=True, omit_defaults=True):
+class RankedItem(Wire, frozen=True, omit_defaults=True):
     """One item of an answer."""
 
     id: str
@@ -176,7 +176,7 @@ class RankedItem(Wire, frozen=True, kw_only=True, omit_defaults=True):
 ScoreKind = Literal["probability", "order"]
 
 
-class ExcludedItem(Wire, frozen=True, kw_only=True):
+class ExcludedItem(Wire, frozen=True):
     """A candidate that is not shown, and why."""
 
     id: str
