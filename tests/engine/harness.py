@@ -14,20 +14,17 @@ from msgspec.structs import replace
 
 from instanter.decisions.placement import DEFAULT_PLACEMENTS, Placement
 from instanter.decisions.request import decode_decide
+from instanter.engine.compose import EntryOptions, compose
 from instanter.engine.configuration import Configuration, Configurations
-from instanter.engine.gate import Gate
 from instanter.engine.intake import Taken
 from instanter.engine.loop import Engine, EngineOptions, Stores
 from instanter.engine.recovery import recover
 from instanter.engine.replay import Models, NoModels
-from instanter.events.decode import Door
 from instanter.events.enrich import Enricher
 from instanter.events.envelope import CONTROL_PARTITION, ItemPatched, ItemUpserted, Record, encode_record
-from instanter.events.kinds import NUMBERS
 from instanter.features.assemble import RULES_NOW
 from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
-from instanter.features.view import Reader
 from instanter.foundation.clock import Clock, ManualClock
 from instanter.foundation.deadline import Deadline
 from instanter.foundation.disk import Disk, RealDisk
@@ -90,16 +87,10 @@ def open_engine(
         disk, log, quarantine, open_trail(audit, secret), root / "audit" / "acts", root / "checkpoints", subjects,
         ErasureList(disk, root / "keys" / "erasures"), signing, MovedPositions(disk, root / "moved"), models,
     )  # fmt: skip
-    gate = Gate(partition, subjects, clock, purposes=schema.purposes, required=consent_required)
-    ids = Ids(chance or CountingIds())
-    return Engine(
-        stores=stores, partition=partition, recovery=recovery, clock=clock, ids=ids, gate=gate,
-        door=Door(
-            subjects=subjects, ids=ids, enrich=ENRICHER, gate=gate, numbers=NUMBERS.union(schema.properties),
-            user_tokens=signing, references=partition.references, ref_of=partition.state.catalogue.ref_of,
-        ),
-        decider=configuration.decider(schema),
-        reader=Reader(schema, features),
+    return compose(
+        stores=stores, partition=partition, recovery=recovery, decider=configuration.decider(schema), features=features,
+        clock=clock, ids=Ids(chance or CountingIds()), enricher=ENRICHER,
+        entry=EntryOptions(consent_required=consent_required),
         options=EngineOptions(**{"checkpoint_s": 3_600.0, "sync_window_ms": 0.0, **options}),
     )  # fmt: skip
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 from instanter.decisions.decide import Decider
 from instanter.decisions.placement import DEFAULT_PLACEMENTS, Placement
 from instanter.engine.checkpoints import ReplayBounds
-from instanter.engine.gate import Gate
+from instanter.engine.compose import EntryOptions, compose
 from instanter.engine.holdings import AUDIT, LOG, QUARANTINE
 from instanter.engine.loop import Engine, EngineOptions, Stores
 from instanter.engine.recovery import recover
-from instanter.events.decode import Door
 from instanter.events.enrich import Enricher
-from instanter.events.kinds import NUMBERS
 from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
-from instanter.features.view import Reader
 from instanter.feedback.rewards import Rewards
 from instanter.foundation.clock import SystemClock
 from instanter.foundation.errors import Lost
@@ -117,15 +114,10 @@ class Worlds:
             SigningSecrets(disk, root / "keys", master=SECRET, source=surroundings.entropy),
             holdings=directory.holdings,
         )  # fmt: skip
-        gate = Gate(partition, subjects, clock, purposes=schema.purposes, required=False)
-        ids = Ids(surroundings.entropy)
-        return Engine(
-            stores=stores, partition=partition, recovery=recovery, clock=clock, ids=ids, gate=gate,
-            door=Door(
-                subjects=subjects, ids=ids, enrich=ENRICHER, gate=gate, numbers=NUMBERS.union(schema.properties),
-                references=partition.references, ref_of=partition.state.catalogue.ref_of,
-            ),
-            decider=self.decider(surroundings.variant), reader=Reader(schema, FEATURES[surroundings.variant]),
+        return compose(
+            stores=stores, partition=partition, recovery=recovery, decider=self.decider(surroundings.variant),
+            features=FEATURES[surroundings.variant], clock=clock, ids=Ids(surroundings.entropy), enricher=ENRICHER,
+            entry=EntryOptions(),
             options=EngineOptions(checkpoint_s=3_600.0, sync_window_ms=0.5, replays=REPLAYS, rewards=REWARDS),
         )  # fmt: skip
 

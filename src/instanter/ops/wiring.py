@@ -13,23 +13,20 @@ import msgspec
 
 from ..api.tenancy import NO_TERMS, TenantTerms, Terms
 from ..decisions.decide import Decider
+from ..engine.compose import EntryOptions, compose
 from ..engine.configuration import Configuration, Configurations
 from ..engine.erase import RetentionOptions
 from ..engine.feeds import CatalogueOptions
-from ..engine.gate import Gate
 from ..engine.holdings import AUDIT, LOG, QUARANTINE
 from ..engine.loop import Engine, EngineOptions, Stores
 from ..engine.models import StoredModels
 from ..engine.recovery import Progress, Recovery, leave_aside, recover, without_ground
 from ..engine.warmup import KernelProgress, warm_up
-from ..events.decode import Door
 from ..events.enrich import Enricher
 from ..events.kinds import NUMBERS, Names
 from ..events.named_items import ItemFinder
 from ..events.schemas import compile_schemas
-from ..events.statements import Statements
 from ..features.assemble import RULES_NOW
-from ..features.view import Reader
 from ..feedback.rewards import DEFAULT_WORTHS, Rewards
 from ..foundation.clock import Clock, EventsClock, SystemClock
 from ..foundation.disk import Disk, RealDisk
@@ -226,26 +223,15 @@ def open_engine(
         Configurations(disk, directory.configurations).keep(configuration_of(config))
         opened.pop_all()
     clock: Clock = EventsClock(recovery.newest_ms) if clock_of_events else clock_behind(recovery, stores.erasures)
-    gate = Gate(
-        partition, stores.subjects, clock, purposes=schema.purposes, required=config.privacy.consent_required
-    )
-    ids = Ids()
-    door = Door(
-        subjects=stores.subjects, ids=ids, enrich=enricher, names=config.events.names, gate=gate,
-        events_set_time=clock_of_events, numbers=NUMBERS.union(schema.properties),
-        statements=Statements(config.privacy.consent_ids, purposes=schema.purposes), user_tokens=stores.signing,
-        item_from=config.events.item_from, schemas=config.events.schemas, references=partition.references,
-        ref_of=partition.state.catalogue.ref_of,
+    entry = EntryOptions(
+        config.events.names, config.events.item_from, config.events.schemas, config.privacy.consent_ids,
+        config.privacy.consent_required, events_set_time=clock_of_events,
     )  # fmt: skip
-
-    def make() -> Engine:
-        return Engine(
-            stores=stores, partition=partition, recovery=recovery, clock=clock, ids=ids, door=door, gate=gate,
-            decider=decider, reader=Reader(schema, config.features),
-            options=options_of(config, clock_of_events=clock_of_events),
-        )  # fmt: skip
-
-    return make
+    return partial(
+        compose, stores=stores, partition=partition, recovery=recovery, decider=decider, features=config.features,
+        clock=clock, ids=Ids(), enricher=enricher, entry=entry,
+        options=options_of(config, clock_of_events=clock_of_events),
+    )  # fmt: skip
 
 
 def refuse_or_note(directory: DataDirectory, losses: Sequence[str], *, accept: bool) -> None:
