@@ -196,6 +196,30 @@ def test_days_are_retired_whole_and_exactly(at_ms: int, before_ms: int) -> None:
     assert again.unseal(NOBODY, Sealed.RECEIPT, at_ms, receipt) == b"y", "of another class"
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), max_size=30))
+def test_whoever_seals_in_whatever_turn_and_on_whatever_day_seals_for_themselves(turns: list[tuple[int, int]]) -> None:
+    store = opened()
+    people = [store.subject("shop", f"u{number}") for number in range(3)]
+    sealed = [(who, day, people[who].seal_event(day * DAY_MS, b"%d" % place)) for place, (who, day) in enumerate(turns)]
+    for place, (who, day, body) in enumerate(sealed):
+        assert store.unseal(people[who].cell, Sealed.EVENT, day * DAY_MS, body) == b"%d" % place
+
+
+def test_the_cipher_of_who_sealed_last_goes_with_their_key_and_with_that_of_the_day() -> None:
+    after_ms = AT_MS + DAY_MS
+    for let_go in (lambda one, cell: one.take_out([cell]), lambda one, _: one.retire(Sealed.EVENT, after_ms)):
+        store = opened()
+        ada = store.subject("shop", "ada")
+        ada.seal_event(AT_MS, b"")
+        used = store.cipher
+        ada.seal_event(AT_MS, b"")
+        assert store.cipher is used, "it is kept from one to the next"
+        let_go(store, ada.cell)
+        assert store.cipher is not used
+        assert store.sealing is None
+
+
 def test_a_days_key_that_could_not_be_destroyed_is_tried_again() -> None:
     disk = SimulatedDisk()
     store = opened(disk)
