@@ -20,6 +20,11 @@ with TemporaryDirectory() as directory:
     open_engine(Config(state=StateSettings(memory_mb=64)), Path(directory), may_make_master_key=True)
 """
 
+FORMS = WARM_UP + """
+    from instanter.state.compiling import compiled
+    print([kernel.py_func.__qualname__ for kernel in compiled.kernels if len(kernel.signatures) > 1])
+"""
+
 
 def test_nothing_is_compiled_or_loaded_once_warmed_up(tmp_path: Path) -> None:
     run = subprocess.run(
@@ -28,6 +33,13 @@ def test_nothing_is_compiled_or_loaded_once_warmed_up(tmp_path: Path) -> None:
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout.splitlines()[-1]) == []
+
+
+def test_no_kernel_is_compiled_for_two_kinds_of_the_same() -> None:
+    """An array that can be written and one that cannot are two kinds to the compiler."""
+    run = subprocess.run([sys.executable, "-c", FORMS], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[-1] == "[]"
 
 
 def test_warming_up_stays_within_its_tables() -> None:

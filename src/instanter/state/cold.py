@@ -156,7 +156,7 @@ class Cold:
             relieve()
             self._let_go(memory, row)
             if one is not None:
-                _put(memory, cells, one.words)
+                _put(memory, cells, _read_only(one.words))
                 self.brought_back += 1
         return True
 
@@ -268,7 +268,7 @@ class Cold:
         for row in np.flatnonzero(rows_of(memory, CELLS)[:, CELL_KEY]):
             while _pack_all(memory, np.array([row]), self._buffer, ends, idle_ms) == 0:
                 self._buffer = np.zeros(2 * len(self._buffer), np.int64)
-            _put(narrow, narrow_cells, self._buffer[: int(ends[0])])
+            _put(narrow, narrow_cells, _read_only(self._buffer[: int(ends[0])]))
 
     # Upkeep.
 
@@ -364,13 +364,17 @@ def warm_up(memory: Memory, cells: Index) -> None:
     assert _pack_all(memory, rows, buffer, ends, 0) == len(rows)
     _shelve_all(memory, cells, make_index(256), keys, keys, keys)
     cold = index_of(rows_of(memory, COLD)[:, COLD_KEY])
-    words = buffer[: int(ends[0])].copy()
-    words.flags.writeable = False  # As they are read from a file ...
-    for some, row in ((words, 0), (buffer[int(ends[0]) : int(ends[1])], 1)):  # ... and as they come from memory.
-        touch(memory, COLD, row)
-        address(memory.regions, COLD, row)
-        _unshelve(memory, cold, row)
-        _put(memory, cells, some)
+    touch(memory, COLD, 0)
+    address(memory.regions, COLD, 0)
+    _unshelve(memory, cold, 0)
+    _put(memory, cells, _read_only(buffer[: int(ends[0])]))
+
+
+def _read_only(words: Ints) -> Ints:
+    """The same words, as those are that were read from a file: one form of a kernel serves both."""
+    seen = words.view()
+    seen.flags.writeable = False
+    return seen
 
 
 def _with_cold_rows(memory: Memory, count: int) -> Memory:

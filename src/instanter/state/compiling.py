@@ -3,7 +3,8 @@
 numba compiles each function as if it stood for itself: with two wrappers, optimised with all that it calls, as machine
 code. A kernel that only others call needs none of that, and the fold was optimised anew at each of its nine levels. So
 a kernel has two forms. **Whole**: called from Python, optimised once with everything it takes in. **Part**: what other
-kernels take in, left as it is until the whole that it belongs to is optimised.
+kernels take in, left as it is until the whole that it belongs to is optimised. What is written for either is shorter
+than numba's own (`lowering`).
 
 A compiled whole is kept on disk under a stamp of all that it takes in, so that an edit compiles anew what it touches.
 Several processes may keep theirs in one folder at once (`ahead`).
@@ -33,6 +34,7 @@ from numba.core.compiler_machinery import register_pass
 from numba.core.dispatcher import Dispatcher
 from numba.core.typed_passes import NativeLowering
 
+from . import lowering
 from .trusted import fault_of_file, fault_of_folder
 
 # What numba says of the types of its inside does not hold, or is not said.
@@ -85,7 +87,27 @@ def _note(state: Any) -> None:
     compiled.on_compile()
 
 
-class _PartLibrary(codegen.JITCodeLibrary):
+def _tuned() -> Any:
+    """Optimised in full, but a loop stays one loop: few go round often, and copies of each took a third of the time."""
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_unrolling = options.loop_vectorization = options.slp_vectorization = False
+    return options
+
+
+class _Library(codegen.JITCodeLibrary):
+    """Code as it comes from one function: variables are taken off the stack, and all else is left to the whole."""
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout
+        builder = llvm.create_pass_builder(self._codegen._tm, _tuned())
+        passes = llvm.create_new_function_pass_manager()
+        passes.add_sroa_pass()
+        passes.add_simplify_cfg_pass()
+        for function in ll_module.functions:
+            passes.run(function, builder)
+
+
+class _PartLibrary(_Library):
     """Code that is neither optimised nor made machine code, but taken in by others."""
 
     def finalize(self) -> None:
@@ -99,12 +121,16 @@ class _PartLibrary(codegen.JITCodeLibrary):
         return self._final_module
 
 
-class _WholeLibrary(codegen.JITCodeLibrary):
+class _WholeLibrary(_Library):
     """Takes in all parts, and the parts of parts, once each, and optimises what has come together."""
 
     def finalize(self) -> None:
         self._linking_libraries = list(dict.fromkeys(_taken_in(self)))
         super().finalize()
+
+    def _optimize_final_module(self) -> None:
+        builder = llvm.create_pass_builder(self._codegen._tm, _tuned())
+        builder.getModulePassManager().run(self._final_module, builder)
 
 
 def _taken_in(library: Any) -> Iterator[Any]:
@@ -148,9 +174,22 @@ class _LowerWhole(NativeLowering):
         return bool(super().run_pass(state))
 
 
-def _pipelines(state: Any, lowering: type) -> list[Any]:
+_NEEDLESS = frozenset({
+    "AnnotateTypes", "DeadBranchPrune", "DumpParforDiagnostics", "FindLiterallyCalls", "InlineClosureLikes",
+    "InlineInlinables", "InlineOverloads", "LiteralPropagationSubPipelinePass", "LiteralUnroll",
+    "MakeFunctionToJitFunction", "NoPythonSupportedFeatureValidation", "NopythonRewrites", "RewriteDynamicRaises",
+    "RewriteSemanticConstants", "WithLifting",
+})  # fmt: skip
+"""Passes for what no kernel has: functions within, `with`, numbers that are types, whole arrays in one expression. A
+kernel that has it does not compile."""
+
+
+def _pipelines(state: Any, native: type) -> list[Any]:
     passes = compiler.DefaultPassBuilder.define_nopython_pipeline(state)
-    passes.passes = [(lowering if one is NativeLowering else one, about) for one, about in passes.passes]
+    passes.passes = [
+        (native if one is NativeLowering else one, about)
+        for one, about in passes.passes if one.__name__ not in _NEEDLESS
+    ]  # fmt: skip
     passes._finalized = False
     passes.finalize()
     return [passes]
@@ -381,8 +420,8 @@ def can_keep(folder: Path) -> bool:
 
 def stamp(function: FunctionType) -> str:
     """A name for all that decides what a kernel compiles to: its code, the constants and kernels that it names, and
-    theirs, and this file. What it says of itself, or where in its file it stands, changes nothing."""
-    digest = hashlib.blake2b(Path(__file__).read_bytes(), digest_size=16)
+    theirs, this file and `lowering`. What it says of itself, or where in its file it stands, changes nothing."""
+    digest = hashlib.blake2b(_ways_of_compiling(), digest_size=16)
     met: set[str] = set()
     waiting = [function]
     while waiting:
@@ -401,6 +440,11 @@ def stamp(function: FunctionType) -> str:
                 if isinstance(known, Dispatcher):
                     waiting.append(known.py_func)
     return digest.hexdigest()
+
+
+@cache
+def _ways_of_compiling() -> bytes:
+    return b"".join(Path(str(file)).read_bytes() for file in (__file__, lowering.__file__))
 
 
 def _content(code: CodeType) -> Iterator[bytes]:
