@@ -87,15 +87,9 @@ def _note(state: Any) -> None:
     compiled.on_compile()
 
 
-_INLINED_MAX = 600
-"""Cost up to which LLVM takes in a part. It counts arguments in favour, and ours are few: at its 250 parts of the fold
-that it took in before were called, with a record of 44 words on the stack."""
-
-
 def _tuned() -> Any:
     """Optimised in full, but a loop stays one loop: few go round often, and copies of each took a third of the time."""
     options = llvm.create_pipeline_tuning_options(speed_level=3)
-    options.inlining_threshold = _INLINED_MAX
     options.loop_unrolling = options.loop_vectorization = options.slp_vectorization = False
     return options
 
