@@ -239,7 +239,8 @@ REASON_CHARS_MAX = 300
 MENDED_PLACES_MAX = 2_000
 """Escapes, broken characters and so on in one event that is no JSON; with more it is refused and not mended."""
 BROKEN_EVENTS_MAX = 128
-"""Events of one body that are no JSON and could not be mended; further ones are refused and not looked into ..."""
+"""Events of one body, also of one that is imported or tried again, that are no JSON and could not be mended; further
+ones are refused and not looked into ..."""
 BROKEN_EVENTS_BYTES_MAX = 256 * 1024
 """... and so they are beyond so many bytes of such events."""
 
@@ -272,7 +273,8 @@ TENANTS_NOTED_MAX = 1_024
 QUARANTINE_GROUPS_MAX = 1_000
 """Groups told apart when the quarantine is listed; what is beyond them is told as one."""
 REPAIR_EVENTS_MAX = 10_000
-"""Entries of the quarantine that one request replays."""
+"""Events of the quarantine that one request tries again, those of a body one by one; the entry that reaches this is the
+last."""
 REPAIR_EXAMPLES_MAX = 10
 REWRITE_BYTES_MAX = 64 * 1024
 REWRITE_STEPS_MAX = 50
