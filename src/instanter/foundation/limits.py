@@ -195,7 +195,16 @@ READING_PLANS_MAX = 256
 TOMBSTONES_MAX = 100_000
 """Erased people whose late events are still dropped."""
 EXPORTS_MAX = 2
-"""Exports made at once: each reads the whole log, and what its client has not taken yet lies in memory."""
+"""Exports of people made at once, and likewise readings of the whole audit: each reads a whole log ..."""
+EXPORTS_PER_TENANT_MAX = 1
+"""... and so many of them are of one tenant."""
+EXPORT_PIECE_BYTES = 256 * 1024
+"""Of an export, what lies in memory until its client has taken it: a piece ends with the line that reaches this ..."""
+EXPORT_WAIT_S_MAX = 60
+"""... and how long clients may let us wait until pieces are taken, in all. One that needs longer is cut off: it keeps
+others from theirs ..."""
+EXPORT_BYTES_PER_S_MIN = 64 * 1024
+"""... but so much that was taken buys another second."""
 ACCESS_KEYS_MAX = 10_000
 """Access keys that count."""
 ACCESS_KEYS_PER_TENANT_MAX = 1_000
