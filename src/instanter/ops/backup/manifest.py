@@ -87,7 +87,7 @@ def read_manifest(disk: Disk, folder: Path) -> BackupManifest:
         if found > BACKUP_FORMAT:
             raise Broken(f"{folder} is a backup of format {found}; this program reads up to {BACKUP_FORMAT}")
         manifest = msgspec.json.decode(content, type=BackupManifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Corrupt(file=str(path), offset=0, reason=f"not a manifest: {error}") from None
     for file in manifest.files:
         if not _stays_inside(file.path):
