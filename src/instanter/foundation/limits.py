@@ -420,6 +420,10 @@ REMAP_MESSAGES_MAX = 200_000
 """Events among which repetitions are told while kept events are told again."""
 REMAP_POSITIONS_MAX = 500_000
 """Positions of events that have been told again which are held at once; for more the log is read once more."""
+REMAP_STEP_BYTES = 4 * 1024 * 1024
+"""Of events that one step may tell again; it ends with the one that reaches this."""
+REMAP_NAMES_MAX = 1_000
+"""Event names that the report of `instanter remap` tells apart; further ones are counted together."""
 
 # What has no effect.
 EFFECTS_RECORDS_MAX = 20_000
