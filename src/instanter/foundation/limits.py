@@ -397,6 +397,10 @@ ARCHIVE_BUFFER_BYTES = 256 * 1024
 """Read of such a file at once."""
 IMPORT_PIECE_BYTES_MAX = BATCH_BYTES_MAX + 64 * 1024
 """A piece of an import, as a client sends it: a batch, and the numbers of its lines."""
+UNPACKED_FREE_BYTES = 1024 * 1024 * 1024
+"""Of a packed file, of events or items, what is unpacked whatever it was packed into ..."""
+UNPACKED_RATIO_MAX = 2_000
+"""... and beyond it so many times what was packed, which gzip alone cannot reach: more was made to have no end."""
 FEED_LINE_CHARS_MAX = 1024 * 1024
 """A line, a row of a table or an element of a list in a file of items; a longer one is told with its place."""
 FEED_COLUMNS_MAX = 2_048
