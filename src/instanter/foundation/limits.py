@@ -220,6 +220,8 @@ AUDIT_HANDED_IN_MAX = 256
 """Acts of commands that are taken into the record at once; further ones wait for the next time."""
 
 # Backups.
+BACKUP_MANIFEST_BYTES_MAX = 64 * 1024 * 1024
+"""Of the list of a backup's files, about 400,000; it is in memory whole while a backup is checked or restored."""
 BACKUP_TRIES_MAX = 8
 """How often a backup begins again because retention removed what it was copying."""
 MOVED_ENDS_MAX = 262_144
