@@ -386,6 +386,15 @@ def test_shopifys_json_is_one_item_a_variant() -> None:
 # Parquet and packed files.
 
 
+def test_a_parquet_file_with_two_columns_of_one_name_is_refused(tmp_path: Path) -> None:
+    """Of a row as pyarrow gives it the last of them stood for both."""
+    path = tmp_path / "feed.parquet"
+    parquet.write_table(pyarrow.Table.from_arrays([pyarrow.array(["1"]), *[pyarrow.array([2.0])] * 2],
+                                                  names=["id", "price", "price"]), path)  # fmt: skip
+    with pytest.raises(RequestRejected, match='two columns are called "price"'):
+        read_items(path)
+
+
 def test_parquet_is_read_row_by_row(tmp_path: Path) -> None:
     path = tmp_path / "items"
     table = pyarrow.table({
