@@ -27,6 +27,7 @@ BUILD = ROOT / "build" / "fuzz"
 NAMES = (
     "event", "batch", "segment", "checkpoint", "configuration", "vault", "cold", "feed", "archive", "statement",
     "token", "holdings", "body", "question", "items", "rewrite", "manifest", "keyfile", "model", "entry",
+    "advisories",
 )  # fmt: skip
 COVERED = (
     "instanter.events.", "instanter.log.", "instanter.ops.config", "instanter.ops.toml_lines",

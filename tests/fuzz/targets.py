@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import hashlib
+import importlib.util
 import io
 import os
 import struct
+import sys
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -84,6 +86,7 @@ from instanter.state.memory import State
 
 Target = Callable[[bytes], None]
 
+ROOT = Path(__file__).resolve().parents[2]
 RUN_S_MAX = 1.0
 KINDS = (None, "track", "identify", "page", "screen", "group", "alias", None)
 RECEIVED_MS = 1_750_000_000_000
@@ -616,11 +619,33 @@ def entry(chunk: bytes) -> None:
         raise Refused(str(error)) from None
 
 
+@cache
+def dependencies() -> Any:
+    """The tool that reads advisories."""
+    spec = importlib.util.spec_from_file_location("dependencies", ROOT / "tools" / "dependencies.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tool = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    return tool
+
+
+def advisories(chunk: bytes) -> None:
+    """A file of advisories, and what it says of one package."""
+    path, tool = Path(scratch().name) / "advisories.json", dependencies()
+    path.write_bytes(chunk)
+    try:
+        read = tool.read_advisories(path)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+    tool.concerned([tool.Package("starlette", "1.10.0", "required", "")], read)
+
+
 TARGETS: dict[str, Target] = {
     "event": event, "batch": batch, "segment": segment, "checkpoint": checkpoint, "configuration": configuration,
     "vault": vault, "cold": cold, "feed": feed, "archive": archive, "statement": statement, "token": token,
     "holdings": holdings, "body": body, "question": question, "items": items, "rewrite": rewrite,
-    "manifest": manifest, "keyfile": keyfile, "model": model, "entry": entry,
+    "manifest": manifest, "keyfile": keyfile, "model": model, "entry": entry, "advisories": advisories,
 }  # fmt: skip
 NEVER_TAKEN = frozenset({"token"})
 """Targets that refuse whatever comes."""
