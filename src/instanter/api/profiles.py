@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from ..engine.loop import Engine
 from ..events.bodies import body_decoder
@@ -17,12 +15,11 @@ from ..events.subjects import ANONYMOUS_PREFIX
 from ..foundation.errors import RequestRejected
 from ..foundation.limits import BODY_BYTES_MAX, NAME_CHARS_MAX, PURPOSES_MAX
 from .bodies import read_body
+from .lines import LinesResponse
 from .pages import page_of
 from .replies import reply
 from .routing import path_id
 from .tenancy import caller_of, tenant_of
-
-NDJSON_MEDIA_TYPE = "application/x-ndjson"
 
 Purpose = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]
 
@@ -76,8 +73,7 @@ async def export(engine: Engine, request: Request) -> Response:
     profile = engine.profiles.profile(tenant, identifier, now_ms=engine.clock.now_ms())
     await _note(engine, request, "profile.exported")
     first = msgspec.json.encode({"kind": "profile", "profile": profile}) + b"\n"
-    lines = engine.export(tenant, identifier)
-    return StreamingResponse(streamed(first, lines), media_type=NDJSON_MEDIA_TYPE)
+    return LinesResponse(engine.export(tenant, identifier), first=first)
 
 
 async def consent(engine: Engine, request: Request) -> Response:
@@ -111,12 +107,3 @@ def _check_identifier(identifier: str) -> None:
     plain = identifier.removeprefix(ANONYMOUS_PREFIX)
     if not plain or plain.isspace() or any(character < " " or "\x7f" <= character <= "\x9f" for character in plain):
         raise RequestRejected("schema", "that cannot be the id of a person")
-
-
-async def streamed(first: bytes, lines: Iterator[list[bytes]]) -> AsyncIterator[bytes]:
-    """A body of lines: the log is read in a thread, a bounded piece at a time. What the client has not taken yet lies
-    in memory."""
-    yield first
-    while (chunk := await asyncio.to_thread(next, lines, None)) is not None:
-        if chunk:
-            yield b"".join(chunk)

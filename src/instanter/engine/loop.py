@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -42,15 +42,16 @@ from ..foundation.deadline import Deadline
 from ..foundation.disk import UNFINISHED, Disk
 from ..foundation.errors import InstanterError, LogClosed, Overloaded, RequestRejected, Unavailable
 from ..foundation.ids import Ids, reference
-from ..foundation.limits import EXPORTS_MAX
 from ..foundation.measure import Buckets, Measurements
 from ..log.moved import MovedPositions, NothingMoved
 from ..log.segment_log import SegmentLog
 from ..privacy.access import AccessKey, Grant, check_grant, issued, new_key
+from ..privacy.acts import Wanted
 from ..privacy.audit import CLOCK_CONFIRMED, SERVER, Audit, Head, Trail, handed_in
 from ..privacy.erasures import ErasureList
 from ..privacy.subjects import KeyStore, KeySubject
 from ..privacy.user_tokens import SigningSecret, SigningSecrets
+from .acts import act_lines
 from .calibrations import Calibrations
 from .checkpoints import Checkpoints, ReplayBounds
 from .effects import DataHealth, data_health, observed
@@ -68,6 +69,7 @@ from .models import ServedModels
 from .partition import REPEATED, Noticed, Partition
 from .profile import Profiles, most_active
 from .quarantine import QuarantineStore
+from .readings import Reading, Readings
 from .recovery import Recovery
 from .remapping import Remapper
 from .repair import Repairs
@@ -90,7 +92,6 @@ ACTS_DOUBTED_S = 1.0
 """How often the acts of commands are looked for while the time is doubted: one of them confirms it."""
 WATCH_S = 0.25
 """How often it is looked whether the data directory is there."""
-EXPORT_RETRY_S = 10
 
 
 class EngineOptions(msgspec.Struct, frozen=True):
@@ -166,7 +167,8 @@ class Engine:
         self._ticked_ms = clock.now_ms()
         self._stopping = False
         self._checkpoint_due = asyncio.Event()
-        self._exports = 0
+        self._exports = Readings("exports")
+        self._audits = Readings("records of all acts")
         self._tasks: list[asyncio.Task[None]] = []
         self.quarantine = QuarantineStore(
             stores.quarantine, subjects=stores.subjects, clock=clock, sync_window_ms=options.sync_window_ms,
@@ -523,27 +525,21 @@ class Engine:
         cell = self.subjects.find(tenant, identifier)
         return self.partition.consents.of(self.partition.links.cells(cell)) if cell else {}
 
-    def export(self, tenant: str, identifier: str) -> Iterator[list[bytes]]:
-        """Everything held about a person as NDJSON lines, see `export.export`.
+    def export(self, tenant: str, identifier: str) -> Reading:
+        """Everything held about a person as NDJSON lines, see `export.export`; to be closed.
 
-        Raises `RequestRejected` for nobody, and `Overloaded` while `EXPORTS_MAX` others are being made.
+        Raises `RequestRejected` for nobody, and `Overloaded` while others are made.
         """
         cell = self.subjects.find(tenant, identifier)
         if not cell:
             raise RequestRejected("unknown_profile", "nothing is known under this identifier", status=404)
-        if self._exports >= EXPORTS_MAX:
-            raise Overloaded(f"{EXPORTS_MAX} exports are being made", retry_after_s=EXPORT_RETRY_S)
         cells = self.partition.links.naming(cell)
         lines = export(tenant, cells, self._log, self.subjects, self.partition.state.catalogue)
-        return self._counted(lines)
+        return self._exports.begin(tenant, lines)
 
-    def _counted(self, lines: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
-        """The same, counted as an export from the first piece to the last, or to when it is given up."""
-        self._exports += 1
-        try:
-            yield from lines
-        finally:
-            self._exports -= 1
+    def acts(self, tenant: str, wanted: Wanted) -> Reading:
+        """All acts that are wanted, as NDJSON lines, for somebody of a tenant; to be closed. Raises `Overloaded`."""
+        return self._audits.begin(tenant, act_lines(self.audit.log, wanted))
 
     async def data_health(self, tenant: str) -> DataHealth:
         """What of a tenant's data has no effect, from the newest records and what came since the start."""

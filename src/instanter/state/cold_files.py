@@ -445,7 +445,7 @@ def read_preamble(disk: Disk, path: Path) -> _Preamble:
         if version > VERSION:
             raise Broken(f"{path} has format {version}; this program reads up to {VERSION}")
         return msgspec.msgpack.decode(content, type=_Preamble)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Corrupt(file=str(path), offset=0, reason=f"the preamble does not fit: {error}") from None
 
 
