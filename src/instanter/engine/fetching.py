@@ -41,12 +41,13 @@ class Begun(NamedTuple):
 class Fetching:
     """People of one state who are being read from disk, and who waits for them. Used on the loop's thread."""
 
-    def __init__(self, state: State, meter: Meter, *, name: str) -> None:
-        """`name` is that of its thread."""
+    def __init__(self, state: State, meter: Meter, *, by: str) -> None:
+        """`by` says who waits: `decision` or `fold`."""
         self._state = state
         self._meter = meter
         self._loop = asyncio.get_running_loop()
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"fetch-{by}")
+        self._by = by
         self._under_way: dict[ColdRecord, Coming] = {}
         self._closed = False
 
@@ -60,10 +61,17 @@ class Fetching:
         """People who are being read, or wait for their turn."""
         return len(self._under_way)
 
-    def begin(self, keys: Sequence[int]) -> list[Coming]:
-        """Begin to read who of these lies on disk; what has to be done before they are at hand: nothing if they are, or
-        if so many wait that whoever needs them has to read them."""
-        return self._begin(self._state.unread(keys)).coming
+    def begin(self, keys: Sequence[int]) -> None:
+        """Begin to read who of these lies on disk."""
+        self._begin(self._state.unread(keys))
+
+    def coming(self, keys: Sequence[int]) -> list[Coming]:
+        """What is to be waited for before all of these are at hand: nothing if they are, or if so many wait that
+        whoever needs them has to read them."""
+        begun = self._begin(self._state.unread(keys))
+        if begun.coming:
+            self._meter.count(f"people_awaited.{self._by}")
+        return begun.coming
 
     async def arrived(self, keys: Callable[[], Sequence[int]], *, left_ms: Callable[[], float]) -> bool:
         """Returns when all of `keys` are at hand, True, or when the time is over or too many wait, False.
@@ -78,7 +86,7 @@ class Fetching:
             if begun.refused or (begun.coming and left_s <= 0.0):
                 return False
             if begun.coming:
-                self._meter.count("people_awaited.decision")
+                self._meter.count(f"people_awaited.{self._by}")
                 if (await asyncio.wait(begun.coming, timeout=left_s))[1]:
                     return False
         return True
@@ -96,7 +104,7 @@ class Fetching:
             self._meter.count("people_not_fetched", refused)
         if new := new[:room]:
             pending = self._state.fetch_now(new)
-            self._meter.count("people_fetched.at_once", len(new) - len(pending))
+            self._count("at_once", len(new) - len(pending))
             if pending:
                 self._await(pending)
         return Begun([*{coming for one in unread if (coming := self._under_way.get(one)) is not None}], refused)
@@ -112,7 +120,7 @@ class Fetching:
             coming.cancel()
             return
         pending = self._state.fetch_now(some)
-        self._meter.count("people_fetched.soon", len(some) - len(pending))
+        self._count("soon", len(some) - len(pending))
         self._settle(set(some).difference(pending))
         if not pending:
             self._end(coming)
@@ -137,7 +145,7 @@ class Fetching:
             return
         if reading.exception() is None:
             self._state.keep_fetched(reading.result())
-        self._meter.count("people_fetched.thread", len(some))
+        self._count("thread", len(some))
         self._meter.observe("fetch", elapsed_ns() - began_ns)
         if rest:
             self._read(rest, coming)
@@ -147,6 +155,9 @@ class Fetching:
     def _settle(self, some: Iterable[ColdRecord]) -> None:
         for one in some:
             del self._under_way[one]
+
+    def _count(self, how: str, people: int) -> None:
+        self._meter.count(f"people_fetched.{how}", people)
 
     def _end(self, coming: Coming) -> None:
         if not coming.done():

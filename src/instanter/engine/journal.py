@@ -219,7 +219,6 @@ class Journal:
         if not coming:
             self._fold_now(count)
             return
-        self._meter.count("people_awaited.fold")
         asyncio.gather(*coming, return_exceptions=True).add_done_callback(lambda _: self._fold_now(count))
 
     def _coming(self, count: int) -> list[Coming]:
@@ -227,7 +226,7 @@ class Journal:
         if self._people is None or self._partition.state.cells_cold == 0:
             return []
         records = (one.record for one in islice(self._unfolded, count))
-        return self._people.begin([record.key for record in records if isinstance(record, Tracked)])
+        return self._people.coming([record.key for record in records if isinstance(record, Tracked)])
 
     def _fold_now(self, count: int = RECORDS_PER_STEP) -> None:
         """Fold the next records, at most so many; whoever has not been read is read here."""

@@ -174,8 +174,8 @@ class Engine:
             stores.quarantine, subjects=stores.subjects, clock=clock, sync_window_ms=options.sync_window_ms,
             meter=self.meter, before=stores.subjects.flush, names_erased=gate.names_erased,
         )  # fmt: skip
-        self._fetching = Fetching(partition.state, self.meter, name="fetch-decisions")
-        self._folding = Fetching(partition.state, self.meter, name="fetch-events")
+        self._fetching = Fetching(partition.state, self.meter, by="decision")
+        self._folding = Fetching(partition.state, self.meter, by="fold")
         self.journal = Journal(
             stores.log, partition, sync_window_ms=options.sync_window_ms, meter=self.meter,
             on_folded=self._after_fold, on_broken=self._break, on_noticed=self._notice,

@@ -123,12 +123,11 @@ def _blocking(path: Path) -> BlockingIOError:
 
 
 def _read_cached(descriptor: int, content: bytearray, offset: int) -> int:
-    """Fill from what the system has in memory; how many bytes, -1 for none, also of a file system that cannot tell."""
+    """Fill from what the system has in memory; how many bytes. -1 if it has none, or a file system cannot tell: what
+    else may be wrong says whoever waits."""
     try:
         return os.preadv(descriptor, [content], offset, os.RWF_NOWAIT)
-    except OSError as error:
-        if error.errno not in (errno.EAGAIN, errno.EOPNOTSUPP):
-            raise
+    except OSError:
         return -1
 
 

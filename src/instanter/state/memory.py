@@ -81,7 +81,6 @@ SWEEP_CELLS = 50_000
 IDLE_CELLS = 20_000
 """Cells looked at by one call of `idle_cells`."""
 SWEEP_IDLE_MS = 24 * 3_600_000
-SCRATCH_ROWS = 4
 
 VERDICTS = {
     APPLIED: "applied",
@@ -132,7 +131,7 @@ class State:
                     layout.session_words,
                     CHUNK_WORDS,
                     layout.item_words,
-                    max(layout.cell_words, layout.session_words),
+                    1,
                     COLD_WORDS,
                     PAGE_WORDS,
                 ),
@@ -141,7 +140,7 @@ class State:
                     room.sessions,
                     room.chunks,
                     room.items,
-                    SCRATCH_ROWS,
+                    0,
                     room.cold if cold else 0,
                     room.ledger_pages,
                 ),
