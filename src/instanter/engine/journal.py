@@ -199,6 +199,7 @@ class Journal:
     def abandon(self) -> None:
         """Give the log up without committing anything more."""
         self._committer.abandon()
+        self._unfolded.clear()
         self._cancel_again()
 
     def _durable(self, group: Durable[Record | Unreadable]) -> None:
