@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from ..decisions.decide import Decider, Decision
+from ..decisions.fallback import PERSON_SHARE
 from ..decisions.request import DecideRequest
 from ..events.decode import Door
 from ..events.envelope import (
@@ -58,7 +59,8 @@ from .effects import DataHealth, data_health, observed
 from .erase import DAY_MS, ERASED_PER_TURN, Eraser, RetentionOptions
 from .export import export, opened_receipt
 from .feeds import CatalogueFeeds, CatalogueOptions
-from .gate import Gate
+from .fetching import Fetching
+from .gate import Agreement, Gate
 from .holdings import AUDIT, LOG, QUARANTINE, Holdings, HoldingsFile
 from .importing import Importer
 from .intake import Intake
@@ -174,10 +176,12 @@ class Engine:
             stores.quarantine, subjects=stores.subjects, clock=clock, sync_window_ms=options.sync_window_ms,
             meter=self.meter, before=stores.subjects.flush, names_erased=gate.names_erased,
         )  # fmt: skip
+        self._fetching = Fetching(partition.state, self.meter, by="decision")
+        self._folding = Fetching(partition.state, self.meter, by="fold")
         self.journal = Journal(
             stores.log, partition, sync_window_ms=options.sync_window_ms, meter=self.meter,
             on_folded=self._after_fold, on_broken=self._break, on_noticed=self._notice,
-            before=stores.subjects.flush,
+            before=stores.subjects.flush, people=self._folding,
         )  # fmt: skip
         self._holdings = None
         if stores.holdings is not None:
@@ -229,8 +233,16 @@ class Engine:
 
     @property
     def workers(self) -> tuple[Executor, ...]:
-        """The threads that write."""
-        return self.journal.worker, self.quarantine.worker, self.audit.worker, self.checkpoints.worker
+        """The threads that stay: those that write, and those that read people from disk."""
+        return (
+            self.journal.worker, self.quarantine.worker, self.audit.worker, self.checkpoints.worker,
+            *(one.worker for one in (self._fetching, self._folding)),
+        )  # fmt: skip
+
+    @property
+    def fetches_waiting(self) -> int:
+        """People on disk who are being read, or wait for their turn."""
+        return self._fetching.waiting + self._folding.waiting
 
     # Life.
 
@@ -302,6 +314,8 @@ class Engine:
         self._close_stores()
 
     def _close_stores(self) -> None:
+        self._fetching.close()
+        self._folding.close()
         self.checkpoints.close()
         self._stores.subjects.close()
         self._stores.erasures.close()
@@ -435,20 +449,23 @@ class Engine:
         """
         if self.broken:
             raise Unavailable(self.broken)
+        in_time = await self.fetch_person(
+            lambda: self._asked_about(tenant, request, gpc=gpc)[1], left_ms=partial(deadline.left_ms, PERSON_SHARE)
+        )
+        if not in_time:
+            self.meter.count("people_late")
         now_ms = self.clock.now_ms() if request.timestamp is None else request.timestamp_ms
         if self.options.epoch_on_read and self._epoch_due(now_ms):
             await self._publish_if_possible(now_ms)
-        subject, keys = self._person(tenant, request)
-        identifiers = identifiers_of(request.device, request.user)
-        stated = self._statements.in_context(request.context)
-        agreement = self.gate.agreement(tenant, identifiers, stated=stated, gpc=gpc)
-        if not agreement.personal:
-            subject, keys = None, []
+        if self.broken:
+            raise Unavailable(self.broken)
+        subject, keys, agreement = self._asked_about(tenant, request, gpc=gpc)
         decision_id = f"{ID_PREFIX}{self._ids.token(ID_TOKEN_BYTES)}{self.journal.next_position:x}"
         decision = self.decider.decide(
             request, state=self.partition.state, keys=keys, tenant=tenant, now_ms=now_ms,
             position=self.partition.position, decision_id=decision_id, deadline=deadline, meter=self.meter,
             denied=agreement.denied, rankers=self.models.lineup, learned=self.partition.learners,
+            cut=frozenset() if in_time else frozenset({"context"}),
         )  # fmt: skip
         if decision.faults:
             self.models.note(tenant, decision.faults)
@@ -460,6 +477,22 @@ class Engine:
         for placed in decision.reply.placements.values():
             self.meter.count(f"served.{placed.served_by}")
         return decision
+
+    async def fetch_person(self, keys: Callable[[], Sequence[int]], *, left_ms: Callable[[], float]) -> bool:
+        """Returns when whoever of `keys` lies on disk has been read, or once the time is over: False then."""
+        if self.partition.state.cells_cold == 0:
+            return True
+        return await self._fetching.arrived(keys, left_ms=left_ms)
+
+    def _asked_about(
+        self, tenant: str, request: DecideRequest, *, gpc: bool
+    ) -> tuple[KeySubject | None, list[int], Agreement]:
+        """Who a decision is about, as things stand now: nobody without their agreement."""
+        identifiers = identifiers_of(request.device, request.user)
+        stated = self._statements.in_context(request.context)
+        agreement = self.gate.agreement(tenant, identifiers, stated=stated, gpc=gpc)
+        subject, keys = self._person(tenant, request) if agreement.personal else (None, [])
+        return subject, keys, agreement
 
     def receipt(self, tenant: str, decision_id: str) -> bytes:
         """The receipt of a decision, or `RequestRejected` when there is none (any more). May run in a thread."""

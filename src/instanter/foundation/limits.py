@@ -166,6 +166,13 @@ COLD_RECORD_BYTES_MAX = 16 * 1024 * 1024
 """One idle person on disk."""
 COLD_MOVED_MAX = 128
 """People moved to disk in one step, about 1 ms."""
+FETCHES_WAITING_MAX = 1_024
+"""People on disk who wait to be read, for decisions and for the fold each. Beyond it decisions do without them, and the
+fold reads them itself."""
+FETCHED_PEOPLE_MAX = 4_096
+"""People who were read ahead and are at hand ..."""
+FETCHED_BYTES_MAX = 16 * 1024 * 1024
+"""... and what they take together. Who was needed longest ago makes room."""
 
 # Privacy.
 SUBJECTS_OPEN_MAX = 32_768
