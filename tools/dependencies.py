@@ -18,8 +18,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 from packaging.utils import canonicalize_name
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 ROOT = Path(__file__).parents[1]
 ADVISORIES = ROOT / "tools" / "advisories.json"
@@ -157,10 +158,52 @@ def page(packages: list[Package], advisories: Mapping[str, Any]) -> str:
 # Advisories.
 
 
+class _Package(msgspec.Struct):
+    ecosystem: str
+    name: str
+
+
+class _Range(msgspec.Struct):
+    type: str
+    events: list[dict[str, str]] = []
+
+
+class _Affected(msgspec.Struct):
+    package: _Package
+    versions: list[str] = []
+    ranges: list[_Range] = []
+
+
+class _Advisory(msgspec.Struct):
+    id: str
+    summary: str
+    affected: list[_Affected]
+
+
+class _Advisories(msgspec.Struct):
+    as_of: str
+    vulnerabilities: list[_Advisory]
+
+
 def read_advisories(file: Path = ADVISORIES) -> dict[str, Any]:
-    """The file of advisories."""
-    read: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    """The file of advisories; `ValueError` for one that says something else, or of versions that are none: it would be
+    passed over in silence."""
+    try:
+        read: dict[str, Any] = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+        for advisory in msgspec.convert(read, _Advisories).vulnerabilities:
+            for affected in advisory.affected:
+                _check_versions(affected)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidVersion) as error:
+        raise ValueError(f"{file.name} is no file of advisories: {error}") from None
     return read
+
+
+def _check_versions(affected: _Affected) -> None:
+    for version in affected.versions:
+        Version(version)
+    for one in affected.ranges:
+        if one.type == "ECOSYSTEM":
+            list(_events(one.events))
 
 
 def concerned(packages: list[Package], advisories: Mapping[str, Any]) -> list[Found]:
@@ -210,7 +253,11 @@ def _events(events: list[dict[str, str]]) -> Iterator[tuple[str, Version]]:
 
 def main(what: str, path: str = "") -> int:
     """Do it; the exit code."""
-    packages, advisories = locked(), read_advisories()
+    try:
+        packages, advisories = locked(), read_advisories()
+    except ValueError as error:
+        print(error)
+        return 1
     if what == "check":
         found = concerned(packages, advisories)
         for one in found:

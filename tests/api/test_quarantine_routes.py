@@ -48,6 +48,7 @@ def test_what_was_refused_is_listed_shown_repaired_and_gone_from_the_list(tmp_pa
     ({"rewrite": [{"do": "set", "path": "userId", "value": "eve"}]}, "rewrite"),
     ({"rewrite": [{"do": "dance", "path": "x"}]}, "schema"), ({"rewrite": [REMOVE] * 51}, "schema"),
     ({"limit": 0}, "schema"), ({"limit": 10_001}, "schema"), ({"unknown": 1}, "schema"), ({"position": "x"}, "schema"),
+    ({"position": "9" * 5_000}, "schema"),
 ])
 def test_a_request_that_cannot_be_is_400(asked: dict[str, Any], code: str, tmp_path: Path):
     async def work(client: Client) -> None:

@@ -93,6 +93,27 @@ def test_a_question_with_a_misspelt_field_is_answered_with_a_warning(path: str, 
     with_client(tmp_path, work)
 
 
+@pytest.mark.parametrize(
+    "name", ["gpp", "GPP_STRING", "gppString", "usPrivacy", "us_privacy", "uspString", "consentMode"]
+)
+@pytest.mark.parametrize(
+    ("path", "question"),
+    [("/v1/decide", {"placements": [{"id": HOME}]}), ("/v1/rank", {"placement": HOME, "candidates": ["sku-1"]})],
+)
+def test_a_statement_of_consent_that_no_decision_reads_is_told(
+    path: str, question: dict[str, Any], name: str, tmp_path: Path
+) -> None:
+    async def work(client: Client) -> None:
+        await client.stock("sku-1")
+        for said, codes in (("DBABMA~CPXxRfAPXxRfAAfKABENB", ["consent_unread"]), ("", []), (None, [])):
+            asked = {"anonymousId": "a1", "context": {name: said, "page": {"url": "https://x/gpp"}}, **question}
+            told = (await client.post(path, asked)).json().get("warnings", [])
+            assert [one["code"] for one in told] == codes
+            assert all(one["message"].startswith(f"context.{name}: what it says of consent") for one in told)
+
+    with_client(tmp_path, work)
+
+
 def test_what_is_known_is_taken(tmp_path: Path) -> None:
     async def work(client: Client) -> None:
         await client.stock("sku-1")

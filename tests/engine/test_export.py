@@ -14,7 +14,7 @@ from instanter.engine.loop import Engine
 from instanter.events.envelope import Tracked
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.errors import Overloaded, RequestRejected
-from instanter.foundation.limits import EXPORTS_MAX
+from instanter.foundation.limits import EXPORT_PIECE_BYTES, EXPORTS_MAX, EXPORTS_PER_TENANT_MAX
 
 from .harness import decide, event, take, with_engine
 
@@ -114,16 +114,40 @@ def test_a_person_erased_while_their_export_is_read_is_in_the_rest_of_it_no_more
     with_engine(tmp_path, work)
 
 
-def test_few_exports_are_made_at_once_and_a_finished_one_makes_room(tmp_path: Path):
+def test_few_exports_are_made_at_once_one_of_a_tenant_and_what_ended_makes_room(tmp_path: Path) -> None:
+    tenants = [f"tenant-{number}" for number in range(EXPORTS_MAX + 1)]
+
     async def work(engine: Engine) -> None:
-        await take(engine, event(1, person="a1"))
-        running = [engine.export("default", "anonymous:a1") for _ in range(EXPORTS_MAX)]
-        for lines in running:
-            next(lines)
+        for tenant in tenants:
+            await engine.intake.take([event(1, person="a1")], kind=None, tenant=tenant)
+        running = [engine.export(tenant, "anonymous:a1") for tenant in tenants[:EXPORTS_MAX]]
         with pytest.raises(Overloaded):
-            engine.export("default", "anonymous:a1")
-        assert list(running[0]) == []
-        assert list(engine.export("default", "anonymous:a1"))
+            engine.export(tenants[-1], "anonymous:a1")
+        assert len(list(running[0])) == 1
+        last = engine.export(tenants[-1], "anonymous:a1")
+        running[1].close()
+        with pytest.raises(Overloaded):
+            engine.export(tenants[-1], "anonymous:a1")
+        last.close()
+        last.close()
+        held = [engine.export(tenants[-1], "anonymous:a1") for _ in range(EXPORTS_PER_TENANT_MAX)]
+        with pytest.raises(Overloaded):
+            engine.export(tenants[-1], "anonymous:a1")
+        assert list(engine.export(tenants[0], "anonymous:a1"))
+        assert held
+
+    with_engine(tmp_path, work)
+
+
+def test_of_a_person_with_much_history_a_piece_at_a_time_is_made(tmp_path: Path) -> None:
+    large = [event(number, properties={"note": "x" * 30_000}) for number in range(100)]
+
+    async def work(engine: Engine) -> None:
+        for first in range(0, len(large), 50):
+            await take(engine, *large[first : first + 50])
+        pieces = [sum(map(len, piece)) for piece in engine.export("default", "anonymous:a1")]
+        assert sum(pieces) > sum(map(len, large))
+        assert max(pieces) < EXPORT_PIECE_BYTES + 2 * len(large[0])
 
     with_engine(tmp_path, work)
 

@@ -14,13 +14,20 @@ from msgspec.structs import replace
 from instanter.engine import importing, imports
 from instanter.engine.importing import Piece, PieceTaken
 from instanter.engine.imports import Imports
+from instanter.engine.intake import BYTES_PER_STEP, EVENTS_PER_STEP
 from instanter.engine.loop import Engine
 from instanter.engine.recovery import beginning, catch_up
 from instanter.events.envelope import Imported, Tracked, decode_record
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import RequestRejected
-from instanter.foundation.limits import DEDUP_IDS_MAX, IMPORTS_MAX, IMPORTS_PER_TENANT_MAX
+from instanter.foundation.limits import (
+    BROKEN_EVENTS_BYTES_MAX,
+    BROKEN_EVENTS_MAX,
+    DEDUP_IDS_MAX,
+    IMPORTS_MAX,
+    IMPORTS_PER_TENANT_MAX,
+)
 from instanter.log.frames import decode_frames
 from instanter.log.segments import SEGMENT_HEADER_BYTES, SegmentReader
 
@@ -259,5 +266,42 @@ def test_what_is_known_of_imports_does_not_grow_with_their_ids(tmp_path: Path, m
             await engine.importer.take(made_up, tenant="default")
             assert len(engine.importer._checked) <= 8
         assert len(engine.partition.imports.rows()["imports"]) == 3
+
+    with_engine(tmp_path, work)
+
+
+@pytest.mark.parametrize(("broken", "looked_into"), [
+    (b'{"type": "track", "event": "x"', BROKEN_EVENTS_MAX),
+    (b'{"type": "track", "event": "x"' + b" " * 30_000, BROKEN_EVENTS_BYTES_MAX // 30_030),
+])  # fmt: skip
+def test_broken_events_cost_a_piece_no_more_than_so_much(broken: bytes, looked_into: int, tmp_path: Path) -> None:
+    """As in a batch: beyond the bound they are refused as they are, and sound ones count."""
+
+    async def work(engine: Engine) -> None:
+        many = [broken] * (BROKEN_EVENTS_MAX + EVENTS_PER_STEP)
+        taken = await engine.importer.take(piece([event(1), *many, event(2)], 1), tenant="default")
+        assert (taken.accepted, len(taken.rejected)) == (2, len(many))
+        told = ["looked into" not in one.message for one in taken.rejected]
+        assert looked_into <= told.count(True) < looked_into + EVENTS_PER_STEP
+        assert told == sorted(told, reverse=True)
+
+    with_engine(tmp_path, work)
+
+
+def test_a_step_of_a_piece_decodes_no_more_than_so_many_bytes(tmp_path: Path) -> None:
+    large = [event(number, properties={"note": "x" * 30_000}) for number in range(40)]
+
+    async def work(engine: Engine) -> None:
+        sizes = list[int]()
+        take_marked = engine.intake.take_marked
+
+        async def counted(raws: Sequence[bytes], *positional: Any, **named: Any) -> Any:
+            sizes.append(sum(map(len, raws)))
+            return await take_marked(raws, *positional, **named)
+
+        engine.intake.take_marked = counted  # type: ignore[method-assign,assignment]
+        assert (await engine.importer.take(piece(large, 1), tenant="default")).accepted == len(large)
+        assert max(sizes) < BYTES_PER_STEP + len(large[-1])
+        assert len(sizes) > 1
 
     with_engine(tmp_path, work)

@@ -12,10 +12,10 @@ import msgspec
 import pytest
 
 from instanter.engine import quarantine as keeping
-from instanter.engine.intake import Again
+from instanter.engine.intake import EVENTS_PER_STEP, Again
 from instanter.engine.loop import Engine
 from instanter.engine.quarantine import Kept, Listing, entries, is_open, normalised, outcomes
-from instanter.engine.repair import AT_ONCE, RepairReply, RepairRequest
+from instanter.engine.repair import RepairReply, RepairRequest
 from instanter.events.decode import Admitted
 from instanter.events.envelope import Tracked, decode_record
 from instanter.events.reject import BATCH, QUARANTINE_VERSION, Quarantined, encode_quarantined, quarantined
@@ -377,6 +377,66 @@ def test_the_limit_leaves_the_rest_for_the_next_time(tmp_path: Path):
     with_engine(tmp_path, work)
 
 
+def test_a_body_counts_as_the_events_in_it_and_the_entry_that_reaches_the_limit_is_the_last(tmp_path: Path):
+    bodies = [b'{"batch": [%s,]}' % b", ".join(event(10 * first + number) for number in range(4)) for first in range(3)]
+    mend = {"do": "replace", "find": ",]}", "put": "]}"}
+
+    async def work(engine: Engine) -> None:
+        for body in bodies:
+            await engine.intake.reject(body, EventRejected("malformed", "no"), tenant=TENANT)
+        await take(engine, bad(99))
+        first = await repair(engine, mend, limit=6, dryRun=True)
+        assert (first.selected, first.events, first.more) == (2, 8, True)
+        assert (await repair(engine, mend, limit=6)).events == 8
+        assert engine.partition.state.verdicts["applied"] == 8
+        second = await repair(engine, mend, limit=6)
+        assert (second.selected, second.events, second.more) == (2, 5, False)
+        assert engine.partition.state.verdicts["applied"] == 12
+
+    with_engine(tmp_path, work)
+
+
+def test_one_request_tries_so_many_events_and_no_more_than_one_body_beyond(tmp_path: Path):
+    count, at_most = 7, limits.REPAIR_EVENTS_MAX
+    body = b'{"batch": [%s,]}' % b",".join([b"{}"] * (limits.BATCH_EVENTS_MAX - 1))
+
+    async def work(engine: Engine) -> None:
+        for _ in range(count):
+            await engine.intake.reject(body, EventRejected("malformed", "no"), tenant=TENANT)
+        mend = {"do": "replace", "find": ",]}", "put": "]}"}
+        done = await repair(engine, mend, limit=at_most, dryRun=True)
+        assert at_most <= done.events < at_most + limits.BATCH_EVENTS_MAX
+        assert (done.selected, done.more) == (3, True)
+
+    with_engine(tmp_path, work)
+
+
+@pytest.mark.parametrize(("broken", "looked_into"), [
+    (b'{"type": "track", "event": x y}', limits.BROKEN_EVENTS_MAX),
+    (b'{"type": "track", "event": x y%s}' % (b" " * 30_000), limits.BROKEN_EVENTS_BYTES_MAX // 30_031),
+])  # fmt: skip
+def test_broken_events_of_a_body_that_is_tried_again_cost_no_more_than_so_much(
+    broken: bytes, looked_into: int, tmp_path: Path
+):
+    """As in a body that comes for the first time. What had not been looked into is, where it is tried by itself."""
+    first, last = (event(number).replace(b'"Product Viewed"', b'"Product \\ud83d"') for number in range(2))
+    count = min(looked_into + EVENTS_PER_STEP, (limits.QUARANTINED_EVENT_BYTES_MAX - 1_024) // len(broken))
+    body = b'{"batch": [%s]}' % b",".join([first, *[broken] * count, last])
+
+    async def work(engine: Engine) -> None:
+        await engine.intake.reject(body, EventRejected("malformed", "no"), tenant=TENANT)
+        assert (await repair(engine)).passed == 1
+        messages = [one.entry.message for one in still_open(tmp_path) if one.entry.code == "malformed"]
+        told = ["looked into" not in one for one in messages]
+        assert looked_into <= told.count(True) < looked_into + EVENTS_PER_STEP
+        assert not told[-1]
+        assert engine.partition.state.verdicts["applied"] == 1, "the first half is mended, the last is not looked into"
+        await repair(engine)
+        assert engine.partition.state.verdicts["applied"] == 1 + 1, "by itself it is"
+
+    with_engine(tmp_path, work)
+
+
 def test_the_law_holds_for_whoever_repairs(tmp_path: Path):
     async def work(engine: Engine) -> None:
         await take(engine, bad(1))
@@ -433,7 +493,7 @@ def test_a_whole_body_is_repaired_by_its_text_and_each_event_goes_its_own_way(tm
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_others_have_their_turn_while_a_body_of_many_events_is_tried_again(dry_run: bool, tmp_path: Path):
     steps = 8
-    bodies = [b'{"batch": [%s,]}' % b", ".join(event(number) for number in range(first, steps * AT_ONCE, 2))
+    bodies = [b'{"batch": [%s,]}' % b", ".join(event(number) for number in range(first, steps * EVENTS_PER_STEP, 2))
               for first in range(2)]  # fmt: skip
 
     async def work(engine: Engine) -> None:
@@ -442,9 +502,9 @@ def test_others_have_their_turn_while_a_body_of_many_events_is_tried_again(dry_r
         turns: list[int] = []
         admit = engine.intake.admit_again
 
-        def admit_again(again: Again, *, tenant: str) -> Admitted:
+        def admit_again(again: Again, *, tenant: str, mend: bool) -> Admitted:
             turns[-1] += 1
-            return admit(again, tenant=tenant)
+            return admit(again, tenant=tenant, mend=mend)
 
         engine.intake.admit_again = admit_again  # type: ignore[method-assign]
         turns.append(0)
@@ -454,8 +514,8 @@ def test_others_have_their_turn_while_a_body_of_many_events_is_tried_again(dry_r
             turns.append(0)
             await asyncio.sleep(0)
         assert (await trying).passed == 2
-        assert (sum(turns), max(turns)) == (steps * AT_ONCE, AT_ONCE)
-        assert len(events_in(tmp_path)) == (0 if dry_run else steps * AT_ONCE)
+        assert (sum(turns), max(turns)) == (steps * EVENTS_PER_STEP, EVENTS_PER_STEP)
+        assert len(events_in(tmp_path)) == (0 if dry_run else steps * EVENTS_PER_STEP)
 
     with_engine(tmp_path, work, clock=ManualClock(START_MS))
 
@@ -490,7 +550,7 @@ def test_who_has_refused_since_is_not_counted(tmp_path: Path):
     with_engine(tmp_path, work)
 
 
-@pytest.mark.parametrize("position", ["x", "-1", "9" * 30, "33"])
+@pytest.mark.parametrize("position", ["x", "-1", "9" * 30, "9" * 5_000, "33"])
 def test_a_position_that_names_no_entry_is_refused(position: str, tmp_path: Path):
     async def work(engine: Engine) -> None:
         await take(engine, bad(1))

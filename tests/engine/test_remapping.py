@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from instanter.engine import remapping
+from instanter.engine.intake import BYTES_PER_STEP
 from instanter.engine.loop import Engine
-from instanter.engine.remapping import RemapStep
+from instanter.engine.remapping import NameRemapped, RemapStep
 from instanter.events.decode import Door
 from instanter.events.envelope import Tracked, decode_record
 from instanter.events.kinds import Names
@@ -17,7 +18,9 @@ from instanter.events.named_items import ItemFinder
 from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
+from instanter.foundation.limits import REMAP_NAMES_MAX, REMAP_STEP_BYTES
 from instanter.log.segments import SegmentReader
+from instanter.ops.cli.remap import FURTHER, Tally
 
 from .harness import event, stock_shop, take, with_engine
 
@@ -263,6 +266,50 @@ def test_repetitions_are_told_among_the_newest_events_up_to_a_bound(monkeypatch:
     assert not walk.is_new(others[0])
     assert walk.is_new(first), "three others have come since"
     assert len(walk.messages) == 3
+
+
+def test_a_step_tells_no_more_bytes_than_so_many_and_a_few_at_once(tmp_path: Path) -> None:
+    """2,048 events of 32 KiB lay in memory for one step, and 64 of them went through the door at once."""
+    large = [event(number, name="book_opened", properties={"product_id": "p", "note": "x" * 30_000})
+             for number in range(200)]  # fmt: skip
+
+    async def work(engine: Engine) -> None:
+        for first in range(0, len(large), 50):
+            await take(engine, *large[first : first + 50])
+        map_names(engine, MAPPING)
+        sizes, after = list[int](), 0
+        tell = engine.remapper._tell
+
+        async def counted(candidates: Any, *rest: Any) -> None:
+            sizes.append(sum(len(one.record.body) for one in candidates))
+            await tell(candidates, *rest)
+
+        engine.remapper._tell = counted  # type: ignore[method-assign]
+        told = []
+        while True:
+            step = await engine.remapper.step("default", after, dry_run=False, actor="test")
+            told.append(sum(one.told for one in step.told))
+            if step.next is None:
+                break
+            after = int(step.next)
+        assert sum(told) == len(large)
+        assert max(told) * len(large[0]) < REMAP_STEP_BYTES + 2 * len(large[0])
+        assert max(sizes) < BYTES_PER_STEP + len(large[0])
+
+    with_engine(tmp_path, work, clock=ManualClock(NOW_MS))
+
+
+def test_the_report_of_the_command_tells_so_many_names_apart() -> None:
+    tally = Tally(dry_run=True)
+    for first in range(0, 2 * REMAP_NAMES_MAX, 500):
+        names = [f"name {number}" for number in range(first, first + 500)]
+        told = [NameRemapped(name, "Seen", 2) for name in names]
+        tally.add(RemapStep(True, 9, told, {}, dict.fromkeys(names, 3), dict.fromkeys(names, "where"), "5"))
+    report = tally.report()
+    assert report.told == 2 * 2 * REMAP_NAMES_MAX
+    assert len(report.names) == len(report.unheard) == REMAP_NAMES_MAX + 1
+    assert report.unheard[FURTHER] == 3 * REMAP_NAMES_MAX
+    assert len(report.elsewhere) == REMAP_NAMES_MAX
 
 
 def test_what_took_something_back_was_heard_and_is_not_told_again(tmp_path: Path) -> None:

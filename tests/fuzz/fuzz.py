@@ -26,13 +26,17 @@ CORPUS = HERE / "corpus"
 BUILD = ROOT / "build" / "fuzz"
 NAMES = (
     "event", "batch", "segment", "checkpoint", "configuration", "vault", "cold", "feed", "archive", "statement",
-    "token", "holdings",
+    "token", "holdings", "body", "question", "items", "rewrite", "manifest", "keyfile", "model", "entry",
+    "advisories",
 )  # fmt: skip
 COVERED = (
     "instanter.events.", "instanter.log.", "instanter.ops.config", "instanter.ops.toml_lines",
     "instanter.features.declaration", "instanter.decisions.placement", "instanter.state.checkpoint",
     "instanter.state.catalogue", "instanter.state.columns", "instanter.state.cold_files", "instanter.privacy.vault",
     "instanter.privacy.user_tokens", "instanter.ops.feeds.", "instanter.ops.archives", "instanter.engine.holdings",
+    "instanter.api.bodies", "instanter.api.imports", "instanter.api.items", "instanter.decisions.request",
+    "instanter.ops.backup.manifest", "instanter.ops.master", "instanter.privacy.erasures", "instanter.privacy.audit",
+    "instanter.models.artefact", "instanter.models.bodies",
 )  # fmt: skip
 """Modules, by how their names begin, that steer the fuzzer. Not the kernels: those are compiled."""
 HANG_S = 20

@@ -6,10 +6,14 @@ errors. Anything else that comes out of `run` is a finding, and so is taking lon
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import hashlib
+import importlib.util
 import io
 import os
 import struct
+import sys
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -21,29 +25,42 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from starlette.requests import Request
 
+from instanter.api.bodies import read_body
+from instanter.api.imports import _lines_of
+from instanter.api.items import _items_in, _Reading
+from instanter.decisions.request import decode_decide, decode_rank
 from instanter.engine.holdings import Holdings, read_holdings, write_holdings
 from instanter.events.batch import decode_batch
 from instanter.events.decode import Admitted, Door
 from instanter.events.enrich import Enricher
 from instanter.events.envelope import decode_record, encode_record
-from instanter.events.reject import message_id_of, quarantined
+from instanter.events.items import FieldReader, FieldTypes
+from instanter.events.reject import decode_quarantined, encode_quarantined, message_id_of, quarantined
+from instanter.events.rewrite import Rewrite, decode_steps
 from instanter.events.statements import Statements
 from instanter.events.subjects import HashedSubjects
 from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.foundation.errors import Broken, ConfigRejected, Corrupt, EventRejected, RequestRejected
 from instanter.foundation.ids import Ids
-from instanter.foundation.limits import EVENT_BYTES_MAX
+from instanter.foundation.limits import BATCH_BYTES_MAX, EVENT_BYTES_MAX
 from instanter.log.commit import commit_now
 from instanter.log.frames import FRAME_HEADER_BYTES
 from instanter.log.segment_log import SegmentLog
 from instanter.log.segments import SEGMENT_HEADER_BYTES, SegmentReader, encode_segment_header, segment_path
+from instanter.models import artefact
 from instanter.ops.archives import opened_archive
+from instanter.ops.backup.manifest import MANIFEST, read_manifest
 from instanter.ops.config import load
 from instanter.ops.feeds.reading import read_items
+from instanter.ops.master import master_key
+from instanter.privacy.audit import decode_entry
+from instanter.privacy.erasures import read_erasures, read_headstones
 from instanter.privacy.roll import Roll, number_of
-from instanter.privacy.user_tokens import SigningSecrets
+from instanter.privacy.user_tokens import FILE as SECRETS_FILE
+from instanter.privacy.user_tokens import SigningSecrets, read_signing_secrets
 from instanter.privacy.vault import KEY_BYTES, NAME_BYTES, SLOT_BYTES, MasterKey, Vault
 from instanter.sim.disk import SimulatedDisk
 from instanter.state.checkpoint import (
@@ -69,6 +86,7 @@ from instanter.state.memory import State
 
 Target = Callable[[bytes], None]
 
+ROOT = Path(__file__).resolve().parents[2]
 RUN_S_MAX = 1.0
 KINDS = (None, "track", "identify", "page", "screen", "group", "alias", None)
 RECEIVED_MS = 1_750_000_000_000
@@ -80,6 +98,7 @@ CHECKPOINT = checkpoint_path(Path("/checkpoints"), 7)
 KEYS = Path("/keys/subjects.keys")
 COLD = Path("/cold")
 HOLDINGS = Path("/data/holdings.json")
+BACKUP = Path("/backup")
 COLD_PLACES_MAX = 64
 COLD_START = struct.Struct("<8sII")
 COLD_RECORD = struct.Struct("<IIIIqq")
@@ -457,10 +476,176 @@ def holdings(chunk: bytes) -> None:
     assert read_holdings(disk, HOLDINGS) == held
 
 
+CODINGS = ("", "gzip", "deflate", "identity, gzip")
+MEDIA_TYPES = ("application/json", "text/plain;charset=UTF-8", "application/x-www-form-urlencoded", "")
+
+
+def request_of(raw: bytes, headers: list[tuple[bytes, bytes]]) -> Request:
+    """A request with this body, which comes in two pieces."""
+    pieces = [(raw[: len(raw) // 2], True), (raw[len(raw) // 2 :], False)]
+
+    async def receive() -> dict[str, Any]:
+        body, more = pieces.pop(0)
+        return {"type": "http.request", "body": body, "more_body": more}
+
+    return Request({"type": "http", "method": "POST", "path": "/v1/batch", "headers": headers}, receive)
+
+
+@cache
+def runner() -> asyncio.Runner:
+    return asyncio.Runner()
+
+
+def body(chunk: bytes) -> None:
+    """A body as a browser's beacon or a client's library sends it: packed or not, under any media type; then the batch
+    that it is, or one event. The first byte says how it comes."""
+    how, raw = chunk[0] if chunk else 0, chunk[1:]
+    headers = [(b"content-type", MEDIA_TYPES[how % 4].encode()), (b"content-encoding", CODINGS[how // 4 % 4].encode())]
+    try:
+        read = runner().run(read_body(request_of(raw, headers), bytes_max=BATCH_BYTES_MAX, any_text=how & 16 > 0))
+    except RequestRejected as error:
+        raise said(error.code, error.message) from None
+    assert len(read) <= BATCH_BYTES_MAX
+    if how & 32:
+        piece(read)
+    else:
+        batch(read)
+
+
+def piece(chunk: bytes) -> None:
+    """A piece of an import: what it says of its lines, and its batch."""
+    try:
+        told = _lines_of(chunk)
+    except RequestRejected as error:
+        raise said(error.code, error.message) from None
+    assert all(line > 0 for line in told.lines)
+    batch(chunk)
+
+
+def question(chunk: bytes) -> None:
+    """The body of a decision; the first byte says of which kind."""
+    how, raw = chunk[0] if chunk else 0, chunk[1:]
+    try:
+        decode_rank(raw) if how & 1 else decode_decide(raw)
+    except RequestRejected as error:
+        raise said(error.code, error.message) from None
+
+
+def items(chunk: bytes) -> None:
+    """A body of items. What fits can be written into the log."""
+    reading = _Reading(FieldReader(FieldTypes()))
+    try:
+        for index, sent in enumerate(_items_in(chunk, may_be_none=False)):
+            reading.read(index, sent)
+    except RequestRejected as error:
+        raise said(error.code, error.message) from None
+    for rejected in reading.rejected:
+        said(rejected.code, rejected.message)
+    msgspec.json.encode([reading.warnings.all(), reading.rejected])
+    for fields in reading.fit.values():
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(fields)) == fields
+
+
+def rewrite(chunk: bytes) -> None:
+    """Steps for the quarantine and an event, with a zero byte in between. The first byte says how the steps come."""
+    how, (document, _, raw) = chunk[0] if chunk else 0, chunk[1:].partition(b"\0")
+    try:
+        steps = Rewrite(decode_steps(document, toml=how & 1 > 0))
+        steps.apply(raw)
+    except RequestRejected as error:
+        raise said(error.code, error.message) from None
+    except EventRejected as error:
+        raise said(error.code, error.message) from None
+
+
+def manifest(chunk: bytes) -> None:
+    """The manifest of a backup, of which the first byte says whether its checksum is made right."""
+    how, raw = chunk[0] if chunk else 0, chunk[1:]
+    disk = SimulatedDisk()
+    disk.put(BACKUP / MANIFEST, raw + b"\n" + hashlib.sha256(raw).hexdigest().encode() + b"\n" if how & 1 else raw)
+    try:
+        read = read_manifest(disk, BACKUP)
+    except Broken as error:
+        raise Refused(str(error)) from None
+    assert all(((BACKUP / file.path).resolve()).is_relative_to(BACKUP) for file in read.files)
+
+
+def keyfile(chunk: bytes) -> None:
+    """Small files beside the keys of people: the master key, signing secrets, who was erased, and headstones. The first
+    byte says which."""
+    how, raw = chunk[0] if chunk else 0, chunk[1:]
+    disk = SimulatedDisk()
+    try:
+        if how % 4 == 0:
+            disk.put(KEYS.parent / "given", raw)
+            key = master_key(disk, KEYS.parent, file=str(KEYS.parent / "given"), may_make=False, environment={})
+            assert len(key) == KEY_BYTES
+        elif how % 4 == 1:
+            disk.put(KEYS.parent / SECRETS_FILE, raw)
+            read_signing_secrets(disk, KEYS.parent)
+        else:
+            commit_now(SegmentLog(disk, KEYS.parent, segment_bytes=1 << 20), [(0, 1, raw)])
+            list((read_erasures if how % 4 == 2 else read_headstones)(disk, KEYS.parent))
+    except (Broken, ConfigRejected) as error:
+        raise Refused(str(error)) from None
+
+
+def model(chunk: bytes) -> None:
+    """A trained model. The first byte says whether its checksum is made right."""
+    how, raw = chunk[0] if chunk else 0, chunk[1:]
+    try:
+        read = artefact.decode(repaired_model(raw) if how & 1 else raw)
+    except Broken as error:
+        raise Refused(str(error)) from None
+    again = artefact.encode(read)
+    assert artefact.encode(artefact.decode(again)) == again
+
+
+def repaired_model(raw: bytes) -> bytes:
+    """The bytes behind a right header."""
+    return artefact._HEADER.pack(artefact.MAGIC, artefact.FORMAT, artefact._checksum(artefact.FORMAT, raw)) + raw
+
+
+def entry(chunk: bytes) -> None:
+    """An entry of the quarantine, or of the record of administrators' acts, as the first byte says."""
+    how, raw = chunk[0] if chunk else 0, chunk[1:]
+    try:
+        if how & 1:
+            decode_entry(raw)
+        else:
+            read = decode_quarantined(raw, offset=0)
+            assert decode_quarantined(encode_quarantined(read), offset=0) == read
+    except Broken as error:
+        raise Refused(str(error)) from None
+
+
+@cache
+def dependencies() -> Any:
+    """The tool that reads advisories."""
+    spec = importlib.util.spec_from_file_location("dependencies", ROOT / "tools" / "dependencies.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tool = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    return tool
+
+
+def advisories(chunk: bytes) -> None:
+    """A file of advisories, and what it says of one package."""
+    path, tool = Path(scratch().name) / "advisories.json", dependencies()
+    path.write_bytes(chunk)
+    try:
+        read = tool.read_advisories(path)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+    tool.concerned([tool.Package("starlette", "1.10.0", "required", "")], read)
+
+
 TARGETS: dict[str, Target] = {
     "event": event, "batch": batch, "segment": segment, "checkpoint": checkpoint, "configuration": configuration,
     "vault": vault, "cold": cold, "feed": feed, "archive": archive, "statement": statement, "token": token,
-    "holdings": holdings,
+    "holdings": holdings, "body": body, "question": question, "items": items, "rewrite": rewrite,
+    "manifest": manifest, "keyfile": keyfile, "model": model, "entry": entry, "advisories": advisories,
 }  # fmt: skip
 NEVER_TAKEN = frozenset({"token"})
 """Targets that refuse whatever comes."""

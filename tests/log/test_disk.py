@@ -1,5 +1,7 @@
 """What every Disk must do, so that the one in memory can stand in for the real one."""
 
+import contextlib
+import os
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,18 @@ class DiskChecks:
         assert self.disk.read(path, 3, 5) == b"st se"
         assert self.disk.read(path, 100, 5) == b""
         assert self.disk.size(path) == 12
+
+    def test_what_is_read_now_is_what_is_read_once_the_system_has_it(self) -> None:
+        path = self.write("a", b"0123456789")
+        assert self.read_soon(path, 3, 4) == b"3456"
+        assert self.read_soon(path, 8, 100) == b"89"
+        assert self.read_soon(path, 100, 5) == b""
+
+    def read_soon(self, path: Path, offset: int, size_bytes: int) -> bytes:
+        """What `read_now` says when it is asked often enough."""
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                return self.disk.read_now(path, offset, size_bytes)
 
     def test_writing_goes_on_where_a_file_was_truncated(self) -> None:
         path = self.directory / "a"
@@ -60,6 +74,8 @@ class DiskChecks:
         with pytest.raises(FileNotFoundError):
             self.disk.read(self.directory / "none", 0, 1)
         with pytest.raises(FileNotFoundError):
+            self.read_soon(self.directory / "none", 0, 1)
+        with pytest.raises(FileNotFoundError):
             self.disk.size(self.directory / "none")
         with pytest.raises(FileNotFoundError):
             self.disk.unlink(self.directory / "none")
@@ -80,6 +96,23 @@ class TestRealDisk(DiskChecks):
 
     def test_files_are_readable_by_their_owner_only(self) -> None:
         assert self.write("a", b"personal").stat().st_mode & 0o077 == 0
+
+
+    def test_what_the_system_does_not_have_is_not_waited_for_and_comes_by_itself(self) -> None:
+        path = self.write("a", bytes(1 << 20))
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
+        with contextlib.suppress(BlockingIOError):  # Some file systems keep what they were told to let go.
+            assert self.disk.read_now(path, 40_960, 4_096) == bytes(4_096)
+        assert self.read_soon(path, 40_960, 4_096) == bytes(4_096)
+
+    def test_where_the_system_cannot_tell_all_is_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = self.write("a", b"0123456789")
+        monkeypatch.delattr(os, "RWF_NOWAIT")
+        with pytest.raises(BlockingIOError):
+            self.disk.read_now(path, 0, 4)
 
 
 class TestSimulatedDisk(DiskChecks):

@@ -329,6 +329,16 @@ def test_an_order_that_is_told_again_is_no_further_line_of_it(tmp_path: Path) ->
     assert [len(one["properties"].get("products", [])) for one in events] == [2, 0]
 
 
+def test_columns_of_one_name_are_told_apart_and_refused_where_they_mean_something(tmp_path: Path) -> None:
+    path = tmp_path / "clicks.csv"
+    path.write_text("event,user,item,note,note\nview,ada,i1,first,second\n")
+    _, events, _, _ = read(path)
+    assert [(one["properties"]["note"], one["properties"]["note (5)"]) for one in events] == [("first", "second")]
+    path.write_text("event,user,item,item\nview,ada,i1,i2\n")
+    with pytest.raises(RequestRejected, match='two columns are called "item"'):
+        read(path)
+
+
 def test_a_packed_file_that_ends_early_is_named(tmp_path: Path) -> None:
     path = tmp_path / "events.gz"
     content = gzip.compress(b'{"type": "page"}\n' * 99_999)[:-20]

@@ -20,7 +20,7 @@ from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import Broken, ConfigRejected, Corrupt, RequestRejected, Unavailable
 from instanter.foundation.ids import item_reference
-from instanter.foundation.limits import BACKUP_TRIES_MAX
+from instanter.foundation.limits import BACKUP_MANIFEST_BYTES_MAX, BACKUP_TRIES_MAX
 from instanter.log.commit import commit_now
 from instanter.log.segment_log import SegmentLog
 from instanter.log.segments import SegmentReader
@@ -28,6 +28,7 @@ from instanter.ops.backup.making import back_up, durable_end
 from instanter.ops.backup.manifest import (
     BACKUP_FORMAT,
     MANIFEST,
+    BackedUp,
     BackupManifest,
     check_backup,
     encode_manifest,
@@ -290,6 +291,45 @@ def test_a_manifest_cannot_write_outside_the_directory_nor_into_its_keys(path: s
     rewritten(backup, files=(msgspec.structs.replace(manifest.files[0], path=path),))
     with pytest.raises(Corrupt, match="no file of a data directory"):
         read_manifest(RealDisk(), backup)
+
+
+@pytest.mark.parametrize("path", ["log", "lock", "unfinished.json", "holdings.json", "audits/x", "jobs/x", "log\n/x"])
+def test_a_restore_puts_nothing_there_that_is_no_part_of_a_data_directory(
+    path: str, backup: Path, tmp_path: Path
+) -> None:
+    manifest = read_manifest(RealDisk(), backup)
+    place = backup / path
+    if not place.exists():
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(b"")
+    strange = BackedUp(path, place.stat().st_size, hashlib.sha256(b"").hexdigest())
+    rewritten(backup, files=(*manifest.files, strange))
+    with pytest.raises(Corrupt, match="no file of a data directory"):
+        restore(DataDirectory(RealDisk(), tmp_path / "restored"), backup, keys=None)
+    assert not (tmp_path / "restored").exists()
+
+
+def test_a_restore_needs_the_file_that_names_the_format_in_the_manifest(backup: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(RealDisk(), backup)
+    rewritten(backup, files=tuple(file for file in manifest.files if file.path != "instanter.json"))
+    with pytest.raises(Corrupt, match=r"instanter\.json is not listed"):
+        restore(DataDirectory(RealDisk(), tmp_path / "restored"), backup, keys=None)
+
+
+def test_a_file_that_a_manifest_names_again_and_again_is_not_read_again_and_again(backup: Path) -> None:
+    manifest = read_manifest(RealDisk(), backup)
+    rewritten(backup, files=(*manifest.files, manifest.files[0]))
+    with pytest.raises(Corrupt, match="stands there twice"):
+        check_backup(RealDisk(), backup)
+
+
+def test_a_manifest_is_read_up_to_a_bound(backup: Path, capsys: Printed, tmp_path: Path) -> None:
+    with (backup / MANIFEST).open("r+b") as file:
+        file.truncate(BACKUP_MANIFEST_BYTES_MAX + 1)
+    for words in (["verify", "--backup", str(backup)],
+                  ["restore", "--from", str(backup), "--data", str(tmp_path / "restored")]):
+        assert frame.main(words) == 1
+        assert "a manifest has at most" in capsys.readouterr().err
 
 
 def test_a_newer_backup_is_refused_in_one_sentence(backup: Path, capsys: Printed, tmp_path: Path) -> None:

@@ -95,6 +95,20 @@ def test_a_wrong_command_is_2(words: list[str], capsys: pytest.CaptureFixture[st
     assert "usage: instanter" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("words", "named"), [
+    (["keys", "create", "--scope", "write", "--name", "caf\udce9"], "name"),
+    (["keys", "create", "--name", "x", "--scope", "write", "--scope", "\udcff"], "scope"),
+    (["export", "\udce9"], "id"), (["audit", "list", "--actor", "a\udce9"], "actor"),
+])  # fmt: skip
+def test_an_argument_that_is_no_text_is_wrong_and_not_a_defect(
+    words: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        frame.main(words)
+    assert ended.value.code == frame.WRONG
+    assert f"{named} holds bytes that are no UTF-8" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("words", "told"), [
     (["improt"], "there is no verb 'improt', did you mean import?"),
     (["import", "--items", "x", "--replce"], "unrecognized arguments: --replce, did you mean --replace?"),

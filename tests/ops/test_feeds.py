@@ -30,7 +30,12 @@ from instanter.foundation.limits import (
     FEED_XML_DEPTH_MAX,
     FEED_XML_ELEMENTS_MAX,
     FEED_XML_TAG_BYTES_MAX,
+    UNPACKED_FREE_BYTES,
+    UNPACKED_RATIO_MAX,
 )
+from instanter.ops.archives import opened_archive
+from instanter.ops.feeds import opening
+from instanter.ops.feeds.opening import HEAD_BYTES
 from instanter.ops.feeds.reading import FeedItem, Problem, read_items
 
 Told = list[tuple[str, str, Any]]
@@ -381,6 +386,15 @@ def test_shopifys_json_is_one_item_a_variant() -> None:
 # Parquet and packed files.
 
 
+def test_a_parquet_file_with_two_columns_of_one_name_is_refused(tmp_path: Path) -> None:
+    """Of a row as pyarrow gives it the last of them stood for both."""
+    path = tmp_path / "feed.parquet"
+    parquet.write_table(pyarrow.Table.from_arrays([pyarrow.array(["1"]), *[pyarrow.array([2.0])] * 2],
+                                                  names=["id", "price", "price"]), path)  # fmt: skip
+    with pytest.raises(RequestRejected, match='two columns are called "price"'):
+        read_items(path)
+
+
 def test_parquet_is_read_row_by_row(tmp_path: Path) -> None:
     path = tmp_path / "items"
     table = pyarrow.table({
@@ -424,6 +438,42 @@ def test_a_zip_file_with_one_member_is_read_and_others_are_refused(tmp_path: Pat
         archive.writestr("other.csv", "x")
     with pytest.raises(RequestRejected, match="holds 2 files"):
         read_items(path)
+
+
+@pytest.fixture
+def tight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds that a small file reaches."""
+    monkeypatch.setattr(opening, "UNPACKED_FREE_BYTES", HEAD_BYTES)
+    monkeypatch.setattr(opening, "UNPACKED_RATIO_MAX", 20)
+
+
+@pytest.mark.usefixtures("tight")
+@pytest.mark.parametrize("as_path", [True, False])
+@pytest.mark.parametrize("pack", [lzma.compress, bz2.compress, lambda data: gzip.compress(gzip.compress(data))])
+def test_what_unpacks_without_end_is_refused(pack: Any, as_path: bool, tmp_path: Path) -> None:
+    path = tmp_path / "feed"
+    path.write_bytes(pack(b"id,title\n" + b"5,Sofa\n" * 50_000))
+    with (
+        path.open("rb") as stream, read_items(path if as_path else stream) as feed,
+        pytest.raises(RequestRejected, match="packed bytes hold more than"),
+    ):  # fmt: skip
+        list(feed)
+
+
+@pytest.mark.usefixtures("tight")
+@pytest.mark.parametrize("pack", [lzma.compress, bz2.compress])
+def test_events_that_unpack_without_end_are_refused_too(pack: Any, tmp_path: Path) -> None:
+    path = tmp_path / "events"
+    path.write_bytes(pack(b'{"type": "page"}\n' * 50_000))
+    with pytest.raises(RequestRejected, match="packed bytes hold more than"), opened_archive(str(path), print) as lines:
+        list(lines)
+
+
+def test_what_is_packed_tightly_is_read_whatever_it_was_packed_into_up_to_a_bound() -> None:
+    assert len(items(lzma.compress(b"id,title\n" + b"5,Sofa\n" * 30_000))) == 1
+    gzip_at_most = 1_032
+    assert UNPACKED_FREE_BYTES >= 1 << 30
+    assert gzip_at_most < UNPACKED_RATIO_MAX
 
 
 def test_a_packed_file_that_ends_early_says_so_behind_what_could_be_read() -> None:

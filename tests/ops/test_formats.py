@@ -122,7 +122,10 @@ def test_links_from_before_events_belonged_to_their_users_are_read_on_as_they_we
     assert partition.hash() == other.hash()
 
 
-def test_what_is_sealed_in_format_2_opens_with_its_keys_and_what_was_erased_does_not(data: Path) -> None:
+@pytest.mark.parametrize("kept", ["2", "2-mapped"])
+def test_what_is_sealed_in_format_2_opens_with_its_keys_and_what_was_erased_does_not(kept: str, tmp_path: Path) -> None:
+    """Events as they came, and from before all of them were kept as maps."""
+    data = Path(shutil.copytree(FIXTURE.parent / kept, tmp_path / "data"))
     subjects = KeyStore(RealDisk(), data / "keys", secret=SECRET, master=MASTER)
     events = [stored_event(one, subjects) for one in records(data) if isinstance(one, Tracked)]
     told = ["m-imported", "m-tail", "m0", "m1", "m2", "mi", "mi"]

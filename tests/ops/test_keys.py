@@ -56,7 +56,6 @@ def test_a_key_is_made_listed_and_revoked_in_a_directory_that_was_not_there(keys
     ["create", "--name", "x", "--scope", "write", "--tenant", "No Name"],
     ["create", "--name", "x", "--scope", "write", "--requests-per-s", "-1"],
     ["create", "--name", "x" * 300, "--scope", "write"],
-    ["list", "--url", "http://127.0.0.1:1", "--key", ""],
     ["list", "--url", "http://127.0.0.1:1", "--key", "k", "--tenant", "t"],
 ])  # fmt: skip
 def test_what_cannot_be_asked_is_refused_in_one_sentence(words: list[str], keys: Any, tmp_path: Path) -> None:
@@ -64,6 +63,12 @@ def test_what_cannot_be_asked_is_refused_in_one_sentence(words: list[str], keys:
     assert code == WRONG
     assert told["error"]["message"]
     assert not (tmp_path / "data" / "log").exists() or not keys("list")[1]["keys"]
+
+
+def test_a_server_is_asked_also_without_a_key_since_one_under_dev_wants_none(keys: Any) -> None:
+    code, told = keys("list", "--url", "http://127.0.0.1:1", "--key", "")
+    assert code == FAILED
+    assert "no answer from http://127.0.0.1:1" in told["error"]["message"]
 
 
 @pytest.mark.parametrize(("words", "meant"), [

@@ -103,7 +103,7 @@ def test_whatever_is_timed_is_a_stage_of_the_page() -> None:
     assert timed <= set(metrics.STAGES)
 
 
-@pytest.mark.parametrize("stage", sorted(set(metrics.STAGES) - {"loop_lag", "overwrite"}))
+@pytest.mark.parametrize("stage", sorted(set(metrics.STAGES) - {"loop_lag", "overwrite", "fetch"}))
 def test_every_stage_has_its_quantiles_after_traffic(stage: str, text: str) -> None:
     for quantile in ("0.5", "0.99"):
         assert value(text, f'instanter_stage_seconds_recent{{quantile="{quantile}",stage="{stage}"}}') > 0

@@ -214,6 +214,7 @@ def test_what_is_no_data_directory_is_one_sentence(words: list[str], tmp_path: P
 @pytest.mark.parametrize(("name", "content", "sentence"), [
     ("instanter.json", b'{"format": 99}', "has format 99; this program reads up to 2"),
     ("instanter.json", b"garbage", "cannot be opened"),
+    ("instanter.json", b'{"format": "\xff"}', "cannot be opened"),
     ("keys/installation.key", b"abcd", "does not hold a key"),
     ("keys/installation.key", b"not hexadecimal", "cannot be opened"),
 ])

@@ -229,8 +229,9 @@ def test_acts_are_handed_in_whole_and_a_bounded_number_at_a_time(tmp_path: Path)
     assert [act.subject for _, act in taken] == [str(number) for number in range(AUDIT_HANDED_IN_MAX)]
 
 
-def test_a_file_that_holds_no_act_is_noted_as_that(tmp_path: Path) -> None:
-    (tmp_path / "x.act").write_bytes(b"{nothing")
+@pytest.mark.parametrize("content", [b"{nothing", b'{"act": "\xff"}', b'{"act": ' + b"[" * 5_000])
+def test_a_file_that_holds_no_act_is_noted_as_that(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.act").write_bytes(content)
     ((_, act),) = handed_in(RealDisk(), tmp_path)
     assert (act.act, act.subject) == ("audit.unreadable", "x.act")
 

@@ -34,7 +34,16 @@ from instanter.state.checkpoint import (
     write_checkpoint,
 )
 from instanter.state.cold import COLD_WORDS, warm_up
-from instanter.state.cold_files import ALIGNED_BYTES, ColdPlace, cold_path, list_cold_files
+from instanter.state.cold_files import (
+    ALIGNED_BYTES,
+    ColdPlace,
+    Stored,
+    cold_path,
+    file_of,
+    list_cold_files,
+    offset_of,
+)
+from instanter.state.fetched import ColdRecord
 from instanter.state.layout import CELL_KEY, CHUNK_WORDS
 from instanter.state.ledger import PAGE_WORDS
 from instanter.state.memory import State
@@ -123,7 +132,10 @@ def in_memory(state: State) -> int:
 
 
 STEPS = st.lists(st.tuples(
-    st.sampled_from(("fold", "fold", "fold", "erase", "tick", "read", "upkeep", "reload", "configure", "publish")),
+    st.sampled_from((
+        "fold", "fold", "fold", "erase", "tick", "read", "upkeep", "reload", "configure", "publish",
+        "ask", "ask", "arrive", "look", "compact",
+    )),
     st.integers(0, 1_000),
 ), min_size=1, max_size=25)  # fmt: skip
 
@@ -138,6 +150,7 @@ class Pair:
         self.small = opened(on(self.disk, self.schema))
         self.position = 0
         self.clock_ms = START_MS
+        self.coming: list[dict[ColdRecord, Stored | None]] = []
 
     def both(self, what: Callable[[State], Any]) -> Any:
         ours, theirs = what(self.small), what(self.large)
@@ -159,13 +172,30 @@ class Pair:
     def read(self, number: int) -> None:
         keys = [person(number % PEOPLE), person(number // 7 % PEOPLE), person(99)]
         reader = Reader(self.schema, DECLARATIONS)
-
-        def seen(state: State) -> str:
-            state.warm(keys)
-            return str(reader.person(state, keys, self.clock_ms))
-
-        self.both(seen)
+        self.both(lambda state: str(reader.person(state, keys, self.clock_ms)))
         self.both(lambda state: sorted(state.messages_of([person(number % PEOPLE)])))
+
+    def ask(self, number: int) -> None:
+        """A thread reads some people; what it read arrives later."""
+        unread = self.small.unread([person(who) for who in range(number % 7, PEOPLE)])
+        self.coming.append(self.small.fetch(unread) if unread else {})
+
+    def arrive(self, number: int) -> None:
+        if self.coming:
+            self.small.keep_fetched(self.coming.pop(number % len(self.coming)))
+
+    def look(self, number: int) -> None:
+        """As often as it takes for the disk to have read everybody."""
+        unread = self.small.unread([person(who) for who in range(number % 5, PEOPLE)])
+        while unread:
+            unread = self.small.fetch_now(unread)
+
+    def compact(self, number: int) -> None:
+        """Everybody on disk moves to another file."""
+        files = self.small.cold.files
+        files._distrusted |= {one for one, live in files.live.items() if live > 0}
+        for _ in range(100):
+            self.small.upkeep()
 
     def tick(self, number: int) -> None:
         self.clock_ms += number % 3 * 10 * HOUR_MS
@@ -184,6 +214,7 @@ class Pair:
         self.position += 1
         path = saved(self.disk, self.small, position=self.position)
         publish(self.large)
+        self.coming.clear()
         self.small = on(self.disk, self.schema)
         load_checkpoint(self.disk, path, self.small)
 
@@ -213,6 +244,74 @@ def test_hardly_any_memory_is_as_good_as_all_of_it(cells: int, steps: list[tuple
         assert in_memory(pair.small) <= cells
     assert pair.small.hash(order_free=True) == pair.large.hash(order_free=True)
     assert pair.small.verdicts == pair.large.verdicts or any(step == "reload" for step, _ in steps)
+
+
+def test_reading_somebody_who_lies_on_disk_changes_nothing_and_moves_nobody() -> None:
+    state, plain = opened(on(SimulatedDisk())), opened(State(large()))
+    for one in (state, plain):
+        fold_all(one, story(60), batch=4)
+    keys = [person(who) for who in range(3)]
+    assert any(state.cell_row(key) < 0 for key in keys)
+    memory, cold = state.tables.memory, state.cold
+    before = [array.tobytes() for array in (*memory, *state.tables.cell_index, *cold.index)], cold.moved_out
+    reader, now_ms = Reader(state.schema, DECLARATIONS), START_MS + 8 * HOUR_MS
+    assert str(reader.person(state, keys, now_ms)) == str(reader.person(plain, keys, now_ms))
+    assert ([array.tobytes() for array in (*memory, *state.tables.cell_index, *cold.index)], cold.moved_out) == before
+
+
+def test_what_was_read_ahead_is_used_and_the_disk_is_not_asked_again() -> None:
+    disk = SimulatedDisk()
+    state = opened(on(disk))
+    fold_all(state, story(60), batch=4)
+    unread = state.unread([person(who) for who in range(PEOPLE)])
+    assert len(unread) == state.cells_cold > 0
+    assert state.fetch_now(unread) == unread, "the disk begins to read"
+    assert state.fetch_now(unread) == []
+    assert state.unread([person(who) for who in range(PEOPLE)]) == []
+    before, reader = state.read_at_use, Reader(state.schema, DECLARATIONS)
+    reader.person(state, [unread[0].key], START_MS)
+    state.warm([unread[1].key])
+    assert state.read_at_use == before
+    moved = state.unread([person(who) for who in range(PEOPLE)])[0]
+    reader.person(state, [moved.key], START_MS)
+    assert state.read_at_use == before + 1
+
+
+@pytest.mark.parametrize("how", ["erase", "fold", "compact"])
+def test_what_was_read_of_somebody_who_is_not_there_any_more_is_forgotten(how: str) -> None:
+    """Erased, come back or moved: before it arrives, and after it."""
+    pair = Pair(4)
+    pair.fold(5)
+    state = pair.small
+    unread = state.unread([person(who) for who in range(PEOPLE)])
+    there = unread[0]
+    for arrives_first in (True, False):
+        read = state.fetch(unread)
+        if arrives_first:
+            state.keep_fetched(read)
+            assert state.cold.fetched.find(there) is not None
+            if how == "erase":
+                state.erase([there.key])
+            elif how == "fold":
+                state.warm([there.key])
+            else:
+                pair.compact(0)
+        state.keep_fetched({there: read[there]} if there in read else {there: Stored(0, np.zeros(1, np.int64))})
+        assert state.fetch_now([there]) == []
+        assert state.cold.fetched.find(there) is None
+
+
+def test_a_damaged_record_is_no_news_before_somebody_uses_it() -> None:
+    disk = SimulatedDisk()
+    state = opened(on(disk))
+    fold_all(state, story(60), batch=4)
+    there = state.unread([person(who) for who in range(PEOPLE)])[0]
+    disk.overwrite(cold_path(COLD_DIRECTORY, file_of(there.place)), offset_of(there.place), bytes(8))
+    assert state.fetch([there]) == {}
+    assert (state.fetch_now([there]), state.fetch_now([there])) == ([there], [])
+    assert state.unread([there.key]) == [there]
+    with pytest.raises(Corrupt, match="checksum"):
+        Reader(state.schema, DECLARATIONS).person(state, [there.key], START_MS)
 
 
 def test_nobody_is_refused_for_being_new() -> None:

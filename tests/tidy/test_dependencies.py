@@ -91,6 +91,18 @@ def test_a_version_is_held_against_a_range_as_osv_says(
     assert tool.is_affected(version, affected) is is_in
 
 
+@pytest.mark.parametrize("content", [
+    b"", b"[]", b"{", b'{"as_of": "\xff"}', b"[" * 5_000, b'{"as_of": "2026-01-01", "vulnerabilities": [{"id": "x"}]}',
+    b'{"as_of": "x", "vulnerabilities": [{"id": "x", "summary": "y", "affected": [{"package": {"ecosystem": "PyPI", '
+    b'"name": "z"}, "ranges": [{"type": "ECOSYSTEM", "events": [{"fixed": "no version"}]}]}]}]}',
+])  # fmt: skip
+def test_a_file_that_holds_no_advisories_is_told_as_that(content: bytes, tool: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "advisories.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"advisories\.json is no file of advisories"):
+        tool.read_advisories(path)
+
+
 def test_an_advisory_that_was_withdrawn_names_nothing(tool: ModuleType) -> None:
     advisories = tool.read_advisories()
     planted = [tool.Package("starlette", "0.1", "required", "MIT")]

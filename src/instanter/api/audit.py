@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
-from ..engine.acts import act_lines, read_acts
+from ..engine.acts import read_acts
 from ..engine.loop import Engine
 from ..events.times import parse_time_ms
 from ..foundation.errors import EventRejected, RequestRejected
 from ..foundation.limits import NAME_CHARS_MAX
 from ..privacy.access import DEFAULT_TENANT, check_tenant
 from ..privacy.acts import Wanted
+from .lines import NDJSON_MEDIA_TYPE, LinesResponse
 from .pages import page_of
-from .profiles import NDJSON_MEDIA_TYPE, streamed
 from .replies import reply
-from .tenancy import caller_of
+from .tenancy import caller_of, tenant_of
 
 FILTERS: Final = ("since", "until", "actor", "act", "subject", "tenant")
 
@@ -26,10 +26,9 @@ async def list_(engine: Engine, request: Request) -> Response:
     """`GET /v1/audit`: a page of JSON, the newest first; or with `Accept: application/x-ndjson` all, the oldest
     first."""
     page, wanted = page_of(request, also=FILTERS), _wanted(request)
-    log = engine.audit.log
     if NDJSON_MEDIA_TYPE in request.headers.get("accept", ""):
-        return StreamingResponse(streamed(b"", act_lines(log, wanted)), media_type=NDJSON_MEDIA_TYPE)
-    return reply(await read_acts(log, wanted, limit=page.limit, after=page.after))
+        return LinesResponse(engine.acts(tenant_of(request), wanted))
+    return reply(await read_acts(engine.audit.log, wanted, limit=page.limit, after=page.after))
 
 
 def _wanted(request: Request) -> Wanted:

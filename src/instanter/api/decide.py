@@ -28,6 +28,8 @@ from ..decisions.request import (
 from ..engine.loop import Engine
 from ..engine.tally import EventWarning
 from ..events.claims import FORBIDDEN, user_token_in
+from ..events.notes import CONSENT_UNREAD, Note, sentence
+from ..events.statements import unread_in
 from ..foundation.deadline import Deadline
 from ..foundation.errors import DiskFull, RequestRejected, Unavailable
 from ..foundation.limits import BODY_BYTES_MAX, REPLAY_WAIT_MS_MAX
@@ -143,7 +145,9 @@ async def _decide(engine: Engine, asked: Asking, question: DecideRequest, reques
     if caller.public and question.user_id is not None:
         question = _of_device(engine, question, tenant, user_token)
     position = _position(engine, asked.min_position)
-    told: list[Warned] = []
+    told = [_of_consent(name) for name in unread_in(asked.context)]
+    if told:
+        engine.meter.count(f"questions_warned.{CONSENT_UNREAD}", len(told))
     if asked.events:
         count_events(request, len(asked.events))
         taken = await engine.intake.take(
@@ -155,12 +159,17 @@ async def _decide(engine: Engine, asked: Asking, question: DecideRequest, reques
             first = taken.rejected[0]
             status = 403 if first.code == FORBIDDEN else 400
             raise RequestRejected(first.code, f"events: {first.message}", status=status)
-        told = [_of_events(warning) for warning in taken.warnings]
+        told += [_of_events(warning) for warning in taken.warnings]
     await _reach(engine, position, deadline)
     decision = await engine.decide(question, tenant=tenant, deadline=deadline, gpc=gpc)
     decision = decision.warned(last=told) if told else decision
     public_fields = engine.options.catalogue.public_fields
     return _published(decision, public_fields) if caller.public and public_fields is not None else decision
+
+
+def _of_consent(name: str) -> Warned:
+    """What is said of a statement of consent that no decision reads."""
+    return Warned(code=CONSENT_UNREAD, message=sentence(Note(CONSENT_UNREAD, f"context.{name}")))
 
 
 def _of_events(warning: EventWarning) -> Warned:

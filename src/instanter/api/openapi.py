@@ -44,9 +44,10 @@ from .items import (
 from .jobs import JobListing, JobShown
 from .keys import KeyCreated, KeyListing, KeyRequest, KeyShown
 from .learners import LearnerListing, LearnerRequest, LearnerShown
+from .lines import NDJSON_MEDIA_TYPE
 from .models import ModelListing, ModelRequest, ModelShown
 from .operations import HealthReply, NotReadyReply, ReadyReply, StateReply, WelcomeReply
-from .profiles import NDJSON_MEDIA_TYPE, ConsentReply, ConsentRequest, UnlinkReply
+from .profiles import ConsentReply, ConsentRequest, UnlinkReply
 from .remap import RemapRequest
 from .routing import Resource
 from .signing import SecretCreated, SecretListing, SecretShown

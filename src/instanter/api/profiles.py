@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from ..engine.loop import Engine
+from ..engine.profile import Profile
 from ..events.bodies import body_decoder
 from ..events.subjects import ANONYMOUS_PREFIX
+from ..foundation.deadline import Deadline
 from ..foundation.errors import RequestRejected
 from ..foundation.limits import BODY_BYTES_MAX, NAME_CHARS_MAX, PURPOSES_MAX
 from .bodies import read_body
+from .lines import LinesResponse
 from .pages import page_of
 from .replies import reply
 from .routing import path_id
 from .tenancy import caller_of, tenant_of
-
-NDJSON_MEDIA_TYPE = "application/x-ndjson"
 
 Purpose = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]
 
@@ -60,7 +59,7 @@ async def list_(engine: Engine, request: Request) -> Response:
 async def get(engine: Engine, request: Request) -> Response:
     """`GET /v1/profiles/{id}`."""
     tenant = tenant_of(request)
-    profile = engine.profiles.profile(tenant, path_id(request), now_ms=engine.clock.now_ms())
+    profile = await _profile(engine, tenant, path_id(request))
     await _note(engine, request, "profile.read")
     return reply(await engine.listings.named(tenant, profile))
 
@@ -73,11 +72,10 @@ async def erase(engine: Engine, request: Request) -> Response:
 async def export(engine: Engine, request: Request) -> Response:
     """`GET /v1/profiles/{id}/export`: everything held about the person, one JSON object a line."""
     tenant, identifier = tenant_of(request), path_id(request)
-    profile = engine.profiles.profile(tenant, identifier, now_ms=engine.clock.now_ms())
+    profile = await _profile(engine, tenant, identifier)
     await _note(engine, request, "profile.exported")
     first = msgspec.json.encode({"kind": "profile", "profile": profile}) + b"\n"
-    lines = engine.export(tenant, identifier)
-    return StreamingResponse(streamed(first, lines), media_type=NDJSON_MEDIA_TYPE)
+    return LinesResponse(engine.export(tenant, identifier), first=first)
 
 
 async def consent(engine: Engine, request: Request) -> Response:
@@ -113,10 +111,8 @@ def _check_identifier(identifier: str) -> None:
         raise RequestRejected("schema", "that cannot be the id of a person")
 
 
-async def streamed(first: bytes, lines: Iterator[list[bytes]]) -> AsyncIterator[bytes]:
-    """A body of lines: the log is read in a thread, a bounded piece at a time. What the client has not taken yet lies
-    in memory."""
-    yield first
-    while (chunk := await asyncio.to_thread(next, lines, None)) is not None:
-        if chunk:
-            yield b"".join(chunk)
+async def _profile(engine: Engine, tenant: str, identifier: str) -> Profile:
+    """The profile; whoever lies on disk is read beside the loop, unless that takes longer than a decision may."""
+    left_ms = Deadline(engine.options.deadline_ms).left_ms
+    await engine.fetch_person(lambda: engine.profiles.cells_read(tenant, identifier), left_ms=left_ms)
+    return engine.profiles.profile(tenant, identifier, now_ms=engine.clock.now_ms())

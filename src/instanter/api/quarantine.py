@@ -6,9 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..engine.loop import Engine
-from ..engine.repair import RepairRequest
+from ..engine.repair import RepairRequest, position_of
 from ..events.bodies import body_decoder
-from ..foundation.errors import RequestRejected
 from ..foundation.limits import BODY_BYTES_MAX
 from .bodies import read_body
 from .replies import reply
@@ -16,7 +15,6 @@ from .routing import path_id
 from .tenancy import caller_of, tenant_of
 
 _repair_of = body_decoder(RepairRequest)
-_POSITION_DIGITS_MAX = 18
 
 
 async def groups(engine: Engine, request: Request) -> Response:
@@ -26,11 +24,8 @@ async def groups(engine: Engine, request: Request) -> Response:
 
 async def get(engine: Engine, request: Request) -> Response:
     """`GET /v1/quarantine/{id}`: one entry, with its seal taken off."""
-    position = path_id(request)
-    if not (position.isascii() and position.isdigit() and len(position) <= _POSITION_DIGITS_MAX):
-        raise RequestRejected("schema", "an entry is named by its position, a number")
-    caller = caller_of(request)
-    return reply(await engine.repairs.show(int(position), tenant=caller.tenant, actor=caller.actor))
+    position, caller = position_of(path_id(request)), caller_of(request)
+    return reply(await engine.repairs.show(position, tenant=caller.tenant, actor=caller.actor))
 
 
 async def repair(engine: Engine, request: Request) -> Response:

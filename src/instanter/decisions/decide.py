@@ -208,14 +208,14 @@ class Decider:
     def decide(
         self, request: DecideRequest, *, state: State, keys: Sequence[int], tenant: str, now_ms: int, position: int,
         decision_id: str, deadline: Deadline, meter: Meter, denied: frozenset[str] = frozenset(),
-        rankers: Rankers = _BUILT_IN, learned: LearnedWeights = _NOTHING_LEARNED,
+        rankers: Rankers = _BUILT_IN, learned: LearnedWeights = _NOTHING_LEARNED, cut: frozenset[str] = frozenset(),
     ) -> Decision:  # fmt: skip
         """Answer. Raises what `admit` raises and nothing else; `keys` are the person's cells, none for nobody.
 
-        Features kept for a purpose in `denied` are left out.
+        Features kept for a purpose in `denied` are left out. The stages in `cut` lack what they need: they fail.
         """
         self.admit(request)
-        stages = Stages(deadline, meter)
+        stages = Stages(deadline, meter, cut=cut)
         moment = self.look(state, keys, tenant, now_ms, stages, denied)
         asked = [self._asked(state.catalogue, tenant, one) for one in request.placements]
         slates = self._slates(moment, asked, decision_id, Scorers(rankers, learned))

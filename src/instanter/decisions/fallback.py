@@ -28,6 +28,10 @@ STAGES: Final = ("context", "candidates", "eligibility", "features", "score", "p
 SHARES: Final = {"candidates": 0.4, "features": 0.6, "score": 0.7, "arrange": 0.8, "policy": 0.9}
 """Part of the deadline that may be used up when a stage begins; the stages not named here always run."""
 
+PERSON_SHARE: Final = 0.3
+"""Part of the deadline after which a person who has not been read yet is not waited for: the stages behind have their
+own."""
+
 FAILURES: Final = (InstanterError, ArithmeticError, LookupError, ValueError, TypeError)
 """What a stage may raise: ours, and what arrays and rankers raise on values nobody expected."""
 RANKER_FAILURES: Final = (*FAILURES, AssertionError, AttributeError, RuntimeError)
@@ -48,7 +52,8 @@ class Stages:
     """Runs the stages of one decision: measures each, and holds it to its share."""
 
     def __init__(self, deadline: Deadline, meter: Meter, *, cut: frozenset[str] = frozenset()) -> None:
-        """`cut` fail whatever they do: what failed when a decision was made fails when it is made again."""
+        """`cut` fail whatever they do: what they need did not come in time, or they failed when the decision was made
+        that is made again."""
         self.degraded: list[str] = []
         """Stages that were cut or failed, in the order in which it happened."""
         self.faults: list[Fault] = []
@@ -61,7 +66,7 @@ class Stages:
     def run(self, stage: str, work: Callable[[], _T], *, hurried: bool = False) -> _T:
         """What `work` returns, or `StageFailed`. `hurried` runs it even when its share is used up."""
         if stage in self._cut and not hurried:
-            raise self._failed(stage, "it was cut when the decision was made")
+            raise self._failed(stage, "it was cut")
         if not hurried and stage in SHARES and not self._deadline.allows(SHARES[stage]):
             raise self._failed(stage, "its share of the deadline is used up")
         began_ns = elapsed_ns()

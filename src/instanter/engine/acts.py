@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from ..foundation.limits import EXPORT_PIECE_BYTES
 from ..log.segment_log import SegmentLog
 from ..privacy.acts import ActShown, Wanted, shown_act
 from ..privacy.audit import decode_entry
@@ -41,12 +42,13 @@ async def read_acts(log: SegmentLog, wanted: Wanted, *, limit: int, after: int |
 
 def act_lines(log: SegmentLog, wanted: Wanted) -> Iterator[list[bytes]]:
     """All of them as NDJSON, the oldest first, a bounded piece at a time. May run in a thread."""
-    lines: list[bytes] = []
+    lines, size_bytes = list[bytes](), 0
     for number, frame in enumerate(log.read(), start=1):
         entry = decode_entry(frame.payload, offset=frame.position)
         if wanted.matches(entry):
             lines.append(msgspec.json.encode(shown_act(entry)) + b"\n")
-        if number % ACTS_PER_STEP == 0:
+            size_bytes += len(lines[-1])
+        if number % ACTS_PER_STEP == 0 or size_bytes >= EXPORT_PIECE_BYTES:
             yield lines
-            lines = []
+            lines, size_bytes = [], 0
     yield lines

@@ -87,7 +87,7 @@ class Configurations:
             raise Corrupt(file=str(path), offset=0, reason="the configuration is not what was kept under this name")
         try:
             return msgspec.json.decode(raw, type=Configuration)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             reason = f"the configuration is of another version: {error}"
             raise Corrupt(file=str(path), offset=0, reason=reason) from None
 

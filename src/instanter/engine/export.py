@@ -14,6 +14,7 @@ from ..events.sent import kept_fields
 from ..events.subjects import ANONYMOUS_PREFIX, Sealed
 from ..events.times import time_text
 from ..foundation.errors import Corrupt, EventRejected
+from ..foundation.limits import EXPORT_PIECE_BYTES
 from ..identity.former import Link
 from ..identity.links import Tie
 from ..log.base import Log
@@ -41,7 +42,7 @@ def export(
     read, by the reason; there is none where nothing was. Reads the whole log, about a second for each 100,000
     records. May run in a thread.
     """
-    lines: list[bytes] = []
+    lines, size_bytes = list[bytes](), 0
     wanted, left_out = frozenset(cells), Counter[str]()
     for number, frame in enumerate(log.read(), start=1):
         line = _line(read_record(frame.payload), tenant, wanted, subjects, catalogue)
@@ -49,9 +50,10 @@ def export(
             left_out[line] += 1
         elif line is not None:
             lines.append(msgspec.json.encode(line) + b"\n")
-        if number % RECORDS_PER_STEP == 0:
+            size_bytes += len(lines[-1])
+        if number % RECORDS_PER_STEP == 0 or size_bytes >= EXPORT_PIECE_BYTES:
             yield lines
-            lines = []
+            lines, size_bytes = [], 0
     if left_out:
         counts = {reason: left_out[reason] for reason in (EXPIRED, NO_KEY, DAMAGED) if left_out[reason]}
         lines.append(msgspec.json.encode({"kind": "left_out", "records": left_out.total(), "reasons": counts}) + b"\n")

@@ -96,7 +96,7 @@ def read_holdings(disk: Disk, path: Path) -> Holdings | None:
         raise Corrupt(file=str(path), offset=0, reason="checksum does not match")
     try:
         held = msgspec.json.decode(content, type=Holdings)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Corrupt(file=str(path), offset=0, reason=f"not what a directory holds: {error}") from None
     if held.version > VERSION:
         raise Broken(f"{path} has format {held.version}; this program reads up to {VERSION}")

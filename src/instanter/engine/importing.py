@@ -18,7 +18,7 @@ from ..foundation.limits import IMPORTS_MAX
 from ..log.base import Readable
 from ..log.frames import FIRST_OF_GROUP
 from .imports import ImportRow
-from .intake import EVENTS_PER_STEP, Intake, RawEvent, Rejection
+from .intake import Intake, Mending, RawEvent, Rejection, in_steps
 from .journal import Journal
 from .partition import REPEATED, Noticed, Partition
 from .tally import EventWarning, Warnings
@@ -132,8 +132,10 @@ class Importer:
         taken = row.taken if row else 0
         fresh = [number for number, line in enumerate(piece.lines) if line > taken]
         accepted, rejected, warnings, names = 0, list[Rejection](), Warnings(), Counter[str]()
-        for first in range(0, len(fresh), EVENTS_PER_STEP):
-            step = fresh[first : first + EVENTS_PER_STEP]
+        events, mending, first = [piece.events[number] for number in fresh], Mending(), 0
+        for raws in in_steps(events, sum(map(len, events))):
+            step = fresh[first : first + len(raws)]
+            first += len(raws)
             lines = [piece.lines[number] for number in step]
 
             def mark(places: Sequence[int], records: Sequence[Tracked], lines: list[int] = lines) -> Imported | None:
@@ -145,8 +147,8 @@ class Importer:
                 return self._record(piece, tenant, lines[-1], told, tuple(record.message for record in records))
 
             done = await self._intake.take_marked(
-                [piece.events[number] for number in step], mark, tenant=tenant, sent_at_ms=piece.sent_at_ms,
-                defaults=piece.defaults, warnings=warnings,
+                raws, mark, tenant=tenant, sent_at_ms=piece.sent_at_ms, defaults=piece.defaults, warnings=warnings,
+                mending=mending,
             )  # fmt: skip
             accepted += done.accepted
             rejected += [msgspec.structs.replace(one, index=step[one.index]) for one in done.rejected]

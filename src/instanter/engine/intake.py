@@ -80,10 +80,10 @@ class Again(msgspec.Struct, frozen=True):
     public: bool = False
 
 
-def _steps(raws: Sequence[RawEvent], size_bytes: int) -> Iterator[Sequence[RawEvent]]:
+def in_steps(raws: Sequence[RawEvent], size_bytes: int) -> Iterator[Sequence[RawEvent]]:
     """Events of `size_bytes` in all, in parts of what is decoded at once.
 
-    >>> [len(step) for step in _steps([b"x"] * 65, 65)]
+    >>> [len(step) for step in in_steps([b"x"] * 65, 65)]
     [64, 1]
     """
     if size_bytes <= BYTES_PER_STEP:
@@ -97,6 +97,25 @@ def _steps(raws: Sequence[RawEvent], size_bytes: int) -> Iterator[Sequence[RawEv
             first, held_bytes = place, 0
         held_bytes += len(raw)
     yield raws[first:]
+
+
+class Mending:
+    """How much of one body was no JSON and could not be mended: beyond the bounds no more of it is looked into."""
+
+    def __init__(self) -> None:
+        self._events = 0
+        self._bytes = 0
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the next event is mended, if it is no JSON."""
+        return self._events < BROKEN_EVENTS_MAX and self._bytes < BROKEN_EVENTS_BYTES_MAX
+
+    def count(self, code: str, size_bytes: int) -> None:
+        """Count an event that was refused, if it is for this reason."""
+        if code == "malformed":
+            self._events += 1
+            self._bytes += size_bytes
 
 
 class Intake:
@@ -139,22 +158,21 @@ class Intake:
         warnings = Warnings()
         waiters: list[asyncio.Future[None]] = []
         position, first = -1, 0
-        broken = broken_bytes = 0
+        mending = Mending()
         try:
-            for step in _steps(raws, size_bytes):
+            for step in in_steps(raws, size_bytes):
                 if first:
                     await asyncio.sleep(0)
                 admitted, refused = self._admit(
                     step, kind, tenant, sent_at_ms, defaults, gpc, public, user_token, history,
-                    mend=broken < BROKEN_EVENTS_MAX and broken_bytes < BROKEN_EVENTS_BYTES_MAX, meet=meet,
+                    mend=mending.goes_on, meet=meet,
                 )  # fmt: skip
                 if admitted:
                     position = self._append(admitted, tenant, warnings)
                     waiters.append(self._journal.durable(position))
                 for place, error in refused:
                     raw = step[place]
-                    if error.code == "malformed":
-                        broken, broken_bytes = broken + 1, broken_bytes + len(raw)
+                    mending.count(error.code, len(raw))
                     entry = quarantined(
                         raw, error, at_ms=self._clock.now_ms(), tenant=tenant, kind=kind or "", sent_at_ms=sent_at_ms,
                         defaults=defaults, public=public,
@@ -175,16 +193,18 @@ class Intake:
 
     async def take_marked(
         self, raws: Sequence[RawEvent], mark: Callable[[Sequence[int], Sequence[Tracked]], Imported | None], *,
-        tenant: str, sent_at_ms: int | None, defaults: dict[str, Any] | None, warnings: Warnings,
+        tenant: str, sent_at_ms: int | None, defaults: dict[str, Any] | None, warnings: Warnings, mending: Mending,
     ) -> Marked:  # fmt: skip
         """Take one step of an import, at most `EVENTS_PER_STEP`; on return it is durable and folded, or refused whole.
 
         What is refused is in the quarantine before; `mark` gets the places of what is kept, and its records, and gives
-        the record that goes before them in the same group.
+        the record that goes before them in the same group. `mending` is that of the body that the step is of.
         """
         assert len(raws) <= EVENTS_PER_STEP
         self._journal.check_room(sum(map(len, raws)), entries=len(raws))
-        admitted, refused = self._admit(raws, None, tenant, sent_at_ms, defaults, False, False, "", False)
+        admitted, refused = self._admit(
+            raws, None, tenant, sent_at_ms, defaults, False, False, "", False, mend=mending.goes_on
+        )
         rejected, waiters = list[Rejection](), list[asyncio.Future[None]]()
         for place, error in refused:
             entry = quarantined(
@@ -193,6 +213,7 @@ class Intake:
             )  # fmt: skip
             rejected.append(Rejection(entry.message_id, error.code, error.message, place))
             waiters.append(self._set_aside(entry, gpc=False))
+            mending.count(error.code, len(raws[place]))
         await asyncio.gather(*waiters)
         bad = {place for place, _ in refused}
         places = [place for place in range(len(raws)) if place not in bad]
@@ -221,11 +242,12 @@ class Intake:
         entry = quarantined(raw, error, at_ms=self._clock.now_ms(), tenant=tenant, kind=kind, public=public)
         await self._set_aside(entry, gpc=gpc)
 
-    def admit_again(self, again: Again, *, tenant: str) -> Admitted:
-        """An event out of the quarantine through the same door; `EventRejected` when it is still not fit."""
+    def admit_again(self, again: Again, *, tenant: str, mend: bool = True) -> Admitted:
+        """An event out of the quarantine through the same door; `EventRejected` when it is still not fit, and, without
+        `mend`, where it is no JSON."""
         admitted = self._door.admit(
             again.raw, kind=again.kind, received_ms=self._clock.now_ms(), tenant=tenant, sent_at_ms=again.sent_at_ms,
-            defaults=again.defaults, public=again.public, arrived_ms=again.arrived_ms,
+            defaults=again.defaults, public=again.public, arrived_ms=again.arrived_ms, mend=mend,
         )  # fmt: skip
         if isinstance(admitted.record, Tracked) and (unfit := self._partition.unfit([admitted.record])) is not None:
             raise EventRejected(POISON, f"{type(unfit).__name__}: {unfit}")

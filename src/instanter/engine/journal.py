@@ -14,7 +14,7 @@ from concurrent.futures import Executor
 from itertools import islice
 from typing import NamedTuple
 
-from ..events.envelope import CONTROL_PARTITION, Record, Unreadable, encode_record
+from ..events.envelope import CONTROL_PARTITION, Record, Tracked, Unreadable, encode_record
 from ..events.folding import UNFIT
 from ..foundation.clock import elapsed_ns
 from ..foundation.deadline import Deadline
@@ -23,6 +23,7 @@ from ..foundation.limits import UNFOLDED_RECORDS_MAX
 from ..foundation.measure import Meter
 from ..log.base import Log
 from ..log.commit import Durable, Entry, GroupCommitter, Refused
+from .fetching import Coming, Fetching
 from .partition import Halted, Noticed, Partition
 
 reports = logging.getLogger("instanter.engine")
@@ -49,10 +50,12 @@ class Journal:
         self, log: Log, partition: Partition, *, sync_window_ms: float, meter: Meter,
         on_folded: Callable[[], None], on_broken: Callable[[str], None],
         on_noticed: Callable[[int, Record | Unreadable, Noticed], None], before: Callable[[], None] | None = None,
+        people: Fetching | None = None,
     ) -> None:  # fmt: skip
         """`on_noticed` gets the position of each record of which the fold could not make what was meant. `before`: see
-        `GroupCommitter`."""
+        `GroupCommitter`. `people` reads ahead whom the records are about."""
         self._partition = partition
+        self._people = people
         self._meter = meter
         self._on_folded = on_folded
         self._on_broken = on_broken
@@ -131,6 +134,8 @@ class Journal:
         if self._halted and len(self._unfolded) > UNFOLDED_RECORDS_MAX:
             raise DiskFull(self._halted)
         position = self._committer.extend(entries)
+        if self._people is not None:
+            self._people.begin([record.key for *_, record in entries if isinstance(record, Tracked)])
         self._received_ms = max(self._received_ms, entries[-1][1])
         return position
 
@@ -188,12 +193,13 @@ class Journal:
         await self._committer.close(deadline)
         self._halted = ""
         while self._unfolded and not (self._broken or self._halted):
-            self._fold_step()
+            self._fold_now()
         self._cancel_again()
 
     def abandon(self) -> None:
         """Give the log up without committing anything more."""
         self._committer.abandon()
+        self._unfolded.clear()
         self._cancel_again()
 
     def _durable(self, group: Durable[Record | Unreadable]) -> None:
@@ -208,10 +214,27 @@ class Journal:
         self._meter.count("records_refused", len(group.carried))
 
     def _fold_step(self) -> None:
-        if self._broken:
+        """Fold the next records, once the people they are about have been read."""
+        count = min(len(self._unfolded), RECORDS_PER_STEP)
+        coming = self._coming(count)
+        if not coming:
+            self._fold_now(count)
+            return
+        asyncio.gather(*coming, return_exceptions=True).add_done_callback(lambda _: self._fold_now(count))
+
+    def _coming(self, count: int) -> list[Coming]:
+        """What has to be done before the people of the next records have been read."""
+        if self._people is None or self._partition.state.cells_cold == 0:
+            return []
+        records = (one.record for one in islice(self._unfolded, count))
+        return self._people.coming([record.key for record in records if isinstance(record, Tracked)])
+
+    def _fold_now(self, count: int = RECORDS_PER_STEP) -> None:
+        """Fold the next records, at most so many; whoever has not been read is read here."""
+        if self._broken or not self._unfolded:
             return
         started_ns, halted_before = elapsed_ns(), self._halted
-        step, noticed = self._folded_step()
+        step, noticed = self._folded_step(count)
         for _ in step:
             self._unfolded.popleft()
         if step:
@@ -229,9 +252,9 @@ class Journal:
         elif self._unfolded:
             self._loop.call_soon(self._fold_step)
 
-    def _folded_step(self) -> tuple[list[_Unfolded], list[Noticed]]:
+    def _folded_step(self, count: int) -> tuple[list[_Unfolded], list[Noticed]]:
         """Fold the next records; those that were, and what of them was noticed."""
-        step = list(islice(self._unfolded, RECORDS_PER_STEP))
+        step = list(islice(self._unfolded, count))
         ended = False
         try:
             noticed = self._partition.apply(

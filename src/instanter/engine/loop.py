@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from ..decisions.decide import Decider, Decision
+from ..decisions.fallback import PERSON_SHARE
 from ..decisions.request import DecideRequest
 from ..events.decode import Door
 from ..events.envelope import (
@@ -42,22 +43,24 @@ from ..foundation.deadline import Deadline
 from ..foundation.disk import UNFINISHED, Disk
 from ..foundation.errors import InstanterError, LogClosed, Overloaded, RequestRejected, Unavailable
 from ..foundation.ids import Ids, reference
-from ..foundation.limits import EXPORTS_MAX
 from ..foundation.measure import Buckets, Measurements
 from ..log.moved import MovedPositions, NothingMoved
 from ..log.segment_log import SegmentLog
 from ..privacy.access import AccessKey, Grant, check_grant, issued, new_key
+from ..privacy.acts import Wanted
 from ..privacy.audit import CLOCK_CONFIRMED, SERVER, Audit, Head, Trail, handed_in
 from ..privacy.erasures import ErasureList
 from ..privacy.subjects import KeyStore, KeySubject
 from ..privacy.user_tokens import SigningSecret, SigningSecrets
+from .acts import act_lines
 from .calibrations import Calibrations
 from .checkpoints import Checkpoints, ReplayBounds
 from .effects import DataHealth, data_health, observed
 from .erase import DAY_MS, ERASED_PER_TURN, Eraser, RetentionOptions
 from .export import export, opened_receipt
 from .feeds import CatalogueFeeds, CatalogueOptions
-from .gate import Gate
+from .fetching import Fetching
+from .gate import Agreement, Gate
 from .holdings import AUDIT, LOG, QUARANTINE, Holdings, HoldingsFile
 from .importing import Importer
 from .intake import Intake
@@ -68,6 +71,7 @@ from .models import ServedModels
 from .partition import REPEATED, Noticed, Partition
 from .profile import Profiles, most_active
 from .quarantine import QuarantineStore
+from .readings import Reading, Readings
 from .recovery import Recovery
 from .remapping import Remapper
 from .repair import Repairs
@@ -90,7 +94,6 @@ ACTS_DOUBTED_S = 1.0
 """How often the acts of commands are looked for while the time is doubted: one of them confirms it."""
 WATCH_S = 0.25
 """How often it is looked whether the data directory is there."""
-EXPORT_RETRY_S = 10
 
 
 class EngineOptions(msgspec.Struct, frozen=True):
@@ -166,16 +169,19 @@ class Engine:
         self._ticked_ms = clock.now_ms()
         self._stopping = False
         self._checkpoint_due = asyncio.Event()
-        self._exports = 0
+        self._exports = Readings("exports")
+        self._audits = Readings("records of all acts")
         self._tasks: list[asyncio.Task[None]] = []
         self.quarantine = QuarantineStore(
             stores.quarantine, subjects=stores.subjects, clock=clock, sync_window_ms=options.sync_window_ms,
             meter=self.meter, before=stores.subjects.flush, names_erased=gate.names_erased,
         )  # fmt: skip
+        self._fetching = Fetching(partition.state, self.meter, by="decision")
+        self._folding = Fetching(partition.state, self.meter, by="fold")
         self.journal = Journal(
             stores.log, partition, sync_window_ms=options.sync_window_ms, meter=self.meter,
             on_folded=self._after_fold, on_broken=self._break, on_noticed=self._notice,
-            before=stores.subjects.flush,
+            before=stores.subjects.flush, people=self._folding,
         )  # fmt: skip
         self._holdings = None
         if stores.holdings is not None:
@@ -227,8 +233,16 @@ class Engine:
 
     @property
     def workers(self) -> tuple[Executor, ...]:
-        """The threads that write."""
-        return self.journal.worker, self.quarantine.worker, self.audit.worker, self.checkpoints.worker
+        """The threads that stay: those that write, and those that read people from disk."""
+        return (
+            self.journal.worker, self.quarantine.worker, self.audit.worker, self.checkpoints.worker,
+            *(one.worker for one in (self._fetching, self._folding)),
+        )  # fmt: skip
+
+    @property
+    def fetches_waiting(self) -> int:
+        """People on disk who are being read, or wait for their turn."""
+        return self._fetching.waiting + self._folding.waiting
 
     # Life.
 
@@ -300,6 +314,8 @@ class Engine:
         self._close_stores()
 
     def _close_stores(self) -> None:
+        self._fetching.close()
+        self._folding.close()
         self.checkpoints.close()
         self._stores.subjects.close()
         self._stores.erasures.close()
@@ -433,20 +449,23 @@ class Engine:
         """
         if self.broken:
             raise Unavailable(self.broken)
+        in_time = await self.fetch_person(
+            lambda: self._asked_about(tenant, request, gpc=gpc)[1], left_ms=partial(deadline.left_ms, PERSON_SHARE)
+        )
+        if not in_time:
+            self.meter.count("people_late")
         now_ms = self.clock.now_ms() if request.timestamp is None else request.timestamp_ms
         if self.options.epoch_on_read and self._epoch_due(now_ms):
             await self._publish_if_possible(now_ms)
-        subject, keys = self._person(tenant, request)
-        identifiers = identifiers_of(request.device, request.user)
-        stated = self._statements.in_context(request.context)
-        agreement = self.gate.agreement(tenant, identifiers, stated=stated, gpc=gpc)
-        if not agreement.personal:
-            subject, keys = None, []
+        if self.broken:
+            raise Unavailable(self.broken)
+        subject, keys, agreement = self._asked_about(tenant, request, gpc=gpc)
         decision_id = f"{ID_PREFIX}{self._ids.token(ID_TOKEN_BYTES)}{self.journal.next_position:x}"
         decision = self.decider.decide(
             request, state=self.partition.state, keys=keys, tenant=tenant, now_ms=now_ms,
             position=self.partition.position, decision_id=decision_id, deadline=deadline, meter=self.meter,
             denied=agreement.denied, rankers=self.models.lineup, learned=self.partition.learners,
+            cut=frozenset() if in_time else frozenset({"context"}),
         )  # fmt: skip
         if decision.faults:
             self.models.note(tenant, decision.faults)
@@ -458,6 +477,22 @@ class Engine:
         for placed in decision.reply.placements.values():
             self.meter.count(f"served.{placed.served_by}")
         return decision
+
+    async def fetch_person(self, keys: Callable[[], Sequence[int]], *, left_ms: Callable[[], float]) -> bool:
+        """Returns when whoever of `keys` lies on disk has been read, or once the time is over: False then."""
+        if self.partition.state.cells_cold == 0:
+            return True
+        return await self._fetching.arrived(keys, left_ms=left_ms)
+
+    def _asked_about(
+        self, tenant: str, request: DecideRequest, *, gpc: bool
+    ) -> tuple[KeySubject | None, list[int], Agreement]:
+        """Who a decision is about, as things stand now: nobody without their agreement."""
+        identifiers = identifiers_of(request.device, request.user)
+        stated = self._statements.in_context(request.context)
+        agreement = self.gate.agreement(tenant, identifiers, stated=stated, gpc=gpc)
+        subject, keys = self._person(tenant, request) if agreement.personal else (None, [])
+        return subject, keys, agreement
 
     def receipt(self, tenant: str, decision_id: str) -> bytes:
         """The receipt of a decision, or `RequestRejected` when there is none (any more). May run in a thread."""
@@ -523,27 +558,21 @@ class Engine:
         cell = self.subjects.find(tenant, identifier)
         return self.partition.consents.of(self.partition.links.cells(cell)) if cell else {}
 
-    def export(self, tenant: str, identifier: str) -> Iterator[list[bytes]]:
-        """Everything held about a person as NDJSON lines, see `export.export`.
+    def export(self, tenant: str, identifier: str) -> Reading:
+        """Everything held about a person as NDJSON lines, see `export.export`; to be closed.
 
-        Raises `RequestRejected` for nobody, and `Overloaded` while `EXPORTS_MAX` others are being made.
+        Raises `RequestRejected` for nobody, and `Overloaded` while others are made.
         """
         cell = self.subjects.find(tenant, identifier)
         if not cell:
             raise RequestRejected("unknown_profile", "nothing is known under this identifier", status=404)
-        if self._exports >= EXPORTS_MAX:
-            raise Overloaded(f"{EXPORTS_MAX} exports are being made", retry_after_s=EXPORT_RETRY_S)
         cells = self.partition.links.naming(cell)
         lines = export(tenant, cells, self._log, self.subjects, self.partition.state.catalogue)
-        return self._counted(lines)
+        return self._exports.begin(tenant, lines)
 
-    def _counted(self, lines: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
-        """The same, counted as an export from the first piece to the last, or to when it is given up."""
-        self._exports += 1
-        try:
-            yield from lines
-        finally:
-            self._exports -= 1
+    def acts(self, tenant: str, wanted: Wanted) -> Reading:
+        """All acts that are wanted, as NDJSON lines, for somebody of a tenant; to be closed. Raises `Overloaded`."""
+        return self._audits.begin(tenant, act_lines(self.audit.log, wanted))
 
     async def data_health(self, tenant: str) -> DataHealth:
         """What of a tenant's data has no effect, from the newest records and what came since the start."""

@@ -53,12 +53,18 @@ class Profiles:
         self._reader = reader
         self._subjects = subjects
 
+    def cells_read(self, tenant: str, identifier: str) -> list[int]:
+        """The cells that a profile is read from; none for nobody."""
+        cell = self._subjects.find(tenant, identifier)
+        cells = self._partition.links.cells(cell) if cell else []
+        return most_active(self._partition.state, cells, first=cell)
+
     def profile(self, tenant: str, identifier: str, *, now_ms: int) -> Profile:
         """The profile, or `RequestRejected` when nothing is known under this identifier."""
         cell = self._subjects.find(tenant, identifier)
         partition = self._partition
         cells = partition.links.cells(cell) if cell else []
-        person = self._reader.person(partition.state, most_active(partition.state, cells, first=cell), now_ms)
+        person = self._reader.person(partition.state, self.cells_read(tenant, identifier), now_ms)
         consent = partition.consents.of(cells)
         if not cell or not (person.known or consent):
             raise RequestRejected("unknown_profile", "nothing is known under this identifier", status=404)

@@ -20,13 +20,14 @@ from ..events.kinds import NAME_BY_TYPE
 from ..events.named_items import NAMING_ITEMS
 from ..foundation.clock import Clock
 from ..foundation.errors import EventRejected
-from ..foundation.limits import EFFECTS_SAMPLES_MAX, REMAP_MESSAGES_MAX, REMAP_POSITIONS_MAX
+from ..foundation.limits import EFFECTS_SAMPLES_MAX, REMAP_MESSAGES_MAX, REMAP_POSITIONS_MAX, REMAP_STEP_BYTES
 from ..log.base import Readable
 from ..log.commit import Entry
 from ..privacy.audit import Audit, Plain
 from ..privacy.subjects import KeyStore
 from .effects import BARE_MAX, LAST_PART, field_with_ids, to_item_from
 from .export import stored_event
+from .intake import BYTES_PER_STEP
 from .journal import Journal
 from .partition import Partition
 
@@ -140,8 +141,7 @@ class Remapper:
             told, skipped, unheard = Counter[tuple[str, str]](), Counter[str](), Counter[str]()
             bare = self._bare(candidates, tenant)
             self._walk = None  # Until it is through: where it broke off the log says.
-            for first in range(0, len(candidates), EVENTS_AT_ONCE):
-                some = candidates[first : first + EVENTS_AT_ONCE]
+            for some in _at_once(candidates):
                 await self._tell(some, walk, dry_run, told, skipped, unheard, bare)
             walk.position = following
             if following < walk.end:
@@ -169,12 +169,12 @@ class Remapper:
 
     def _look(self, walk: _Walk) -> tuple[int, list[_Candidate], int]:
         """The next piece of the log: how many records, the candidates among them, and where to go on. In a thread."""
-        looked, candidates, following = 0, list[_Candidate](), walk.end
+        looked, candidates, size_bytes, following = 0, list[_Candidate](), 0, walk.end
         for frame in self._log.read(walk.position or None):
             if frame.position >= walk.end or (walk.told_below and frame.position >= walk.told_below):
                 following = min(frame.position, walk.end)
                 break
-            if looked == RECORDS_PER_STEP:
+            if looked == RECORDS_PER_STEP or size_bytes >= REMAP_STEP_BYTES:
                 following = frame.position
                 break
             looked += 1
@@ -183,6 +183,7 @@ class Remapper:
                 walk.features = frozenset(record.features)
             elif isinstance(record, Tracked) and self._may_tell(record, walk):
                 candidates.append(_Candidate(frame.position, record))
+                size_bytes += len(record.body)
         return looked, candidates, following
 
     def _may_tell(self, record: Tracked, walk: _Walk) -> bool:
@@ -271,6 +272,19 @@ class Remapper:
             message=record.message, context=record.context, body=record.body, subject=record.subject,
             flags=admitted.flags | record.flags | Flag.RETOLD, first_told=position,
         ), ""  # fmt: skip
+
+
+def _at_once(candidates: list[_Candidate]) -> Iterator[list[_Candidate]]:
+    """In parts that are told before the loop may do something else."""
+    some, size_bytes = list[_Candidate](), 0
+    for one in candidates:
+        if len(some) == EVENTS_AT_ONCE or size_bytes >= BYTES_PER_STEP:
+            yield some
+            some, size_bytes = [], 0
+        some.append(one)
+        size_bytes += len(one.record.body)
+    if some:
+        yield some
 
 
 def told_again(log: Readable, tenant: str, start: int, most: int) -> tuple[frozenset[int], int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -32,13 +32,14 @@ from ..privacy.subjects import KeyStore
 from ..state.layout import CELL_NEWEST_MS
 from ..state.table import CELLS, rows_of
 from .export import stored_event
-from .intake import Again, Intake
+from .intake import BYTES_PER_STEP, Again, Intake, Mending, in_steps
 from .partition import Partition
 from .quarantine import GONE, Kept, QuarantineStore
 
 AT_ONCE: Final = 64
-"""Entries, or events of one of them, that go through the door before their effects are waited for."""
+"""Entries of one event that go through the door before their effects are waited for; a body goes by itself."""
 _SHOWN_CHARS: Final = 4_096
+_POSITION_DIGITS_MAX: Final = 18
 
 
 class RepairRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -53,6 +54,7 @@ class RepairRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_
     position: str = ""
     """Only the one at this position."""
     limit: Annotated[int, Meta(ge=1, le=REPAIR_EVENTS_MAX)] = 1_000
+    """Events, those of a body one by one: the entry that reaches it is the last."""
     dry_run: bool = False
     """Only say what would happen."""
 
@@ -73,8 +75,11 @@ class RepairReply(msgspec.Struct, frozen=True, rename="camel"):
 
     dry_run: bool
     selected: int
+    """Entries that were tried."""
+    events: int
+    """Events that were tried: an entry is one, or a body of many."""
     passed: int
-    """Taken: they count now, or their person does not want them to, or they counted before."""
+    """Entries that were taken: they count now, or their person does not want them to, or they counted before."""
     refused: dict[str, int]
     """Still not taken, by code."""
     more: bool
@@ -110,6 +115,17 @@ _decode_map = body_decoder(dict[str, Any])
 _encode = msgspec.json.Encoder().encode
 
 
+def position_of(text: str) -> int:
+    """The position by which an entry is named; `RequestRejected` for what is none.
+
+    >>> position_of("3604")
+    3604
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= _POSITION_DIGITS_MAX):
+        raise RequestRejected("schema", "an entry is named by its position, a number")
+    return int(text)
+
+
 class _Tried(msgspec.Struct, frozen=True):
     """What one entry came to."""
 
@@ -117,6 +133,8 @@ class _Tried(msgspec.Struct, frozen=True):
     after: bytes
     code: str = ""
     message: str = ""
+    events: int = 1
+    """That were tried."""
 
 
 class Repairs:
@@ -134,7 +152,6 @@ class Repairs:
         self._audit = audit
         self._meter = meter
         self._one_at_a_time = asyncio.Lock()
-        self._one_body_at_a_time = asyncio.Lock()
 
     async def repair(self, request: RepairRequest, *, tenant: str, actor: str) -> RepairReply:
         """Try the chosen entries; on return what passed counts, and every outcome is on disk.
@@ -152,23 +169,25 @@ class Repairs:
                 }  # fmt: skip
                 act = "quarantine.tried" if request.dry_run else "quarantine.replayed"
                 await self._audit.note(act, actor=actor, tenant=tenant, details=details)
-            tried: list[tuple[int, _Tried]] = []
-            passed, refused = 0, Counter[str]()
-            for first in range(0, len(positions), AT_ONCE):
-                step = positions[first : first + AT_ONCE]
-                results = await asyncio.gather(
-                    *(self._try(position, rewrite, tenant, dry_run=request.dry_run) for position in step)
-                )
-                for position, one in zip(step, results, strict=True):
-                    passed += not one.code
+            examples: list[RepairExample] = []
+            selected = events = passed = 0
+            refused = Counter[str]()
+            for step in self._steps(positions, tenant):
+                if events >= request.limit:
+                    break
+                entries = step[: request.limit - events]
+                results = await asyncio.gather(*(self._try(kept, rewrite, dry_run=request.dry_run) for kept in entries))
+                for kept, one in zip(entries, results, strict=True):
+                    selected, events, passed = selected + 1, events + one.events, passed + (not one.code)
                     refused.update([one.code] if one.code else [])
-                    if len(tried) < REPAIR_EXAMPLES_MAX:
-                        tried.append((position, one))
+                    if len(examples) < REPAIR_EXAMPLES_MAX:
+                        examples.append(_example(kept.position, one))
         if not request.dry_run:
             self._meter.count("events_replayed", passed)
+        more = selected < len(positions) or len(positions) == request.limit
         return RepairReply(
-            request.dry_run, len(positions), passed, dict(refused.most_common()), len(positions) == request.limit,
-            [_example(position, one) for position, one in tried], str(self._partition.position),
+            request.dry_run, selected, events, passed, dict(refused.most_common()), more, examples,
+            str(self._partition.position),
         )  # fmt: skip
 
     async def show(self, position: int, *, tenant: str, actor: str) -> EntryReply:
@@ -196,9 +215,7 @@ class Repairs:
 
     async def _select(self, request: RepairRequest, tenant: str) -> list[int]:
         if request.position:
-            if not (request.position.isascii() and request.position.isdigit()):
-                raise RequestRejected("schema", "position is a number in quotes")
-            position = int(request.position)
+            position = position_of(request.position)
             kept = self._quarantine.entry(tenant, position)
             outcome = await self._quarantine.outcome(kept)
             return [position] if outcome is None or outcome.code else []
@@ -208,35 +225,52 @@ class Repairs:
 
         return await self._quarantine.select(tenant, wanted, request.limit)
 
+    def _steps(self, positions: Sequence[int], tenant: str) -> Iterator[list[Kept]]:
+        """The entries that are tried at once; a body by itself, since it holds many events."""
+        step, size_bytes = list[Kept](), 0
+        for position in positions:
+            kept = self._quarantine.entry(tenant, position)
+            is_body = kept.entry.kind == BATCH
+            if step and (is_body or len(step) == AT_ONCE or size_bytes >= BYTES_PER_STEP):
+                yield step
+                step, size_bytes = [], 0
+            if is_body:
+                yield [kept]
+                continue
+            step.append(kept)
+            size_bytes += len(kept.entry.raw)
+        if step:
+            yield step
+
     # One entry.
 
-    async def _try(self, position: int, rewrite: Rewrite, tenant: str, *, dry_run: bool) -> _Tried:
-        kept = self._quarantine.entry(tenant, position)
+    async def _try(self, kept: Kept, rewrite: Rewrite, *, dry_run: bool) -> _Tried:
         source = self._source(kept)
         if source is None:
             tried = _Tried(b"", b"", GONE, self._why_gone(kept))
         elif len(source.raw) < source.raw_bytes or (not source.raw and source.raw_bytes == 0):
             tried = _Tried(source.raw, b"", GONE, "its bytes were not kept")
         elif source.kind == BATCH:
-            async with self._one_body_at_a_time:
-                tried = await self._try_body(kept, source, rewrite, dry_run=dry_run)
+            tried = await self._try_body(kept, source, rewrite, dry_run=dry_run)
         else:
             tried, admitted = self._admit(source, rewrite, name=f"quarantine-{kept.position}")
             if admitted is not None and not dry_run:
-                await self._intake.append_again(admitted, tenant=tenant)
+                await self._intake.append_again(admitted, tenant=source.tenant)
         if not dry_run and (tried.code, tried.message) != (kept.entry.code, kept.entry.message):
             await self._quarantine.settle(kept, code=tried.code, message=tried.message)
         return tried
 
-    def _admit(self, source: Quarantined, rewrite: Rewrite, *, name: str) -> tuple[_Tried, Admitted | None]:
-        """One event through the rewrite and the door; nothing is appended yet."""
+    def _admit(
+        self, source: Quarantined, rewrite: Rewrite, *, name: str, mend: bool = True
+    ) -> tuple[_Tried, Admitted | None]:
+        """One event through the rewrite and the door; nothing is appended yet. Without `mend` none that is no JSON."""
         after = b""
         try:
             if source.code == LATE_FOR_SEQUENCES:
                 raise EventRejected(LATE_FOR_SEQUENCES, "it counts already, in all but its session and the order")
             again = _again(source, rewrite, name=name)
             after = again.raw
-            admitted = self._intake.admit_again(again, tenant=source.tenant)
+            admitted = self._intake.admit_again(again, tenant=source.tenant, mend=mend)
             if source.code == LATE and isinstance(admitted.record, Tracked):
                 self._refuse_late(admitted.record)
         except EventRejected as error:
@@ -251,17 +285,20 @@ class Repairs:
             batch = decode_batch(text)
         except EventRejected as error:
             return _Tried(source.raw, b"", error.code, error.message)
-        rest, refused, taken = rewrite.without_text(), list[tuple[Quarantined, _Tried]](), 0
-        for first in range(0, len(batch.events), AT_ONCE):
-            waited_for = list[Awaitable[None]]()
-            for number, raw in enumerate(batch.events[first : first + AT_ONCE], start=first):
+        rest, refused, taken, number = rewrite.without_text(), list[tuple[Quarantined, _Tried]](), 0, 0
+        mending = Mending()
+        for step in in_steps(batch.events, sum(map(len, batch.events))):
+            waited_for, mend = list[Awaitable[None]](), mending.goes_on
+            for raw in step:
                 event = msgspec.structs.replace(
                     source, raw=bytes(raw), raw_bytes=len(raw), kind="", sent_at_ms=batch.sent_at_ms,
                     defaults=_encode(batch.defaults) if batch.defaults else b"",
                 )  # fmt: skip
-                tried, admitted = self._admit(event, rest, name=f"quarantine-{kept.position}-{number}")
+                tried, admitted = self._admit(event, rest, name=f"quarantine-{kept.position}-{number}", mend=mend)
+                number += 1
                 if admitted is None:
                     refused.append((event, tried))
+                    mending.count(tried.code, len(raw))
                 else:
                     taken += 1
                     if not dry_run:
@@ -272,7 +309,7 @@ class Repairs:
             await asyncio.gather(*(self._quarantine.keep(_apart(event, tried)) for event, tried in refused))
         codes = Counter(tried.code for _, tried in refused)
         told = ", ".join(f"{count} {code}" for code, count in codes.items()) or "none"
-        return _Tried(source.raw, text, "", f"{taken} events taken, refused: {told}")
+        return _Tried(source.raw, text, "", f"{taken} events taken, refused: {told}", max(number, 1))
 
     def _source(self, kept: Kept) -> Quarantined | None:
         """The entry with the event as it was sent, of a pointer out of the log; None when that cannot be read."""

@@ -92,6 +92,8 @@ Said = Iterable[tuple[str, bool]]
 _context_of = body_decoder(dict[str, Any])
 _HINTS: Final = (b"onsent", b"ONSENT", b"tc", b"TC", b"Tc")
 """One of them is part of each name that a statement has in a context."""
+_UNREAD_HINTS: Final = (b"gpp", b"Gpp", b"GPP", b"riv", b"RIV", b"sp", b"Sp", b"SP", b"onsent", b"ONSENT")
+"""Likewise of each name that is told."""
 _NO_CONTEXT: Final[Mapping[str, Any]] = {}
 
 
@@ -258,6 +260,19 @@ def _read_tcf(sent: Any, field: str) -> Said:
         raise EventRejected("schema", f"{field} is no consent string of TCF version {_TCF_VERSION}: it is {known}")
     last = length - _TCF_PURPOSES_AT - 1
     return [(f"tcf-{number + 1}", bool(bits >> (last - number) & 1)) for number in range(_TCF_PURPOSES)]
+
+
+def unread_in(context: msgspec.Raw) -> list[str]:
+    """The names under which a decision's circumstances say something of consent that is read nowhere.
+
+    >>> unread_in(msgspec.Raw(b'{"gpp": "DBAA", "page": {"url": "/gpp"}}'))
+    ['gpp']
+    """
+    raw = bytes(context)
+    if not any(hint in raw for hint in _UNREAD_HINTS):
+        return []
+    sent = _context_of(raw)
+    return [name for name in sorted(UNREAD & sent.keys()) if sent[name] is not None and sent[name] != ""]
 
 
 def _unreadable(field: str, sent: Any) -> EventRejected:

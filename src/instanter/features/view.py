@@ -12,9 +12,11 @@ import numpy as np
 
 from ..foundation.limits import LINKED_CELLS_MAX, READING_PLANS_MAX
 from ..state.aggregations import is_held, read_decayed, read_orders, read_score, read_windowed
+from ..state.cold_files import Stored, parts_of
 from ..state.compiled import Ints, Reals, kernel
 from ..state.layout import (
     CELL_FIRST_MS,
+    CELL_KEY,
     CELL_NEWEST_MS,
     CELL_SESSION,
     SESSION_END_MS,
@@ -40,7 +42,7 @@ from ..state.operations import (
 )
 from ..state.program import AS_CAME, AT, HALF_LIFE_MS, KIND, SCOPE, SINCE_MS, TAKES_BACK, TILE_MS, TILES, K
 from ..state.schema import Schema
-from ..state.table import CELLS, SCRATCH, SESSIONS, Index, address, find
+from ..state.table import CELLS, SESSIONS, WORDS, Index, address, find
 from ..state.upkeep import is_swept
 from .declaration import FeatureDeclaration
 
@@ -85,6 +87,9 @@ class Reader:
     ) -> None:
         """`sessions_together`: the live sessions of all cells are read as one, not the one of whoever asks alone."""
         self._sessions_together = sessions_together
+        self._layout = schema.layout
+        self._cell_words, self._session_words = schema.layout.cell_words, schema.layout.session_words
+        self._slot_words = self._cell_words + self._session_words
         defaults = declared_defaults(declarations)
         placed = [
             (number, one.spec)
@@ -113,8 +118,9 @@ class Reader:
     ) -> Person:
         """The person with these cells at `now_ms`. Cells that do not exist, and none at all, read as nobody.
 
-        Who lies on disk is brought back first; see `State.warm` for what it raises. Features kept for a purpose in
-        `denied` are not known: their default, else missing (NaN), and an empty list.
+        Nothing of the state changes, and nobody is moved: all records of the person are gathered, and merged, in memory
+        of its own. See `State.lying` for what it raises. Features kept for a purpose in `denied` are not known: their
+        default, else missing (NaN), and an empty list.
         """
         values = self._blank.copy()
         if denied:
@@ -124,18 +130,30 @@ class Reader:
         refs, weights = np.zeros(size, np.int64), np.zeros(size, np.float64)
         counts = np.zeros(max(len(self.lists), 1), np.int64)
         flags = 0
+        keys = keys[:LINKED_CELLS_MAX]
         if keys:
-            state.warm(keys[:LINKED_CELLS_MAX])
             memory = state.tables.memory
             plan = self._plan_without(denied) if denied else self._plan
+            gathered = self._gathered(state.lying(keys), len(keys))
             sessions = np.zeros(LINKED_CELLS_MAX, np.int64)
             flags = _read_person(
-                plan, state.program.features, memory.ints, memory.reals, memory.regions,
-                state.tables.cell_index, state.tables.item_index, np.array(keys[:LINKED_CELLS_MAX], np.int64),
+                plan, state.program.features, memory.ints, memory.regions, gathered, gathered.view(np.float64),
+                state.tables.cell_index, state.tables.item_index, np.array(keys, np.int64),
                 state.schema.settings["session_gap_ms"], int(state.tables.idle[0]), now_ms, self._declared, values,
                 refs, weights, counts, sessions, self._sessions_together,
             )  # fmt: skip
         return self._named(flags, values, refs, weights, counts)
+
+    def _gathered(self, lying: Mapping[int, Stored], keys: int) -> Ints:
+        """Room for a cell and its session of each key, and behind them for what is merged; filled with those who lie on
+        disk, by place."""
+        gathered = np.zeros(keys * self._slot_words + max(self._cell_words, self._session_words), np.int64)
+        for place, stored in lying.items():
+            parts, at = parts_of(stored.words, self._layout), place * self._slot_words
+            gathered[at : at + self._cell_words] = parts.cell
+            if parts.cell[CELL_SESSION]:
+                gathered[at + self._cell_words : at + self._slot_words] = parts.sessions[0]
+        return gathered
 
     def without_profile(self, person: Person) -> Person:
         """The same person as the live session alone shows them."""
@@ -255,12 +273,15 @@ def read_number(
 
 @kernel
 def _read_person(
-    plan: Ints, features: Ints, ints: Ints, reals: Reals, regions: Ints, index: Index, items: Index, keys: Ints,
-    gap_ms: int, idle_since_ms: int, now_ms: int, defaults: Reals, numbers: Reals, refs: Ints, weights: Reals,
-    counts: Ints, sessions: Ints, sessions_together: bool,
+    plan: Ints, features: Ints, memory_ints: Ints, regions: Ints, ints: Ints, reals: Reals, index: Index, items: Index,
+    keys: Ints, gap_ms: int, idle_since_ms: int, now_ms: int, defaults: Reals, numbers: Reals, refs: Ints,
+    weights: Reals, counts: Ints, sessions: Ints, sessions_together: bool,
 ) -> int:  # fmt: skip
     """Fill the arrays; returns whether the person is known and in a session, as flags. `keys` and `sessions`, which has
     as many places, are used up.
+
+    The person's records are gathered in `ints` and `reals`, which are the same words: by place among `keys` a cell and
+    behind it its session. Who is there already stays; the others are copied from `memory_ints`, which nothing changes.
 
     The session is the merge of all live ones. Formerly it was that of the first key, the one who asks, if it was live;
     else the newest live one of the others.
@@ -270,18 +291,23 @@ def _read_person(
     live, start_ms = 0, now_ms
     end_ms, asking_is_live = -1, False
     first_ms = now_ms
+    cell_words, session_words = regions[CELLS, WORDS], regions[SESSIONS, WORDS]
     for i in range(len(keys)):
-        row = find(index, keys[i])
-        if row < 0:
-            continue
-        cell = address(regions, CELLS, row)
+        cell = i * (cell_words + session_words)
+        found = cell + cell_words
+        if ints[cell + CELL_KEY] == 0:
+            row = find(index, keys[i])
+            if row < 0:
+                continue
+            _copy(memory_ints, address(regions, CELLS, row), ints, cell, cell_words)
+            if ints[cell + CELL_SESSION] > 0:
+                session = address(regions, SESSIONS, ints[cell + CELL_SESSION] - 1)
+                _copy(memory_ints, session, ints, found, session_words)
         cells[used] = cell
         used += 1
         first_ms = min(first_ms, ints[cell + CELL_FIRST_MS])
-        session_row = ints[cell + CELL_SESSION] - 1
-        if session_row < 0 or is_swept(ints, cell, idle_since_ms):
+        if ints[cell + CELL_SESSION] == 0 or is_swept(ints, cell, idle_since_ms):
             continue
-        found = address(regions, SESSIONS, session_row)
         if now_ms - ints[found + SESSION_END_MS] > gap_ms:
             continue
         if not sessions_together:
@@ -297,7 +323,7 @@ def _read_person(
     if sessions_together and features[0, AS_CAME]:  # What is merged may depend on the order, which no key may decide.
         _sort(ints, cells, used, CELL_FIRST_MS, CELL_NEWEST_MS)
         _sort(ints, sessions, live, SESSION_START_MS, SESSION_END_MS)
-    scratch = address(regions, SCRATCH, 0)
+    scratch = len(ints) - max(cell_words, session_words)
     for row in range(len(plan)):
         feature = plan[row, FEATURE]
         if feature < 0:
@@ -319,6 +345,12 @@ def _read_person(
                 features, feature, ints, reals, at, now_ms, refs, weights, plan[row, START]
             )
     return 1 if live == 0 else 3
+
+
+@kernel
+def _copy(source: Ints, at: int, target: Ints, to: int, words: int) -> None:
+    for word in range(words):
+        target[to + word] = source[at + word]
 
 
 @kernel

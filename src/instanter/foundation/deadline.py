@@ -20,9 +20,9 @@ class Deadline:
         """Time used so far, queueing included when `started_ns` was given."""
         return (self._stopwatch() - self._started_ns) / 1_000_000
 
-    def left_ms(self) -> float:
-        """Time left; negative once it is over."""
-        return (self._started_ns + self._budget_ns - self._stopwatch()) / 1_000_000
+    def left_ms(self, share: float = 1.0) -> float:
+        """Time left, of the whole budget or of a share of it (0 to 1); negative once it is over."""
+        return (self._started_ns + self._budget_ns * share - self._stopwatch()) / 1_000_000
 
     def allows(self, share: float) -> bool:
         """Whether at most `share` of the budget (0 to 1) has been used: the test before an optional step."""

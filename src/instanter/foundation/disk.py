@@ -62,6 +62,11 @@ class Disk(Protocol):
         """Up to `size_bytes` from `offset`; fewer only where the file ends."""
         ...
 
+    def read_now(self, path: Path, offset: int, size_bytes: int) -> bytes:
+        """As `read`, without waiting for the device: `BlockingIOError` if that would have to be waited for. The system
+        begins to read it then, so it is worth asking again a moment later."""
+        ...
+
     def size(self, path: Path) -> int:
         """Bytes in the file."""
         ...
@@ -113,6 +118,19 @@ def write_whole(disk: Disk, path: Path, content: bytes) -> None:
     disk.sync_directory(path.parent)
 
 
+def _blocking(path: Path) -> BlockingIOError:
+    return BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), str(path))
+
+
+def _read_cached(descriptor: int, content: bytearray, offset: int) -> int:
+    """Fill from what the system has in memory; how many bytes. -1 if it has none, or a file system cannot tell: what
+    else may be wrong says whoever waits."""
+    try:
+        return os.preadv(descriptor, [content], offset, os.RWF_NOWAIT)
+    except OSError:
+        return -1
+
+
 class _RealFile:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -154,6 +172,21 @@ class RealDisk:
         descriptor = os.open(path, os.O_RDONLY)
         try:
             return os.pread(descriptor, size_bytes, offset)
+        finally:
+            os.close(descriptor)
+
+    def read_now(self, path: Path, offset: int, size_bytes: int) -> bytes:
+        if not hasattr(os, "RWF_NOWAIT"):
+            raise _blocking(path)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)  # Else what lies behind is read ahead too.
+            content = bytearray(size_bytes)
+            count = _read_cached(descriptor, content, offset)
+            if count < size_bytes and (count < 0 or offset + count < os.fstat(descriptor).st_size):
+                os.posix_fadvise(descriptor, offset, size_bytes, os.POSIX_FADV_WILLNEED)
+                raise _blocking(path)
+            return bytes(memoryview(content)[:count])
         finally:
             os.close(descriptor)
 

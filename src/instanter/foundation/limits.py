@@ -166,6 +166,13 @@ COLD_RECORD_BYTES_MAX = 16 * 1024 * 1024
 """One idle person on disk."""
 COLD_MOVED_MAX = 128
 """People moved to disk in one step, about 1 ms."""
+FETCHES_WAITING_MAX = 1_024
+"""People on disk who wait to be read, for decisions and for the fold each. Beyond it decisions do without them, and the
+fold reads them itself."""
+FETCHED_PEOPLE_MAX = 4_096
+"""People who were read ahead and are at hand ..."""
+FETCHED_BYTES_MAX = 16 * 1024 * 1024
+"""... and what they take together. Who was needed longest ago makes room."""
 
 # Privacy.
 SUBJECTS_OPEN_MAX = 32_768
@@ -195,7 +202,16 @@ READING_PLANS_MAX = 256
 TOMBSTONES_MAX = 100_000
 """Erased people whose late events are still dropped."""
 EXPORTS_MAX = 2
-"""Exports made at once: each reads the whole log, and what its client has not taken yet lies in memory."""
+"""Exports of people made at once, and likewise readings of the whole audit: each reads a whole log ..."""
+EXPORTS_PER_TENANT_MAX = 1
+"""... and so many of them are of one tenant."""
+EXPORT_PIECE_BYTES = 256 * 1024
+"""Of an export, what lies in memory until its client has taken it: a piece ends with the line that reaches this ..."""
+EXPORT_WAIT_S_MAX = 60
+"""... and how long clients may let us wait until pieces are taken, in all. One that needs longer is cut off: it keeps
+others from theirs ..."""
+EXPORT_BYTES_PER_S_MIN = 64 * 1024
+"""... but so much that was taken buys another second."""
 ACCESS_KEYS_MAX = 10_000
 """Access keys that count."""
 ACCESS_KEYS_PER_TENANT_MAX = 1_000
@@ -211,6 +227,8 @@ AUDIT_HANDED_IN_MAX = 256
 """Acts of commands that are taken into the record at once; further ones wait for the next time."""
 
 # Backups.
+BACKUP_MANIFEST_BYTES_MAX = 64 * 1024 * 1024
+"""Of the list of a backup's files, about 400,000; it is in memory whole while a backup is checked or restored."""
 BACKUP_TRIES_MAX = 8
 """How often a backup begins again because retention removed what it was copying."""
 MOVED_ENDS_MAX = 262_144
@@ -239,7 +257,8 @@ REASON_CHARS_MAX = 300
 MENDED_PLACES_MAX = 2_000
 """Escapes, broken characters and so on in one event that is no JSON; with more it is refused and not mended."""
 BROKEN_EVENTS_MAX = 128
-"""Events of one body that are no JSON and could not be mended; further ones are refused and not looked into ..."""
+"""Events of one body, also of one that is imported or tried again, that are no JSON and could not be mended; further
+ones are refused and not looked into ..."""
 BROKEN_EVENTS_BYTES_MAX = 256 * 1024
 """... and so they are beyond so many bytes of such events."""
 
@@ -272,7 +291,8 @@ TENANTS_NOTED_MAX = 1_024
 QUARANTINE_GROUPS_MAX = 1_000
 """Groups told apart when the quarantine is listed; what is beyond them is told as one."""
 REPAIR_EVENTS_MAX = 10_000
-"""Entries of the quarantine that one request replays."""
+"""Events of the quarantine that one request tries again, those of a body one by one; the entry that reaches this is the
+last."""
 REPAIR_EXAMPLES_MAX = 10
 REWRITE_BYTES_MAX = 64 * 1024
 REWRITE_STEPS_MAX = 50
@@ -386,6 +406,10 @@ ARCHIVE_BUFFER_BYTES = 256 * 1024
 """Read of such a file at once."""
 IMPORT_PIECE_BYTES_MAX = BATCH_BYTES_MAX + 64 * 1024
 """A piece of an import, as a client sends it: a batch, and the numbers of its lines."""
+UNPACKED_FREE_BYTES = 1024 * 1024 * 1024
+"""Of a packed file, of events or items, what is unpacked whatever it was packed into ..."""
+UNPACKED_RATIO_MAX = 2_000
+"""... and beyond it so many times what was packed, which gzip alone cannot reach: more was made to have no end."""
 FEED_LINE_CHARS_MAX = 1024 * 1024
 """A line, a row of a table or an element of a list in a file of items; a longer one is told with its place."""
 FEED_COLUMNS_MAX = 2_048
@@ -409,6 +433,10 @@ REMAP_MESSAGES_MAX = 200_000
 """Events among which repetitions are told while kept events are told again."""
 REMAP_POSITIONS_MAX = 500_000
 """Positions of events that have been told again which are held at once; for more the log is read once more."""
+REMAP_STEP_BYTES = 4 * 1024 * 1024
+"""Of events that one step may tell again; it ends with the one that reaches this."""
+REMAP_NAMES_MAX = 1_000
+"""Event names that the report of `instanter remap` tells apart; further ones are counted together."""
 
 # What has no effect.
 EFFECTS_RECORDS_MAX = 20_000

@@ -25,6 +25,7 @@ from ..events.kinds import NAME_BY_TYPE
 from ..foundation.errors import Broken, RequestRejected
 from ..foundation.limits import ARCHIVE_BUFFER_BYTES, ARCHIVE_RECORD_BYTES_MAX, EVENT_BYTES_MAX
 from .event_rows import TOP, Line, Row, always, asked_for, completed, event_of, lines_of, unsaid
+from .feeds.columns import repeated, told_apart
 from .feeds.found import Broken as BrokenFile
 from .feeds.opening import UNPACKING_ERRORS, encoding_of, unpacked
 from .feeds.parquets import rows_of_parquet
@@ -130,8 +131,11 @@ class Archive:
             ) from None
         self._lines = _RowLines(self._file)
         self._values_of_rows = csv.reader(self._lines, dialect)
-        self._names = self._header()
+        names = self._header()
+        self._names = told_apart(names)
         columns = self._meant(self._names)
+        if twice := repeated([name for name in names if name in columns]):
+            raise RequestRejected("map", f'{self._name}: two columns are called "{twice}": rename one of them')
         self.unseen.clear()
         return Shape("a table", columns, unsaid(columns, self._names))
 

@@ -109,7 +109,7 @@ class DataDirectory:
             raise Broken(f"{self.root} is not a data directory: it has no {self._marker.name}")
         try:
             found = msgspec.json.decode(self.disk.read(self._marker, 0, _READ_BYTES), type=_Marker).format
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise Broken(f"{self.root} cannot be opened: {self._marker.name}: {error}") from None
         if found > FORMAT:
             raise Broken(f"{self.root} has format {found}; this program reads up to {FORMAT}")

@@ -305,5 +305,5 @@ def handed_in(disk: Disk, directory: Path) -> Iterator[tuple[Path, Act]]:
         path = directory / name
         try:
             yield path, _act_decoder.decode(disk.read(path, 0, _ACT_BYTES_MAX))
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             yield path, Act("audit.unreadable", SERVER, subject=name)

@@ -132,7 +132,7 @@ def _entries(log: Readable, directory: Path, kind: type[Entry]) -> Iterator[Entr
     for frame in log.read():
         try:
             entry = decode(frame.payload)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             what = "an erasure" if kind is Erasure else "a headstone"
             raise Corrupt(file=str(directory), offset=frame.position, reason=f"not {what}: {error}") from None
         if entry.version > VERSION:

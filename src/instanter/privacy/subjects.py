@@ -12,7 +12,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
+from struct import iter_unpack
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -305,11 +307,11 @@ class KeyStore:
         assert len(key) == KEY_BYTES, "nothing is sealed for somebody who was erased"
         return _combined(key, _NO_KEY if kind is Sealed.IDENTIFIER else self._day_key(kind, day), kind)
 
-    def _fresh_nonces(self) -> Iterator[list[bytes]]:
-        """Nonces of twelve fresh bytes, without end; taken from the system many at a time."""
+    def _fresh_nonces(self) -> Iterator[Iterator[bytes]]:
+        """Nonces of twelve fresh bytes, without end; taken from the system many at a time. No list of them is made: the
+        room that a list does not use keeps what lay there before, for as long as the list is there."""
         while True:
-            pool = self._source(_NONCES_DRAWN * _NONCE_BYTES)
-            yield [pool[at : at + _NONCE_BYTES] for at in range(0, len(pool), _NONCE_BYTES)]
+            yield map(itemgetter(0), iter_unpack(f"{_NONCE_BYTES}s", self._source(_NONCES_DRAWN * _NONCE_BYTES)))
 
     def _drawn(self, size_bytes: int) -> bytes:
         """Fresh bytes; taken from the system many at a time, and each given out once."""

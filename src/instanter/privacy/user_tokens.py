@@ -167,7 +167,7 @@ def read_signing_secrets(disk: Disk, directory: Path) -> list[SigningSecret]:
         return []
     try:
         kept = msgspec.msgpack.decode(disk.read(path, 0, disk.size(path)), type=_Kept)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Corrupt(file=str(path), offset=0, reason=f"not signing secrets: {error}") from None
     if kept.version > VERSION:
         raise Corrupt(file=str(path), offset=0, reason=f"format {kept.version} is newer than this program")

@@ -153,6 +153,7 @@ class SimulatedDisk:
         self._operations = 0
         self._planned: dict[tuple[str, int], int | None] = {}
         self._names: dict[Path, _Inode] = {}
+        self._asked: set[tuple[Path, int]] = set()
         self._names_synced: dict[Path, _Inode] = {}
         self._name_changes: list[tuple[Path, _Inode | None, Path | None]] = []
         """Since their directories were synced: (name, what it stands for or None, the name it had before)."""
@@ -268,6 +269,13 @@ class SimulatedDisk:
     def read(self, path: Path, offset: int, size_bytes: int) -> bytes:
         self.attempt("read")
         return bytes(self._inode(path).written[offset : offset + size_bytes])
+
+    def read_now(self, path: Path, offset: int, size_bytes: int) -> bytes:
+        """What is asked for a second time has been read meanwhile."""
+        if (path, offset) not in self._asked:
+            self._asked.add((path, offset))
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), str(path))
+        return self.read(path, offset, size_bytes)
 
     def size(self, path: Path) -> int:
         return len(self._inode(path).written)

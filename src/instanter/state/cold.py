@@ -8,15 +8,17 @@ the files it names stay as long as it does, and are durable before it counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from ..foundation.errors import DiskFull
+from ..foundation.errors import Broken, DiskFull
 from ..foundation.limits import COLD_MOVED_MAX, FOLD_BATCH_EVENTS_MAX
 from .cold_files import ColdFiles, ColdPlace, Stored, parts_of
 from .columns import TABLE_OF
 from .compiled import Ints, kernel
+from .fetched import ColdRecord, Fetched, FetchedRecord
 from .layout import (
     CELL_CHUNK,
     CELL_KEY,
@@ -84,6 +86,9 @@ class Cold:
         """The disk took nobody when it was asked last."""
         self.moved_out = 0
         self.brought_back = 0
+        self.fetched = Fetched()
+        self.read_at_use = 0
+        """Records that nobody had read ahead, or that had moved since."""
         self._layout = layout
         self._buffer: Ints = np.zeros(1 << 17, np.int64)
         self._hand = 0
@@ -112,9 +117,9 @@ class Cold:
 
     def stored(self, memory: Memory, row: int, cleared: dict[str, int]) -> Stored | None:
         """The person at a cold row as they would be in memory; None if they were erased."""
-        word = address(memory.regions, COLD, row)
-        key, place = int(memory.ints[word + COLD_KEY]), int(memory.ints[word + COLD_PLACE])
-        found = self.files.read(place, key)
+        one = _record(memory, row)
+        fetched = self.fetched.find(one)
+        found = self.files.read(one.place, one.key) if fetched is None else fetched.stored
         if found is not None and any(era > found.era for era in cleared.values()):
             return Stored(found.era, self._without_cleared(found, cleared))
         return found
@@ -131,6 +136,59 @@ class Cold:
                 table[:, placed.offset : placed.offset + placed.spec.words] = 0
         return words
 
+    def used(self, memory: Memory, row: int, cleared: dict[str, int]) -> Stored | None:
+        """`stored`, of somebody whom an event or a decision is about."""
+        self.read_at_use += self.fetched.find(_record(memory, row)) is None
+        return self.stored(memory, row, cleared)
+
+    # Reading ahead.
+
+    def unread(self, memory: Memory, cells: Index, keys: Ints) -> list[ColdRecord]:
+        """Who of `keys` lies on disk and has not been read there."""
+        keys = np.unique(keys)
+        hot, cold = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
+        find_all(cells, keys, hot)
+        find_all(self.index, keys, cold)
+        lying = _records(memory, cold[(hot < 0) & (cold >= 0)])
+        return [one for one in lying if self.fetched.find(one) is None]
+
+    def fetch_now(self, memory: Memory, wanted: Sequence[ColdRecord]) -> list[ColdRecord]:
+        """Have those at hand whose records the system has in memory; the others, for whom the disk has begun to work.
+
+        What cannot be read is left to whoever uses it, who finds out why.
+        """
+        pending: list[ColdRecord] = []
+        for one in self._still_there(memory, wanted):
+            try:
+                stored = self.files.read_now(one.place, one.key)
+            except BlockingIOError:
+                pending.append(one)
+            except Broken:
+                continue
+            else:
+                self.fetched.put(one.key, FetchedRecord(one.place, stored))
+        return pending
+
+    def fetch(self, wanted: Sequence[ColdRecord]) -> dict[ColdRecord, Stored | None]:
+        """Read them, in whatever thread, and wait for the disk; give `keep_fetched` what could be read."""
+        read: dict[ColdRecord, Stored | None] = {}
+        for one in wanted:
+            with contextlib.suppress(Broken):
+                read[one] = self.files.read(one.place, one.key)
+        return read
+
+    def keep_fetched(self, memory: Memory, read: Mapping[ColdRecord, Stored | None]) -> None:
+        """Have those at hand who still lie where they were read."""
+        for one in self._still_there(memory, list(read)):
+            self.fetched.put(one.key, FetchedRecord(one.place, read[one]))
+
+    def _still_there(self, memory: Memory, some: Sequence[ColdRecord]) -> list[ColdRecord]:
+        """Without those who came back, moved or were erased since somebody asked for them."""
+        rows = np.empty(len(some), np.int64)
+        find_all(self.index, np.array([one.key for one in some], np.int64), rows)
+        there = set(_records(memory, rows[rows >= 0]))
+        return [one for one in some if one in there]
+
     # Moving.
 
     def prepare(
@@ -146,7 +204,7 @@ class Cold:
         hot, cold = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
         find_all(cells, keys, hot)
         find_all(self.index, keys, cold)
-        returning = [(int(row), self.stored(memory, int(row), cleared)) for row in cold[(hot < 0) & (cold >= 0)]]
+        returning = [(int(row), self.used(memory, int(row), cleared)) for row in cold[(hot < 0) & (cold >= 0)]]
         chunks = events + sum(int(one.words[CELL_CHUNK]) for _, one in returning if one is not None)
         absent = int((hot < 0).sum())
         # Up to here nothing has changed; rows in memory may move, so they are told by key.
@@ -162,9 +220,10 @@ class Cold:
 
     def _let_go(self, memory: Memory, row: int) -> None:
         """The person at a cold row is not there any more."""
-        place = int(memory.ints[address(memory.regions, COLD, row) + COLD_PLACE])
+        one = _record(memory, row)
         _unshelve(memory, self.index, row)
-        self.files.drop(place)
+        self.fetched.forget(one.key)
+        self.files.drop(one.place)
 
     def _make_room(
         self, memory: Memory, cells: Index, wanted: int, chunks: int, kept: Ints, era: int, idle_ms: int,
@@ -310,6 +369,7 @@ class Cold:
         for (row, _), place in zip(staying, places, strict=True):
             relieve()
             touch(memory, COLD, row)
+            self.fetched.forget(int(rows[row, COLD_KEY]))
             self.files.drop(int(rows[row, COLD_PLACE]))
             rows[row, COLD_PLACE] = place
         for row, one in found:
@@ -352,6 +412,17 @@ class Cold:
 
 def _nothing() -> None:
     """No checkpoint is being written."""
+
+
+def _record(memory: Memory, row: int) -> ColdRecord:
+    """Who has a cold row, and where they lie."""
+    found = rows_of(memory, COLD)[row]
+    return ColdRecord(int(found[COLD_KEY]), int(found[COLD_PLACE]))
+
+
+def _records(memory: Memory, rows: Ints) -> list[ColdRecord]:
+    found = rows_of(memory, COLD)[rows]
+    return list(map(ColdRecord, found[:, COLD_KEY].tolist(), found[:, COLD_PLACE].tolist()))
 
 
 def warm_up(memory: Memory, cells: Index) -> None:

@@ -17,7 +17,7 @@ import os
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -46,6 +46,10 @@ _HEADER = struct.Struct("<IIIIqq")
 _SUFFIX = ".cold"
 
 
+Read = Callable[[Path, int, int], bytes]
+"""`Disk.read` or `Disk.read_now`."""
+
+
 class Mark(IntEnum):
     """What a record is."""
 
@@ -53,6 +57,9 @@ class Mark(IntEnum):
     ERASING = 1
     """Its words may still be there."""
     ERASED = 2
+
+
+_MARKS = frozenset(map(int, Mark))
 
 
 class _Preamble(msgspec.Struct, frozen=True):
@@ -150,7 +157,8 @@ def list_cold_files(disk: Disk, directory: Path) -> list[int]:
 class ColdFiles:
     """The cold files of one state. Counts which records are still of use; knows nobody by key.
 
-    Driven by the thread that folds, but for `sync` and `retain`, which may run in the one that writes checkpoints.
+    Driven by the thread that folds, but for `sync` and `retain`, which may run in the one that writes checkpoints, and
+    for `read`, which may run in any.
     """
 
     def __init__(self, place: ColdPlace, layout: Layout) -> None:
@@ -246,8 +254,15 @@ class ColdFiles:
 
     def read(self, place: int, key: int) -> Stored | None:
         """The person at a place, None if they were erased; `Corrupt` names what does not fit."""
+        return self._read(self._disk.read, place, key)
+
+    def read_now(self, place: int, key: int) -> Stored | None:
+        """As `read`, or `BlockingIOError`: the disk would have to be waited for."""
+        return self._read(self._disk.read_now, place, key)
+
+    def _read(self, read: Read, place: int, key: int) -> Stored | None:
         format_ = self._format(file_of(place))
-        found = _read_record(self._disk, format_.path, offset_of(place), key, format_.preamble)
+        found = _read_record(read, format_.path, offset_of(place), key, format_.preamble)
         if found is None or format_.copies is None:
             return found
         return Stored(found.era, self._converted(found.words, format_))
@@ -371,7 +386,7 @@ class ColdFiles:
             if number == self.number and offset + at >= self._end:
                 return -1
             header = Header(*_HEADER.unpack_from(raw, at))
-            if header.mark not in tuple(Mark) or header.zero or header.size_bytes > COLD_RECORD_BYTES_MAX:
+            if header.mark not in _MARKS or header.zero or header.size_bytes > COLD_RECORD_BYTES_MAX:
                 # The end of a write that was given up, or of a process that was killed.
                 return -1
             before = condemned.get(header.key) if header.mark == Mark.THERE else None
@@ -404,18 +419,20 @@ def check_people(disk: Disk, directory: Path, people: Ints) -> Iterator[Corrupt]
             continue
         for key, place in here.tolist():
             try:
-                _read_record(disk, path, offset_of(place), key, preamble)
+                _read_record(disk.read, path, offset_of(place), key, preamble)
             except Corrupt as error:
                 yield error
 
 
-def _read_record(disk: Disk, path: Path, offset: int, key: int, preamble: _Preamble) -> Stored | None:
+def _read_record(read: Read, path: Path, offset: int, key: int, preamble: _Preamble) -> Stored | None:
     """The person in a record, in the layout of its file; None if they were erased."""
     try:
-        raw = disk.read(path, offset, READ_BYTES)
+        raw = read(path, offset, READ_BYTES)
         header = _header(path, offset, raw)
         if header.size_bytes > len(raw):
-            raw = disk.read(path, offset, header.size_bytes)
+            raw = read(path, offset, header.size_bytes)
+    except BlockingIOError:
+        raise
     except OSError as error:
         raise Corrupt(file=str(path), offset=offset, reason=f"cannot be read: {error}") from None
     if header.mark != Mark.THERE:
@@ -445,7 +462,7 @@ def read_preamble(disk: Disk, path: Path) -> _Preamble:
         if version > VERSION:
             raise Broken(f"{path} has format {version}; this program reads up to {VERSION}")
         return msgspec.msgpack.decode(content, type=_Preamble)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Corrupt(file=str(path), offset=0, reason=f"the preamble does not fit: {error}") from None
 
 
@@ -458,7 +475,7 @@ def _header(path: Path, offset: int, raw: bytes) -> Header:
     if len(raw) < _HEADER.size:
         raise Corrupt(file=str(path), offset=offset, reason="the record is cut off")
     header = Header(*_HEADER.unpack_from(raw))
-    if header.mark not in tuple(Mark):
+    if header.mark not in _MARKS:
         raise Corrupt(file=str(path), offset=offset, reason="there is no record here")
     if header.size_bytes > COLD_RECORD_BYTES_MAX:
         raise Corrupt(file=str(path), offset=offset, reason="checksum does not match")

@@ -6,7 +6,7 @@ Driven by one thread. `fold` and the control methods change it; readers look at 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -30,9 +30,10 @@ from ..foundation.pages import empty_objects, give_back
 from .canonical import People, state_hash
 from .catalogue import Catalogue
 from .cold import COLD_KEY, COLD_RECEIVED_MS, COLD_WORDS, RESERVED_CELLS, Cold
-from .cold_files import ColdPlace
+from .cold_files import ColdPlace, Stored
 from .columns import TABLE_OF
 from .compiled import Bytes, Ints, Reals, Shorts
+from .fetched import ColdRecord
 from .fold import APPLIED, DUPLICATE, LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS, TABLE_FULL, TOLD_AGAIN, fold_batch
 from .layout import CELL_KEY, CELL_RECEIVED_MS, CHUNK_WORDS, ITEM_KEY, SEEN_SUFFIX, Kind, Scope
 from .ledger import PAGE_WORDS
@@ -80,7 +81,6 @@ SWEEP_CELLS = 50_000
 IDLE_CELLS = 20_000
 """Cells looked at by one call of `idle_cells`."""
 SWEEP_IDLE_MS = 24 * 3_600_000
-SCRATCH_ROWS = 4
 
 VERDICTS = {
     APPLIED: "applied",
@@ -131,7 +131,7 @@ class State:
                     layout.session_words,
                     CHUNK_WORDS,
                     layout.item_words,
-                    max(layout.cell_words, layout.session_words),
+                    1,
                     COLD_WORDS,
                     PAGE_WORDS,
                 ),
@@ -140,7 +140,7 @@ class State:
                     room.sessions,
                     room.chunks,
                     room.items,
-                    SCRATCH_ROWS,
+                    0,
                     room.cold if cold else 0,
                     room.ledger_pages,
                 ),
@@ -293,6 +293,50 @@ class State:
         read = None if cold is None else lambda row: cold.stored(memory, row, cleared)
         return People(self.tables, self.schema.layout, read, None if cold is None else cold.index)
 
+    # People on disk.
+
+    def unread(self, keys: Sequence[int]) -> list[ColdRecord]:
+        """Who of these lies on disk and has not been read ahead. Free of cost while nobody does."""
+        if self.cold is None or self.cells_cold == 0 or not keys:
+            return []
+        return self.cold.unread(self.tables.memory, self.tables.cell_index, np.array(keys, np.int64))
+
+    def fetch_now(self, wanted: Sequence[ColdRecord]) -> list[ColdRecord]:
+        """Have these at hand as far as that needs no waiting for the disk; the others."""
+        assert self.cold is not None
+        return self.cold.fetch_now(self.tables.memory, wanted)
+
+    def fetch(self, wanted: Sequence[ColdRecord]) -> dict[ColdRecord, Stored | None]:
+        """Read people from disk; the one method that may run in another thread. Give `keep_fetched` what it returns."""
+        assert self.cold is not None
+        return self.cold.fetch(wanted)
+
+    def keep_fetched(self, read: Mapping[ColdRecord, Stored | None]) -> None:
+        """Have what was read at hand for those who still lie there. It changes nothing but how soon they are known."""
+        assert self.cold is not None
+        self.cold.keep_fetched(self.tables.memory, read)
+
+    def lying(self, keys: Sequence[int]) -> dict[int, Stored]:
+        """By place among `keys`: who lies on disk, as they would be in memory. Nobody is moved.
+
+        Whoever was not read ahead is read here. Raises `Corrupt` when a record is damaged.
+        """
+        cold = self.cold
+        if cold is None or self.cells_cold == 0:
+            return {}
+        found: dict[int, Stored] = {}
+        for place, key in enumerate(keys):
+            row = -1 if self.cell_row(key) >= 0 else find(cold.index, key)
+            stored = cold.used(self.tables.memory, row, self.cleared) if row >= 0 else None
+            if stored is not None:
+                found[place] = stored
+        return found
+
+    @property
+    def read_at_use(self) -> int:
+        """People on disk whom this process had to read when they were needed, because nobody had read them ahead."""
+        return 0 if self.cold is None else self.cold.read_at_use
+
     # Changing.
 
     def fold(self, events: Sequence[Tracked]) -> Ints:
@@ -331,7 +375,7 @@ class State:
             return first
 
     def warm(self, keys: Sequence[int]) -> None:
-        """Bring back who of these lies on disk: call before they are read. Free of cost while nobody does.
+        """Bring back who of these lies on disk. Free of cost while nobody does.
 
         Raises `Unavailable` when nobody else can make room for them, `Corrupt` when their record is damaged.
         """

@@ -18,9 +18,9 @@ from ..foundation.limits import DEDUP_IDS_MAX, FOLD_BATCH_EVENTS_MAX, FOLD_BATCH
 from .compiled import Bytes, Ints, Reals, kernel
 from .layout import CHUNK_IDS, SEEN_ITEMS_MAX
 
-CELLS, SESSIONS, CHUNKS, ITEMS, SCRATCH, COLD, LEDGERS = 0, 1, 2, 3, 4, 5, 6
-"""The tables. Cold says where people lie on disk. Two are no state: scratch holds merged records while they are read,
-ledgers are made from chunks."""
+CELLS, SESSIONS, CHUNKS, ITEMS, NOTHING, COLD, LEDGERS = 0, 1, 2, 3, 4, 5, 6
+"""The tables. Cold says where people lie on disk. Ledgers are no state: they are made from chunks. Of nothing there are
+no rows: checkpoints number the tables, and one that there was once had its number."""
 TABLES = 7
 
 # Columns of `Memory.regions`, one row per table.

@@ -11,6 +11,7 @@ import msgspec
 
 from ...foundation.disk import Disk, WritableFile
 from ...foundation.errors import Broken, Corrupt, RequestRejected
+from ...foundation.limits import BACKUP_MANIFEST_BYTES_MAX
 
 BACKUP_FORMAT: Final = 1
 MANIFEST: Final = "backup.json"
@@ -79,7 +80,10 @@ def read_manifest(disk: Disk, folder: Path) -> BackupManifest:
     path = folder / MANIFEST
     if MANIFEST not in disk.list(folder):
         raise Broken(f"{folder} is not a backup: it has no {MANIFEST}, which is written last")
-    content, _, rest = disk.read(path, 0, disk.size(path)).rstrip(b"\n").rpartition(b"\n")
+    if disk.size(path) > BACKUP_MANIFEST_BYTES_MAX:
+        reason = f"a manifest has at most {BACKUP_MANIFEST_BYTES_MAX} bytes"
+        raise Corrupt(file=str(path), offset=BACKUP_MANIFEST_BYTES_MAX, reason=reason)
+    content, _, rest = disk.read(path, 0, BACKUP_MANIFEST_BYTES_MAX).rstrip(b"\n").rpartition(b"\n")
     if hashlib.sha256(content).hexdigest().encode() != rest:
         raise Corrupt(file=str(path), offset=0, reason="checksum does not match")
     try:
@@ -87,11 +91,15 @@ def read_manifest(disk: Disk, folder: Path) -> BackupManifest:
         if found > BACKUP_FORMAT:
             raise Broken(f"{folder} is a backup of format {found}; this program reads up to {BACKUP_FORMAT}")
         manifest = msgspec.json.decode(content, type=BackupManifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Corrupt(file=str(path), offset=0, reason=f"not a manifest: {error}") from None
+    seen = set[str]()
     for file in manifest.files:
         if not _stays_inside(file.path):
             raise Corrupt(file=str(path), offset=0, reason=f"{file.path!r} is no file of a data directory")
+        if file.path in seen:
+            raise Corrupt(file=str(path), offset=0, reason=f"{file.path!r} stands there twice")
+        seen.add(file.path)
     return manifest
 
 

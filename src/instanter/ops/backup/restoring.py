@@ -6,14 +6,22 @@ begins anew. The file that names the format is put there second to last, and tha
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from ...foundation.disk import Disk, write_whole
 from ...foundation.errors import Broken, ConfigRejected, Corrupt
 from ..datadir import FILES, FORMAT, LOGS, UNFINISHED, DataDirectory, secret_in
-from .manifest import BackupManifest, check_backup, check_empty, copy_file, installation_of
+from .manifest import (
+    MANIFEST,
+    BackupManifest,
+    check_backup,
+    check_empty,
+    copy_file,
+    installation_of,
+    read_manifest,
+)
 
 _PARTS = ("checkpoints", *LOGS, *FILES)
 
@@ -38,10 +46,12 @@ def restore(directory: DataDirectory, folder: Path, *, keys: Path | None) -> Res
     again = UNFINISHED in disk.list(data)
     if not again:
         check_empty(disk, data, what="a restored directory", but=Path(UNFINISHED).with_suffix(".tmp").name)
-    manifest = check_backup(disk, folder)
+    manifest = read_manifest(disk, folder)
     if manifest.directory_format > FORMAT:
         found = manifest.directory_format
         raise Broken(f"{folder} holds a data directory of format {found}; this program reads up to {FORMAT}")
+    _check_places(directory, folder, manifest)
+    check_backup(disk, folder)
     _check_keys(directory, keys, manifest)
     disk.make_directory(data)
     write_whole(disk, data / UNFINISHED, msgspec.json.encode({"from": str(folder)}))
@@ -67,6 +77,16 @@ def _put(disk: Disk, folder: Path, data: Path, path: str, sha256: str) -> None:
     copied = copy_file(disk, folder / path, data / path, named=path)
     if sha256 and copied.sha256 != sha256:
         raise Corrupt(file=str(folder / path), offset=0, reason="the file changed while it was restored")
+
+
+def _check_places(directory: DataDirectory, folder: Path, manifest: BackupManifest) -> None:
+    """All files, and the one that names the format among them, are of a data directory: nothing else is put there."""
+    listed = {file.path for file in manifest.files}
+    strange = [path for path in listed if str(PurePosixPath(path).parent) not in _PARTS]
+    if strange != [directory.marker.name]:
+        wrong = next((path for path in strange if path != directory.marker.name), "")
+        reason = f"{wrong!r} is no file of a data directory" if wrong else f"{directory.marker.name} is not listed"
+        raise Corrupt(file=str(folder / MANIFEST), offset=0, reason=reason)
 
 
 def _check_keys(directory: DataDirectory, keys: Path | None, manifest: BackupManifest) -> None:

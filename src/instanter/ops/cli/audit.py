@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from ...api.profiles import NDJSON_MEDIA_TYPE
+from ...api.lines import NDJSON_MEDIA_TYPE
 from ...events.times import parse_time_ms, time_text
 from ...foundation.disk import RealDisk
 from ...foundation.errors import EventRejected, RequestRejected
@@ -82,11 +82,12 @@ def _asked(arguments: argparse.Namespace) -> Iterator[ActShown]:
     times = {name: _text(getattr(arguments, name)) for name in ("since", "until")}
     query = urlencode({name: value for name, value in {**filters, **times}.items() if value})
     with closing(Connection(arguments.url, key=arguments.key, timeout_s=LIST_TIMEOUT_S)) as connection:
-        raw = connection.read(f"/v1/audit?{query}", accept=NDJSON_MEDIA_TYPE)
-    try:
-        yield from (msgspec.json.decode(line, type=ActShown) for line in raw.splitlines())
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise RequestRejected("schema", f"{arguments.url} does not answer as an Instanter server does") from None
+        for line in connection.lines(f"/v1/audit?{query}", accept=NDJSON_MEDIA_TYPE):
+            try:
+                yield msgspec.json.decode(line, type=ActShown)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                reason = f"{arguments.url} does not answer as an Instanter server does"
+                raise RequestRejected("schema", reason) from None
 
 
 def _text(at_ms: int | None) -> str:

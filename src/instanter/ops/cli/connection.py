@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+from collections.abc import Iterator
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -57,31 +58,46 @@ class Connection:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Broken(f"{method} {path}: the reply is not as the API says: {error}") from None
 
-    def read(self, path: str, *, accept: str = "") -> bytes:
-        """The body of a `GET` as it came."""
-        return self._exchange("GET", path, None, accept=accept)
+    def lines(self, path: str, *, accept: str = "") -> Iterator[bytes]:
+        """The body of a `GET`, line by line while it comes. Raises `Unavailable` where it breaks off."""
+        response = self._answer("GET", path, None, accept=accept)
+        try:
+            yield from response
+        except (OSError, http.client.HTTPException) as error:
+            raise self._no_answer(error) from None
 
     def close(self) -> None:
         """Hang up. May be called twice."""
         self._http.close()
 
-    def _exchange(self, method: str, path: str, body: bytes | None, *, accept: str = "") -> bytes:
+    def _exchange(self, method: str, path: str, body: bytes | None) -> bytes:
+        started_ns = elapsed_ns()
+        response = self._answer(method, path, body)
+        try:
+            raw = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._no_answer(error) from None
+        self.round_trip_ms = (elapsed_ns() - started_ns) / 1_000_000
+        return raw
+
+    def _answer(self, method: str, path: str, body: bytes | None, *, accept: str = "") -> http.client.HTTPResponse:
+        """A reply of which the body is still to be read; raises what a call does for one that refuses."""
         headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
         if accept:
             headers = {**headers, "Accept": accept}
-        started_ns = elapsed_ns()
         try:
             with contextlib.suppress(BrokenPipeError):  # Refused before all of it was sent: the answer says why.
                 self._http.request(method, self._prefix + path, body=body, headers=headers)
             response = self._http.getresponse()
-            raw = response.read()
+            if response.status >= 400:
+                raise _refusal(f"{method} {path}", response, response.read())
         except (OSError, http.client.HTTPException) as error:
-            self._http.close()
-            raise Unavailable(f"no answer from {self.base_url}: {error}") from None
-        self.round_trip_ms = (elapsed_ns() - started_ns) / 1_000_000
-        if response.status >= 400:
-            raise _refusal(f"{method} {path}", response, raw)
-        return raw
+            raise self._no_answer(error) from None
+        return response
+
+    def _no_answer(self, error: Exception) -> Unavailable:
+        self._http.close()
+        return Unavailable(f"no answer from {self.base_url}: {error}")
 
 
 def _refusal(what: str, response: http.client.HTTPResponse, raw: bytes) -> RequestRejected | Unavailable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from contextlib import closing
 from urllib.parse import quote
 
@@ -54,15 +55,19 @@ async def _export(engine: Engine, arguments: argparse.Namespace) -> int:
     profile = engine.profiles.profile(arguments.tenant, arguments.id, now_ms=engine.clock.now_ms())
     await engine.note_person_seen("profile.exported", COMMAND_LINE, arguments.tenant, arguments.id)
     _print([msgspec.json.encode({"kind": "profile", "profile": profile}) + b"\n"])
-    return 1 + sum(map(_print, engine.export(arguments.tenant, arguments.id)))
+    with closing(engine.export(arguments.tenant, arguments.id)) as pieces:
+        return 1 + sum(map(_print, pieces))
 
 
 def _asked(arguments: argparse.Namespace) -> int:
     with closing(Connection(arguments.url, key=arguments.key, timeout_s=EXPORT_TIMEOUT_S)) as connection:
-        raw = connection.read(f"/v1/profiles/{quote(arguments.id, safe='')}/export")
-    return _print(raw.splitlines(keepends=True))
+        return _print(connection.lines(f"/v1/profiles/{quote(arguments.id, safe='')}/export"))
 
 
-def _print(lines: list[bytes]) -> int:
-    sys.stdout.write(b"".join(lines).decode())
-    return len(lines)
+def _print(lines: Iterable[bytes]) -> int:
+    """Print lines as they come; how many."""
+    printed = 0
+    for line in lines:
+        sys.stdout.write(line.decode())
+        printed += 1
+    return printed

@@ -83,8 +83,6 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         raise RequestRejected("usage", "create needs a --name, and a --role or one or more --scope")
     if arguments.url and arguments.tenant:
         raise RequestRejected("usage", "a server's keys are those of the tenant whose --key is given")
-    if arguments.url and not arguments.key:
-        raise RequestRejected("usage", f"a server needs an admin's --key, or {KEY_VARIABLE}")
 
 
 def _grant(arguments: argparse.Namespace) -> Grant:

@@ -77,6 +77,10 @@ examples:
 
 _SAID_ABOUT_ITSELF: Final = frozenset({"-h", "--help", "-V", "--version"})
 _OPTION: Final = re.compile(r"--[a-z][a-z-]*")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+"""What stands for a byte that is no UTF-8 in an argument."""
+_FILES: Final = frozenset({"events", "items"})
+"""Arguments that are the names of files, and may be more than that."""
 
 
 class VerbModule(Protocol):
@@ -114,7 +118,22 @@ def _parsed(words: Sequence[str], chosen: Verb | None, module: VerbModule | None
     if unknown:
         options = _OPTION.findall((verb or parser).format_usage())
         (verb or parser).error(f"unrecognized arguments: {' '.join(unknown)}{_meant(unknown[0], options)}")
+    if broken := _no_text(arguments):
+        (verb or parser).error(f"{broken} holds bytes that are no UTF-8")
     return arguments
+
+
+def _no_text(arguments: argparse.Namespace) -> str:
+    """The name of an argument whose bytes are no text, "" if there is none; a file may be called by any bytes.
+
+    >>> _no_text(argparse.Namespace(name=os.fsdecode(b"caf\\xe9"), scope=["write"]))
+    'name'
+    """
+    for name, value in vars(arguments).items():
+        texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+        if name not in _FILES and any(isinstance(text, str) and _SURROGATE.search(text) for text in texts):
+            return name
+    return ""
 
 
 def _meant(word: str, known: Sequence[str]) -> str:

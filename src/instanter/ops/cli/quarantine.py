@@ -49,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--group", default="", metavar="G", help="only those of this group, as listed")
     parser.add_argument("--rewrite", type=Path, metavar="FILE", help="repair, replay: the steps, .toml or .json")
     parser.add_argument("--limit", type=positive, default=LIMIT_DEFAULT, metavar="N",
-                        help=f"repair, replay: at most so many, up to {REPAIR_EVENTS_MAX} (default: %(default)s)")
+                        help=f"repair, replay: so many events, those of a body one by one, up to {REPAIR_EVENTS_MAX};\n"
+                             "the entry that reaches it is the last (default: %(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="repair, replay: only show what would come of it")
     parser.add_argument("--url", metavar="U", help="a running server; without it --data is opened")
     add_key(parser)
@@ -175,7 +176,8 @@ def _entry_in_words(entry: EntryReply) -> str:
 
 def _repair_in_words(done: RepairReply) -> str:
     verb = "would be taken" if done.dry_run else "taken"
-    lines = [f"{done.selected:,} entries: {done.passed:,} {verb}, {sum(done.refused.values()):,} refused"]
+    events = "" if done.events == done.selected else f" of {done.events:,} events"
+    lines = [f"{done.selected:,} entries{events}: {done.passed:,} {verb}, {sum(done.refused.values()):,} refused"]
     lines += [f"{count:>8,}  {code}" for code, count in done.refused.items()]
     for example in done.examples if done.dry_run else ():
         lines += _example_in_words(example)

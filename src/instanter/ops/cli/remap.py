@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from ...engine.remapping import RemapStep
+from ...foundation.limits import REMAP_NAMES_MAX
 from ..child import running_server
 from .arguments import add_config, add_data, add_key
 from .connection import Connection
@@ -18,6 +19,7 @@ from .progress import records_progress
 STEP_TIMEOUT_S: Final = 300.0
 """The first step reads the whole log, to see what has been told again."""
 NAMES_SHOWN: Final = 20
+FURTHER: Final = "(further names)"
 _SKIPPED: Final = {
     "told_before": "had been told again before",
     "repeated": "repeat what their person had sent before",
@@ -82,28 +84,56 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+class Tally:
+    """What the steps of a walk came to, of so many names apart."""
+
+    def __init__(self, *, dry_run: bool) -> None:
+        self._dry_run = dry_run
+        self._told = Counter[tuple[str, str]]()
+        self._skipped = Counter[str]()
+        self._unheard = Counter[str]()
+        self._elsewhere = dict[str, str]()
+        self.looked = 0
+        """Records of the log."""
+
+    def add(self, step: RemapStep) -> None:
+        """Count a step."""
+        self.looked += step.looked
+        for one in step.told:
+            pair = one.event, one.name
+            known = pair in self._told or len(self._told) < REMAP_NAMES_MAX
+            self._told[pair if known else (FURTHER, FURTHER)] += one.told
+        self._skipped.update(step.skipped)
+        for name, count in step.unheard.items():
+            known = name in self._unheard or len(self._unheard) < REMAP_NAMES_MAX
+            self._unheard[name if known else FURTHER] += count
+        for name, where in step.elsewhere.items():
+            if len(self._elsewhere) < REMAP_NAMES_MAX:
+                self._elsewhere[name] = where
+
+    def report(self) -> RemapReport:
+        """All of it, the most frequent names first."""
+        names = [RemappedName(event, name, count) for (event, name), count in self._told.most_common()]
+        return RemapReport(
+            self._dry_run, self._told.total(), names, dict(self._skipped), dict(self._unheard.most_common()),
+            self._elsewhere,
+        )  # fmt: skip
+
+
 def _remap(arguments: argparse.Namespace, url: str, *, key: str = "") -> RemapReport:
-    told, skipped, unheard = Counter[tuple[str, str]](), Counter[str](), Counter[str]()
-    after, looked, elsewhere = "", 0, dict[str, str]()
+    tally, after = Tally(dry_run=arguments.dry_run), ""
     with (
         contextlib.closing(Connection(url, key=key, timeout_s=STEP_TIMEOUT_S)) as connection,
         records_progress("records", quiet=arguments.json) as progress,
     ):
         while True:
             step = connection.call("POST", "/v1/remap", _Asked(after, arguments.dry_run), reply=RemapStep)
-            looked += step.looked
-            for one in step.told:
-                told[one.event, one.name] += one.told
-            skipped.update(step.skipped)
-            unheard.update(step.unheard)
-            elsewhere.update(step.elsewhere)
+            tally.add(step)
             if progress is not None:
-                progress(looked, 0)
+                progress(tally.looked, 0)
             if step.next is None:
-                break
+                return tally.report()
             after = step.next
-    names = [RemappedName(event, name, count) for (event, name), count in told.most_common()]
-    return RemapReport(arguments.dry_run, told.total(), names, dict(skipped), dict(unheard.most_common()), elsewhere)
 
 
 def in_words(report: RemapReport) -> str:

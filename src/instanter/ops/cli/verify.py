@@ -191,14 +191,14 @@ def _verify_erasure(arguments: argparse.Namespace) -> int:
 def _signed_in(path: Path) -> SignedErasure:
     try:
         return msgspec.json.decode(path.read_bytes(), type=SignedErasure)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise RequestRejected("schema", f"{path} does not hold the receipt of an erasure") from None
 
 
 def _checked(signed: SignedErasure, public_key: str) -> ErasureVerifyReport:
     try:
         receipt = msgspec.json.decode(signed.receipt, type=ErasureReceipt)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ErasureVerifyReport("", "", "it is not the receipt of an erasure")
     broken = "" if is_signed_by(signed, public_key) else "it was not signed with this key, or was changed since"
     return ErasureVerifyReport(receipt.id, receipt.at, broken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence, Sized
 from typing import Any, Final
 
@@ -42,6 +43,27 @@ def letters(name: str) -> str:
     ('itemgroupid', 'productid')
     """
     return "".join(filter(str.isalnum, name.casefold().removeprefix("g:")))
+
+
+def repeated(names: Sequence[str]) -> str:
+    """A name that several columns have, "" if there is none.
+
+    >>> repeated(["id", "a", "b", "a"]), repeated(["id"])
+    ('a', '')
+    """
+    return next((name for name, count in Counter(names).items() if count > 1), "")
+
+
+def told_apart(names: Sequence[str]) -> list[str]:
+    """Names of columns, of several of one name the further ones with their places.
+
+    >>> told_apart(["id", "a", "b", "a"])
+    ['id', 'a', 'b', 'a (4)']
+    """
+    first: dict[str, int] = {}
+    return [
+        name if first.setdefault(name, place) == place else f"{name} ({place + 1})" for place, name in enumerate(names)
+    ]
 
 
 class Columns:

@@ -9,12 +9,13 @@ import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
-from ...foundation.limits import FEED_LINE_CHARS_MAX
+from ...foundation.errors import RequestRejected
+from ...foundation.limits import FEED_LINE_CHARS_MAX, UNPACKED_FREE_BYTES, UNPACKED_RATIO_MAX
 from .found import refused
 
 HEAD_BYTES: Final = 64 * 1024
@@ -43,12 +44,17 @@ class _Bzip2(bz2.BZ2File):
 
 
 class Peeked(io.RawIOBase):
-    """A stream whose first bytes have been looked at and are still to be read."""
+    """A stream whose first bytes have been looked at and are still to be read. Raises `RequestRejected` where it is
+    unpacked and has no end."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, packed_bytes: Callable[[], int] | None = None) -> None:
+        """`packed_bytes` says how many bytes of the file were read until now, where these are unpacked from them."""
         self._stream = stream
+        self._packed_bytes = packed_bytes
         self.head = _head(stream)
         self._left = memoryview(self.head)
+        self.size_bytes = len(self.head)
+        """Read of the stream."""
 
     def readable(self) -> bool:
         return True
@@ -61,7 +67,15 @@ class Peeked(io.RawIOBase):
             return size
         data = self._stream.read(len(buffer))
         buffer[: len(data)] = data
+        self.size_bytes += len(data)
+        if self.size_bytes > UNPACKED_FREE_BYTES and self._packed_bytes is not None:
+            self._check_end(self._packed_bytes())
         return len(data)
+
+    def _check_end(self, packed_bytes: int) -> None:
+        if self.size_bytes > UNPACKED_RATIO_MAX * packed_bytes:
+            reason = f"{packed_bytes:,} packed bytes hold more than {self.size_bytes:,}: a file of data does not"
+            raise RequestRejected("too_large", reason)
 
 
 def unpacked(source: Path | BinaryIO, closing: ExitStack) -> Peeked:
@@ -69,12 +83,16 @@ def unpacked(source: Path | BinaryIO, closing: ExitStack) -> Peeked:
 
     What is opened for that is closed with `closing`, and a stream is not.
     """
-    peeked = Peeked(closing.enter_context(source.open("rb")) if isinstance(source, Path) else source)
+    peeked = first = Peeked(closing.enter_context(source.open("rb")) if isinstance(source, Path) else source)
+
+    def packed_bytes() -> int:
+        return source.stat().st_size if isinstance(source, Path) else first.size_bytes
+
     for _ in range(2):  # Something packed may have been packed again on its way.
         inner = _inner(source, peeked, closing)
         if inner is None:
             break
-        peeked = Peeked(closing.enter_context(inner))
+        peeked = Peeked(closing.enter_context(inner), packed_bytes)
     return peeked
 
 

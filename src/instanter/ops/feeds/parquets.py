@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from .columns import Columns, Renamer, check_count
+from .columns import Columns, Renamer, check_count, repeated
 from .found import Broken, Finds, refused
 
 _ROWS: Final = 512
@@ -36,7 +36,11 @@ def rows_of_parquet(source: Path | BinaryIO) -> tuple[list[str], Iterator[dict[s
         file = parquet.ParquetFile(source)
     except (arrow.ArrowException, OSError) as error:
         raise refused(f"the Parquet file cannot be read: {error}") from None
-    return list(file.schema_arrow.names), _rows(file, (arrow.ArrowException, OSError))
+    names = list(file.schema_arrow.names)
+    if twice := repeated(names):
+        file.close()
+        raise refused(f'two columns are called "{twice}": rename one of them')
+    return names, _rows(file, (arrow.ArrowException, OSError))
 
 
 def _items(rows: Iterator[dict[str, Any] | Broken], given: Mapping[str, str]) -> Finds:

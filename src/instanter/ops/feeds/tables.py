@@ -11,7 +11,7 @@ from itertools import chain, islice
 from typing import Any, Final
 
 from ...foundation.limits import FEED_LINE_CHARS_MAX, FEED_VALUE_CHARS_MAX
-from .columns import Columns, Renamer, check_count
+from .columns import Columns, Renamer, check_count, told_apart
 from .found import Finds, Problem, refused
 from .opening import lines_of
 from .shopify import is_shopify_table, items_of_rows
@@ -137,10 +137,7 @@ def _names(values: Any) -> list[str]:
     if any(Columns([name], {}, tables=True).has_id for name in count if count[name] > 1):
         twice = next(name for name in sorted(count) if count[name] > 1)
         raise refused(f'two columns are called "{twice}": rename one of them')
-    first: dict[str, int] = {}
-    return [
-        name if first.setdefault(name, place) == place else f"{name} ({place + 1})" for place, name in enumerate(names)
-    ]
+    return told_apart(names)
 
 
 def _delimiter_of(lines: Sequence[str]) -> str:
