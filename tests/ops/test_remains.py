@@ -74,7 +74,7 @@ def test_once_wanted_garbage_is_collected_and_work_beside_the_loop_goes_on() -> 
         watching = asyncio.create_task(remains.watch())
         before = await asyncio.to_thread(threading.current_thread)
         Self(collected)
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(600):  # The whole suite runs in one process, of some GiB by then.
             remains.want()
             while "overwrite" not in meter.stages:
                 await asyncio.sleep(0.01)
