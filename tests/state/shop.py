@@ -7,12 +7,23 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from instanter.events.envelope import Configured, Context, Epoch, Flag, ItemUpserted, Ticked, Tracked, retold
+from instanter.events.envelope import (
+    Configured,
+    Context,
+    Epoch,
+    Flag,
+    ItemUpserted,
+    Ticked,
+    Tracked,
+    encode_record,
+    retold,
+)
 from instanter.features.compile import DEFAULT_SETTINGS, compile_features
 from instanter.features.declaration import FeatureDeclaration
-from instanter.foundation.ids import item_reference, reference
+from instanter.foundation.ids import References, item_reference, reference
 from instanter.state.memory import State
 from instanter.state.schema import Capacity, Schema
+from instanter.state.unpacking import EncodedRecords, Unpacking
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 START_MS = 1_700_000_000_000
@@ -169,6 +180,15 @@ def told_often(seed: int, count: int) -> list[str]:
     arrived = sorted(sent + rng.choices(sent, k=count), key=lambda one: one.happened_ms + rng.uniform(0, 40 * HOUR_MS))
     verdicts = fold_all(state, arrived, batch=128)
     return ["".join(map(str, verdicts)), state.hash(), str(state.messages_forgotten)]
+
+
+def unpacked(seed: int, count: int) -> list[str]:
+    """The columns of a seeded story, unpacked from its records, in hexadecimal."""
+    rng = random.Random(seed)
+    events = [random_event(rng, rng.randrange(5), START_MS + n * MINUTE_MS, n) for n in range(count)]
+    records = EncodedRecords([encode_record(event) for event in events], [event.received_ms for event in events])
+    columns = Unpacking(SCHEMA, References()).columns(records, 0)
+    return [column.tobytes().hex() for column in columns[:-1]]
 
 
 def told(seed: int, count: int) -> list[str]:

@@ -172,18 +172,25 @@ def catch_up(
     """
     applied = 0
     for frames in _chunks(log.read(partition.position or None), until):
-        records = [read_record(frame.payload) for frame in frames]
-        noticed = partition.apply(
-            records, ends=[frame.end for frame in frames], times_ms=[frame.time_ms for frame in frames]
-        )
-        for one in noticed if on_noticed is not None else ():
-            assert on_noticed is not None
-            on_noticed(frames[one.place].position, records[one.place], one)
+        for one in fold_frames(partition, frames):
+            if on_noticed is not None:
+                frame = frames[one.place]
+                on_noticed(frame.position, read_record(frame.payload), one)
         applied += len(frames)
         newest_ms = max(newest_ms, frames[-1].time_ms)
         if progress is not None:
             progress(applied, partition.position)
     return applied, newest_ms
+
+
+def fold_frames(partition: Partition, frames: Sequence[Frame]) -> list[Noticed]:
+    """Apply what frames hold. Few are not worth the compiled way, which a process loads at its first use."""
+    if len(frames) >= CHUNK_RECORDS:
+        return partition.apply_frames(frames)
+    return partition.apply(
+        [read_record(frame.payload) for frame in frames], ends=[frame.end for frame in frames],
+        times_ms=[frame.time_ms for frame in frames],
+    )  # fmt: skip
 
 
 def _chunks(frames: Iterator[Frame], until: int | None) -> Iterator[list[Frame]]:

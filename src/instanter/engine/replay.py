@@ -33,7 +33,7 @@ from ..state.cold_files import ColdPlace
 from ..state.schema import Schema
 from .configuration import Configuration, Configurations
 from .partition import Partition
-from .recovery import CHUNK_RECORDS, open_checkpoint
+from .recovery import CHUNK_RECORDS, fold_frames, open_checkpoint
 
 JUMP_BYTES: Final = 16 * 1024 * 1024
 """A checkpoint so much nearer to the next stop is opened rather than folding up to it."""
@@ -80,10 +80,7 @@ class Past:
 
     def _fold(self, partition: Partition, position: int) -> None:
         while frames := self._up_to(position):
-            records = [read_record(frame.payload) for frame in frames]
-            partition.apply(
-                records, ends=[frame.end for frame in frames], times_ms=[frame.time_ms for frame in frames]
-            )
+            fold_frames(partition, frames)
             self.folded += len(frames)
 
     def _nearer(self, now: int, position: int) -> bool:

@@ -105,6 +105,8 @@ UNFOLDED_RECORDS_MAX = 200_000
 """Records durable and not yet folded; beyond it ingest is refused with 429."""
 FOLD_BATCH_EVENTS_MAX = 128
 FOLD_BATCH_ITEMS_MAX = 1_024
+WORDS_UNPACKED_MAX = 4_096
+"""Texts of contexts that a replay of many events keeps the references of; at one more it begins anew."""
 PENDING_BYTES_MAX = 32 * 1024 * 1024
 """Bytes accepted for the log and not yet synced; beyond it ingest is refused with 429."""
 LINKED_CELLS_MAX = 8

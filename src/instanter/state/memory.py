@@ -43,6 +43,7 @@ from .program import (
     SETTING_NAMES,
     SETTINGS_FORMERLY,
     VACANT_SINCE,
+    Columns,
     Tables,
     activate,
     blank_numbers,
@@ -346,17 +347,21 @@ class State:
         Memory that is full while the disk takes nobody ends it early: fewer outcomes than events then, or `DiskFull`
         if not even the first one found room.
         """
-        columns = columns_of(self.schema, events, self.references)
-        assert len(events) <= FOLD_BATCH_EVENTS_MAX
+        return self.fold_columns(columns_of(self.schema, events, self.references))
+
+    def fold_columns(self, columns: Columns) -> Ints:
+        """As `fold`, of events by their columns."""
+        count = len(columns.keys)
+        assert count <= FOLD_BATCH_EVENTS_MAX
         assert len(columns.items) <= FOLD_BATCH_ITEMS_MAX
-        self.make_room(cells=len(events), items=len(columns.items) + 9 * len(events))
+        self.make_room(cells=count, items=len(columns.items) + 9 * count)
         cold = self.cold
-        if cold is not None and cold.concerns(self.tables.memory) and not self._warm(columns.keys, len(events)):
-            if len(events) > 1:
-                return self._fold_halves(events)
+        if cold is not None and cold.concerns(self.tables.memory) and not self._warm(columns.keys, count):
+            if count > 1:
+                return self._fold_halves(columns)
             raise Broken("memory holds not even one person: raise state.memory_mb")
         self._relieve()
-        outcomes = np.zeros(len(events), np.uint8)
+        outcomes = np.zeros(count, np.uint8)
         fold_batch(self.program, self.tables, columns, outcomes)
         counts = np.bincount(outcomes, minlength=len(VERDICTS))
         for verdict, name in VERDICTS.items():
@@ -364,13 +369,14 @@ class State:
                 self.verdicts[name] += int(counts[verdict])
         return outcomes.astype(np.int64)
 
-    def _fold_halves(self, events: Sequence[Tracked]) -> Ints:
-        half = len(events) // 2
-        first = self.fold(events[:half])
+    def _fold_halves(self, columns: Columns) -> Ints:
+        count = len(columns.keys)
+        half = count // 2
+        first = self.fold_columns(columns.part(0, half))
         if len(first) < half:
             return first
         try:
-            return np.concatenate([first, self.fold(events[half:])])
+            return np.concatenate([first, self.fold_columns(columns.part(half, count))])
         except DiskFull:
             return first
 

@@ -104,6 +104,17 @@ class Columns(NamedTuple):
     item_rows: Ints
     """Filled by the fold: row of each item, -1 if it has none."""
 
+    def part(self, first: int, end: int) -> Columns:
+        """The columns of events `first` to `end` - 1; they share what they hold with these."""
+        begin, behind = int(self.first_item[first]), int(self.first_item[end])
+        return Columns(
+            self.keys[first:end], self.codes[first:end], self.times_ms[first:end], self.messages[first:end],
+            self.received_ms[first:end], self.flags[first:end], self.denied[first:end], self.orders[first:end],
+            self.values[first:end], self.refs[first:end], self.first_item[first : end + 1] - begin,
+            self.items[begin:behind], self.prices[begin:behind], self.quantities[begin:behind],
+            self.item_rows[begin:behind],
+        )  # fmt: skip
+
 
 class Attributes(NamedTuple):
     """Catalogue fields that features can see, by item row."""
@@ -199,6 +210,16 @@ def activate(
         name = placed.spec.name.removesuffix(SEEN_SUFFIX) if placed.spec.kind is Kind.SEEN else placed.spec.name
         program.features[number, ACTIVE] = (name, placed.spec.version) in names
         program.features[number, SINCE_MS] = since_ms.get((name, placed.spec.version), 0)
+
+
+def make_columns(*, events: int, items: int, values: int, refs: int) -> Columns:
+    """Room for so many events and items, with so many columns of values and references."""
+    return Columns(
+        np.zeros(events, np.int64), np.zeros(events, np.int64), np.zeros(events, np.int64), np.zeros(events, np.int64),
+        np.zeros(events, np.int64), np.zeros(events, np.uint8), np.zeros(events, np.int64), np.zeros(events, np.int64),
+        np.zeros((events, max(values, 1))), np.zeros((events, max(refs, 1)), np.int64), np.zeros(events + 1, np.int64),
+        np.zeros(items, np.int64), np.zeros(items), np.zeros(items), np.zeros(items, np.int64),
+    )  # fmt: skip
 
 
 def make_attributes(rows_max: int, *, attributes: int, numbers: int) -> Attributes:
