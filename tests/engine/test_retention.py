@@ -352,8 +352,8 @@ def test_the_clear_part_goes_with_segments_that_are_closed_each_day(tmp_path: Pa
         clock = engine.clock
         assert isinstance(clock, ManualClock)
         for day in range(8):
-            engine._log.roll(clock.now_ms() // DAY_MS * DAY_MS)
-            engine._log.roll(clock.now_ms() // DAY_MS * DAY_MS)
+            engine._log.set_apart(clock.now_ms() // DAY_MS * DAY_MS)
+            engine._log.set_apart(clock.now_ms() // DAY_MS * DAY_MS)
             await take(engine, event(2 * day), event(2 * day + 1))
             await engine.checkpoint()
             clock.advance(DAY_MS)

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instanter.foundation.disk import Disk, RealDisk
-from instanter.foundation.errors import Broken, DiskFull, LogClosed, RequestRejected
+from instanter.foundation.errors import Broken, Corrupt, DiskFull, LogClosed, RequestRejected
 from instanter.foundation.limits import FRAME_BYTES_MAX, READ_BACK_BYTES_MAX
 from instanter.log.base import Readable, frame_at
 from instanter.log.commit import commit_now
 from instanter.log.frames import FRAME_HEADER_BYTES, Fault, Group, decode_frames, find_group
-from instanter.log.segment_log import SegmentLog
-from instanter.log.segments import SegmentReader, encode_segment_header, list_segments, segment_path
+from instanter.log.segment_log import SegmentLog, begin_log
+from instanter.log.segments import Segment, SegmentReader, encode_segment_header, list_segments, segment_path
 from instanter.sim.disk import SimulatedDisk
 
 
@@ -204,11 +204,47 @@ class LogChecks:
         assert retained.segments_removed == 2
         assert [frame.position for frame in log.read()] == positions[4:]
         assert retained.start == log.retain(below=0, older_than_ms=0).start
+        assert retained.start == log.start == SegmentReader(self.disk, self.directory).start > 0
         log.close()
         log = self.make(segment_bytes=100)
         assert log.opened.start == retained.start
         assert [frame.position for frame in log.read()] == positions[4:]
         log.close()
+
+    def test_a_log_of_which_nothing_was_dropped_starts_at_the_beginning(self) -> None:
+        assert SegmentReader(self.disk, self.directory / "none").start == 0
+        log, _ = self.make_with_segments(3)
+        assert log.start == SegmentReader(self.disk, self.directory).start == 0
+        log.close()
+
+    def test_a_log_begun_at_a_position_goes_on_from_there(self) -> None:
+        begin_log(self.disk, self.directory, 4_000)
+        log = self.make()
+        assert (log.start, payloads(log)) == (4_000, [])
+        positions = commit_now(log, [(1, 1, b"first")])
+        assert [frame.position for frame in log.read()] == positions
+        assert positions[0] > 4_000
+        log.close()
+
+    def test_what_is_set_apart_is_dropped_without_what_comes_later(self) -> None:
+        log = self.make()
+        commit_now(log, [(1, 10, b"old")])
+        log.set_apart(before_ms=20)
+        commit_now(log, [(1, 30, b"new")])
+        assert log.retain(below=log.extent[1], older_than_ms=31).segments_removed == 1
+        assert payloads(log) == [b"new"]
+        log.close()
+
+    def test_checked_bytes_are_those_of_the_file_up_to_a_frame_and_damage_is_named(self) -> None:
+        log = self.make()
+        positions = commit_now(log, [(1, 1, b"x" * 60), (1, 1, b"y" * 20), (1, 1, b"z")])
+        log.close()
+        segment = Segment(self.disk, self.directory, 0)
+        written = self.disk.read(segment.path, 0, 1_000)
+        assert b"".join(segment.checked_bytes(positions[2])) == written[: positions[2]]
+        assert b"".join(segment.checked_bytes(len(written))) == written
+        with pytest.raises(Corrupt):
+            list(segment.checked_bytes(positions[1] + 5))
 
     def test_retention_keeps_segments_that_are_not_old_enough(self) -> None:
         log, positions = self.make_with_segments(4)

@@ -18,7 +18,6 @@ from ..foundation.limits import CHECKPOINTS_KEPT_BYTES_MAX, CHECKPOINTS_KEPT_MAX
 from ..foundation.measure import Meter
 from ..foundation.pages import trim_heap
 from ..log.base import Log
-from ..log.segments import SEGMENT_HEADER_BYTES
 from ..state.checkpoint import (
     CheckpointWriter,
     Manifest,
@@ -158,8 +157,7 @@ class Checkpoints:
 
     def _remove_older(self) -> int:
         _, *older = list_checkpoints(self._disk, self._directory) or [0]
-        start = next((frame.position for frame in self._log.read()), 0)
-        gone = older if start <= SEGMENT_HEADER_BYTES else older[:-1]
+        gone = older if self._log.start == 0 else older[:-1]
         for position in gone:
             self._disk.unlink(checkpoint_path(self._directory, position))
         remove_set_aside(self._disk, self._directory)

@@ -16,7 +16,6 @@ from ..foundation.clock import Clock
 from ..foundation.errors import RequestRejected
 from ..foundation.limits import IMPORTS_MAX
 from ..log.base import Readable
-from ..log.frames import FIRST_OF_GROUP
 from .imports import ImportRow
 from .intake import Intake, Mending, RawEvent, Rejection, in_steps
 from .journal import Journal
@@ -222,7 +221,7 @@ def events_behind(log: Readable, row: ImportRow) -> int:
     found = 0
     try:
         for frame in islice(log.read(row.behind), RECORDS_PER_EVENT_MAX * len(row.lines)):
-            if frame.flags & FIRST_OF_GROUP or found == len(row.messages):
+            if frame.begins_group or found == len(row.messages):
                 break
             record = read_record(frame.payload)
             if isinstance(record, Tracked) and record.tenant == row.tenant and record.message == row.messages[found]:

@@ -19,7 +19,6 @@ from ..foundation.errors import Corrupt
 from ..identity.former import Link
 from ..identity.links import Links, Tie
 from ..log.base import Readable
-from ..log.segments import SEGMENT_HEADER_BYTES
 from ..privacy.subjects import KeyStore
 from ..state.checkpoint import checkpoint_path, list_checkpoints, read_control
 from .partition import cells_of
@@ -151,8 +150,7 @@ class Joining:
 def before_the_log(log: Readable, disk: Disk, checkpoints: Path) -> Before:
     """What was so where the log begins, if its beginning has been cut off: as the oldest checkpoint has it. Nothing
     where the log is whole or no checkpoint can be read; outcomes under another id of a person then join no list."""
-    first = next(log.read(), None)
-    if first is not None and first.position > SEGMENT_HEADER_BYTES:
+    if log.start > 0:
         for position in reversed(list_checkpoints(disk, checkpoints)):
             try:
                 control = read_control(disk, checkpoint_path(checkpoints, position))

@@ -708,7 +708,7 @@ class Engine:
         while True:
             await asyncio.sleep(TICK_MS / 1_000)
             try:
-                await asyncio.to_thread(self._log.roll, self.clock.now_ms() // DAY_MS * DAY_MS)
+                await asyncio.to_thread(self._log.set_apart, self.clock.now_ms() // DAY_MS * DAY_MS)
                 while await self.eraser.retain() == ERASED_PER_TURN:
                     await asyncio.sleep(0)
             except (InstanterError, OSError) as error:

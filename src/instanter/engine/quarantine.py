@@ -44,7 +44,6 @@ from ..foundation.limits import (
 from ..foundation.measure import Meter
 from ..log.base import Log, Readable, frame_at
 from ..log.commit import Durable, GroupCommitter, Refused
-from ..log.segments import SEGMENT_HEADER_BYTES
 from ..privacy.access import DEFAULT_TENANT
 from .partition import Noticed
 from .shares import Shares
@@ -255,8 +254,7 @@ class QuarantineStore:
         self._rates: dict[tuple[str, str], _Rate] = {}
         self._told = _Rate()
         self._shares = Shares(clock.now_ms())
-        self._start = 0
-        self._start = self._first_position()
+        self._start = self._log.start
         self._looked_at = 0
         self._committer: GroupCommitter[None] = GroupCommitter(
             quarantine, sync_window_ms=sync_window_ms, on_durable=self._durable, on_refused=self._refused,
@@ -355,20 +353,11 @@ class QuarantineStore:
         self._meter.count("events_quarantined", len(group.carried))
         if group.end - self._looked_at >= LOOKED_BYTES:
             self._looked_at = group.end
-            before, self._start = self._start, self._first_position()
+            before, self._start = self._start, self._log.start
             self._meter.count("quarantine_dropped_bytes", self._start - before)
 
     def _refused(self, group: Refused[None]) -> None:
         self._meter.count("quarantine_refused", len(group.carried))
-
-    def _first_position(self) -> int:
-        """Where the quarantine begins. The oldest entries may go while it is looked for; then it is where it was, and
-        is looked for again later."""
-        try:
-            frame = next(self._log.read(), None)
-        except RequestRejected:
-            return self._start
-        return 0 if frame is None else max(frame.position - SEGMENT_HEADER_BYTES, 0)
 
     # Reading.
 
@@ -383,7 +372,7 @@ class QuarantineStore:
                     grouping.add(kept, found.get(kept.position))
             except RequestRejected:  # Its oldest entries went while they were read.
                 continue
-            self._start = self._first_position()
+            self._start = self._log.start
             return grouping.listing(dropped_bytes=self._start)
         raise Unavailable("the quarantine changes faster than it can be read")
 

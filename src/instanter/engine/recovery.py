@@ -16,7 +16,6 @@ from ..foundation.ids import References
 from ..foundation.limits import POISON_NOTED_PER_MINUTE_MAX
 from ..log.base import Readable, ReadableBack
 from ..log.frames import Frame
-from ..log.segments import SEGMENT_HEADER_BYTES
 from ..state.checkpoint import checkpoint_path, list_checkpoints, load_checkpoint, read_manifest, set_aside
 from ..state.cold_files import ColdPlace
 from ..state.schema import Schema
@@ -138,10 +137,9 @@ def beginning(
     references: References | None = None,
 ) -> Partition:  # fmt: skip
     """The partition that a rebuild starts with: empty, or the base checkpoint that the log was cut below."""
-    first = next(log.read(), None)
-    if first is None or first.position <= SEGMENT_HEADER_BYTES:
+    start = log.start
+    if start == 0:
         return Partition(schema, cold, references)
-    start = first.position - SEGMENT_HEADER_BYTES
     positions = [position for position in list_checkpoints(disk, checkpoints) if position >= start]
     if not positions:
         raise Broken(f"the log begins at {start} and there is no checkpoint at or after it")

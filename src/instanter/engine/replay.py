@@ -24,7 +24,6 @@ from ..foundation.measure import NoMeter
 from ..log.base import Readable, frame_at
 from ..log.frames import Frame
 from ..log.moved import MovedPositions, NothingMoved
-from ..log.segments import SEGMENT_HEADER_BYTES
 from ..models.base import Ranker
 from ..models.lineup import Rankers
 from ..privacy.subjects import KeyStore
@@ -96,8 +95,7 @@ class Past:
                     return open_checkpoint(self.schema, self._disk, path, self._cold)[0]
                 except (Corrupt, FileNotFoundError):  # Damaged, or a running server has just replaced it.
                     continue
-        first = next(self._log.read(), None)
-        if first is not None and first.position > SEGMENT_HEADER_BYTES:
+        if self._log.start > 0:
             raise RequestRejected("expired", f"the log and its checkpoints do not reach back to {position}", status=410)
         return Partition(self.schema, self._cold)
 

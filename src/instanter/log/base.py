@@ -46,6 +46,11 @@ class Retained(msgspec.Struct, frozen=True):
 class Readable(Protocol):
     """A log to read from, possibly while another process writes it."""
 
+    @property
+    def start(self) -> int:
+        """Where it begins: 0 while nothing of it was dropped."""
+        ...
+
     def read(self, position: int | None = None) -> Iterator[Frame]:
         """The frames from `position` on, or from the earliest kept; ends where the log ends for now.
 
@@ -91,6 +96,13 @@ class Log(Readable, Protocol):
 
         `allowed` is told where the log will begin then, before anything goes; nothing does unless it agrees.
         Removes files, so it can take tens of milliseconds. A reader that is still in them ends with `expired`.
+        """
+        ...
+
+    def set_apart(self, before_ms: int) -> None:
+        """See to it that what was received before then can be dropped without what comes from now on.
+
+        Segments go as a whole: asked once a day, no entry outlives its days by more than one.
         """
         ...
 

@@ -53,6 +53,11 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
         """Where to go on reading after this frame."""
         return self.position + FRAME_HEADER_BYTES + len(self.payload)
 
+    @property
+    def begins_group(self) -> bool:
+        """Whether it is the first of the group that it was written and synced with."""
+        return self.flags & FIRST_OF_GROUP != 0
+
 
 class Group:
     """Entries that are written and synced together; each learns its position when it is appended.
@@ -171,4 +176,4 @@ def _begins_group(chunk: bytes, position: int, offset: int) -> bool:
     length = _HEADER.unpack_from(chunk, offset)[1]
     frame_bytes = chunk[offset : offset + FRAME_HEADER_BYTES + min(length, FRAME_BYTES_MAX)]
     frames = decode_frames(frame_bytes, position + offset).frames
-    return len(frames) > 0 and frames[0].flags & FIRST_OF_GROUP != 0
+    return len(frames) > 0 and frames[0].begins_group

@@ -69,6 +69,12 @@ class SegmentLog:
         self.opened = OpenReport(self._bases[0], self._end, len(self._bases), recovered.cut)
 
     @property
+    def start(self) -> int:
+        """As `Readable.start`."""
+        with self._bases_guard:
+            return self._bases[0]
+
+    @property
     def extent(self) -> tuple[int, int]:
         """Where what is durable begins and ends."""
         return self._bases[0], self._end
@@ -133,11 +139,8 @@ class SegmentLog:
         start = bases[removed]
         return Retained(start, removed, start - bases[0])
 
-    def roll(self, before_ms: int) -> None:
-        """Let the next group open a new segment if the newest one holds entries from before then.
-
-        A segment goes as a whole: asked once a day, no entry outlives its days by more than one.
-        """
+    def set_apart(self, before_ms: int) -> None:
+        """As `Log.set_apart`: the next group opens a new segment if the newest one holds entries from before then."""
         self._rolls = self._begins_before(self._bases[-1], before_ms)
 
     def close(self) -> None:
@@ -272,6 +275,16 @@ class SegmentLog:
             with self._bases_guard:
                 del self._bases[0]
         return count
+
+
+def begin_log(disk: Disk, directory: Path, start: int) -> None:
+    """Make an empty log that begins at a position, as if what was before had been dropped; durable on return."""
+    disk.make_directory(directory)
+    file = disk.open(segment_path(directory, start))
+    file.write(encode_segment_header(start))
+    file.sync()
+    file.close()
+    disk.sync_directory(directory)
 
 
 def shortened(directory: Path, end: int, reached: int) -> str:

@@ -104,6 +104,20 @@ class Segment:
             size_bytes = _READ_BYTES
         return position
 
+    def checked_bytes(self, until: int) -> Iterator[bytes]:
+        """All of it up to position `until`, where a frame ends, in pieces of whole frames; raises `Corrupt`."""
+        if not self.has_header():
+            raise self.damage(self.base, "the segment's header is not whole")
+        yield self._read(self.base, SEGMENT_HEADER_BYTES)
+        position = self.first
+        while position < until:
+            chunk = self._read(position, min(_READ_BYTES, until - position))
+            used_bytes = decode_frames(chunk, position).used_bytes
+            if used_bytes == 0:
+                raise self.damage(position, "not the bytes that were written here")
+            yield chunk[:used_bytes]
+            position += used_bytes
+
     def newest_before(self, before: int) -> tuple[list[Frame], int]:
         """The whole frames of the last groups before a position, and where the first of those groups begins."""
         size_bytes = READ_BACK_BYTES_MAX
@@ -114,6 +128,10 @@ class Segment:
             if offset is not None:
                 return decode_frames(raw[offset:], start + offset).frames, start + offset
             size_bytes *= 2
+
+    def holds_frame(self, position: int) -> bool:
+        """Whether a whole frame starts there."""
+        return bool(self.decode(position, _READ_BYTES).frames)
 
     def was_durable(self, position: int) -> bool:
         """Whether a later group lies behind `position`, so that what is there was synced once."""
@@ -147,6 +165,11 @@ class SegmentReader:
     def __init__(self, disk: Disk, directory: Path) -> None:
         self._disk = disk
         self._directory = directory
+
+    @property
+    def start(self) -> int:
+        """As `Readable.start`."""
+        return next(iter(list_segments(self._disk, self._directory)), 0)
 
     def read(self, position: int | None = None) -> Iterator[Frame]:
         """As `Readable.read`."""
@@ -229,7 +252,7 @@ class SegmentReader:
         if until is None:
             if not segment.was_durable(position):
                 return False
-            if segment.has_header() and (position == segment.base or segment.decode(position, _READ_BYTES).frames):
+            if segment.has_header() and (position == segment.base or segment.holds_frame(position)):
                 return True
         raise segment.damage(position, "not the bytes that were written here")
 

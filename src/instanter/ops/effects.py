@@ -47,12 +47,11 @@ def _passed_over(read: Reading) -> list[Check]:
 
 def _checks(config: Config, read: Reading) -> list[Check]:
     disk, directory = read.directory.disk, read.directory
-    bases = list_segments(disk, directory.log)
-    if not bases:
+    if not list_segments(disk, directory.log):
         return [Check("data", "ok", "nothing has come in yet")]
     partition, _ = recover(
-        schema_of(config), read.log, log_start=bases[0], log_end=_END, disk=disk, checkpoints=directory.checkpoints,
-        cold=read.cold,
+        schema_of(config), read.log, log_start=read.log.start, log_end=_END, disk=disk,
+        checkpoints=directory.checkpoints, cold=read.cold,
     )  # fmt: skip
     checks = _passed_over(read)
     tenants = tenants_in(read.log.read_back) or [DEFAULT_TENANT]

@@ -17,10 +17,11 @@ from ..events.reject import decode_quarantined
 from ..foundation.disk import Disk
 from ..foundation.errors import Corrupt
 from ..foundation.limits import QUARANTINE_BYTES_MAX
+from ..log.beside import end_by_size, holds_records
 from ..log.moved import MovedPositions
 from ..log.recovery import recover
 from ..log.segment_log import shortened
-from ..log.segments import SEGMENT_HEADER_BYTES, SegmentReader, list_segments, segment_path
+from ..log.segments import SegmentReader, list_segments, segment_path
 from ..privacy.erasures import ERASURES, HEADSTONES
 from ..privacy.subjects import DAYS, SUBJECTS
 from ..privacy.user_tokens import FILE as SECRETS
@@ -49,8 +50,8 @@ def missing(
     found: list[str] = []
     for name, extent in held.logs.items():
         folder = _logs(directory).get(name)
-        if folder is not None and extent[1] - extent[0] > SEGMENT_HEADER_BYTES:
-            end = _end_read(disk, folder) if whole_frames else _end_by_size(disk, folder)
+        if folder is not None and holds_records(extent):
+            end = _end_read(disk, folder) if whole_frames else end_by_size(disk, folder)
             found += _of_log(name, folder, starts[name], end, extent, quarantine_bytes_max)
     found += _of_keys(directory, held)
     found += _few(_of_files(directory, held))
@@ -121,16 +122,11 @@ def _logs(directory: DataDirectory) -> dict[str, Path]:
     }  # fmt: skip
 
 
-def _end_by_size(disk: Disk, folder: Path) -> int:
-    newest = max(list_segments(disk, folder), default=None)
-    return 0 if newest is None else newest + disk.size(segment_path(folder, newest))
-
-
 def _end_read(disk: Disk, folder: Path) -> int:
     try:
         return recover(disk, folder).end
     except Corrupt:
-        return _end_by_size(disk, folder)  # Damage is named where the log is read.
+        return end_by_size(disk, folder)  # Damage is named where the log is read.
 
 
 def _of_log(

@@ -85,7 +85,7 @@ class ErasureList:
 
     def add_headstone(self, stone: Headstone) -> None:
         """Write down what belongs to an erasure, before it or again; the last of an id counts. Raises `Unavailable`."""
-        self._headstones.roll(stone.until_ms - _DAY_MS)
+        self._headstones.set_apart(stone.until_ms - _DAY_MS)
         commit_now(self._headstones, [(CONTROL_PARTITION, stone.until_ms, _encode(stone))])
         self._headstones.retain(below=self._headstones.begin().start, older_than_ms=stone.at_ms)
 

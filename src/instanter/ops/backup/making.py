@@ -9,9 +9,7 @@ Meanwhile retention may remove old segments and checkpoints. Then the copy begin
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
@@ -19,16 +17,14 @@ from ...foundation.clock import Clock
 from ...foundation.disk import Disk, write_whole
 from ...foundation.errors import Broken, Corrupt, RequestRejected, Unavailable
 from ...foundation.limits import BACKUP_TRIES_MAX
-from ...log.frames import FIRST_OF_GROUP, decode_frames
-from ...log.recovery import recover
-from ...log.segments import SEGMENT_HEADER_BYTES, Segment, list_segments
+from ...log.beside import durable_end
+from ...log.segments import Segment, list_segments
 from ...state.checkpoint import check_checkpoint, checkpoint_path, list_checkpoints
 from ...state.cold_files import cold_path
 from ..datadir import FILES, LOGS, DataDirectory, secret_in
 from ..readiness import is_locked
 from .manifest import (
     BACKUP_FORMAT,
-    CHUNK_BYTES,
     MANIFEST,
     BackedUp,
     BackupManifest,
@@ -38,20 +34,6 @@ from .manifest import (
     encode_manifest,
     installation_of,
 )
-
-SETTLE_S: Final = 0.2
-"""How long a log has to stand still to have come to rest: far longer than a group takes."""
-
-
-class _Newest(msgspec.Struct, frozen=True):
-    """The end of a log as it is seen now."""
-
-    base: int
-    """Of the newest segment."""
-    group: int
-    """Where the newest group begins that can be read: everything below is durable."""
-    end: int
-    """Behind the last whole frame."""
 
 
 def back_up(directory: DataDirectory, to: Path, *, clock: Clock) -> BackupManifest:
@@ -150,7 +132,7 @@ def _copy_log(
     disk: Disk, folder: Path, to: Path, part: str, copied: dict[int, BackedUp] | None = None
 ) -> _CopiedLog:
     """Copy a log up to a whole record that is durable. `copied` are whole segments of an earlier try."""
-    end = durable_end(disk, folder)
+    end = durable_end(disk, folder, is_written=is_locked(folder / "lock"))
     copied = {} if copied is None else copied
     for _ in range(BACKUP_TRIES_MAX):
         bases = [base for base in list_segments(disk, folder) if base < end]
@@ -168,66 +150,16 @@ def _copy_log(
 
 def _copy_segment(disk: Disk, segment: Segment, until: int, to: Path, part: str) -> BackedUp:
     """Copy a segment up to `until`, every frame checked: damage is not backed up, it is named."""
-    if not segment.has_header():
-        raise segment.damage(segment.base, "the segment's header is not whole")
     copying = Copying(disk, to / segment.path.name, named=f"{part}/{segment.path.name}")
     whole = False
     try:
-        copying.write(disk.read(segment.path, 0, SEGMENT_HEADER_BYTES))
-        position = segment.first
-        while position < until:
-            chunk = disk.read(segment.path, position - segment.base, min(CHUNK_BYTES, until - position))
-            used_bytes = decode_frames(chunk, position).used_bytes
-            if used_bytes == 0:
-                raise segment.damage(position, "not the bytes that were written here")
-            copying.write(chunk[:used_bytes])
-            position += used_bytes
+        for piece in segment.checked_bytes(until):
+            copying.write(piece)
         whole = True
     finally:
         if not whole:
             copying.give_up()
     return copying.finish()
-
-
-def durable_end(disk: Disk, folder: Path) -> int:
-    """A position of the log, behind a whole record, below which everything is durable; the newest that is known.
-
-    While a server writes, that is where the newest group begins, or the end of a log that stands still.
-    """
-    if not is_locked(folder / "lock"):
-        return recover(disk, folder).end
-    seen = _newest(disk, folder)
-    for _ in range(BACKUP_TRIES_MAX):
-        time.sleep(SETTLE_S)
-        later = _newest(disk, folder)
-        if later.group >= seen.end:
-            return later.group
-        if later.end == seen.end:
-            _refuse_damage(Segment(disk, folder, later.base), later.end)
-            return later.end
-        seen = later
-    raise Unavailable(f"the log in {folder} does not come to the end of a group; try again")
-
-
-def _newest(disk: Disk, folder: Path) -> _Newest:
-    bases = list_segments(disk, folder)
-    if not bases:
-        return _Newest(0, 0, 0)
-    segment = Segment(disk, folder, bases[-1])
-    group = end = segment.base
-    if segment.has_header():
-        for run in segment.whole_frames(segment.first, None):
-            end = run[-1].end
-            firsts = [frame.position for frame in run if frame.flags & FIRST_OF_GROUP]
-            group = firsts[-1] if firsts and firsts[-1] != segment.first else group
-    return _Newest(segment.base, group, end)
-
-
-def _refuse_damage(segment: Segment, end: int) -> None:
-    """A log that stands still because something in it cannot be read, and goes on behind that, is damaged."""
-    readable = segment.has_header() and (end == segment.base or bool(segment.decode(end, CHUNK_BYTES).frames))
-    if segment.path.exists() and segment.was_durable(end) and not readable:
-        raise segment.damage(end, "not the bytes that were written here")
 
 
 def _copy_files(disk: Disk, folder: Path, to: Path, part: str) -> list[BackedUp]:

@@ -15,7 +15,7 @@ from ...events.rewrite import Rewrite, Step, decode_steps
 from ...foundation.disk import RealDisk
 from ...foundation.errors import RequestRejected
 from ...foundation.limits import REPAIR_EVENTS_MAX
-from ...log.segments import SEGMENT_HEADER_BYTES, SegmentReader
+from ...log.segments import SegmentReader
 from ..child import running_server
 from ..datadir import DataDirectory
 from .arguments import add_config, add_data, add_key, positive
@@ -121,12 +121,11 @@ def _listing(arguments: argparse.Namespace) -> Listing:
     directory.check()
     reader = SegmentReader(directory.disk, directory.quarantine)
     found = outcomes(entries(reader))
-    grouping, first = Grouping(), 0
+    grouping = Grouping()
     for kept in entries(reader):
-        first = first or kept.position
         if is_open(kept, found):
             grouping.add(kept, found.get(kept.position))
-    return grouping.listing(dropped_bytes=max(first - SEGMENT_HEADER_BYTES, 0))
+    return grouping.listing(dropped_bytes=reader.start)
 
 
 def _chosen(listing: Listing, arguments: argparse.Namespace) -> Listing:

@@ -20,7 +20,7 @@ from ...events.reject import decode_quarantined
 from ...foundation.disk import RealDisk
 from ...foundation.errors import Corrupt, RequestRejected
 from ...log.recovery import recover
-from ...log.segments import SegmentReader, list_segments
+from ...log.segments import SegmentReader
 from ...models.store import ModelStore
 from ...privacy.audit import AuditReport, Head, audit_key, read_entries, verify_audit
 from ...privacy.erasures import ERASURES, HEADSTONES, read_erasures, read_headstones
@@ -158,8 +158,8 @@ def _verify_directory(arguments: argparse.Namespace) -> int:
 def _proved(directory: DataDirectory, report: VerifyReport) -> list[str]:
     """What other files prove to be missing of the logs; while a server writes them, they are read one after another."""
     disk, log = directory.disk, SegmentReader(directory.disk, directory.log)
-    start, end = min(list_segments(disk, directory.log), default=0), recover(disk, directory.log).end
-    groundless = without_ground(log, disk=disk, checkpoints=directory.checkpoints, log_start=start, log_end=end)
+    end = recover(disk, directory.log).end
+    groundless = without_ground(log, disk=disk, checkpoints=directory.checkpoints, log_start=log.start, log_end=end)
     newest = max((entry.number for entry in read_entries(SegmentReader(disk, directory.audit))), default=0)
     return [
         *(one.reason for one in groundless),

@@ -16,11 +16,11 @@ from ...foundation.disk import Disk
 from ...foundation.errors import Broken, Corrupt
 from ...foundation.limits import MOVED_ENDS_MAX
 from ...identity.former import Link
-from ...log.frames import FRAME_HEADER_BYTES, Frame
+from ...log.frames import Frame
 from ...log.moved import MovedWriter
 from ...log.recovery import recover
-from ...log.segment_log import SegmentLog
-from ...log.segments import SegmentReader, encode_segment_header, list_segments, segment_path
+from ...log.segment_log import SegmentLog, begin_log
+from ...log.segments import SegmentReader
 from ...privacy.subjects import KeyStore
 from ...state.checkpoint import checkpoint_path, list_checkpoints, rewrite_checkpoint
 from .sealing import Sealing
@@ -45,8 +45,7 @@ class Source:
 
     def __init__(self, disk: Disk, directory: Path) -> None:
         self._reader = SegmentReader(disk, directory)
-        bases = list_segments(disk, directory)
-        self.start = bases[0] if bases else 0
+        self.start = self._reader.start
         self.end = recover(disk, directory).end
 
     def frames(self) -> Iterator[Frame]:
@@ -63,9 +62,8 @@ class _Target:
     """The new log: groups of about a megabyte, each synced."""
 
     def __init__(self, disk: Disk, directory: Path, *, start: int, segment_bytes: int) -> None:
-        disk.make_directory(directory)
         if start:
-            _begin_at(disk, directory, start)
+            begin_log(disk, directory, start)
         self._log = SegmentLog(disk, directory, segment_bytes=segment_bytes)
         self._group = self._log.begin()
 
@@ -75,6 +73,11 @@ class _Target:
             self._log.commit(self._group)
             self._group = self._log.begin()
         return self._group.append(frame.partition, frame.time_ms, payload)
+
+    @property
+    def end(self) -> int:
+        """Behind the newest entry."""
+        return self._group.end
 
     def close(self) -> None:
         self._log.commit(self._group)
@@ -118,7 +121,7 @@ class Builder:
             position = target.append(frame, payload)
             if isinstance(record, Decided):
                 moved.add(frame.position, position)
-            ends[frame.end] = position + FRAME_HEADER_BYTES + len(payload)
+            ends[frame.end] = target.end
             if frame.end in wanted:
                 self._checkpoints[frame.end] = ends[frame.end]
             if len(ends) > MOVED_ENDS_MAX:
@@ -161,11 +164,3 @@ class Builder:
             return rows
         return [self._sealing.sealed_link(msgspec.convert(row, Link)) for row in rows]
 
-
-def _begin_at(disk: Disk, directory: Path, start: int) -> None:
-    """A log that begins where the old one was cut."""
-    file = disk.open(segment_path(directory, start))
-    file.write(encode_segment_header(start))
-    file.sync()
-    file.close()
-    disk.sync_directory(directory)
