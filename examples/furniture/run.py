@@ -29,7 +29,7 @@ from instanter.sim.choice import Reward
 from instanter.sim.front import Placement, Visitor
 from instanter.sim.shop import DEFAULT_AS_OF_MS, Shop
 from instanter.sim.traffic import Traffic
-from instanter.sim.visit import HOME_PLACEMENTS, Outcome
+from instanter.sim.visit import HOME_PLACEMENTS, VisitResult
 from instanter.sim.wire import TrackingEvent
 
 HERE = Path(__file__).resolve().parent
@@ -174,9 +174,9 @@ def worth(reward: Reward, rewards: Mapping[str, float]) -> float:
     return reward.clicks * rewards["click"] + reward.carts * rewards["cart"] + reward.orders * rewards["order"]
 
 
-def visits(client: Client, shop: Shop, *, people: int, seed: int, start_ms: int) -> tuple[list[Outcome], Front]:
+def visits(client: Client, shop: Shop, *, people: int, seed: int, start_ms: int) -> tuple[list[VisitResult], Front]:
     """People come for some days and are served by the engine; what came of each visit."""
-    front, outcomes = Front(client), list[Outcome]()
+    front, outcomes = Front(client), list[VisitResult]()
     traffic = Traffic(shop, people_count=people, seed=seed, start_ms=start_ms, span_ms=SPAN_MS, show=front)
     for event in traffic.events(tell=outcomes.append):
         front.tell(event)
@@ -184,7 +184,7 @@ def visits(client: Client, shop: Shop, *, people: int, seed: int, start_ms: int)
     return outcomes, front
 
 
-def by_person(outcomes: Iterable[Outcome], rewards: Mapping[str, float]) -> People:
+def by_person(outcomes: Iterable[VisitResult], rewards: Mapping[str, float]) -> People:
     """Everybody's visits together: those of one person are not independent of each other."""
     found: People = {}
     for outcome in outcomes:
@@ -250,7 +250,7 @@ def compare(seed: int, sizes: Sizes, rewards: Mapping[str, float]) -> Compared:
 
 def _stretch(
     server: Server, shop: Shop, people: int, *, seed: int, start_ms: int, opening: bool = False
-) -> tuple[list[Outcome], Front]:
+) -> tuple[list[VisitResult], Front]:
     client = Client(server.port)
     try:
         if opening:

@@ -11,7 +11,7 @@ import pytest
 
 from instanter.decisions.placement import DEFAULT_PLACEMENTS
 from instanter.engine.configuration import Configuration, Configurations
-from instanter.engine.joining import Joining, Wanted
+from instanter.engine.joining import Joining, ListsWanted
 from instanter.engine.loop import EPOCH_MS
 from instanter.engine.replay import NoModels, Replay
 from instanter.engine.training import Gathered, Gathering
@@ -188,7 +188,7 @@ def learned(here: Installation) -> tuple[Gathered, Artefact]:
     ))
     replay = Replay(log, disk=disk, checkpoints=here.root / "checkpoints", configurations=configurations,
                     models=NoModels(), memory_mb=64)  # fmt: skip
-    joining = Joining(log, subjects, REWARDS, Wanted("default", HOME))
+    joining = Joining(log, subjects, REWARDS, ListsWanted("default", HOME))
     gathering = Gathering(replay, log, subjects, configuration=configuration, placement=HOME)
     gathered = gathering.gather(joining.examples(), here.root / "rows")
     subjects.close()

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from instanter.engine import quarantine as keeping
-from instanter.engine.intake import EVENTS_PER_STEP, Again
+from instanter.engine.intake import EVENTS_PER_STEP, SecondTry
 from instanter.engine.loop import Engine
 from instanter.engine.quarantine import Kept, Listing, entries, is_open, normalised, outcomes
 from instanter.engine.repair import RepairReply, RepairRequest
@@ -502,7 +502,7 @@ def test_others_have_their_turn_while_a_body_of_many_events_is_tried_again(dry_r
         turns: list[int] = []
         admit = engine.intake.admit_again
 
-        def admit_again(again: Again, *, tenant: str, mend: bool) -> Admitted:
+        def admit_again(again: SecondTry, *, tenant: str, mend: bool) -> Admitted:
             turns[-1] += 1
             return admit(again, tenant=tenant, mend=mend)
 

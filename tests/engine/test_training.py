@@ -13,7 +13,7 @@ import pytest
 
 from instanter.decisions.placement import DEFAULT_PLACEMENTS
 from instanter.engine.configuration import Configuration, Configurations
-from instanter.engine.joining import Joining, Wanted, before_the_log
+from instanter.engine.joining import Joining, ListsWanted, before_the_log
 from instanter.engine.loop import Engine
 from instanter.engine.replay import NoModels, Replay
 from instanter.engine.training import Gathered, Gathering
@@ -48,7 +48,7 @@ def gathered(root: Path, tmp_path: Path, *, placement: str = HOME, **wanted: Any
     ))
     replay = Replay(log, disk=disk, checkpoints=root / "checkpoints", configurations=configurations,
                     models=NoModels(), memory_mb=64)  # fmt: skip
-    joining = Joining(log, subjects, REWARDS, Wanted("default", placement, **wanted))
+    joining = Joining(log, subjects, REWARDS, ListsWanted("default", placement, **wanted))
     gathering = Gathering(replay, log, subjects, configuration=configuration, placement=placement)
     made = gathering.gather(joining.examples(), tmp_path / "rows")
     subjects.close()

@@ -9,7 +9,7 @@ import pytest
 
 from instanter.sim.choice import Reward
 from instanter.sim.shop import Shop
-from instanter.sim.visit import Outcome
+from instanter.sim.visit import VisitResult
 
 REWARDS = {"click": 1.0, "cart": 3.0, "order": 5.0}
 
@@ -42,8 +42,8 @@ def shop() -> Shop:
     return Shop(seed=3, products=120)
 
 
-def outcome(person: str, counted: Reward, expected: Reward) -> Outcome:
-    return Outcome(
+def outcome(person: str, counted: Reward, expected: Reward) -> VisitResult:
+    return VisitResult(
         anonymous_id=person, session_id="s", started_ms=0, ended_ms=1, lists=1, expected=expected, counted=counted
     )
 

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from instanter.decisions.receipt import short_hash
-from instanter.engine.joining import Joining, Wanted
+from instanter.engine.joining import Joining, ListsWanted
 from instanter.engine.replay import Again
 from instanter.engine.training import Gathering
 from instanter.features.assemble import Matrix
@@ -274,7 +274,7 @@ def test_r24_the_inputs_that_ranked_come_out_of_the_replay_bit_by_bit(site: Site
 def test_r24_training_reads_the_rows_that_ranked(site: Site, tmp_path: Path, full: bool, figures: Figures) -> None:
     config = load(site.config)
     with reading(config, site.data) as read:
-        joined = list(Joining(read.log, read.subjects, rewards_of(config), Wanted("default", HOME)).examples())
+        joined = list(Joining(read.log, read.subjects, rewards_of(config), ListsWanted("default", HOME)).examples())
         gathering = Gathering(read.replay, read.log, read.subjects, placement=HOME,
                               configuration=configuration_of(config).name)  # fmt: skip
         dataset = gathering.gather(joined, tmp_path / "rows").dataset

@@ -12,7 +12,7 @@ from instanter.foundation.errors import Broken, Corrupt, DiskFull, LogClosed, Re
 from instanter.foundation.limits import FRAME_BYTES_MAX, READ_BACK_BYTES_MAX
 from instanter.log.base import Readable, frame_at
 from instanter.log.commit import commit_now
-from instanter.log.frames import FRAME_HEADER_BYTES, Fault, Group, decode_frames, find_group
+from instanter.log.frames import FRAME_HEADER_BYTES, FrameFault, Group, decode_frames, find_group
 from instanter.log.segment_log import SegmentLog, begin_log
 from instanter.log.segments import Segment, SegmentReader, encode_segment_header, list_segments, segment_path
 from instanter.sim.disk import SimulatedDisk
@@ -342,7 +342,7 @@ class TestFrames:
             group.append(*entry)
         decoded = decode_frames(bytes(group.buffer), start)
         assert [(frame.partition, frame.time_ms, frame.payload) for frame in decoded.frames] == entries
-        assert (decoded.used_bytes, decoded.fault) == (len(group.buffer), Fault.END)
+        assert (decoded.used_bytes, decoded.fault) == (len(group.buffer), FrameFault.END)
         assert group.end == start + len(group.buffer)
 
     @settings(deadline=None, max_examples=200)
@@ -373,7 +373,7 @@ class TestFrames:
     def test_a_frame_in_the_wrong_place_is_not_read(self) -> None:
         group = Group(start=100, segment=0, opening=b"")
         group.append(1, 1, b"first")
-        assert decode_frames(bytes(group.buffer), 100 + FRAME_HEADER_BYTES).fault is Fault.BAD
+        assert decode_frames(bytes(group.buffer), 100 + FRAME_HEADER_BYTES).fault is FrameFault.BAD
 
     def test_an_entry_over_the_limit_is_a_mistake_of_the_caller(self) -> None:
         with pytest.raises(AssertionError, match="FRAME_BYTES_MAX"):

@@ -18,7 +18,7 @@ from instanter.foundation import limits
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import Broken, Corrupt, DiskFull, Overloaded, RequestRejected, Unavailable
 from instanter.models import artefact as files
-from instanter.models.artefact import Artefact, Calibration, Check, Input, decode, encode, identify
+from instanter.models.artefact import Artefact, Calibration, Input, ScoreCheck, decode, encode, identify
 from instanter.models.bodies import CATEGORICAL, MISSING_SHIFT, Trees
 from instanter.models.store import ModelStore
 from instanter.models.trained import check_scores, ranker_of
@@ -162,9 +162,9 @@ def i4(*values: int) -> np.ndarray:
     msgspec.structs.replace(small_artefact(), kind="logistic"),
     msgspec.structs.replace(small_artefact(logistic=True), kind="lambdamart"),
     msgspec.structs.replace(small_artefact(logistic=True), inputs=(Input("a"),)),
-    msgspec.structs.replace(small_artefact(), check=Check(0, b"", b"")),
-    msgspec.structs.replace(small_artefact(), check=Check(-1, b"", b"")),
-    msgspec.structs.replace(small_artefact(), check=Check(1, b"123", b"")),
+    msgspec.structs.replace(small_artefact(), check=ScoreCheck(0, b"", b"")),
+    msgspec.structs.replace(small_artefact(), check=ScoreCheck(-1, b"", b"")),
+    msgspec.structs.replace(small_artefact(), check=ScoreCheck(1, b"123", b"")),
     msgspec.structs.replace(small_artefact(), calibration=Calibration("platt", (), (), 1.0)),
     msgspec.structs.replace(small_artefact(), calibration=Calibration("platt", (0.0,), (0.0,), 0.0)),
     msgspec.structs.replace(small_artefact(), calibration=Calibration("platt", (0.0,), (float("nan"),), 1.0)),
@@ -180,7 +180,7 @@ def test_what_no_model_can_be_is_refused_whatever_its_checksum_says(artefact: Ar
 def test_a_model_has_so_many_inputs_and_nodes_and_no_more(beyond: int) -> None:
     names = tuple(Input(f"i{number}") for number in range(limits.MODEL_INPUTS_MAX + beyond))
     wide = msgspec.structs.replace(small_artefact(), inputs=names)
-    wide = msgspec.structs.replace(wide, check=Check(1, bytes(4 * len(names)), bytes(8)))
+    wide = msgspec.structs.replace(wide, check=ScoreCheck(1, bytes(4 * len(names)), bytes(8)))
     # Trees of one split, and one that is a leaf where the number of nodes is to be even.
     splits, leaves = divmod(limits.MODEL_NODES_MAX + beyond, 3)
     many = forest(splits, leaves)

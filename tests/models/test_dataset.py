@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from instanter.foundation.errors import Broken, RequestRejected
-from instanter.models.dataset import Dataset, Rows
+from instanter.models.dataset import Dataset, TrainingRows
 
 from .examples import shop_lists
 
@@ -77,5 +77,5 @@ def test_the_identity_follows_every_part() -> None:
 
 def test_rows_without_positions_are_not_copied() -> None:
     matrix = np.zeros((4, 2), np.float32)
-    assert np.shares_memory(Rows(matrix).block(1, 3), matrix)
-    assert len(Rows(matrix)) == 4
+    assert np.shares_memory(TrainingRows(matrix).block(1, 3), matrix)
+    assert len(TrainingRows(matrix)) == 4

@@ -12,7 +12,7 @@ import pytest
 from instanter.features.assemble import Column
 from instanter.foundation.errors import Broken, RequestRejected
 from instanter.models.artefact import Calibration
-from instanter.models.dataset import Rows
+from instanter.models.dataset import TrainingRows
 from instanter.models.logistic import LogisticRanker, fit
 
 from .examples import small_artefact
@@ -38,7 +38,7 @@ def slopes(weights) -> list[float]:
 def test_the_weights_behind_the_rewards_are_found() -> None:
     matrix, outcomes = examples()
     told: list[float] = []
-    found = fit(Rows(matrix), BOUNDED, outcomes, np.ones(len(matrix)), l2=0.0, progress=told.append)
+    found = fit(TrainingRows(matrix), BOUNDED, outcomes, np.ones(len(matrix)), l2=0.0, progress=told.append)
     assert slopes(found) == pytest.approx([1.0, 2.0, -1.0], abs=0.1)
     assert told
     assert told == sorted(told)
@@ -47,7 +47,7 @@ def test_the_weights_behind_the_rewards_are_found() -> None:
 def test_at_the_optimum_the_gradient_with_its_penalty_is_nothing() -> None:
     matrix, outcomes = examples(9_000)
     weights = np.random.default_rng(3).random(9_000)
-    found = fit(Rows(matrix), BOUNDED, outcomes, weights, l2=30.0)
+    found = fit(TrainingRows(matrix), BOUNDED, outcomes, weights, l2=30.0)
     standard = (matrix.astype(np.float64) - found.mean) / found.deviation
     off = weights * (outcomes - 1.0 / (1.0 + np.exp(-(standard @ found.weight + found.intercept))))
     assert off @ standard - 30.0 * found.weight == pytest.approx([0.0, 0.0], abs=1e-5)
@@ -57,16 +57,16 @@ def test_at_the_optimum_the_gradient_with_its_penalty_is_nothing() -> None:
 
 def test_a_row_that_counts_twice_is_two_rows() -> None:
     matrix, outcomes = examples(400)
-    twice = fit(Rows(np.concatenate([matrix, matrix[:100]])), BOUNDED, np.concatenate([outcomes, outcomes[:100]]),
-                np.ones(500), l2=1.0)  # fmt: skip
-    weighed = fit(Rows(matrix), BOUNDED, outcomes, np.where(np.arange(400) < 100, 2.0, 1.0), l2=1.0)
+    rows = TrainingRows(np.concatenate([matrix, matrix[:100]]))
+    twice = fit(rows, BOUNDED, np.concatenate([outcomes, outcomes[:100]]), np.ones(500), l2=1.0)
+    weighed = fit(TrainingRows(matrix), BOUNDED, outcomes, np.where(np.arange(400) < 100, 2.0, 1.0), l2=1.0)
     assert slopes(twice) == pytest.approx(slopes(weighed), rel=1e-6)
 
 
 def test_rewards_that_an_input_tells_apart_end_at_finite_weights() -> None:
     matrix = np.array([[-1.0], [-2.0], [1.0], [2.0]], np.float32)
     for l2 in (0.0, 1.0):
-        found = fit(Rows(matrix), np.zeros(1, np.uint8), np.array([0.0, 0.0, 1.0, 1.0]), np.ones(4), l2=l2)
+        found = fit(TrainingRows(matrix), np.zeros(1, np.uint8), np.array([0.0, 0.0, 1.0, 1.0]), np.ones(4), l2=l2)
         assert np.isfinite(found.weight).all()
         assert found.weight[0] > 0.0
 
@@ -74,7 +74,7 @@ def test_rewards_that_an_input_tells_apart_end_at_finite_weights() -> None:
 def test_what_never_differs_and_what_is_never_there_gets_no_weight() -> None:
     matrix, outcomes = examples(500)
     matrix = np.column_stack([matrix, np.full(500, 3.0), np.full(500, np.nan)]).astype(np.float32)
-    found = fit(Rows(matrix), np.zeros(4, np.uint8), outcomes, np.ones(500), l2=1.0)
+    found = fit(TrainingRows(matrix), np.zeros(4, np.uint8), outcomes, np.ones(500), l2=1.0)
     assert found.weight[2:].tolist() == [0.0, 0.0]
     assert found.deviation[2:].tolist() == [1.0, 1.0]
 
@@ -82,7 +82,7 @@ def test_what_never_differs_and_what_is_never_there_gets_no_weight() -> None:
 @pytest.mark.parametrize("outcome", [0.0, 1.0])
 def test_outcomes_that_are_all_alike_are_refused(outcome: float) -> None:
     with pytest.raises(RequestRejected, match="with a reward and rows without"):
-        fit(Rows(np.zeros((3, 1), np.float32)), np.zeros(1, np.uint8), np.full(3, outcome), np.ones(3), l2=1.0)
+        fit(TrainingRows(np.zeros((3, 1), np.float32)), np.zeros(1, np.uint8), np.full(3, outcome), np.ones(3), l2=1.0)
 
 
 def test_a_score_is_the_sum_of_its_contributions() -> None:
@@ -124,12 +124,12 @@ def test_other_columns_and_other_models_are_refused() -> None:
 
 PROGRAM = """
 import numpy as np
-from instanter.models.dataset import Rows
+from instanter.models.dataset import TrainingRows
 from instanter.models.logistic import fit
 rng = np.random.default_rng(1)
 matrix = rng.normal(size=(300, 3)).astype(np.float32)
 matrix[rng.random(matrix.shape) < 0.2] = np.nan
-found = fit(Rows(matrix, rng.integers(0, 5, 300).astype(np.int32)), np.array([0, 1, 0, 1], np.uint8),
+found = fit(TrainingRows(matrix, rng.integers(0, 5, 300).astype(np.int32)), np.array([0, 1, 0, 1], np.uint8),
             (rng.random(300) < 0.5) * 1.0, np.ones(300), l2=1.0)
 print([found.intercept.hex(), *[value.hex() for value in found.weight.tolist()]])
 """

@@ -19,7 +19,7 @@ from instanter.foundation.deadline import Deadline
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.ids import Ids
 from instanter.foundation.limits import HISTORY_LINES_MAX, JOBS_WAITING_PER_TENANT_MAX, TRAINING_TURNS_SKIPPED_MAX
-from instanter.models.gate import Verdict
+from instanter.models.gate import GateVerdict
 from instanter.ops.config import load
 from instanter.ops.datadir import DataDirectory
 from instanter.ops.jobs.placing import TRAIN, PlacingRun, in_charge
@@ -35,13 +35,13 @@ from ..engine.rankers import Shelf
 from .clicks import HOME, fill
 from .shop_data import write_config
 
-PASSES = Verdict(True, "as good as what ranks now, or better", 90, 0.1, 0.05, 0.15)
-FAILS = Verdict(False, "worse than what ranks now", 90, -0.2, -0.3, -0.1)
+PASSES = GateVerdict(True, "as good as what ranks now, or better", 90, 0.1, 0.05, 0.15)
+FAILS = GateVerdict(False, "worse than what ranks now", 90, -0.2, -0.3, -0.1)
 CRASHED = Refusal("failed", "its process ended with exit code -9")
 NOTHING_YET = Refusal("no_examples", "the log holds no list to learn from", 400)
 
 
-def report(model: str, verdict: Verdict | None = PASSES) -> bytes:
+def report(model: str, verdict: GateVerdict | None = PASSES) -> bytes:
     """What a child tells of a training."""
     told = TrainReport(
         model, "default", HOME, 900, 9_000, Counts(), 0, {"ndcg_10": 0.5}, "", 1, 1.0, 0.1, 0.1, 0.8, verdict
@@ -146,12 +146,12 @@ def test_a_model_placed_without_a_measured_difference_does_not_use_up_the_stand_
         (placed,) = school.engine.models.placed("default")
         assert (placed.model, placed.stand_in) == ("plain@3", stands_in)
 
-    verdict = Verdict(True, "as good", 400, 0.005, low, 0.02)
+    verdict = GateVerdict(True, "as good", 400, 0.005, low, 0.02)
     with_school(tmp_path, work, *(report(f"plain@{number}", verdict) for number in (1, 2, 3)))
 
 
 @pytest.mark.parametrize("verdict", [FAILS, None])
-def test_a_bad_model_is_stopped_by_the_gate_and_remembered(verdict: Verdict | None, tmp_path: Path) -> None:
+def test_a_bad_model_is_stopped_by_the_gate_and_remembered(verdict: GateVerdict | None, tmp_path: Path) -> None:
     async def work(school: School) -> None:
         await school.turns(2)
         assert school.ranks == "plain@1"

@@ -14,7 +14,7 @@ from ..engine.acts import Acts
 from ..engine.effects import DataHealth
 from ..engine.erase import ErasureReceipt
 from ..engine.importing import PieceTaken
-from ..engine.listing import Decisions, People
+from ..engine.listing import Decisions, PeopleListed
 from ..engine.profile import Profile
 from ..engine.quarantine import Listing
 from ..engine.remapping import RemapStep
@@ -148,7 +148,7 @@ OPERATIONS = (
         "post", "/v1/imports/{id}", "Take a piece of a file; each line has one effect however often it is sent",
         PieceRequest, PieceTaken, (*_BODY, 404, *_STORES)),
     Operation(
-        "get", "/v1/profiles", "Who is known, a page at a time; whoever was there last first", reply=People,
+        "get", "/v1/profiles", "Who is known, a page at a time; whoever was there last first", reply=PeopleListed,
         errors=(400, *_STORES), query=_PAGE),
     Operation(
         "get", "/v1/profiles/{id}", "What is known of a person: a user id, or anonymous:<id>", reply=Profile,

@@ -16,7 +16,7 @@ PAGE_PARAMETERS: Final = ("limit", "after")
 _DIGITS_MAX: Final = 19
 
 
-class Page(NamedTuple):
+class PageRequest(NamedTuple):
     """One page."""
 
     limit: int
@@ -24,7 +24,7 @@ class Page(NamedTuple):
     """The position that the page before named; None for the first one."""
 
 
-def page_of(request: Request, *, also: Sequence[str] = ()) -> Page:
+def page_of(request: Request, *, also: Sequence[str] = ()) -> PageRequest:
     """The page that a request asks for; `RequestRejected` for what cannot be one, and for what the listing has not.
 
     `also` are parameters that are not of the page.
@@ -40,7 +40,7 @@ def page_of(request: Request, *, also: Sequence[str] = ()) -> Page:
     after = query.get("after")
     if after is not None and not _is_number(after):
         raise RequestRejected("schema", "after is what the page before named as next")
-    return Page(int(limit), None if after is None else int(after))
+    return PageRequest(int(limit), None if after is None else int(after))
 
 
 def _is_number(text: str) -> bool:

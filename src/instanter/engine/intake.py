@@ -68,7 +68,7 @@ class Marked(NamedTuple):
     """Of the events that were kept."""
 
 
-class Again(msgspec.Struct, frozen=True):
+class SecondTry(msgspec.Struct, frozen=True):
     """An event out of the quarantine, as it came the first time."""
 
     raw: bytes
@@ -242,7 +242,7 @@ class Intake:
         entry = quarantined(raw, error, at_ms=self._clock.now_ms(), tenant=tenant, kind=kind, public=public)
         await self._set_aside(entry, gpc=gpc)
 
-    def admit_again(self, again: Again, *, tenant: str, mend: bool = True) -> Admitted:
+    def admit_again(self, again: SecondTry, *, tenant: str, mend: bool = True) -> Admitted:
         """An event out of the quarantine through the same door; `EventRejected` when it is still not fit, and, without
         `mend`, where it is no JSON."""
         admitted = self._door.admit(

@@ -25,7 +25,7 @@ from .partition import cells_of
 from .replay import Made, opened
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class ListsWanted(msgspec.Struct, frozen=True):
     """Which lists to learn from."""
 
     tenant: str
@@ -59,7 +59,7 @@ class Joining:
     """One pass over the log."""
 
     def __init__(
-        self, log: Readable, subjects: KeyStore, rewards: Rewards, wanted: Wanted, before: Before = _NOTHING_BEFORE
+        self, log: Readable, subjects: KeyStore, rewards: Rewards, wanted: ListsWanted, before: Before = _NOTHING_BEFORE
     ) -> None:
         self._log = log
         self._subjects = subjects

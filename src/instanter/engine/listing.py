@@ -37,7 +37,7 @@ class PersonListed(msgspec.Struct, frozen=True, rename="camel"):
     last_received_at: str
 
 
-class People(msgspec.Struct, frozen=True, rename="camel"):
+class PeopleListed(msgspec.Struct, frozen=True, rename="camel"):
     """`GET /v1/profiles`: who was there last comes first."""
 
     profiles: list[PersonListed]
@@ -89,7 +89,7 @@ class Listings:
         self._subjects = subjects
         self._profiles = profiles
 
-    async def people(self, tenant: str, *, limit: int, after: int | None) -> People:
+    async def people(self, tenant: str, *, limit: int, after: int | None) -> PeopleListed:
         """Up to `limit` people whose newest event lies before position `after`. Who was erased is not among them."""
         found, following = await asyncio.to_thread(self._read, Tracked, tenant, after)
         listed: list[PersonListed] = []
@@ -109,7 +109,7 @@ class Listings:
                 following = position if place + 1 < len(found) else following
                 break
         known = state.cells_used if tenant == DEFAULT_TENANT else None
-        return People(listed, known, _next(following))
+        return PeopleListed(listed, known, _next(following))
 
     async def decisions(self, tenant: str, *, limit: int, after: int | None) -> Decisions:
         """Up to `limit` decisions made before position `after`, those whose receipts can still be read."""

@@ -79,7 +79,7 @@ class Kept(NamedTuple):
     entry: Quarantined
 
 
-class Outcome(NamedTuple):
+class RetryResult(NamedTuple):
     """What the newest try made of an entry: an empty code means that it was taken."""
 
     code: str
@@ -150,7 +150,7 @@ class Grouping:
         self._named: dict[tuple[str, str], str] = {}
         """The groups of reasons met before: most entries repeat one."""
 
-    def add(self, kept: Kept, outcome: Outcome | None) -> None:
+    def add(self, kept: Kept, outcome: RetryResult | None) -> None:
         """Count one open entry."""
         entry = kept.entry
         code, message = outcome or (entry.code, entry.message)
@@ -193,23 +193,23 @@ def passed_over(quarantine: Readable) -> dict[int, str]:
     return {one.entry.position: one.entry.message for one in kept if is_open(one, found) and one.entry.position}
 
 
-def outcomes(kept: Iterable[Kept]) -> dict[int, Outcome]:
+def outcomes(kept: Iterable[Kept]) -> dict[int, RetryResult]:
     """The newest outcome by the position of the entry it is about."""
-    found: dict[int, Outcome] = {}
+    found: dict[int, RetryResult] = {}
     for one in kept:
         _note_outcome(found, one.entry)
     return found
 
 
-def is_open(kept: Kept, found: dict[int, Outcome]) -> bool:
+def is_open(kept: Kept, found: dict[int, RetryResult]) -> bool:
     """Whether it is an event that nothing has come of yet."""
     outcome = found.get(kept.position)
     return not kept.entry.settles and (outcome is None or outcome.code not in ("", GONE))
 
 
-def _note_outcome(found: dict[int, Outcome], entry: Quarantined) -> None:
+def _note_outcome(found: dict[int, RetryResult], entry: Quarantined) -> None:
     if entry.settles:
-        found[entry.settles] = Outcome(entry.code, entry.message)
+        found[entry.settles] = RetryResult(entry.code, entry.message)
 
 
 class _Rate:
@@ -384,7 +384,7 @@ class QuarantineStore:
             try:
                 found = await self._outcomes(tenant)
                 async for kept in self._open(tenant, found):
-                    code, message = found.get(kept.position) or Outcome(kept.entry.code, kept.entry.message)
+                    code, message = found.get(kept.position) or RetryResult(kept.entry.code, kept.entry.message)
                     if wanted(code, group_of(code, message), kept.position):
                         positions.append(kept.position)
                     if len(positions) == limit:
@@ -414,22 +414,22 @@ class QuarantineStore:
             return None if self._names_erased(entry.tenant, entry.raw, entry.at_ms) else entry
         return entry
 
-    async def outcome(self, kept: Kept) -> Outcome | None:
+    async def outcome(self, kept: Kept) -> RetryResult | None:
         """What the newest try made of an entry."""
         found = None
         async for one in self._read(kept.position):
             if one.entry.settles == kept.position:
-                found = Outcome(one.entry.code, one.entry.message)
+                found = RetryResult(one.entry.code, one.entry.message)
         return found
 
-    async def _outcomes(self, tenant: str) -> dict[int, Outcome]:
-        found: dict[int, Outcome] = {}
+    async def _outcomes(self, tenant: str) -> dict[int, RetryResult]:
+        found: dict[int, RetryResult] = {}
         async for kept in self._read():
             if kept.entry.tenant == tenant:
                 _note_outcome(found, kept.entry)
         return found
 
-    async def _open(self, tenant: str, found: dict[int, Outcome]) -> AsyncIterator[Kept]:
+    async def _open(self, tenant: str, found: dict[int, RetryResult]) -> AsyncIterator[Kept]:
         async for kept in self._read():
             if kept.entry.tenant == tenant and is_open(kept, found):
                 yield kept

@@ -32,7 +32,7 @@ from ..privacy.subjects import KeyStore
 from ..state.layout import CELL_NEWEST_MS
 from ..state.table import CELLS, rows_of
 from .export import stored_event
-from .intake import BYTES_PER_STEP, Again, Intake, Mending, in_steps
+from .intake import BYTES_PER_STEP, Intake, Mending, SecondTry, in_steps
 from .partition import Partition
 from .quarantine import GONE, Kept, QuarantineStore
 
@@ -355,13 +355,13 @@ class Repairs:
             raise EventRejected(LATE, "by its time it is still late: shift_time on `timestamp` can put that right")
 
 
-def _again(source: Quarantined, rewrite: Rewrite, *, name: str) -> Again:
+def _again(source: Quarantined, rewrite: Rewrite, *, name: str) -> SecondTry:
     """What goes through the door; an event without a messageId is called `name`."""
     raw, defaults = source.raw, msgspec.json.decode(source.defaults) if source.defaults else None
     if defaults and rewrite.reads_maps:
         raw, defaults = _with_context(raw, defaults)
     raw = _with_message_id(rewrite.apply(raw), name)
-    return Again(raw, source.kind or None, source.at_ms, source.sent_at_ms, defaults, source.public)
+    return SecondTry(raw, source.kind or None, source.at_ms, source.sent_at_ms, defaults, source.public)
 
 
 def _with_context(raw: bytes, defaults: dict[str, Any]) -> tuple[bytes, dict[str, Any] | None]:

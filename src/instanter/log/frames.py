@@ -99,7 +99,7 @@ class Group:
         return position
 
 
-class Fault(Enum):
+class FrameFault(Enum):
     """Why decoding stopped."""
 
     END = "the bytes end behind a whole frame"
@@ -113,7 +113,7 @@ class Decoded(msgspec.Struct, frozen=True, gc=False):
 
     frames: list[Frame]
     used_bytes: int
-    fault: Fault
+    fault: FrameFault
     version: int = FRAME_VERSION
     """Of the frame at fault, when that is newer than ours."""
 
@@ -126,7 +126,7 @@ def decode_frames(chunk: bytes, position: int) -> Decoded:
     >>> decode_frames(bytes(group.buffer), 32).frames[0].payload
     b'payload'
     >>> decode_frames(bytes(group.buffer), 33).fault
-    <Fault.BAD: 'the bytes are not the frame that belongs here'>
+    <FrameFault.BAD: 'the bytes are not the frame that belongs here'>
     """
     unpack_header = _HEADER.unpack_from
     view = memoryview(chunk)
@@ -137,17 +137,17 @@ def decode_frames(chunk: bytes, position: int) -> Decoded:
     while offset <= header_offset_max:
         crc, length, found, time_ms, partition, version, flags = unpack_header(chunk, offset)
         if found != position + offset or length > FRAME_BYTES_MAX:
-            return Decoded(frames, offset, Fault.BAD)
+            return Decoded(frames, offset, FrameFault.BAD)
         end = offset + FRAME_HEADER_BYTES + length
         if end > size_bytes:
-            return Decoded(frames, offset, Fault.SHORT)
+            return Decoded(frames, offset, FrameFault.SHORT)
         if crc32(view[offset + _CRC_BYTES : end]) != crc or version < FRAME_VERSION:
-            return Decoded(frames, offset, Fault.BAD)
+            return Decoded(frames, offset, FrameFault.BAD)
         if version > FRAME_VERSION:
-            return Decoded(frames, offset, Fault.NEWER, version)
+            return Decoded(frames, offset, FrameFault.NEWER, version)
         frames.append(Frame(found, time_ms, partition, flags, chunk[offset + FRAME_HEADER_BYTES : end]))
         offset = end
-    return Decoded(frames, offset, Fault.END if offset == size_bytes else Fault.SHORT)
+    return Decoded(frames, offset, FrameFault.END if offset == size_bytes else FrameFault.SHORT)
 
 
 def find_group(chunk: bytes, position: int) -> int | None:

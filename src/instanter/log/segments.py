@@ -22,7 +22,7 @@ from zlib import crc32
 from ..foundation.disk import Disk
 from ..foundation.errors import Broken, Corrupt, RequestRejected
 from ..foundation.limits import FRAME_BYTES_MAX, READ_BACK_BYTES_MAX
-from .frames import FRAME_HEADER_BYTES, FRAME_VERSION, Decoded, Fault, Frame, decode_frames, find_group
+from .frames import FRAME_HEADER_BYTES, FRAME_VERSION, Decoded, Frame, FrameFault, decode_frames, find_group
 
 SEGMENT_VERSION = 1
 SEGMENT_HEADER_BYTES = 32
@@ -86,7 +86,7 @@ class Segment:
     def decode(self, position: int, size_bytes: int) -> Decoded:
         """The frames in `size_bytes` from `position`; raises `Broken` when the first is of a newer format."""
         decoded = decode_frames(self._read(position, size_bytes), position)
-        if decoded.fault is Fault.NEWER and not decoded.frames:
+        if decoded.fault is FrameFault.NEWER and not decoded.frames:
             raise _newer(self.path, decoded.version, FRAME_VERSION)
         return decoded
 
@@ -99,7 +99,7 @@ class Segment:
             if decoded.frames:
                 yield decoded.frames
                 position += decoded.used_bytes
-            elif decoded.fault is Fault.BAD or size_bytes == _READ_BYTES:
+            elif decoded.fault is FrameFault.BAD or size_bytes == _READ_BYTES:
                 break
             size_bytes = _READ_BYTES
         return position

@@ -62,7 +62,7 @@ class Window(msgspec.Struct, frozen=True, array_like=True):
     to_ms: int = 0
 
 
-class Check(msgspec.Struct, frozen=True, array_like=True):
+class ScoreCheck(msgspec.Struct, frozen=True, array_like=True):
     """Rows of inputs with the raw scores that they must get, bit for bit."""
 
     rows: int
@@ -84,7 +84,7 @@ class Artefact(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     inputs: tuple[Input, ...]
     """In the model's own order."""
     body: Body
-    check: Check
+    check: ScoreCheck
     tenant: str = ""
     placement: str = ""
     made_ms: int = 0
@@ -112,9 +112,9 @@ _encoder = msgspec.msgpack.Encoder(order="deterministic")
 _decoder = msgspec.msgpack.Decoder(Artefact)
 
 
-def make_check(matrix: Matrix, scores: Reals) -> Check:
+def make_check(matrix: Matrix, scores: Reals) -> ScoreCheck:
     """Known rows with known scores, as they are kept."""
-    return Check(len(matrix), matrix.astype("<f4").tobytes(), scores.astype("<f8").tobytes())
+    return ScoreCheck(len(matrix), matrix.astype("<f4").tobytes(), scores.astype("<f8").tobytes())
 
 
 def encode(artefact: Artefact) -> bytes:
@@ -191,6 +191,6 @@ def _check_calibration(calibration: Calibration) -> None:
 
 
 __all__ = [
-    "FORMAT", "MAGIC", "SHOWN_POSITION", "Artefact", "Calibration", "Check", "Input", "LogisticBody", "Position",
-    "TreesBody", "Window", "decode", "encode", "identify", "make_check",
+    "FORMAT", "MAGIC", "SHOWN_POSITION", "Artefact", "Calibration", "Input", "LogisticBody", "Position",
+    "ScoreCheck", "TreesBody", "Window", "decode", "encode", "identify", "make_check",
 ]  # fmt: skip

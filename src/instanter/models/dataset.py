@@ -13,10 +13,10 @@ from ..foundation.errors import Broken, RequestRejected
 from ..state.compiled import Ints, Reals
 
 
-class Rows:
+class TrainingRows:
     """Rows to learn from, read a block at a time, with a column behind the others for where each was shown.
 
-    >>> rows = Rows(np.zeros((2, 1), np.float32), positions=np.array([3, 0], np.int32))
+    >>> rows = TrainingRows(np.zeros((2, 1), np.float32), positions=np.array([3, 0], np.int32))
     >>> rows.columns, rows.block(0, 2).tolist()
     (2, [[0.0, 3.0], [0.0, nan]])
     >>> rows.row(0).tolist()

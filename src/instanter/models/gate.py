@@ -17,7 +17,7 @@ WORSE_MAX: Final = 0.005
 _PLACES: Final = 10
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class GateVerdict(msgspec.Struct, frozen=True):
     """What the gate says, and why. NDCG@10, means over the newest lists that have a reward."""
 
     passes: bool
@@ -35,7 +35,7 @@ class Verdict(msgspec.Struct, frozen=True):
         return self.low > 0.0
 
 
-def judge(newest: Dataset, candidate: Reals, incumbent: Reals) -> Verdict:
+def judge(newest: Dataset, candidate: Reals, incumbent: Reals) -> GateVerdict:
     """Compare two rankers by their scores of the same rows.
 
     The candidate passes if it is better, or if it is hardly worse and the lists cannot tell it from being as good.
@@ -43,7 +43,7 @@ def judge(newest: Dataset, candidate: Reals, incumbent: Reals) -> Verdict:
     figures = [ndcg(newest.labels, scores, newest.groups, k=_PLACES) for scores in (candidate, incumbent)]
     found = compare(*figures)
     if found.lists < LISTS_LEAST:
-        return Verdict(False, f"only {found.lists} lists have a reward", found.lists, 0.0, 0.0, 0.0)
+        return GateVerdict(False, f"only {found.lists} lists have a reward", found.lists, 0.0, 0.0, 0.0)
     as_good = found.mean >= 0.0 or (found.mean >= -WORSE_MAX and found.high >= 0.0)
     why = "as good as what ranks now, or better" if as_good else "worse than what ranks now"
-    return Verdict(as_good, why, found.lists, found.mean, found.low, found.high)
+    return GateVerdict(as_good, why, found.lists, found.mean, found.low, found.high)

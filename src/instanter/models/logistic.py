@@ -19,7 +19,7 @@ from .artefact import Artefact, encode, identify
 from .base import EVERY_ROW, Chosen
 from .bodies import Weights
 from .calibration import log_odds, probabilities
-from .dataset import Rows
+from .dataset import TrainingRows
 from .inputs import input_of, wire
 
 _BLOCK_ROWS: Final = 8_192
@@ -76,7 +76,7 @@ class LogisticRanker:
 
 
 def fit(
-    rows: Rows, unbounded: Bytes, outcomes: Reals, weights: Reals, *, l2: float,
+    rows: TrainingRows, unbounded: Bytes, outcomes: Reals, weights: Reals, *, l2: float,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Weights:  # fmt: skip
     """The weights that make the outcomes (0 or 1) likeliest, by Newton's method, with `l2` / 2 times the sum of their
@@ -112,7 +112,7 @@ def fit(
 class _Basis:
     """The standardised inputs and a column of ones, a block at a time."""
 
-    def __init__(self, rows: Rows, unbounded: Bytes, mean: Reals, deviation: Reals) -> None:
+    def __init__(self, rows: TrainingRows, unbounded: Bytes, mean: Reals, deviation: Reals) -> None:
         self._rows = rows
         self._scale = (unbounded, mean, deviation)
         self._standard = np.ones((min(len(rows), _BLOCK_ROWS), rows.columns + 1))
@@ -149,7 +149,7 @@ def _loss(odds: Reals, outcomes: Reals, weights: Reals, found: Reals, l2: float)
     return float(weights @ (np.logaddexp(0.0, odds) - outcomes * odds)) + 0.5 * l2 * float(found[:-1] @ found[:-1])
 
 
-def _moments(rows: Rows, unbounded: Bytes, weights: Reals) -> tuple[Reals, Reals]:
+def _moments(rows: TrainingRows, unbounded: Bytes, weights: Reals) -> tuple[Reals, Reals]:
     """Mean and deviation of each input where it is there; 0 and 1 where it never is or never differs."""
     mass, mean, squares = np.zeros((3, rows.columns))
     for first in range(0, len(rows), _BLOCK_ROWS):

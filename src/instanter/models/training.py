@@ -24,7 +24,7 @@ from ..state.compiled import Reals
 from .artefact import SHOWN_POSITION, Artefact, Input, Kind, Position, Window, make_check
 from .bodies import Trees, Weights
 from .calibration import calibration_error, fit, probabilities
-from .dataset import Dataset, Rows
+from .dataset import Dataset, TrainingRows
 from .evaluate import log_loss, mean, ndcg, reciprocal_ranks
 from .logistic import fit as fit_logistic
 from .trained import check_scores, ranker_of, scores_of
@@ -209,8 +209,8 @@ def _logistic(earlier: Dataset, later: Dataset, options: TrainingOptions, progre
     )  # fmt: skip
 
 
-def _rows(part: Dataset, options: TrainingOptions) -> Rows:
-    return Rows(part.matrix, part.positions if options.position == "fixed" else None)
+def _rows(part: Dataset, options: TrainingOptions) -> TrainingRows:
+    return TrainingRows(part.matrix, part.positions if options.position == "fixed" else None)
 
 
 # LambdaMART.

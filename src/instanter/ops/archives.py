@@ -24,7 +24,7 @@ import msgspec
 from ..events.kinds import NAME_BY_TYPE
 from ..foundation.errors import Broken, RequestRejected
 from ..foundation.limits import ARCHIVE_BUFFER_BYTES, ARCHIVE_RECORD_BYTES_MAX, EVENT_BYTES_MAX
-from .event_rows import TOP, Line, Row, always, asked_for, completed, event_of, lines_of, unsaid
+from .event_rows import TOP, EventLine, Row, always, asked_for, completed, event_of, lines_of, unsaid
 from .feeds.columns import repeated, told_apart
 from .feeds.found import Broken as BrokenFile
 from .feeds.opening import UNPACKING_ERRORS, encoding_of, unpacked
@@ -83,7 +83,7 @@ class Archive:
         self._given = 0
         """The number of the last event."""
 
-    def __iter__(self) -> Iterator[Line]:
+    def __iter__(self) -> Iterator[EventLine]:
         try:
             for number, text in lines_of(self._events()):
                 if self.shape.columns and len(text) > EVENT_BYTES_MAX:
@@ -91,7 +91,7 @@ class Archive:
                     continue
                 self._given = max(number, self._given + 1)
                 self.last = max(self.last, self._given)
-                yield Line(self._given, text)
+                yield EventLine(self._given, text)
         except UNPACKING_ERRORS as error:
             raise Broken(f"{self._name} cannot be unpacked to its end: {error}") from None
 
@@ -167,7 +167,7 @@ class Archive:
             raise RequestRejected("map", f"{self._name} is a table with the columns {listed}, and {asked}")
         return columns
 
-    def _events(self) -> Iterator[Line | Row]:
+    def _events(self) -> Iterator[EventLine | Row]:
         match self.shape.name:
             case "JSON lines":
                 yield from self._from_lines()
@@ -182,7 +182,7 @@ class Archive:
             case _:
                 yield from self._from_values(self._values(depth=0))
 
-    def _from_lines(self) -> Iterator[Line | Row]:
+    def _from_lines(self) -> Iterator[EventLine | Row]:
         number = 0
         while True:
             raw = self._file.readline(ARCHIVE_RECORD_BYTES_MAX + 1)
@@ -198,7 +198,7 @@ class Archive:
             if text:
                 yield from self._checked(number, text)
 
-    def _checked(self, number: int, text: bytes) -> Iterator[Line | Row]:
+    def _checked(self, number: int, text: bytes) -> Iterator[EventLine | Row]:
         """The event in a text, or those of a batch in it."""
         try:
             _any_json(text)
@@ -211,10 +211,10 @@ class Archive:
         else:
             yield self._placed(number, text)
 
-    def _placed(self, number: int, text: bytes) -> Line | Row:
+    def _placed(self, number: int, text: bytes) -> EventLine | Row:
         named = self._named(text)
         self._begun = True
-        return Line(number, named) if isinstance(named, bytes) else Row(number, named)
+        return EventLine(number, named) if isinstance(named, bytes) else Row(number, named)
 
     def _named(self, text: bytes) -> bytes | dict[str, Any]:
         """An event under the specification's names: as it was said which field is which. A bare row of another tool is
@@ -245,12 +245,12 @@ class Archive:
             self.shape = self.shape._replace(columns=columns, unsaid=unsaid(columns, sent))
         return event_of(sent, columns, self._name_of_all)
 
-    def _from_values(self, values: Iterable[bytes]) -> Iterator[Line | Row]:
+    def _from_values(self, values: Iterable[bytes]) -> Iterator[EventLine | Row]:
         for number, text in enumerate(values, start=1):
             self.last = number
             yield from self._checked(number, text)
 
-    def _from_table(self) -> Iterator[Line | Row]:
+    def _from_table(self) -> Iterator[EventLine | Row]:
         while True:
             self._lines.begin_row()
             try:

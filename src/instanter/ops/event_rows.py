@@ -45,7 +45,7 @@ _OF_LINES: Final = ("product_id", "sku", "price", "quantity")
 _encode = msgspec.json.Encoder().encode
 
 
-class Line(NamedTuple):
+class EventLine(NamedTuple):
     """One event of a file, as JSON."""
 
     number: int
@@ -138,7 +138,7 @@ def asked_for(columns: dict[str, str]) -> str:
     return f"none of them says {' and '.join(lacking)}: say which does, {said}" if lacking else ""
 
 
-def lines_of(found: Iterable[Line | Row]) -> Iterator[Line]:
+def lines_of(found: Iterable[EventLine | Row]) -> Iterator[EventLine]:
     """Lines as they are, and rows as lines: those of one order that follow each other, a row an item, are one event.
 
     An order that is told again does not count again, so the items of all rows but the first would be lost.
@@ -171,7 +171,7 @@ def _goes_on(order: list[Row], row: Row) -> bool:
     return not (met and repeats)
 
 
-def _told(order: list[Row]) -> Line:
+def _told(order: list[Row]) -> EventLine:
     """One event of the rows of an order: what all say is the order's, the rest is that of its lines."""
     event = order[0].event
     if len(order) > 1:
@@ -182,7 +182,7 @@ def _told(order: list[Row]) -> Line:
         }  # fmt: skip
         lines = [{name: value for name, value in one.items() if name not in shared} for one in told]
         event = {**event, "properties": {**shared, "products": lines}}
-    return Line(order[-1].number, _encode(event))
+    return EventLine(order[-1].number, _encode(event))
 
 
 def lacking_in(columns: dict[str, str]) -> list[str]:

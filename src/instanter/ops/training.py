@@ -13,7 +13,7 @@ import msgspec
 
 from ..decisions.decide import Decider
 from ..engine.configuration import Configuration
-from ..engine.joining import Joining, Wanted, before_the_log
+from ..engine.joining import Joining, ListsWanted, before_the_log
 from ..engine.recovery import Progress
 from ..engine.training import Counts, Gathered, Gathering
 from ..events.bodies import meant_of
@@ -23,7 +23,7 @@ from ..foundation.errors import InstanterError, RequestRejected
 from ..foundation.limits import HISTORY_BYTES_MAX, HISTORY_LINES_MAX
 from ..models.artefact import Artefact, Window
 from ..models.dataset import Dataset
-from ..models.gate import Verdict, judge
+from ..models.gate import GateVerdict, judge
 from ..models.trained import scores_of
 from ..models.training import Origin, TrainingOptions, train
 from ..state.compiled import Reals
@@ -56,7 +56,7 @@ class TrainReport(msgspec.Struct, frozen=True, rename="camel"):
     joining_s: float
     gathering_s: float
     training_s: float
-    verdict: Verdict | None = None
+    verdict: GateVerdict | None = None
     """Of the gate, where one was asked for."""
     placed: bool = False
 
@@ -82,7 +82,7 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
     if job.placement not in kinds:
         raise RequestRejected(
             "unknown_placement", f'there is no placement "{job.placement}"{meant_of(job.placement, list(kinds))}')
-    wanted = Wanted(job.tenant, job.placement, lists=kinds[job.placement] == "rerank")
+    wanted = ListsWanted(job.tenant, job.placement, lists=kinds[job.placement] == "rerank")
     before = before_the_log(read.log, read.directory.disk, read.directory.checkpoints)
     joining = Joining(read.log, read.subjects, rewards_of(config), wanted, before)
     marks_ns = [elapsed_ns()]
@@ -134,7 +134,7 @@ def _origin(configuration: Configuration, job: Job, gathered: Gathered, *, until
     )  # fmt: skip
 
 
-def _verdict(read: Reading, job: Job, configuration: str, artefact: Artefact, newest: Dataset) -> Verdict:
+def _verdict(read: Reading, job: Job, configuration: str, artefact: Artefact, newest: Dataset) -> GateVerdict:
     decider, _ = read.replay.footing(configuration)
     return judge(newest, scores_of(artefact, newest), _incumbent(read, job, decider, newest))
 

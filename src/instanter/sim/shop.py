@@ -53,7 +53,7 @@ class Item(msgspec.Struct, frozen=True):
     fields: ItemFields
 
 
-class Line(msgspec.Struct, frozen=True):
+class ProductLine(msgspec.Struct, frozen=True):
     """A coordinated range: one name, one brand, one style, several categories."""
 
     name: str
@@ -61,7 +61,7 @@ class Line(msgspec.Struct, frozen=True):
     style: str
 
 
-class Columns(msgspec.Struct, frozen=True):
+class ProductColumns(msgspec.Struct, frozen=True):
     """The products as parallel arrays, in the order of `Shop.items()`; what people's tastes are computed on."""
 
     category: npt.NDArray[np.int64]
@@ -137,20 +137,20 @@ class Shop:
                     return items
         raise AssertionError("the lines drawn hold too few products")
 
-    def _lines(self, products: int) -> Iterator[Line]:
+    def _lines(self, products: int) -> Iterator[ProductLine]:
         count = products // LINE_CATEGORIES_MIN + 1
         chance = Chance("lines", seed=self.seed)
         for name in invent_distinct(chance, count, syllables=3, taken=frozenset(self.brands)):
-            yield Line(name=name, brand=chance.below(len(self.brands)), style=chance.pick(tuple(STYLES)))
+            yield ProductLine(name=name, brand=chance.below(len(self.brands)), style=chance.pick(tuple(STYLES)))
 
-    def _carried(self, line: Line) -> list[Category]:
+    def _carried(self, line: ProductLine) -> list[Category]:
         """The categories of a line, without repetition, the common ones more often."""
         chance = Chance(f"carried/{line.name}", seed=self.seed)
         count = LINE_CATEGORIES_MIN + chance.below(LINE_CATEGORIES_MAX - LINE_CATEGORIES_MIN + 1)
         ranked = sorted(CATEGORIES, key=lambda category: chance.exponential(1.0 / category.share))
         return ranked[:count]
 
-    def _product(self, number: int, line: Line, category: Category) -> Item:
+    def _product(self, number: int, line: ProductLine, category: Category) -> Item:
         chance = Chance(f"product/{number}", seed=self.seed)
         material, colour = _look(chance, line.style, category)
         price = self._price(chance, category, material, line.brand)
@@ -169,10 +169,10 @@ class Shop:
         rounded = round(price / 10.0) * 10.0 - 1.0 if price >= 200.0 else round(price) - 0.05
         return min(category.price_max, max(category.price_min, rounded))
 
-    def _columns(self) -> Columns:
+    def _columns(self) -> ProductColumns:
         fields = [item.fields for item in self._items]
         chance = Chance("appeal", seed=self.seed)
-        return Columns(
+        return ProductColumns(
             category=np.array([_CATEGORY_CODES[each.category] for each in fields], dtype=np.int64),
             room=np.array([_ROOM_CODES[each.room] for each in fields], dtype=np.int64),
             style=np.array([_STYLE_CODES[each.style] for each in fields], dtype=np.int64),

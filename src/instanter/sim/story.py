@@ -6,7 +6,7 @@ import msgspec
 
 from .shop import Item, Shop
 from .visit import CURRENCY, ORIGIN
-from .wire import Context, ListedProduct, Page, Properties, TrackingEvent, iso
+from .wire import Context, ListedProduct, Properties, TrackingEvent, VisitPage, iso
 
 STYLE = "mid-century"
 ROOM = "living room"
@@ -50,7 +50,7 @@ class Story:
         """What the visitor's browser tells with events and with requests for decisions."""
         return Context(
             user_agent=USER_AGENT, ip="203.0.113.7", locale="en-GB", timezone="Europe/London",
-            session_id=self.session_id, page=Page(path=path, url=f"{ORIGIN}{path}", referrer=referrer),
+            session_id=self.session_id, page=VisitPage(path=path, url=f"{ORIGIN}{path}", referrer=referrer),
         )
 
     def arrival(self) -> Scene:

@@ -15,7 +15,7 @@ from .chance import Chance
 from .front import ShopFront, Show
 from .people import People
 from .shop import Shop
-from .visit import Course, Outcome, Visit
+from .visit import Course, Visit, VisitResult
 from .wire import TrackingEvent
 
 VISITS_PER_PERSON_MAX = 12
@@ -45,7 +45,7 @@ class Traffic:
         self._end_ms = start_ms + span_ms
         self._show = ShopFront(shop, seed=seed) if show is None else show
 
-    def events(self, *, tell: Callable[[Outcome], None] | None = None) -> Iterator[TrackingEvent]:
+    def events(self, *, tell: Callable[[VisitResult], None] | None = None) -> Iterator[TrackingEvent]:
         """The stream, from its beginning. `tell` is given the outcome of each visit as it ends."""
         waking: list[tuple[int, int, Visit, Iterator[int]]] = []
         first_visits = self._first_visits()

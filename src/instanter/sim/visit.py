@@ -14,7 +14,7 @@ from .choice import Preference, Reward, examination
 from .front import Placement, Show, Visitor
 from .people import Person
 from .shop import Item, Shop
-from .wire import Context, ListedProduct, Page, Properties, TrackingEvent, Traits, iso
+from .wire import Context, ListedProduct, Properties, TrackingEvent, Traits, VisitPage, iso
 
 PAGES_MAX = 24
 SIMILAR_DEPTH_MAX = 2
@@ -45,7 +45,7 @@ class Course(msgspec.Struct):
         return self.done.issuperset(self.person.goal.categories)
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class VisitResult(msgspec.Struct, frozen=True):
     """What came of one visit."""
 
     anonymous_id: str
@@ -88,7 +88,7 @@ class Visit:
         self._lists = 0
         self._pages = 0
         self._messages = 0
-        self._page: Page | None = None
+        self._page: VisitPage | None = None
         self._happened: list[TrackingEvent] = []
         self._preference: Preference | None = None
 
@@ -109,9 +109,9 @@ class Visit:
         happened, self._happened = self._happened, []
         return happened
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> VisitResult:
         """What came of it; whole once `moments()` has ended."""
-        return Outcome(
+        return VisitResult(
             anonymous_id=self.course.person.anonymous_id, session_id=self._session_id, started_ms=self._started_ms,
             ended_ms=self.now_ms, lists=self._lists, expected=self._expected, counted=self.counted,
         )
@@ -247,7 +247,7 @@ class Visit:
 
     def _open(self, path: str, title: str) -> None:
         referrer = f"{ORIGIN}{self._page.path}" if self._page is not None else self._arrival.referrer
-        self._page = Page(path=path, url=f"{ORIGIN}{path}", title=title, referrer=referrer)
+        self._page = VisitPage(path=path, url=f"{ORIGIN}{path}", title=title, referrer=referrer)
         self._pages += 1
         self._record("page", name=title if path in ("/", "/cart") else ("Product" if path[1] == "p" else "Category"))
 

@@ -20,7 +20,7 @@ def iso(at_ms: int) -> str:
     return f"{moment.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
-class Page(msgspec.Struct, frozen=True, omit_defaults=True):
+class VisitPage(msgspec.Struct, frozen=True, omit_defaults=True):
     """The page of `context.page`."""
 
     path: str
@@ -42,7 +42,7 @@ class Context(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
 
     user_agent: str = ""
     ip: str = ""
-    page: Page | None = None
+    page: VisitPage | None = None
     campaign: Campaign | None = None
     locale: str = ""
     timezone: str = ""

@@ -99,7 +99,7 @@ class Items(Mapping[int, Item]):
         return len(self._packed)
 
 
-class Rows(Mapping[int, Item]):
+class ItemsByRow(Mapping[int, Item]):
     """Items by row; `refs` says which stands in a row, 0 for none."""
 
     def __init__(self, refs: Ints, items: Items) -> None:
@@ -140,7 +140,7 @@ class Catalogue:
         self.items: Mapping[int, Item] = Items(self._packed)
         self.refs: KeysView[int] = self._packed.keys()
         """Of the items: the cheapest way to ask for each item of each event whether it is known."""
-        self.at_row: Mapping[int, Item] = Rows(self._refs, Items(self._packed))
+        self.at_row: Mapping[int, Item] = ItemsByRow(self._refs, Items(self._packed))
         self._most = 0
         """Items there were at once since there was room made for fewer."""
         self.size_bytes = 0

@@ -6,7 +6,7 @@ import msgspec
 
 from ...foundation.rng import KeyedRng
 from .bench import Bench, load, taken_whole
-from .load import Outcome, Stream, is_ok, open_loop, quantile, request
+from .load import LoadResult, Stream, is_ok, open_loop, quantile, request
 from .questions import decide as question
 from .questions import decision_of
 from .result import Figure
@@ -28,9 +28,9 @@ SEARCH, HOME = "search", "home.recommended"
 class _Run(msgspec.Struct, frozen=True):
     """What a time under load gave."""
 
-    decisions: Outcome
-    health: Outcome
-    events: Outcome
+    decisions: LoadResult
+    health: LoadResult
+    events: LoadResult
     cpu_s: float
 
 
@@ -88,7 +88,7 @@ def _run(
     before_s = server.cpu_s()
     outcomes = open_loop(server.port, streams if questions else streams[:2])
     cpu_s = server.cpu_s() - before_s
-    return _Run(outcomes[2] if questions else Outcome([], 0, 1e-9), outcomes[1], outcomes[0], cpu_s)
+    return _Run(outcomes[2] if questions else LoadResult([], 0, 1e-9), outcomes[1], outcomes[0], cpu_s)
 
 
 def _figures(placement: str, run: _Run, idle: _Run) -> list[Figure]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from .bench import Bench, taken_whole
-from .load import Outcome, Stream, open_loop, quantile, saturate
+from .load import LoadResult, Stream, open_loop, quantile, saturate
 from .result import Figure
 from .server import Server, own_cpu_s, responder
 from .traffic import BATCH_EVENTS
@@ -56,7 +56,7 @@ def ingest(bench: Bench) -> tuple[list[Figure], str]:
     return figures, _void(before, after, outcome, paced, count)
 
 
-def _ceiling(bench: Bench, requests: list[bytes]) -> Outcome:
+def _ceiling(bench: Bench, requests: list[bytes]) -> LoadResult:
     """What this client can send to a server that does nothing."""
     with bench.folder() as folder, responder(folder) as port:
         return saturate(port, requests, connections=CONNECTIONS)
@@ -71,7 +71,7 @@ class _Reading:
         self.own_cpu_s = own_cpu_s()
 
 
-def _void(before: _Reading, after: _Reading, outcome: Outcome, paced: Outcome, count: int) -> str:
+def _void(before: _Reading, after: _Reading, outcome: LoadResult, paced: LoadResult, count: int) -> str:
     if outcome.failures or paced.failures:
         return f"{outcome.failures + paced.failures} batches were not taken whole"
     grown = {verdict: total - before.verdicts[verdict] for verdict, total in after.verdicts.items()}

@@ -114,7 +114,7 @@ class Stream(msgspec.Struct, frozen=True):
     keep_bodies: bool = False
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class LoadResult(msgspec.Struct, frozen=True):
     """What became of a stream's requests. `bodies` follow the order of the replies, and are empty unless kept."""
 
     latencies_ms: list[float]
@@ -155,7 +155,7 @@ class _Recorder:
         self.ended_ns = 0
 
 
-def open_loop(port: int, streams: Sequence[Stream]) -> list[Outcome]:
+def open_loop(port: int, streams: Sequence[Stream]) -> list[LoadResult]:
     """Run all streams at once; returns when the last reply of each is here."""
     start_ns = elapsed_ns() + _START_IN_NS
     slots = [iter(range(len(stream.requests))) for stream in streams]
@@ -169,7 +169,7 @@ def open_loop(port: int, streams: Sequence[Stream]) -> list[Outcome]:
 
 def saturate(
     port: int, requests: Iterable[bytes], *, connections: int, check: Callable[[Reply], bool] = is_ok
-) -> Outcome:
+) -> LoadResult:
     """Keep so many connections busy until the requests are used up. Latencies count from the sending."""
     shared = _Shared(iter(requests))
     start_ns = elapsed_ns()
@@ -228,9 +228,9 @@ class _Shared:
             return next(self._items)
 
 
-def _merged(recorders: Sequence[_Recorder], start_ns: int) -> Outcome:
+def _merged(recorders: Sequence[_Recorder], start_ns: int) -> LoadResult:
     ended_ns = max(recorder.ended_ns for recorder in recorders)
-    return Outcome(
+    return LoadResult(
         latencies_ms=[value for recorder in recorders for value in recorder.latencies_ms],
         failures=sum(recorder.failures for recorder in recorders),
         seconds=max((ended_ns - start_ns) / 1e9, 1e-9),

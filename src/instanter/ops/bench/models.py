@@ -12,7 +12,7 @@ from ...foundation.errors import Broken
 from ..training import TrainReport
 from .bench import UNLIMITED, Bench, ask, load
 from .decide import CONNECTIONS, DECISIONS_PER_S, HEALTH_PER_S, SEARCH, search_questions
-from .load import Connection, Outcome, Stream, open_loop, quantile, request
+from .load import Connection, LoadResult, Stream, open_loop, quantile, request
 from .questions import decision_of
 from .result import Figure
 from .server import COMMAND, Process, Server
@@ -31,9 +31,9 @@ _TRAINED_BY: Final = "lambdamart@"
 
 
 class _Run(msgspec.Struct, frozen=True):
-    decisions: Outcome
-    health: Outcome
-    swaps: Outcome
+    decisions: LoadResult
+    health: LoadResult
+    swaps: LoadResult
     cpu_s: float
 
     @property
@@ -99,7 +99,7 @@ def _run(server: Server, questions: list[bytes], swapped: Sequence[str], *, seco
     before_s = server.cpu_s()
     outcomes = open_loop(server.port, streams)
     cpu_s = (server.cpu_s() - before_s) / seconds
-    none = Outcome([], 0, 1e-9)
+    none = LoadResult([], 0, 1e-9)
     return _Run(outcomes[1] if questions else none, outcomes[0], outcomes[2] if swaps else none, cpu_s)
 
 

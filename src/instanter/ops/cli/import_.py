@@ -23,7 +23,7 @@ from ..archives import STDIN, Identity, as_history, identity_of, named_identity,
 from ..child import running_server
 from ..config import load
 from ..datadir import DataDirectory
-from ..event_rows import Line
+from ..event_rows import EventLine
 from ..feeds.reading import Feed, Problem, read_items
 from ..master import MADE_NAME
 from .arguments import add_config, add_data, add_key
@@ -431,7 +431,7 @@ class _Sending:
         self._warnings: dict[tuple[str, str, str], WarningReport] = {}
         self.told: Told = None
 
-    def send(self, archive: Iterable[Line], *, history: bool) -> None:
+    def send(self, archive: Iterable[EventLine], *, history: bool) -> None:
         """Send what is not taken yet, piece by piece."""
         for piece in _pieces(self._fresh(archive), per_piece=EVENTS_PER_PIECE):
             texts = [as_history(line.text) for line in piece] if history else [line.text for line in piece]
@@ -447,14 +447,14 @@ class _Sending:
         self._report.names = names
         self._report.warnings = sorted(self._warnings.values(), key=lambda one: (-one.count, one.event, one.code))
 
-    def _fresh(self, archive: Iterable[Line]) -> Iterator[Line]:
+    def _fresh(self, archive: Iterable[EventLine]) -> Iterator[EventLine]:
         for line in archive:
             if line.number > self._taken:
                 yield line
             else:
                 self._report.repeated += 1
 
-    def _send(self, piece: list[Line], texts: list[bytes]) -> None:
+    def _send(self, piece: list[EventLine], texts: list[bytes]) -> None:
         lines = [line.number for line in piece]
         try:
             self._call(texts, lines, through=lines[-1], of=0)
@@ -563,9 +563,9 @@ def _patiently(send: Callable[[], T], *, also_away: bool = False) -> T:
     return send()
 
 
-def _pieces(lines: Iterator[Line], *, per_piece: int) -> Iterator[list[Line]]:
+def _pieces(lines: Iterator[EventLine], *, per_piece: int) -> Iterator[list[EventLine]]:
     """Lines in pieces that fit into one request."""
-    piece: list[Line] = []
+    piece: list[EventLine] = []
     size_bytes = _ENVELOPE_BYTES
     for line in lines:
         if piece and (len(piece) == per_piece or size_bytes + len(line.text) + _LINE_BYTES > BATCH_SENT_BYTES_MAX):

@@ -66,7 +66,7 @@ def told_apart(names: Sequence[str]) -> list[str]:
     ]
 
 
-class Columns:
+class FeedColumns:
     """Which column is which field."""
 
     def __init__(self, names: Sequence[str], given: Mapping[str, str], *, tables: bool) -> None:
@@ -117,7 +117,7 @@ class Renamer:
     def __init__(self, given: Mapping[str, str], *, tables: bool = False) -> None:
         self._given = dict(given)
         self._tables = tables
-        self._known: dict[tuple[str, ...], Columns] = {}
+        self._known: dict[tuple[str, ...], FeedColumns] = {}
 
     def item(self, sent: Mapping[str, Any]) -> FeedItem | Problem:
         """The item that an object is. Objects as `POST /v1/items` takes them are taken as they are."""
@@ -127,7 +127,7 @@ class Renamer:
         columns = self._known.get(names)
         if columns is None:
             given = {field: column for field, column in self._given.items() if column in sent}
-            columns = Columns(names, given, tables=self._tables)
+            columns = FeedColumns(names, given, tables=self._tables)
             if len(self._known) >= FEED_SHAPES_MAX:
                 self._known.clear()
             self._known[names] = columns

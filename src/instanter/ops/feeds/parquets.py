@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from .columns import Columns, Renamer, check_count, repeated
+from .columns import FeedColumns, Renamer, check_count, repeated
 from .found import Broken, Finds, refused
 
 _ROWS: Final = 512
@@ -19,7 +19,7 @@ def read_parquet(source: Path | BinaryIO, given: Mapping[str, str]) -> tuple[str
     """The items of a Parquet file; `RequestRejected` where it is none, or pyarrow is not installed."""
     names, rows = rows_of_parquet(source)
     check_count(names)
-    Columns(names, given, tables=True).require_id(names)
+    FeedColumns(names, given, tables=True).require_id(names)
     return "Parquet", _items(rows, given)
 
 

@@ -11,7 +11,7 @@ from itertools import chain, islice
 from typing import Any, Final
 
 from ...foundation.limits import FEED_LINE_CHARS_MAX, FEED_VALUE_CHARS_MAX
-from .columns import Columns, Renamer, check_count, told_apart
+from .columns import FeedColumns, Renamer, check_count, told_apart
 from .found import Finds, Problem, refused
 from .opening import lines_of
 from .shopify import is_shopify_table, items_of_rows
@@ -41,7 +41,7 @@ def read_table(text: io.TextIOWrapper, given: Mapping[str, str]) -> tuple[str, F
     names = _names(names_row[1])
     if not given and is_shopify_table(names):
         return "Shopify CSV", items_of_rows(names, rows.rows)
-    columns = Columns(names, given, tables=True)
+    columns = FeedColumns(names, given, tables=True)
     columns.require_id(names)
     ours = {columns.ours.get(name, name) for name in names}
     kind = "Google Merchant" if {"availability", "link", "image_link"} <= ours else ""
@@ -134,7 +134,7 @@ def _names(values: Any) -> list[str]:
     names = [name.strip() or f"column {place}" for place, name in enumerate(values, start=1)]
     check_count(names)
     count = Counter(names)
-    if any(Columns([name], {}, tables=True).has_id for name in count if count[name] > 1):
+    if any(FeedColumns([name], {}, tables=True).has_id for name in count if count[name] > 1):
         twice = next(name for name in sorted(count) if count[name] > 1)
         raise refused(f'two columns are called "{twice}": rename one of them')
     return told_apart(names)
@@ -158,7 +158,7 @@ def _delimiter_of(lines: Sequence[str]) -> str:
     if fitting(best)[1] > 1:
         return best
     name = lines[0].strip()
-    if Columns([name], {}, tables=True).has_id or len(name) <= _NAME_CHARS:
+    if FeedColumns([name], {}, tables=True).has_id or len(name) <= _NAME_CHARS:
         return ","
     raise refused(
         "it is no table, JSON, XML or Parquet: its first line has no values that a comma, tab, semicolon or | parts"

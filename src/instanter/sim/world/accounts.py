@@ -138,7 +138,7 @@ class Buried(msgspec.Struct, frozen=True):
         return now_ms < self.until_ms and (happened_ms <= self.at_ms or message in self.messages)
 
 
-class Found(msgspec.Struct, frozen=True):
+class NewestRecord(msgspec.Struct, frozen=True):
     """The newest record of a message."""
 
     position: int
@@ -174,7 +174,7 @@ class Judged(msgspec.Struct, frozen=True):
         return self.is_known and any(received_ms < grave.until_ms for grave in self.graves)
 
 
-class Kept(msgspec.Struct, frozen=True):
+class NewestEvent(msgspec.Struct, frozen=True):
     """The newest event of a cell, as the log has it: what it says can be read until the cell is erased."""
 
     subject: int
@@ -267,7 +267,7 @@ class Accounts:
         """Placements whose learner somebody has frozen."""
         self.imports: dict[bytes, int] = {}
         """Lines taken, by import."""
-        self.present: dict[int, Found] = {}
+        self.present: dict[int, NewestRecord] = {}
         """By message."""
         self.agreed: dict[int, tuple[int, bool]] = {}
         """Cell -> time and content of the newest statement about personalization."""
@@ -280,7 +280,7 @@ class Accounts:
         self.erased: set[int] = set()
         """Cells that were erased; twice, once their pseudonyms lead nowhere."""
         self.erased_twice: set[int] = set()
-        self.kept: dict[int, Kept] = {}
+        self.kept: dict[int, NewestEvent] = {}
         """By cell, also of those that were erased."""
         self.position = 0
         self.received_ms = 0
@@ -521,8 +521,8 @@ class Accounts:
         insist((record.device != 0) == (sent.home != sent.who), "P2", f"{name} was put to the cell of somebody else")
         cell = record.key
         insist(record.key not in self.erased_twice, "P8", f"{name} was written under a pseudonym that was erased")
-        self.present[record.message] = Found(frame.position, record.received_ms)
-        self.kept[cell] = Kept(record.subject, record.received_ms, record.body, name)
+        self.present[record.message] = NewestRecord(frame.position, record.received_ms)
+        self.kept[cell] = NewestEvent(record.subject, record.received_ms, record.body, name)
         self._fold(self.cells.setdefault(cell, Cell()), sent, record)
 
     def _fold(self, cell: Cell, sent: Sent, record: Tracked) -> None:
