@@ -31,6 +31,42 @@ def reason_by_id(answer) -> dict[str, str]:
     return {one["id"]: one["reason"] for one in answer["excluded"]}
 
 
+# Names.
+
+
+def _answers(make: type, features) -> list[Decision]:
+    """What a shop over these features answers in the course of some visits."""
+    shop, found = make(features), []
+    shop.stock()
+    for number, name in enumerate(("Product Viewed", "Product List Viewed", "Product Clicked", "Product Added") * 4):
+        for key in (1, 2, 3):
+            shop.happen(name, f"sku-{number * key % 23}", f"sku-{(number + key) % 7}", key=key, after_ms=number * 1_000)
+    shop.happen("Order Completed", "sku-3", "sku-8", after_ms=20_000)
+    shop.happen("Order Completed", "sku-2", key=2, after_ms=21_000)
+    shop.publish()
+    for keys in ((1,), (2,), (3,), (99,)):
+        asked = ({"id": "home.recommended"}, {"id": "product.similar", "item": "sku-1"}, {"id": "cart.addons"})
+        found.append(shop.decide(
+            *asked, keys=keys, after_ms=30_000, explain=True, decision_id=f"d_{keys[0]}"
+        ))  # fmt: skip
+    return found
+
+
+@pytest.mark.parametrize("named", [frozenset({"bought_items"}), frozenset(one.name for one in DEFAULT_FEATURES)])
+def test_what_features_are_called_changes_no_decision(make_shop: type, named: frozenset[str]) -> None:
+    renamed = [
+        msgspec.structs.replace(one, name=f"my_{one.name}") if one.name in named else one for one in DEFAULT_FEATURES
+    ]
+    for one, other in zip(_answers(make_shop, DEFAULT_FEATURES), _answers(make_shop, renamed), strict=True):
+        expected, told = one.reply.placements, other.reply.placements
+        for name, placement in expected.items():
+            assert [(item.id, item.score, item.reasons) for item in told[name].items] == [
+                (item.id, item.score, item.reasons) for item in placement.items]
+            assert told[name].excluded == placement.excluded
+    first = _answers(make_shop, renamed)[0].reply.placements["home.recommended"]
+    assert {one.id for one in first.excluded if one.reason == "just_bought"} == {"sku-3", "sku-8"}
+
+
 # The answer.
 
 

@@ -100,7 +100,7 @@ def test_a_bug_is_not_taken_for_an_expected_failure() -> None:
 def test_what_adds_most_is_said_first_and_no_more_than_two_things() -> None:
     names = ("item.click_lift", "item.popular", "item.buy_lift", "item.recency", "position")
     columns = [Column(name) for name in names]
-    explainer = Explainer(columns, (), ())
+    explainer = Explainer(columns, (), (), carriers={"popularity": "popular"})
     matrix = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0.1, 1], [0, 0, 0, 0, 1]], np.float32)
     added = np.array([[0.2, 0.4, 0.3, 0.5, 9.0], [0.2, 0.1, 0.001, 0.5, 9.0], [0.0, 0.0, 0.0, 0.0, 9.0]])
     assert explainer.reasons(matrix, added) == [["new", "popular right now"], ["popular right now"], []]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from instanter.features.assemble import EVIDENCE, FIRST_RULES, RATE_EXPECTED, RATE_STRENGTH, Assembler, Candidates
+from instanter.features.carriers import carriers
 from instanter.features.declaration import FeatureDeclaration
 from instanter.features.neighbours import Neighbourhood
 from instanter.features.view import Reader
@@ -34,7 +35,8 @@ def assembled(
     reader = Reader(shop.schema, shop.declarations)
     assembler = Assembler(shop.schema, shop.declarations, reader, rules)
     person = reader.person(shop.state, keys, START_MS + after_ms)
-    near = Neighbourhood(shop.schema).of(shop.state, [item_reference("shop", one) for one in recent])
+    neighbourhood = Neighbourhood(shop.schema, carriers(shop.declarations))
+    near = neighbourhood.of(shop.state, [item_reference("shop", one) for one in recent])
     rows = np.array(sorted(shop.state.catalogue.at_row), np.int64)
     counts = np.zeros((len(rows), assembler.counts), np.int64)
     assembler.count(shop.state, rows, counts)
@@ -228,7 +230,8 @@ def test_so_many_recent_items_beside_that_of_the_page_have_neighbours(little) ->
         shop.happen("Product Viewed", item_id, key=number + 5)
         shop.happen("Product Viewed", f"n{number}", key=number + 5, after_ms=1)
     shop.publish()
-    near = Neighbourhood(shop.schema).of(shop.state, [item_reference("shop", one) for one in recent])
+    neighbourhood = Neighbourhood(shop.schema, carriers(shop.declarations))
+    near = neighbourhood.of(shop.state, [item_reference("shop", one) for one in recent])
     assert set(near.refs.tolist()) == {item_reference("shop", f"n{number}") for number in range(SHOWN_RECENTLY_MAX + 1)}
 
 

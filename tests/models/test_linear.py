@@ -76,10 +76,11 @@ def test_columns_of_another_assembler_are_refused() -> None:
 def test_every_default_weight_has_a_column_in_the_default_configuration(little) -> None:
     shop = little()
     reader = Reader(shop.schema, shop.declarations)
-    columns = Assembler(shop.schema, shop.declarations, reader).columns
-    weights = default_weights(columns, reader.lists)
+    assembler = Assembler(shop.schema, shop.declarations, reader)
+    columns, having = assembler.columns, assembler.carriers
+    weights = default_weights(columns, reader.lists, having)
     LinearRanker(columns, weights)
     assert {"item.click_lift", "item.buy_lift", "cross.session_categories", "cross.brand_affinity"} <= set(weights)
-    assert weights["cross.session_items"] < 0 < default_weights(columns, reader.lists, reorders=True)[
+    assert weights["cross.session_items"] < 0 < default_weights(columns, reader.lists, having, reorders=True)[
         "cross.session_items"
     ]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from instanter.events.envelope import Configured, ItemDeleted, ItemPatched, ItemUpserted
 from instanter.features.assemble import EVIDENCE, FIRST_RULES, Assembler
+from instanter.features.carriers import carriers
 from instanter.features.declaration import FeatureDeclaration
 from instanter.features.neighbours import Neighbourhood
 from instanter.features.view import Reader
@@ -42,7 +43,8 @@ def ids(shop, rows) -> list[str]:
 
 def found(shop, source: str, limit: int = 10, *, keys=(1,), recent=(), page: str = "") -> list[str]:
     reader = Reader(shop.schema, shop.declarations)
-    near = Neighbourhood(shop.schema).of(shop.state, [item_reference("shop", one) for one in recent])
+    neighbourhood = Neighbourhood(shop.schema, carriers(shop.declarations))
+    near = neighbourhood.of(shop.state, [item_reference("shop", one) for one in recent])
     context = SourceContext(
         shop.state, standing_of(shop).of(shop.state, "shop"), reader, reader.person(shop.state, keys, START_MS), near,
         shop.state.find_item(item_reference("shop", page)) if page else -1,

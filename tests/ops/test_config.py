@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instanter.api.tenancy import NO_TERMS
+from instanter.features.carriers import carriers
 from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.foundation.errors import ConfigRejected
 from instanter.foundation.limits import (
@@ -25,7 +26,7 @@ from instanter.foundation.limits import (
 from instanter.ops.config import load, parse, sections
 from instanter.ops.reference import template
 from instanter.ops.settings import Config
-from instanter.ops.wiring import load_checked, options_of, terms_of
+from instanter.ops.wiring import load_checked, options_of, tell_of_roles, terms_of
 
 FEATURE = '[[features]]\nname = "{name}"\non = ["Product Viewed"]\naggregate = "count"\n'
 
@@ -94,6 +95,38 @@ def test_a_feature_of_a_new_name_is_added_and_one_of_a_known_name_replaces() -> 
     config = parse(FEATURE.format(name="mine") + FEATURE.format(name="views"))
     assert [one.name for one in config.features] == [*(one.name for one in DEFAULT_FEATURES), "mine"]
     assert next(one for one in config.features if one.name == "views").aggregate == "count"
+
+
+def test_a_feature_takes_a_role_over_from_the_built_in_one() -> None:
+    config = parse(FEATURE.format(name="sold") + 'scope = "item"\nrole = "buys"\n')
+    assert {one.name: one.role for one in config.features if one.name in ("buys", "sold")} == {
+        "buys": "none", "sold": "buys"}
+    assert carriers(config.features) == {**carriers(DEFAULT_FEATURES), "buys": "sold"}
+
+
+@pytest.mark.parametrize(("text", "line", "reason", "suggestion"), [
+    (FEATURE.format(name="a") + 'role = "purchase"', 5, 'not "purchase"', 'did you mean "purchases"?'),
+    (FEATURE.format(name="a") + 'role = "buys"', 1, 'a feature of the role "buys" has the scope item', "another role"),
+    (FEATURE.format(name="bought_items"), 4, 'a feature of the role "purchases" is a last_k', 'role = "none"'),
+    ("".join(FEATURE.format(name=name) + 'scope = "item"\nrole = "buys"\n' for name in "ab"), 12,
+     'has "buys" twice', "the first is at line 1"),
+    (FEATURE.format(name="trending") + 'role = "none"', 1, 'source "trending" needs a feature of the role "trending"',
+     'role = "trending"'),
+    (FEATURE.format(name="trending") + 'role = "none"\n[[placements]]\nid = "home.hero"\nsources = ["trending"]', 8,
+     'placement "home.hero": its source "trending"', "leave the source out"),
+])  # fmt: skip
+def test_a_role_that_cannot_be_is_refused_with_its_line(text: str, line: int, reason: str, suggestion: str) -> None:
+    error = refusal(text)
+    assert reason in error.reason
+    assert suggestion in error.suggestion
+    assert error.line == line
+
+
+def test_a_start_without_purchases_warns(caplog: pytest.LogCaptureFixture) -> None:
+    tell_of_roles(Config())
+    assert not caplog.records
+    tell_of_roles(parse(FEATURE.format(name="bought_items") + 'role = "none"'))
+    assert '"purchases"' in caplog.text
 
 
 def test_a_placement_of_a_known_id_replaces_the_default() -> None:

@@ -9,10 +9,10 @@ from typing import Any, Final
 import numpy as np
 
 from ..features.assemble import Column
+from ..features.carriers import Carriers
+from ..features.roles import FeatureRole
 from ..foundation.ids import References
 from ..foundation.limits import MISSING_TOLD_MAX
-from ..models.standing import POPULAR as POPULAR_FEATURE
-from ..models.standing import TRENDING
 from ..state.memory import State
 from .eligibility import DUPLICATE, OVER_LIMIT, reason_of
 from .explain import EXPLORED, POPULAR_NOW, Explainer, reason_of_source
@@ -22,16 +22,18 @@ from .request import ExcludedItem, PlacementReply, RankedItem
 from .score import shown_amounts, shown_scores
 from .slate import Moment, Slate
 
+_INTEREST: Final[tuple[FeatureRole, ...]] = ("trending", "popularity")
+"""Roles of the features that tell of interest in an item."""
+
 
 class Answers:
     """Puts finished lists into words and receipts."""
 
-    def __init__(self, explainer: Explainer, columns: Sequence[Column]) -> None:
+    def __init__(self, explainer: Explainer, columns: Sequence[Column], carriers: Carriers) -> None:
         self._explainer = explainer
         self._columns = columns
-        self._interest = [
-            at for at, column in enumerate(columns) if column.name in (f"item.{TRENDING}", f"item.{POPULAR_FEATURE}")
-        ]
+        interest = {f"item.{carriers[role]}" for role in _INTEREST if role in carriers}
+        self._interest = [at for at, column in enumerate(columns) if column.name in interest]
 
     def reply(
         self, slate: Slate, moment: Moment, *, explain: bool, denied: Container[str] = ()

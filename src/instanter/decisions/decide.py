@@ -143,14 +143,18 @@ class Decider:
         self.rules = rules
         self.reader = Reader(schema, declarations, sessions_together=rules >= ONE_SESSION)
         self.assembler = Assembler(schema, declarations, self.reader, rules)
-        self._neighbourhood = Neighbourhood(schema)
+        carriers = self.assembler.carriers
+        self._purchases = carriers.get("purchases")
+        self._neighbourhood = Neighbourhood(schema, carriers)
         self._standing = Standing(schema.layout, self.assembler)
         self._answers = Answers(
             Explainer(
                 self.assembler.columns, self.reader.lists, schema.attributes,
                 {placed.spec.name: placed.spec.purpose for placed in schema.layout.features},
+                carriers,
             ),
             self.assembler.columns,
+            carriers,
         )
         self.config_hash = config_hash
         self._features_hash = hashlib.blake2b(repr(schema.declared()).encode(), digest_size=8).hexdigest()
@@ -173,7 +177,9 @@ class Decider:
     def _ranker(self, placement: Placement, weights: Mapping[str, float]) -> LinearRanker:
         """The built-in weights, then the configuration's, then the placement's own."""
         columns, lists = self.assembler.columns, self.reader.lists
-        built_in = default_weights(columns, lists, reorders=placement.kind == "rerank")
+        built_in = default_weights(
+            columns, lists, self.assembler.carriers, reorders=placement.kind == "rerank"
+        )  # fmt: skip
         return LinearRanker(columns, {**built_in, **weights, **placement.weights}, rules=self.rules)
 
     def _lesson(self, placement: Placement) -> LessonInputs | None:
@@ -312,7 +318,7 @@ class Decider:
         except StageFailed:
             person = self.reader.person(state, (), now_ms)
         lists = stages.run("context", lambda: self._standing.of(state, tenant), hurried=True)
-        bought = bought_recently(person, now_ms)
+        bought = bought_recently(person, self._purchases, now_ms)
         if bought and self.rules >= EVIDENCE:
             rows = np.array([state.find_item(ref) for ref in bought], np.int64)
             bought |= set(groups_of(state, rows).tolist()) - {0}

@@ -26,7 +26,6 @@ EXPIRED: Final = "expired"
 SAME_GROUP: Final = "same_group"
 """Another variant of the same group is shown, or is what the page is about."""
 
-BOUGHT_FEATURE: Final = "bought_items"
 BOUGHT_MS: Final = 30 * 86_400_000
 """How long something bought is not offered again."""
 
@@ -48,9 +47,11 @@ class Filters(msgspec.Struct, frozen=True):
     """Of the decision; 0 for one that looks at no times and no groups, as decisions by the first rules do."""
 
 
-def bought_recently(person: Person, now_ms: int) -> frozenset[int]:
-    """What the person has bought within `BOUGHT_MS`."""
-    refs, times_ms = person.lasts.get(BOUGHT_FEATURE, (np.zeros(0, np.int64), np.zeros(0, np.int64)))
+def bought_recently(person: Person, purchases: str | None, now_ms: int) -> frozenset[int]:
+    """What the person has bought within `BOUGHT_MS`, by the feature of that name; nothing where there is none."""
+    if purchases is None:
+        return frozenset()
+    refs, times_ms = person.lasts[purchases]
     return frozenset(refs[now_ms - times_ms < BOUGHT_MS].tolist())
 
 

@@ -8,6 +8,8 @@ from typing import Final
 import numpy as np
 
 from ..features.assemble import Column, Matrix
+from ..features.carriers import Carriers
+from ..features.roles import FeatureRole
 from ..foundation.limits import EXPLANATIONS_MAX
 from ..state.compiled import Ints, Reals, kernel
 from ..state.layout import BySource, FeatureSpec, Kind, Scope
@@ -30,12 +32,12 @@ _TEXTS: Final = {
     "cross.co_viewed": TOGETHER,
     "cross.price_fit": "in your price range",
     "item.click_lift": POPULAR_NOW,
-    "item.trending": POPULAR_NOW,
-    "item.popular": POPULAR_NOW,
     "item.cart_lift": "often added to the cart",
     "item.buy_lift": "often bought",
     "item.recency": NEW,
 }
+_ROLE_TEXTS: Final[dict[FeatureRole, str]] = {"trending": POPULAR_NOW, "popularity": POPULAR_NOW}
+"""Of the number of the item's feature that has the role."""
 _COLUMNS_SAID: Final = 4
 """Columns that are looked at for texts, since several have the same one."""
 _NO_COLUMN: Final = -1
@@ -61,6 +63,7 @@ def reason_of_source(source: str, *, wanted: bool, newer: bool) -> str:
 
 
 _NO_PURPOSES: Final[Mapping[str, str]] = {}
+_NO_CARRIERS: Final[Carriers] = {}
 
 
 class Explainer:
@@ -68,11 +71,12 @@ class Explainer:
 
     def __init__(
         self, columns: Sequence[Column], lists: Sequence[FeatureSpec], fields: Sequence[str],
-        purposes: Mapping[str, str] = _NO_PURPOSES,
+        purposes: Mapping[str, str] = _NO_PURPOSES, carriers: Carriers = _NO_CARRIERS,
     ) -> None:  # fmt: skip
         """`lists` are the person's top-k and last-k features, `fields` the text fields they may be kept by; `purposes`
-        says by name what features are kept for."""
+        says by name what features are kept for, `carriers` which have a role."""
         texts = dict(_TEXTS)
+        texts |= {f"item.{carriers[role]}": text for role, text in _ROLE_TEXTS.items() if role in carriers}
         for spec in lists:
             texts[f"cross.{spec.name}"] = _text(spec, fields)
         self._names = [column.name for column in columns]

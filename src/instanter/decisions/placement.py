@@ -8,11 +8,17 @@ from typing import Annotated, Final, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from ..features.carriers import Carriers
+from ..features.roles import FeatureRole
 from ..foundation.errors import ConfigRejected
 from ..foundation.limits import LIST_LIMIT_MAX, NAME_CHARS_MAX
 from ..models.online import LearnerDeclaration
 
 Source = Literal["co_viewed", "same_category", "trending", "newest", "popular", "candidates"]
+SOURCE_ROLES: Final[dict[Source, FeatureRole]] = {
+    "co_viewed": "co_views", "trending": "trending", "popular": "popularity"
+}  # fmt: skip
+"""The role of the feature that a source reads; the others read features of no particular one."""
 Weight = Annotated[float, Meta(ge=-1_000, le=1_000)]
 
 
@@ -80,6 +86,23 @@ def first_fault(placement: Placement) -> Fault | None:
     if placement.kind == "items" and placement.sources == ("candidates",):
         return Fault("sources", "items finds items itself, and the caller's list alone is a rerank", 'kind = "rerank"')
     return None
+
+
+def role_missing(placement: Placement, having: Carriers) -> Fault | None:
+    """Why a source of the placement can find nothing: no feature has the role that it reads. None where all do."""
+    for source in placement.sources:
+        role = SOURCE_ROLES.get(source)
+        if role is not None and role not in having:
+            return Fault("sources", f'its source "{source}" needs a feature of the role "{role}", and none has it',
+                         f'declare role = "{role}" for one, or leave the source out')
+    return None
+
+
+def unfiltered(placements: Iterable[Placement], having: Carriers) -> list[str]:
+    """The placements that offer again what was bought just now, since no feature has the role purchases."""
+    if "purchases" in having:
+        return []
+    return [placement.id for placement in placements if placement.kind == "items"]
 
 
 DEFAULT_PLACEMENTS: Final[tuple[Placement, ...]] = (

@@ -47,7 +47,7 @@ class Configuration(msgspec.Struct, frozen=True):
 
     def folds_as(self, other: Configuration) -> bool:
         """Whether the same log comes to the same state under both."""
-        return (self.features, self.settings) == (other.features, other.settings)
+        return (_folded(self.features), self.settings) == (_folded(other.features), other.settings)
 
     def schema(self, *, memory_mb: int) -> Schema:
         """The state's schema, with room for what that much memory holds."""
@@ -60,6 +60,11 @@ class Configuration(msgspec.Struct, frozen=True):
             schema, self.features, self.placements, weights=self.weights, exploration=self.exploration,
             config_hash=name or self.name, rules=FIRST_RULES if self.rules is msgspec.UNSET else self.rules,
         )  # fmt: skip
+
+
+def _folded(features: tuple[FeatureDeclaration, ...]) -> list[FeatureDeclaration]:
+    """The features without what decisions alone look at."""
+    return [msgspec.structs.replace(feature, role=None) for feature in features]
 
 
 class Configurations:

@@ -228,7 +228,7 @@ class Replay:
         self._rankers = {}
         if self._footing is not None:
             before, _, past = self._footing
-            if (before.features, before.settings) == (kept.features, kept.settings):
+            if before.folds_as(kept):
                 return kept, kept.decider(past.schema, name=name), past
             self._folded += past.folded
         schema = kept.schema(memory_mb=self._memory_mb)

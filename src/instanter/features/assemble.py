@@ -37,19 +37,21 @@ from ..state.operations import DECAYED, LAST, TIME_SINCE, WINDOWED
 from ..state.program import AT, KIND, TILE_MS
 from ..state.schema import Schema
 from . import relative
+from .carriers import carriers
 from .declaration import FeatureDeclaration
 from .neighbours import Neighbours, place_of
+from .roles import FeatureRole
 from .view import Person, Reader, blank, declared_defaults, is_number, read_number
 
 Matrix = npt.NDArray[np.float32]
 
-RATES = (
+RATES: tuple[tuple[str, FeatureRole, FeatureRole], ...] = (
     ("click", "clicks", "impressions"),
     ("view", "item_views", "impressions"),
     ("cart", "carts", "item_views"),
     ("buy", "buys", "item_views"),
 )
-"""Rate, its numerator and its denominator; a rate exists where both are declared as counts of items."""
+"""Rate, and the roles of its numerator and of its denominator; a rate exists where both have a feature."""
 RATE_STRENGTH = 10.0
 """How many impressions at the average rate an item starts with, at least."""
 RATE_EVIDENCE = 1.0
@@ -140,8 +142,10 @@ class Assembler:
             if placed.spec.scope is Scope.ITEM and is_number(placed.spec)
         ]
         names = [placed.spec.name for _, placed in numeric]
-        counts = {placed.spec.name for _, placed in numeric if placed.spec.kind is Kind.COUNT}
-        rates = [(name, names.index(n), names.index(d)) for name, n, d in RATES if {n, d} <= counts]
+        self.carriers = carriers(declarations)
+        """Features by the roles that decisions look for them by."""
+        at_role = {role: names.index(name) for role, name in self.carriers.items() if name in names}
+        rates = [(name, at_role[n], at_role[d]) for name, n, d in RATES if n in at_role and d in at_role]
         crosses = [(i, spec, how) for i, spec in enumerate(reader.lists) if (how := _meeting(spec)) >= 0]
         self.columns = (
             *_columns_of_items([placed.spec for _, placed in numeric], schema.numbers, [rate[0] for rate in rates]),

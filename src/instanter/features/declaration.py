@@ -19,6 +19,7 @@ from ..events.envelope import Context
 from ..events.meanings import Role, names_with
 from ..foundation.errors import ConfigRejected
 from ..foundation.limits import NAME_CHARS_MAX, NAMES_HEARD_MAX, TILES_MAX, TOP_K_MAX
+from .roles import FeatureRole, misfit
 
 Aggregate = Literal[
     "count", "sum", "mean", "min", "max", "decayed", "windowed", "last", "last_k", "time_since", "top_k",
@@ -96,6 +97,9 @@ class FeatureDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         "personalization")
     ttl: Annotated[str, Meta(
         description='Time without events after which a cell is forgotten, e.g. "90d"; "" keeps it.')] = ""
+    role: Annotated[FeatureRole | None, Meta(
+        description='What decisions rely on it for; each role has one feature. Left out, it is that of the built-in '
+                    'feature of the same name, if there is one; "none" has none.')] = None
 
 
 class Fault(NamedTuple):
@@ -130,13 +134,21 @@ def check(declaration: FeatureDeclaration, *, session_ms_max: int = SESSION_LENG
 
 
 def check_all(declarations: Iterable[FeatureDeclaration], *, session_ms_max: int = SESSION_LENGTH_MS_MAX) -> None:
-    """`check` each, and raise `ConfigRejected` if two share a name."""
+    """`check` each, and raise `ConfigRejected` if two share a name or a role."""
     seen: set[str] = set()
+    having: dict[FeatureRole, str] = {}
     for declaration in declarations:
         check(declaration, session_ms_max=session_ms_max)
         if declaration.name in seen:
             raise ConfigRejected(f'two features are called "{declaration.name}"', suggestion="rename one of them")
         seen.add(declaration.name)
+        role = declaration.role
+        if role is None or role == "none":
+            continue
+        if role in having:
+            raise ConfigRejected(f'the features "{having[role]}" and "{declaration.name}" both have the role "{role}"',
+                                 suggestion='give one of them role = "none"')
+        having[role] = declaration.name
 
 
 def first_fault(declaration: FeatureDeclaration, *, session_ms_max: int = SESSION_LENGTH_MS_MAX) -> Fault | None:
@@ -146,6 +158,7 @@ def first_fault(declaration: FeatureDeclaration, *, session_ms_max: int = SESSIO
         or _fault_in_durations(declaration)
         or _fault_in_aggregate(declaration)
         or _fault_in_scope(declaration, session_ms_max)
+        or _fault_in_role(declaration)
     )
 
 
@@ -253,12 +266,32 @@ def _fault_in_scope(feature: FeatureDeclaration, session_ms_max: int) -> Fault |
     return None
 
 
+def _fault_in_role(feature: FeatureDeclaration) -> Fault | None:
+    if feature.role is None:
+        return None
+    found = misfit(feature.role, aggregate=feature.aggregate, by=feature.by, scope=feature.scope)
+    return Fault(found.field, found.reason, 'declare another role, or role = "none"') if found else None
+
+
+def lost_role(feature: FeatureDeclaration) -> Fault | None:
+    """Why a feature that takes the place of a built-in one, and says nothing of its role, cannot have it: a decision
+    would lose what it relies on, unseen. None where all is well."""
+    if feature.role is not None or feature.name not in BUILT_IN_ROLES:
+        return None
+    fault = _fault_in_role(msgspec.structs.replace(feature, role=BUILT_IN_ROLES[feature.name]))
+    return fault and fault._replace(
+        reason=f"{fault.reason}, and the built-in feature of this name has that role",
+        suggestion='give it another name, or role = "none" where no decision is to rely on it',
+    )
+
+
 def _optional_ms(text: str) -> int:
     return duration_ms(text) if text else 0
 
 
 def version(declaration: FeatureDeclaration) -> str:
-    """A short hash of all that determines the feature's values; unit, owner, default and name are not part of it.
+    """A short hash of all that determines the feature's values; unit, owner, default, role and name are not part
+    of it.
 
     Durations count by their length and events in any order. A built-in feature that continues a former one has that
     one's version, see `former_of`.
@@ -311,27 +344,31 @@ DEFAULT_FEATURES: Final[tuple[FeatureDeclaration, ...]] = (
                    by="item.category", k=8, half_life="14d"),
     _merchandising("brand_affinity", _INTEREST, "top_k", "profile", "views", by="item.brand", k=8, half_life="14d"),
     _merchandising("bought_items", (*_SALE, *names_with(Role.CLAIM)), "last_k", "profile", "items", by="item", k=8,
-                   takes_back=_RETURN),
+                   takes_back=_RETURN, role="purchases"),
     _merchandising("price_level", _INTEREST, "mean", "profile", "money", value="price"),
     _merchandising("views", _VIEW, "windowed", "profile", "views", window="24h", tiles=8),
     _merchandising("orders", (*_SALE, *names_with(Role.ORDER_CHANGE)), "count", "profile", "orders", by="order", k=4,
                    takes_back=_RETURN),
     _merchandising("last_seen", (*_VIEW, *_CLICK, *_READ, *_LIKE, *_CART, *names_with(Role.SEARCH, Role.PRESENCE)),
                    "time_since", "profile", "s"),
-    _merchandising("impressions", _SHOWN, "count", "item", "impressions"),
-    _merchandising("clicks", _CLICK, "count", "item", "clicks"),
-    _merchandising("item_views", (*_VIEW, *_PAGES), "count", "item", "views"),
-    _merchandising("carts", _CART, "count", "item", "carts"),
-    _merchandising("buys", _SALE, "count", "item", "orders", takes_back=_RETURN),
-    _merchandising("trending", (*_INTEREST, *_SALE), "decayed", "item", "events", half_life="2h"),
-    _merchandising("popular", (*_CLICK, *_READ, *_LIKE, *_CART, *_SALE), "decayed", "item", "events", half_life="7d"),
-    _merchandising("co_viewed", (*_VIEW, *_PAGES, *_CLICK, *_READ), "co_occurrence", "item", "sessions", k=24),
+    _merchandising("impressions", _SHOWN, "count", "item", "impressions", role="impressions"),
+    _merchandising("clicks", _CLICK, "count", "item", "clicks", role="clicks"),
+    _merchandising("item_views", (*_VIEW, *_PAGES), "count", "item", "views", role="item_views"),
+    _merchandising("carts", _CART, "count", "item", "carts", role="carts"),
+    _merchandising("buys", _SALE, "count", "item", "orders", takes_back=_RETURN, role="buys"),
+    _merchandising("trending", (*_INTEREST, *_SALE), "decayed", "item", "events", half_life="2h", role="trending"),
+    _merchandising("popular", (*_CLICK, *_READ, *_LIKE, *_CART, *_SALE), "decayed", "item", "events", half_life="7d",
+                   role="popularity"),
+    _merchandising("co_viewed", (*_VIEW, *_PAGES, *_CLICK, *_READ), "co_occurrence", "item", "sessions", k=24,
+                   role="co_views"),
     _merchandising("cart_items", _CART, "last_k", "profile", "items", by="item", k=6, takes_back=_CART_EMPTIED),
     _merchandising("wishlist_items", _LIKE, "last_k", "profile", "items", by="item", k=6,
                    takes_back=names_with(Role.UNLIKE)),
     _merchandising("searches", names_with(Role.SEARCH), "windowed", "profile", "searches", window="24h", tiles=4),
 )
 """What every shop starts from; a configuration adds to it, and replaces by name."""
+BUILT_IN_ROLES: Final = {feature.name: feature.role for feature in DEFAULT_FEATURES if feature.role is not None}
+"""Name of a built-in feature -> its role."""
 
 _FORMERLY_INTEREST: Final = ("Product Viewed", "Product Clicked", "Product Added")
 _FORMERLY_SALE: Final = ("Order Completed",)
@@ -379,4 +416,4 @@ def former_of(declaration: FeatureDeclaration) -> FeatureDeclaration | None:
 
 def _content(declaration: FeatureDeclaration) -> FeatureDeclaration:
     """The declaration without what does not determine its values."""
-    return msgspec.structs.replace(declaration, unit="", owner="", default=None)
+    return msgspec.structs.replace(declaration, unit="", owner="", default=None, role=None)

@@ -9,10 +9,10 @@ import numpy as np
 
 from ..foundation.limits import SHOWN_RECENTLY_MAX, TOP_K_MAX
 from ..state.compiled import Ints, Reals, kernel
-from ..state.layout import Kind
 from ..state.memory import State
 from ..state.schema import Schema
 from ..state.table import Index, find
+from .carriers import Carriers
 
 _RECENT_MAX = SHOWN_RECENTLY_MAX + 1
 """The item of the page, and the items looked at before."""
@@ -36,12 +36,11 @@ class Neighbours(msgspec.Struct, frozen=True):
 
 
 class Neighbourhood:
-    """Reads neighbours from the co-occurrence feature of a schema: `co_viewed`, or else the first there is."""
+    """Reads neighbours from the feature of a schema that has the role co_views."""
 
-    def __init__(self, schema: Schema) -> None:
-        found = [one for one in schema.layout.features if one.spec.kind is Kind.CO_OCCURRENCE]
-        placed = next((one for one in found if one.spec.name == "co_viewed"), found[0] if found else None)
-        self.name = placed.spec.name if placed else ""
+    def __init__(self, schema: Schema, carriers: Carriers) -> None:
+        name = carriers.get("co_views")
+        placed = schema.layout.named(name) if name is not None else None
         self._at = placed.offset if placed else -1
         self._k = placed.spec.k if placed else 0
         self._words = schema.layout.item_words

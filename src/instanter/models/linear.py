@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..features.assemble import EVIDENCE, FIRST_RULES, Column, Matrix
+from ..features.carriers import Carriers
+from ..features.roles import FeatureRole
 from ..foundation.errors import Broken, ConfigRejected
 from ..state.compiled import Bytes, Reals, kernel
 from ..state.layout import BySource, FeatureSpec, Kind, Scope
@@ -24,14 +26,14 @@ _BASE_WEIGHTS = {
     "item.click_lift": 1.0,
     "item.cart_lift": 0.2,
     "item.buy_lift": 0.3,
-    "item.trending": 0.05,
-    "item.popular": 0.05,
     "item.recency": 0.1,
     "cross.price_fit": 0.6,
     "cross.co_viewed": 1.5,
     "position": 0.2,
 }
 """Click and buy rates decide; what the person looks at moves the list; the caller's order breaks the tie."""
+_ROLE_WEIGHTS: dict[FeatureRole, float] = {"trending": 0.05, "popularity": 0.05}
+"""For the number of the item's feature that has the role."""
 _SHARE_WEIGHTS = {Scope.SESSION: 1.6, Scope.PROFILE: 0.8}
 """For each top-k by a field of the item."""
 _SEEN_WEIGHT_FINDING = -0.5
@@ -43,12 +45,13 @@ the rest)."""
 
 
 def default_weights(
-    columns: Sequence[Column], lists: Sequence[FeatureSpec], *, reorders: bool = False
+    columns: Sequence[Column], lists: Sequence[FeatureSpec], carriers: Carriers, *, reorders: bool = False
 ) -> dict[str, float]:
-    """The built-in weight of each column that has one. `lists` are the person's top-k and last-k features;
-    `reorders` says that the ranker orders the caller's own list.
+    """The built-in weight of each column that has one. `lists` are the person's top-k and last-k features, `carriers`
+    the features that have a role; `reorders` says that the ranker orders the caller's own list.
     """
     weights = dict(_BASE_WEIGHTS)
+    weights |= {f"item.{carriers[role]}": weight for role, weight in _ROLE_WEIGHTS.items() if role in carriers}
     for spec in lists:
         if spec.kind is Kind.TOP_K and spec.by is BySource.ITEM_ATTRIBUTE:
             weights[f"cross.{spec.name}"] = _SHARE_WEIGHTS[spec.scope]

@@ -14,12 +14,12 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ..features.assemble import EVIDENCE, Assembler, Averages
-from ..features.view import is_number, read_number
+from ..features.view import read_number
 from ..foundation.limits import STANDING_LIST_MAX, TENANTS_STANDING_MAX
 from ..foundation.pages import mapped_zeros
 from ..state.aggregations import LN2
 from ..state.compiled import Bytes, Ints, Reals, kernel
-from ..state.layout import Layout, Scope
+from ..state.layout import Layout
 from ..state.memory import State
 from ..state.operations import DECAYED, TIME_SINCE, WINDOWED
 from ..state.program import AT, HALF_LIFE_MS, KIND
@@ -27,8 +27,6 @@ from ..state.table import ITEMS, USED
 from .by_value import ByValue
 from .ranked import Ranked
 
-TRENDING, POPULAR = "trending", "popular"
-"""The item features that the lists follow; without one of them its list is in the catalogue's order."""
 _OLDEST_KEPT: Final = 16
 """So many that an item that leaves is no reason to look at all of them."""
 
@@ -237,12 +235,11 @@ class Standing:
     """The lists of one state's tenants. Owns a cache and nothing else: what it returns depends on the state alone."""
 
     def __init__(self, layout: Layout, assembler: Assembler) -> None:
-        numbers = {
-            placed.spec.name: number
-            for number, placed in enumerate(layout.features)
-            if placed.spec.scope is Scope.ITEM and is_number(placed.spec)
-        }
-        self._trending, self._popular = numbers.get(TRENDING, -1), numbers.get(POPULAR, -1)
+        """The lists follow the features of two roles; without one of them its list is in the catalogue's order."""
+        numbers = {placed.spec.name: number for number, placed in enumerate(layout.features)}
+        trending, popular = assembler.carriers.get("trending"), assembler.carriers.get("popularity")
+        self._trending = -1 if trending is None else numbers[trending]
+        self._popular = -1 if popular is None else numbers[popular]
         self._assembler = assembler
         self._state: State | None = None
         self._scores: Scores | None = None

@@ -20,6 +20,7 @@ from ..decisions.placement import DEFAULT_PLACEMENTS, Placement
 from ..events.kinds import canonical_name, nearest_name
 from ..events.meanings import BY_NAME
 from ..features import declaration as features
+from ..features.carriers import Carriers, carriers, handed_over
 from ..features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from ..foundation.errors import ConfigRejected
 from ..foundation.limits import (
@@ -145,7 +146,7 @@ class _Reading:
         config = msgspec.structs.replace(Config(), **singles)
         self._check_spans(config)
         declared = self._features(raw.get("features", []), config.session.length_max_h * 3_600_000)
-        placed = self._placements(raw.get("placements", []))
+        placed = self._placements(raw.get("placements", []), carriers(declared))
         tenants = self._tenants(raw.get("tenants", []))
         config = msgspec.structs.replace(config, features=declared, placements=placed, tenants=tenants)
         self._check_training(config)
@@ -205,18 +206,19 @@ class _Reading:
     def _features(self, raw: object, session_ms_max: int) -> tuple[FeatureDeclaration, ...]:
         own = self._structs(FeatureDeclaration, raw, ("features",))
         for index, feature in enumerate(own):
-            fault = features.first_fault(feature, session_ms_max=session_ms_max)
+            fault = features.first_fault(feature, session_ms_max=session_ms_max) or features.lost_role(feature)
             if fault is not None:
                 self._reject(("features", index, fault.field), f'feature "{feature.name}": {fault.reason}',
                              fault.suggestion)
         self._refuse_twins("features", "name", [feature.name for feature in own])
-        together = _replaced(DEFAULT_FEATURES, own, "name")
+        self._refuse_twins("features", "role", [feature.role or "none" for feature in own], but="none")
+        together = _replaced(handed_over(DEFAULT_FEATURES, own), own, "name")
         if len(together) > FEATURES_MAX:
             self._reject(("features",), f"{len(together)} features, the built-in ones included, are more than "
                                         f"{FEATURES_MAX}")
         return together
 
-    def _placements(self, raw: object) -> tuple[Placement, ...]:
+    def _placements(self, raw: object, having: Carriers) -> tuple[Placement, ...]:
         own = self._structs(Placement, raw, ("placements",))
         for index, place in enumerate(own):
             fault = placements.first_fault(place)
@@ -224,7 +226,12 @@ class _Reading:
                 self._reject(("placements", index, fault.field), f'placement "{place.id}": {fault.reason}',
                              fault.suggestion)
         self._refuse_twins("placements", "id", [place.id for place in own])
-        return _replaced(DEFAULT_PLACEMENTS, own, "id")
+        together = _replaced(DEFAULT_PLACEMENTS, own, "id")
+        for place in together:
+            if fault := placements.role_missing(place, having):
+                path = ("placements", own.index(place), fault.field) if place in own else ("features",)
+                self._reject(path, f'placement "{place.id}": {fault.reason}', fault.suggestion)
+        return together
 
     def _tenants(self, raw: object) -> tuple[TenantSettings, ...]:
         own = self._structs(TenantSettings, raw, ("tenants",))
@@ -233,9 +240,9 @@ class _Reading:
             self._reject(("tenants",), f"{len(own)} tenants are more than {TENANTS_MAX}")
         return tuple(own)
 
-    def _refuse_twins(self, table: str, key: str, names: list[str]) -> None:
+    def _refuse_twins(self, table: str, key: str, names: list[str], *, but: str = "") -> None:
         for index, name in enumerate(names):
-            if name in names[:index]:
+            if name != but and name in names[:index]:
                 first = toml_lines.line_of(self._lines, (table, names.index(name)))
                 self._reject((table, index, key), f'[[{table}]] has "{name}" twice', f"the first is at line {first}")
 
@@ -344,6 +351,8 @@ def _shown(raw: object) -> str:
 
 
 def _remedy(plain: Any, raw: object) -> str:
+    if get_origin(plain) in (Union, UnionType):
+        return _remedy(get_args(plain)[0], raw)
     if isinstance(raw, str) and get_origin(plain) is Literal:
         return _suggested_word(raw, get_args(plain))
     if isinstance(raw, str) and plain in (int, float, bool):

@@ -17,6 +17,7 @@ import msgspec
 from ..decisions.placement import DEFAULT_PLACEMENTS, Placement
 from ..events.schemas import EventSchema, FieldRule
 from ..features.declaration import DEFAULT_FEATURES, FeatureDeclaration
+from ..features.roles import ROLES
 from ..models.online import LearnerDeclaration
 from .config import expectation, sections, unwrapped
 from .settings import Section, TenantSettings
@@ -30,6 +31,10 @@ A line that begins with # and no blank is a setting too: take the # away to use 
 _ON_FEATURES: Final = """\
 Features: what is kept of the events. The ones below are built in. One with another name is added; one with the same
 name takes its place.
+"""
+_ON_ROLES: Final = """\
+Roles: what decisions look for, whatever the feature is called. A feature that declares the role of a built-in one takes
+it over. A placement with a source whose role nobody has is refused.
 """
 _ON_PLACEMENTS: Final = """\
 Placements: the spots of your pages. The ones below are built in. One with another id is added; one with the same id
@@ -77,6 +82,7 @@ def page() -> str:
     ]
     blocks += [f"## [{name}]\n\n{_prose(kind)}\n\n{_table(name, kind)}" for name, kind in sections()]
     blocks.append(f"## [[features]]\n\n{_flowed(_ON_FEATURES)}\n\n{_table('', FeatureDeclaration)}")
+    blocks.append(f"{_flowed(_ON_ROLES)}\n\n{_role_table()}")
     blocks.append(_listed("The built-in features:", "features", DEFAULT_FEATURES))
     blocks.append(f"## [[placements]]\n\n{_flowed(_ON_PLACEMENTS)}\n\n{_table('', Placement)}")
     blocks.append(_listed("The built-in placements:", "placements", DEFAULT_PLACEMENTS))
@@ -154,6 +160,15 @@ def _table(section: str, kind: type[msgspec.Struct]) -> str:
         name = f"{section}.{field.name}" if section else field.name
         cells = (f"`{name}`", expectation(field.type), _shown_default(field), _description(field.type))
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+def _role_table() -> str:
+    rows = ["| role | the feature is | for |", "|---|---|---|"]
+    for role, rule in ROLES.items():
+        shape = f"one of {', '.join(rule.aggregates)}" if len(rule.aggregates) > 1 else rule.aggregates[0]
+        by = f" by {rule.by}" if rule.by else ""
+        rows.append(f"| `{role}` | {shape}{by}, of scope {' or '.join(rule.scopes)} | {rule.use} |")
     return "\n".join(rows) + "\n"
 
 

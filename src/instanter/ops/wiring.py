@@ -13,6 +13,7 @@ import msgspec
 
 from ..api.tenancy import NO_TERMS, TenantTerms, Terms
 from ..decisions.decide import Decider
+from ..decisions.placement import unfiltered
 from ..engine.compose import EntryOptions, compose
 from ..engine.configuration import Configuration, Configurations
 from ..engine.erase import RetentionOptions
@@ -27,6 +28,7 @@ from ..events.kinds import NUMBERS, Names
 from ..events.named_items import ItemFinder
 from ..events.schemas import compile_schemas
 from ..features.assemble import RULES_NOW
+from ..features.carriers import carriers
 from ..feedback.rewards import DEFAULT_WORTHS, Rewards
 from ..foundation.clock import Clock, EventsClock, SystemClock
 from ..foundation.disk import Disk, RealDisk
@@ -169,6 +171,15 @@ def clock_behind(recovery: Recovery, erasures: Iterable[Erasure]) -> SystemClock
     return clock
 
 
+def tell_of_roles(config: Config) -> None:
+    """Warn where a hard filter has no feature to look at."""
+    if placements := unfiltered(config.placements, carriers(config.features)):
+        reports.warning(
+            'no feature has the role "purchases": what was just bought is offered again',
+            extra={"placements": placements},
+        )
+
+
 def open_engine(
     config: Config, data: Path, *, clock_of_events: bool = False, drop_features: bool = False,
     may_make_master_key: bool = False, accept_loss: bool = False, progress: Progress | None = None,
@@ -180,6 +191,7 @@ def open_engine(
     when it held more than is there, and `ConfigRejected` without the master key. With `accept_loss` it goes on with
     what is there, and leaves word for the audit record of what is not.
     """
+    tell_of_roles(config)
     schema = schema_of(config)
     decider = decider_of(config, schema)
     enricher = Enricher.with_countries(Path(config.geo.database)) if config.geo.database else Enricher()
