@@ -11,6 +11,7 @@ from instanter.features.compile import DEFAULT_SETTINGS, PROGRAM_MIB, compile_fe
 from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from instanter.foundation.errors import ConfigRejected
 from instanter.foundation.limits import CATALOGUE_ITEMS_ALWAYS, CATALOGUE_ITEMS_MAX, ITEMS_MAX
+from instanter.state import aggregations
 from instanter.state.layout import (
     CELL_WORDS,
     CHUNK_WORDS,
@@ -18,7 +19,6 @@ from instanter.state.layout import (
     SESSION_WORDS,
     BySource,
     FeatureSpec,
-    Kind,
     Scope,
     ValueSource,
 )
@@ -125,7 +125,7 @@ def test_durations_and_tiles_are_in_milliseconds() -> None:
 def test_co_occurrence_brings_the_slot_that_its_sessions_need() -> None:
     schema = compile_features([feature(aggregate="co_occurrence", scope="item", k=24)])
     seen = schema.layout.named("one.seen")
-    assert (seen.spec.kind, seen.spec.scope) == (Kind.SEEN, Scope.SESSION)
+    assert (seen.spec.aggregation, seen.spec.scope) == (aggregations.SEEN, Scope.SESSION)
     assert schema.declared() == (("one", schema.feature("one").version),)
     program = make_program(schema.layout, codes=2, settings=schema.settings)
     assert program.features[0, SEEN_AT] == seen.offset

@@ -29,8 +29,8 @@ from instanter.features.view import Person, Reader
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import ConfigRejected
 from instanter.foundation.ids import item_reference, reference
+from instanter.state import aggregations
 from instanter.state.checkpoint import Snapshot, load_checkpoint, write_checkpoint
-from instanter.state.layout import Kind
 from instanter.state.memory import State
 
 START_MS, MINUTE_MS, DAY_MS = 1_700_000_000_000, 60_000, 86_400_000
@@ -92,7 +92,7 @@ class Shop:
         if row < 0:
             return 0.0
         at = int(memory.regions[3, 0]) + row * self.schema.layout.item_words + placed.offset
-        return float(memory.reals[at + 1] if placed.spec.kind is Kind.DECAYED else memory.ints[at])
+        return float(memory.reals[at + 1] if placed.spec.aggregation is aggregations.DECAYED else memory.ints[at])
 
 
 # What each name changes.

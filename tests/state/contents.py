@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from instanter.events.envelope import Tracked
+from instanter.state import aggregations
 from instanter.state.layout import (
     CELL_EVENTS,
     CELL_FIRST_MS,
@@ -18,7 +19,6 @@ from instanter.state.layout import (
     SESSION_EVENTS,
     SESSION_START_MS,
     FeatureSpec,
-    Kind,
     Placed,
     Scope,
 )
@@ -48,7 +48,8 @@ def item_at(state: State, item: int) -> int:
 
 
 def placed_in(state: State, scope: Scope) -> list[Placed]:
-    return [one for one in state.schema.layout.features if one.spec.scope is scope and one.spec.kind is not Kind.SEEN]
+    features = state.schema.layout.features
+    return [one for one in features if one.spec.scope is scope and one.spec.aggregation.is_declared]
 
 
 def content(state: State, spec: FeatureSpec, at: int) -> Any:
@@ -58,27 +59,27 @@ def content(state: State, spec: FeatureSpec, at: int) -> Any:
 
 def content_of(ints: Any, reals: Any, spec: FeatureSpec, at: int) -> Any:
     words = [int(word) for word in ints[at : at + spec.words]]
-    match spec.kind:
-        case Kind.COUNT | Kind.SUM | Kind.TIME_SINCE:
+    match spec.aggregation:
+        case aggregations.COUNT | aggregations.SUM | aggregations.TIME_SINCE:
             return words[0]
-        case Kind.MEAN | Kind.MIN | Kind.MAX | Kind.LAST:
+        case aggregations.MEAN | aggregations.MIN | aggregations.MAX | aggregations.LAST:
             return tuple(words)
-        case Kind.DECAYED:
+        case aggregations.DECAYED:
             return words[0], float(reals[at + 1])
-        case Kind.WINDOWED:
+        case aggregations.WINDOWED:
             return _tiles(words)
-        case Kind.LAST_K if spec.takes_back:
+        case aggregations.LAST_K if spec.takes_back:
             acts = [(words[i], words[i + 1]) for i in range(0, 2 * spec.k, 2) if words[i]]
             return [(*act, order) for act, order in zip(acts, words[2 * spec.k :], strict=False)]
-        case Kind.ORDERS:
+        case aggregations.ORDERS:
             return words[0], words[1], {words[i + 1]: words[i] for i in range(2, len(words), 2) if words[i]}
-        case Kind.LAST_K:
+        case aggregations.LAST_K:
             return [(words[i], words[i + 1]) for i in range(0, len(words), 2) if words[i]]
-        case Kind.TOP_K | Kind.CO_OCCURRENCE:
+        case aggregations.TOP_K | aggregations.CO_OCCURRENCE:
             scores = reals[at : at + spec.words].tolist() if spec.half_life_ms else words
             entries = {words[i]: scores[i + 1] for i in range(2, len(words), 2) if words[i]}
             return words[0], bool(words[1]), entries
-    raise AssertionError(spec.kind)
+    raise AssertionError(spec.aggregation)
 
 
 def _tiles(words: list[int]) -> dict[int, int]:
@@ -89,13 +90,13 @@ def _tiles(words: list[int]) -> dict[int, int]:
 
 def agree(spec: FeatureSpec, found: Any, told: Any) -> bool:
     """Equal; decayed sums within 1e-9; a top-k exactly if it could be exact, and else within its bound."""
-    if spec.kind is Kind.DECAYED:
+    if spec.aggregation is aggregations.DECAYED:
         return found[0] == told[0] and close(found[1], told[1])
-    if spec.kind is Kind.CO_OCCURRENCE:
+    if spec.aggregation is aggregations.CO_OCCURRENCE:
         return found == (0, False, told)
-    if spec.kind is Kind.TOP_K:
+    if spec.aggregation is aggregations.TOP_K:
         return _agree_on_top(spec, found, told)
-    if spec.kind is Kind.ORDERS:
+    if spec.aggregation is aggregations.ORDERS:
         return _agree_on_orders(spec, found, told)
     return bool(found == told)
 

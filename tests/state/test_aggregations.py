@@ -12,24 +12,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from instanter.foundation.ids import reference
-from instanter.state.aggregations import (
-    SUM_MAX,
-    VALUE_MAX,
-    add_decayed,
-    add_last_k,
-    add_order,
-    add_sum,
-    add_top_k,
-    add_windowed,
-    bounded_sum,
-    decay,
-    read_decayed,
-    read_score,
-    read_windowed,
-    to_micro,
-)
-from instanter.state.layout import ITEM_WORDS, BySource, FeatureSpec, Kind, Scope, ValueSource, lay_out
-from instanter.state.operations import add, merge_feature
+from instanter.state import aggregations
+from instanter.state.aggregations import Aggregation, decayed, orders, top_k, windowed
+from instanter.state.aggregations import sum as sums
+from instanter.state.aggregations.dispatch import add, merge_feature
+from instanter.state.aggregations.fixed_point import SUM_MAX, VALUE_MAX, bounded_sum, decay, to_micro
+from instanter.state.aggregations.last_k import put_last
+from instanter.state.layout import ITEM_WORDS, BySource, FeatureSpec, Scope, ValueSource, lay_out
 from instanter.state.program import FOLDING_NOW, SETTING_NAMES, make_program
 from instanter.state.table import make_index
 
@@ -43,28 +32,28 @@ RECORDS = 4
 """Records of one feature that stand one after another in the memory of a test."""
 
 
-def spec_of(kind: Kind, **fields: Any) -> FeatureSpec:
+def spec_of(kind: Aggregation, **fields: Any) -> FeatureSpec:
     return FeatureSpec("one", "1", kind, fields.pop("scope", Scope.PROFILE), (1,), **fields)
 
 
 SPECS = {
-    "count": spec_of(Kind.COUNT),
-    "sum": spec_of(Kind.SUM, value=ValueSource.PRICE),
-    "mean": spec_of(Kind.MEAN, value=ValueSource.PRICE),
-    "min": spec_of(Kind.MIN, value=ValueSource.PRICE),
-    "max": spec_of(Kind.MAX, value=ValueSource.PRICE),
-    "decayed": spec_of(Kind.DECAYED, half_life_ms=HALF_LIFE_MS),
-    "windowed": spec_of(Kind.WINDOWED, tile_ms=TILE_MS, tiles=TILES),
-    "last": spec_of(Kind.LAST, value=ValueSource.PRICE),
-    "last_k": spec_of(Kind.LAST_K, by=BySource.ITEM, k=K),
-    "held": spec_of(Kind.LAST_K, by=BySource.ITEM, k=K, takes_back=(2,)),
-    "orders": spec_of(Kind.ORDERS, by=BySource.ORDER, k=K, takes_back=(2,)),
-    "net_count": spec_of(Kind.COUNT, takes_back=(2,)),
-    "net_sum": spec_of(Kind.SUM, value=ValueSource.PRICE, takes_back=(2,)),
-    "time_since": spec_of(Kind.TIME_SINCE),
-    "top_k": spec_of(Kind.TOP_K, by=BySource.ITEM, k=K),
-    "decaying_top_k": spec_of(Kind.TOP_K, by=BySource.ITEM, k=K, half_life_ms=HALF_LIFE_MS),
-    "co_occurrence": spec_of(Kind.CO_OCCURRENCE, scope=Scope.ITEM, k=K),
+    "count": spec_of(aggregations.COUNT),
+    "sum": spec_of(aggregations.SUM, value=ValueSource.PRICE),
+    "mean": spec_of(aggregations.MEAN, value=ValueSource.PRICE),
+    "min": spec_of(aggregations.MIN, value=ValueSource.PRICE),
+    "max": spec_of(aggregations.MAX, value=ValueSource.PRICE),
+    "decayed": spec_of(aggregations.DECAYED, half_life_ms=HALF_LIFE_MS),
+    "windowed": spec_of(aggregations.WINDOWED, tile_ms=TILE_MS, tiles=TILES),
+    "last": spec_of(aggregations.LAST, value=ValueSource.PRICE),
+    "last_k": spec_of(aggregations.LAST_K, by=BySource.ITEM, k=K),
+    "held": spec_of(aggregations.LAST_K, by=BySource.ITEM, k=K, takes_back=(2,)),
+    "orders": spec_of(aggregations.ORDERS, by=BySource.ORDER, k=K, takes_back=(2,)),
+    "net_count": spec_of(aggregations.COUNT, takes_back=(2,)),
+    "net_sum": spec_of(aggregations.SUM, value=ValueSource.PRICE, takes_back=(2,)),
+    "time_since": spec_of(aggregations.TIME_SINCE),
+    "top_k": spec_of(aggregations.TOP_K, by=BySource.ITEM, k=K),
+    "decaying_top_k": spec_of(aggregations.TOP_K, by=BySource.ITEM, k=K, half_life_ms=HALF_LIFE_MS),
+    "co_occurrence": spec_of(aggregations.CO_OCCURRENCE, scope=Scope.ITEM, k=K),
 }
 NO_ITEMS = make_index(2)
 """Nothing has a row: what stands equal goes by reference."""
@@ -85,8 +74,8 @@ class Records:
         """Parts are (time, message, reference, value)."""
         for at_ms, message, ref, value in parts:
             at, back = record * self.spec.words, bool(self.spec.takes_back) and message % 3 == 0
-            if self.spec.kind is Kind.ORDERS:
-                add_order(self.ints, at, self.spec.k, at_ms, ref, back)
+            if self.spec.aggregation is aggregations.ORDERS:
+                orders.add(self.ints, at, self.spec.k, at_ms, ref, back)
                 continue
             order = 1_000 + message % 4 if self.spec.takes_back else 0
             add(self.features, 0, self.ints, self.reals, NO_ITEMS, at, at_ms, message, value, ref, order, back)
@@ -135,12 +124,12 @@ RULES = (2, FOLDING_NOW)
 def same_words(left: Records, right: Records) -> bool:
     """Whether the first records are equal to the bit, where that is promised."""
     spec = left.spec
-    if spec.half_life_ms or (spec.kind in (Kind.TOP_K, Kind.CO_OCCURRENCE) and left.rules == FOLDING_NOW):
+    if spec.half_life_ms or (spec.aggregation.sort is not None and left.rules == FOLDING_NOW):
         return True
     return left.words(0) == right.words(0)
 
 
-LAWFUL = [name for name, spec in SPECS.items() if spec.kind is not Kind.CO_OCCURRENCE]
+LAWFUL = [name for name, spec in SPECS.items() if spec.aggregation is not aggregations.CO_OCCURRENCE]
 """Co-occurrence is counted in pairs, not added event by event."""
 
 
@@ -256,7 +245,7 @@ def test_a_sum_stops_at_its_bound(left: int, right: int) -> None:
 def test_a_record_that_reaches_the_bound_stays_there() -> None:
     ints = np.array([SUM_MAX - 5], np.int64)
     for _ in range(3):
-        add_sum(ints, 0, 10)
+        sums.add(ints, 0, 10, False)
     assert ints.tolist() == [SUM_MAX]
 
 
@@ -338,7 +327,7 @@ def _assert_bound(truth: dict[int, float], flagged: bool, entries: dict[int, flo
 def test_the_scores_of_a_decaying_top_k_fade_when_they_are_read() -> None:
     records = Records(SPECS["decaying_top_k"]).add(0, (1_000, 1, 7, 8.0))
     for elapsed_ms, score in ((-100, 8.0), (0, 8.0), (HALF_LIFE_MS, 4.0), (3 * HALF_LIFE_MS, 1.0)):
-        read = read_score(records.ints, records.reals, 0, 0, HALF_LIFE_MS, 1_000 + elapsed_ms)
+        read = top_k.read_score(records.ints, records.reals, 0, 0, HALF_LIFE_MS, 1_000 + elapsed_ms)
         assert read == pytest.approx(score, rel=1e-12)
 
 
@@ -360,7 +349,7 @@ def test_last_k_holds_the_newest_of_each_and_no_more_than_k(a: list[Any]) -> Non
 def test_last_k_of_values_keeps_equal_ones_apart(pairs: list[tuple[int, int]]) -> None:
     ints = np.zeros(2 * K, np.int64)
     for at_ms, value in pairs:
-        add_last_k(ints, NO_ITEMS, 0, K, False, False, at_ms, value)
+        put_last(ints, NO_ITEMS, 0, K, False, False, at_ms, value)
     held = [pair for pair in ints.reshape(K, 2).tolist() if pair[0]]
     assert held == [list(pair) for pair in sorted(pairs, reverse=True)[:K]]
 
@@ -374,18 +363,20 @@ def test_a_window_reads_what_happened_in_it_and_still_stands(adds: list[tuple[in
     ints = np.zeros(1 + TILES + 1, np.int64)
     newest = 0
     for at_ms, micro in adds:
-        stood = add_windowed(ints, 0, TILE_MS, TILES, at_ms, micro)
-        assert stood == (at_ms // TILE_MS >= newest - TILES)
+        before = ints.copy()
+        windowed.add(ints, 0, TILE_MS, TILES, at_ms, micro)
+        assert at_ms // TILE_MS >= newest - TILES or (ints == before).all(), "it is of a window that no longer stands"
         newest = max(newest, at_ms // TILE_MS)
     first = max(now_ms // TILE_MS, newest) - TILES
     truth = sum(micro for at_ms, micro in adds if first <= at_ms // TILE_MS <= now_ms // TILE_MS)
-    assert read_windowed(ints, 0, TILE_MS, TILES, now_ms) == truth
+    found = windowed.read(ints, 0, TILE_MS, TILES, now_ms)
+    assert found == truth / 1e6 if newest else math.isnan(found)
 
 
 def test_a_window_empties_with_no_event_and_no_timer() -> None:
     ints = np.zeros(1 + TILES + 1, np.int64)
-    add_windowed(ints, 0, TILE_MS, TILES, 1_050, 5)
-    reads = [read_windowed(ints, 0, TILE_MS, TILES, now_ms) for now_ms in (999, 1_000, 1_399, 1_400, 10**15)]
+    windowed.add(ints, 0, TILE_MS, TILES, 1_050, 5_000_000)
+    reads = [windowed.read(ints, 0, TILE_MS, TILES, now_ms) for now_ms in (999, 1_000, 1_399, 1_400, 10**15)]
     assert reads == [0, 5, 5, 0, 0]
 
 
@@ -400,8 +391,8 @@ def test_decay_is_between_nothing_and_everything(elapsed_ms: int, half_life_ms: 
 def test_a_decayed_sum_halves_and_does_not_grow_backwards() -> None:
     ints = np.zeros(2, np.int64)
     reals = ints.view(np.float64)
-    add_decayed(ints, reals, 0, HALF_LIFE_MS, 1_000, 4.0)
-    reads = [read_decayed(ints, reals, 0, HALF_LIFE_MS, now_ms) for now_ms in (0, 1_000, 1_500, 2_000)]
+    decayed.add(ints, reals, 0, HALF_LIFE_MS, 1_000, 4.0)
+    reads = [decayed.read(ints, reals, 0, HALF_LIFE_MS, now_ms) for now_ms in (0, 1_000, 1_500, 2_000)]
     assert reads == pytest.approx([4.0, 4.0, 2.0, 1.0], rel=1e-12)
     assert all(earlier >= later for earlier, later in pairwise(reads))
 
@@ -412,8 +403,8 @@ def test_counts_of_co_occurrence_merge_like_a_top_k(pairs: list[tuple[int, int]]
     assume(pairs)
     one, two = Records(SPECS["co_occurrence"]), Records(SPECS["co_occurrence"])
     for ref, record in pairs:
-        add_top_k(one.ints, one.reals, 0, K, 0, 1, 1, ref, 1.0)
-        add_top_k(two.ints, two.reals, (record - 1) * two.spec.words, K, 0, 1, 1, ref, 1.0)
+        top_k.add(one.ints, one.reals, 0, K, 0, 1, 1, ref, 1.0)
+        top_k.add(two.ints, two.reals, (record - 1) * two.spec.words, K, 0, 1, 1, ref, 1.0)
     assert two.merge(0, 1).content(0) == one.content(0)
 
 

@@ -16,6 +16,7 @@ from instanter.events.envelope import ItemPatched, Ticked, Tracked
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import Broken, Corrupt
 from instanter.sim.disk import PowerLost, SimulatedDisk
+from instanter.state import aggregations
 from instanter.state.checkpoint import (
     MAGIC,
     VERSION,
@@ -26,7 +27,7 @@ from instanter.state.checkpoint import (
     load_checkpoint,
     write_checkpoint,
 )
-from instanter.state.layout import Kind, Scope
+from instanter.state.layout import Scope
 from instanter.state.memory import State
 from instanter.state.schema import Schema
 from instanter.state.table import CHUNKS, SESSIONS
@@ -478,7 +479,7 @@ def test_a_feature_that_comes_back_after_a_checkpoint_without_it_starts_at_zero(
     without = schema_of([d for d in DECLARATIONS if d.name != "profile_count"])
     state = opened(saved(opened(saved(lived_in()), without)), SCHEMA)
     views = SCHEMA.layout.named("profile_count")
-    assert views.spec.kind is Kind.COUNT
+    assert views.spec.aggregation is aggregations.COUNT
     assert [content(state, views.spec, cell_at(state, person(who)) + views.offset) for who in range(4)] == [0] * 4
 
 

@@ -28,7 +28,7 @@ def outer(x):
 PROGRAM = """
 import logging, sys
 logging.basicConfig(stream=sys.stdout, format="%(levelname)s %(message)s")
-from instanter.state.aggregations import bounded
+from instanter.state.aggregations.fixed_point import bounded
 print(bounded(2e9))
 """
 

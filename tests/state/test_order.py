@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from instanter.events.envelope import Configured, Flag, Tracked, retold
 from instanter.features.declaration import FeatureDeclaration
 from instanter.foundation.disk import RealDisk
+from instanter.state import aggregations
 from instanter.state.checkpoint import Snapshot, load_checkpoint, write_checkpoint
 from instanter.state.layout import (
     CELL_EVENTS,
@@ -25,7 +26,6 @@ from instanter.state.layout import (
     CELL_OVERFLOW,
     CELL_WORDS,
     SESSION_WORDS,
-    Kind,
     Scope,
 )
 from instanter.state.memory import State
@@ -121,7 +121,7 @@ def _assert_decayed_alike(left: State, right: State) -> None:
                 for at_left, at_right in zip(where(left), where(right), strict=True):
                     ours = content(left, placed.spec, at_left + placed.offset)
                     theirs = content(right, placed.spec, at_right + placed.offset)
-                    if placed.spec.kind is Kind.TOP_K:
+                    if placed.spec.aggregation is aggregations.TOP_K:
                         assert ours[:2] == theirs[:2]
                         assert ours[2] == pytest.approx(theirs[2], rel=1e-9)
                     else:

@@ -33,7 +33,7 @@ from ..models.online import LearnedWeights, LessonInputs, NothingLearned, Taught
 from ..models.standing import Standing
 from ..state.catalogue import Catalogue
 from ..state.compiled import Ints, Reals
-from ..state.layout import BySource, Kind, Scope
+from ..state.layout import Scope
 from ..state.memory import State
 from ..state.schema import Schema
 from .answer import Answers, placement_receipt, query_hash
@@ -169,7 +169,7 @@ class Decider:
             )
             for placement in placements
         }
-        looked_at = [spec for spec in self.reader.lists if spec.kind is Kind.LAST_K and spec.by is BySource.ITEM]
+        looked_at = [spec for spec in self.reader.lists if spec.is_history]
         self._looked_at = tuple(
             spec.name for scope in (Scope.SESSION, Scope.PROFILE) for spec in looked_at if spec.scope is scope
         )

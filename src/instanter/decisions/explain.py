@@ -12,7 +12,7 @@ from ..features.carriers import Carriers
 from ..features.roles import FeatureRole
 from ..foundation.limits import EXPLANATIONS_MAX
 from ..state.compiled import Ints, Reals, kernel
-from ..state.layout import BySource, FeatureSpec, Kind, Scope
+from ..state.layout import FeatureSpec, Scope
 
 REASONS_MAX: Final = 2
 CONTRIBUTION_MIN: Final = 0.03
@@ -145,12 +145,12 @@ def _find_strongest(matrix: Matrix, contributions: Reals, spoken: Ints, least: R
 
 
 def _is_viewed(spec: FeatureSpec) -> bool:
-    return spec.kind is Kind.LAST_K and spec.by is BySource.ITEM and spec.scope is Scope.SESSION
+    return spec.is_history and spec.scope is Scope.SESSION
 
 
 def _text(spec: FeatureSpec, fields: Sequence[str]) -> str:
     """What a match with one of the person's lists is called."""
-    if spec.by is not BySource.ITEM_ATTRIBUTE or spec.kind is not Kind.TOP_K:
+    if not spec.is_taste:
         return ""
     field = fields[spec.by_column].replace("_", " ")
     if spec.scope is Scope.SESSION:

@@ -29,19 +29,21 @@ import numpy as np
 import numpy.typing as npt
 
 from ..foundation.errors import ConfigRejected
-from ..state.aggregations import decay
+from ..state.aggregations import MEAN
+from ..state.aggregations.base import Trait
+from ..state.aggregations.dispatch import read_number
+from ..state.aggregations.fixed_point import decay
 from ..state.compiled import Ints, Reals, kernel
-from ..state.layout import BySource, FeatureSpec, Kind, Placed, Scope, ValueSource
+from ..state.layout import BySource, FeatureSpec, Placed, Scope, ValueSource
 from ..state.memory import State
-from ..state.operations import DECAYED, LAST, TIME_SINCE, WINDOWED
-from ..state.program import AT, KIND, TILE_MS
+from ..state.program import AT, TILE_MS, TRAITS
 from ..state.schema import Schema
 from . import relative
 from .carriers import carriers
 from .declaration import FeatureDeclaration
 from .neighbours import Neighbours, place_of
 from .roles import FeatureRole
-from .view import Person, Reader, blank, declared_defaults, is_number, read_number
+from .view import Person, Reader, blank, declared_defaults, is_number
 
 Matrix = npt.NDArray[np.float32]
 
@@ -74,6 +76,8 @@ _CHANGED: Final = "2"
 """Version of the columns that are made otherwise since."""
 RECENCY_HALF_LIFE_MS = 30 * 86_400_000
 
+_TIMED, _TILED = int(Trait.TIMED), int(Trait.TILED)
+
 # How a list of the person meets a candidate.
 _SHARE_OF_VALUE, _SHARE_OF_ITEM, _PLACE_OF_VALUE, _PLACE_OF_ITEM = 0, 1, 2, 3
 
@@ -82,7 +86,7 @@ _PRICE_FIT, _CO_VIEWED, _POSITION, _RECENCY = 0, 1, 2, 3
 _SINGLE = ("cross.price_fit", "cross.co_viewed", "position", "item.recency")
 _SINGLES = len(_SINGLE)
 _CHANGED_SINGLES: Final = frozenset({"cross.price_fit", "item.recency", "list.click_rank"})
-_MET_AS = {Kind.TOP_K: "score", Kind.LAST_K: "age"}
+_MET_AS = {"scores": "score", "times": "age"}
 """What is told of a meeting beside its share or place."""
 
 
@@ -227,9 +231,9 @@ class Assembler:
 def _meeting(spec: FeatureSpec) -> int:
     """How candidates meet this list, or -1 if they cannot."""
     if spec.by is BySource.ITEM_ATTRIBUTE:
-        return _SHARE_OF_VALUE if spec.kind is Kind.TOP_K else _PLACE_OF_VALUE
+        return _SHARE_OF_VALUE if spec.aggregation.listed == "scores" else _PLACE_OF_VALUE
     if spec.by is BySource.ITEM:
-        return _SHARE_OF_ITEM if spec.kind is Kind.TOP_K else _PLACE_OF_ITEM
+        return _SHARE_OF_ITEM if spec.aggregation.listed == "scores" else _PLACE_OF_ITEM
     return -1
 
 
@@ -243,7 +247,7 @@ def _columns_of_items(features: Sequence[FeatureSpec], fields: Sequence[str], ra
 
 def _columns_of_people(lists: Sequence[FeatureSpec], numbers: Sequence[FeatureSpec]) -> list[Column]:
     columns = [Column(f"cross.{spec.name}", False, spec.version) for spec in lists]
-    columns += [Column(f"{_MET_AS[spec.kind]}.{spec.name}", True, spec.version) for spec in lists]
+    columns += [Column(f"{_MET_AS[spec.aggregation.listed]}.{spec.name}", True, spec.version) for spec in lists]
     columns += [Column(name) for name in _SINGLE]
     return [*columns, *(Column(f"person.{spec.name}", True, spec.version) for spec in numbers)]
 
@@ -260,7 +264,7 @@ def _check_names(columns: Sequence[Column]) -> None:
 
 
 def _price_means(features: Sequence[Placed]) -> tuple[str, ...]:
-    means = [one.spec for one in features if one.spec.kind is Kind.MEAN and one.spec.value is ValueSource.PRICE]
+    means = [one.spec for one in features if one.spec.aggregation is MEAN and one.spec.value is ValueSource.PRICE]
     return tuple(spec.name for scope in (Scope.SESSION, Scope.PROFILE) for spec in means if spec.scope is scope)
 
 
@@ -271,12 +275,11 @@ def _read_item(
 ) -> float:  # fmt: skip
     """The number, or that of nothing once its time to live is over; aggregates that keep no time live for ever."""
     if ttl_ms > 0:
-        kind = features[feature, KIND]
-        newest_ms = now_ms
-        if kind == WINDOWED:
-            newest_ms = (ints[at] + 1) * features[feature, TILE_MS]
-        elif kind in (DECAYED, LAST, TIME_SINCE):
+        traits, newest_ms = features[feature, TRAITS], now_ms
+        if traits & _TIMED:
             newest_ms = ints[at]
+        elif traits & _TILED:
+            newest_ms = (ints[at] + 1) * features[feature, TILE_MS]
         if now_ms - newest_ms > ttl_ms:
             return blank
     return read_number(features, feature, ints, reals, at, now_ms, known_ms, default)

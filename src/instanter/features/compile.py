@@ -17,8 +17,9 @@ from ..foundation.limits import (
     ITEMS_MAX,
     PURPOSES_MAX,
 )
+from ..state import aggregations
 from ..state.cold import COLD_WORDS
-from ..state.layout import CHUNK_WORDS, BySource, FeatureSpec, Kind, Layout, Scope, ValueSource, lay_out
+from ..state.layout import CHUNK_WORDS, BySource, FeatureSpec, Layout, Scope, ValueSource, lay_out
 from ..state.ledger import PAGE_WORDS
 from ..state.program import FOLDING_NOW, SETTING_NAMES, SETTINGS_FORMERLY
 from ..state.schema import CELLS_PER_LEDGER_PAGE, OTHER, Capacity, Schema
@@ -118,7 +119,7 @@ def _spec(
     return FeatureSpec(
         name=feature.name,
         version=f"{RECORD_VERSION}-{version(feature)}",
-        kind=Kind.ORDERS if feature.by == "order" else Kind[feature.aggregate.upper()],
+        aggregation=aggregations.declared(feature.aggregate, feature.by),
         scope=Scope[feature.scope.upper()],
         codes=tuple(sorted([codes[name] for name in gives] + [OTHER] * (EVERYTHING in feature.on))),
         value=value,

@@ -10,7 +10,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -19,12 +19,15 @@ from ..events.envelope import Context
 from ..events.meanings import Role, names_with
 from ..foundation.errors import ConfigRejected
 from ..foundation.limits import NAME_CHARS_MAX, NAMES_HEARD_MAX, TILES_MAX, TOP_K_MAX
+from ..state.aggregations import DECLARED, declared
+from ..state.aggregations.base import Rules
 from .roles import FeatureRole, misfit
 
-Aggregate = Literal[
-    "count", "sum", "mean", "min", "max", "decayed", "windowed", "last", "last_k", "time_since", "top_k",
-    "co_occurrence",
-]
+if TYPE_CHECKING:
+    Aggregate = str
+else:
+    Aggregate = Literal[DECLARED]
+    """The name of an aggregation."""
 Scope = Literal["session", "profile", "item"]
 
 TILES_DEFAULT: Final = 24
@@ -40,13 +43,6 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _VALUE: Final = re.compile(r"|price|quantity|revenue|(properties|item)\.[^.\s]+")
 _BY: Final = re.compile(r"|order|item|item\.[^.\s]+|context\.[^.\s]+")
 
-_OF_NUMBERS: Final = frozenset({"sum", "mean", "min", "max", "last"})
-_VALUED: Final = _OF_NUMBERS | {"decayed", "windowed", "top_k"}
-_KEYED: Final = frozenset({"last_k", "top_k"})
-_BOUNDED: Final = _KEYED | {"co_occurrence"}
-_DECAYING: Final = frozenset({"decayed", "top_k"})
-_RETURNING: Final = frozenset({"count", "sum"})
-"""What something can be taken back of, beside last_k by item."""
 EVERYTHING: Final = "*"
 """Heard as a name: every event."""
 
@@ -196,7 +192,8 @@ def _fault_in_returns(feature: FeatureDeclaration) -> Fault | None:
         return Fault("takes_back", "an event without a proper name takes something back", 'e.g. ["Order Refunded"]')
     if both := {*feature.on, EVERYTHING} & {*feature.takes_back} or set(feature.on) & set(feature.takes_back):
         return Fault("takes_back", f"{min(both)} gives and takes back", "leave it out of one of the two")
-    if feature.aggregate not in _RETURNING and (feature.aggregate, feature.by) != ("last_k", "item"):
+    rules = declared(feature.aggregate, feature.by).rules
+    if not rules.takes_back and feature.by != (rules.takes_back_by or None):
         return Fault("takes_back", f"nothing can be taken back of {feature.aggregate}"
                                    + (f" by {feature.by}" if feature.by else ""), "count, sum, or last_k by item")
     return None
@@ -213,40 +210,39 @@ def _fault_in_durations(feature: FeatureDeclaration) -> Fault | None:
 
 def _fault_in_aggregate(feature: FeatureDeclaration) -> Fault | None:
     """Every parameter an aggregation needs is there, and none that it would ignore."""
-    kind = feature.aggregate
-    if kind in _OF_NUMBERS and not feature.value:
+    kind, rules = feature.aggregate, declared(feature.aggregate, feature.by).rules
+    if rules.value == "must" and not feature.value:
         return Fault("value", f"{kind} needs a value", 'e.g. value = "price"; count counts events')
-    if feature.value and kind not in _VALUED:
+    if feature.value and rules.value == "no":
         return Fault("value", f"{kind} takes no value", "sum adds a value up")
-    if kind in _KEYED and not feature.by:
+    if rules.by == "must" and not feature.by:
         return Fault("by", f"{kind} needs by", 'e.g. by = "item.category"')
-    orders = feature.by == "order"
-    if orders and kind != "count":
+    if feature.by == "order" and not declared(kind, "order").declared_by:
         return Fault("by", f"{kind} tells no orders apart", 'aggregate = "count" counts each order once')
-    if feature.by and not orders and kind not in _KEYED:
+    if feature.by and rules.by == "no":
         return Fault("by", f"{kind} takes no by", "top_k tells values apart")
-    if (kind in _BOUNDED or orders) and not 1 <= feature.k <= TOP_K_MAX:
+    if rules.k == "must" and not 1 <= feature.k <= TOP_K_MAX:
         return Fault("k", f"{kind} needs k from 1 to {TOP_K_MAX}")
-    if feature.k and kind not in _BOUNDED and not orders:
+    if feature.k and rules.k == "no":
         return Fault("k", f"{kind} takes no k")
-    if kind == "decayed" and not feature.half_life:
-        return Fault("half_life", "decayed needs a half_life", 'e.g. half_life = "14d"')
-    if feature.half_life and kind not in _DECAYING:
+    if rules.half_life == "must" and not feature.half_life:
+        return Fault("half_life", f"{kind} needs a half_life", 'e.g. half_life = "14d"')
+    if feature.half_life and rules.half_life == "no":
         return Fault("half_life", f"{kind} takes no half_life", "decayed is a sum that fades")
-    return _fault_in_window(feature)
+    return _fault_in_window(feature, rules)
 
 
-def _fault_in_window(feature: FeatureDeclaration) -> Fault | None:
-    if feature.aggregate != "windowed":
+def _fault_in_window(feature: FeatureDeclaration, rules: Rules) -> Fault | None:
+    if rules.window == "no":
         if feature.window:
             return Fault("window", f"{feature.aggregate} takes no window", "windowed is a sum over a window")
         if feature.tiles != TILES_DEFAULT:
             return Fault("tiles", f"{feature.aggregate} takes no tiles")
         return None
     if not feature.window:
-        return Fault("window", "windowed needs a window", 'e.g. window = "24h"')
+        return Fault("window", f"{feature.aggregate} needs a window", 'e.g. window = "24h"')
     if not 1 <= feature.tiles <= TILES_MAX:
-        return Fault("tiles", f"windowed needs tiles from 1 to {TILES_MAX}")
+        return Fault("tiles", f"{feature.aggregate} needs tiles from 1 to {TILES_MAX}")
     if duration_ms(feature.window) % feature.tiles:
         return Fault("tiles", f"a window of {feature.window} does not divide into {feature.tiles} tiles of whole "
                               "milliseconds")
@@ -254,8 +250,9 @@ def _fault_in_window(feature: FeatureDeclaration) -> Fault | None:
 
 
 def _fault_in_scope(feature: FeatureDeclaration, session_ms_max: int) -> Fault | None:
-    if feature.aggregate == "co_occurrence" and feature.scope != "item":
-        return Fault("scope", "co_occurrence belongs to an item", 'scope = "item"')
+    rules = declared(feature.aggregate, feature.by).rules
+    if rules.scopes == ("item",) and feature.scope != "item":
+        return Fault("scope", f"{feature.aggregate} belongs to an item", 'scope = "item"')
     if feature.scope == "item" and feature.by:
         return Fault("by", "at scope item there is nothing further to tell apart", "leave by out, or use scope profile")
     if feature.scope == "session" and feature.ttl:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
+from ..state.aggregations import DECLARED, declared
+
 FeatureRole = Literal[
     "purchases", "co_views", "trending", "popularity", "impressions", "clicks", "item_views", "carts", "buys", "none"
 ]
@@ -22,7 +24,7 @@ class RoleRule(NamedTuple):
     by: str = ""
 
 
-_NUMBERS: Final = ("count", "sum", "mean", "min", "max", "decayed", "windowed", "last", "time_since")
+_NUMBERS: Final = tuple(name for name in DECLARED if declared(name, "").is_number)
 
 ROLES: Final[dict[FeatureRole, RoleRule]] = {
     "purchases": RoleRule(("last_k",), ("profile", "session"), "the filter `just_bought`", by="item"),

@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 
 from ..foundation.limits import LINKED_CELLS_MAX, READING_PLANS_MAX
-from ..state.aggregations import is_held, read_decayed, read_orders, read_score, read_windowed
+from ..state.aggregations.base import Trait
+from ..state.aggregations.dispatch import merge_feature, read_list, read_number
 from ..state.cold_files import Stored, parts_of
 from ..state.compiled import Ints, Reals, kernel
 from ..state.layout import (
@@ -20,36 +21,17 @@ from ..state.layout import (
     CELL_NEWEST_MS,
     CELL_SESSION,
     SESSION_END_MS,
+    SESSION_SCOPE,
     SESSION_START_MS,
     FeatureSpec,
-    Kind,
     Scope,
 )
 from ..state.memory import State
-from ..state.operations import (
-    COUNT,
-    DECAYED,
-    LAST,
-    LAST_K,
-    MEAN,
-    ORDERS,
-    SESSION_SCOPE,
-    SUM,
-    TIME_SINCE,
-    TOP_K,
-    WINDOWED,
-    merge_feature,
-)
-from ..state.program import AS_CAME, AT, HALF_LIFE_MS, KIND, SCOPE, SINCE_MS, TAKES_BACK, TILE_MS, TILES, K
+from ..state.program import AS_CAME, AT, SCOPE, WORDS_TAKEN
 from ..state.schema import Schema
 from ..state.table import CELLS, SESSIONS, WORDS, Index, address, find
 from ..state.upkeep import is_swept
 from .declaration import FeatureDeclaration
-
-COUNTING = frozenset({Kind.COUNT, Kind.SUM, Kind.DECAYED, Kind.WINDOWED, Kind.ORDERS})
-"""What is 0 where nothing has happened; of all else there is no value then."""
-LIST_KINDS = frozenset({Kind.TOP_K, Kind.LAST_K})
-_NO_NUMBER = frozenset({*LIST_KINDS, Kind.CO_OCCURRENCE, Kind.SEEN})
 
 # Columns of a reading plan, one row per feature.
 FEATURE, NUMBER, LIST, START, TTL_MS = 0, 1, 2, 3, 4
@@ -94,10 +76,10 @@ class Reader:
         placed = [
             (number, one.spec)
             for number, one in enumerate(schema.layout.features)
-            if one.spec.scope is not Scope.ITEM and one.spec.kind is not Kind.SEEN
+            if one.spec.scope is not Scope.ITEM and one.spec.aggregation.is_declared
         ]
         numeric = [spec for _, spec in placed if is_number(spec)]
-        listed = [spec for _, spec in placed if spec.kind in LIST_KINDS]
+        listed = [spec for _, spec in placed if spec.aggregation.listed]
         self.numbers: tuple[str, ...] = tuple(spec.name for spec in numeric)
         self.lists: tuple[FeatureSpec, ...] = tuple(listed)
         self.starts: Ints = np.cumsum([0, *(spec.k for spec in listed)]).astype(np.int64)
@@ -177,7 +159,7 @@ class Reader:
         lasts: dict[str, tuple[Ints, Ints]] = {}
         for spec, start, count in zip(self.lists, self.starts.tolist(), counts.tolist(), strict=False):
             end = start + count
-            if spec.kind is Kind.TOP_K:
+            if spec.aggregation.listed == "scores":
                 tops[spec.name] = refs[start:end], weights[start:end]
             else:
                 lasts[spec.name] = refs[start:end], weights[start:end].astype(np.int64)
@@ -210,7 +192,7 @@ class Reader:
 
 def is_number(spec: FeatureSpec) -> bool:
     """Whether the feature reads as one number."""
-    return spec.kind not in _NO_NUMBER
+    return spec.aggregation.is_number
 
 
 def declared_defaults(declarations: Sequence[FeatureDeclaration]) -> dict[str, float]:
@@ -221,54 +203,7 @@ def declared_defaults(declarations: Sequence[FeatureDeclaration]) -> dict[str, f
 def blank(spec: FeatureSpec, default: float) -> float:
     """What the feature reads of somebody of whom nothing can have been counted: the default where there is one (not
     NaN), else 0 of what counts and sums up, which is true, and missing of all else."""
-    return 0.0 if default != default and spec.kind in COUNTING else default
-
-
-@kernel
-def _uncounted(features: Ints, feature: int, first_ms: int, now_ms: int, default: float) -> float:
-    """What is read where nothing has been counted: 0 only where that is known, see `read_number`."""
-    if default == default:
-        return default
-    kind, since_ms = features[feature, KIND], features[feature, SINCE_MS]
-    if kind in (COUNT, SUM, DECAYED, WINDOWED, ORDERS) and first_ms >= since_ms:
-        return 0.0
-    if kind == WINDOWED and now_ms - since_ms >= features[feature, TILE_MS] * features[feature, TILES]:
-        return 0.0
-    return np.nan
-
-
-@kernel
-def read_number(
-    features: Ints, feature: int, ints: Ints, reals: Reals, at: int, now_ms: int, first_ms: int, default: float
-) -> float:
-    """The number that the feature's words at `at` mean at `now_ms`: times in seconds, fixed point as reals.
-
-    Where nothing has been counted it is the default, if there is one (not NaN). Else it is 0 of what counts and sums
-    up, if the feature counts since `first_ms`, when the record's owner was seen first; and missing, NaN, otherwise.
-    """
-    kind = features[feature, KIND]
-    first = ints[at]
-    if kind == ORDERS:
-        if first == 0 and ints[at + 2] == 0:
-            return _uncounted(features, feature, first_ms, now_ms, default)
-        return float(read_orders(ints, at, features[feature, K]))
-    if (first == 0 and kind != MEAN) or (kind == MEAN and ints[at + 1] == 0):
-        return _uncounted(features, feature, first_ms, now_ms, default)
-    if kind == COUNT:
-        return float(max(first, 0))
-    if kind == DECAYED:
-        return read_decayed(ints, reals, at, features[feature, HALF_LIFE_MS], now_ms)
-    if kind == SUM:
-        return float(first) / 1e6
-    if kind == MEAN:
-        return float(first) / 1e6 / float(ints[at + 1])
-    if kind == WINDOWED:
-        return read_windowed(ints, at, features[feature, TILE_MS], features[feature, TILES], now_ms) / 1e6
-    if kind == LAST:
-        return float(ints[at + 2]) / 1e6
-    if kind == TIME_SINCE:
-        return float(max(now_ms - first, 0)) / 1e3
-    return float(ints[at + 1]) / 1e6
+    return 0.0 if default != default and spec.aggregation.traits & Trait.FROM_ZERO else default
 
 
 @kernel
@@ -341,7 +276,7 @@ def _read_person(
             since_ms = start_ms if features[feature, SCOPE] == SESSION_SCOPE else first_ms
             numbers[place] = read_number(features, feature, ints, reals, at, now_ms, since_ms, defaults[place])
         elif plan[row, LIST] >= 0:
-            counts[plan[row, LIST]] = _read_list(
+            counts[plan[row, LIST]] = read_list(
                 features, feature, ints, reals, at, now_ms, refs, weights, plan[row, START]
             )
     return 1 if live == 0 else 3
@@ -377,7 +312,7 @@ def _session_words(
     at = features[feature, AT]
     if live <= 1:
         return int(sessions[0] + at) if live else -1
-    for word in range(scratch + at, scratch + at + _words(features, feature)):
+    for word in range(scratch + at, scratch + at + features[feature, WORDS_TAKEN]):
         ints[word] = 0
     for i in range(live):
         merge_feature(features, feature, ints, reals, items, scratch + at, sessions[i] + at)
@@ -398,60 +333,9 @@ def _profile_words(
             living += 1
     if living <= 1:
         return only
-    for word in range(scratch + at, scratch + at + _words(features, feature)):
+    for word in range(scratch + at, scratch + at + features[feature, WORDS_TAKEN]):
         ints[word] = 0
     for i in range(used):
         if ttl_ms <= 0 or now_ms - ints[cells[i] + CELL_NEWEST_MS] <= ttl_ms:
             merge_feature(features, feature, ints, reals, items, scratch + at, cells[i] + at)
     return int(scratch + at)
-
-
-@kernel
-def _words(features: Ints, feature: int) -> int:
-    """Words of a feature, as `FeatureSpec.words` has them."""
-    kind, k = features[feature, KIND], features[feature, K]
-    if kind == TOP_K:
-        return int(2 + 2 * k)
-    if kind == LAST_K:
-        return int(3 * k) if features[feature, TAKES_BACK] else int(2 * k)
-    if kind == ORDERS:
-        return int(2 + 2 * k)
-    if kind == WINDOWED:
-        return int(features[feature, TILES] + 2)
-    if kind == LAST:
-        return 3
-    if kind in (COUNT, SUM, TIME_SINCE):
-        return 1
-    return 2
-
-
-@kernel
-def _read_list(
-    features: Ints, feature: int, ints: Ints, reals: Reals, at: int, now_ms: int, refs: Ints, weights: Reals,
-    start: int,
-) -> int:  # fmt: skip
-    """Write the entries from `start` on; how many."""
-    k, count = features[feature, K], 0
-    if features[feature, KIND] == LAST_K:
-        for i in range(k):
-            if ints[at + 2 * i] == 0:
-                break
-            if features[feature, TAKES_BACK] and not is_held(ints, at, k, i):
-                continue
-            refs[start + count] = ints[at + 2 * i + 1]
-            weights[start + count] = ints[at + 2 * i]
-            count += 1
-        return count
-    for i in range(k):
-        ref = ints[at + 2 + 2 * i]
-        if ref == 0:
-            break
-        score = read_score(ints, reals, at, i, features[feature, HALF_LIFE_MS], now_ms)
-        if score > 0.0:
-            place = start + count
-            while place > start and weights[place - 1] < score:
-                refs[place], weights[place] = refs[place - 1], weights[place - 1]
-                place -= 1
-            refs[place], weights[place] = ref, score
-            count += 1
-    return count

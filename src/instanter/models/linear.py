@@ -18,7 +18,7 @@ from ..features.carriers import Carriers
 from ..features.roles import FeatureRole
 from ..foundation.errors import Broken, ConfigRejected
 from ..state.compiled import Bytes, Reals, kernel
-from ..state.layout import BySource, FeatureSpec, Kind, Scope
+from ..state.layout import FeatureSpec, Scope
 from .base import EVERY_ROW, Chosen
 from .inputs import check_named
 
@@ -53,9 +53,9 @@ def default_weights(
     weights = dict(_BASE_WEIGHTS)
     weights |= {f"item.{carriers[role]}": weight for role, weight in _ROLE_WEIGHTS.items() if role in carriers}
     for spec in lists:
-        if spec.kind is Kind.TOP_K and spec.by is BySource.ITEM_ATTRIBUTE:
+        if spec.is_taste:
             weights[f"cross.{spec.name}"] = _SHARE_WEIGHTS[spec.scope]
-        elif spec.kind is Kind.LAST_K and spec.by is BySource.ITEM and spec.scope is Scope.SESSION:
+        elif spec.is_history and spec.scope is Scope.SESSION:
             weights[f"cross.{spec.name}"] = _SEEN_WEIGHT_REORDERING if reorders else _SEEN_WEIGHT_FINDING
     names = {column.name for column in columns}
     return {name: weight for name, weight in weights.items() if name in names}

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from ..state.compiled import Ints, Reals
-from ..state.layout import BySource, Kind, Scope
+from ..state.layout import Scope
 from .base import Found, Source, SourceContext
 from .standing import TenantLists
 
@@ -56,7 +56,7 @@ class SameCategory:
                     yield column, ref
         for scope in (Scope.SESSION, Scope.PROFILE):
             for spec in context.reader.lists:
-                if spec.scope is scope and spec.kind is Kind.TOP_K and spec.by is BySource.ITEM_ATTRIBUTE:
+                if spec.scope is scope and spec.is_taste:
                     for ref in context.person.tops[spec.name][0][:VALUES_FOLLOWED].tolist():
                         yield spec.by_column, ref
 

@@ -6,7 +6,6 @@ epoch or a change of the catalogue only the items that changed are looked at. `f
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -14,15 +13,13 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ..features.assemble import EVIDENCE, Assembler, Averages
-from ..features.view import read_number
 from ..foundation.limits import STANDING_LIST_MAX, TENANTS_STANDING_MAX
 from ..foundation.pages import mapped_zeros
-from ..state.aggregations import LN2
+from ..state.aggregations.dispatch import lasting, read_number
 from ..state.compiled import Bytes, Ints, Reals, kernel
 from ..state.layout import Layout
 from ..state.memory import State
-from ..state.operations import DECAYED, TIME_SINCE, WINDOWED
-from ..state.program import AT, HALF_LIFE_MS, KIND
+from ..state.program import AT
 from ..state.table import ITEMS, USED
 from .by_value import ByValue
 from .ranked import Ranked
@@ -104,8 +101,8 @@ class Scores:
 
     def passes(self, state: State) -> bool:
         """Whether numbers fade otherwise than by decay, so that an epoch changes all of them."""
-        kinds = [int(state.program.features[number, KIND]) for number in self._numbers if number >= 0]
-        return not self._lasting or WINDOWED in kinds
+        features = [state.schema.layout.features[number].spec for number in self._numbers if number >= 0]
+        return not self._lasting or any(spec.aggregation.fades_by_itself for spec in features)
 
 
 class TenantLists:
@@ -361,14 +358,10 @@ def _read_lasting(
     scores: Reals,
 ) -> None:  # fmt: skip
     """In the order of the numbers at any time; minus infinity for nothing."""
-    kind, half_life_ms = features[feature, KIND], features[feature, HALF_LIFE_MS]
     for row in rows:
         at = row * words + features[feature, AT]
-        if kind == DECAYED:
-            value = published_reals[at + 1] if published[at] != 0 else 0.0
-            scores[row] = math.log(value) + LN2 * float(published[at]) / float(half_life_ms) if value > 0.0 else -np.inf
-        elif kind == TIME_SINCE:
-            scores[row] = -float(published[at]) if published[at] != 0 else -np.inf
-        else:
+        score = lasting(features, feature, published, published_reals, at)
+        if score != score:
             value = read_number(features, feature, published, published_reals, at, now_ms, now_ms, 0.0)
-            scores[row] = value if value > 0.0 else -np.inf
+            score = value if value > 0.0 else -np.inf
+        scores[row] = score

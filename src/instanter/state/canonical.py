@@ -34,9 +34,7 @@ from .layout import (
     ITEM_KEY,
     SESSION_CELL,
     SESSION_START_MS,
-    Kind,
     Layout,
-    Placed,
     Scope,
 )
 from .program import DEDUP_MS, SEQUENCE_MS, Tables
@@ -245,35 +243,10 @@ def _content(rows: Ints, layout: Layout, scope: Scope, without: tuple[int, ...],
     kept[list(without)] = False
     for placed in layout.features:
         if placed.spec.scope is scope:
-            if placed.spec.kind is Kind.SEEN:
-                rows = _sorted_seen(rows, placed)
-                continue
-            if order_free and placed.spec.kind in (Kind.TOP_K, Kind.CO_OCCURRENCE):
-                rows = _sorted_entries(rows, placed)
-            if order_free and placed.spec.half_life_ms > 0:
-                kept[_decaying_words(placed)] = False
+            aggregation, words = placed.spec.aggregation, slice(placed.offset, placed.offset + placed.spec.words)
+            if aggregation.sort is not None and (order_free or aggregation.unordered):
+                rows = rows.copy()
+                aggregation.sort(rows[:, words], placed.spec)
+            if order_free:
+                kept[[placed.offset + word for word in aggregation.inexact(placed.spec)]] = False
     return rows[:, kept]
-
-
-def _sorted_seen(rows: Ints, placed: Placed) -> Ints:
-    rows = rows.copy()
-    first, end = placed.offset + 1, placed.offset + placed.spec.words
-    rows[:, first:end].sort(axis=1)
-    return rows
-
-
-def _sorted_entries(rows: Ints, placed: Placed) -> Ints:
-    """The rows with the entries of a top-k in the order of their references."""
-    rows = rows.copy()
-    entries = rows[:, placed.offset + 2 : placed.offset + placed.spec.words]
-    pairs = entries.reshape(len(rows), placed.spec.k, 2)
-    order = np.argsort(pairs[:, :, 0], axis=1, kind="stable")
-    entries[:] = np.take_along_axis(pairs, order[:, :, None], axis=1).reshape(entries.shape)
-    return rows
-
-
-def _decaying_words(placed: Placed) -> list[int]:
-    first = placed.offset
-    if placed.spec.kind is Kind.TOP_K:
-        return [first + 3 + 2 * i for i in range(placed.spec.k)]
-    return [first + 1]

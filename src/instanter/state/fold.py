@@ -9,10 +9,15 @@ from __future__ import annotations
 import numpy as np
 
 from ..events.envelope import Flag
-from .aggregations import add_order, bounded
+from .aggregations.base import Trait
+from .aggregations.dispatch import add, add_order
+from .aggregations.fixed_point import bounded
 from .compiled import Bytes, Ints, kernel
 from .dedup import look, remember
 from .layout import (
+    BY_ATTRIBUTE,
+    BY_CONTEXT,
+    BY_ORDER,
     CELL_CHUNK,
     CELL_EVENTS,
     CELL_FIRST_MS,
@@ -21,25 +26,13 @@ from .layout import (
     CELL_RECEIVED_MS,
     CELL_SESSION,
     CELL_SWEPT_MS,
-    SESSION_EVENTS,
-)
-from .operations import (
-    BY_ATTRIBUTE,
-    BY_CONTEXT,
-    CO_OCCURRENCE,
-    COUNT,
     ITEM_NUMBER,
     ITEM_SCOPE,
-    LAST,
-    LAST_K,
-    ORDERS,
     PRICE,
     PROPERTY,
     QUANTITY,
+    SESSION_EVENTS,
     SESSION_SCOPE,
-    TIME_SINCE,
-    WINDOWED,
-    add,
 )
 from .pairs import count_pairs
 from .program import (
@@ -51,19 +44,18 @@ from .program import (
     FOLDING,
     GIVES_OF_ORDER,
     HEARD_SINCE,
-    KIND,
     PER_ITEM,
     PURPOSE,
     SCOPE,
     SEQUENCE_MS,
     SIGN,
     TAKES_PART,
+    TRAITS,
     VALUE,
     VALUE_COLUMN,
     WINDOW_MS,
     Attributes,
     Columns,
-    K,
     Program,
     Tables,
     price_at,
@@ -77,6 +69,8 @@ APPLIED, DUPLICATE, LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS, TABLE_FULL, TOLD_AGAIN
 """What became of an event."""
 
 _BOT, _RETOLD = int(Flag.BOT), int(Flag.RETOLD)
+_OWN_AGE, _SEQUENTIAL, _PAIRS = int(Trait.OWN_AGE), int(Trait.SEQUENTIAL), int(Trait.PAIRS)
+_EVENTS, _RECALLS_ORDERS = int(Trait.EVENTS), int(Trait.RECALLS_ORDERS)
 
 
 @kernel
@@ -200,29 +194,29 @@ def _run(
         feature, sign = program.ops[op], program.acts[op, SIGN]
         if nothing_named and sign > 0 and features[feature, PER_ITEM]:
             continue
-        kind, scope = features[feature, KIND], features[feature, SCOPE]
+        traits, scope = features[feature, TRAITS], features[feature, SCOPE]
         if program.acts[op, HEARD_SINCE] > folding or (sign == GIVES_OF_ORDER and order == 0):
             continue
         if denied >> features[feature, PURPOSE] & 1:
             continue
-        if not features[feature, ACTIVE] or kind == CO_OCCURRENCE:
+        if not features[feature, ACTIVE] or traits & _PAIRS:
             continue
-        if not _counts(kind, scope, session, verdict, columns.flags[event] & _BOT, folding):
+        if not _counts(traits, scope, session, verdict, columns.flags[event] & _BOT, folding):
             continue
         back = sign < 0
         at = features[feature, AT] + (session if scope == SESSION_SCOPE else cell)
         by, by_column = features[feature, BY], features[feature, BY_COLUMN]
-        if kind == ORDERS:
+        if by == BY_ORDER:
             if sign != TAKES_PART or nothing_named:
-                add_order(ints, at, features[feature, K], at_ms, order, back)
+                add_order(features, feature, ints, at, at_ms, order, back)
             continue
         context = columns.refs[event, by_column] if by == BY_CONTEXT else 0
         given = columns.values[event, features[feature, VALUE_COLUMN]] if features[feature, VALUE] == PROPERTY else 1.0
         if not features[feature, PER_ITEM]:
-            if sign != TAKES_PART or nothing_named or kind != COUNT:
+            if sign != TAKES_PART or nothing_named or not traits & _EVENTS:
                 add(features, feature, ints, reals, items, at, at_ms, message, given, context, order, back)
             continue
-        if back and nothing_named and order != 0 and kind == LAST_K:
+        if back and nothing_named and order != 0 and traits & _RECALLS_ORDERS:
             add(features, feature, ints, reals, items, at, at_ms, message, 1.0, order, order, back)
         for place in range(columns.first_item[event], columns.first_item[event + 1]):
             row = columns.item_rows[place]
@@ -247,11 +241,11 @@ def _run(
 
 
 @kernel
-def _counts(kind: int, scope: int, session: int, verdict: int, bot: int, folding: int) -> bool:
+def _counts(traits: int, scope: int, session: int, verdict: int, bot: int, folding: int) -> bool:
     """Whether a feature takes notice of an event of this verdict, see `program.FOLDING_NOW`."""
-    if verdict == LATE_FOR_WINDOWS and kind != WINDOWED:
+    if verdict == LATE_FOR_WINDOWS and not traits & _OWN_AGE:
         return False
-    if verdict == LATE_FOR_SEQUENCES and folding < 2 and kind in (LAST, LAST_K, TIME_SINCE):
+    if verdict == LATE_FOR_SEQUENCES and folding < 2 and traits & _SEQUENTIAL:
         return False
     if scope == SESSION_SCOPE:
         return session >= 0

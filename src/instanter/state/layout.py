@@ -8,32 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import msgspec
 
+if TYPE_CHECKING:
+    from .aggregations.base import Aggregation
+
 MICRO = 1_000_000
 """Fixed point: sums, means, minima and windows are kept in millionths, so that order cannot change them."""
-
-
-class Kind(IntEnum):
-    """How a feature aggregates. The numbers are part of the stored layout."""
-
-    COUNT = 1
-    SUM = 2
-    MEAN = 3
-    MIN = 4
-    MAX = 5
-    DECAYED = 6
-    WINDOWED = 7
-    LAST = 8
-    LAST_K = 9
-    TIME_SINCE = 10
-    TOP_K = 11
-    CO_OCCURRENCE = 12
-    SEEN = 13
-    """The items of a session that co-occurrence pairs up; made by the layout, never declared."""
-    ORDERS = 14
-    """A count of orders, each of them once whatever is told of it and how often."""
 
 
 class Scope(IntEnum):
@@ -63,6 +46,14 @@ class BySource(IntEnum):
     ITEM_ATTRIBUTE = 2
     CONTEXT = 3
     ORDER = 4
+
+
+# The compiled loop compares plain integers.
+SESSION_SCOPE, ITEM_SCOPE = int(Scope.SESSION), int(Scope.ITEM)
+BY_ITEM, BY_ATTRIBUTE, BY_CONTEXT = int(BySource.ITEM), int(BySource.ITEM_ATTRIBUTE), int(BySource.CONTEXT)
+BY_ORDER = int(BySource.ORDER)
+PROPERTY, ITEM_NUMBER = int(ValueSource.PROPERTY), int(ValueSource.ITEM_NUMBER)
+PRICE, QUANTITY = int(ValueSource.PRICE), int(ValueSource.QUANTITY)
 
 
 SEEN_ITEMS_MAX = 8
@@ -96,7 +87,7 @@ class FeatureSpec(msgspec.Struct, frozen=True):
 
     name: str
     version: str
-    kind: Kind
+    aggregation: Aggregation
     scope: Scope
     codes: tuple[int, ...]
     value: ValueSource = ValueSource.ONE
@@ -121,23 +112,17 @@ class FeatureSpec(msgspec.Struct, frozen=True):
     @property
     def words(self) -> int:
         """How many words the feature takes in its record."""
-        match self.kind:
-            case Kind.COUNT | Kind.SUM | Kind.TIME_SINCE:
-                return 1
-            case Kind.MEAN | Kind.MIN | Kind.MAX | Kind.DECAYED:
-                return 2
-            case Kind.LAST:
-                return 3
-            case Kind.WINDOWED:
-                return 1 + self.tiles + 1
-            case Kind.LAST_K:
-                return 3 * self.k if self.takes_back else 2 * self.k
-            case Kind.ORDERS:
-                return 2 + 2 * self.k
-            case Kind.TOP_K | Kind.CO_OCCURRENCE:
-                return 2 + 2 * self.k
-            case Kind.SEEN:
-                return 1 + SEEN_ITEMS_MAX
+        return self.aggregation.words(self)
+
+    @property
+    def is_taste(self) -> bool:
+        """Whether it says which values of items somebody is drawn to, by scores."""
+        return self.aggregation.listed == "scores" and self.by is BySource.ITEM_ATTRIBUTE
+
+    @property
+    def is_history(self) -> bool:
+        """Whether it says which items somebody met, the newest first."""
+        return self.aggregation.listed == "times" and self.by is BySource.ITEM
 
     @property
     def per_item(self) -> bool:
@@ -180,13 +165,14 @@ class Layout(msgspec.Struct, frozen=True):
 def lay_out(specs: Sequence[FeatureSpec]) -> Layout:
     """Place the features one after another in the record of their scope.
 
-    >>> views = FeatureSpec("views", "1", Kind.COUNT, Scope.PROFILE, codes=(1,))
+    >>> from .aggregations import COUNT
+    >>> views = FeatureSpec("views", "1", COUNT, Scope.PROFILE, codes=(1,))
     >>> lay_out([views]).named("views").offset == CELL_WORDS
     True
     """
     ends = {Scope.SESSION: SESSION_WORDS, Scope.PROFILE: CELL_WORDS, Scope.ITEM: ITEM_WORDS}
     placed = []
-    for spec in _with_seen(specs):
+    for spec in _with_companions(specs):
         placed.append(Placed(spec, ends[spec.scope]))
         ends[spec.scope] += spec.words
     return Layout(
@@ -194,16 +180,16 @@ def lay_out(specs: Sequence[FeatureSpec]) -> Layout:
     )
 
 
-def _with_seen(specs: Sequence[FeatureSpec]) -> list[FeatureSpec]:
+def _with_companions(specs: Sequence[FeatureSpec]) -> list[FeatureSpec]:
     """Each co-occurrence needs the items its session has seen; the layout adds that slot beside it."""
     complete: list[FeatureSpec] = []
     for spec in specs:
         complete.append(spec)
-        if spec.kind is Kind.CO_OCCURRENCE:
+        if spec.aggregation.companion is not None:
             complete.append(
                 FeatureSpec(
-                    f"{spec.name}{SEEN_SUFFIX}", spec.version, Kind.SEEN, Scope.SESSION, codes=spec.codes,
-                    purpose=spec.purpose,
+                    f"{spec.name}{SEEN_SUFFIX}", spec.version, spec.aggregation.companion, Scope.SESSION,
+                    codes=spec.codes, purpose=spec.purpose,
                 )
             )  # fmt: skip
     return complete

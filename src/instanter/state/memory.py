@@ -35,7 +35,7 @@ from .columns import TABLE_OF
 from .compiled import Bytes, Ints, Reals, Shorts
 from .fetched import ColdRecord
 from .fold import APPLIED, DUPLICATE, LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS, TABLE_FULL, TOLD_AGAIN, fold_batch
-from .layout import CELL_KEY, CELL_RECEIVED_MS, CHUNK_WORDS, ITEM_KEY, SEEN_SUFFIX, Kind, Scope
+from .layout import CELL_KEY, CELL_RECEIVED_MS, CHUNK_WORDS, ITEM_KEY, SEEN_SUFFIX, Scope
 from .ledger import PAGE_WORDS
 from .program import (
     FOLDING,
@@ -145,7 +145,7 @@ class State:
                     room.cold if cold else 0,
                     room.ledger_pages,
                 ),
-                pairings=sum(placed.spec.kind is Kind.CO_OCCURRENCE for placed in layout.features),
+                pairings=sum(placed.spec.aggregation.companion is not None for placed in layout.features),
             ),
             make_index(),
             make_index(),

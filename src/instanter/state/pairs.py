@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from .aggregations import add_seen, count, has_seen
+from .aggregations.base import Trait
+from .aggregations.seen import add_seen, has_seen
+from .aggregations.top_k import count
 from .compiled import Ints, kernel
 from .layout import MICRO, SEEN_ITEMS_MAX
-from .operations import CO_OCCURRENCE
-from .program import ACTIVE, AS_CAME, AT, FOLDING, HEARD_SINCE, KIND, PURPOSE, SEEN_AT, Columns, K, Program, Tables
+from .program import ACTIVE, AS_CAME, AT, FOLDING, HEARD_SINCE, PURPOSE, SEEN_AT, TRAITS, Columns, K, Program, Tables
 from .rows import change_item, met_item_of
 from .table import ITEMS, address
+
+_PAIRS = int(Trait.PAIRS)
 
 
 @kernel
@@ -20,7 +23,7 @@ def count_pairs(program: Program, tables: Tables, columns: Columns, event: int, 
         return
     for op in range(program.first[code], program.first[code + 1]):
         feature = program.ops[op]
-        if features[feature, KIND] != CO_OCCURRENCE or not features[feature, ACTIVE]:
+        if not features[feature, TRAITS] & _PAIRS or not features[feature, ACTIVE]:
             continue
         if program.acts[op, HEARD_SINCE] > program.settings[FOLDING]:
             continue
@@ -52,7 +55,7 @@ def join_seen(program: Program, tables: Tables, ours: int, theirs: int, seen_at:
     """Two sessions turn out to be one: count the pairs across, take back those that both had counted."""
     ints, features = tables.memory.ints, program.features
     for feature in range(len(features)):
-        if features[feature, KIND] != CO_OCCURRENCE or features[feature, SEEN_AT] != seen_at:
+        if not features[feature, TRAITS] & _PAIRS or features[feature, SEEN_AT] != seen_at:
             continue
         if not features[feature, ACTIVE]:
             continue

@@ -9,18 +9,20 @@ import numpy as np
 
 from ..foundation.limits import ATTRIBUTE_VALUES_MAX, DEDUP_IDS_MAX
 from .compiled import Bytes, Ints, Reals, kernel
-from .layout import SEEN_SUFFIX, BySource, FeatureSpec, Kind, Layout, Scope
+from .layout import SEEN_SUFFIX, FeatureSpec, Layout, Scope
 from .table import Index, Memory
 
 # Columns of `Program.features`, one row per feature.
-KIND, SCOPE, AT, K, HALF_LIFE_MS, TILE_MS, TILES = 0, 1, 2, 3, 4, 5, 6
-VALUE, VALUE_COLUMN, BY, BY_COLUMN, PER_ITEM, ACTIVE, SEEN_AT, UNIQUE, PURPOSE = 7, 8, 9, 10, 11, 12, 13, 14, 15
-"""Purpose is the bit of `Columns.denied` that takes the feature out."""
+AGGREGATION, SCOPE, AT, K, HALF_LIFE_MS, TILE_MS, TILES = 0, 1, 2, 3, 4, 5, 6
+VALUE, VALUE_COLUMN, BY, BY_COLUMN, PER_ITEM, ACTIVE, SEEN_AT, TRAITS, PURPOSE = 7, 8, 9, 10, 11, 12, 13, 14, 15
+"""Traits are those of the aggregation, see `aggregations.base.Trait`; purpose is the bit of `Columns.denied` that takes
+the feature out."""
 TAKES_BACK, SINCE_MS = 16, 17
 """Whether something can be taken back of it; the time since which it counts, 0: from the beginning of the log on."""
 AS_CAME = 18
 """Whether what stands equal goes by what came first, not by reference: since rules 4 of the fold."""
-FEATURE_COLUMNS = 19
+WORDS_TAKEN = 19
+FEATURE_COLUMNS = 20
 
 # What an event does to a feature: the columns of `Program.acts`.
 SIGN, HEARD_SINCE = 0, 1
@@ -161,16 +163,17 @@ def make_program(layout: Layout, *, codes: int, settings: dict[str, int]) -> Pro
     ops: list[list[tuple[int, int, int]]] = [[] for _ in range(codes)]
     for number, placed in enumerate(layout.features):
         spec = placed.spec
-        features[number, :UNIQUE] = (
-            spec.kind, spec.scope, placed.offset, spec.k, spec.half_life_ms, spec.tile_ms, spec.tiles,
+        features[number, :TRAITS] = (
+            spec.aggregation.number, spec.scope, placed.offset, spec.k, spec.half_life_ms, spec.tile_ms, spec.tiles,
             spec.value, spec.value_column, spec.by, spec.by_column, spec.per_item, 0, 0,
         )  # fmt: skip
-        features[number, UNIQUE] = spec.by is not BySource.NOTHING
+        features[number, TRAITS] = spec.aggregation.traits
+        features[number, WORDS_TAKEN] = spec.words
         features[number, PURPOSE] = purposes.index(spec.purpose)
         features[number, TAKES_BACK] = bool(spec.takes_back)
-        if spec.kind is Kind.CO_OCCURRENCE:
+        if spec.aggregation.companion is not None:
             features[number, SEEN_AT] = layout.named(f"{spec.name}{SEEN_SUFFIX}").offset
-        if spec.kind is not Kind.SEEN:
+        if spec.aggregation.is_declared:
             for code, sign in _signs(spec):
                 ops[code].append((number, sign, spec.heard_since.get(code, 1)))
     program = Program(
@@ -207,7 +210,9 @@ def activate(
     """From here on exactly the features with these (name, version) count; since when they do is in `since_ms`, and it
     is from the beginning on for those not named there."""
     for number, placed in enumerate(layout.features):
-        name = placed.spec.name.removesuffix(SEEN_SUFFIX) if placed.spec.kind is Kind.SEEN else placed.spec.name
+        name = placed.spec.name
+        if not placed.spec.aggregation.is_declared:
+            name = name.removesuffix(SEEN_SUFFIX)
         program.features[number, ACTIVE] = (name, placed.spec.version) in names
         program.features[number, SINCE_MS] = since_ms.get((name, placed.spec.version), 0)
 

@@ -6,12 +6,23 @@ so any order of arrival ends in the same sessions.
 
 from __future__ import annotations
 
+from .aggregations.base import Trait
+from .aggregations.dispatch import merge_feature
 from .compiled import kernel
-from .layout import CELL_PREVIOUS, CELL_SESSION, SESSION_CELL, SESSION_END_MS, SESSION_EVENTS, SESSION_START_MS
-from .operations import SEEN, SESSION_SCOPE, merge_feature
+from .layout import (
+    CELL_PREVIOUS,
+    CELL_SESSION,
+    SESSION_CELL,
+    SESSION_END_MS,
+    SESSION_EVENTS,
+    SESSION_SCOPE,
+    SESSION_START_MS,
+)
 from .pairs import join_seen
-from .program import AT, GAP_MS, KIND, LENGTH_MAX_MS, SCOPE, Program, Tables
+from .program import AT, GAP_MS, LENGTH_MAX_MS, SCOPE, TRAITS, Program, Tables
 from .table import SESSIONS, Memory, address, allocate, release, touch
+
+_COMPANION = int(Trait.COMPANION)
 
 
 @kernel
@@ -77,7 +88,7 @@ def _join(program: Program, tables: Tables, session: int, earlier: int) -> None:
     for feature in range(len(features)):
         if features[feature, SCOPE] == SESSION_SCOPE:
             at = features[feature, AT]
-            if features[feature, KIND] == SEEN:
+            if features[feature, TRAITS] & _COMPANION:
                 join_seen(program, tables, session + at, earlier + at, at)
             else:
                 merge_feature(

@@ -1,0 +1,43 @@
+"""The least: [how many, value in millionths]. Unit: that of the value.
+
+>>> ints = np.zeros(2, np.int64)
+>>> add(ints, 0, 3_000_000), add(ints, 0, 2_000_000)
+(None, None)
+>>> read(ints, 0)
+2.0
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..compiled import Ints, kernel
+from .base import Aggregation, Rules
+
+
+@kernel
+def add(ints: Ints, at: int, micro: int) -> None:
+    if ints[at] == 0 or micro < ints[at + 1]:
+        ints[at + 1] = micro
+    ints[at] += 1
+
+
+@kernel
+def merge(ints: Ints, to: int, of: int) -> None:
+    if ints[of] == 0:
+        return
+    if ints[to] == 0 or ints[of + 1] < ints[to + 1]:
+        ints[to + 1] = ints[of + 1]
+    ints[to] += ints[of]
+
+
+@kernel
+def read(ints: Ints, at: int) -> float:
+    if ints[at] == 0:
+        return np.nan
+    return float(ints[at + 1]) / 1e6
+
+
+MIN = Aggregation(
+    name="min", number=4, words=lambda spec: 2, rules=Rules(value="must"), add=add, merge=merge, read=read
+)
