@@ -7,7 +7,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from instanter.decisions.placement import DEFAULT_PLACEMENTS, SOURCE_ROLES, role_missing, unfiltered
+from instanter.decisions.placement import DEFAULT_PLACEMENTS, role_missing, unfiltered
 from instanter.features.carriers import carriers, handed_over
 from instanter.features.compile import compile_features
 from instanter.features.declaration import (
@@ -20,6 +20,7 @@ from instanter.features.declaration import (
 )
 from instanter.features.roles import ROLES, FeatureRole
 from instanter.foundation.errors import ConfigRejected
+from instanter.models.sources import SOURCES
 
 
 def declared(name: str = "mine", aggregate: str = "count", scope: str = "item", **rest: Any) -> FeatureDeclaration:
@@ -99,7 +100,7 @@ def test_what_takes_the_place_of_a_built_in_feature_does_not_lose_its_role_unsee
     assert all(lost_role(one) is None for one in without_roles())
 
 
-@pytest.mark.parametrize(("source", "role"), SOURCE_ROLES.items())
+@pytest.mark.parametrize(("source", "role"), [(one.name, one.role) for one in SOURCES.values() if one.role])
 def test_a_source_whose_role_no_feature_has_is_named(source: str, role: FeatureRole) -> None:
     having = {name: feature for name, feature in carriers(DEFAULT_FEATURES).items() if name != role}
     faults = [fault for one in DEFAULT_PLACEMENTS if (fault := role_missing(one, having)) is not None]

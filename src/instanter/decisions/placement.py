@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
 from ..features.carriers import Carriers
-from ..features.roles import FeatureRole
 from ..foundation.errors import ConfigRejected
 from ..foundation.limits import LIST_LIMIT_MAX, NAME_CHARS_MAX
 from ..models.online import LearnerDeclaration
+from ..models.sources import SOURCES
 
-Source = Literal["co_viewed", "same_category", "trending", "newest", "popular", "candidates"]
-SOURCE_ROLES: Final[dict[Source, FeatureRole]] = {
-    "co_viewed": "co_views", "trending": "trending", "popular": "popularity"
-}  # fmt: skip
-"""The role of the feature that a source reads; the others read features of no particular one."""
+if TYPE_CHECKING:
+    Source = str
+else:
+    Source = Literal[(*SOURCES, "candidates")]
+    """Where candidates come from, by name; "candidates" is the caller's list."""
 Weight = Annotated[float, Meta(ge=-1_000, le=1_000)]
 
 
@@ -34,7 +34,7 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     sources: Annotated[tuple[Source, ...], Meta(
         min_length=1, max_length=6,
         description="Where candidates come from, the first the most important; candidates is the caller's list.")] = (
-        "co_viewed", "same_category", "trending", "newest", "popular")
+        tuple(SOURCES))
     diversity: Annotated[float, Meta(
         ge=0, le=1, description="0 arranges by score alone, 1 by difference from what stands above (MMR).")] = 0.3
     repeats: Annotated[bool, Meta(
@@ -91,7 +91,7 @@ def first_fault(placement: Placement) -> Fault | None:
 def role_missing(placement: Placement, having: Carriers) -> Fault | None:
     """Why a source of the placement can find nothing: no feature has the role that it reads. None where all do."""
     for source in placement.sources:
-        role = SOURCE_ROLES.get(source)
+        role = SOURCES[source].role if source in SOURCES else None
         if role is not None and role not in having:
             return Fault("sources", f'its source "{source}" needs a feature of the role "{role}", and none has it',
                          f'declare role = "{role}" for one, or leave the source out')

@@ -9,6 +9,7 @@ import msgspec
 
 from ..features.assemble import Column, Matrix
 from ..features.neighbours import Neighbours
+from ..features.roles import FeatureRole
 from ..features.view import Person, Reader
 from ..state.compiled import Ints, Reals
 from ..state.memory import State
@@ -44,6 +45,11 @@ class Source(Protocol):
     @property
     def name(self) -> str:
         """As placements name it."""
+        ...
+
+    @property
+    def role(self) -> FeatureRole | None:
+        """Of the feature that it reads; None where it reads none in particular."""
         ...
 
     def candidates(self, context: SourceContext, limit: int) -> Found:

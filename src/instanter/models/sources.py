@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from ..features.roles import FeatureRole
 from ..state.compiled import Ints, Reals
 from ..state.layout import Scope
 from .base import Found, Source, SourceContext
@@ -22,6 +23,7 @@ class CoViewed:
     """What other people looked at in the same session as this person's recent items."""
 
     name = "co_viewed"
+    role: FeatureRole | None = "co_views"
 
     def candidates(self, context: SourceContext, limit: int) -> Found:
         rows, weights = context.neighbours.rows, context.neighbours.weights
@@ -40,6 +42,7 @@ class SameCategory:
     """
 
     name = "same_category"
+    role: FeatureRole | None = None
 
     def candidates(self, context: SourceContext, limit: int) -> Found:
         values = list(self._followed(context))
@@ -64,8 +67,10 @@ class SameCategory:
 class Listed:
     """A list that stands for everybody of the tenant."""
 
-    def __init__(self, name: str, read: Callable[[TenantLists], tuple[Ints, Reals | None]]) -> None:
-        self.name = name
+    def __init__(
+        self, name: str, role: FeatureRole | None, read: Callable[[TenantLists], tuple[Ints, Reals | None]]
+    ) -> None:
+        self.name, self.role = name, role
         self._read = read
 
     def candidates(self, context: SourceContext, limit: int) -> Found:
@@ -79,9 +84,10 @@ SOURCES: Final[dict[str, Source]] = {
     for source in (
         CoViewed(),
         SameCategory(),
-        Listed("trending", lambda lists: (lists.trending.rows, lists.trending.scores)),
-        Listed("newest", lambda lists: (lists.newest.rows, None)),
-        Listed("popular", lambda lists: (lists.popular.rows, lists.popular.scores)),
+        Listed("trending", "trending", lambda lists: (lists.trending.rows, lists.trending.scores)),
+        Listed("newest", None, lambda lists: (lists.newest.rows, None)),
+        Listed("popular", "popularity", lambda lists: (lists.popular.rows, lists.popular.scores)),
     )
 }
-"""By the name that placements use; the caller's list is no source of ours."""
+"""By the name that placements use, the most important by default first; the caller's list is no source of ours. To add
+one: a class with these three names, and a line here. `tests/models/test_sources.py` runs over all of them."""
