@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -17,13 +18,13 @@ from .logistic import LogisticRanker
 from .trees import TreeRanker
 
 TrainedRanker = TreeRanker | LogisticRanker
+RANKERS: Final[dict[Kind, type[TrainedRanker]]] = {"lambdamart": TreeRanker, "logistic": LogisticRanker}
+"""By the kind that a model names. `tests/models/test_rankers.py` runs over all of them."""
 
 
 def ranker_of(columns: Sequence[Column], artefact: Artefact, version: str = "") -> TrainedRanker:
     """The ranker of a model. `missing` names its inputs that have no column; it works without them."""
-    if artefact.kind == "logistic":
-        return LogisticRanker(columns, artefact, version)
-    return TreeRanker(columns, artefact, version)
+    return RANKERS[artefact.kind](columns, artefact, version)
 
 
 def check_scores(artefact: Artefact) -> None:
