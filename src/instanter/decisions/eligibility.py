@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Callable, Collection
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 
+from ..features.roles import FeatureRole
 from ..features.view import Person
 from ..state.compiled import Bytes, Ints, Reals
 from ..state.memory import State
@@ -55,26 +56,22 @@ def bought_recently(person: Person, purchases: str | None, now_ms: int) -> froze
     return frozenset(refs[now_ms - times_ms < BOUGHT_MS].tolist())
 
 
+class Filter(NamedTuple):
+    """One hard filter: it gives a code to candidates that may not be shown, and have none yet."""
+
+    name: str
+    reasons: tuple[str, ...]
+    """Those that it gives."""
+    judge: Callable[[State, Pool, Filters, Bytes], None]
+    role: FeatureRole | None = None
+    """Of the feature that it looks at."""
+
+
 def judge(state: State, pool: Pool, filters: Filters) -> Bytes:
     """By candidate: 0 for an eligible one, else the code of a reason; `reason_of` says it."""
-    rows, refs = pool.columns.rows, pool.columns.refs
-    available = state.catalogue.available[rows]
     codes = np.zeros(len(pool), np.uint8)
-    for place in np.flatnonzero((available == 0) | (rows < 0)).tolist():
-        by_caller = place < len(pool.ids)
-        codes[place] = _CODES[_unavailable(state, int(refs[place]), int(rows[place]), by_caller=by_caller)]
-    for place, in_stock in pool.in_stock.items():
-        if codes[place] in (0, _CODES[OUT_OF_STOCK]):
-            codes[place] = 0 if in_stock else _CODES[OUT_OF_STOCK]
-    if filters.now_ms:
-        _judge_times(state, pool, filters.now_ms, codes)
-    ruled_out = filters.bought.union(filters.shown, (filters.page,) if filters.page else ())
-    if ruled_out:
-        for place, ref in enumerate(pool.columns.refs.tolist()):
-            if ref in ruled_out and not codes[place]:
-                codes[place] = _CODES[_ruled_out(filters, ref)]
-    if filters.now_ms:
-        _judge_groups(groups_of(state, rows), filters, codes)
+    for one in FILTERS.values():
+        one.judge(state, pool, filters, codes)
     return codes
 
 
@@ -107,17 +104,46 @@ def beside_the_best(codes: Bytes, places: Ints) -> None:
     codes[places] = _CODES[SAME_GROUP]
 
 
-def _judge_times(state: State, pool: Pool, now_ms: int, codes: Bytes) -> None:
-    catalogue, rows = state.catalogue, pool.columns.rows
-    if catalogue.has_windows:
+def _judge_availability(state: State, pool: Pool, filters: Filters, codes: Bytes) -> None:
+    del filters
+    rows, refs = pool.columns.rows, pool.columns.refs
+    available = state.catalogue.available[rows]
+    for place in np.flatnonzero((available == 0) | (rows < 0)).tolist():
+        by_caller = place < len(pool.ids)
+        codes[place] = _CODES[_unavailable(state, int(refs[place]), int(rows[place]), by_caller=by_caller)]
+
+
+def _judge_stock(state: State, pool: Pool, filters: Filters, codes: Bytes) -> None:
+    """The stock that came with the request counts in place of the catalogue's."""
+    del state, filters
+    for place, in_stock in pool.in_stock.items():
+        if codes[place] in (0, _CODES[OUT_OF_STOCK]):
+            codes[place] = 0 if in_stock else _CODES[OUT_OF_STOCK]
+
+
+def _judge_times(state: State, pool: Pool, filters: Filters, codes: Bytes) -> None:
+    catalogue, rows, now_ms = state.catalogue, pool.columns.rows, filters.now_ms
+    if now_ms and catalogue.has_windows:
         from_ms, until_ms = catalogue.from_ms[rows], catalogue.until_ms[rows]
         stands = (codes == 0) & (rows >= 0)
         codes[stands & (until_ms != 0) & (until_ms <= now_ms)] = _CODES[EXPIRED]
         codes[stands & (from_ms > now_ms)] = _CODES[NOT_YET_AVAILABLE]
 
 
-def _judge_groups(groups: Ints, filters: Filters, codes: Bytes) -> None:
+def _judge_items(state: State, pool: Pool, filters: Filters, codes: Bytes) -> None:
+    del state
+    ruled_out = filters.bought.union(filters.shown, (filters.page,) if filters.page else ())
+    if ruled_out:
+        for place, ref in enumerate(pool.columns.refs.tolist()):
+            if ref in ruled_out and not codes[place]:
+                codes[place] = _CODES[_ruled_out(filters, ref)]
+
+
+def _judge_groups(state: State, pool: Pool, filters: Filters, codes: Bytes) -> None:
     """Another variant of what is ruled out is ruled out like it."""
+    if not filters.now_ms:
+        return
+    groups = groups_of(state, pool.columns.rows)
     for place in np.flatnonzero((groups != 0) & (codes == 0)).tolist():
         group = int(groups[place])
         if group == filters.page_group:
@@ -148,3 +174,17 @@ def _ruled_out(filters: Filters, ref: int) -> str:
     if ref in filters.bought:
         return JUST_BOUGHT
     return SHOWN_ELSEWHERE
+
+
+FILTERS: Final = {
+    one.name: one
+    for one in (
+        Filter("availability", (OUT_OF_STOCK, NOT_IN_CATALOGUE, DELETED), _judge_availability),
+        Filter("stock", (OUT_OF_STOCK,), _judge_stock),
+        Filter("times", (NOT_YET_AVAILABLE, EXPIRED), _judge_times),
+        Filter("items", (PAGE_ITEM, JUST_BOUGHT, SHOWN_ELSEWHERE), _judge_items, role="purchases"),
+        Filter("groups", (SAME_GROUP, JUST_BOUGHT, SHOWN_ELSEWHERE), _judge_groups, role="purchases"),
+    )
+}
+"""In this order: the first reason stands, but for the request's own word on the stock. To add one: a function, a line
+here, and its reasons in `_REASONS`, at the end. `tests/decisions/test_filters.py` runs over all of them."""
