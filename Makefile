@@ -36,11 +36,12 @@ RELIABILITY := build/reliability
 QUALITY := build/quality
 RUNNERS := ranklens trivago rees46 furniture
 
-.PHONY: help setup demo test check faults faults-long fuzz pythons bench compare quality docs wheels dist lock clean
+.PHONY: help setup demo test unit check faults faults-long fuzz pythons bench compare quality docs wheels dist lock clean
 
 help:
 	@echo "make demo     start a shop and watch a visitor's page change"
 	@echo "make test     all tests, the fault tests cut short"
+	@echo "make unit     within a minute: the tests of the rooms that are functions, for whoever changes a line"
 	@echo "make check    style, types, import rules, house rules"
 	@echo "make faults   the long tests in full: kills, full disks, flipped bits, models of the state; writes"
 	@echo "              docs/reliability.md (make faults-long: what takes an hour)"
@@ -100,6 +101,11 @@ lane-%:
 lane-doctests:
 	@$(BIN)/python -m pytest -q --doctest-modules src >build/lane-doctests.told 2>&1; status=$$?; \
 	cat build/lane-doctests.told; exit $$status
+
+unit: $(VENV)/.development
+	@mkdir -p build
+	@$(SIDE_BY_SIDE) lane-1 lane-2 lane-3 ARGS='-p no:schemathesis --hypothesis-profile unit \
+		-m "not faults and not row and not slow" $(ARGS)'
 
 check: $(VENV)/.development
 	$(BIN)/ruff check .

@@ -16,11 +16,11 @@ from . import leaks, reliability
 FULL = os.environ.get("INSTANTER_FULL") == "1"
 LONG = os.environ.get("INSTANTER_LONG") == "1"
 
-for _name, _examples in (("full", 100), ("short", 30)):
+for _name, _examples in (("full", 100), ("short", 30), ("unit", 10)):
     settings.register_profile(
         _name, deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=_examples
     )
-# `make faults` draws more for whatever does not say how much it needs.
+# `make faults` draws more for whatever does not say how much it needs, `make unit` less.
 settings.load_profile("full" if FULL else "short")
 # It logs whole addresses, and keys may stand in those: a command that ran in this process may have let it speak.
 logging.getLogger("httpx").setLevel(logging.WARNING)
