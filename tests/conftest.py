@@ -95,14 +95,18 @@ def figures(record_property: Callable[[str, object], None]) -> Figures:
 
 @pytest.fixture
 def about(record_property: Callable[[str, object], None]) -> About:
-    """`with about("P4"):` around asserts that speak of these promises alone, behind all others of the test."""
+    """`with about("P4"):` around the asserts that show these promises, and no others.
+
+    When it ends without a failure they are shown, so what is found in a loop is asserted behind it.
+    """
 
     @contextmanager
     def speaking(*promises: str) -> Iterator[None]:
         try:
             yield
-        except AssertionError:
+        except reliability.ASSERTED:
             record_property(reliability.BROKEN, promises)
             raise
+        record_property(reliability.SHOWN, promises)
 
     return speaking
