@@ -16,6 +16,14 @@ WHEELS := build/wheels
 
 PYTHONS := 3.12 3.13
 UNITS := tests
+# Rooms whose tests start no server and measure no time: what they find does not depend on what runs beside them. `make
+# test` runs them on two cores, in lanes that take about as long each, and then everything else alone.
+LANE_1 := tests/state tests/feedback
+LANE_2 := tests/events tests/features tests/identity tests/privacy
+LANE_3 := tests/models tests/decisions
+LANE_4 := tests/sim
+PURE := $(LANE_1) $(LANE_2) $(LANE_3) $(LANE_4)
+SIDE_BY_SIDE := $(MAKE) --no-print-directory -j 2
 # In full a test may take longer before it counts as hung.
 IN_FULL := INSTANTER_FULL=1 $(BIN)/python -m pytest -o faulthandler_timeout=7200
 
@@ -28,11 +36,12 @@ RELIABILITY := build/reliability
 QUALITY := build/quality
 RUNNERS := ranklens trivago rees46 furniture
 
-.PHONY: help setup demo test check faults faults-long fuzz pythons bench compare quality docs wheels dist lock clean
+.PHONY: help setup demo test unit check faults faults-long fuzz pythons bench compare quality docs wheels dist lock clean
 
 help:
 	@echo "make demo     start a shop and watch a visitor's page change"
 	@echo "make test     all tests, the fault tests cut short"
+	@echo "make unit     within a minute: the tests of the rooms that are functions, for whoever changes a line"
 	@echo "make check    style, types, import rules, house rules"
 	@echo "make faults   the long tests in full: kills, full disks, flipped bits, models of the state; writes"
 	@echo "              docs/reliability.md (make faults-long: what takes an hour)"
@@ -62,8 +71,11 @@ $(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/.made
 	$(CHECKED)
 	@touch $@
 
-$(VENV)/.development: requirements-dev.lock pyproject.toml | $(VENV)/.made
+$(VENV)/.packages: requirements-dev.lock | $(VENV)/.made
 	$(PIP) install $(LOCKED) -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.development: $(VENV)/.packages pyproject.toml
 	$(PIP) install --no-deps --no-build-isolation -e .
 	$(CHECKED)
 	@touch $@ $(VENV)/.runtime
@@ -77,8 +89,23 @@ demo: $(VENV)/.runtime
 	$(BIN)/instanter demo $(ARGS)
 
 test: $(VENV)/.development
-	$(BIN)/python -m pytest -q --doctest-modules src
-	$(BIN)/python -m pytest -q tests $(ARGS)
+	@mkdir -p build
+	@$(SIDE_BY_SIDE) lane-1 lane-2 lane-3 lane-4 lane-doctests
+	$(BIN)/python -m pytest -q tests $(PURE:%=--ignore=%) $(ARGS) || [ $$? = 5 ]
+
+# 5 is what pytest says when ARGS leave no test of a lane.
+lane-%:
+	@$(BIN)/python -m pytest -q $(LANE_$*) $(ARGS) >build/lane-$*.told 2>&1; status=$$?; cat build/lane-$*.told; \
+	[ $$status = 5 ] || exit $$status
+
+lane-doctests:
+	@$(BIN)/python -m pytest -q --doctest-modules src >build/lane-doctests.told 2>&1; status=$$?; \
+	cat build/lane-doctests.told; exit $$status
+
+unit: $(VENV)/.development
+	@mkdir -p build
+	@$(SIDE_BY_SIDE) lane-1 lane-2 lane-3 ARGS='-p no:schemathesis --hypothesis-profile unit \
+		-m "not faults and not row and not slow" $(ARGS)'
 
 check: $(VENV)/.development
 	$(BIN)/ruff check .
@@ -94,6 +121,8 @@ faults: $(VENV)/.development
 		|| [ $$? = 5 ] || status=1; \
 	$(IN_FULL) -m "not faults and not row" tests/state tests/examples \
 		tests/api/test_clients.py tests/install $(ARGS) || [ $$? = 5 ] || status=1; \
+	$(IN_FULL) -m "hypothesis and not faults and not row" tests --ignore=tests/state --ignore=tests/install \
+		--ignore=tests/api/test_clients.py $(ARGS) || [ $$? = 5 ] || status=1; \
 	$(BIN)/python tools/reliability_page.py docs/reliability.md $(RELIABILITY)/*.json || status=1; \
 	exit $$status
 
@@ -108,16 +137,27 @@ faults-long: $(VENV)/.development $(VENV)/.fuzz
 fuzz: $(VENV)/.development $(VENV)/.fuzz
 	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS) --reliability $(RELIABILITY)/fuzz.json $(ARGS)
 
-# A Python that is not here is said and left out. The virtual environments stay, and the tests of R25 use them.
+# A Python that is not here is said and left out. The virtual environments stay, and the tests of R25 use them. The
+# Pythons run side by side; only installing the checkout itself, which writes into it, comes one after the other.
 pythons: $(VENV)/.development
-	@for version in $(PYTHONS); do \
-		python=$$(command -v python$$version) && $$python -c '' 2>/dev/null \
-			|| python=$$(ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version*/bin/python 2>/dev/null | tail -1); \
-		if [ -z "$$python" ]; then echo "skipped: Python $$version is not installed here"; continue; fi; \
-		$(MAKE) --no-print-directory VENV=build/python-$$version PYTHON=$$python setup || exit 1; \
-		build/python-$$version/bin/python -m pytest -q -m "not faults and not row" $(UNITS) || exit 1; \
-	done
+	@mkdir -p build; rm -f $(PYTHONS:%=build/python-%.absent)
+	@$(SIDE_BY_SIDE) $(PYTHONS:%=packages-%)
+	@for version in $(PYTHONS); do $(MAKE) --no-print-directory development-$$version || exit 1; done
+	@$(SIDE_BY_SIDE) $(PYTHONS:%=units-%)
 	$(BIN)/python -m pytest -q tests/faults/test_r25_determinism.py
+
+packages-%:
+	@python=$$(command -v python$*) && $$python -c '' 2>/dev/null \
+		|| python=$$(ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$**/bin/python 2>/dev/null | tail -1); \
+	if [ -z "$$python" ]; then echo "skipped: Python $* is not installed here"; touch build/python-$*.absent; exit 0; fi; \
+	$(MAKE) --no-print-directory VENV=build/python-$* PYTHON=$$python build/python-$*/.packages
+
+development-%:
+	@[ -e build/python-$*.absent ] || $(MAKE) --no-print-directory VENV=build/python-$* build/python-$*/.development
+
+units-%:
+	@[ -e build/python-$*.absent ] || { build/python-$*/bin/python -m pytest -q -m "not faults and not row" $(UNITS) \
+		>build/python-$*.told 2>&1; status=$$?; echo "Python $*:"; cat build/python-$*.told; exit $$status; }
 
 bench: $(VENV)/.runtime
 	$(BIN)/instanter bench $(ARGS)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import pytest
@@ -12,8 +13,15 @@ from hypothesis import HealthCheck, settings
 
 from . import leaks, reliability
 
-settings.register_profile("instanter", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("instanter")
+FULL = os.environ.get("INSTANTER_FULL") == "1"
+LONG = os.environ.get("INSTANTER_LONG") == "1"
+
+for _name, _examples in (("full", 100), ("short", 30), ("unit", 10)):
+    settings.register_profile(
+        _name, deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=_examples
+    )
+# `make faults` draws more for whatever does not say how much it needs, `make unit` less.
+settings.load_profile("full" if FULL else "short")
 # It logs whole addresses, and keys may stand in those: a command that ran in this process may have let it speak.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
@@ -22,8 +30,6 @@ Figures = Callable[..., None]
 InTime = Callable[[float, float], bool]
 """See the fixture `in_time`."""
 PATIENCE = 20
-
-LONG = os.environ.get("INSTANTER_LONG") == "1"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,10 +49,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
 
 
+def pytest_collection_finish() -> None:
+    """What is there before the first test stays: no later collection of garbage has to look at it."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, bool, bool]:
+    """Engines and states that tests left behind in cycles go at the end of each file, not only when there are GiB."""
+    done = yield
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()
+    return done
+
+
 @pytest.fixture(scope="session")
 def full() -> bool:
     """Whether the fault tests run with their full counts (`make faults`) or cut short (`make test`)."""
-    return os.environ.get("INSTANTER_FULL") == "1"
+    return FULL
 
 
 @pytest.fixture(scope="session")
@@ -74,14 +95,18 @@ def figures(record_property: Callable[[str, object], None]) -> Figures:
 
 @pytest.fixture
 def about(record_property: Callable[[str, object], None]) -> About:
-    """`with about("P4"):` around asserts that speak of these promises alone, behind all others of the test."""
+    """`with about("P4"):` around the asserts that show these promises, and no others.
+
+    When it ends without a failure they are shown, so what is found in a loop is asserted behind it.
+    """
 
     @contextmanager
     def speaking(*promises: str) -> Iterator[None]:
         try:
             yield
-        except AssertionError:
+        except reliability.ASSERTED:
             record_property(reliability.BROKEN, promises)
             raise
+        record_property(reliability.SHOWN, promises)
 
     return speaking

@@ -1,9 +1,13 @@
 """What the tests of a row of tests/reliability.toml found, for docs/reliability.md.
 
 A test belongs to the row its file is named after (test_r14_*.py is of R14), and to those of its mark `row`. What it
-gives to `record_property` are its figures. Where it fails it breaks all promises of its row, but within the fixture
-`about` only those named there: a late answer does not mean that something was lost. With `--reliability FILE` outcomes
-and figures are written there as JSON; tools/reliability_page.py reads it.
+gives to `record_property` are its figures. With `--reliability FILE` outcomes and figures are written there as JSON;
+tools/reliability_page.py reads it.
+
+An assertion that fails breaks the promises that it speaks of, and no others: a late answer does not mean that
+something was lost. Within the fixture `about` these are the ones named there, elsewhere in a test those of its mark
+`about`, which a row of one promise need not have. Whatever else ends a test breaks none: what it had not shown by then
+is not shown.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -92,8 +96,32 @@ def flat(name: str, value: object) -> Iterator[tuple[str, int | float | str]]:
         yield name, str(value)
 
 
-BROKEN = "promises"
-"""The property of a failed test that says which promises it broke, see the fixture `about`."""
+BROKEN = "promises broken"
+SHOWN = "promises shown"
+"""Properties of a test: promises that assertions of it were about, which failed, and which held (fixture `about`)."""
+ASSERTED = (AssertionError, pytest.fail.Exception)
+"""How an assertion fails. Whatever else is raised says nothing of a promise."""
+
+
+def promises_of(path: Path, rows: Sequence[str], mark: pytest.Mark | None) -> tuple[str, ...]:
+    """What the assertions of a test speak of outside the fixture `about`.
+
+    Raises `UsageError` where a row has several promises and the test does not say which, or says one that none has.
+    """
+    known = {row: rows_known()[row].get("promises", []) for row in rows}
+    if mark is None:
+        several = [row for row, promises in known.items() if len(promises) > 1]
+        if several:
+            raise pytest.UsageError(f"{path}: which promises of {', '.join(several)} is this about? Mark it `about`")
+        return tuple(promise for promises in known.values() for promise in promises)
+    foreign = [promise for promise in mark.args if not any(promise in promises for promises in known.values())]
+    if foreign:
+        raise pytest.UsageError(f"{path}: no row of this has the promise {', '.join(foreign)}")
+    return mark.args
+
+
+def _closest(item: pytest.Item) -> pytest.Mark | None:
+    return item.get_closest_marker("about")
 
 
 class Rows:
@@ -102,11 +130,26 @@ class Rows:
     def __init__(self, file: Path | None) -> None:
         self._file = file
         self._rows: dict[str, list[str]] = {}
+        self._about: dict[str, tuple[str, ...]] = {}
         self._tests: dict[str, dict[str, Any]] = {}
         self._began_s = perf_counter()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         self._rows = {item.nodeid: rows_of(item.path, list(item.iter_markers("row"))) for item in items}
+        self._about = {
+            item.nodeid: promises_of(item.path, self._rows[item.nodeid], _closest(item)) for item in items
+        }
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Say what an assertion breaks that failed outside the fixture `about`."""
+        report = yield
+        asserted = call.when == "call" and call.excinfo is not None and isinstance(call.excinfo.value, ASSERTED)
+        if report.failed and asserted and all(name != BROKEN for name, _ in report.user_properties):
+            report.user_properties.append((BROKEN, self._about.get(item.nodeid, ())))
+        return report
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file that cannot be read is a failed test of its row."""
@@ -118,31 +161,37 @@ class Rows:
         rows = self._rows.get(report.nodeid)
         if rows:
             why = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""
-            noted = dict(report.user_properties)
-            broken = noted.pop(BROKEN, ())
+            broken, shown = (
+                [promise for told, promises in report.user_properties if told == what for promise in promises]
+                for what in (BROKEN, SHOWN)
+            )
+            noted = {told: value for told, value in report.user_properties if told not in (BROKEN, SHOWN)}
             figures = {name: plain for told, value in noted.items() for name, plain in flat(told, value)}
-            self._note(report.nodeid, rows, report.outcome, figures, report.duration, why, broken)
+            self._note(report.nodeid, rows, report.outcome, figures, report.duration, why, broken, shown)
 
     def note(self, row: str, test: str, *, passed: bool, **figures: Any) -> None:
-        """What was found by something else than a test."""
-        self._note(test, [row], "passed" if passed else "failed", figures, 0.0, "")
+        """What was found by something else than a test. It is about all promises of the row."""
+        about = rows_known()[row].get("promises", [])
+        self._note(test, [row], "passed" if passed else "failed", figures, 0.0, "", about)
 
     def _note(
         self, test: str, rows: list[str], outcome: str, figures: dict[str, Any], seconds: float, why: str,
-        broken: Sequence[str] = (),
+        broken: Sequence[str] = (), shown: Sequence[str] = (),
     ) -> None:
         """Set-up, call and end of one test make one entry; the worst of them counts."""
         entry = self._tests.setdefault(
             test, {
                 "rows": rows, "test": test, "outcome": "passed", "seconds": 0.0, "why": "", "figures": {},
-                "promises": [],
+                "promises": [], "shown": [],
             }
         )  # fmt: skip
         entry["seconds"] = round(entry["seconds"] + seconds, 3)
         entry["figures"] |= figures
         if entry["outcome"] != "failed" and outcome != "passed":
             entry["outcome"], entry["why"] = outcome, why.removeprefix("Skipped: ")
-            entry["promises"] = list(broken)
+            if outcome == "failed":
+                entry["promises"] = list(dict.fromkeys(broken))
+                entry["shown"] = [promise for promise in dict.fromkeys(shown) if promise not in broken]
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:

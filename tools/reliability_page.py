@@ -69,7 +69,9 @@ class Test(msgspec.Struct, frozen=True):
     why: str = ""
     figures: dict[str, int | float | str] = {}
     promises: tuple[str, ...] = ()
-    """Of a failed one: those it broke; empty: all of its rows."""
+    """Of a failed one: those that an assertion was about which failed."""
+    shown: tuple[str, ...] = ()
+    """Of a failed one: those that it had shown before."""
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -92,6 +94,8 @@ class Verdict(NamedTuple):
     figures: str = ""
     broken: frozenset[str] = frozenset()
     """Of a failed one: the promises."""
+    unshown: frozenset[str] = frozenset()
+    """Of a failed one: the promises that a test would have shown, had it come that far."""
 
 
 def table() -> Table:
@@ -117,8 +121,9 @@ def _verdict(name: str, row: Row, found: list[tuple[Test, Form]]) -> Verdict:
     command = row.run or _RUN_BY[row.tier]
     if failed:
         names = ", ".join(test.test.rpartition("::")[2] for test in failed)
-        broken = frozenset(promise for test in failed for promise in test.promises or row.promises)
-        return Verdict("failed", f"**failed**: {names}", figures, broken)
+        broken = frozenset(promise for test in failed for promise in test.promises)
+        unshown = frozenset(promise for test in failed for promise in row.promises if promise not in test.shown)
+        return Verdict("failed", f"**failed**: {names}", figures, broken, unshown - broken)
     if not tests:
         if row.awaits:
             return Verdict("awaited", f"nothing to test yet: it awaits {row.awaits}")
@@ -164,7 +169,7 @@ def promise_state(promise: str, rows: dict[str, Row], found: dict[str, Verdict])
     broken = [name for name, verdict in behind.items() if promise in verdict.broken]
     missing: dict[str, list[str]] = {}
     for name, verdict in behind.items():
-        if verdict.state not in ("passed", "failed", "awaited"):
+        if promise in verdict.unshown or verdict.state not in ("passed", "failed", "awaited"):
             missing.setdefault(verdict.state, []).append(name)
     if broken:
         return f"**broken**: {', '.join(broken)}"

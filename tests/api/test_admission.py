@@ -6,7 +6,7 @@ import asyncio
 import gc
 import json
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -27,6 +27,7 @@ from instanter.api.admission import (
     WORK_DIVISOR,
     Admission,
     AdmissionOptions,
+    Headers,
     Pulse,
     arrived_ns,
 )
@@ -42,6 +43,8 @@ from instanter.foundation.limits import (
     BODY_BYTES_PER_S_MIN,
     BODY_FREE_BYTES,
     IMPORT_PIECE_BYTES_MAX,
+    KEY_SPARED_MAX,
+    KEYS_SPARED_MAX,
     LITTLE_PIECES_PER_S,
     PASS_MS_MAX,
 )
@@ -137,7 +140,7 @@ class LatePulse(Pulse):
 
     late = False
 
-    def allows(self) -> bool:
+    def allows(self, headers: Headers = ()) -> bool:
         return not self.late
 
 
@@ -287,6 +290,60 @@ def test_what_comes_up_is_refused_when_no_beat_was_in_time_for_long_and_this_pas
     assert not refuses(PASS_MS_MAX + 1), "a pause that comes alone"
 
 
+class Behind:
+    """A loop that has been behind for long, and what comes up in a pass of it after it has worked its part."""
+
+    def __init__(self) -> None:
+        self._now_ms = 0.0
+        self.pulse = Pulse(lambda: int(self._now_ms * 1e6))
+        self.next_pass()
+
+    def next_pass(self) -> None:
+        self.pulse.begin()
+        self._now_ms += 10 * BEHIND_MS_MAX
+        self.pulse.end()
+        self.pulse.begin()
+        self._now_ms += 10 * BEHIND_MS_MAX
+
+    def let_in(self, come_up: int, *headers: tuple[bytes, bytes]) -> int:
+        """How many of so many that come up with these headers."""
+        return sum(self.pulse.allows(headers) for _ in range(come_up))
+
+
+@pytest.mark.parametrize("header", [b"authorization", b"x-write-key"])
+def test_where_others_hold_the_loop_up_a_few_of_a_key_are_let_in_all_the_same(header: bytes) -> None:
+    behind = Behind()
+    for _ in range(2):
+        assert behind.let_in(1_000, (header, b"noisy")) == FEW, "what holds the loop up gets nothing more"
+        assert behind.let_in(KEY_SPARED_MAX, (b"host", b"shop"), (header, b"quiet")) == KEY_SPARED_MAX
+        assert behind.let_in(1_000, (header, b"quiet")) == 0
+        assert behind.let_in(1_000) == 0, "without a key nobody is told apart"
+        behind.next_pass()
+
+
+def test_keys_that_are_made_up_get_no_more_than_a_few_together() -> None:
+    behind = Behind()
+    behind.let_in(FEW)
+    assert sum(behind.let_in(1, (b"authorization", b"%d" % number)) for number in range(1_000)) == KEYS_SPARED_MAX
+    behind.next_pass()
+    behind.let_in(FEW)
+    assert behind.let_in(1, (b"authorization", b"quiet")) == 1
+
+
+def test_a_loop_that_keeps_up_looks_at_nobodys_key() -> None:
+    def unread() -> Iterator[tuple[bytes, bytes]]:
+        raise AssertionError
+        yield
+
+    now_ms = 0.0
+    pulse = Pulse(lambda: int(now_ms * 1e6))
+    pulse.begin()
+    now_ms += BEAT_S * 1_000 + IN_TIME_MS
+    pulse.end()
+    pulse.begin()
+    assert all(pulse.allows(unread()) for _ in range(2 * FEW))
+
+
 def test_the_servers_end_of_a_body_is_let_go_with_the_answer_whoever_keeps_the_request() -> None:
     """The server closes a connection that sends a body only once nobody can read from it any more."""
 
@@ -306,7 +363,7 @@ def test_the_servers_end_of_a_body_is_let_go_with_the_answer_whoever_keeps_the_r
         source = Source()
         known = weakref.ref(source)
         admission = Admission(keeping, AdmissionOptions(requests_max=1, body_read_s=0.01), Measurements())
-        scope = {"type": "http", "method": "POST", "path": "/v1/decide"}
+        scope = {"type": "http", "method": "POST", "path": "/v1/decide", "headers": []}
         asked = asyncio.create_task(admission(scope, source.receive, print_nothing))
         del source
         await asked

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import hashlib
 import msgspec
@@ -61,6 +63,7 @@ def answer(*, compiled: bool) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 def test_compiled_and_plain_decide_alike() -> None:
     compiled = answer(compiled=True)
     assert compiled == answer(compiled=False)

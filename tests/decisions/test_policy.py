@@ -59,6 +59,7 @@ def chi_square(counts: Counter[str], stated: dict[str, float], total: int) -> fl
     return sum((counts[name] - total * share) ** 2 / (total * share) for name, share in stated.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limit", "exploration"), [(1, 0.5), (4, 0.3)])
 def test_frequencies_over_many_decisions_are_the_stated_propensities(shop, limit: int, exploration: float) -> None:
     shop.stock(limit + 5)
@@ -76,6 +77,7 @@ def test_frequencies_over_many_decisions_are_the_stated_propensities(shop, limit
     assert chi_square(counts, stated, rounds) < CHI_SQUARE_999[len(stated) - 1]
 
 
+@pytest.mark.slow
 def test_the_draws_of_one_decision_are_independent(shop) -> None:
     shop.stock(12)
     decider = shop.decider_of([Placement(id="a", limit=2), Placement(id="b", limit=2)], exploration=0.5)

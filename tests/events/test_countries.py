@@ -59,6 +59,7 @@ def test_a_network_in_the_file_has_its_country(tmp_path: Path, record: dict[str,
     countries.close()
 
 
+@pytest.mark.slow
 def test_so_many_networks_are_remembered_and_memory_does_not_grow_with_more(tmp_path: Path):
     file = tmp_path / "geo.mmdb"
     file.write_bytes(database("203.0.113.0/24", {"country": "AT"}))

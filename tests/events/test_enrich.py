@@ -96,6 +96,7 @@ class TestAgents:
         missed = [instance for instance in instances if not agents.agent(instance).bot]
         assert len(missed) <= 0.001 * len(instances), missed
 
+    @pytest.mark.slow
     def test_spiders_are_bots_and_people_hardly_ever(self, agents, labelled: Labelled):
         """Measured: all 73 spiders, and 69 of 16,056 others, nearly all the previews of a messenger."""
         devices = cases(labelled("enrichment/uap-core/test_device.yaml.gz"))
@@ -106,6 +107,7 @@ class TestAgents:
         assert len(mistaken) <= 0.005 * len(people), mistaken
         assert sum(not text.startswith("WhatsApp") for text in mistaken) <= 3
 
+    @pytest.mark.slow
     def test_the_class_of_device_follows_the_family(self, agents, labelled: Labelled):
         """Measured: 697 of 701."""
         by_family = {

@@ -59,6 +59,7 @@ FIELDS = st.dictionaries(
 ) | st.fixed_dictionaries({"context": CONTEXTS})  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=1_500, deadline=None)
 @given(changes=FIELDS, without=st.sets(st.sampled_from(sorted(EVENT)), max_size=2), public=st.booleans())
 def test_both_ways_lead_to_the_same(admit, changes: dict[str, Any], without: set[str], public: bool) -> None:

@@ -33,6 +33,8 @@ from instanter.privacy.subjects import KeyStore
 from instanter.state.layout import CELL_EVENTS
 from instanter.state.table import CELLS, address
 
+from ..conftest import About
+
 TIMEOUT_S = 30.0
 PEOPLE = 1_000
 REPLACED_MAX = 20
@@ -221,6 +223,14 @@ class Balance:
     @property
     def even(self) -> bool:
         return not (self.lost or self.phantom or self.double)
+
+    def assert_even(self, about: About, where: object = "") -> None:
+        """Nothing acknowledged is lost (P1), nothing came from nowhere or had two effects (P2)."""
+        with about("P1"):
+            assert not self.lost, (where, self)
+        with about("P2"):
+            assert not self.phantom, (where, self)
+            assert not self.double, (where, self)
 
     @property
     def figures(self) -> dict[str, int]:

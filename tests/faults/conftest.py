@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ..conftest import About as About
 from ..conftest import InTime as InTime
 from ..leaks import watch
 from .accountant import Accountant

@@ -31,7 +31,7 @@ from instanter.sim.world.run import Surroundings
 from ..engine.harness import decide, iso, stock_shop
 from ..sim.worlds import Worlds
 from .accountant import ask
-from .conftest import MakeSite
+from .conftest import About, MakeSite
 
 T = TypeVar("T")
 ROOT = Path("/clocks")
@@ -42,7 +42,7 @@ YEAR_MS = 365 * DAY_MS
 STEPS_MS = (0, -3 * DAY_MS, YEAR_MS, 2_000, -YEAR_MS, 0)
 """By how much the server's clock is wrong, one after another."""
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.about("P3")]
 
 
 class Machine:
@@ -237,10 +237,12 @@ def test_r10_leap_seconds_and_the_hours_of_summer_time_are_times_like_others() -
     assert [record.happened_ms for record in tracked(disk, ROOT)] == list(SPELLINGS.values())
 
 
-def test_r10_a_server_whose_log_ends_a_year_ahead_serves_and_goes_on_from_there(make_site: MakeSite) -> None:
+def test_r10_a_server_whose_log_ends_a_year_ahead_serves_and_goes_on_from_there(
+    make_site: MakeSite, about: About
+) -> None:
     site = make_site()
     server = site.start()
-    send(server.port, 0)
+    send(server.port, 0, about)
     server.kill()
     ahead_ms = SystemClock().now_ms() + YEAR_MS
     log = SegmentLog(RealDisk(), site.data / "log", segment_bytes=1 << 20)
@@ -248,14 +250,15 @@ def test_r10_a_server_whose_log_ends_a_year_ahead_serves_and_goes_on_from_there(
     log.close()
     server = site.start()
     for number in range(1, 4):
-        send(server.port, number)
+        send(server.port, number, about)
     server.kill()
     assert_in_order(RealDisk(), site.data)
     assert tracked(RealDisk(), site.data)[-1].received_ms >= ahead_ms
 
 
-def send(port: int, number: int) -> None:
+def send(port: int, number: int, about: About) -> None:
     batch = [json.loads(event(number, f"p{person}")) for person in range(5)]
-    assert ask(port, "POST", "/v1/batch", {"batch": batch}).status == 200
     question = {"anonymousId": "p1", "placements": [{"id": "home.recommended"}]}
-    assert ask(port, "POST", "/v1/decide", question).status == 200
+    with about("P10"):
+        assert ask(port, "POST", "/v1/batch", {"batch": batch}).status == 200
+        assert ask(port, "POST", "/v1/decide", question).status == 200

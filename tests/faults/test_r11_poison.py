@@ -29,7 +29,7 @@ from instanter.log.segments import SegmentReader
 
 from ..engine.harness import event, take, with_engine
 from .accountant import Accountant, Client, Shift, ask, balance, recovered, replayed
-from .conftest import InTime, MakeSite
+from .conftest import About, InTime, MakeSite
 
 ONE_IN = 10_000
 BATCH = 500
@@ -37,11 +37,11 @@ LAG_S_MAX = 1.0
 SEGMENT_BYTES = 1 << 20
 BEYOND_64_BITS = 2**63 + 5
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.about("P1", "P2")]
 
 
 def test_r11_a_live_engine_passes_poison_over_and_is_level_again_at_once(
-    tmp_path: Path, full: bool, record_property: Callable[[str, Any], None], in_time: InTime
+    tmp_path: Path, full: bool, record_property: Callable[[str, Any], None], in_time: InTime, about: About,
 ) -> None:
     poisons = 10 if full else 1
 
@@ -74,7 +74,8 @@ def test_r11_a_live_engine_passes_poison_over_and_is_level_again_at_once(
     schemas: list[Any] = []
     longest_s = with_engine(tmp_path, work, clock=ManualClock(), stop=False)
     record_property("s from a poison record to everything behind it folded, longest", round(longest_s, 3))
-    assert in_time(longest_s, LAG_S_MAX)
+    with about():
+        assert in_time(longest_s, LAG_S_MAX)
     rebuilt = Partition(schemas[0])
     catch_up(rebuilt, SegmentReader(RealDisk(), tmp_path / "log"))
     assert (rebuilt.hash(), rebuilt.passed_over) == (hashes[0], poisons)
@@ -91,7 +92,7 @@ async def append_poison(engine: Engine, number: int) -> None:
 
 
 def test_r11_servers_start_on_poison_serve_and_take_it_in_at_last(
-    make_site: MakeSite, accountant: Accountant, full: bool, in_time: InTime
+    make_site: MakeSite, accountant: Accountant, full: bool, in_time: InTime, about: About
 ) -> None:
     site, poisons = make_site(), 10 if full else 1
     server = site.start()
@@ -104,7 +105,8 @@ def test_r11_servers_start_on_poison_serve_and_take_it_in_at_last(
     shift = accountant.send(server.port, stop=threading.Event(), events_per_s=50_000, batch=100, events_max=1_000)
     assert (shift.acked, shift.refused) == (1_000, {})
     server.kill()
-    assert in_time(site.ready_s[-1], 5.0)
+    with about():
+        assert in_time(site.ready_s[-1], 5.0)
 
     server = site.start()
     assert group_of(server.port) == ("poison", poisons), "found again, and not noted twice"
@@ -114,7 +116,7 @@ def test_r11_servers_start_on_poison_serve_and_take_it_in_at_last(
     live = ask(server.port, "GET", "/v1/state").json["hash"]
     server.kill()
     books = balance(accountant, site.data, site.config)
-    assert books.even, books
+    books.assert_even(about)
     rebuilt = replayed(site.data, site.config)
     assert rebuilt.hash() == recovered(site.data, site.config).hash()
     assert rebuilt.passed_over == poisons

@@ -31,7 +31,7 @@ RESIDENT_GROWTH_MAX = 128 * MIB
 LOOK_S = 0.05
 KNOWN = {"200", "429", "offered", "given up", "broken off", "not connected", "impolite"}
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.about("P4")]
 
 
 def plan(full: bool) -> list[dict[str, Any]]:
@@ -113,12 +113,15 @@ def test_a_spike_is_refused_early_and_leaves_nothing_behind(
         assert phase["counts"]["200"] > 0, "some are answered at any load"
     after = by_name["after"]["counts"]
     assert after["200"] + after.get("given up", 0) == after["offered"], "as if nothing had been"
-    assert grown_bytes <= RESIDENT_GROWTH_MAX
-    assert server.stop() == 0
-    assert len(acked) > 10
+    with about("P6"):
+        assert grown_bytes <= RESIDENT_GROWTH_MAX
+    with about():
+        assert server.stop() == 0
+        assert len(acked) > 10
     gone = lost(site, acked)
     figures(events_acked=len(acked) * EVENTS, lost=gone)
-    assert gone == 0
+    with about("P1"):
+        assert gone == 0
     if full:
         peak = by_name["peak"]["ok_per_s"]
         with about("P4"):

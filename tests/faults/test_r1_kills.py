@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from .accountant import Accountant, Balance, ask, balance, recovered, replayed
-from .conftest import Figures, MakeSite
+from .conftest import About, Figures, MakeSite
 from .servers import ForkedServer, Site
 from .tracing import traced
 
@@ -23,14 +23,17 @@ NAMES = {"rename": "?rename,?renameat,?renameat2", "fsync": "fsync", "unlink": "
 CHECKPOINT_KILLS = [(name, k) for name in NAMES for k in ((1, 2, 3) if len(SYNCS) > 3 else (1,))]
 """The calls that a checkpoint ends with: renamed, its directory synced, an older one removed."""
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.about()]
 
 
-def books_after_a_restart(site: Site, accountant: Accountant, died: ForkedServer) -> tuple[ForkedServer, Balance]:
+def books_after_a_restart(
+    site: Site, accountant: Accountant, died: ForkedServer, about: About
+) -> tuple[ForkedServer, Balance]:
     """Start again, send again what nobody acknowledged, and close the books; the new server goes on running."""
     assert died.process.wait(10) == DIED
     cut_off = balance(accountant, site.data, site.config)
-    assert (cut_off.lost, cut_off.phantom) == (set(), set()), "before anything was sent again"
+    with about("P1"):
+        assert (cut_off.lost, cut_off.phantom) == (set(), set()), "before anything was sent again"
     server = site.start()
     shift = accountant.send_again(server.port)
     assert not shift.refused
@@ -38,16 +41,17 @@ def books_after_a_restart(site: Site, accountant: Accountant, died: ForkedServer
     return server, balance(accountant, site.data, site.config)
 
 
-def assert_same_state(site: Site, server: ForkedServer) -> None:
+def assert_same_state(site: Site, server: ForkedServer, about: About) -> None:
     """The live state is that of a rebuild from the beginning, and of a start from checkpoint and tail."""
     live = ask(server.port, "GET", "/v1/state").json
     server.kill()
-    assert replayed(site.data, site.config, until=int(live["position"])).state.hash() == live["hash"]
-    assert recovered(site.data, site.config).state.hash() == replayed(site.data, site.config).state.hash()
+    with about("P1", "P2"):
+        assert replayed(site.data, site.config, until=int(live["position"])).state.hash() == live["hash"]
+        assert recovered(site.data, site.config).state.hash() == replayed(site.data, site.config).state.hash()
 
 
 def test_r1_killed_at_a_sync_of_the_log(
-    make_site: MakeSite, accountant: Accountant, strace: str, tmp_path: Path, figures: Figures
+    make_site: MakeSite, accountant: Accountant, strace: str, tmp_path: Path, figures: Figures, about: About,
 ) -> None:  # fmt: skip
     site = make_site()
     server = site.start()
@@ -55,14 +59,14 @@ def test_r1_killed_at_a_sync_of_the_log(
         injection = f"inject=fdatasync:signal=SIGKILL:when={k}"
         with traced(strace, server.pid, "-e", "trace=fdatasync", "-e", injection, report=tmp_path / "trace"):
             accountant.send(server.port, stop=threading.Event(), events_max=EVENTS_MAX)
-        server, books = books_after_a_restart(site, accountant, server)
-        assert books.even, (k, books)
+        server, books = books_after_a_restart(site, accountant, server, about)
+        books.assert_even(about, k)
     figures(kills=len(SYNCS), ready_s_max=round(max(site.ready_s), 2), **books.figures)
-    assert_same_state(site, server)
+    assert_same_state(site, server, about)
 
 
 def test_r1_killed_while_a_checkpoint_is_written(
-    make_site: MakeSite, accountant: Accountant, strace: str, tmp_path: Path, figures: Figures
+    make_site: MakeSite, accountant: Accountant, strace: str, tmp_path: Path, figures: Figures, about: About,
 ) -> None:  # fmt: skip
     site = make_site(checkpoint_s=1)
     server = site.start()
@@ -70,14 +74,14 @@ def test_r1_killed_while_a_checkpoint_is_written(
         injection = f"inject={NAMES[name]}:signal=SIGKILL:when={k}"
         with traced(strace, server.pid, "-e", f"trace={NAMES[name]}", "-e", injection, report=tmp_path / "trace"):
             accountant.send(server.port, stop=threading.Event(), events_max=EVENTS_MAX)
-        server, books = books_after_a_restart(site, accountant, server)
-        assert books.even, (name, k, books)
+        server, books = books_after_a_restart(site, accountant, server, about)
+        books.assert_even(about, (name, k))
     figures(kills=len(CHECKPOINT_KILLS), ready_s_max=round(max(site.ready_s), 2), **books.figures)
-    assert_same_state(site, server)
+    assert_same_state(site, server, about)
 
 
 def test_r1_killed_at_a_random_moment(
-    make_site: MakeSite, accountant: Accountant, tmp_path: Path, full: bool, figures: Figures
+    make_site: MakeSite, accountant: Accountant, tmp_path: Path, full: bool, figures: Figures, about: About,
 ) -> None:
     site, chance = make_site(checkpoint_s=1), random.Random(1)
     server, kills = site.start(), 25 if full or not shutil.which("strace") else 2
@@ -86,10 +90,10 @@ def test_r1_killed_at_a_random_moment(
         killing.start()
         accountant.send(server.port, stop=threading.Event(), events_max=EVENTS_MAX)
         killing.join()
-        server, books = books_after_a_restart(site, accountant, server)
-        assert books.even, books
+        server, books = books_after_a_restart(site, accountant, server, about)
+        books.assert_even(about)
     figures(kills=kills, ready_s_max=round(max(site.ready_s), 2), **books.figures)
-    assert_same_state(site, server)
+    assert_same_state(site, server, about)
 
 
 def test_r1_the_accountant_notices_what_is_lost_invented_and_doubled(
@@ -107,7 +111,7 @@ def test_r1_the_accountant_notices_what_is_lost_invented_and_doubled(
 
 @pytest.mark.long
 def test_r1_two_hundred_kills_at_random_moments(
-    make_site: MakeSite, accountant: Accountant, figures: Figures
+    make_site: MakeSite, accountant: Accountant, figures: Figures, about: About
 ) -> None:  # fmt: skip
     site, chance = make_site(checkpoint_s=1), random.Random(200)
     server = site.start()
@@ -117,11 +121,11 @@ def test_r1_two_hundred_kills_at_random_moments(
         accountant.send(server.port, stop=threading.Event(), events_max=EVENTS_MAX)
         killing.join()
         if kill % 10 == 9:
-            server, books = books_after_a_restart(site, accountant, server)
-            assert books.even, books
+            server, books = books_after_a_restart(site, accountant, server, about)
+            books.assert_even(about)
         else:
             assert server.process.wait(10) == DIED
             server = site.start()
             assert not accountant.send_again(server.port).refused
     figures(kills=200, ready_s_max=round(max(site.ready_s), 2), **books.figures)
-    assert_same_state(site, server)
+    assert_same_state(site, server, about)

@@ -39,7 +39,7 @@ REPEATED = (3, 87, 137)
 FOUND = (318, 405, 431, 446, 499, 508, 533, 564, 1058, 1119, 1180, 1252, 1539, 1570)
 """Seeds beyond the short form that have found something."""
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.about("P3")]
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,7 @@ def worlds() -> Iterator[Worlds]:
     logging.disable(logging.NOTSET)
 
 
+@pytest.mark.about("P1", "P2", "P3", "P5", "P8")
 def test_r26_the_promises_hold_in_all_seeds(
     worlds: Worlds, full: bool, record_property: pytest.RecordProperty
 ) -> None:
@@ -175,6 +176,7 @@ def test_r26_seed_4_received_times_do_not_go_back_when_a_record_had_to_wait(tmp_
     assert times == sorted(times)
 
 
+@pytest.mark.about("P8")
 def test_r26_seed_533_a_checkpoint_that_an_erasure_asks_for_at_a_start_is_of_the_new_configuration(
     tmp_path: Path,
 ) -> None:
@@ -197,6 +199,7 @@ def test_r26_seed_533_a_checkpoint_that_an_erasure_asks_for_at_a_start_is_of_the
     assert list_checkpoints(RealDisk(), tmp_path / "checkpoints")[0] > configured
 
 
+@pytest.mark.about("P8")
 def test_r26_seed_446_time_does_not_go_back_behind_what_retention_went_by(tmp_path: Path) -> None:
     clock = ManualClock()
 

@@ -28,7 +28,7 @@ CALLS = {
     "rmdir": "?rmdir",
 }  # fmt: skip
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.about("P5", "P9")]
 
 
 class DyingFile:

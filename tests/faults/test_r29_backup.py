@@ -22,7 +22,7 @@ from .servers import Site
 EVENTS_PER_S = 2_000
 BACKUP_S_MAX = 600.0
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.about("P1")]
 
 
 def instanter(*words: object) -> Any:
@@ -96,6 +96,7 @@ def accountant_has_begun(accountant: Accountant) -> None:
         waiting.wait(0.01)
 
 
+@pytest.mark.about("P8")
 def test_r29_somebody_erased_since_does_not_come_back_with_an_old_backup(make_site: MakeSite, tmp_path: Path) -> None:
     site, restored = make_site(), make_site("restored")
     server = site.start()

@@ -25,12 +25,12 @@ from instanter.foundation.clock import elapsed_ns
 
 from . import slow_clients
 from .accountant import PEOPLE, Accountant, Client, Shift, ask, balance, event, keys_of, recovered, replayed
-from .conftest import MakeSite
+from .conftest import About, MakeSite
 from .hostile import hostile_requests
 from .servers import ForkedServer, Site
 from .tracing import traced
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.about()]
 
 EVENTS_PER_S = 300
 ASKS_PER_S = 25
@@ -235,7 +235,8 @@ def quantile(values: list[float], share: float) -> float:
 
 
 def ordeal(
-    site: Site, accountant: Accountant, strace: str, report: Path, *, seconds: float, pause_s: float, seed: int
+    site: Site, accountant: Accountant, strace: str, report: Path, *, seconds: float, pause_s: float, seed: int,
+    about: About,
 ) -> dict[str, Any]:
     """Faults for so long, each sort once before chance decides; what was met."""
     chance, met = random.Random(seed), Counter[str]()
@@ -252,8 +253,9 @@ def ordeal(
         lasted_s = (elapsed_ns() - began_ns) / 1e9
     live = ask(chaos.server.port, "GET", "/v1/state").json
     chaos.server.kill()
-    assert replayed(site.data, site.config, until=int(live["position"])).state.hash() == live["hash"]
-    assert recovered(site.data, site.config).state.hash() == replayed(site.data, site.config).state.hash()
+    with about("P1", "P2"):
+        assert replayed(site.data, site.config, until=int(live["position"])).state.hash() == live["hash"]
+        assert recovered(site.data, site.config).state.hash() == replayed(site.data, site.config).state.hash()
     return {
         "lasted_s": lasted_s, "met": met, "answered": len(decisions.took_ms), "unanswered": decisions.unanswered,
         "down_s": decisions.down_ns / 1e9, "took_ms": decisions.took_ms,
@@ -261,7 +263,8 @@ def ordeal(
 
 
 def check(
-    site: Site, accountant: Accountant, met: dict[str, Any], record_property: Callable[[str, object], None]
+    site: Site, accountant: Accountant, met: dict[str, Any], record_property: Callable[[str, object], None],
+    about: About,
 ) -> float:
     """The books are even and the decisions were answered; the p99 of these in ms."""
     books = balance(accountant, site.data, site.config)
@@ -279,30 +282,35 @@ def check(
     record_property("decisions answered", f"{share:.3%} of {met['answered'] + unanswered} while a process was there")
     record_property("seconds without a process", round(met["down_s"], 1))
     record_property("p99 ms", round(p99_ms, 1))
-    assert not books.lost
-    assert not phantom, "the hostile bodies have ids of their own, and so have the people who leave"
-    assert not double
-    assert share >= 0.999, met["unanswered"]
+    with about("P1"):
+        assert not books.lost
+    with about("P2"):
+        assert not phantom, "the hostile bodies have ids of their own, and so have the people who leave"
+        assert not double
+    with about("P4"):
+        assert share >= 0.999, met["unanswered"]
     return p99_ms
 
 
 def test_r31_each_fault_once(
     make_site: MakeSite, accountant: Accountant, strace: str, tmp_path: Path, full: bool,
-    record_property: Callable[[str, object], None],
+    record_property: Callable[[str, object], None], about: About,
 ) -> None:  # fmt: skip
     if not full:
         pytest.skip("takes a minute and a half: make faults")
     site = make_site(checkpoint_s=5)
-    met = ordeal(site, accountant, strace, tmp_path / "trace", seconds=45, pause_s=0.5, seed=31)
+    met = ordeal(site, accountant, strace, tmp_path / "trace", seconds=45, pause_s=0.5, seed=31, about=about)
     assert len(met["met"]) == 10
-    check(site, accountant, met, record_property)
+    check(site, accountant, met, record_property, about)
 
 
 @pytest.mark.long
 def test_r31_twenty_minutes_of_faults(
     make_site: MakeSite, accountant: Accountant, strace: str, tmp_path: Path,
-    record_property: Callable[[str, object], None],
+    record_property: Callable[[str, object], None], about: About,
 ) -> None:  # fmt: skip
     site = make_site(checkpoint_s=20)
-    met = ordeal(site, accountant, strace, tmp_path / "trace", seconds=20 * 60, pause_s=25, seed=1931)
-    assert check(site, accountant, met, record_property) <= 2 * BUDGET_MS
+    met = ordeal(site, accountant, strace, tmp_path / "trace", seconds=20 * 60, pause_s=25, seed=1931, about=about)
+    p99_ms = check(site, accountant, met, record_property, about)
+    with about("P4"):
+        assert p99_ms <= 2 * BUDGET_MS

@@ -17,7 +17,7 @@ from instanter.privacy.audit import CLOCK_CONFIRMED, COMMAND_LINE, Act, hand_in
 
 from ..engine.harness import event, open_engine, take
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.about("P8")]
 
 START_MS = 1_700_000_000_000
 YEAR_MS = 365 * 86_400_000

@@ -39,7 +39,7 @@ from ..models.examples import small_artefact
 from .conftest import Figures
 from .test_r28_migration import DyingDisk
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.about("P1", "P8")]
 
 KILLS, KILLS_SHORT = 50, 3
 KEPT = 60

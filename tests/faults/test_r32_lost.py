@@ -40,7 +40,7 @@ from ..models.examples import small_artefact
 from .accountant import Accountant, ask
 from .conftest import Figures, MakeSite
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.about("P1", "P5")]
 
 T = TypeVar("T")
 SEGMENT_MB = 1
@@ -337,6 +337,7 @@ def test_r32_a_directory_that_is_empty_while_its_keys_lie_elsewhere_is_not_made_
     assert (keys / "installation.key").read_bytes() == secret
 
 
+@pytest.mark.about("P8")
 def test_r32_a_checkpoint_that_is_ahead_is_set_aside_until_somebody_is_erased(config: Config, tmp_path: Path) -> None:
     data = tmp_path / "data"
 

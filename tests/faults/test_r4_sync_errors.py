@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 
 from .accountant import Accountant, ask, balance
-from .conftest import Figures, MakeSite
+from .conftest import About, Figures, MakeSite
 from .tracing import calls, traced
 
 SYNCS = range(1, 21) if os.environ.get("INSTANTER_FULL") == "1" else (1, 8)
 DECIDE = {"anonymousId": "p1", "placements": [{"id": "home.recommended"}]}
 ITEM = {"items": [{"id": "sku-1", "fields": {"price": 1}}]}
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.about()]
 
 
 @pytest.mark.parametrize("k", SYNCS)
 def test_r4_the_sync_of_the_log_fails(
-    k: int, make_site: MakeSite, accountant: Accountant, strace: str, tmp_path: Path, figures: Figures
+    k: int, make_site: MakeSite, accountant: Accountant, strace: str, tmp_path: Path, figures: Figures, about: About,
 ) -> None:  # fmt: skip
     site, report = make_site(), tmp_path / "trace"
     server = site.start()
@@ -35,23 +35,28 @@ def test_r4_the_sync_of_the_log_fails(
         decided = [ask(server.port, "POST", "/v1/decide", DECIDE) for _ in range(20)]
         ready = ask(server.port, "GET", "/readyz")
     assert set(failing.refused) == set(ended.refused) == {503}
-    assert (failing.acked_after_refusal, ended.acked) == (0, 0), "acknowledged after the first EIO"
+    with about("P1"):
+        assert (failing.acked_after_refusal, ended.acked) == (0, 0), "acknowledged after the first EIO"
     assert not failing.unpolite
     assert not ended.unpolite
     assert (refused.status, refused.json["error"]["code"]) == (503, "log_closed")
-    assert {reply.status for reply in decided} == {200}
-    assert all(reply.json["placements"]["home.recommended"]["items"] for reply in decided)
-    assert ready.status == 200, "decisions can be answered"
-    assert_not_synced_again(report, k)
+    with about("P4"):
+        assert {reply.status for reply in decided} == {200}
+        assert all(reply.json["placements"]["home.recommended"]["items"] for reply in decided)
+        assert ready.status == 200, "decisions can be answered"
+    with about("P1"):
+        assert_not_synced_again(report, k)
     server.kill()
     books = balance(accountant, site.data, site.config)
-    assert (books.lost, books.phantom, books.double) == (set(), set(), {})
+    with about("P1"):
+        assert (books.lost, books.phantom, books.double) == (set(), set(), {})
     server = site.start()
     assert not accountant.send_again(server.port).refused
     books = balance(accountant, site.data, site.config)
     figures(sync_errors=1, acked_after_error=failing.acked_after_refusal + ended.acked, decided=len(decided),
             **books.figures)  # fmt: skip
-    assert books.even
+    with about("P1"):
+        assert books.even
 
 
 def assert_not_synced_again(report: Path, k: int) -> None:

@@ -14,7 +14,7 @@ import pytest
 from instanter.foundation.clock import elapsed_ns
 
 from .accountant import Accountant, Balance, Client, Shift, ask, balance
-from .conftest import Figures, InTime, MakeSite
+from .conftest import About, Figures, InTime, MakeSite
 from .servers import ForkedServer, Site
 
 DISK_BYTES = 16 * 1024 * 1024
@@ -27,7 +27,7 @@ DECIDE = {"anonymousId": "p1", "placements": [{"id": "home.recommended"}]}
 LARGE = {"items": [{"id": f"large-{number}", "fields": {"text": "x" * 15_000}} for number in range(60)]}
 ITEMS = {"items": [{"id": f"sku-{number}", "fields": {"price": 1}} for number in range(20)]}
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.about()]
 
 
 @pytest.fixture
@@ -87,15 +87,17 @@ def assert_resumed(accountant: Accountant, server: ForkedServer, freed_ns: int, 
     return (elapsed_ns() - freed_ns) / 1e9
 
 
-def assert_balanced(accountant: Accountant, site: Site, server: ForkedServer) -> Balance:
+def assert_balanced(accountant: Accountant, site: Site, server: ForkedServer, about: About) -> Balance:
     assert server.stop() == 0
     books = balance(accountant, site.data, site.config)
-    assert books.even, books
+    with about("P1"):
+        assert books.even, books
     return books
 
 
 def test_r5_a_full_disk_that_is_freed(
-    make_site: MakeSite, accountant: Accountant, small_disk: Path, tmp_path: Path, figures: Figures, in_time: InTime
+    make_site: MakeSite, accountant: Accountant, small_disk: Path, tmp_path: Path, figures: Figures, in_time: InTime,
+    about: About,
 ) -> None:  # fmt: skip
     site = make_site(data=small_disk / "data", checkpoint_s=1)
     server = site.start()
@@ -107,13 +109,15 @@ def test_r5_a_full_disk_that_is_freed(
     somebody.unlink()
     resumed_s = assert_resumed(accountant, server, elapsed_ns(), in_time)
     asking.end()
-    assert asking.answered == asking.asked > 0
-    books = assert_balanced(accountant, site, server)
+    with about("P4"):
+        assert asking.answered == asking.asked > 0
+    books = assert_balanced(accountant, site, server, about)
     figures(refused_507=shift.refused[507], decided=asking.answered, resumed_s_max=round(resumed_s, 2), **books.figures)
 
 
 def test_r5_a_limit_on_the_size_of_files_that_is_lifted(
-    make_site: MakeSite, accountant: Accountant, tmp_path: Path, figures: Figures, in_time: InTime
+    make_site: MakeSite, accountant: Accountant, tmp_path: Path, figures: Figures, in_time: InTime,
+    about: About,
 ) -> None:  # fmt: skip
     site = make_site()
     server = site.start()
@@ -125,6 +129,7 @@ def test_r5_a_limit_on_the_size_of_files_that_is_lifted(
     resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (hard, hard))
     resumed_s = assert_resumed(accountant, server, elapsed_ns(), in_time)
     asking.end()
-    assert asking.answered == asking.asked > 0
-    books = assert_balanced(accountant, site, server)
+    with about("P4"):
+        assert asking.answered == asking.asked > 0
+    books = assert_balanced(accountant, site, server, about)
     figures(refused_507=shift.refused[507], decided=asking.answered, resumed_s_max=round(resumed_s, 2), **books.figures)

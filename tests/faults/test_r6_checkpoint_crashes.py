@@ -117,6 +117,7 @@ def rebuilt(disk: DyingDisk) -> Partition:
 
 
 @pytest.mark.faults
+@pytest.mark.about("P1", "P3")
 @pytest.mark.parametrize("keep_days", [3_650, 1], ids=["all of the log kept", "the log cut"])
 def test_r6_death_at_every_step_of_a_checkpoint(keep_days: int, figures: Figures) -> None:
     base = shop_with_two_checkpoints(keep_days)
@@ -153,6 +154,7 @@ def assert_recovers(disk: DyingDisk, keep_days: int, *, where: str) -> None:
     assert not [path for path in disk.files() if path.suffix == ".tmp"], f"{where}: an unfinished file was left lying"
 
 
+@pytest.mark.about("P3")
 def test_r6_a_log_that_begins_right_at_a_checkpoint_is_replayed_from_that_one() -> None:
     async def run() -> None:
         disk, clock = DyingDisk(), ManualClock(START_MS)

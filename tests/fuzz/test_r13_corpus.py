@@ -12,6 +12,8 @@ import pytest
 from .fuzz import NAMES, not_covered
 from .targets import NEVER_TAKEN, RUN_S_MAX, TARGETS, Refused, TooSlow, run
 
+pytestmark = pytest.mark.about("P5", "P10")
+
 CORPUS = Path(__file__).parent / "corpus"
 
 

@@ -116,5 +116,5 @@ class LogAgainstAList(RuleBasedStateMachine):
         self.kept = present
 
 
-TestLogAgainstAList = pytest.mark.row("R27")(LogAgainstAList.TestCase)
+TestLogAgainstAList = pytest.mark.about("P2", "P3")(pytest.mark.row("R27")(LogAgainstAList.TestCase))
 TestLogAgainstAList.settings = settings(deadline=None, max_examples=60, stateful_step_count=25)

@@ -67,6 +67,7 @@ class LateDisk(SimulatedDisk):
 
 
 @pytest.mark.row("R2")
+@pytest.mark.about("P1", "P5")
 class TestTornEnd:
     def test_cut_at_every_byte_of_the_last_three_records_it_opens_with_the_longest_whole_prefix(
         self, figures: Figures

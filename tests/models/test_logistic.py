@@ -135,6 +135,7 @@ print([found.intercept.hex(), *[value.hex() for value in found.weight.tolist()]]
 """
 
 
+@pytest.mark.slow
 def test_compiled_and_plain_fit_alike() -> None:
     told = []
     for plain in ("0", "1"):

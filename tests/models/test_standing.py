@@ -333,6 +333,7 @@ def seen(shop, lists: TenantLists) -> dict[str, object]:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rules", [FIRST_RULES, EVIDENCE])
 @pytest.mark.parametrize("seed", range(12))
 def test_lists_that_followed_are_those_that_are_made_anew(

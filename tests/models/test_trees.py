@@ -94,6 +94,7 @@ def test_any_number_of_rows_scores_as_lightgbm_scores(rows: int) -> None:
     assert add_up(walk, walk.slots, matrix[:rows]).tobytes() == expected.tobytes()
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.integers(0, 10_000), st.sampled_from([2, 5, 40]), st.integers(1, 40), st.booleans())
 def test_whatever_was_learned_scores_as_lightgbm_scores(seed: int, leaves: int, trees: int, zero: bool) -> None:
@@ -144,6 +145,7 @@ for found in (ranker.score(matrix, columns), ranker.contributions(matrix, column
 """
 
 
+@pytest.mark.slow
 def test_compiled_and_plain_walk_alike(tmp_path) -> None:
     matrix, target = examples(10)
     booster = lightgbm.train(QUIET | {"objective": "regression"}, lightgbm.Dataset(matrix, target), 12)

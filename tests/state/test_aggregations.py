@@ -135,7 +135,6 @@ LAWFUL = [name for name, spec in SPECS.items() if spec.aggregation is not aggreg
 
 @pytest.mark.parametrize("rules", RULES)
 @pytest.mark.parametrize("name", LAWFUL)
-@settings(max_examples=60)
 @given(parts(), parts(), parts())
 def test_merging_is_associative(rules: int, name: str, a: list[Any], b: list[Any], c: list[Any]) -> None:
     left = Records(SPECS[name], rules=rules).add(0, *a).add(1, *b).add(2, *c).merge(0, 1).merge(0, 2)
@@ -146,7 +145,6 @@ def test_merging_is_associative(rules: int, name: str, a: list[Any], b: list[Any
 
 @pytest.mark.parametrize("rules", RULES)
 @pytest.mark.parametrize("name", LAWFUL)
-@settings(max_examples=60)
 @given(parts(), parts())
 def test_merging_is_commutative(rules: int, name: str, a: list[Any], b: list[Any]) -> None:
     left = Records(SPECS[name], rules=rules).add(0, *a).add(1, *b).merge(0, 1)
@@ -156,7 +154,6 @@ def test_merging_is_commutative(rules: int, name: str, a: list[Any], b: list[Any
 
 
 @pytest.mark.parametrize("name", LAWFUL)
-@settings(max_examples=30)
 @given(parts(3 * K))
 def test_nothing_is_the_neutral_element_of_merging(name: str, a: list[Any]) -> None:
     records = Records(SPECS[name]).add(0, *a).add(1, *a)
@@ -167,7 +164,6 @@ def test_nothing_is_the_neutral_element_of_merging(name: str, a: list[Any]) -> N
 
 @pytest.mark.parametrize("rules", RULES)
 @pytest.mark.parametrize("name", LAWFUL)
-@settings(max_examples=60)
 @given(parts(), parts())
 def test_merging_two_is_what_adding_all_to_one_is(rules: int, name: str, a: list[Any], b: list[Any]) -> None:
     merged = Records(SPECS[name], rules=rules).add(0, *a).add(1, *b).merge(0, 1)
@@ -178,7 +174,6 @@ def test_merging_two_is_what_adding_all_to_one_is(rules: int, name: str, a: list
 
 @pytest.mark.parametrize("rules", RULES)
 @pytest.mark.parametrize("name", LAWFUL)
-@settings(max_examples=60)
 @given(parts(max_size=10), st.randoms(use_true_random=False))
 def test_the_order_of_adding_does_not_matter(rules: int, name: str, a: list[Any], rng: Any) -> None:
     shuffled = rng.sample(a, len(a))

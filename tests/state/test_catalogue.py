@@ -484,6 +484,7 @@ def test_the_lowest_vacant_row_is_taken_first_also_behind_a_checkpoint(saved: bo
     assert [put(state, name) for name in "abcd"] == [rows[1], rows[3], rows[4], -1]
 
 
+@pytest.mark.slow
 def test_the_memory_of_many_that_are_gone_is_given_back_and_taken_again() -> None:
     count = 5 * GIVEN_BACK_ROWS
     state = of_items(count + 2)

@@ -576,6 +576,7 @@ def hashes() -> dict[int, tuple[str, str]]:
     return wanted
 
 
+@pytest.mark.slow
 def test_whenever_the_power_goes_every_checkpoint_that_counts_is_whole() -> None:
     reference = SimulatedDisk()
     work(reference)

@@ -26,6 +26,7 @@ def plain(seed: int, *, hash_seed: str) -> list[str]:
     return hashes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_compiled_and_plain_kernels_come_to_the_same_hashes(seed: int) -> None:
     assert [*told(seed, EVENTS), *told_often(seed, 5 * EVENTS)] == plain(seed, hash_seed=str(seed))

@@ -67,6 +67,7 @@ def run_without_place(environment: dict[str, str]) -> str:
     return run.stdout
 
 
+@pytest.mark.slow
 def test_without_a_place_a_kernel_runs_and_one_sentence_names_the_remedy() -> None:
     said = run_without_place({"PATH": os.environ["PATH"], "NUMBA_CACHE_DIR": "/proc/nowhere"}).splitlines()
     assert said[-1] == "1000000000.0"
@@ -126,6 +127,7 @@ def kept(root: Path) -> list[Path]:
     return sorted((root / "kernels").iterdir())
 
 
+@pytest.mark.slow
 def test_a_kernel_file_that_others_can_write_is_not_loaded_but_compiled_anew(tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "NUMBA_CACHE_DIR": str(tmp_path)}
     assert run_without_place(environment) == "1000000000.0\n"

@@ -113,6 +113,7 @@ def _arrivals(seed: int, count: int, spread_h: int, batch: int) -> list[list[Tra
     return [arrived[first : first + batch] for first in range(0, len(arrived), batch)]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 2**32), st.integers(1, 1_200), st.sampled_from((1, 20, 40, 200)), st.sampled_from((1, 16, 128)),

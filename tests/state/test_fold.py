@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -53,6 +54,7 @@ def fold_in_batches(state: State, oracle: Oracle, events: list[Tracked], sizes: 
         events = events[size:]
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(shapes(), st.lists(st.integers(1, 30), max_size=8))
 def test_the_fold_is_what_the_oracle_says_in_any_order_of_arrival(shapes: list[Any], sizes: list[int]) -> None:
@@ -63,6 +65,7 @@ def test_the_fold_is_what_the_oracle_says_in_any_order_of_arrival(shapes: list[A
     assert_agreement(state, oracle)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(shapes(min_size=10))
 def test_a_session_ends_at_its_longest_whatever_happens_in_it(shapes: list[Any]) -> None:
@@ -72,6 +75,7 @@ def test_a_session_ends_at_its_longest_whatever_happens_in_it(shapes: list[Any])
     assert_agreement(state, oracle)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(shapes(min_size=20))
 def test_only_the_newest_messages_are_remembered_and_the_others_counted(shapes: list[Any]) -> None:

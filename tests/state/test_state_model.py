@@ -190,7 +190,7 @@ def _repeat(state: State, done: Any) -> None:
             state.fold(done)
 
 
-TestState = pytest.mark.row("R27")(StateMachine.TestCase)
+TestState = pytest.mark.about("P2", "P3")(pytest.mark.row("R27")(StateMachine.TestCase))
 TestState.settings = settings(
     max_examples=2_000 if FULL else 100, stateful_step_count=50 if FULL else 30, deadline=None
 )

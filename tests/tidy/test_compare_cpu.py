@@ -50,7 +50,7 @@ def test_a_version_is_compared_with_itself(root: Path, tmp_path: Path) -> None:
     python.chmod(0o755)
     run = subprocess.run(
         [sys.executable, root / "tools/compare_cpu.py", tmp_path, "--pairs", "1", "--people", "200",
-         "--events", "500", "--decisions", "300", "--json"], capture_output=True, text=True, check=False,
+         "--events", "500", "--decisions", "100", "--json"], capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     said = [json.loads(line) for line in run.stdout.splitlines()]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 
 from ..conftest import About
-from ..reliability import Rows, flat, rows_known, rows_of
+from ..reliability import BROKEN, SHOWN, Rows, flat, promises_of, rows_known, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,10 @@ def tool(root: Path) -> ModuleType:
 
 def told(tool: ModuleType, outcomes: list[str], *, form: str = "full", row: str = "R4", at: str = "2025") -> Any:
     tests = tuple(
-        tool.Test((row,), f"test_{number}", outcome, why="no strace", figures={"kills": 2, "ready_s_max": number + 0.5})
+        tool.Test(
+            (row,), f"test_{number}", outcome, why="no strace", figures={"kills": 2, "ready_s_max": number + 0.5},
+            promises=("P1", "P4") if outcome == "failed" else (),
+        )
         for number, outcome in enumerate(outcomes)
     )
     return tool.Run(at, "abc", "a machine", form, 3.0, tests)
@@ -67,32 +72,114 @@ def test_a_promise_is_kept_when_every_row_that_can_be_shown_was(tool: ModuleType
     assert one_less == f"not shown in this run: {behind[0]} not run"
 
 
-def test_a_test_that_fails_in_what_it_says_of_one_promise_breaks_no_other(tool: ModuleType) -> None:
+@pytest.mark.parametrize(("broken", "shown", "states"), [
+    (("P4",), ("P1", "P6"), {"P1": "kept; R15 failed in what it says of others", "P4": "**broken**: R15",
+                             "P6": "kept; R15 failed in what it says of others", "P2": "kept"}),
+    (("P4",), ("P6",), {"P1": "not shown in this run: R15 failed", "P4": "**broken**: R15",
+                        "P6": "kept; R15 failed in what it says of others", "P2": "kept"}),
+    ((), (), {"P1": "not shown in this run: R15 failed", "P4": "not shown in this run: R15 failed",
+              "P6": "not shown in this run: R15 failed", "P2": "kept"}),
+])
+def test_a_test_that_fails_breaks_what_its_assertion_is_about_and_leaves_unshown_what_comes_behind(
+    broken: tuple[str, ...], shown: tuple[str, ...], states: dict[str, str], tool: ModuleType
+) -> None:
     known = tool.table()
-    late = tool.Test(("R15",), "spike", "failed", promises=("P4",))
+    late = tool.Test(("R15",), "spike", "failed", promises=broken, shown=shown)
     found = tool.verdicts(known.rows, [tool.Run("2025", "abc", "m", "long", 1.0, (late,))])
     for name in known.rows:
         if name != "R15":
             found[name] = tool.Verdict("passed", "passed")
-    states = {promise: tool.promise_state(promise, known.rows, found) for promise in ("P1", "P2", "P4")}
-    assert states == {"P1": "kept; R15 failed in what it says of others", "P2": "kept", "P4": "**broken**: R15"}
+    assert {promise: tool.promise_state(promise, known.rows, found) for promise in states} == states
 
 
 def test_what_a_failed_test_is_about_is_reported(about: About, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    with about("P4"):
+    with about("P1", "P6"):
         pass
-    assert request.node.user_properties == []
     with pytest.raises(AssertionError), about("P4", "P6"):
         raise AssertionError
+    with pytest.raises(ValueError, match="of the harness"), about("P2"):
+        raise ValueError("of the harness")
+    properties = request.node.user_properties
+    assert properties == [(SHOWN, ("P1", "P6")), (BROKEN, ("P4", "P6"))]
     plugin = Rows(tmp_path / "found.json")
     plugin._rows["spike"] = ["R15"]
-    for properties in (request.node.user_properties, []):
+    for noted in (properties, []):
         plugin.pytest_runtest_logreport(
-            pytest.TestReport("spike", ("", 0, ""), {}, "failed", None, "call", user_properties=properties)
+            pytest.TestReport("spike", ("", 0, ""), {}, "failed", None, "call", user_properties=noted)
         )
         plugin.pytest_sessionfinish()
         (told,) = json.loads((tmp_path / "found.json").read_text())["tests"]
-        assert (told["outcome"], told["promises"], told["figures"]) == ("failed", ["P4", "P6"], {})
+        assert (told["outcome"], told["promises"], told["shown"]) == ("failed", ["P4", "P6"], ["P1"])
+        assert told["figures"] == {}
+    properties.clear()
+
+
+PROGRAM = """
+import pytest
+
+def test_r4_in_time(about):
+    with about("P1"):
+        pass
+    with about("P4"):
+        assert False, "late"
+
+@pytest.mark.about("P1")
+def test_r4_marked():
+    assert False, "lost"
+
+def test_r4_harness(about):
+    with about("P1"):
+        raise ValueError("no such file")
+
+def test_r4_given_up():
+    pytest.fail("not answered")
+"""
+
+
+def test_an_assertion_breaks_its_own_promises_and_whatever_else_ends_a_test_breaks_none(
+    root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "test_r4_planted.py").write_text(f"{PROGRAM}\npytestmark = pytest.mark.about('P4')\n")
+    report = tmp_path / "found.json"
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.conftest",
+         "--rootdir", root, "-c", root / "pyproject.toml", "--reliability", report, tmp_path],
+        cwd=root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 1, run.stdout + run.stderr
+    told = {one["test"].rpartition("::")[2]: one for one in json.loads(report.read_text())["tests"]}
+    assert {name: (one["promises"], one["shown"]) for name, one in told.items() if name.startswith("test_")} == {
+        "test_r4_in_time": (["P4"], ["P1"]), "test_r4_marked": (["P1"], []), "test_r4_harness": ([], []),
+        "test_r4_given_up": (["P4"], []),
+    }  # fmt: skip
+
+
+def test_a_test_of_a_row_with_several_promises_says_which_it_is_about() -> None:
+    path = Path("tests/faults/test_r4_x.py")
+    assert promises_of(path, ["R14"], None) == ("P4",)
+    assert promises_of(path, [], None) == ()
+    assert promises_of(path, ["R4"], pytest.mark.about("P1").mark) == ("P1",)
+    assert promises_of(path, ["R4"], pytest.mark.about().mark) == ()
+    with pytest.raises(pytest.UsageError, match="which promises of R4 is this about"):
+        promises_of(path, ["R4", "R14"], None)
+    with pytest.raises(pytest.UsageError, match="the promise P8"):
+        promises_of(path, ["R4"], pytest.mark.about("P1", "P8").mark)
+
+
+def test_each_promise_of_a_row_has_assertions_that_show_it(root: Path) -> None:
+    texts = {path: path.read_text(encoding="utf-8") for path in (root / "tests").rglob("test_*.py")}
+    unnamed = []
+    for name, row in rows_known().items():
+        promises = row.get("promises", [])
+        if "awaits" in row or "run" in row or len(promises) < 2:
+            continue
+        its = "\n".join(
+            text for path, text in texts.items() if name in rows_of(path, []) or f'mark.row("{name}"' in text
+        )
+        named = set(re.findall(r'"(P\d+)"', "".join(re.findall(r"\babout\((.*?)\)", its))))
+        named |= {"P1", "P2"} if "assert_even(about" in its else set()
+        unnamed += [(name, promise) for promise in promises if promise not in named]
+    assert unnamed == []
 
 
 def test_what_needs_the_long_form_is_not_shown_by_the_full_one(tool: ModuleType) -> None:

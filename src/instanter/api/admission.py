@@ -7,7 +7,8 @@ makes requests slow is the loop's own, of what is ready to run, and nobody can l
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -24,6 +25,8 @@ from ..foundation.limits import (
     BODY_BYTES_PER_S_MIN,
     BODY_FREE_BYTES,
     IMPORT_PIECE_BYTES_MAX,
+    KEY_SPARED_MAX,
+    KEYS_SPARED_MAX,
     LITTLE_PIECES_PER_S,
     PASS_MS_MAX,
 )
@@ -37,6 +40,10 @@ from .track import BATCH_PATHS, TRACKING_PATHS
 ALWAYS_OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 """Who watches the server is told how it is, above all when it is full."""
 _BODILESS: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+_KEY_HEADERS: Final = frozenset({b"authorization", b"x-write-key"})
+
+Headers = Iterable[tuple[bytes, bytes]]
+"""As they came."""
 
 
 ARRIVED: Final = "instanter.arrived_ns"
@@ -84,6 +91,13 @@ class Pulse:
         self._now_ns = now_ns
         self._due_ns = self._in_time_ns = now_ns()
         self._came_up = 0
+        self._of_key: Counter[bytes] = Counter()
+        """What came up in this pass by access key. Counted only where the last beat was late, so that a loop that
+        keeps up pays nothing for it."""
+        self._spared = 0
+        """Of it, what was let in because there was little of its key."""
+        self._late = False
+        """Whether the last beat was."""
         self._work_ns = int(PASS_MS_MAX * 1e6)
         """How much of this pass is for work, however many come up."""
         self._rest: asyncio.Future[None] | None = None
@@ -106,33 +120,56 @@ class Pulse:
             self._rest = None
             self.begin()
             self._in_time_ns = self._now_ns()
+            self._late = False
 
     def begin(self) -> None:
         """The next beat is due in `BEAT_S`."""
         self._due_ns = self._now_ns() + int(BEAT_S * 1e9)
-        self._came_up = 0
+        self._came_up = self._spared = 0
+        self._of_key.clear()
 
     def end(self) -> None:
         """A beat has come, in time or not."""
         now_ns = self._now_ns()
-        if now_ns - self._due_ns <= IN_TIME_MS * 1e6:
+        self._late = now_ns - self._due_ns > IN_TIME_MS * 1e6
+        if not self._late:
             self._in_time_ns = now_ns
         self._work_ns = max(int(PASS_MS_MAX * 1e6), (now_ns - self._due_ns) // WORK_DIVISOR)
 
-    def allows(self) -> bool:
+    def allows(self, headers: Headers = ()) -> bool:
         """Count something that comes up; False if it is to be refused for the sake of those before it.
 
         That is when the loop has been behind for `BEHIND_MS_MAX`, this pass has worked for `PASS_MS_MAX`, or a third
         of what the last one took, and more than a few have come up in it. So a pause that has other reasons refuses
         nobody, and where refusing alone takes long there is still a third of the time for work.
+
+        Where little came up of the access key in the headers it is let in all the same: others hold the loop up, and
+        nobody is refused for somebody else who sends too much. Whoever sends no key there is not told apart.
         """
         if self._rest is not None:
             self._wake()
         self._came_up += 1
+        key = _key_among(headers) if self._late else b""
+        if key:
+            self._of_key[key] += 1
         if self._came_up <= FEW:
             return True
         now_ns = self._now_ns()
-        return now_ns - self._due_ns <= self._work_ns or now_ns - self._in_time_ns <= BEHIND_MS_MAX * 1e6
+        if now_ns - self._due_ns <= self._work_ns or now_ns - self._in_time_ns <= BEHIND_MS_MAX * 1e6:
+            return True
+        if not key or self._of_key[key] > KEY_SPARED_MAX or self._spared >= KEYS_SPARED_MAX:
+            return False
+        self._spared += 1
+        return True
+
+
+def _key_among(headers: Headers) -> bytes:
+    """What names the sender, as it was sent; b"" where nothing does.
+
+    >>> _key_among([(b"host", b"shop"), (b"authorization", b"Bearer ik_1_2")])
+    b'Bearer ik_1_2'
+    """
+    return next((value for name, value in headers if name in _KEY_HEADERS), b"")
 
 
 class Admission:
@@ -166,7 +203,7 @@ class Admission:
         if scope["type"] != "http" or scope["path"] in ALWAYS_OPEN:
             await self._app(scope, receive, send)
             return
-        if not self.has_place():
+        if not self.has_place(scope["headers"]):
             self._meter.count(f"requests_refused.{_OVERLOADED.code}")
             for message in _REFUSED_TRACKING if plain_path(scope["path"]) in TRACKING_PATHS else _REFUSED:
                 await send(message)
@@ -181,9 +218,9 @@ class Admission:
         finally:
             visit.leave()
 
-    def has_place(self) -> bool:
+    def has_place(self, headers: Headers) -> bool:
         """Whether one more request may be worked on. Each asks when it begins, and again when its body is here."""
-        return self.working < self._options.requests_max and (self._pulse is None or self._pulse.allows())
+        return self.working < self._options.requests_max and (self._pulse is None or self._pulse.allows(headers))
 
     def waits_since_ns(self) -> int:
         """Since when what comes up now has waited at least: since the pass of the loop began to work on requests.
@@ -293,7 +330,7 @@ class _Visit:
             self._hold()
             if not more:
                 self._scope[ARRIVED] = self._admission.waits_since_ns()
-                if not self._admission.has_place():
+                if not self._admission.has_place(self._scope["headers"]):
                     raise Overloaded(_OVERLOADED.message)
                 self.begin_work()
         return message

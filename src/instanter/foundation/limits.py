@@ -97,6 +97,10 @@ BEHIND_MS_MAX = 50
 """How long the loop may be behind with what is ready to run; from then on requests are refused with 429 ..."""
 PASS_MS_MAX = 20
 """... that come up after so much of a pass of the loop."""
+KEY_SPARED_MAX = 16
+"""What comes up of one access key in a pass of the loop that is refused for nobody else's sake; ..."""
+KEYS_SPARED_MAX = 64
+"""... so much of it, of all keys together, is let in where all else is refused."""
 FILES_RESERVED = 256
 """Open files kept for the log, checkpoints and so on; the others may be connections."""
 
