@@ -284,7 +284,7 @@ def test_a_follower_whose_log_cannot_be_read_stops_deciding_and_says_why(tmp_pat
         await stock_shop(engine)
         follower = follow(tmp_path, engine)
         engine.on_folded(engine.partition.position + 40)
-        with pytest.raises(Unavailable, match="not the bytes that were written here|the log ends at"):
+        with pytest.raises(Unavailable, match=r"not the bytes that were written here|the log ends at"):
             await follower.reach(left_ms=lambda: 1_000.0)
 
     with_engine(tmp_path, work)

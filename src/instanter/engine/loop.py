@@ -170,6 +170,8 @@ class Engine:
         self._stopping = False
         self.on_folded: Callable[[int], None] = lambda position: None
         """Told the position behind each step of the fold, before anybody is told that what they sent is folded."""
+        self.warnings_beside: Callable[[], tuple[str, ...]] = tuple
+        """What an operator has to look at of the processes beside this one."""
         self._checkpoint_due = asyncio.Event()
         self._exports = Readings("exports")
         self._audits = Readings("records of all acts")
@@ -357,7 +359,7 @@ class Engine:
                 f"the machine's clock ran {doubted_ms / DAY_MS:,.1f} days ahead of its uptime and is not believed: "
                 "set it right, or confirm it by instanter clock --confirm"
             )
-        return tuple(said)
+        return (*said, *self.warnings_beside())
 
     @property
     def ready(self) -> bool:
