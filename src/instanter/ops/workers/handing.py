@@ -86,9 +86,14 @@ class Handing:
             head = await _head(connection.reader)
             begun = True
             await send({"type": "http.response.start", "status": head.status, "headers": head.headers})
+            # A short answer in one piece: in two, the second would wait until the client has confirmed the first.
+            short = b""
             async for piece in _body(connection.reader, head, is_head=scope["method"] == "HEAD"):
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+                if not short and len(piece) == head.length_bytes:
+                    short = piece
+                else:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": short, "more_body": False})
             kept = head.keeps and pump.done() and pump.exception() is None
         except _BROKEN_OFF:
             if begun:
@@ -101,8 +106,7 @@ class Handing:
             self._give_back(connection, kept=kept)
 
     async def ask(self, method: str, target: bytes, headers: Headers, body: bytes) -> Answer:
-        """Send a whole request, and get the whole answer. Raises `WriterGone`; nobody knows then what became of it,
-        unless `connected` was False."""
+        """Send a whole request, and get the whole answer. Raises `WriterGone`; nobody knows then what became of it."""
         connection = await self._connected()
         kept = False
         try:
