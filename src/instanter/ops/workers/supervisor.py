@@ -60,9 +60,7 @@ class Worker:
         """Its exit code if it has ended since this was asked last."""
         if self.process is None or (code := self.process.poll()) is None:
             return None
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process = None
+        self._forget()
         soon = elapsed_ns() - self._began_ns < SOON_S * 1e9
         wait_s = self._pause_s if soon else 0.0
         self._pause_s = min(max(2 * self._pause_s, PAUSE_S), WORKER_PAUSE_S_MAX) if soon else PAUSE_S
@@ -79,10 +77,18 @@ class Worker:
         if self.process is None:
             return 0
         try:
-            return self.process.wait(within_s)
+            self.process.wait(within_s)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            return self.process.wait()
+        code = self.process.wait()
+        self._forget()
+        return code
+
+    def _forget(self) -> None:
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process = None
 
 
 class Supervisor:
