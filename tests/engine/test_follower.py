@@ -301,16 +301,22 @@ def test_a_checkpoint_that_is_damaged_is_passed_over(tmp_path: Path) -> None:
     with_engine(tmp_path, work)
 
 
-def test_while_others_read_on_nobody_reads_a_record_twice(tmp_path: Path) -> None:
+def test_while_others_read_on_nobody_reads_a_record_twice_also_from_segment_to_segment(tmp_path: Path) -> None:
     async def work(engine: Engine) -> None:
         await stock_shop(engine)
+        segments = len(list((tmp_path / "log").glob("*.seg")))
         follower = follow(tmp_path, engine)
         await take(engine, *(event(number) for number in range(3 * RECORDS_PER_STEP)))
         answers = await asyncio.gather(*(ask(follower) for _ in range(5)))
         assert {one.decision.reply.position for one in answers} == {str(engine.partition.position)}
         assert follower.partition.hash() == engine.partition.hash()
+        for number in range(5_000, 5_040):
+            await take(engine, *(event(number * 20 + more) for more in range(20)))
+            await ask(follower)
+        assert len(list((tmp_path / "log").glob("*.seg"))) > segments + 1
+        assert follower.partition.hash() == engine.partition.hash()
 
-    with_engine(tmp_path, work, clock=ManualClock())
+    with_engine(tmp_path, work, clock=ManualClock(), segment_bytes=64 * 1024)
 
 
 def test_a_record_that_is_passed_over_is_passed_over_here_too(tmp_path: Path) -> None:
