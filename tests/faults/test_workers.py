@@ -232,7 +232,7 @@ def test_a_decider_that_is_killed_comes_back_and_answers_go_on(tmp_path: Path) -
 def test_while_the_writer_is_dead_decisions_go_on_and_all_else_is_told_why_not(tmp_path: Path) -> None:
     with serving(tmp_path) as (server, calls):
         calls.stock()
-        people = [f"p{number}" for number in range(8)]
+        people, ids = [f"p{number}" for number in range(8)], list[str]()
         for number, person in enumerate(people):
             assert calls.track(number, person, number)[0] == 200
         writer = pid_of(server, 0)
@@ -245,6 +245,7 @@ def test_while_the_writer_is_dead_decisions_go_on_and_all_else_is_told_why_not(t
                 status, reply = calls.decide(number, person)
                 assert (status, reply["placements"][HOME]["servedBy"]) == (200, "personal")
                 assert by_decider(reply)
+                ids.append(reply["decisionId"])
                 status, reply = calls.track(number, person, 100 + number)
                 assert (status, reply["code"]) == (503, "unavailable")
                 assert "decisions go on" in reply["message"]
@@ -264,6 +265,12 @@ def test_while_the_writer_is_dead_decisions_go_on_and_all_else_is_told_why_not(t
             status, reply = calls.decide(place, "later")
             assert (status, reply["placements"][HOME]["servedBy"]) == (200, "personal")
         wait_until(up(calls, 2), "the decider is seen by the new writer")
+
+        def are_accounted_for() -> bool:
+            kept = sum(calls.call(0, "GET", f"/v1/decisions/{one}")[0] == 200 for one in ids)
+            return kept + calls.figures("instanter_worker_receipts_lost_total")["1"] == len(ids)
+
+        wait_until(are_accounted_for, "each receipt of that time is in the log, or counted as lost")
         assert calls.figures("instanter_worker_starts_total") == {"1": 1.0}
 
 

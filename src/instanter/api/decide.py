@@ -26,6 +26,7 @@ from ..decisions.request import (
     has_unknown_fields,
 )
 from ..engine.loop import Engine
+from ..engine.replay import is_followed
 from ..engine.tally import EventWarning
 from ..events.claims import FORBIDDEN, user_token_in
 from ..events.notes import CONSENT_UNREAD, Note, sentence
@@ -46,6 +47,8 @@ from .visitors import context_of
 
 REPLAY: Final = "replay"
 """The kind of job that makes a decision again."""
+FOLLOWED_WAITS_S: Final = (0.02, 0.1)
+"""A receipt that another process made is on its way for a moment: it is looked for again after these pauses."""
 _POSITION_DIGITS_MAX = 19
 _DECISION_ID = re.compile("d_[0-9a-f]{17,32}")
 
@@ -116,6 +119,11 @@ async def _receipt(engine: Engine, tenant: str, decision_id: str) -> bytes:
     """The receipt of a decision, which is on disk then. Raises what `Engine.receipt` does."""
     if not _DECISION_ID.fullmatch(decision_id):
         raise RequestRejected("unknown_decision", "that is not the id of a decision", status=404)
+    for wait_s in FOLLOWED_WAITS_S if is_followed(decision_id) else ():
+        await engine.journal.settled()
+        with contextlib.suppress(RequestRejected):
+            return await asyncio.to_thread(engine.receipt, tenant, decision_id)
+        await asyncio.sleep(wait_s)
     await engine.journal.settled()
     # A made-up id can cost a pass over a segment: not on the loop.
     return await asyncio.to_thread(engine.receipt, tenant, decision_id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -60,12 +60,13 @@ class Elsewhere(Protocol):
         ...
 
 
-class DecidingOptions:
+class DecidingOptions(NamedTuple):
     """What answers depend on beside the state."""
 
-    def __init__(self, *, deadline_ms: float, public_fields: frozenset[str] | None) -> None:
-        self.deadline_ms = deadline_ms
-        self.public_fields = public_fields
+    deadline_ms: float
+    """Of a decision whose request names none."""
+    public_fields: frozenset[str] | None
+    """What a public key is shown of an item; None: all."""
 
 
 HandOn = Callable[[Request, bytes], Awaitable[Response]]

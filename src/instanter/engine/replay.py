@@ -340,6 +340,15 @@ def followed_id(token: str, position: int) -> str:
     return f"{ID_PREFIX}{token}{FOLLOWED}{position:x}"
 
 
+def is_followed(decision_id: str) -> bool:
+    """Whether an id is one that `followed_id` made.
+
+    >>> is_followed("d_00112233445566aa01000"), is_followed("d_00112233445566aa1000")
+    (True, False)
+    """
+    return decision_id[_POSITION_AT : _POSITION_AT + 1] == FOLLOWED
+
+
 def decided_as(
     decision_id: str, log: Readable, moved: MovedPositions | NothingMoved
 ) -> tuple[int, Decided] | None:
@@ -351,7 +360,7 @@ def decided_as(
         position = int(decision_id[_POSITION_AT:], 16)
     except ValueError:
         return None
-    if decision_id[_POSITION_AT] == FOLLOWED:
+    if is_followed(decision_id):
         return _decided_behind(decision_id, log, position)
     for place in (moved.find(position), position):
         if place is None:

@@ -138,7 +138,7 @@ def _become_supervisor(arguments: argparse.Namespace) -> None:
     words = [*config, "--data", str(arguments.data), "--host", arguments.host, "--port", str(arguments.port), *flags]
     told = _address(arguments) if arguments.json else ""
     sys.stdout.flush()
-    command = [sys.executable, "-m", "instanter.ops.workers", str(arguments.workers), told, *words]
+    command = [sys.executable, "-m", "instanter.ops.cli.supervised", str(arguments.workers), told, *words]
     os.execv(sys.executable, command)
 
 

@@ -43,6 +43,8 @@ reports = logging.getLogger("instanter.serve")
 
 FOLLOW_S: Final = 0.005
 """How often it reads on by itself: a decision that comes then has less to read."""
+REST_S: Final = 0.04
+"""The same while nothing comes."""
 TURN_S: Final = 30.0
 _TOLD_ANEW: Final = frozenset({
     b"content-length", b"content-encoding", b"access-control-allow-origin", b"access-control-expose-headers", b"vary",
@@ -202,12 +204,14 @@ class _Following:
         loop = asyncio.get_running_loop()
         turned = loop.time()
         while not self.ended:
+            before = self._follower.partition.position
             self._step()
-            self._board.write(self._number, AT, self._follower.partition.position)
+            now = self._follower.partition.position
+            self._board.write(self._number, AT, now)
             if loop.time() - turned > TURN_S:
                 turned = loop.time()
                 self._on_turn()
-            await asyncio.sleep(FOLLOW_S)
+            await asyncio.sleep(FOLLOW_S if now != before else REST_S)
         self._stop.set()
 
     def _step(self) -> None:

@@ -22,7 +22,7 @@ from .handing import Handing, WriterGone
 PATH: Final = "/told"
 """Where the writer listens for it; on the workers' socket only."""
 RETRY_S: Final = 0.05
-PAUSE_S: Final = 0.002
+PAUSE_S: Final = 0.01
 """So long receipts gather before they are told."""
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -1,4 +1,4 @@
-"""`python -m instanter.ops.workers COUNT ADDRESS ARGUMENT ...`: what `instanter serve --workers` becomes.
+"""`python -m instanter.ops.cli.supervised COUNT ADDRESS ARGUMENT ...`: what `instanter serve --workers` becomes.
 
 ADDRESS is printed as JSON at the end, unless it is empty.
 """
@@ -10,7 +10,7 @@ import sys
 import msgspec
 
 from ..logs import log_as_json
-from .supervisor import supervise
+from ..workers.supervisor import supervise
 
 
 def main() -> int:
