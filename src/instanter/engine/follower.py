@@ -37,7 +37,7 @@ from .gate import Agreements
 from .models import faults_by_name, load_placed
 from .partition import Partition
 from .receipts import DecidedElsewhere
-from .recovery import catch_up, open_checkpoint
+from .recovery import CHUNK_RECORDS, catch_up, open_checkpoint
 from .replay import ID_TOKEN_BYTES, Models, followed_id
 
 log = logging.getLogger("instanter.engine")
@@ -98,8 +98,8 @@ class Follower:
         """How much of what is acknowledged has not been folded."""
         return max(self._acknowledged() - self.partition.position, 0)
 
-    def step(self) -> bool:
-        """Fold the next records, at most `RECORDS_PER_STEP`; False if nothing more is acknowledged. Raises
+    def step(self, records: int = RECORDS_PER_STEP) -> bool:
+        """Fold the next records, at most so many; False if nothing more is acknowledged. Raises
         `Unavailable` once it cannot go on: then nothing must be decided here any more."""
         if self.broken:
             raise Unavailable(self.broken)
@@ -107,9 +107,9 @@ class Follower:
         if self.partition.position >= end:
             return False
         try:
-            if not self._fold_some():
+            if not self._fold_some(records):
                 self._frames = self._log.read_until(self.partition.position or None, end)
-                if not self._fold_some():
+                if not self._fold_some(records):
                     raise Broken(f"the log ends at {self.partition.position}, before {end}, which was acknowledged")
         except (InstanterError, OSError) as error:
             self._break(str(error))
@@ -122,7 +122,7 @@ class Follower:
 
     def catch_up(self) -> None:
         """Fold everything that is acknowledged now, and load the models in charge; before anything is decided."""
-        while self.step():
+        while self.step(CHUNK_RECORDS):
             pass
         for placed in self._changed():
             self.lineup.stand(placed.tenant, placed.placement, load_placed(self._models, self.decider, placed).rankers)
@@ -177,8 +177,8 @@ class Follower:
         )  # fmt: skip
         return Followed(decision, told)
 
-    def _fold_some(self) -> int:
-        return catch_up(self.partition, _Some(self._frames))[0]
+    def _fold_some(self, records: int) -> int:
+        return catch_up(self.partition, _Some(self._frames, records))[0]
 
     def _break(self, reason: str) -> None:
         self.broken = reason
@@ -214,13 +214,13 @@ class Follower:
 
 
 class _Some:
-    """As `log.base.Readable`: the next records of a log that is being read."""
+    """As `log.base.Readable`: the next records of a log that is being read, and no more of them."""
 
-    def __init__(self, frames: Iterator[Frame]) -> None:
-        self._frames = frames
+    def __init__(self, frames: Iterator[Frame], records: int) -> None:
+        self._some = islice(frames, records)
 
     def read(self, position: int | None = None) -> Iterator[Frame]:
-        return islice(self._frames, RECORDS_PER_STEP)
+        return self._some
 
 
 class _Gone:
