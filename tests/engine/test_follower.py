@@ -22,7 +22,7 @@ from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.deadline import Deadline
 from instanter.foundation.disk import RealDisk
-from instanter.foundation.errors import Unavailable
+from instanter.foundation.errors import Broken, Unavailable
 from instanter.foundation.ids import Ids
 from instanter.foundation.limits import DECISION_SEARCH_BYTES_MAX
 from instanter.foundation.measure import Measurements
@@ -299,6 +299,16 @@ def test_a_checkpoint_that_is_damaged_is_passed_over(tmp_path: Path) -> None:
         assert (await ask(follow(tmp_path, engine))).told.record.key
 
     with_engine(tmp_path, work)
+
+
+def test_without_a_checkpoint_a_log_whose_beginning_is_gone_cannot_be_followed(tmp_path: Path) -> None:
+    class Cut(SegmentReader):
+        start = 4_096
+
+    schema = compile_features(DEFAULT_FEATURES, memory_mb=64, items_max=4_096)
+    disk = RealDisk()
+    with pytest.raises(Broken, match="the log begins at 4096"):
+        open_partition(schema, Cut(disk, tmp_path / "log"), disk=disk, checkpoints=tmp_path / "checkpoints")
 
 
 def test_while_others_read_on_nobody_reads_a_record_twice_also_from_segment_to_segment(tmp_path: Path) -> None:

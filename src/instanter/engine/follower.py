@@ -178,7 +178,7 @@ class Follower:
         return Followed(decision, told)
 
     def _fold_some(self, records: int) -> int:
-        return catch_up(self.partition, _Some(self._frames, records))[0]
+        return catch_up(self.partition, _Some(self._frames, records, start=self._log.start))[0]
 
     def _break(self, reason: str) -> None:
         self.broken = reason
@@ -216,8 +216,9 @@ class Follower:
 class _Some:
     """As `log.base.Readable`: the next records of a log that is being read, and no more of them."""
 
-    def __init__(self, frames: Iterator[Frame], records: int) -> None:
+    def __init__(self, frames: Iterator[Frame], records: int, *, start: int) -> None:
         self._some = islice(frames, records)
+        self.start = start
 
     def read(self, position: int | None = None) -> Iterator[Frame]:
         return self._some
@@ -248,4 +249,6 @@ def open_partition(schema: Schema, records: SegmentReader, *, disk: Disk, checkp
             return open_checkpoint(schema, disk, checkpoint_path(checkpoints, position))[0]
         except (Corrupt, FileNotFoundError) as error:  # Or the writer has just replaced it.
             log.warning("a checkpoint was passed over", extra={"reason": str(error)})
+    if records.start > 0:
+        raise Broken(f"the log begins at {records.start}, and there is no checkpoint behind it that can be used")
     return Partition(schema)
