@@ -28,7 +28,7 @@ from instanter.ops.workers import supervisor, telling
 from instanter.ops.workers.board import AT, RECEIPTS_LOST, SOCKET, STARTS, UP, WRITER, Board
 from instanter.ops.workers.handing import PEER, Handing, WriterGone, handed_headers, peer_in
 from instanter.ops.workers.supervisor import Supervisor, Worker
-from instanter.ops.workers.telling import PATH, Settled, Telling, Told
+from instanter.ops.workers.telling import PATH, ReceiptsHeard, Settled, Telling
 from instanter.ops.workers.writer import Inside, WriterSide
 from instanter.state.cold_files import ColdPlace
 
@@ -223,13 +223,13 @@ class Writer:
 
     def __init__(self, answer: Settled | None = None) -> None:
         self.answer = answer or Settled({}, 0)
-        self.messages: list[Told] = []
+        self.messages: list[ReceiptsHeard] = []
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while head := await reader.readuntil(b"\r\n\r\n"):
             assert head.startswith(b"POST " + PATH.encode())
             length_bytes = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
-            self.messages.append(msgspec.msgpack.decode(await reader.readexactly(length_bytes), type=Told))
+            self.messages.append(msgspec.msgpack.decode(await reader.readexactly(length_bytes), type=ReceiptsHeard))
             body = msgspec.msgpack.encode(self.answer)
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
 

@@ -25,7 +25,7 @@ class AskedAbout(NamedTuple):
     """The pseudonym behind it."""
 
 
-class Asking:
+class PersonLookup:
     """Looks people up for decisions on one partition, whoever writes its log."""
 
     def __init__(

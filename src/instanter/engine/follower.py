@@ -32,7 +32,7 @@ from ..models.lineup import Lineup
 from ..privacy.followed import FollowedSubjects
 from ..state.checkpoint import checkpoint_path, list_checkpoints
 from ..state.schema import Schema
-from .asking import AskedAbout, Asking
+from .asking import AskedAbout, PersonLookup
 from .gate import Agreements
 from .models import faults_by_name, load_placed
 from .partition import Partition
@@ -87,7 +87,7 @@ class Follower:
         agreements = Agreements(
             partition, subjects.find, purposes=options.purposes, required=options.consent_required
         )
-        self._asking = Asking(partition, subjects.find, agreements, statements)
+        self._asking = PersonLookup(partition, subjects.find, agreements, statements)
         self._frames: Iterator[Frame] = iter(())
         self._placed: dict[tuple[str, str], ModelPlaced] = {}
         self._loading: asyncio.Task[None] | None = None
@@ -147,7 +147,7 @@ class Follower:
         return await self._models_stand(left_ms)
 
     def asked_about(self, tenant: str, request: DecideRequest, *, gpc: bool) -> AskedAbout:
-        """As `Asking.asked_about`."""
+        """As `PersonLookup.asked_about`."""
         return self._asking.asked_about(tenant, request, gpc=gpc)
 
     def decide(

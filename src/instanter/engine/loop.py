@@ -51,7 +51,7 @@ from ..privacy.erasures import ErasureList
 from ..privacy.subjects import KeyStore
 from ..privacy.user_tokens import SigningSecret, SigningSecrets
 from .acts import act_lines
-from .asking import Asking
+from .asking import PersonLookup
 from .calibrations import Calibrations
 from .checkpoints import Checkpoints, ReplayBounds
 from .effects import DataHealth, data_health, observed
@@ -155,7 +155,7 @@ class Engine:
         self.subjects = stores.subjects
         self.gate = gate
         self.signing = stores.signing
-        self._asking = Asking(partition, stores.subjects.find, gate.agreements, door.statements)
+        self._asking = PersonLookup(partition, stores.subjects.find, gate.agreements, door.statements)
         self.meter = Measurements()
         self.decider = decider
         self.options = options
@@ -508,7 +508,7 @@ class Engine:
         return receipt
 
     def cells_of(self, tenant: str, *, user_id: str | None, anonymous_id: str | None) -> list[int]:
-        """As `Asking.cells_of`."""
+        """As `PersonLookup.cells_of`."""
         return self._asking.cells_of(tenant, user_id=user_id, anonymous_id=anonymous_id)
 
     # People's rights.

@@ -28,7 +28,7 @@ PAUSE_S: Final = 0.01
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Batch(msgspec.Struct, array_like=True):
+class ReceiptsSent(msgspec.Struct, array_like=True):
     """One message."""
 
     decided: list[msgspec.Raw]
@@ -37,7 +37,7 @@ class Batch(msgspec.Struct, array_like=True):
     """By access key: requests answered since the message before."""
 
 
-class Told(msgspec.Struct, array_like=True, frozen=True):
+class ReceiptsHeard(msgspec.Struct, array_like=True, frozen=True):
     """The same as the writer reads it."""
 
     decided: list[DecidedElsewhere]
@@ -111,7 +111,7 @@ class Telling:
             return False
         some, spent = self._taken(), self._spent
         self._spent = Counter()
-        body = _encode(Batch([msgspec.Raw(one) for one in some], dict(spent)))
+        body = _encode(ReceiptsSent([msgspec.Raw(one) for one in some], dict(spent)))
         try:
             answer = await self._handing.ask("POST", PATH.encode(), [(b"host", b"writer")], body)
             settled = msgspec.msgpack.decode(answer.body, type=Settled) if answer.status == 200 else None

@@ -20,7 +20,7 @@ from ..serving import ListeningServer
 from ..settings import ServeSettings
 from .board import SOCKET, UP, WRITER, Board, WorkerSeen
 from .handing import PEER, peer_in
-from .telling import PATH, Settled, Told
+from .telling import PATH, ReceiptsHeard, Settled
 
 HEADER_READ_S: Final = 60
 """How long one of our own processes may leave its connection idle; longer than it does."""
@@ -53,7 +53,7 @@ class Inside:
                 return
             body += message.get("body", b"")
             more = message.get("more_body", False)
-        told = msgspec.msgpack.decode(body, type=Told)
+        told = msgspec.msgpack.decode(body, type=ReceiptsHeard)
         before = self._engine.meter.counts["receipts_lost"]
         for decided in told.decided:
             self._engine.receipts.keep_elsewhere(decided)
