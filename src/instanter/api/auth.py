@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
 
 import msgspec
 from starlette.requests import Request
 
-from ..engine.loop import Engine
+from ..engine.partition import Partition
 from ..events.batch import write_key_of
 from ..foundation.clock import Clock
 from ..foundation.errors import RequestRejected
 from ..foundation.limits import ACCESS_KEYS_MAX, TENANT_PLACES_DIVISOR
+from ..foundation.measure import Meter
 from ..privacy.access import DEFAULT_TENANT, AccessKey, AccessKeys
 from ..privacy.roles import Scope
 from .browsers import PAGE, Page
@@ -82,10 +83,20 @@ class _Known:
         self.buckets = [(own, 1), (quotas.requests, 1)] if quotas.requests else [(own, 1)]
 
 
+class KeyHolder(Protocol):
+    """What knows the access keys that count: an engine, or a follower of its log."""
+
+    @property
+    def partition(self) -> Partition: ...
+
+    @property
+    def meter(self) -> Meter: ...
+
+
 class Access:
     """Lets requests in. One for an application, used on the loop's thread."""
 
-    def __init__(self, engine: Engine, clock: Clock, terms: Terms, *, dev: bool = False) -> None:
+    def __init__(self, engine: KeyHolder, clock: Clock, terms: Terms, *, dev: bool = False) -> None:
         """The clock is the machine's. With `dev` no key is asked for, and whatever is sent as one is ignored."""
         self._engine = engine
         self._clock = clock
@@ -122,6 +133,24 @@ class Access:
     def knows(self, text: str) -> bool:
         """Whether this is a key that counts."""
         return self._keys.find(text) is not None
+
+    def spend_elsewhere(self, spent: Mapping[str, int]) -> dict[str, int]:
+        """Count requests that another process has let in, by key, and tell for how many milliseconds each key that has
+        spent all it may gets no answer. A key may owe what it has spent elsewhere before this was known."""
+        waits_ms: dict[str, int] = {}
+        for key_id, count in spent.items():
+            known = self._known.get(key_id)
+            if known is None:
+                key = self._keys.get(key_id)
+                if key is None or not key.counts:
+                    continue
+                known = self._first_met(key)
+            for bucket, cost in known.buckets:
+                bucket.wait_ms()
+                bucket.spend(cost * count)
+            if wait_ms := max(bucket.wait_ms(cost) for bucket, cost in known.buckets):
+                waits_ms[key_id] = wait_ms
+        return waits_ms
 
     @property
     def dev(self) -> bool:

@@ -26,6 +26,7 @@ from ..decisions.request import (
     has_unknown_fields,
 )
 from ..engine.loop import Engine
+from ..engine.replay import is_followed
 from ..engine.tally import EventWarning
 from ..events.claims import FORBIDDEN, user_token_in
 from ..events.notes import CONSENT_UNREAD, Note, sentence
@@ -33,6 +34,7 @@ from ..events.statements import unread_in
 from ..foundation.deadline import Deadline
 from ..foundation.errors import DiskFull, RequestRejected, Unavailable
 from ..foundation.limits import BODY_BYTES_MAX, REPLAY_WAIT_MS_MAX
+from ..foundation.measure import Meter
 from .admission import arrived_ns
 from .auth import count_events, meet_of
 from .bodies import read_body, read_nothing
@@ -45,6 +47,8 @@ from .visitors import context_of
 
 REPLAY: Final = "replay"
 """The kind of job that makes a decision again."""
+FOLLOWED_WAITS_S: Final = (0.02, 0.1)
+"""A receipt that another process made is on its way for a moment: it is looked for again after these pauses."""
 _POSITION_DIGITS_MAX = 19
 _DECISION_ID = re.compile("d_[0-9a-f]{17,32}")
 
@@ -115,12 +119,17 @@ async def _receipt(engine: Engine, tenant: str, decision_id: str) -> bytes:
     """The receipt of a decision, which is on disk then. Raises what `Engine.receipt` does."""
     if not _DECISION_ID.fullmatch(decision_id):
         raise RequestRejected("unknown_decision", "that is not the id of a decision", status=404)
+    for wait_s in FOLLOWED_WAITS_S if is_followed(decision_id) else ():
+        await engine.journal.settled()
+        with contextlib.suppress(RequestRejected):
+            return await asyncio.to_thread(engine.receipt, tenant, decision_id)
+        await asyncio.sleep(wait_s)
     await engine.journal.settled()
     # A made-up id can cost a pass over a segment: not on the loop.
     return await asyncio.to_thread(engine.receipt, tenant, decision_id)
 
 
-def _check_caller(caller: Caller, asked: Asking) -> None:
+def check_caller(caller: Caller, asked: Asking) -> None:
     """Refuse what the question asks beyond the scope of the route."""
     if asked.explain:
         caller.require_private("asks for no explanation: that is what is known of the person")
@@ -137,7 +146,7 @@ async def _decide(engine: Engine, asked: Asking, question: DecideRequest, reques
     take the events counts.
     """
     caller = caller_of(request)
-    _check_caller(caller, asked)
+    check_caller(caller, asked)
     deadline = Deadline(asked.deadline_ms or engine.options.deadline_ms, started_ns=arrived_ns(request))
     engine.decider.admit(question)
     tenant, gpc = caller.tenant, objects(request)
@@ -145,9 +154,7 @@ async def _decide(engine: Engine, asked: Asking, question: DecideRequest, reques
     if caller.public and question.user_id is not None:
         question = _of_device(engine, question, tenant, user_token)
     position = _position(engine, asked.min_position)
-    told = [_of_consent(name) for name in unread_in(asked.context)]
-    if told:
-        engine.meter.count(f"questions_warned.{CONSENT_UNREAD}", len(told))
+    told = unread_consent(asked, engine.meter)
     if asked.events:
         count_events(request, len(asked.events))
         taken = await engine.intake.take(
@@ -164,12 +171,18 @@ async def _decide(engine: Engine, asked: Asking, question: DecideRequest, reques
     decision = await engine.decide(question, tenant=tenant, deadline=deadline, gpc=gpc)
     decision = decision.warned(last=told) if told else decision
     public_fields = engine.options.catalogue.public_fields
-    return _published(decision, public_fields) if caller.public and public_fields is not None else decision
+    return published(decision, public_fields) if caller.public and public_fields is not None else decision
 
 
-def _of_consent(name: str) -> Warned:
-    """What is said of a statement of consent that no decision reads."""
-    return Warned(code=CONSENT_UNREAD, message=sentence(Note(CONSENT_UNREAD, f"context.{name}")))
+def unread_consent(asked: Asking, meter: Meter) -> list[Warned]:
+    """What is said of statements of consent that no decision reads."""
+    told = [
+        Warned(code=CONSENT_UNREAD, message=sentence(Note(CONSENT_UNREAD, f"context.{name}")))
+        for name in unread_in(asked.context)
+    ]
+    if told:
+        meter.count(f"questions_warned.{CONSENT_UNREAD}", len(told))
+    return told
 
 
 def _of_events(warning: EventWarning) -> Warned:
@@ -177,16 +190,16 @@ def _of_events(warning: EventWarning) -> Warned:
     return Warned(code=warning.code, message=f'events: {warning.count} "{warning.event}": {warning.message}')
 
 
-def _published(decision: Decision, public_fields: Collection[str]) -> Decision:
+def published(decision: Decision, public_fields: Collection[str]) -> Decision:
     """The decision as everybody may read it: of an item's fields those that are public."""
-    def published(item: RankedItem) -> RankedItem:
+    def shown(item: RankedItem) -> RankedItem:
         if item.fields is None:
             return item
         fields = {name: value for name, value in item.fields.items() if name in public_fields}
         return msgspec.structs.replace(item, fields=fields)
 
     placements = {
-        placement: msgspec.structs.replace(placed, items=[published(item) for item in placed.items])
+        placement: msgspec.structs.replace(placed, items=[shown(item) for item in placed.items])
         for placement, placed in decision.reply.placements.items()
     }
     return msgspec.structs.replace(decision, reply=msgspec.structs.replace(decision.reply, placements=placements))
@@ -202,13 +215,18 @@ def _of_device(engine: Engine, question: DecideRequest, tenant: str, user_token:
     return msgspec.structs.replace(question, user_id=None)
 
 
-def _position(engine: Engine, text: str | None) -> int:
-    """The position that `minPosition` names; one that nobody gave out is refused."""
+def position_in(text: str | None) -> int:
+    """The position that a text names, 0 for none; `RequestRejected` for what is no position."""
     if text is None:
         return 0
     if not (text.isascii() and text.isdigit()) or len(text) > _POSITION_DIGITS_MAX:
         raise RequestRejected("position", "minPosition is a position as a reply gave it")
-    position = int(text)
+    return int(text)
+
+
+def _position(engine: Engine, text: str | None) -> int:
+    """The position that `minPosition` names; one that nobody gave out is refused."""
+    position = position_in(text)
     if position > engine.partition.position and position > engine.journal.next_position:
         raise RequestRejected("position", f"minPosition {position} is beyond the end of the log")
     return position

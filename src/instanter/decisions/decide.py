@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from ..events.envelope import Lesson
+from ..events.envelope import Decided, Lesson
+from ..events.subjects import NOBODY
 from ..features.assemble import EVIDENCE, ONE_SESSION, RULES_NOW, Assembler, Matrix
 from ..features.declaration import FeatureDeclaration
 from ..features.neighbours import Neighbourhood, Neighbours
@@ -87,6 +88,10 @@ class Decision(msgspec.Struct, frozen=True):
         """The same with more to be told of the question, before and behind what is told already."""
         told = [*first, *self.reply.warnings, *last][:REQUEST_WARNINGS_MAX]
         return msgspec.structs.replace(self, reply=msgspec.structs.replace(self.reply, warnings=told))
+
+    def record(self, tenant: str, cell: int, at_ms: int, lessons: tuple[Lesson, ...]) -> Decided:
+        """As it goes into the log once the receipt, and what lies beside it, is sealed; `cell` 0 is nobody."""
+        return Decided(at_ms, tenant, cell, self.id, self.receipt, cell or NOBODY, self.enclosed, lessons)
 
     def encode(self) -> bytes:
         """The body of the reply of `POST /v1/decide`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Final
 
@@ -37,6 +37,43 @@ class Agreement(msgspec.Struct, frozen=True):
 _AGREED = Agreement()
 
 
+class Agreements:
+    """What the people of one partition have agreed to. Nothing is looked up while nobody has ever objected."""
+
+    def __init__(
+        self, partition: Partition, find: Callable[[str, str], int], *, purposes: Iterable[str], required: bool
+    ) -> None:
+        """As `Gate`; `find` is that of `events.subjects.Subjects`."""
+        self._partition = partition
+        self._find = find
+        self._purposes = frozenset(purposes) - {PERSONALIZATION}
+        self._required = required
+
+    def agreement(
+        self, tenant: str, identifiers: tuple[str, ...], *, stated: Mapping[str, bool] | None, gpc: bool
+    ) -> Agreement:
+        """What a decision for the person of these ids may stand on; `stated` counts for this decision alone."""
+        if not (stated or gpc or self._required or self._partition.consents):
+            return _AGREED
+        known = self._partition.consents.of(self.cells(tenant, identifiers))
+        return self.over(known | dict(stated or {}), gpc=gpc)
+
+    def over(self, known: Mapping[str, bool], *, gpc: bool) -> Agreement:
+        """What follows from what is known of a person, by purpose."""
+        agreed = not self._required
+        personal = known.get(PERSONALIZATION, agreed) and not gpc
+        return Agreement(personal, frozenset(one for one in self._purposes if not known.get(one, agreed)))
+
+    def cells(self, tenant: str, identifiers: tuple[str, ...]) -> list[int]:
+        """All cells whose word counts for the ids: the user's, and the device's where nobody else has signed in."""
+        links, find = self._partition.links, self._find
+        if len(identifiers) == 2 and not identifiers[1].startswith(CLAIM_PREFIX):
+            device, user = find(tenant, identifiers[0]), find(tenant, identifiers[1])
+            return links.together(user, device)
+        known = [cell for identifier in identifiers if (cell := find(tenant, identifier))]
+        return list(dict.fromkeys(member for cell in known for member in links.cells(cell)))
+
+
 class Gate:
     """`events.gate.Gate` over one partition's control state. Nothing is looked up while nobody has ever objected.
 
@@ -52,8 +89,8 @@ class Gate:
         self._partition = partition
         self._subjects = subjects
         self._clock = clock
-        self._purposes = frozenset(purposes) - {PERSONALIZATION}
         self._required = required
+        self.agreements = Agreements(partition, subjects.find, purposes=purposes, required=required)
         self._refusals = OrderedDict[bytes, int]()
         """By keyed hash of the id: the newest event time of a refusal, new or repeated."""
         self._refused_until_ms = clock.now_ms()
@@ -73,13 +110,13 @@ class Gate:
             return FREE
         if partition.tombstones and self._was_erased(tenant, identifiers, happened_ms, message):
             return Judgement(withheld="erased")
-        cells = self._cells(tenant, identifiers)
+        cells = self.agreements.cells(tenant, identifiers)
         said = partition.consents.said(cells)
         news = self._news(tenant, identifiers, said, stated or {}, happened_ms)
         known = {purpose: word.agreed for purpose, word in said.items()} | news
         # What the event itself refuses holds for the event, whatever was said later.
         known |= {purpose: False for purpose, agreed in (stated or {}).items() if not agreed}
-        agreement = self._agreement(known, gpc=gpc)
+        agreement = self.agreements.over(known, gpc=gpc)
         withheld = "" if agreement.personal else "gpc" if gpc else "consent"
         if not news and not withheld and not agreement.denied:
             return FREE
@@ -88,11 +125,8 @@ class Gate:
     def agreement(
         self, tenant: str, identifiers: tuple[str, ...], *, stated: Mapping[str, bool] | None, gpc: bool
     ) -> Agreement:
-        """What a decision for the person of these ids may stand on; `stated` counts for this decision alone."""
-        if not (stated or gpc or self._required or self._partition.consents):
-            return _AGREED
-        known = self._partition.consents.of(self._cells(tenant, identifiers))
-        return self._agreement(known | dict(stated or {}), gpc=gpc)
+        """As `Agreements.agreement`."""
+        return self.agreements.agreement(tenant, identifiers, stated=stated, gpc=gpc)
 
     def names_erased(self, tenant: str, raw: bytes, received_ms: int) -> bool:
         """Whether bytes that came in then name somebody who has been erased since."""
@@ -133,20 +167,6 @@ class Gate:
                 self._refusals.popitem(last=False)
                 self._refused_until_ms = self._clock.now_ms()
             self._refusals[name] = newest_ms
-
-    def _agreement(self, known: Mapping[str, bool], *, gpc: bool) -> Agreement:
-        agreed = not self._required
-        personal = known.get(PERSONALIZATION, agreed) and not gpc
-        return Agreement(personal, frozenset(one for one in self._purposes if not known.get(one, agreed)))
-
-    def _cells(self, tenant: str, identifiers: tuple[str, ...]) -> list[int]:
-        """All cells whose word counts for the ids: the user's, and the device's where nobody else has signed in."""
-        links, find = self._partition.links, self._subjects.find
-        if len(identifiers) == 2 and not identifiers[1].startswith(CLAIM_PREFIX):
-            device, user = find(tenant, identifiers[0]), find(tenant, identifiers[1])
-            return links.together(user, device)
-        known = [cell for identifier in identifiers if (cell := find(tenant, identifier))]
-        return list(dict.fromkeys(member for cell in known for member in links.cells(cell)))
 
     def takes(self, claim: int, device: int, user: int) -> bool:
         """Whether there is room for what a device claims of a user."""

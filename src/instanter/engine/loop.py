@@ -21,7 +21,6 @@ from ..events.envelope import (
     Audited,
     Configured,
     Consented,
-    Decided,
     Epoch,
     ItemDeleted,
     ItemPatched,
@@ -34,8 +33,7 @@ from ..events.envelope import (
     Unlinked,
     Unreadable,
 )
-from ..events.identifiers import identifiers_of
-from ..events.subjects import ANONYMOUS_PREFIX, NOBODY, Sealed
+from ..events.subjects import NOBODY, Sealed
 from ..features.view import Reader
 from ..feedback.rewards import Rewards
 from ..foundation.clock import Clock, elapsed_ns
@@ -50,9 +48,10 @@ from ..privacy.access import AccessKey, Grant, check_grant, issued, new_key
 from ..privacy.acts import Wanted
 from ..privacy.audit import CLOCK_CONFIRMED, SERVER, Audit, Head, Trail, handed_in
 from ..privacy.erasures import ErasureList
-from ..privacy.subjects import KeyStore, KeySubject
+from ..privacy.subjects import KeyStore
 from ..privacy.user_tokens import SigningSecret, SigningSecrets
 from .acts import act_lines
+from .asking import PersonLookup
 from .calibrations import Calibrations
 from .checkpoints import Checkpoints, ReplayBounds
 from .effects import DataHealth, data_health, observed
@@ -60,7 +59,7 @@ from .erase import DAY_MS, ERASED_PER_TURN, Eraser, RetentionOptions
 from .export import export, opened_receipt
 from .feeds import CatalogueFeeds, CatalogueOptions
 from .fetching import Fetching
-from .gate import Agreement, Gate
+from .gate import Gate
 from .holdings import AUDIT, LOG, QUARANTINE, Holdings, HoldingsFile
 from .importing import Importer
 from .intake import Intake
@@ -69,9 +68,10 @@ from .learners import LearnerSwitches
 from .listing import Listings
 from .models import ServedModels
 from .partition import REPEATED, Noticed, Partition
-from .profile import Profiles, most_active
+from .profile import Profiles
 from .quarantine import QuarantineStore
 from .readings import Reading, Readings
+from .receipts import Receipts
 from .recovery import Recovery
 from .remapping import Remapper
 from .repair import Repairs
@@ -155,7 +155,7 @@ class Engine:
         self.subjects = stores.subjects
         self.gate = gate
         self.signing = stores.signing
-        self._statements = door.statements
+        self._asking = PersonLookup(partition, stores.subjects.find, gate.agreements, door.statements)
         self.meter = Measurements()
         self.decider = decider
         self.options = options
@@ -168,6 +168,10 @@ class Engine:
         self._epoch_number = partition.state.epoch
         self._ticked_ms = clock.now_ms()
         self._stopping = False
+        self.on_folded: Callable[[int], None] = lambda position: None
+        """Told the position behind each step of the fold, before anybody is told that what they sent is folded."""
+        self.warnings_beside: Callable[[], tuple[str, ...]] = tuple
+        """What an operator has to look at of the processes beside this one."""
         self._checkpoint_due = asyncio.Event()
         self._exports = Readings("exports")
         self._audits = Readings("records of all acts")
@@ -207,6 +211,10 @@ class Engine:
         self.models = ServedModels(
             models=stores.models, partition=partition, journal=self.journal, decider=decider, clock=clock,
             audit=self.audit, meter=self.meter, calibrations=self.calibrations,
+        )  # fmt: skip
+        self.receipts = Receipts(
+            journal=self.journal, subjects=stores.subjects, models=self.models, calibrations=self.calibrations,
+            clock=clock, meter=self.meter, partitions=options.partitions,
         )  # fmt: skip
         self.learners = LearnerSwitches(
             partition=partition, journal=self.journal, clock=clock, audit=self.audit, placements=decider.placements,
@@ -351,7 +359,7 @@ class Engine:
                 f"the machine's clock ran {doubted_ms / DAY_MS:,.1f} days ahead of its uptime and is not believed: "
                 "set it right, or confirm it by instanter clock --confirm"
             )
-        return tuple(said)
+        return (*said, *self.warnings_beside())
 
     @property
     def ready(self) -> bool:
@@ -450,8 +458,9 @@ class Engine:
         if self.broken:
             raise Unavailable(self.broken)
         in_time = await self.fetch_person(
-            lambda: self._asked_about(tenant, request, gpc=gpc)[1], left_ms=partial(deadline.left_ms, PERSON_SHARE)
-        )
+            lambda: self._asking.asked_about(tenant, request, gpc=gpc).cells,
+            left_ms=partial(deadline.left_ms, PERSON_SHARE),
+        )  # fmt: skip
         if not in_time:
             self.meter.count("people_late")
         now_ms = self.clock.now_ms() if request.timestamp is None else request.timestamp_ms
@@ -459,20 +468,24 @@ class Engine:
             await self._publish_if_possible(now_ms)
         if self.broken:
             raise Unavailable(self.broken)
-        subject, keys, agreement = self._asked_about(tenant, request, gpc=gpc)
+        about = self._asking.asked_about(tenant, request, gpc=gpc)
         decision_id = f"{ID_PREFIX}{self._ids.token(ID_TOKEN_BYTES)}{self.journal.next_position:x}"
         decision = self.decider.decide(
-            request, state=self.partition.state, keys=keys, tenant=tenant, now_ms=now_ms,
+            request, state=self.partition.state, keys=about.cells, tenant=tenant, now_ms=now_ms,
             position=self.partition.position, decision_id=decision_id, deadline=deadline, meter=self.meter,
-            denied=agreement.denied, rankers=self.models.lineup, learned=self.partition.learners,
+            denied=about.agreement.denied, rankers=self.models.lineup, learned=self.partition.learners,
             cut=frozenset() if in_time else frozenset({"context"}),
         )  # fmt: skip
         if decision.faults:
             self.models.note(tenant, decision.faults)
-        self._keep_receipt(decision, tenant, subject, now_ms, learns=agreement.personal)
-        if decision.promised and agreement.personal and request.timestamp is None:
-            cell = subject.cell if subject is not None else 0
-            self.calibrations.show(decision_id, tenant, cell, now_ms, decision.promised)
+        if about.known_as:
+            seal = partial(self.subjects.subject(tenant, about.known_as).seal, Sealed.RECEIPT, now_ms)
+        else:
+            seal = partial(self.subjects.seal, NOBODY, Sealed.RECEIPT, now_ms)
+        lessons = decision.lessons if about.agreement.personal else ()  # Who has not agreed teaches nothing.
+        self.receipts.keep(decision.record(tenant, about.cell, now_ms, lessons), seal)
+        if decision.promised and about.agreement.personal and request.timestamp is None:
+            self.calibrations.show(decision_id, tenant, about.cell, now_ms, decision.promised)
         self.meter.observe("decide", int(deadline.elapsed_ms() * 1_000_000))
         for placed in decision.reply.placements.values():
             self.meter.count(f"served.{placed.served_by}")
@@ -483,16 +496,6 @@ class Engine:
         if self.partition.state.cells_cold == 0:
             return True
         return await self._fetching.arrived(keys, left_ms=left_ms)
-
-    def _asked_about(
-        self, tenant: str, request: DecideRequest, *, gpc: bool
-    ) -> tuple[KeySubject | None, list[int], Agreement]:
-        """Who a decision is about, as things stand now: nobody without their agreement."""
-        identifiers = identifiers_of(request.device, request.user)
-        stated = self._statements.in_context(request.context)
-        agreement = self.gate.agreement(tenant, identifiers, stated=stated, gpc=gpc)
-        subject, keys = self._person(tenant, request) if agreement.personal else (None, [])
-        return subject, keys, agreement
 
     def receipt(self, tenant: str, decision_id: str) -> bytes:
         """The receipt of a decision, or `RequestRejected` when there is none (any more). May run in a thread."""
@@ -505,39 +508,8 @@ class Engine:
         return receipt
 
     def cells_of(self, tenant: str, *, user_id: str | None, anonymous_id: str | None) -> list[int]:
-        """The cells that are read for whoever asks: the user's, and the most recently active of the others. Of a device
-        that others have used as well nothing is read for a user."""
-        device = self.subjects.find(tenant, ANONYMOUS_PREFIX + anonymous_id) if anonymous_id else 0
-        user = self.subjects.find(tenant, user_id) if user_id else 0
-        links = self.partition.links
-        cells = links.together(user, device) if user_id else links.cells(device) if device else []
-        return most_active(self.partition.state, cells, first=user or device)
-
-    def _person(self, tenant: str, request: DecideRequest) -> tuple[KeySubject | None, list[int]]:
-        """Who is asked about: the subject that the receipt is sealed for, as an event's body is, and the cells."""
-        keys = self.cells_of(tenant, user_id=request.user, anonymous_id=request.device)
-        identifiers = identifiers_of(request.device, request.user)
-        known = next((one for one in reversed(identifiers) if self.subjects.find(tenant, one)), None)
-        return (self.subjects.subject(tenant, known) if known else None), keys
-
-    def _keep_receipt(
-        self, decision: Decision, tenant: str, subject: KeySubject | None, now_ms: int, *, learns: bool
-    ) -> None:
-        """Append what the decision stood on. Who has not agreed teaches nothing."""
-        key = subject.cell if subject is not None else 0
-        if subject is not None:
-            seal = partial(subject.seal, Sealed.RECEIPT, now_ms)
-        else:
-            seal = partial(self.subjects.seal, NOBODY, Sealed.RECEIPT, now_ms)
-        enclosed = seal(decision.enclosed) if decision.enclosed else b""
-        record = Decided(
-            now_ms, tenant, key, decision.id, seal(decision.receipt), key or NOBODY, enclosed,
-            decision.lessons if learns else (),
-        )  # fmt: skip
-        try:
-            self.journal.append(record, self.clock.now_ms(), partition=key % self.options.partitions)
-        except (Unavailable, RequestRejected):
-            self.meter.count("receipts_lost")
+        """As `PersonLookup.cells_of`."""
+        return self._asking.cells_of(tenant, user_id=user_id, anonymous_id=anonymous_id)
 
     # People's rights.
 
@@ -604,6 +576,7 @@ class Engine:
 
     def _after_fold(self) -> None:
         """Append the epoch or tick that is due."""
+        self.on_folded(self.partition.position)
         self.decider.follow(self.partition.state)
         now_ms = self.clock.now_ms()
         for about in self.calibrations.settle(now_ms):

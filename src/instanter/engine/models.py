@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -63,6 +63,29 @@ class StoredModels:
             raise RequestRejected("unknown_model", message, status=404)
         check_scores(artefact)
         return ranker_of(decider.assembler.columns, artefact, model_id)
+
+
+class Loaded(NamedTuple):
+    """The rankers of a placement."""
+
+    rankers: list[Ranker]
+    missing: dict[str, str]
+    """Models that cannot be loaded, with the reason."""
+
+
+def load_placed(models: Models, decider: Decider, placed: ModelPlaced) -> Loaded:
+    """The model in charge and its stand-in, as far as they can be loaded; the rest is logged. May run in a thread."""
+    loaded = Loaded([], {})
+    for model in filter(None, (placed.model, placed.stand_in)):
+        try:
+            ranker = models.ranker(model, decider)
+        except InstanterError as error:
+            loaded.missing[model] = str(error)
+            log.error("a model cannot be loaded; another one stands in", extra={"model": model, "why": str(error)})
+        else:
+            holds = model != placed.model or placed.reason != UNCALIBRATED
+            loaded.rankers.append(ranker if holds else Uncalibrated(ranker))
+    return loaded
 
 
 class ServedModels:
@@ -134,6 +157,12 @@ class ServedModels:
             if self.lineup.note(fault.ranker, now_ms):
                 self._bench(placed, fault, now_ms)
 
+    def note_elsewhere(self, tenant: str, faults: Iterable[tuple[str, str, str]]) -> None:
+        """As `note`, for a decision of another process: (placement, name of the ranker, reason) each."""
+        for placement, model, reason in faults:
+            standing = (one for one in self.lineup.of(tenant, placement) if _name(one) == model)
+            self.note(tenant, [Fault(placement, one, reason) for one in standing])
+
     def bench_calibration(self, tenant: str, placement: str, model: str) -> None:
         """The probabilities of a model do not hold: it ranks on, and its scores are no probabilities from now on, until
         somebody puts it in charge again."""
@@ -197,18 +226,12 @@ class ServedModels:
 
     def _loaded(self, placed: ModelPlaced) -> list[Ranker]:
         """The model and its stand-in, as far as they can be loaded."""
-        rankers: list[Ranker] = []
+        loaded = load_placed(self._models, self._decider, placed)
         for model in filter(None, (placed.model, placed.stand_in)):
-            try:
-                ranker = self._models.ranker(model, self._decider)
-                holds = model != placed.model or placed.reason != UNCALIBRATED
-                rankers.append(ranker if holds else Uncalibrated(ranker))
-                self.missing.pop(model, None)
-            except InstanterError as error:
-                self.missing[model] = str(error)
-                self._meter.count("models_missing")
-                log.error("a model cannot be loaded; another one stands in", extra={"model": model, "why": str(error)})
-        return rankers
+            self.missing.pop(model, None)
+        self.missing |= loaded.missing
+        self._meter.count("models_missing", len(loaded.missing))
+        return loaded.rankers
 
     def _tried(self, model: str) -> Ranker:
         """The model, loaded, and timed on a list as long as the longest."""
@@ -237,6 +260,11 @@ def _stand_in(before: ModelPlaced | None, model: str, *, keeps: bool) -> str:
         return ""
     kept = before.stand_in if before.stand_in != model else ""
     return before.stand_in if before.model == model else (kept or before.model) if keeps else before.model
+
+
+def faults_by_name(faults: Iterable[Fault]) -> list[tuple[str, str, str]]:
+    """Faults as `ServedModels.note_elsewhere` takes them."""
+    return [(fault.placement, _name(fault.ranker), fault.reason) for fault in faults]
 
 
 def _name(ranker: Ranker) -> str:

@@ -489,3 +489,15 @@ HISTORY_BYTES_MAX = 4 * 1024 * 1024
 
 # Configuration.
 CONFIG_BYTES_MAX = 1024 * 1024
+
+# Worker processes.
+WORKERS_MAX = 64
+"""Processes that serve one data directory: one that writes its log, and those that follow it and decide."""
+DECISION_SEARCH_BYTES_MAX = 16 * 1024 * 1024
+"""Of the log read for the record of a decision by a process that follows it, behind what that had read."""
+RECEIPTS_WAITING_BYTES_MAX = 32 * 1024 * 1024
+"""Receipts that a decider holds for the writer; further ones are lost, and counted."""
+RECEIPTS_SENT_BYTES_MAX = 1024 * 1024
+"""Receipts in one message to the writer, unless a single one is larger."""
+WORKER_PAUSE_S_MAX = 30.0
+"""Before a worker that has ended is started again: twice as long each time it ends soon, and no longer than this."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -25,6 +25,7 @@ from ..decisions.fallback import STAGES as DECISION_STAGES
 from ..engine.calibrations import EDGES, Bin
 from ..engine.loop import Engine
 from .jobs.queue import JobQueue
+from .workers.board import WorkerSeen
 
 QUANTILES: Final = (0.5, 0.99)
 
@@ -115,6 +116,29 @@ class JobGauge(NamedTuple):
 JOB_GAUGES: Final = (
     JobGauge("instanter_jobs_waiting", "Jobs that wait for their turn.", lambda jobs: jobs.waiting),
     JobGauge("instanter_jobs_running", "Jobs that run, each in a process of its own.", lambda jobs: jobs.running),
+)  # fmt: skip
+
+class WorkerFigure(NamedTuple):
+    """A figure of each decider, by its number."""
+
+    name: str
+    text: str
+    read: Callable[[WorkerSeen], float]
+
+
+WORKER_GAUGES: Final = (
+    WorkerFigure("instanter_worker_up", "1 while this decider answers by itself.", lambda seen: float(seen.up)),
+    WorkerFigure("instanter_worker_lag_bytes", "Of the log, acknowledged and not yet read by this decider.",
+                 lambda seen: seen.lag_bytes),
+)  # fmt: skip
+WORKER_COUNTERS: Final = (
+    WorkerFigure("instanter_worker_decisions", "Decisions that this decider made.", lambda seen: seen.decisions),
+    WorkerFigure("instanter_worker_handed_over", "Requests that it handed to the writer.",
+                 lambda seen: seen.handed_over),
+    WorkerFigure("instanter_worker_receipts_lost", "Receipts of its decisions that did not come into the log.",
+                 lambda seen: seen.receipts_lost),
+    WorkerFigure("instanter_worker_starts", "How often it was started; more than once after it had ended.",
+                 lambda seen: seen.starts),
 )  # fmt: skip
 
 CALIBRATION_ERROR: Final = "instanter_calibration_error"
@@ -241,10 +265,14 @@ assert set(DECISION_STAGES) <= set(STAGES)
 class EngineCollector(Collector):
     """Reads an engine's measurements when asked, and those of the edge that it is served by and of its jobs."""
 
-    def __init__(self, engine: Engine, admission: Admission | None = None, jobs: JobQueue | None = None) -> None:
+    def __init__(
+        self, engine: Engine, admission: Admission | None = None, jobs: JobQueue | None = None,
+        workers: Sequence[WorkerSeen] = (),
+    ) -> None:  # fmt: skip
         self._engine = engine
         self._admission = admission
         self._jobs = jobs
+        self._workers = workers
 
     def collect(self) -> Iterator[Metric]:
         yield from self._stages()
@@ -257,6 +285,8 @@ class EngineCollector(Collector):
         if self._jobs is not None:
             for job in JOB_GAUGES:
                 yield GaugeMetricFamily(job.name, job.text, job.read(self._jobs))
+        if self._workers:
+            yield from _of_workers(self._workers)
         yield from self._calibrations()
         yield _labelled(FOLDED, self._engine.partition.state.verdicts)
         counts = self._engine.meter.counts
@@ -310,10 +340,27 @@ def _labelled(counted: Counted, counts: Mapping[str, int]) -> Metric:
     return family
 
 
-def render(engine: Engine, admission: Admission | None = None, jobs: JobQueue | None = None) -> bytes:
+def _of_workers(workers: Sequence[WorkerSeen]) -> Iterator[Metric]:
+    """The deciders beside a writer."""
+    for gauge in WORKER_GAUGES:
+        gauges = GaugeMetricFamily(gauge.name, gauge.text, labels=["worker"])
+        for seen in workers:
+            gauges.add_metric([str(seen.number)], gauge.read(seen))
+        yield gauges
+    for counter in WORKER_COUNTERS:
+        counters = CounterMetricFamily(counter.name, counter.text, labels=["worker"])
+        for seen in workers:
+            counters.add_metric([str(seen.number)], counter.read(seen))
+        yield counters
+
+
+def render(
+    engine: Engine, admission: Admission | None = None, jobs: JobQueue | None = None,
+    workers: Sequence[WorkerSeen] = (),
+) -> bytes:  # fmt: skip
     """The text of `GET /metrics`: the engine's, and the process's own (`process_*`)."""
     registry = CollectorRegistry()
-    registry.register(EngineCollector(engine, admission, jobs))
+    registry.register(EngineCollector(engine, admission, jobs, workers))
     ProcessCollector(registry=registry)
     return generate_latest(registry)
 
@@ -345,6 +392,8 @@ def page() -> str:
         (CALIBRATION_ERROR, "gauge", "tenant, placement, model", CALIBRATION_ERROR_TEXT),
         (CALIBRATION_ITEMS, "gauge", "up_to, of", CALIBRATION_ITEMS_TEXT),
         *((gauge.name, "gauge", "", gauge.text) for gauge in (*GAUGES, *EDGE_GAUGES, *JOB_GAUGES)),
+        *((gauge.name, "gauge", "worker", gauge.text) for gauge in WORKER_GAUGES),
+        *((f"{counter.name}_total", "counter", "worker", counter.text) for counter in WORKER_COUNTERS),
         *((f"{counted.name}_total", "counter", counted.label, counted.text) for counted in (FOLDED, *COUNTED)),
     ]
     metrics = "".join(

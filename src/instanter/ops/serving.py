@@ -17,8 +17,9 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any, NamedTuple, Protocol
 
 from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces
@@ -43,6 +44,7 @@ from . import metrics
 from .jobs.queue import JobQueue
 from .remains import Remains
 from .settings import ServeSettings
+from .workers.board import WorkerSeen
 
 reports = logging.getLogger("instanter.serve")
 
@@ -53,60 +55,102 @@ OPEN_FILES_MAX = 1_048_576
 """Asked for where the system sets no limit of its own."""
 
 
+class Beside(Protocol):
+    """What a writer does for the processes that decide beside it, see `workers`."""
+
+    def seen(self) -> list[WorkerSeen]:
+        """These processes as they are now."""
+        ...
+
+    def beside(
+        self, engine: Engine, app: ASGIApp, access: Access, settings: ServeSettings, connections_max: int
+    ) -> AbstractAsyncContextManager[None]:
+        """Serve them as long as this lasts; `app` is what requests from outside go to."""
+        ...
+
+
 async def serve(
     make_engine: Callable[[], Engine], *, host: str, port: int, settings: ServeSettings, terms: Terms, dev: bool,
     on_ready: Callable[[Engine], None], with_jobs: Callable[[Engine], AbstractAsyncContextManager[JobQueue]],
+    workers: Beside | None = None,
 ) -> None:  # fmt: skip
     """Serve until SIGTERM or SIGINT, then drain: no new requests, what is in flight done, all on disk.
 
     `host` is an address; with `dev` no access key is asked for. Jobs are done between entering and leaving what
-    `with_jobs` gives. Raises `Unavailable` if the server cannot listen there or ends by itself.
+    `with_jobs` gives. `workers` are those that decide beside this process. Raises `Unavailable` if the server cannot
+    listen there or ends by itself.
     """
     connections_max = room_for(settings.connections_max)
-    listener = listen(host, port, write_s=settings.write_s)
+    listener = listen(host, port, write_s=settings.write_s, shared=workers is not None)
     engine = make_engine()
     await engine.start()
-    _calm_the_collector()
-    async with with_jobs(engine) as jobs:
+    calm_the_collector()
+    async with AsyncExitStack() as entered:
+        jobs = await entered.enter_async_context(with_jobs(engine))
+        access = Access(engine, SystemClock(), terms, dev=dev)
         app = make_app(
-            engine, metrics=lambda: metrics.render(engine, admission, jobs), jobs=jobs,
-            access=Access(engine, SystemClock(), terms, dev=dev), proxies=settings.proxies,
+            engine, metrics=lambda: metrics.render(engine, admission, jobs, workers.seen() if workers else ()),
+            jobs=jobs, access=access, proxies=settings.proxies,
         )  # fmt: skip
         options = AdmissionOptions(requests_max=settings.requests_max, body_read_s=settings.body_read_s)
         pulse = Pulse()
         admission = Admission(app, options, engine.meter, pulse)
         edge = make_edge(admission, settings, engine.meter, dev=dev)
-        server = ListeningServer(edge, listener, settings=settings, connections_max=connections_max)
-        stopped = asyncio.create_task(_told_to_stop())
-        serving = asyncio.create_task(server.serve())
-        files_before = open_files()
-        beating = asyncio.create_task(pulse.beat())
+        if workers is not None:
+            await entered.enter_async_context(workers.beside(engine, edge, access, settings, connections_max))
         remains = Remains(engine.meter, engine.workers)
         engine.eraser.on_forgotten = remains.want
-        overwriting = asyncio.create_task(remains.watch())
-        turning = asyncio.create_task(
-            turn_away(
-                listener, is_full=lambda: open_files() - files_before >= connections_max, meter=engine.meter,
-                headers_for=edge.headers_for,
-            )
-        )  # fmt: skip
-        await asyncio.sleep(0)
-        if not serving.done():
+
+        def ready() -> None:
             watch_kernels(engine.meter)
             on_ready(engine)
-        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        ended_by_itself = serving.done()
-        deadline = Deadline(DRAIN_MS)
-        turning.cancel()
-        beating.cancel()
-        overwriting.cancel()
-        listener.close()
-        end: Callable[[], None] = server.stop
-        end()
-        await asyncio.wait({serving, turning, beating, overwriting}, timeout=deadline.left_ms() / 1_000)
-    await engine.stop(deadline)
-    if ended_by_itself:
-        raise Unavailable(f"the server on {host}:{port} ended: {_first_line(serving.exception())}")
+
+        ended = await answer(
+            edge, listener, settings=settings, connections_max=connections_max, meter=engine.meter,
+            headers_for=edge.headers_for, beside=[pulse.beat(), remains.watch()], on_ready=ready,
+        )  # fmt: skip
+    await engine.stop(ended.deadline)
+    if ended.reason:
+        raise Unavailable(f"the server on {host}:{port} ended: {ended.reason}")
+
+
+class Ended(NamedTuple):
+    """How an HTTP server came to its end."""
+
+    deadline: Deadline
+    """For what is still to be done."""
+    reason: str
+    """Why it ended by itself; "" if it was told to."""
+
+
+async def answer(
+    app: ASGIApp, listener: socket.socket, *, settings: ServeSettings, connections_max: int, meter: Meter,
+    headers_for: Callable[[bytes], list[tuple[bytes, bytes]]], beside: Sequence[Coroutine[Any, Any, None]],
+    on_ready: Callable[[], None], stop: asyncio.Event | None = None,
+) -> Ended:  # fmt: skip
+    """Answer what comes to the listening socket until SIGTERM or SIGINT, or `stop`, then what is in flight; the socket
+    is closed then. `beside` runs meanwhile. `headers_for`: see `turn_away`."""
+    server = ListeningServer(app, listener, settings=settings, connections_max=connections_max)
+    stopped = asyncio.create_task(told_to_stop(stop or asyncio.Event()))
+    serving = asyncio.create_task(server.serve())
+    files_before = open_files()
+    turning = turn_away(
+        listener, is_full=lambda: open_files() - files_before >= connections_max, meter=meter, headers_for=headers_for
+    )
+    running = [asyncio.create_task(one) for one in (*beside, turning)]
+    await asyncio.sleep(0)
+    if not serving.done():
+        on_ready()
+    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    ended_by_itself = serving.done()
+    deadline = Deadline(DRAIN_MS)
+    for one in running:
+        one.cancel()
+    listener.close()
+    end: Callable[[], None] = server.stop
+    end()
+    await asyncio.wait({serving, *running}, timeout=deadline.left_ms() / 1_000)
+    return Ended(deadline, _first_line(serving.exception()) if ended_by_itself else "")
 
 
 def make_edge(app: ASGIApp, settings: ServeSettings, meter: Meter, *, dev: bool) -> Edge:
@@ -131,7 +175,8 @@ class ListeningServer(Server):
     """granian on a socket that is ours: one that it opens itself carries no deadline for writing."""
 
     def __init__(
-        self, app: ASGIApp, listener: socket.socket, *, settings: ServeSettings, connections_max: int
+        self, app: ASGIApp, listener: socket.socket, *, settings: ServeSettings, connections_max: int,
+        is_unix: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(
             app,
@@ -147,15 +192,17 @@ class ListeningServer(Server):
             ),
         )
         self._listening = listener
+        self._is_unix = is_unix
 
     def _init_shared_socket(self) -> None:
         descriptor = os.dup(self._listening.fileno())  # the server's own, since it closes it
         hold: Callable[..., SocketHolder] = SocketHolder
-        self.__dict__.update(_sfd=descriptor, _shd=hold(descriptor, False, BACKLOG_MAX), _ssp=None)
+        self.__dict__.update(_sfd=descriptor, _shd=hold(descriptor, self._is_unix, BACKLOG_MAX), _ssp=None)
 
 
-def listen(host: str, port: int, *, write_s: float) -> socket.socket:
-    """A listening socket, not blocking. Raises `Unavailable` when it cannot be had.
+def listen(host: str, port: int, *, write_s: float, shared: bool = False) -> socket.socket:
+    """A listening socket, not blocking; `shared` with other processes of the same user that say so, too. Raises
+    `Unavailable` when it cannot be had.
 
     What is accepted from it has a bounded send buffer, and is closed by the kernel when its peer takes nothing of
     what was written for `write_s` (on Linux).
@@ -163,6 +210,8 @@ def listen(host: str, port: int, *, write_s: float) -> socket.socket:
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES_MAX)
         if sys.platform == "linux":
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(write_s * 1_000))
@@ -264,9 +313,8 @@ def open_files() -> int:
     return len(os.listdir("/dev/fd")) - 1
 
 
-async def _told_to_stop() -> None:
-    """Returns at the first SIGTERM or SIGINT; further ones change nothing."""
-    stop = asyncio.Event()
+async def told_to_stop(stop: asyncio.Event) -> None:
+    """Returns at the first SIGTERM or SIGINT, or once `stop` is set; further ones change nothing."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -277,7 +325,7 @@ def _first_line(error: BaseException | None) -> str:
     return str(error).partition("\n")[0] if error is not None else "no reason was given"
 
 
-def _calm_the_collector() -> None:
+def calm_the_collector() -> None:
     """What lives now lives for good: leave it out of garbage collections, and make these rare and young."""
     gc.collect()
     gc.freeze()

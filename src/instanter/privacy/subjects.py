@@ -184,8 +184,7 @@ class KeyStore:
         return NO_KEY if older else EXPIRED
 
     def tombstone(self, tenant: str, identifier: str) -> bytes:
-        text = f"{tenant}\0{identifier}".encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(text, digest_size=NAME_BYTES, key=self._secret, person=b"subject").digest()
+        return keyed_name(self._secret, tenant, identifier)
 
     # Beyond it.
 
@@ -372,6 +371,12 @@ class KeyStore:
             self._open.popitem(last=False)
         self._open[text] = subject
         return subject
+
+
+def keyed_name(secret: bytes, tenant: str, identifier: str) -> bytes:
+    """The keyed hash by which an id is recognised, as `Subjects.tombstone`."""
+    text = f"{tenant}\0{identifier}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=NAME_BYTES, key=secret, person=b"subject").digest()
 
 
 def _locked(disk: Disk, directory: Path) -> Lock:

@@ -89,6 +89,23 @@ def scan(disk: Disk, path: Path) -> Iterator[Scanned]:
         yield Scanned(first, words, used, ~broken)
 
 
+def slots_behind(disk: Disk, path: Path, first: int) -> tuple[Entries, int]:
+    """The keys in the slots from `first` on, without what is wrapped in them, and how many slots the file has by now.
+
+    For whoever reads beside the one writer: it ends before a slot that is not whole yet. At most `_READ_SLOTS` at once.
+    """
+    count = min(disk.size(path) // SLOT_BYTES - first, _READ_SLOTS)
+    chunk = disk.read(path, first * SLOT_BYTES, count * SLOT_BYTES) if count > 0 else b""
+    words = np.frombuffer(chunk[: len(chunk) // SLOT_BYTES * SLOT_BYTES], "<i8").reshape(-1, SLOT_BYTES // 8)
+    used = np.asarray(words.any(axis=1))
+    broken = np.flatnonzero(used & (words[:, _SUM_WORD] != _sums_of(chunk[: len(words) * SLOT_BYTES])))
+    whole = int(broken[0]) if len(broken) else len(words)
+    rows = np.flatnonzero(used[:whole])
+    rows = rows[rows + first > 0]  # The first slot of a file holds no key.
+    taken = words[rows]
+    return Entries(rows + first, taken[:, _NAME_WORD].copy(), taken[:, _NUMBER_WORD].copy()), first + whole
+
+
 class MasterKey:
     """Wraps keys for storage (AES-256-GCM, a fresh nonce each)."""
 

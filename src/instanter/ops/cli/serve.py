@@ -1,13 +1,15 @@
-"""`instanter serve`: the engine and its HTTP interface in one process."""
+"""`instanter serve`: the engine and its HTTP interface in one process, or in several."""
 
 from __future__ import annotations
 
 import argparse
 import ipaddress
 import logging
+import os
 import socket
 import sys
 from functools import partial
+from pathlib import Path
 
 import msgspec
 import uvloop
@@ -15,6 +17,7 @@ import uvloop
 from ...engine.loop import Engine
 from ...foundation.errors import ConfigRejected, Unavailable
 from ...foundation.freed import forget_what_is_freed
+from ...foundation.limits import WORKERS_MAX
 from ...privacy.subjects import KeyStore
 from ..child import COMPILING
 from ..jobs.supervision import running_jobs
@@ -38,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "examples:\n  instanter serve --dev\n  instanter serve --dev --config shop/instanter.toml --data shop/data\n"
         "  instanter serve --config shop/instanter.toml --data shop/data --host 0.0.0.0\n"
-        "  instanter serve --dev --clock events      # replay history: the events set the clock")
+        "  instanter serve --dev --clock events      # replay history: the events set the clock\n"
+        "  instanter serve --workers 4 --config shop/instanter.toml --data shop/data")
     add_config(parser)
     add_data(parser)
     add_address(parser)
@@ -51,16 +55,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "record what was given up; without it such a start is refused")
     parser.add_argument("--clock", choices=("now", "events"), default="now",
                         help="now: this machine's clock; events: time is the newest event's (default: %(default)s)")
+    parser.add_argument("--workers", type=_workers, default=1, metavar="N",
+                        help="processes: one that writes, and N - 1 that follow its log and decide, each with the "
+                             "whole state in memory of its own; Linux only (default: %(default)s)")
 
 
 def run(arguments: argparse.Namespace, open_subjects: OpenSubjects = KeyStore) -> int:
     """Serve until told to stop."""
     _check_access(arguments.dev, arguments.host)
-    host = "127.0.0.1" if arguments.host == "localhost" else arguments.host
-    _check_port(host, arguments.port)
+    _check_port(_host(arguments), arguments.port)
+    if arguments.workers > 1:
+        _become_supervisor(arguments)
+    return run_writer(arguments, open_subjects)
+
+
+def run_writer(
+    arguments: argparse.Namespace, open_subjects: OpenSubjects = KeyStore, *, folder: Path | None = None, count: int = 1
+) -> int:
+    """Serve until told to stop; with a `folder` as the writer of `count` workers."""
+    host = _host(arguments)
     log_as_json()
     forget_what_is_freed()
-    from ..serving import serve  # Not before: it loads the HTTP server, which reads then how it is to free memory.
+    # Not before: this loads the HTTP server, which reads then how it is to free memory.
+    from ..serving import serve
+    from ..workers.writer import WriterSide
 
     config = load_checked(arguments.config)
     with second_core(config):
@@ -71,7 +89,7 @@ def run(arguments: argparse.Namespace, open_subjects: OpenSubjects = KeyStore) -
             kernel_progress=_compiling,
         )
 
-    address = f"http://{f'[{host}]' if ':' in host else host}:{arguments.port}"
+    address = _address(arguments)
 
     def on_ready(engine: Engine) -> None:
         recovery = engine.recovery
@@ -86,11 +104,57 @@ def run(arguments: argparse.Namespace, open_subjects: OpenSubjects = KeyStore) -
     uvloop.run(serve(
         make_engine, host=host, port=arguments.port, settings=config.serve,
         terms=terms_of(config, dev=arguments.dev), dev=arguments.dev, on_ready=on_ready,
-        with_jobs=partial(running_jobs, config, arguments.data)))
+        with_jobs=partial(running_jobs, config, arguments.data),
+        workers=None if folder is None else WriterSide(folder, count)))
     log.info("stopped")
     if arguments.json:
         print(msgspec.json.encode({"stopped": address}).decode())
     return 0
+
+
+def run_decider(arguments: argparse.Namespace, *, folder: Path, number: int, count: int) -> int:
+    """Decide as worker `number` of `count` beside the writer whose folder that is, until told to stop."""
+    log_as_json()
+    forget_what_is_freed()
+    from ..workers.decider import decide_beside  # Not before, as above.
+
+    config = load_checked(arguments.config)
+    uvloop.run(decide_beside(
+        config, arguments.data, folder, number, host=_host(arguments), port=arguments.port,
+        terms=terms_of(config, dev=arguments.dev), dev=arguments.dev, progress=_compiling))
+    return 0
+
+
+def _become_supervisor(arguments: argparse.Namespace) -> None:
+    """Go on as a process that holds nothing of what was imported here, see `workers.supervisor`."""
+    if arguments.clock == "events":
+        raise ConfigRejected("with --clock events one process decides", suggestion="serve without --workers")
+    if sys.platform != "linux":
+        raise ConfigRejected("several processes share a port on Linux alone", suggestion="serve without --workers")
+    load_checked(arguments.config)
+    config = [] if arguments.config is None else ["--config", str(arguments.config)]
+    flags = [f"--{name.replace('_', '-')}" for name in ("dev", "drop_features", "accept_loss")
+             if getattr(arguments, name)]  # fmt: skip
+    words = [*config, "--data", str(arguments.data), "--host", arguments.host, "--port", str(arguments.port), *flags]
+    told = _address(arguments) if arguments.json else ""
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "instanter.ops.cli.supervised", str(arguments.workers), told, *words]
+    os.execv(sys.executable, command)
+
+
+def _workers(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= WORKERS_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes from 1 to {WORKERS_MAX}")
+    return int(text)
+
+
+def _host(arguments: argparse.Namespace) -> str:
+    return "127.0.0.1" if arguments.host == "localhost" else str(arguments.host)
+
+
+def _address(arguments: argparse.Namespace) -> str:
+    host = _host(arguments)
+    return f"http://{f'[{host}]' if ':' in host else host}:{arguments.port}"
 
 
 def _check_access(dev: bool, host: str) -> None:

@@ -1,0 +1,1 @@
+"""Several processes over one data directory: one writes its log, the others follow it and decide."""
