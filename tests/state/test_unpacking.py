@@ -110,7 +110,7 @@ def check(found: list[bytes]) -> None:
 @pytest.mark.parametrize("change", [
     {"key": 0}, {"items": (5, 0)}, {"name": "Gesehen: Stühle"}, {"prices": (1.0, 2.0)}, {"message": 2**63},
     {"received_ms": START_MS + APART_MS_MAX + 1}, {"received_ms": START_MS - APART_MS_MAX - 1},
-    {"happened_ms": START_MS + APART_MS_MAX + 1}, {"happened_ms": -(2**54)},
+    {"happened_ms": START_MS + APART_MS_MAX + 1}, {"happened_ms": -(2**54)}, {"happened_ms": -(2**63)},
     {"context": Context(device="x" * 300)},
 ])  # fmt: skip
 def test_what_is_out_of_the_ordinary_is_left(change: dict[str, object]) -> None:

@@ -229,7 +229,7 @@ def _unpack_one(
 def _in_time(read: Ints, time_ms: int) -> bool:
     """As `folding.is_in_time`, and no time that fits no column."""
     received_ms, happened_ms = read[_RECEIVED_FIELD], read[_HAPPENED_FIELD]
-    if abs(received_ms) > TIME_MS_MAX or abs(happened_ms) > TIME_MS_MAX:
+    if min(happened_ms, received_ms) < -TIME_MS_MAX or max(happened_ms, received_ms) > TIME_MS_MAX:
         return False
     if max(happened_ms, received_ms) > time_ms + APART_MS_MAX:
         return False
