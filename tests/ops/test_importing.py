@@ -20,7 +20,7 @@ from instanter.events.envelope import Tracked, decode_record
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.limits import BATCH_SENT_BYTES_MAX
 from instanter.log.segments import SegmentReader
-from instanter.ops.archives import Line
+from instanter.ops.archives import EventLine
 from instanter.ops.child import ChildServer
 from instanter.ops.cli import main as frame
 from instanter.ops.cli.import_ import _pieces
@@ -317,7 +317,7 @@ def test_a_known_name_that_nothing_hears_does_not_look_like_itself(
 
 
 def test_a_piece_of_an_import_is_no_larger_than_a_batch_of_ours() -> None:
-    lines = [Line(number, b"x" * 30_000) for number in range(1, 101)]
+    lines = [EventLine(number, b"x" * 30_000) for number in range(1, 101)]
     pieces = list(_pieces(iter(lines), per_piece=1_000))
     assert [line for piece in pieces for line in piece] == lines
     sizes = [sum(len(line.text) for line in piece) for piece in pieces]
