@@ -1,12 +1,13 @@
 """What can be shown: items and their fields, as the control events have left them, and as columns by item row.
 
-Items lie packed, in the bytes that a checkpoint holds them in: a quarter of the memory that they take unpacked, and
-nothing that a garbage collection has to look at. They are unpacked when they are asked for, about 1 us each.
+Items lie packed, in the bytes that a checkpoint holds them in: a quarter of the memory that they take unpacked, in
+blocks of their own (`state.blocks`), and nothing that a garbage collection has to look at. They are unpacked when they
+are asked for, about 1 us each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping
+from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from ..events.times import parse_time_ms
 from ..foundation.errors import EventRejected, ReferenceTaken
 from ..foundation.ids import References
 from ..foundation.limits import ATTRIBUTE_VALUES_MAX, CHANGES_FOLLOWED_MAX, TEXTS_NAMED_MAX
+from .blocks import PackedItems
 from .compiled import Bytes, Ints, Shorts
 from .program import Attributes
 from .rows_left import RowsLeft
@@ -58,8 +60,6 @@ _pack = msgspec.msgpack.Encoder().encode
 _pack_name = msgspec.msgpack.Encoder().encode
 _MEANS_NOTHING = Meaning()
 _NO_TEXTS: Mapping[int, str] = {}
-_MADE_SMALLER_ITEMS, _MADE_SMALLER_AT = 16_384, 8
-"""Where so many have been, and one in so many is left, room is made for fewer: 10 ms for 100,000 that are left."""
 _NAMED_MAX = 65_536
 """Items that are known by name without hashing it and looking into them: those of the last events and lists."""
 _NO_REFS: dict[str, int] = {}
@@ -135,14 +135,12 @@ class Catalogue:
         references: References,
     ) -> None:
         rows_max = len(attributes.refs)
-        self._packed: dict[int, bytes] = {}
+        self._packed = PackedItems()
         self._refs: Ints = np.zeros(rows_max, np.int64)
         self.items: Mapping[int, Item] = Items(self._packed)
         self.refs: KeysView[int] = self._packed.keys()
         """Of the items: the cheapest way to ask for each item of each event whether it is known."""
         self.at_row: Mapping[int, Item] = ItemsByRow(self._refs, Items(self._packed))
-        self._most = 0
-        """Items there were at once since there was room made for fewer."""
         self.size_bytes = 0
         """Of all packed items."""
         self._counts: dict[str, int] = {}
@@ -250,9 +248,9 @@ class Catalogue:
         """Bytes that an item takes packed, 0 if it is not in the catalogue."""
         return len(self._held(tenant, item_id))
 
-    def packed(self) -> list[bytes]:
-        """The items as a checkpoint holds them, in the order in which they came."""
-        return list(self._packed.values())
+    def packed(self) -> Sequence[bytes]:
+        """The items as a checkpoint holds them, as they are now, in the order in which they came."""
+        return self._packed.still()
 
     # Changing, in the two steps of `events.folding`: the first raises `ValueError` for an id that is known by the
     # reference of another one's item.
@@ -307,7 +305,6 @@ class Catalogue:
         packed = self._packed.pop(ref)
         if self._named.get(tenant, _NO_REFS).pop(_unpack_name(packed).id, None) is not None:
             self._named_count -= 1
-        self._make_smaller()
         self._counts[tenant] -= 1
         if not self._counts[tenant]:
             self._types.pop(tenant, None)
@@ -323,15 +320,6 @@ class Catalogue:
                 self.tenants[row] = self.created_ms[row] = 0
                 self.attributes.numbers[row] = 0
                 self.rows_left.add(ref, row)
-
-    def _make_smaller(self) -> None:
-        """A dict keeps room for as many as there once were; make that anew when few are left."""
-        if self._most < _MADE_SMALLER_ITEMS or len(self._packed) * _MADE_SMALLER_AT > self._most:
-            return
-        left = self._packed.copy()
-        self._packed.clear()
-        self._packed.update(left)
-        self._most = len(left)
 
     def forget_named(self) -> None:
         """Empty the caches of names: those of items that are gone would lie in their midst."""
@@ -409,7 +397,6 @@ class Catalogue:
         else:
             self.size_bytes -= len(before)
         self._packed[item.ref] = packed
-        self._most = max(self._most, len(self._packed))
         self.size_bytes += len(packed)
         if item.canonical:
             self._types.setdefault(item.tenant, FieldTypes()).learn(item.fields)
