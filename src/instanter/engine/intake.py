@@ -305,7 +305,9 @@ class Intake:
         if marked is not None:
             entries.append((CONTROL_PARTITION, marked.at_ms, encode_record(marked), marked))
         heard, hears_all = self._partition.state.schema.codes, self._partition.state.schema.hears_all
-        known = self._partition.state.catalogue.refs
+        unknown = self._partition.state.catalogue.unknown(
+            [ref for one in admitted if isinstance(one.record, Tracked) for ref in one.record.items]
+        )
         newest_ms = received_ms = 0
         taken: dict[str, int] = {}
         unheard: set[str] = set()
@@ -326,10 +328,8 @@ class Intake:
                 warnings.add(name, self._unheard(name), one.message_id)
             if one.notes:
                 self._tell(one.notes, record, one.message_id, warnings)
-            for ref in record.items:
-                if ref not in known:
-                    self._tell_unknown(record, one.message_id, warnings)
-                    break
+            if unknown and not unknown.isdisjoint(record.items):
+                self._tell_unknown(record, one.message_id, warnings)
             if record.happened_ms > newest_ms:
                 newest_ms = record.happened_ms
             entries.append((record.key % partitions, received_ms, one.payload, record))

@@ -7,7 +7,7 @@ are asked for, about 1 us each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -138,8 +138,6 @@ class Catalogue:
         self._packed = PackedItems()
         self._refs: Ints = np.zeros(rows_max, np.int64)
         self.items: Mapping[int, Item] = Items(self._packed)
-        self.refs: KeysView[int] = self._packed.keys()
-        """Of the items: the cheapest way to ask for each item of each event whether it is known."""
         self.at_row: Mapping[int, Item] = ItemsByRow(self._refs, Items(self._packed))
         self.size_bytes = 0
         """Of all packed items."""
@@ -230,6 +228,10 @@ class Catalogue:
     def has(self, ref: int) -> bool:
         """Whether an item is in the catalogue, by a reference that `ref_of` gave."""
         return ref in self._packed
+
+    def unknown(self, refs: Sequence[int]) -> frozenset[int]:
+        """Those of these references that are of no item of the catalogue: the cheapest way to ask about many."""
+        return self._packed.unknown(refs)
 
     def is_deleted(self, ref: int, row: int) -> bool:
         """Whether an item that is not in the catalogue once was; of those that left their rows the last are known."""
