@@ -94,8 +94,9 @@ def test_a_question_with_a_misspelt_field_is_answered_with_a_warning(path: str, 
 
 
 @pytest.mark.parametrize(
-    "name", ["gpp", "GPP_STRING", "gppString", "usPrivacy", "us_privacy", "uspString", "consentMode"]
-)
+    "name", ["gpp", "GPP_STRING", "gppString", "usPrivacy", "us_privacy", "uspString", "consentMode", "gpc", "globalPrivacyControl",
+             "doNotTrack", "DNT", "optOut"]
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("path", "question"),
     [("/v1/decide", {"placements": [{"id": HOME}]}), ("/v1/rank", {"placement": HOME, "candidates": ["sku-1"]})],

@@ -330,3 +330,43 @@ def test_a_token_of_the_user_links_what_was_claimed_before(tmp_path: Path):
         assert (await profile(client, "ada", headers=admin.headers))["features"]["views"] == 1.0
 
     with_keys(tmp_path, work)
+
+
+@pytest.mark.parametrize("placeholder", ["undefined", "null", "NULL", "None", "nan", "0", "guest", "[object Object]"])
+def test_what_programs_write_for_no_user_makes_strangers_nobody(tmp_path: Path, placeholder: str):
+    async def work(client: Client) -> None:
+        await client.stock("sku-1", "sku-2")
+        for number, device in enumerate(("k1", "k2")):
+            reply = await send(client, view(number, f"sku-{number + 1}", anonymousId=device, userId=placeholder))
+            assert [one["code"] for one in reply["warnings"]] == ["placeholder"]
+            reply = await send(client, identify(number, device, placeholder))
+            assert [one["code"] for one in reply["warnings"]] == ["placeholder"]
+        assert (await client.get(f"/v1/profiles/{placeholder}")).status_code == 404
+        for device in ("k1", "k2"):
+            assert (await profile(client, f"anonymous:{device}")).get("linked", []) == []
+            assert len(await exported(client, f"anonymous:{device}")) == 2
+        body = {"anonymousId": "new", "userId": placeholder, "placements": [{"id": "home.recommended"}]}
+        asked = (await client.post("/v1/decide", body)).json()
+        assert [one["code"] for one in asked["warnings"]] == ["placeholder"]
+        assert asked["placements"]["home.recommended"]["servedBy"] != "personal"
+        alone = await client.post("/v1/track", view(9, userId=placeholder))
+        assert alone.status_code == 400
+        assert "userId is a text that programs write where there is no id" in alone.text
+        alias = await client.post("/v1/alias", {"messageId": "a", "userId": "anna", "previousId": placeholder})
+        assert alias.status_code == 400
+
+    with_client(tmp_path, work)
+
+
+def test_a_device_called_as_programs_write_none_is_none(tmp_path: Path):
+    async def work(client: Client) -> None:
+        await client.stock("sku-1")
+        for number in range(2):
+            await send(client, view(number, anonymousId="undefined", userId=f"u{number}"))
+        assert (await client.get("/v1/profiles/anonymous:undefined")).status_code == 404
+        assert (await profile(client, "u0")).get("linked", []) == []
+        message = view(5, anonymousId="k1") | {"messageId": "undefined"}
+        assert (await send(client, message, message | {"event": "Product Added"}))["accepted"] == 2
+        assert (await profile(client, "anonymous:k1"))["features"]["cart_items"], "the second is no repetition"
+
+    with_client(tmp_path, work)

@@ -158,7 +158,7 @@ def test_whole_numbers_are_ids_as_their_decimal_text(shop) -> None:
     ({"placements": [{"id": "a"}, {"id": "b", "products": ["p"]}]}, {"placements[1].products": "candidates"}),
     ({"placements": [{"id": "a", "candidates": ["x", {"id": "p", "price": 1}, {"id": "q", "price": 2}]}]},
      {"placements[0].candidates[].price": "fields.price"}),
-    ({"colour": "red", "somethingElse": 1}, {}),
+    ({"consent": False, "locale": "de"}, {"consent": "context.consent", "locale": "context.locale"}),
 ])
 def test_a_field_that_was_meant_for_another_is_told_and_costs_nothing_else(body: Any, said: dict[str, str]) -> None:
     raw = json.dumps({"placements": [{"id": "a"}], **body}).encode()
@@ -169,6 +169,28 @@ def test_a_field_that_was_meant_for_another_is_told_and_costs_nothing_else(body:
     assert [one.message for one in told] == [
         f'"{name}" means nothing here: did you mean "{meant}"?' for name, meant in said.items()
     ]
+
+
+@pytest.mark.parametrize(("name", "remedy"), [
+    ("colour", "the list was made without it"), ("page_size", "the list was made without it"),
+    ("filter", "configuration"), ("excludeItems", "configuration"), ("where", "configuration"),
+    ("sort_by", "configuration"), ("strategy", "configuration"),
+])  # fmt: skip
+def test_a_field_that_is_like_none_is_told_too(name: str, remedy: str) -> None:
+    for body in ({name: 1, "placements": [{"id": "a"}]}, {"placements": [{"id": "a", name: 1}]}):
+        (told,) = misnamed(json.dumps(body).encode(), DecideRequest)
+        assert name in told.message
+        assert remedy in told.message
+
+
+@pytest.mark.parametrize("placeholder", ["undefined", "null", "NULL", "None", "NaN", "n/a", "[object Object]", "guest"])
+def test_what_programs_write_for_no_id_is_none(placeholder: str) -> None:
+    request = decode_decide(json.dumps({
+        "userId": placeholder, "anonymousId": placeholder, "placements": [{"id": "a"}]}).encode())  # fmt: skip
+    assert (request.user, request.device) == (None, None)
+    assert request.placeholders == ["userId", "anonymousId"]
+    zero = decode_decide(json.dumps({"userId": 0, "anonymousId": 0, "placements": [{"id": "a"}]}).encode())
+    assert (zero.user, zero.device, zero.placeholders) == (None, "0", ["userId"])
 
 
 def test_a_request_of_known_fields_alone_has_nothing_to_be_told() -> None:

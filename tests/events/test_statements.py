@@ -167,6 +167,9 @@ def test_a_statement_under_nearly_its_name_is_one(
 @pytest.mark.parametrize(("event", "field"), [
     ({"context": {"gpp": "DBABMA~CPXxRfAPXxRfAAfKABENB", "gpp_sid": [2]}}, "context.gpp"),
     ({"context": {"us_privacy": "1YYN"}}, "context.us_privacy"),
+    ({"context": {"globalPrivacyControl": True}}, "context.globalPrivacyControl"),
+    ({"context": {"gpc": "1"}}, "context.gpc"), ({"context": {"doNotTrack": True}}, "context.doNotTrack"),
+    ({"properties": {"opt_out": True}}, "properties.opt_out"),
     ({"properties": {"product_id": "p", "consent": {"personalization": False}}}, "properties.consent"),
     ({"traits": {"tcString": tc_string()}}, "traits.tcString"),
 ])
@@ -174,6 +177,12 @@ def test_a_statement_that_is_read_nowhere_is_told(event: dict[str, Any], field: 
     sent = {"type": "identify", "userId": "u1", "anonymousId": "a1", **event}
     admitted = admit(sent)
     assert [(note.code, note.field) for note in admitted.notes] == [("consent_unread", field)]
+
+
+@pytest.mark.parametrize("off", [False, 0, "0", "false", "unspecified", "", None])
+def test_a_switch_that_is_off_says_nothing(off: Any, admit: Any) -> None:
+    sent = {"type": "identify", "userId": "u1", "context": {"doNotTrack": off, "gpc": off}}
+    assert admit(sent).notes == ()
 
 
 def test_a_name_of_a_statement_is_near_unread_or_its_own() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instanter.events.envelope import Linked, Tied, Unlinked
@@ -163,6 +163,7 @@ def test_links_of_a_former_log_are_read_on_and_a_second_user_makes_the_device_sh
     assert restored(links).cells(PHONE) == [PHONE]
 
 
+FORMERLY = st.builds(Said, st.just(Tied.FORMERLY), st.integers(1, 5), st.integers(101, 105), st.just(0))
 SIGN_INS = st.builds(Said, st.just(Tied.SIGN_IN), st.integers(1, 5), st.integers(101, 105), st.just(0))
 ALIASES = st.builds(Said, st.just(Tied.ALIAS), st.integers(101, 105), st.integers(101, 105), st.just(0))
 CLAIMS = st.tuples(st.integers(1, 5), st.integers(101, 105)).map(
@@ -214,6 +215,40 @@ def test_strangers_are_never_one_person(story: list[Said]):
         own = {one.cell for one in claims if one.owner == device and (device, one.user) not in signed}
         expected = set(links.cells(min(its))) if len(its) == 1 else {device}
         assert set(links.cells(device)) == expected | own
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(
+    st.sampled_from(["link", "unlink", "drop"]),
+    st.one_of(SIGN_INS, ALIASES, ALIASES, CLAIMS, FORMERLY, st.just(Said(Tied.BEYOND, 3, 103))),
+), max_size=25))  # fmt: skip
+def test_who_was_asked_for_before_a_change_is_known_as_after_it(changes: list[tuple[str, Said]]):
+    links = Links()
+    for change, said in changes:
+        if change == "link":
+            links.link(told(said))
+        elif change == "unlink":
+            links.unlink(Unlinked(2, "default", said.cell, said.owner))
+        else:
+            links.drop([said.cell], 3)
+        assert picture(links) == picture(restored(links))
+
+
+def test_somebody_with_many_aliases_and_devices_is_looked_for_once_and_not_for_each_device():
+    """490 aliases and 150 devices of two of them: 20 s a batch of 100 events, where each device walked them all."""
+    links, walked = Links(), list[int]()
+    walk = links._linked_with
+    links._linked_with = lambda user: (walked.append(user), walk(user))[1]  # type: ignore[method-assign]
+    for number in range(490):
+        links.link(alias(1_000 + number, 1_001 + number))
+    for device in range(150):
+        links.link(signed_in(device + 1, 1_001))
+        links.link(signed_in(device + 1, 1_002))
+    walked.clear()
+    for _ in range(100):
+        assert len(links.together(1_001, 1)) == 491 + 150
+        assert links.judge(signed_in(151, 1_001)) is Verdict.NEW
+    assert len(walked) <= 1
 
 
 @given(STORY, SIGN_INS)

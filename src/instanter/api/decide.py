@@ -29,7 +29,7 @@ from ..engine.loop import Engine
 from ..engine.replay import is_followed
 from ..engine.tally import EventWarning
 from ..events.claims import FORBIDDEN, user_token_in
-from ..events.notes import CONSENT_UNREAD, Note, sentence
+from ..events.notes import CONSENT_UNREAD, FOR_NONE, PLACEHOLDER, Note, sentence
 from ..events.statements import unread_in
 from ..foundation.deadline import Deadline
 from ..foundation.errors import DiskFull, RequestRejected, Unavailable
@@ -151,10 +151,10 @@ async def _decide(engine: Engine, asked: Asking, question: DecideRequest, reques
     engine.decider.admit(question)
     tenant, gpc = caller.tenant, objects(request)
     user_token = user_token_of(request) or user_token_in(asked.context)
-    if caller.public and question.user_id is not None:
+    if caller.public and question.user is not None:
         question = _of_device(engine, question, tenant, user_token)
     position = _position(engine, asked.min_position)
-    told = unread_consent(asked, engine.meter)
+    told = without_effect(asked, engine.meter)
     if asked.events:
         count_events(request, len(asked.events))
         taken = await engine.intake.take(
@@ -174,15 +174,13 @@ async def _decide(engine: Engine, asked: Asking, question: DecideRequest, reques
     return published(decision, public_fields) if caller.public and public_fields is not None else decision
 
 
-def unread_consent(asked: Asking, meter: Meter) -> list[Warned]:
-    """What is said of statements of consent that no decision reads."""
-    told = [
-        Warned(code=CONSENT_UNREAD, message=sentence(Note(CONSENT_UNREAD, f"context.{name}")))
-        for name in unread_in(asked.context)
-    ]
-    if told:
-        meter.count(f"questions_warned.{CONSENT_UNREAD}", len(told))
-    return told
+def without_effect(asked: Asking, meter: Meter) -> list[Warned]:
+    """What is said of ids that are none, and of statements of consent that no decision reads."""
+    notes = [Note(PLACEHOLDER, field, FOR_NONE) for field in asked.placeholders]
+    notes += [Note(CONSENT_UNREAD, f"context.{name}") for name in unread_in(asked.context)]
+    for note in notes:
+        meter.count(f"questions_warned.{note.code}")
+    return [Warned(code=note.code, message=sentence(note)) for note in notes]
 
 
 def _of_events(warning: EventWarning) -> Warned:
@@ -209,7 +207,7 @@ def _of_device(engine: Engine, question: DecideRequest, tenant: str, user_token:
     """The question of a public key that names a user: about the device alone, unless a user token confirms it."""
     if engine.signing.confirm(tenant, user_token, question.user or "", engine.clock.now_ms()):
         return question
-    if question.anonymous_id is None:
+    if question.device is None:
         reason = "a public key decides for the device's anonymousId, or for the userId that a user token confirms"
         raise RequestRejected("forbidden", reason, status=403)
     return msgspec.structs.replace(question, user_id=None)

@@ -31,7 +31,7 @@ from .admission import arrived_ns
 from .app import RESOURCES
 from .auth import CALL, Access
 from .bodies import read_body, skip_body
-from .decide import check_caller, position_in, published, unread_consent
+from .decide import check_caller, position_in, published, without_effect
 from .replies import code_of, encoded, failure, refusal
 from .routing import plain_path
 from .tenancy import Caller, caller_of, objects, user_token_of
@@ -151,7 +151,7 @@ class Deciding:
             except Unavailable:
                 if self._follower.broken:
                     raise
-        told = unread_consent(asked, self._meter)
+        told = without_effect(asked, self._meter)
         followed = self._follower.decide(
             question, tenant=caller.tenant, deadline=deadline, gpc=objects(request), late=late
         )
@@ -172,7 +172,7 @@ class Deciding:
             return True
         if user_token_of(request) or user_token_in(question.context):
             return True
-        return caller.public and question.user_id is not None
+        return caller.public and question.user is not None
 
     async def _reached(self, deadline: Deadline) -> bool:
         """Whether everything acknowledged by now has been read; False too while this process does not know the time."""

@@ -1,4 +1,5 @@
-"""Fields of a question that mean nothing, though somebody meant something by them: a name misspelt, or another API's.
+"""Fields of a question that mean nothing, though somebody meant something by them: a name misspelt, another API's, or
+one that is nothing here.
 
 Asked only where a body has a field that the door does not know, so others pay nothing.
 """
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ..foundation.limits import REQUEST_WARNINGS_MAX
+from ..foundation.limits import REQUEST_WARNINGS_MAX, SHOWN_ID_CHARS
 from .request import Candidate, DecideRequest, PlacementRequest, RankRequest, Warned
 
 UNKNOWN_FIELD: Final = "unknown_field"
@@ -29,10 +30,20 @@ _CALLED: Final = {
     "properties": "fields", "position": "minPosition",
 }  # fmt: skip
 """What other tools call a field of ours, in small letters and digits alone."""
+_IN_CONTEXT: Final = {"consent": "consent", "useragent": "userAgent", "locale": "locale", "language": "locale",
+                      "page": "page", "url": "page.url", "ip": "ip", "referrer": "page.referrer",
+                      "timezone": "timezone"}  # fmt: skip
+"""What stands in the context, and is sent beside it."""
+_CONFIGURED: Final = frozenset({
+    "filter", "filters", "filterexpression", "where", "exclude", "excludeitems", "excluded", "include", "includeitems",
+    "sort", "sortby", "orderby", "order", "strategy", "model", "algorithm", "rules", "boost", "category", "categories",
+    "scenario", "campaign", "variant", "experiment", "diversity", "diversify", "weights",
+})  # fmt: skip
+"""What other tools are told with each question, and here by the configuration of a placement or the caller's list."""
 
 
 def misnamed(body: bytes, of: type[DecideRequest] | type[RankRequest]) -> list[Warned]:
-    """The fields of a body that were meant for others, in the order of the body, at most `REQUEST_WARNINGS_MAX`.
+    """The fields of a body that mean nothing, in the order of the body, at most `REQUEST_WARNINGS_MAX`.
 
     >>> [one] = misnamed(b'{"anonymousID": "a", "placements": [{"id": "home.hero"}]}', DecideRequest)
     >>> one.message
@@ -47,7 +58,7 @@ def misnamed(body: bytes, of: type[DecideRequest] | type[RankRequest]) -> list[W
 
 
 def _found(parsed: Mapping[str, Any], of: type[DecideRequest] | type[RankRequest]) -> Iterator[Warned]:
-    yield from _in_object(parsed, of, "")
+    yield from _in_object(parsed, of, "", inside=True)
     if of is RankRequest:
         yield from _in_candidates(parsed.get("candidates"), "candidates")
         return
@@ -69,11 +80,17 @@ def _in_candidates(candidates: object, path: str) -> Iterator[Warned]:
                 yield _warned(f"{path}[].{name}", meant)
 
 
-def _in_object(of_body: Mapping[str, Any], of: type[msgspec.Struct], path: str) -> Iterator[Warned]:
+def _in_object(
+    of_body: Mapping[str, Any], of: type[msgspec.Struct], path: str, *, inside: bool = False
+) -> Iterator[Warned]:
+    """`inside` says that the object has a context, in which what was sent beside it may belong."""
     names = _names(of)
     for name in of_body:
-        if name not in names and (meant := _meant(name, names)):
-            yield _warned(f"{path}{name}", meant)
+        if name in names:
+            continue
+        within = _IN_CONTEXT.get(_plain(name), "") if inside else ""
+        meant = f"context.{within}" if within else _meant(name, names)
+        yield _warned(f"{path}{name[:SHOWN_ID_CHARS]}", meant, otherwise=_remedy(name))
 
 
 def _meant(name: str, names: Iterable[str]) -> str:
@@ -97,5 +114,12 @@ def _objects(value: object) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _warned(path: str, meant: str) -> Warned:
-    return Warned(code=UNKNOWN_FIELD, message=f'"{path}" means nothing here: did you mean "{meant}"?')
+def _remedy(name: str) -> str:
+    if _plain(name) in _CONFIGURED:
+        return "what a placement shows is said in its configuration, or by `candidates`"
+    return "the list was made without it"
+
+
+def _warned(path: str, meant: str, *, otherwise: str = "") -> Warned:
+    said = f'did you mean "{meant}"?' if meant else otherwise
+    return Warned(code=UNKNOWN_FIELD, message=f'"{path}" means nothing here: {said}')

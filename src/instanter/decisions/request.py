@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from ..events.bodies import body_decoder
+from ..events.identifiers import NO_USER, PLACEHOLDERS
 from ..events.structure import is_deeper
 from ..events.times import read_time_ms
 from ..events.wanted import NO_FIELD
@@ -96,13 +97,22 @@ class Asking(Wire, frozen=True, kw_only=True):
 
     @property
     def user(self) -> str | None:
-        """The userId as a text."""
-        return None if self.user_id is None else id_text(self.user_id)
+        """The userId as a text; None where there is none, or only what programs write then."""
+        text = None if self.user_id is None else id_text(self.user_id)
+        return None if text in NO_USER else text
 
     @property
     def device(self) -> str | None:
-        """The anonymousId as a text."""
-        return None if self.anonymous_id is None else id_text(self.anonymous_id)
+        """The anonymousId as a text; likewise."""
+        text = None if self.anonymous_id is None else id_text(self.anonymous_id)
+        return None if text in PLACEHOLDERS else text
+
+    @property
+    def placeholders(self) -> list[str]:
+        """The fields that hold what programs write where there is no id."""
+        held = {"userId": self.user_id is not None and self.user is None,
+                "anonymousId": self.anonymous_id is not None and self.device is None}  # fmt: skip
+        return [field for field, is_held in held.items() if is_held]
 
     @property
     def timestamp_ms(self) -> int:

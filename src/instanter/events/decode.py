@@ -19,17 +19,29 @@ from .enrich import Enricher
 from .envelope import NO_CONTEXT, Consented, Context, Flag, Tracked, Withheld, encode_record
 from .gate import Gate, Judgement, OpenGate
 from .happened import happened_ms_of
-from .identifiers import identifier, identifiers_of, refuse_control, user_identifier
+from .identifiers import NO_USER, PLACEHOLDERS, identifier, identifiers_of, refuse_control, user_identifier
 from .kinds import NAME_BY_TYPE, NUMBERS, ORDER_CLAIMED, TYPES, Names
 from .link_claims import LinkClaim, alias, sign_in, user_claim
 from .meanings import BOUND_TO_ORDER
 from .named_items import NAMING_ITEMS, UNREAD, ItemFinder, Items, RefOf, names_items
-from .notes import CLAIMED, CONSENT_UNHEEDED, CONSENT_UNREAD, LINKS_FULL, NO_ITEM, NO_ORDER, Note, add_note
+from .notes import (
+    CLAIMED,
+    CONSENT_UNHEEDED,
+    CONSENT_UNREAD,
+    FOR_NONE,
+    LINKS_FULL,
+    NO_ITEM,
+    NO_ORDER,
+    PLACEHOLDER,
+    Note,
+    add_note,
+    sentence,
+)
 from .orders import ABOUT_ORDERS, REFUNDS, TAKING_BACK, idempotence_of, order_of
 from .schema import Page, SentContext, TrackingEvent
 from .schemas import EventSchema, compile_schemas
 from .sent import Sent, read_event
-from .statements import BESIDE, MISPLACED, Statements, consented
+from .statements import BESIDE, MISPLACED, Statements, consented, says_something
 from .statements import UNREAD as UNREAD_CONSENT
 from .subjects import CLAIM_PREFIX, Subject, Subjects, claimed
 from .wrapped import WRAPPERS, unwrapped
@@ -40,6 +52,7 @@ _NO_DEVICE = (
     "a public key's userId is a claim of the device that sends it: send its anonymousId too, or a user token that your "
     "server has signed"
 )
+_NOBODY = "an event has an anonymousId or a userId{}"
 _TELLING = frozenset({*WRAPPERS, *MISPLACED, "item_list_id", "decisionId", "decision_id"})
 """Properties of which few events have one, that change how the others are read: one look for all of them."""
 _NOT_RETOLD = 0
@@ -139,12 +152,17 @@ class Door:
         if type_ not in TYPES:
             _refuse_type(type_)
         message_id = identifier(event.message_id, "messageId")
+        if message_id in PLACEHOLDERS:
+            add_note(notes, PLACEHOLDER, "messageId", FOR_NONE)
+            message_id = ""
         if not message_id:
             message_id = sent.fields["messageId"] = self._ids.token(_MESSAGE_ID_BYTES)
         anonymous_id = identifier(event.anonymous_id, "anonymousId")
         user_id = user_identifier(event.user_id, "userId") if event.user_id is not None else ""
+        if anonymous_id in PLACEHOLDERS or user_id in NO_USER:
+            anonymous_id, user_id = _without_placeholders(anonymous_id, user_id, notes)
         if not anonymous_id and not user_id:
-            raise EventRejected("schema", "an event has an anonymousId or a userId")
+            raise EventRejected("schema", _NOBODY.format("".join(f"; {sentence(note)}" for note in notes)))
         previous_id = _previous_id(event, user_id) if type_ == "alias" else ""
         properties = event.properties or _EMPTY
         context, flags = self._circumstances(event, type_)
@@ -360,9 +378,20 @@ def _with_page(context: SentContext | None, properties: Mapping[str, Any]) -> Se
 
 def _previous_id(event: TrackingEvent, user_id: str) -> str:
     previous_id = user_identifier(event.previous_id, "previousId")
-    if not previous_id or not user_id:
+    if not previous_id or previous_id in NO_USER or not user_id:
         raise EventRejected("schema", "an alias has a previousId and a userId")
     return previous_id
+
+
+def _without_placeholders(anonymous_id: str, user_id: str, notes: list[Note]) -> tuple[str, str]:
+    """The ids, "" for one that stands where there is none."""
+    if anonymous_id in PLACEHOLDERS:
+        add_note(notes, PLACEHOLDER, "anonymousId", FOR_NONE)
+        anonymous_id = ""
+    if user_id in NO_USER:
+        add_note(notes, PLACEHOLDER, "userId", FOR_NONE)
+        user_id = ""
+    return anonymous_id, user_id
 
 
 def _refuse_type(type_: str | None) -> NoReturn:
@@ -374,7 +403,7 @@ def _refuse_type(type_: str | None) -> NoReturn:
 def _note_unread(holder: str, fields: Mapping[str, Any], names: frozenset[str], notes: list[Note]) -> None:
     """Tell of statements of consent that stand where none is read, or in a form that is not read."""
     for name in sorted(names & fields.keys()):
-        if fields[name] is not None and fields[name] != "":
+        if says_something(fields[name]):
             add_note(notes, CONSENT_UNREAD, f"{holder}.{name}")
 
 

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from ..foundation.errors import EventRejected
 from ..foundation.limits import ID_CHARS_MAX
 from .notes import kind_of
 from .subjects import ANONYMOUS_PREFIX
+
+
+def _written(*texts: str) -> frozenset[str]:
+    """Texts in the ways that programs write them."""
+    return frozenset(way for text in texts for way in (text, text.lower(), text.upper(), text.title()))
+
+
+PLACEHOLDERS: Final = _written(
+    "undefined", "null", "(null)", "nil", "None", "(none)", "NaN", "NaT", "n/a", "#N/A", "<NA>", "\\N", "-", "--",
+    "[object Object]", "not set", "not_set", "(not set)", "unknown", "anonymous", "guest",
+    "00000000-0000-0000-0000-000000000000",
+)  # fmt: skip
+"""What programs write in the place of an id where there is none. It would make all who have it one."""
+NO_USER: Final = PLACEHOLDERS | {"0", "-1", "0.0", "false", "False", "FALSE"}
+"""Likewise of a user, whose numbers begin with 1."""
 
 
 def identifiers_of(anonymous_id: str | None, user_id: str | None) -> tuple[str, ...]:

@@ -33,6 +33,14 @@ _REFUNDING: Final = {"refund", "refunded", "return", "returned"}
 _CANCELLING: Final = {"cancel", "canceled", "cancelled"}
 _REVIEWING: Final = {"review", "reviewed", "rate", "rated", "rating"}
 
+_CONTRARY: Final = {
+    "abandon", "abandoned", "blocked", "clear", "cleared", "declined", "decline", "delayed", "delivered", "denied",
+    "dislike", "disliked", "downvote", "empty", "emptied", "error", "expired", "fail", "failed", "failure", "failing",
+    "hidden", "hide", "invalid", "muted", "not", "pending", "rejected", "shipped", "skip", "skipped", "timeout",
+    "unlike", "unliked", "unsubscribed", "unseen", "void", "voided",
+}  # fmt: skip
+"""Words of names that mean something else than what the rest of their words mean; they are mapped by nobody else."""
+
 _MEANINGS: Final[tuple[tuple[Set[str], Set[str], str], ...]] = (
     (_REFUNDING, frozenset(), "Order Refunded"),
     (_CANCELLING, frozenset(), "Order Cancelled"),
@@ -59,21 +67,27 @@ _MEANINGS: Final[tuple[tuple[Set[str], Set[str], str], ...]] = (
     (_CONTENT, frozenset(), "Article Viewed"),
 )
 """Words that a name has one of, others that it has one of too, and what it means then; the first that fits holds."""
+_WORDS: Final = frozenset().union(*(some | others for some, others, _ in _MEANINGS))
 
 
 def likely_name(name: str, known: Collection[str]) -> str:
     """The known name that this one looks most like: spelt nearly so, else by what its words mean; "" for none.
 
+    A word that has a meaning of its own is no misspelling of another: `Product Liked` is not `Product Clicked`.
     Bolder than `kinds.nearest_name`: for advice that somebody reads, never for what is done without asking.
 
     >>> known = ["Product Viewed", "Product Added", "Order Completed", "My Own"]
     >>> [likely_name(name, known) for name in ("Product Vewed", "book_opened", "basket_add", "BUY", "my-ownn", "zzz")]
     ['Product Viewed', 'Product Viewed', 'Product Added', 'Order Completed', 'My Own', '']
+    >>> [likely_name(name, known) for name in ("Payment Failed", "Cart Emptied", "ProductDisliked", "OrderShipped")]
+    ['', '', '', '']
     """
-    near = nearest_name(name, known)
-    if near in known:
-        return near
     words = {word.lower() for word in _WORD.findall(name)}
+    if words & _CONTRARY:
+        return ""
+    near = nearest_name(name, known)
+    if near in known and not (words - {word.lower() for word in _WORD.findall(near)}) & _WORDS:
+        return near
     for some, others, meant in _MEANINGS:
         if words & some and (not others or words & others) and meant in known:
             return meant

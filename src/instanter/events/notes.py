@@ -28,6 +28,7 @@ CLAIMED: Final = "claimed"
 CONSENT_UNHEEDED: Final = "consent_unheeded"
 CONSENT_UNREAD: Final = "consent_unread"
 LINKS_FULL: Final = "links_full"
+PLACEHOLDER: Final = "placeholder"
 
 CODES: Final = {
     UNHEARD: "no feature hears this name, so the event changes no profile: map it under [events.names], or name it in "
@@ -54,6 +55,7 @@ CODES: Final = {
              "with a secret key; a signed user token makes a userId count at once",
     LINKS_FULL: "the event counts, and the ids in it were not linked: a person has so many links, and a device so many "
                 "users and claims, that there is no room for another; look for an id that many people share",
+    PLACEHOLDER: "it counts as not sent, or all who have it would be one: send no id where there is none",
     CONSENT_UNHEEDED: "none of its purposes is one that a feature is kept for, so nothing of it is heeded: say in "
                       "[privacy] consent_ids which of your consent tool's categories is personalization",
     CONSENT_UNREAD: "what it says of consent is not read there, or not in this form, so nothing of it is heeded: send "
@@ -62,6 +64,7 @@ CODES: Final = {
 }  # fmt: skip
 """Every code, with what is said behind the field and what stood there."""
 
+FOR_NONE: Final = "is a text that programs write where there is no id"
 _EMPTY_CATALOGUE: Final = "the catalogue is empty: load it with POST /v1/items or `instanter import --items FILE`"
 
 

@@ -42,6 +42,7 @@ DEFAULT_CONSENT_IDS: Final[Mapping[str, str]] = {
 """Ids that mean the same everywhere: Google's consent mode, Shopify's customer privacy, and of the IAB's framework the
 purposes "create profiles to personalise content" and "use profiles to select personalised content"."""
 
+_OFF: Final = frozenset({"", "0", "false", "no", "off", "null", "undefined", "unspecified"})
 _AGREED: Final = frozenset({"true", "granted", "grant", "allowed", "allow", "accepted", "yes", "1", "optin"})
 _DENIED: Final = frozenset({"false", "denied", "deny", "disallowed", "rejected", "declined", "no", "0", "optout"})
 _NESTED: Final = frozenset({"categorypreferences", "purposes", "categories"})
@@ -67,7 +68,8 @@ NEARLY: Final = (
 ) - _IN_PLACE
 """Names that a statement may have in a context beside its own ones; they are read as it."""
 UNREAD: Final = _spellings(
-    "gpp", "gpp string", "us privacy", "usp string", "consents", "consent mode", "consent preferences"
+    "gpp", "gpp string", "us privacy", "usp string", "consents", "consent mode", "consent preferences",
+    "gpc", "global privacy control", "do not track", "dnt", "opt out", "opted out",
 )
 """Names of statements that are read nowhere, and told."""
 BESIDE: Final = NEARLY | UNREAD
@@ -92,7 +94,10 @@ Said = Iterable[tuple[str, bool]]
 _context_of = body_decoder(dict[str, Any])
 _HINTS: Final = (b"onsent", b"ONSENT", b"tc", b"TC", b"Tc")
 """One of them is part of each name that a statement has in a context."""
-_UNREAD_HINTS: Final = (b"gpp", b"Gpp", b"GPP", b"riv", b"RIV", b"sp", b"Sp", b"SP", b"onsent", b"ONSENT")
+_UNREAD_HINTS: Final = (
+    b"gp", b"Gp", b"GP", b"riv", b"RIV", b"sp", b"Sp", b"SP", b"onsent", b"ONSENT", b"rack", b"RACK", b"dnt", b"Dnt",
+    b"DNT", b"pt", b"PT",
+)  # fmt: skip
 """Likewise of each name that is told."""
 _NO_CONTEXT: Final[Mapping[str, Any]] = {}
 
@@ -272,7 +277,18 @@ def unread_in(context: msgspec.Raw) -> list[str]:
     if not any(hint in raw for hint in _UNREAD_HINTS):
         return []
     sent = _context_of(raw)
-    return [name for name in sorted(UNREAD & sent.keys()) if sent[name] is not None and sent[name] != ""]
+    return [name for name in sorted(UNREAD & sent.keys()) if says_something(sent[name])]
+
+
+def says_something(value: Any) -> bool:
+    """Whether a statement that is not read would say something, if it were: no empty field, no switch that is off.
+
+    >>> says_something("DBAA"), says_something(True), says_something("unspecified"), says_something(0)
+    (True, True, False, False)
+    """
+    if isinstance(value, str):
+        return folded(value) not in _OFF
+    return value is not None and value is not False and value != 0
 
 
 def _unreadable(field: str, sent: Any) -> EventRejected:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum, auto
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -47,6 +47,13 @@ class Verdict(Enum):
     """There is no room for it."""
 
 
+class _People(NamedTuple):
+    """The cells of one person, whoever else uses a device; `among` in any order."""
+
+    cells: tuple[int, ...]
+    among: frozenset[int]
+
+
 class Links:
     """All links at one position of the log."""
 
@@ -65,6 +72,9 @@ class Links:
         """Devices that are nobody's for good."""
         self._beyond: dict[int, int] = {}
         """User -> devices that there was no room to link."""
+        self._met: dict[int, _People] = {}
+        """By each of their cells, people of several cells who were asked for since their links changed last: each event
+        of somebody with 500 aliases asks some hundred times."""
         for tie in ties:
             self._put(tie)
 
@@ -104,6 +114,7 @@ class Links:
         former = msgspec.convert(rows.get("links", []), list[Link])
         ties = msgspec.convert(rows.get("ties", []), list[Tie])
         self._former = FormerLinks(former)
+        self._met.clear()
         for tie in ties:
             self._put(tie)
 
@@ -139,6 +150,7 @@ class Links:
         """Apply a link. One that says nothing new is none."""
         if event.kind == Tied.FORMERLY:
             self._former.link(event)
+            self._met.clear()
         elif self.judge(event) is not Verdict.KNOWN:  # There was room when it was written.
             self._put(Tie(event.kind, event.cell, event.owner, event.user, event.at_ms, event.body))
 
@@ -150,6 +162,7 @@ class Links:
         former = self._former.of(cell)
         if former is not None and owner in (former.owner, 0):
             self._former.unlink(event)
+            self._met.clear()
         tie = self._users.get(cell, {}).get(owner) or self._aliases.get(cell, {}).get(owner)
         if tie is not None:
             self._remove(tie)
@@ -170,7 +183,9 @@ class Links:
         for cell in gone:
             self._nobodys.pop(cell, None)
             self._beyond.pop(cell, None)
-        return self._former.drop(gone) + len(set(ties))
+        dropped = self._former.drop(gone) + len(set(ties))
+        self._met.clear()
+        return dropped
 
     # Reading.
 
@@ -227,7 +242,7 @@ class Links:
         if device in self._nobodys or not users:
             return 0
         first = min(users)
-        return first if len(users) == 1 or users <= set(self._people(first)) else 0
+        return first if len(users) == 1 or users <= self._person(first).among else 0
 
     def is_shared(self, device: int) -> bool:
         """Whether several people have signed in on the device."""
@@ -291,8 +306,20 @@ class Links:
 
     # The graph.
 
-    def _people(self, user: int) -> list[int]:
+    def _people(self, user: int) -> tuple[int, ...]:
         """All cells that are one person's whoever else uses a device: aliases, and what former logs linked."""
+        return self._person(user).cells
+
+    def _person(self, user: int) -> _People:
+        known = self._met.get(user)
+        if known is None:
+            cells = tuple(self._linked_with(user))
+            known = _People(cells, frozenset(cells))
+            if len(cells) > 1:
+                self._met.update(dict.fromkeys(cells, known))
+        return known
+
+    def _linked_with(self, user: int) -> list[int]:
         found, waiting = {user: None}, [user]
         while waiting:
             one = waiting.pop()
@@ -338,8 +365,19 @@ class Links:
 
     def _close(self, device: int, at_ms: int) -> None:
         self._nobodys.setdefault(device, _closed(device, at_ms))
+        if len(self._former):
+            self._met.clear()
+
+    def _changes(self, tie: Tie) -> None:
+        """Forget whom this tie changes. What former logs linked holds only as long as nobody signs in there."""
+        if len(self._former):
+            self._met.clear()
+        elif tie.kind == Tied.ALIAS:
+            for cell in {*self._people(tie.cell), *self._people(tie.owner)}:
+                self._met.pop(cell, None)
 
     def _put(self, tie: Tie) -> None:
+        self._changes(tie)
         match tie.kind:
             case Tied.SIGN_IN:
                 self._users.setdefault(tie.cell, {})[tie.owner] = tie
@@ -357,6 +395,7 @@ class Links:
                     self._beyond[tie.owner] = self._beyond.get(tie.owner, 0) + 1
 
     def _remove(self, tie: Tie) -> None:
+        self._changes(tie)
         match tie.kind:
             case Tied.SIGN_IN:
                 _take_out(self._users, tie.cell, tie.owner)
