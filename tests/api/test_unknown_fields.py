@@ -94,8 +94,8 @@ def test_a_question_with_a_misspelt_field_is_answered_with_a_warning(path: str, 
 
 
 @pytest.mark.parametrize(
-    "name", ["gpp", "GPP_STRING", "gppString", "usPrivacy", "us_privacy", "uspString", "consentMode", "gpc", "globalPrivacyControl",
-             "doNotTrack", "DNT", "optOut"]
+    "name", ["gpp", "GPP_STRING", "gppString", "usPrivacy", "us_privacy", "uspString", "consentMode", "gpc",
+             "globalPrivacyControl", "doNotTrack", "DNT", "optOut"]
 )  # fmt: skip
 @pytest.mark.parametrize(
     ("path", "question"),

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from instanter.foundation.clock import ManualClock
 from instanter.foundation.limits import CLAIMS_OF_DEVICE_MAX, LINKED_CELLS_MAX
 from instanter.state.table import ITEMS, rows_of
 
+from ..engine.harness import iso
 from .client import Client, with_client
 from .test_auth import with_keys
 from .test_claims import keys, token
@@ -368,5 +370,31 @@ def test_a_device_called_as_programs_write_none_is_none(tmp_path: Path):
         message = view(5, anonymousId="k1") | {"messageId": "undefined"}
         assert (await send(client, message, message | {"event": "Product Added"}))["accepted"] == 2
         assert (await profile(client, "anonymous:k1"))["features"]["cart_items"], "the second is no repetition"
+
+    with_client(tmp_path, work)
+
+
+@pytest.mark.parametrize("how", ["batch", "alias", "imports"])
+def test_an_alias_from_before_an_erasure_brings_nobody_back(tmp_path: Path, how: str):
+    async def work(client: Client) -> None:
+        await client.stock("sku-1")
+        clock = client.engine.clock
+        assert isinstance(clock, ManualClock)
+        await send(client, view(1, userId="v"), identify(2, "dv", "v"), view(3, userId="o"))
+        before = iso(clock.now_ms())
+        clock.advance(60_000)
+        assert (await client.call("DELETE", "/v1/profiles/v")).status_code == 200
+        for number, previous_id in enumerate(("v", "dv")):
+            told = {"type": "alias", "messageId": f"al{number}", "userId": "o", "previousId": previous_id,
+                    "timestamp": before}  # fmt: skip
+            path, body = f"/v1/{how}", told if how == "alias" else {"batch": [told]}
+            reply = await client.post(path, body)
+            assert reply.status_code == 200, reply.text
+        assert (await client.get("/v1/profiles/v")).status_code == 404
+        assert (await client.get("/v1/profiles/anonymous:dv")).status_code == 404
+        assert (await profile(client, "o")).get("linked", []) == []
+        clock.advance(60_000)
+        await send(client, {"type": "alias", "messageId": "al9", "userId": "o", "previousId": "v"})
+        assert len((await profile(client, "o"))["linked"]) > 0, "who comes later is somebody new"
 
     with_client(tmp_path, work)

@@ -103,12 +103,12 @@ class Gate:
 
     def judge(
         self, tenant: str, identifiers: tuple[str, ...], *, stated: Mapping[str, bool] | None, gpc: bool,
-        happened_ms: int, message: int,
+        happened_ms: int, message: int, others: tuple[str, ...] = (),
     ) -> Judgement:  # fmt: skip
         partition = self._partition
         if not (stated or gpc or self._required or partition.consents or partition.tombstones.added):
             return FREE
-        if partition.tombstones and self._was_erased(tenant, identifiers, happened_ms, message):
+        if partition.tombstones and self._was_erased(tenant, identifiers, others, happened_ms, message):
             return Judgement(withheld="erased")
         cells = self.agreements.cells(tenant, identifiers)
         said = partition.consents.said(cells)
@@ -173,15 +173,18 @@ class Gate:
         link = Linked(0, "", claim, device, kind=Tied.CLAIM, user=user)
         return self._partition.links.judge(link) is not Verdict.FULL
 
-    def _was_erased(self, tenant: str, identifiers: tuple[str, ...], happened_ms: int, message: int) -> bool:
-        """Whether somebody was erased whose event this is: the user's, if it names one; a claim may be anybody's."""
+    def _was_erased(
+        self, tenant: str, identifiers: tuple[str, ...], others: tuple[str, ...], happened_ms: int, message: int
+    ) -> bool:
+        """Whether somebody was erased whose event this is: the user's, if it names one; a claim may be anybody's. Or
+        one of `others`, whom it would make known again."""
         now_ms = self._clock.now_ms()
         if len(identifiers) == 2:
             claim = identifiers[1].startswith(CLAIM_PREFIX)
             identifiers = (*identifiers, identifiers[1].rpartition(CLAIM_PREFIX)[2]) if claim else identifiers[1:]
         return any(
             stone.drops(happened_ms=happened_ms, message=message, now_ms=now_ms)
-            for identifier in identifiers for stone in self._stones(tenant, identifier)
+            for identifier in (*identifiers, *others) for stone in self._stones(tenant, identifier)
         )  # fmt: skip
 
     def _stones(self, tenant: str, identifier: str) -> tuple[Tombstone, ...]:

@@ -43,7 +43,7 @@ from .schemas import EventSchema, compile_schemas
 from .sent import Sent, read_event
 from .statements import BESIDE, MISPLACED, Statements, consented, says_something
 from .statements import UNREAD as UNREAD_CONSENT
-from .subjects import CLAIM_PREFIX, Subject, Subjects, claimed
+from .subjects import ANONYMOUS_PREFIX, CLAIM_PREFIX, Subject, Subjects, claimed
 from .wrapped import WRAPPERS, unwrapped
 
 _MESSAGE_ID_BYTES = 16
@@ -221,8 +221,9 @@ class Door:
         if event.traits:
             _note_unread("traits", event.traits, MISPLACED, notes)
         judged = self._gate.judge(
-            tenant, identifiers, stated=stated, gpc=gpc, happened_ms=happened_ms, message=message
-        )
+            tenant, identifiers, stated=stated, gpc=gpc, happened_ms=happened_ms, message=message,
+            others=(ANONYMOUS_PREFIX + previous_id, previous_id) if previous_id else (),
+        )  # fmt: skip
         if judged.withheld:
             if meet is not None and judged.statement:
                 self._meet(meet, tenant, identifiers)

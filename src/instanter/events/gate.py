@@ -27,9 +27,10 @@ class Gate(Protocol):
 
     def judge(
         self, tenant: str, identifiers: tuple[str, ...], *, stated: Mapping[str, bool] | None, gpc: bool,
-        happened_ms: int, message: int,
+        happened_ms: int, message: int, others: tuple[str, ...] = (),
     ) -> Judgement:  # fmt: skip
-        """`identifiers` as in `GET /v1/profiles/{id}`; `stated` is `context.consent`, `gpc` the signal `Sec-GPC: 1`."""
+        """`identifiers` as in `GET /v1/profiles/{id}`; `stated` is `context.consent`, `gpc` the signal `Sec-GPC: 1`.
+        `others` are ids of the same form that the event links to these."""
         ...
 
     def takes(self, claim: int, device: int, user: int) -> bool:
@@ -42,7 +43,7 @@ class OpenGate:
 
     def judge(
         self, tenant: str, identifiers: tuple[str, ...], *, stated: Mapping[str, bool] | None, gpc: bool,
-        happened_ms: int, message: int,
+        happened_ms: int, message: int, others: tuple[str, ...] = (),
     ) -> Judgement:  # fmt: skip
         return FREE
 
