@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from math import isnan
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from instanter.events.numbers import FAULTS, currencies_agree, read_number
+from instanter.events.numbers import FAULTS, currencies_agree, of_any_text, read_number
 
 READ = [
     ("19.99", 19.99, ""),
@@ -122,6 +123,18 @@ def test_what_a_program_writes_is_read_or_ambiguous_but_never_another_number(num
     assert read_number(number).number == number
     read = read_number(repr(number))
     assert read.number == number or read.fault == "ambiguous"
+
+
+FIGURES = st.text("0123456789", min_size=1, max_size=14)
+
+
+@given(st.lists(FIGURES | st.sampled_from([",", ".", " ", "-", "1", "123", "1,234", "e5"]), max_size=8).map("".join))
+@example("1,234.5")
+@example("001,234.50")
+@example("0")
+@example("12.345")
+def test_the_short_ways_read_as_the_long_one(text):
+    np.testing.assert_equal(tuple(read_number(text)), tuple(of_any_text(text)))
 
 
 @given(st.text(max_size=80))

@@ -133,10 +133,24 @@ def currency_of(text: str) -> str:
     return name if name in _CODES else _SIGNS.get(name, "")
 
 
+_PLAIN: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,2})?")
+_ENGLISH: Final = re.compile(r"[0-9]{1,3}(,[0-9]{3}){1,3}\.[0-9]{1,9}")
+
+
 def _of_text(sent: str) -> NumberRead:
+    """As `of_any_text`, which is its oracle; most numbers that are sent as text are of these forms."""
+    if _PLAIN.fullmatch(sent):
+        return NumberRead(float(sent))
+    if _ENGLISH.fullmatch(sent):
+        return NumberRead(float(sent.replace(",", "")))
+    return of_any_text(sent)
+
+
+def of_any_text(sent: str) -> NumberRead:
+    """The number that a text says, whatever its form."""
     if len(sent) > TEXT_CHARS_MAX:
         return NumberRead(nan, fault=NO_NUMBER)
-    text = sent.translate(_SPACES).strip()
+    text = (sent if sent.isascii() else sent.translate(_SPACES)).strip()
     if not text:
         return NumberRead(nan, fault=EMPTY)
     found = _FROM_FIRST_TO_LAST.search(text)
