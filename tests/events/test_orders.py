@@ -86,6 +86,17 @@ def test_a_change_of_an_order_is_each_time_another() -> None:
     assert not twice(UPDATED, {"order_id": "50"}, {"order_id": "50"})
 
 
+@pytest.mark.parametrize("field", ["status", "financial_status", "paymentStatus", "order_status"])
+@pytest.mark.parametrize("said", ["failed", "Cancelled", "REFUNDED", "payment_failed", "voided", "declined"])
+def test_an_order_that_says_it_does_not_stand_is_told(field: str, said: str, admit: Any) -> None:
+    sent = {"type": "track", "event": COMPLETED, "anonymousId": "a",
+            "properties": {"order_id": "50", "product_id": "p", field: said}}  # fmt: skip
+    assert [(note.code, note.field) for note in admit(sent).notes] == [("order_undone", f"properties.{field}")]
+    for other in ({field: "paid"}, {field: "processing"}, {field: 3}, {}):
+        assert admit(sent | {"properties": {"order_id": "50", "product_id": "p", **other}}).notes == ()
+    assert admit(sent | {"event": REFUNDED}).notes == ()
+
+
 def test_a_claim_does_not_stand_for_what_a_server_says() -> None:
     order = {"order_id": "50"}
     assert idempotence_of(CLAIMED, "m", order) != idempotence_of(COMPLETED, "m", order)

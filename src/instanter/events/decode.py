@@ -32,12 +32,13 @@ from .notes import (
     LINKS_FULL,
     NO_ITEM,
     NO_ORDER,
+    ORDER_UNDONE,
     PLACEHOLDER,
     Note,
     add_note,
     sentence,
 )
-from .orders import ABOUT_ORDERS, REFUNDS, TAKING_BACK, idempotence_of, order_of
+from .orders import ABOUT_ORDERS, REFUNDS, TAKING_BACK, idempotence_of, order_of, undone_by
 from .schema import Page, SentContext, TrackingEvent
 from .schemas import EventSchema, compile_schemas
 from .sent import Sent, read_event
@@ -208,6 +209,8 @@ class Door:
             message, order = self._statement(name, message_id, properties)
             if not order and (name in BOUND_TO_ORDER or (name in TAKING_BACK and not items[0])):
                 add_note(notes, NO_ORDER)
+            if undone := undone_by(name, properties):
+                add_note(notes, ORDER_UNDONE, f"properties.{undone}")
         identifiers = identifiers_of(anonymous_id, claimed(anonymous_id, claimed_id) if claimed_id else user_id)
 
         beside = sent.context_beside(BESIDE)

@@ -24,6 +24,13 @@ _NOTHING: Final = frozenset({"", "null", "undefined", "none", "nan"})
 """What broken pages send in the place of an id."""
 _ID_CHARS_MAX: Final = 255
 
+_STATUS: Final = ("status", "order_status", "orderStatus", "financial_status", "financialStatus", "payment_status",
+                  "paymentStatus")  # fmt: skip
+_UNDONE: Final = frozenset({
+    "failed", "cancelled", "canceled", "refunded", "voided", "declined", "rejected", "expired", "abandoned", "trash",
+    "paymentfailed", "returned", "chargeback",
+})  # fmt: skip
+
 ABOUT_ORDERS: Final = frozenset(
     meaning.name
     for meaning in MEANINGS
@@ -51,6 +58,18 @@ def order_of(name: str, properties: Mapping[str, Any]) -> str:
         return ""
     found = _first_id(properties, _IDS + _NUMBERS if name in REFUNDS else _IDS + _ITSELF + _NUMBERS)
     return found or _first_id(_respelt(properties), _IDS + _NUMBERS)
+
+
+def undone_by(name: str, properties: Mapping[str, Any]) -> str:
+    """The property by which an event that completes an order says that there is none; "" where it does not.
+
+    >>> undone_by("Order Completed", {"status": "failed"}), undone_by("Order Completed", {"status": "paid"})
+    ('status', '')
+    """
+    if name not in _ONCE or name in TAKING_BACK:
+        return ""
+    said = ((field, properties.get(field)) for field in _STATUS)
+    return next((field for field, text in said if isinstance(text, str) and folded(text) in _UNDONE), "")
 
 
 def idempotence_of(name: str, message_id: str, properties: Mapping[str, Any]) -> str:
