@@ -38,8 +38,8 @@ CODES: Final = {
              "[events] item_from where the id stands",
     NO_ORDER: "it names neither its order nor items, so it changes nothing: send properties.order_id (or orderId, "
               "transaction_id ...), as the event had it that completed the order",
-    ORDER_UNDONE: "it says that no order stands, and the event's name that one does, so it counts: send Order Cancelled "
-                  "or Order Refunded with its order_id, or nothing",
+    ORDER_UNDONE: "it says that no order stands, and the event's name that one does, so it counts: send "
+                  "Order Cancelled or Order Refunded with its order_id, or nothing",
     ITEM_UNKNOWN: "its item is not in the catalogue, so nothing can be recommended for it: load the item, or say in "
                   "[events] item_from which field has the catalogue's id",
     NUMBER_UNREADABLE: "it counts as not sent",
