@@ -16,8 +16,8 @@ WHEELS := build/wheels
 
 PYTHONS := 3.12 3.13
 UNITS := tests
-# The parts of `make test`. Lanes run two at a time, the longest first, each in a process of its own: their tests start what
-# they need in folders and on ports of their own, and what they find does not depend on what runs beside them. What
+# The parts of `make test`. Lanes run two at a time, the longest first, each in a process of its own: their tests start
+# what they need in folders and on ports of their own, and what they find does not depend on what runs beside them. What
 # measures time, or is wrong about a machine that others use, is ALONE and runs by itself when all lanes have ended.
 ALONE := tests/api/test_admission.py tests/faults/test_r11_poison.py tests/faults/test_r14_slow_clients.py \
 	tests/faults/test_r15_spike.py tests/faults/test_r16_full_house.py tests/faults/test_r23_models.py \
@@ -50,7 +50,8 @@ RELIABILITY := build/reliability
 QUALITY := build/quality
 RUNNERS := ranklens trivago rees46 furniture
 
-.PHONY: help setup demo test alone parts unit check faults faults-long fuzz pythons bench compare quality docs wheels dist lock clean
+.PHONY: help setup demo test alone parts unit check faults faults-long fuzz pythons bench compare quality docs wheels \
+	dist lock clean
 
 help:
 	@echo "make demo     start a shop and watch a visitor's page change"
