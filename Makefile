@@ -50,15 +50,15 @@ RELIABILITY := build/reliability
 QUALITY := build/quality
 RUNNERS := ranklens trivago rees46 furniture
 
-.PHONY: help setup demo test alone parts unit check faults faults-long fuzz pythons bench compare quality docs wheels \
-	dist lock clean
+.PHONY: help setup demo test alone parts unit check style faults faults-long fuzz pythons bench compare quality docs \
+	wheels dist lock clean
 
 help:
 	@echo "make demo     start a shop and watch a visitor's page change"
 	@echo "make test     all tests, the fault tests cut short"
 	@echo "make alone    of these, what measures time: it runs by itself (make parts: which part each test is in)"
 	@echo "make unit     within a minute: the tests of the rooms that are functions, for whoever changes a line"
-	@echo "make check    style, types, import rules, house rules"
+	@echo "make check    style, types, import rules, house rules (make style: all but the house rules, which are tests)"
 	@echo "make faults   the long tests in full: kills, full disks, flipped bits, models of the state; writes"
 	@echo "              docs/reliability.md (make faults-long: what takes an hour)"
 	@echo "make fuzz     fuzz the doors for SECONDS each (600)"
@@ -129,11 +129,13 @@ unit: $(VENV)/.development
 	@$(SIDE_BY_SIDE) lane-10 lane-11 lane-12 ARGS='-p no:schemathesis --hypothesis-profile unit \
 		-m "not faults and not row and not slow" $(ARGS)'
 
-check: $(VENV)/.development
+check: style
+	$(BIN)/python -m pytest -q tests/tidy
+
+style: $(VENV)/.development
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/tidy
 	$(BIN)/python tools/dependencies.py check
 
 # The page is written whatever has failed. 5 is what pytest says when ARGS leave no test of a kind.
