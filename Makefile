@@ -87,8 +87,9 @@ $(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/.made
 	$(CHECKED)
 	@touch $@
 
+# What is used of these packages is compiled on first use: compiling all of them takes longer than unpacking them.
 $(VENV)/.packages: requirements-dev.lock | $(VENV)/.made
-	$(PIP) install $(LOCKED) -r requirements-dev.lock
+	$(PIP) install --no-compile $(LOCKED) -r requirements-dev.lock
 	@touch $@
 
 $(VENV)/.development: $(VENV)/.packages pyproject.toml
@@ -162,7 +163,8 @@ fuzz: $(VENV)/.development $(VENV)/.fuzz
 	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS) --reliability $(RELIABILITY)/fuzz.json $(ARGS)
 
 # A Python that is not here is said and left out. The virtual environments stay, and the tests of R25 use them. The
-# Pythons run side by side; only installing the checkout itself, which writes into it, comes one after the other.
+# Pythons run side by side; only installing the checkout itself, which writes into it, comes one after the other. What
+# differs between Pythons is met by a test that runs at all, not by more examples of it: few are drawn.
 pythons: $(VENV)/.development
 	@mkdir -p build; rm -f $(PYTHONS:%=build/python-%.absent)
 	@$(SIDE_BY_SIDE) $(PYTHONS:%=packages-%)
@@ -180,8 +182,9 @@ development-%:
 	@[ -e build/python-$*.absent ] || $(MAKE) --no-print-directory VENV=build/python-$* build/python-$*/.development
 
 units-%:
-	@[ -e build/python-$*.absent ] || { build/python-$*/bin/python -m pytest -q -m "not faults and not row" $(UNITS) \
-		>build/python-$*.told 2>&1; status=$$?; echo "Python $*:"; cat build/python-$*.told; exit $$status; }
+	@[ -e build/python-$*.absent ] || { build/python-$*/bin/python -m pytest -q --hypothesis-profile unit \
+		-m "not faults and not row" $(UNITS) >build/python-$*.told 2>&1; status=$$?; \
+		echo "Python $*:"; cat build/python-$*.told; exit $$status; }
 
 bench: $(VENV)/.runtime
 	$(BIN)/instanter bench $(ARGS)
