@@ -16,13 +16,27 @@ WHEELS := build/wheels
 
 PYTHONS := 3.12 3.13
 UNITS := tests
-# Rooms whose tests start no server and measure no time: what they find does not depend on what runs beside them. `make
-# test` runs them on two cores, in lanes that take about as long each, and then everything else alone.
-LANE_1 := tests/state tests/feedback
-LANE_2 := tests/events tests/features tests/identity tests/privacy
-LANE_3 := tests/models tests/decisions
-LANE_4 := tests/sim
-PURE := $(LANE_1) $(LANE_2) $(LANE_3) $(LANE_4)
+# The parts of `make test`. Lanes run two at a time, the longest first, each in a process of its own: their tests start
+# what they need in folders and on ports of their own, and what they find does not depend on what runs beside them. What
+# measures time, or is wrong about a machine that others use, is ALONE and runs by itself when all lanes have ended.
+ALONE := tests/api/test_admission.py tests/faults/test_r11_poison.py tests/faults/test_r14_slow_clients.py \
+	tests/faults/test_r15_spike.py tests/faults/test_r16_full_house.py tests/faults/test_r23_models.py \
+	tests/faults/test_r30_shutdown.py tests/faults/test_r31_chaos.py tests/faults/test_r5_full_disk.py \
+	tests/faults/test_s12_rates.py tests/faults/test_s8_erasure.py
+LANE_1 := tests/faults/test_r26_simulation.py
+LANE_2 := $(wildcard tests/faults/test_r28*.py tests/faults/test_r32*.py)
+LANE_3 := $(filter-out $(ALONE) $(LANE_1) $(LANE_2),$(wildcard tests/faults/test_r*.py))
+LANE_4 := $(filter-out $(ALONE) $(LANE_1) $(LANE_2) $(LANE_3),$(wildcard tests/faults/test_*.py))
+LANE_5 := tests/ops tests/fuzz
+LANE_6 := tests/api tests/clients
+LANE_7 := tests/log tests/engine
+LANE_8 := tests/install tests/examples
+LANE_9 := tests/sim tests/tidy
+# Rooms that are functions, for `make unit` too.
+LANE_10 := tests/state tests/feedback
+LANE_11 := tests/events tests/features tests/identity tests/privacy
+LANE_12 := tests/models tests/decisions
+LANES := 1 2 3 4 5 6 7 8 9 10 11 12
 SIDE_BY_SIDE := $(MAKE) --no-print-directory -j 2
 # In full a test may take longer before it counts as hung.
 IN_FULL := INSTANTER_FULL=1 $(BIN)/python -m pytest -o faulthandler_timeout=7200
@@ -36,13 +50,15 @@ RELIABILITY := build/reliability
 QUALITY := build/quality
 RUNNERS := ranklens trivago rees46 furniture
 
-.PHONY: help setup demo test unit check faults faults-long fuzz pythons bench compare quality docs wheels dist lock clean
+.PHONY: help setup demo test alone parts unit check style faults faults-long fuzz pythons bench compare quality docs \
+	wheels dist lock clean
 
 help:
 	@echo "make demo     start a shop and watch a visitor's page change"
 	@echo "make test     all tests, the fault tests cut short"
+	@echo "make alone    of these, what measures time: it runs by itself (make parts: which part each test is in)"
 	@echo "make unit     within a minute: the tests of the rooms that are functions, for whoever changes a line"
-	@echo "make check    style, types, import rules, house rules"
+	@echo "make check    style, types, import rules, house rules (make style: all but the house rules, which are tests)"
 	@echo "make faults   the long tests in full: kills, full disks, flipped bits, models of the state; writes"
 	@echo "              docs/reliability.md (make faults-long: what takes an hour)"
 	@echo "make fuzz     fuzz the doors for SECONDS each (600)"
@@ -71,8 +87,9 @@ $(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/.made
 	$(CHECKED)
 	@touch $@
 
+# What is used of these packages is compiled on first use: compiling all of them takes longer than unpacking them.
 $(VENV)/.packages: requirements-dev.lock | $(VENV)/.made
-	$(PIP) install $(LOCKED) -r requirements-dev.lock
+	$(PIP) install --no-compile $(LOCKED) -r requirements-dev.lock
 	@touch $@
 
 $(VENV)/.development: $(VENV)/.packages pyproject.toml
@@ -90,13 +107,19 @@ demo: $(VENV)/.runtime
 
 test: $(VENV)/.development
 	@mkdir -p build
-	@$(SIDE_BY_SIDE) lane-1 lane-2 lane-3 lane-4 lane-doctests
-	$(BIN)/python -m pytest -q tests $(PURE:%=--ignore=%) $(ARGS) || [ $$? = 5 ]
+	@status=0; $(SIDE_BY_SIDE) --keep-going $(LANES:%=lane-%) lane-doctests || status=1; \
+	$(MAKE) --no-print-directory alone || status=1; exit $$status
+
+alone: $(VENV)/.development
+	$(BIN)/python -m pytest -q $(ALONE) $(ARGS) || [ $$? = 5 ]
+
+parts:
+	@$(foreach lane,$(LANES),echo "lane-$(lane): $(filter-out $(ALONE),$(LANE_$(lane)))";) echo "alone: $(ALONE)"
 
 # 5 is what pytest says when ARGS leave no test of a lane.
 lane-%:
-	@$(BIN)/python -m pytest -q $(LANE_$*) $(ARGS) >build/lane-$*.told 2>&1; status=$$?; cat build/lane-$*.told; \
-	[ $$status = 5 ] || exit $$status
+	@$(BIN)/python -m pytest -q $(LANE_$*) $(ALONE:%=--ignore=%) $(ARGS) >build/lane-$*.told 2>&1; status=$$?; \
+	cat build/lane-$*.told; [ $$status = 5 ] || exit $$status
 
 lane-doctests:
 	@$(BIN)/python -m pytest -q --doctest-modules src >build/lane-doctests.told 2>&1; status=$$?; \
@@ -104,14 +127,16 @@ lane-doctests:
 
 unit: $(VENV)/.development
 	@mkdir -p build
-	@$(SIDE_BY_SIDE) lane-1 lane-2 lane-3 ARGS='-p no:schemathesis --hypothesis-profile unit \
+	@$(SIDE_BY_SIDE) lane-10 lane-11 lane-12 ARGS='-p no:schemathesis --hypothesis-profile unit \
 		-m "not faults and not row and not slow" $(ARGS)'
 
-check: $(VENV)/.development
+check: style
+	$(BIN)/python -m pytest -q tests/tidy
+
+style: $(VENV)/.development
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/tidy
 	$(BIN)/python tools/dependencies.py check
 
 # The page is written whatever has failed. 5 is what pytest says when ARGS leave no test of a kind.
@@ -138,7 +163,8 @@ fuzz: $(VENV)/.development $(VENV)/.fuzz
 	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS) --reliability $(RELIABILITY)/fuzz.json $(ARGS)
 
 # A Python that is not here is said and left out. The virtual environments stay, and the tests of R25 use them. The
-# Pythons run side by side; only installing the checkout itself, which writes into it, comes one after the other.
+# Pythons run side by side; only installing the checkout itself, which writes into it, comes one after the other. What
+# differs between Pythons is met by a test that runs at all, not by more examples of it: few are drawn.
 pythons: $(VENV)/.development
 	@mkdir -p build; rm -f $(PYTHONS:%=build/python-%.absent)
 	@$(SIDE_BY_SIDE) $(PYTHONS:%=packages-%)
@@ -156,8 +182,9 @@ development-%:
 	@[ -e build/python-$*.absent ] || $(MAKE) --no-print-directory VENV=build/python-$* build/python-$*/.development
 
 units-%:
-	@[ -e build/python-$*.absent ] || { build/python-$*/bin/python -m pytest -q -m "not faults and not row" $(UNITS) \
-		>build/python-$*.told 2>&1; status=$$?; echo "Python $*:"; cat build/python-$*.told; exit $$status; }
+	@[ -e build/python-$*.absent ] || { build/python-$*/bin/python -m pytest -q --hypothesis-profile unit \
+		-m "not faults and not row" $(UNITS) >build/python-$*.told 2>&1; status=$$?; \
+		echo "Python $*:"; cat build/python-$*.told; exit $$status; }
 
 bench: $(VENV)/.runtime
 	$(BIN)/instanter bench $(ARGS)

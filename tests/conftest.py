@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 import os
@@ -30,6 +31,9 @@ Figures = Callable[..., None]
 InTime = Callable[[float, float], bool]
 """See the fixture `in_time`."""
 PATIENCE = 20
+_MMAP_THRESHOLD = -3
+"""A parameter of `mallopt`."""
+_LARGE_BYTES = 1 << 20
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,6 +43,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     reliability.pytest_configure(config)
     leaks.pytest_configure(config)
+    map_large_blocks()
+
+
+def map_large_blocks() -> None:
+    """Take large blocks from the system, which has cleared them, and give them back when they are freed.
+
+    The C library does so until the first of them is freed. From then on it keeps those, and clears each anew, mostly
+    for nothing: the tables of an engine are tens of MiB, of which a test touches little. Servers open one engine each,
+    in processes of their own, and stay as they are.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
