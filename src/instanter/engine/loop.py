@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -38,18 +37,14 @@ from ..features.view import Reader
 from ..feedback.rewards import Rewards
 from ..foundation.clock import Clock, elapsed_ns
 from ..foundation.deadline import Deadline
-from ..foundation.disk import UNFINISHED, Disk
+from ..foundation.disk import UNFINISHED
 from ..foundation.errors import InstanterError, LogClosed, Overloaded, RequestRejected, Unavailable
 from ..foundation.ids import Ids, reference
 from ..foundation.measure import Buckets, Measurements
-from ..log.moved import MovedPositions, NothingMoved
-from ..log.segment_log import SegmentLog
 from ..privacy.access import AccessKey, Grant, check_grant, issued, new_key
 from ..privacy.acts import Wanted
-from ..privacy.audit import CLOCK_CONFIRMED, SERVER, Audit, Head, Trail, handed_in
-from ..privacy.erasures import ErasureList
-from ..privacy.subjects import KeyStore
-from ..privacy.user_tokens import SigningSecret, SigningSecrets
+from ..privacy.audit import CLOCK_CONFIRMED, SERVER, Audit, Head, handed_in
+from ..privacy.user_tokens import SigningSecret
 from .acts import act_lines
 from .asking import PersonLookup
 from .calibrations import Calibrations
@@ -75,7 +70,8 @@ from .receipts import Receipts
 from .recovery import Recovery
 from .remapping import Remapper
 from .repair import Repairs
-from .replay import ID_PREFIX, ID_TOKEN_BYTES, Models, NoModels, decided_as, unreadable
+from .replay import ID_PREFIX, ID_TOKEN_BYTES, decided_as, unreadable
+from .stores import Stores
 
 log = logging.getLogger("instanter.engine")
 
@@ -112,34 +108,8 @@ class EngineOptions(msgspec.Struct, frozen=True):
     rewards: Rewards = Rewards()
     """What outcomes are worth to online learners."""
     catalogue: CatalogueOptions = CatalogueOptions()
-
-
     event_names: Mapping[str, str] = {}
     """From names as they are sent to names that features hear."""
-
-
-class Stores(NamedTuple):
-    """What an engine keeps its data in, opened."""
-
-    disk: Disk
-    log: SegmentLog
-    quarantine: SegmentLog
-    trail: Trail
-    acts: Path
-    """Where commands hand in what they did."""
-    checkpoints: Path
-    subjects: KeyStore
-    erasures: ErasureList
-    signing: SigningSecrets
-    moved: MovedPositions | NothingMoved = NothingMoved()
-    """Where a migration has put the receipts of decisions that were made before it."""
-    models: Models = NoModels()
-    holdings: Path | None = None
-    """Where is written down what there is; None: nowhere."""
-    kept: tuple[Path, ...] = ()
-    """Folders of files that never go."""
-    shelf: Path | None = None
-    """The folder of models."""
 
 
 class Engine:
@@ -187,11 +157,9 @@ class Engine:
             on_folded=self._after_fold, on_broken=self._break, on_noticed=self._notice,
             before=stores.subjects.flush, people=self._folding,
         )  # fmt: skip
-        self._holdings = None
-        if stores.holdings is not None:
-            self._holdings = HoldingsFile(stores.disk, stores.holdings, self._held)
+        self._holdings = HoldingsFile(stores.disk, stores.places.holdings, self._held)
         self.checkpoints = Checkpoints(
-            disk=stores.disk, directory=stores.checkpoints, partition=partition, log=stores.log,
+            disk=stores.disk, directory=stores.places.checkpoints, partition=partition, log=stores.log,
             keep_ms=options.keep_days * 86_400_000, meter=self.meter, replays=options.replays,
             holdings=self._holdings,
         )  # fmt: skip
@@ -283,7 +251,7 @@ class Engine:
         self.decider.follow(state)
         await self.quarantine.note_missing(self.recovery.passed_over)
         await self._continue_audit()
-        self._write_holdings()
+        self._holdings.write()
         self._tasks = [
             asyncio.create_task(self._beat()),
             asyncio.create_task(self._checkpoint_regularly()),
@@ -307,7 +275,7 @@ class Engine:
         await self.audit.close(deadline)
         await self.journal.close(deadline)
         await self.quarantine.close(deadline)
-        self._write_holdings()
+        self._holdings.write()
         self._close_stores()
 
     async def abandon(self) -> None:
@@ -332,22 +300,19 @@ class Engine:
         """What is durable now; may be asked in any thread."""
         stores, disk = self._stores, self._stores.disk
         logs = {LOG: stores.log.extent, QUARANTINE: stores.quarantine.extent, AUDIT: stores.trail.log.extent}
-        shelf = () if stores.shelf is None else frozenset(disk.list(stores.shelf))
+        places = stores.places
+        shelf = frozenset(disk.list(places.models))
         placed = tuple(self.partition.models.values())
         named = (model.partition("@")[2] for one in placed for model in (one.model, one.stand_in))
         return Holdings(
             logs={**logs, **stores.erasures.extents}, slots=stores.subjects.durable_slots,
             files={
-                f"{folder.name}/{name}": disk.size(folder / name) for folder in stores.kept
+                f"{folder.name}/{name}": disk.size(folder / name) for folder in (places.configurations, places.moved)
                 for name in disk.list(folder) if not name.endswith(UNFINISHED)
             },
             secrets=stores.signing.kept,
             models=tuple(sorted({one for one in named if f"{one}.model" in shelf})),
         )  # fmt: skip
-
-    def _write_holdings(self) -> None:
-        if self._holdings is not None:
-            self._holdings.write()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -659,7 +624,7 @@ class Engine:
     async def _take_acts(self) -> None:
         """Note what commands beside the server did; once more if a crash comes before the file is gone."""
         disk = self._stores.disk
-        for path, act in handed_in(disk, self._stores.acts):
+        for path, act in handed_in(disk, self._stores.places.acts):
             await self.audit.take(act)
             disk.unlink(path)
             if act.act == CLOCK_CONFIRMED:

@@ -15,6 +15,7 @@ import msgspec
 import uvloop
 
 from ...engine.loop import Engine
+from ...engine.stores import OpenSubjects
 from ...foundation.errors import ConfigRejected, Unavailable
 from ...foundation.freed import forget_what_is_freed
 from ...foundation.limits import WORKERS_MAX
@@ -23,7 +24,7 @@ from ..child import COMPILING
 from ..jobs.supervision import running_jobs
 from ..logs import log_as_json
 from ..second_core import second_core
-from ..wiring import OpenSubjects, load_checked, open_engine, terms_of
+from ..wiring import load_checked, open_engine, terms_of
 from .arguments import add_address, add_config, add_data
 
 log = logging.getLogger("instanter.serve")
