@@ -195,10 +195,10 @@ def test_access_keys_and_the_catalogue_are_those_of_the_log(tmp_path: Path) -> N
     async def work(engine: Engine) -> None:
         await stock_shop(engine)
         follower = follow(tmp_path, engine)
-        key, text = await engine.issue_key(Grant("k", ("decide",)), tenant="default", actor="tests")
+        key, text = await engine.credentials.issue_key(Grant("k", ("decide",)), tenant="default", actor="tests")
         assert await follower.reach(left_ms=lambda: 10_000.0)
         assert follower.partition.access_keys.find(text) is not None
-        await engine.revoke_key("default", key.id, actor="tests")
+        await engine.credentials.revoke_key("default", key.id, actor="tests")
         first = shown(await ask(follower))[0]
         assert follower.partition.access_keys.find(text) is None
         await set_stock(engine, first, 0)

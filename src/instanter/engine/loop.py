@@ -25,7 +25,6 @@ from ..events.envelope import (
     ItemPatched,
     ItemUpserted,
     Keyed,
-    KeyRevoked,
     Record,
     Ticked,
     Tracked,
@@ -38,17 +37,16 @@ from ..feedback.rewards import Rewards
 from ..foundation.clock import Clock, elapsed_ns
 from ..foundation.deadline import Deadline
 from ..foundation.disk import UNFINISHED
-from ..foundation.errors import InstanterError, LogClosed, Overloaded, RequestRejected, Unavailable
+from ..foundation.errors import InstanterError, LogClosed, RequestRejected, Unavailable
 from ..foundation.ids import Ids, reference
 from ..foundation.measure import Buckets, Measurements
-from ..privacy.access import AccessKey, Grant, check_grant, issued, new_key
 from ..privacy.acts import Wanted
 from ..privacy.audit import CLOCK_CONFIRMED, SERVER, Audit, Head, handed_in
-from ..privacy.user_tokens import SigningSecret
 from .acts import act_lines
 from .asking import PersonLookup
 from .calibrations import Calibrations
 from .checkpoints import Checkpoints, ReplayBounds
+from .credentials import Credentials
 from .effects import DataHealth, data_health, observed
 from .erase import DAY_MS, ERASED_PER_TURN, Eraser, RetentionOptions
 from .export import export, opened_receipt
@@ -188,6 +186,9 @@ class Engine:
             partition=partition, journal=self.journal, clock=clock, audit=self.audit, placements=decider.placements,
             rewards=options.rewards,
         )  # fmt: skip
+        self.credentials = Credentials(
+            partition.access_keys, stores.signing, journal=self.journal, audit=self.audit, clock=clock, ids=ids
+        )
         self.feeds = CatalogueFeeds(
             partition=partition, journal=self.journal, clock=clock, ids=ids, options=options.catalogue
         )
@@ -353,37 +354,6 @@ class Engine:
         await self.journal.write([Unlinked(now_ms, tenant, cell, owner)], now_ms)
         return self.partition.position
 
-    # Access keys.
-
-    async def issue_key(self, grant: Grant, *, tenant: str, actor: str) -> tuple[AccessKey, str]:
-        """Make an access key; on return it counts. Its text is nowhere but in what is returned.
-
-        Raises `RequestRejected` for a grant that cannot be, `Overloaded` where the tenant can have no more keys.
-        """
-        check_grant(grant)
-        full = Overloaded("there is no room for another access key: revoke one", retry_after_s=60)
-        if not self.partition.access_keys.has_room(tenant):
-            raise full
-        key_id, text = new_key(self._ids)
-        await self.audit.note("key.issued", actor=actor, tenant=tenant, subject=key_id, details=grant.noted())
-        now_ms = self.clock.now_ms()
-        await self.journal.write([issued(grant, key_id=key_id, text=text, tenant=tenant, at_ms=now_ms)], now_ms)
-        key = self.partition.access_keys.get(key_id)
-        if key is None:
-            raise full
-        return key, text
-
-    async def revoke_key(self, tenant: str, key_id: str, *, actor: str) -> AccessKey:
-        """Revoke a tenant's access key; on return it does not count. `RequestRejected` if the tenant has none such."""
-        key = self.partition.access_keys.get(key_id)
-        if key is None or key.tenant != tenant:
-            raise RequestRejected("unknown_key", "there is no such access key", status=404)
-        if key.counts:
-            await self.audit.note("key.revoked", actor=actor, tenant=tenant, subject=key_id)
-            now_ms = self.clock.now_ms()
-            await self.journal.write([KeyRevoked(now_ms, key_id)], now_ms)
-        return self.partition.access_keys.get(key_id) or key
-
     async def note_person_seen(self, act: str, actor: str, tenant: str, identifier: str) -> None:
         """Note that somebody was shown what is held about a person; done when it is durable. Raises `Unavailable`.
 
@@ -391,25 +361,6 @@ class Engine:
         """
         cell = self.subjects.find(tenant, identifier)
         await self.audit.note(act, actor=actor, tenant=tenant, subject=_pseudonym(cell))
-
-    # Signing secrets, for user tokens.
-
-    async def make_signing_secret(
-        self, tenant: str, *, actor: str, dev: bool = False
-    ) -> tuple[SigningSecret, str]:
-        """Make one; on return tokens signed under it are good. Its text is nowhere but in what is returned.
-
-        Raises `Overloaded` where the tenant can have no more.
-        """
-        made, text = self.signing.make(tenant, self.clock.now_ms(), dev=dev)
-        await self.audit.note("signing_secret.made", actor=actor, tenant=tenant, subject=made.id)
-        return made, text
-
-    async def revoke_signing_secret(self, tenant: str, secret_id: str, *, actor: str) -> SigningSecret:
-        """Revoke one; on return no token signed under it is good. `RequestRejected` if the tenant has none such."""
-        revoked = self.signing.revoke(tenant, secret_id)
-        await self.audit.note("signing_secret.revoked", actor=actor, tenant=tenant, subject=secret_id)
-        return revoked
 
     # Decisions.
 
