@@ -35,6 +35,7 @@ from ..foundation.deadline import Deadline
 from ..foundation.errors import DiskFull, RequestRejected, Unavailable
 from ..foundation.limits import BODY_BYTES_MAX, REPLAY_WAIT_MS_MAX
 from ..foundation.measure import Meter
+from ..log.frames import LogPosition
 from .admission import arrived_ns
 from .auth import count_events, meet_of
 from .bodies import read_body, read_nothing
@@ -213,16 +214,16 @@ def _of_device(engine: Engine, question: DecideRequest, tenant: str, user_token:
     return msgspec.structs.replace(question, user_id=None)
 
 
-def position_in(text: str | None) -> int:
+def position_in(text: str | None) -> LogPosition:
     """The position that a text names, 0 for none; `RequestRejected` for what is no position."""
     if text is None:
-        return 0
+        return LogPosition(0)
     if not (text.isascii() and text.isdigit()) or len(text) > _POSITION_DIGITS_MAX:
         raise RequestRejected("position", "minPosition is a position as a reply gave it")
-    return int(text)
+    return LogPosition(int(text))
 
 
-def _position(engine: Engine, text: str | None) -> int:
+def _position(engine: Engine, text: str | None) -> LogPosition:
     """The position that `minPosition` names; one that nobody gave out is refused."""
     position = position_in(text)
     if position > engine.partition.position and position > engine.journal.next_position:
@@ -230,10 +231,10 @@ def _position(engine: Engine, text: str | None) -> int:
     return position
 
 
-async def _reach(engine: Engine, position: int, deadline: Deadline) -> None:
+async def _reach(engine: Engine, position: LogPosition, deadline: Deadline) -> None:
     """Wait until the state is at least there. When the deadline passes first, or the fold waits for room, the
     answer's own position says so."""
     if engine.partition.position < position:
         with contextlib.suppress(TimeoutError, DiskFull):
             async with asyncio.timeout(max(deadline.left_ms(), 0.0) / 1_000):
-                await engine.journal.folded(position - 1)
+                await engine.journal.reached(position)

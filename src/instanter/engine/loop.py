@@ -40,6 +40,7 @@ from ..foundation.disk import UNFINISHED
 from ..foundation.errors import InstanterError, LogClosed, RequestRejected, Unavailable
 from ..foundation.ids import Ids, reference
 from ..foundation.measure import Buckets, Measurements
+from ..log.frames import RecordPosition
 from ..privacy.acts import Wanted
 from ..privacy.audit import CLOCK_CONFIRMED, SERVER, Audit, Head, handed_in
 from .acts import act_lines
@@ -508,7 +509,7 @@ class Engine:
         except InstanterError:
             self.meter.count("beats_refused")
 
-    def _notice(self, position: int, record: Record | Unreadable, noticed: Noticed) -> None:
+    def _notice(self, position: RecordPosition, record: Record | Unreadable, noticed: Noticed) -> None:
         """Pass on what the fold noticed: late events and unfit records to the quarantine, which says where they are."""
         if isinstance(record, Tracked):
             self.importer.note(record, noticed)
@@ -531,7 +532,7 @@ class Engine:
     def _epoch_due(self, now_ms: int) -> bool:
         return self.partition.state.unpublished > 0 and now_ms - self._epoch_asked_ms >= EPOCH_MS
 
-    def _append_epoch(self, now_ms: int) -> int:
+    def _append_epoch(self, now_ms: int) -> RecordPosition:
         state = self.partition.state
         # A decision can be asked for a time to come; it must not hold up all later epochs.
         self._epoch_asked_ms = min(now_ms, self.clock.now_ms())

@@ -23,7 +23,7 @@ from ..foundation.errors import Broken, Corrupt, DiskFull, RequestRejected
 from ..foundation.limits import DECISION_SEARCH_BYTES_MAX
 from ..foundation.measure import NoMeter
 from ..log.base import Readable, frame_at
-from ..log.frames import Frame
+from ..log.frames import Frame, LogPosition
 from ..log.moved import MovedPositions, NothingMoved
 from ..models.base import Ranker
 from ..models.lineup import Rankers
@@ -56,7 +56,7 @@ class Past:
         self.folded = 0
         """Records folded so far."""
 
-    def at(self, position: int) -> Partition:
+    def at(self, position: LogPosition) -> Partition:
         """The partition with everything before `position` folded, and nothing else.
 
         Positions may go back, which costs a checkpoint and the log behind it. `RequestRejected` (expired) where the log

@@ -1,7 +1,9 @@
 """The seam of the log. One process writes, any number of processes read.
 
 A position is an integer inside the engine: the byte offset of a frame counted over all segments that ever were.
-It grows with every entry, is never reused once durable, and survives restarts and retention.
+It grows with every entry, is never reused once durable, and survives restarts and retention. Two types keep apart what
+it can mean, see `frames`: a `RecordPosition` is where one record lies, a `LogPosition` up to where something has come.
+What looks up a position that came from outside takes any integer, and finds out.
 """
 
 from __future__ import annotations

@@ -18,7 +18,9 @@ durable once, and if it is not readable now it is damaged, not torn.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from enum import Enum
+from typing import NewType, cast
 from zlib import crc32
 
 import msgspec
@@ -26,6 +28,10 @@ import numpy as np
 
 from ..foundation.limits import FRAME_BYTES_MAX
 
+LogPosition = NewType("LogPosition", int)
+"""Before, between or behind records: what stands there has to do with everything below, and with nothing else."""
+RecordPosition = NewType("RecordPosition", LogPosition)
+"""Where the frame of a record starts, which names the record for ever. It is a position before that record, too."""
 FRAME_VERSION = 1
 FRAME_HEADER_BYTES = 28
 FIRST_OF_GROUP = 1
@@ -42,7 +48,7 @@ assert _HEADER.size == FRAME_HEADER_BYTES
 class Frame(msgspec.Struct, frozen=True, gc=False):
     """One entry as read back. `position` names it for ever."""
 
-    position: int
+    position: RecordPosition
     time_ms: int
     partition: int
     flags: int
@@ -57,6 +63,11 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     def begins_group(self) -> bool:
         """Whether it is the first of the group that it was written and synced with."""
         return self.flags & FIRST_OF_GROUP != 0
+
+
+def ends_of(frames: Iterable[Frame]) -> list[LogPosition]:
+    """Where each of the frames ends."""
+    return cast("list[LogPosition]", [frame.end for frame in frames])  # A call for each would cost what it says.
 
 
 class Group:
