@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Collection
 from typing import Final
 
@@ -25,8 +24,8 @@ from ..decisions.request import (
     decode_rank,
     has_unknown_fields,
 )
+from ..engine.decision_ids import is_decision_id, is_from_elsewhere
 from ..engine.loop import Engine
-from ..engine.replay import is_followed
 from ..engine.tally import EventWarning
 from ..events.claims import FORBIDDEN, user_token_in
 from ..events.notes import CONSENT_UNREAD, FOR_NONE, PLACEHOLDER, Note, sentence
@@ -48,10 +47,9 @@ from .visitors import context_of
 
 REPLAY: Final = "replay"
 """The kind of job that makes a decision again."""
-FOLLOWED_WAITS_S: Final = (0.02, 0.1)
+ELSEWHERE_WAITS_S: Final = (0.02, 0.1)
 """A receipt that another process made is on its way for a moment: it is looked for again after these pauses."""
 _POSITION_DIGITS_MAX = 19
-_DECISION_ID = re.compile("d_[0-9a-f]{17,32}")
 
 
 class ReplayReply(msgspec.Struct, rename="camel"):
@@ -118,9 +116,9 @@ def _not_replayed(refusal: Refusal) -> RequestRejected | Unavailable:
 
 async def _receipt(engine: Engine, tenant: str, decision_id: str) -> bytes:
     """The receipt of a decision, which is on disk then. Raises what `Engine.receipt` does."""
-    if not _DECISION_ID.fullmatch(decision_id):
+    if not is_decision_id(decision_id):
         raise RequestRejected("unknown_decision", "that is not the id of a decision", status=404)
-    for wait_s in FOLLOWED_WAITS_S if is_followed(decision_id) else ():
+    for wait_s in ELSEWHERE_WAITS_S if is_from_elsewhere(decision_id) else ():
         await engine.journal.settled()
         with contextlib.suppress(RequestRejected):
             return await asyncio.to_thread(engine.receipt, tenant, decision_id)

@@ -48,6 +48,7 @@ from .asking import PersonLookup
 from .calibrations import Calibrations
 from .checkpoints import Checkpoints, ReplayBounds
 from .credentials import Credentials
+from .decision_ids import TOKEN_BYTES, WRITER, find_decision, new_decision_id
 from .effects import DataHealth, data_health, observed
 from .erase import DAY_MS, ERASED_PER_TURN, Eraser, RetentionOptions
 from .export import export, opened_receipt
@@ -69,7 +70,7 @@ from .receipts import Receipts
 from .recovery import Recovery
 from .remapping import Remapper
 from .repair import Repairs
-from .replay import ID_PREFIX, ID_TOKEN_BYTES, decided_as, unreadable
+from .replay import unreadable
 from .stores import Stores
 
 log = logging.getLogger("instanter.engine")
@@ -386,10 +387,10 @@ class Engine:
         if self.broken:
             raise Unavailable(self.broken)
         about = self._asking.asked_about(tenant, request, gpc=gpc)
-        decision_id = f"{ID_PREFIX}{self._ids.token(ID_TOKEN_BYTES)}{self.journal.next_position:x}"
+        made_as = new_decision_id(self._ids.token(TOKEN_BYTES), self.clock.now_ms(), made_by=WRITER)
         decision = self.decider.decide(
             request, state=self.partition.state, keys=about.cells, tenant=tenant, now_ms=now_ms,
-            position=self.partition.position, decision_id=decision_id, deadline=deadline, meter=self.meter,
+            position=self.partition.position, decision_id=made_as, deadline=deadline, meter=self.meter,
             denied=about.agreement.denied, rankers=self.models.lineup, learned=self.partition.learners,
             cut=frozenset() if in_time else frozenset({"context"}),
         )  # fmt: skip
@@ -402,7 +403,7 @@ class Engine:
         lessons = decision.lessons if about.agreement.personal else ()  # Who has not agreed teaches nothing.
         self.receipts.keep(decision.record(tenant, about.cell, now_ms, lessons), seal)
         if decision.promised and about.agreement.personal and request.timestamp is None:
-            self.calibrations.show(decision_id, tenant, about.cell, now_ms, decision.promised)
+            self.calibrations.show(made_as, tenant, about.cell, now_ms, decision.promised)
         self.meter.observe("decide", int(deadline.elapsed_ms() * 1_000_000))
         for placed in decision.reply.placements.values():
             self.meter.count(f"served.{placed.served_by}")
@@ -416,7 +417,7 @@ class Engine:
 
     def receipt(self, tenant: str, decision_id: str) -> bytes:
         """The receipt of a decision, or `RequestRejected` when there is none (any more). May run in a thread."""
-        found = decided_as(decision_id, self._log, self._stores.moved)
+        found = find_decision(decision_id, self._log, self._stores.moved)
         if found is None or found[1].tenant != tenant:
             raise RequestRejected("unknown_decision", f"no decision {decision_id}", status=404)
         receipt = opened_receipt(found[1], self.subjects)

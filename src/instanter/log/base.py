@@ -71,6 +71,15 @@ class ReadableBack(Readable, Protocol):
         ...
 
 
+class ReadableByTime(Readable, Protocol):
+    """A log in which times are looked up."""
+
+    def find_time(self, time_ms: int) -> int:
+        """A position to read from, close before the first entry that was received at or after a time: none before it
+        was. Looks at few pieces of the log, whatever its size."""
+        ...
+
+
 class Log(Readable, Protocol):
     """A log to write to and read from.
 

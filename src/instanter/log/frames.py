@@ -161,11 +161,23 @@ def decode_frames(chunk: bytes, position: int) -> Decoded:
     return Decoded(frames, offset, FrameFault.END if offset == size_bytes else FrameFault.SHORT)
 
 
-def find_group(chunk: bytes, position: int) -> int | None:
-    """Offset of the first whole frame in `chunk` that begins a group, wherever it lies; `chunk` lies at `position`.
+def find_frame(chunk: bytes, position: int) -> Frame | None:
+    """The first whole frame in `chunk`, wherever it lies; `chunk` lies at `position`."""
+    found = (_whole_frame(chunk, position, offset) for offset in _stamped(chunk, position))
+    return next((frame for frame in found if frame is not None), None)
 
-    Looks for eight bytes that say where they themselves are, then checks the frame around them.
-    """
+
+def find_group(chunk: bytes, position: int) -> int | None:
+    """Offset of the first whole frame in `chunk` that begins a group, wherever it lies; `chunk` lies at `position`."""
+    for offset in _stamped(chunk, position):
+        frame = _whole_frame(chunk, position, offset)
+        if frame is not None and frame.begins_group:
+            return offset
+    return None
+
+
+def _stamped(chunk: bytes, position: int) -> list[int]:
+    """Offsets, in order, at which a frame would lie for which eight bytes say where they themselves are."""
     candidates: list[int] = []
     for shift in range(_POSITION_BYTES):
         count = (len(chunk) - shift) // _POSITION_BYTES
@@ -177,14 +189,13 @@ def find_group(chunk: bytes, position: int) -> int | None:
             words, shift, first = words[1:], shift + _POSITION_BYTES, first + _POSITION_BYTES
         own = np.arange(len(words), dtype=np.uint64) * np.uint64(_POSITION_BYTES) + np.uint64(first)
         candidates.extend((np.flatnonzero(words == own) * _POSITION_BYTES + shift - _POSITION_OFFSET).tolist())
-    return next((offset for offset in sorted(candidates) if offset >= 0 and _begins_group(chunk, position, offset)),
-                None)
+    return sorted(offset for offset in candidates if offset >= 0)
 
 
-def _begins_group(chunk: bytes, position: int, offset: int) -> bool:
+def _whole_frame(chunk: bytes, position: int, offset: int) -> Frame | None:
     if offset + FRAME_HEADER_BYTES > len(chunk):
-        return False
+        return None
     length = _HEADER.unpack_from(chunk, offset)[1]
     frame_bytes = chunk[offset : offset + FRAME_HEADER_BYTES + min(length, FRAME_BYTES_MAX)]
     frames = decode_frames(frame_bytes, position + offset).frames
-    return len(frames) > 0 and frames[0].begins_group
+    return frames[0] if frames else None

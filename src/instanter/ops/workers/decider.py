@@ -67,7 +67,7 @@ def open_follower(
     records = SegmentReader(disk, directory.log)
     follower = Follower(
         open_partition(schema, records, disk=disk, checkpoints=directory.checkpoints), records,
-        acknowledged=lambda: board.position, decider=decider, meter=meter,
+        acknowledged=lambda: board.position, acknowledged_ms=lambda: board.at_ms, decider=decider, meter=meter,
         subjects=FollowedSubjects(disk, directory.keys, secret=directory.check()),
         statements=Statements(config.privacy.consent_ids, purposes=schema.purposes),
         models=StoredModels(ModelStore(disk, directory.models)), clock=SystemClock(not_before_ms=board.at_ms),
