@@ -11,6 +11,7 @@ import pytest
 from instanter.decisions.receipt import decode_receipt, encode_receipt
 from instanter.engine.decision_ids import (
     ELSEWHERE,
+    TOKEN_BYTES,
     WRITER,
     find_decision,
     is_decision_id,
@@ -32,7 +33,8 @@ from instanter.log.segments import SegmentReader
 from .harness import decide, event, stock_shop, take, with_engine
 from .test_replay import made_in, replay_of
 
-TOKEN = "00112233445566aa"
+TOKEN = "00112233445566aabbcc"
+OLD_TOKEN = "00112233445566aa"
 AT_MS = 1_700_000_000_000
 
 
@@ -52,7 +54,7 @@ def test_an_id_says_when_and_not_how_far_the_log_has_come(tmp_path: Path) -> Non
         return before["decisionId"], (await decide(engine))["decisionId"]
 
     first, second = with_engine(tmp_path, work, clock=ManualClock(AT_MS), chance=constant)
-    assert first == second == new_decision_id("00" * 8, AT_MS, made_by=WRITER)
+    assert first == second == new_decision_id("00" * TOKEN_BYTES, AT_MS, made_by=WRITER)
 
 
 def test_a_decision_is_found_by_its_id_after_other_decisions_and_a_restart(tmp_path: Path) -> None:
@@ -99,7 +101,7 @@ def test_ids_of_an_earlier_version_are_found_and_their_receipts_replay(tmp_path:
         newest = await decide(engine)
         await engine.journal.settled()
         receipt = decode_receipt(engine.receipt("default", newest["decisionId"]))
-        old = old_form.format(token=TOKEN, position=engine.journal.next_position, before=engine.partition.position)
+        old = old_form.format(token=OLD_TOKEN, position=engine.journal.next_position, before=engine.partition.position)
         of_old = msgspec.structs.replace(receipt, decision_id=old)
         await engine.journal.write([Decided(receipt.at_ms, "default", 0, old, encode_receipt(of_old), 0)], AT_MS)
         assert decode_receipt(engine.receipt("default", old)).decision_id == old
@@ -115,7 +117,7 @@ def test_ids_of_an_earlier_version_are_found_and_their_receipts_replay(tmp_path:
 def test_a_decision_is_looked_for_no_further_than_a_bound(tmp_path: Path) -> None:
     assert DECISION_SEARCH_BYTES_MAX == 16 * 1024 * 1024
     log, filling = SegmentLog(RealDisk(), tmp_path, segment_bytes=1 << 26), bytes(FRAME_BYTES_MAX - 100)
-    near, far = (new_decision_id(token, AT_MS, made_by=ELSEWHERE) for token in ("1" * 16, "2" * 16))
+    near, far = (new_decision_id(token, AT_MS, made_by=ELSEWHERE) for token in ("1" * 20, "2" * 20))
     fits = DECISION_SEARCH_BYTES_MAX // FRAME_BYTES_MAX
     commit_now(log, [(CONTROL_PARTITION, AT_MS, filling)] * (fits - 1) + [(CONTROL_PARTITION, AT_MS, decided(near))])
     commit_now(log, [(CONTROL_PARTITION, AT_MS, filling)] * 3 + [(CONTROL_PARTITION, AT_MS, decided(far))])
@@ -129,7 +131,7 @@ def test_a_decision_is_looked_for_no_further_than_a_bound(tmp_path: Path) -> Non
 
 def test_of_what_the_log_holds_no_more_it_says_so_and_of_what_never_was_nothing(tmp_path: Path) -> None:
     log = SegmentLog(RealDisk(), tmp_path / "log", segment_bytes=1_000)
-    ids = [new_decision_id(f"{number:016x}", AT_MS + number, made_by=WRITER) for number in range(40)]
+    ids = [new_decision_id(f"{number:020x}", AT_MS + number, made_by=WRITER) for number in range(40)]
     places = [commit_now(log, [(1, AT_MS + number, decided(one, AT_MS + number))])[0] for number, one in enumerate(ids)]
     log.retain(below=places[30], older_than_ms=AT_MS + 30)
     for place, one in zip(places, ids, strict=True):
@@ -142,16 +144,19 @@ def test_of_what_the_log_holds_no_more_it_says_so_and_of_what_never_was_nothing(
     assert places[0] < log.start < places[30]
     for unknown in (
         new_decision_id(TOKEN, AT_MS + 39, made_by=WRITER), new_decision_id(TOKEN, AT_MS + 5_000, made_by=WRITER),
-        f"d_{TOKEN}{places[35]:x}", f"d_{TOKEN}{places[35] + 1:x}", f"d_{TOKEN}0{places[35] + 1:x}",
-        f"d_{TOKEN}{1 << 40:x}", f"d_{TOKEN}0{1 << 40:x}", "d_", "", "d_1",
+        f"d_{OLD_TOKEN}{places[35]:x}", f"d_{OLD_TOKEN}{places[35] + 1:x}", f"d_{OLD_TOKEN}0{places[35] + 1:x}",
+        f"d_{OLD_TOKEN}{1 << 40:x}", f"d_{OLD_TOKEN}0{1 << 40:x}", "d_", "", "d_1",
     ):  # fmt: skip
         assert find_decision(unknown, log, NothingMoved()) is None, unknown
     log.close()
 
 
 def test_only_what_can_be_an_id_counts_as_one() -> None:
-    for good in (f"d_w018bcfe56800{TOKEN}", f"d_x018bcfe56800{TOKEN}", f"d_{TOKEN}20", f"d_{TOKEN}00"):
+    longest_old = f"d_{OLD_TOKEN}0{(1 << 60) - 1:x}"
+    new = [new_decision_id(TOKEN, AT_MS, made_by=mark) for mark in (WRITER, ELSEWHERE)]
+    for good in (*new, f"d_{OLD_TOKEN}20", f"d_{OLD_TOKEN}00", longest_old):
         assert is_decision_id(good), good
-    for bad in ("d_", f"d_{TOKEN}", f"d_v018bcfe56800{TOKEN}", f"d_w018bcfe5680{TOKEN}", f"d_w018bcfe56800{TOKEN}0",
-                f"d_{TOKEN}2g", f"d_{TOKEN}{'2' * 17}", f"x_{TOKEN}20"):  # fmt: skip
+    assert len(longest_old) < len(new[0]), "no id can be read in two ways"
+    for bad in ("d_", f"d_{OLD_TOKEN}", f"d_2{new[0][3:]}", f"{new[0][:-1]}g", f"{new[0]}0", f"d_{OLD_TOKEN}2g",
+                f"d_{'f' * 33}", f"x_{OLD_TOKEN}20"):  # fmt: skip
         assert not is_decision_id(bad), bad

@@ -152,7 +152,7 @@ class Life:
 
 
 OWN = re.compile(
-    r'"(inputs|candidatesHash|position|next)": ?"[^"]*"|"(tookMs|epoch)": ?[\d.]+|\bd_w?[0-9a-f]+'
+    r'"(inputs|candidatesHash|position|next)": ?"[^"]*"|"(tookMs|epoch)": ?[\d.]+|\bd_[0-9a-f]+'
 )  # fmt: skip
 """Digests over references; how long things took; where in the log they stand, which ids of decisions say too. An epoch
 may begin whenever the engine comes to it, so that its number says nothing."""

@@ -1,14 +1,14 @@
 """Ids of decisions, and finding a decision by its id.
 
-    d_w 018bcfe56800 00112233445566aa     made by the process that writes the log
-    d_x 018bcfe56800 00112233445566aa     made by one that follows it, whose record is appended a moment later
+    d_0 018bcfe56800 00112233445566778899     made by the process that writes the log
+    d_1 018bcfe56800 00112233445566778899     made by one that follows it, whose record is appended a moment later
 
-(without the blanks): a time in ms, 12 hexadecimal digits, and 8 bytes by chance. The decision's record was not received
-before that time, and the times of a log never go back, so it is found by a search. Ids of an earlier version stay good;
-they have no letter and end with a position:
+(without the blanks): a time in ms, 12 hexadecimal digits, and 10 bytes by chance. The decision's record was not
+received before that time, and the times of a log never go back, so it is found by a search. Ids of an earlier version
+stay good; they are shorter, and end with a position:
 
-    d_ 00112233445566aa 1000              the record lies at that position, or was moved from there
-    d_ 00112233445566aa 0 1000            the record lies somewhere behind it
+    d_ 0011223344556677 1000                  the record lies at that position, or was moved from there
+    d_ 0011223344556677 0 1000                the record lies somewhere behind it
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from ..log.base import Readable, ReadableByTime, frame_at
 from ..log.moved import MovedPositions, NothingMoved
 from .replay import decided_in
 
-TOKEN_BYTES: Final = 8
+TOKEN_BYTES: Final = 10
 """Of chance in an id: two decisions of one millisecond have different ones, and nobody guesses the next."""
-WRITER: Final = "w"
-ELSEWHERE: Final = "x"
-_NEW: Final = re.compile("d_[wx]([0-9a-f]{12})[0-9a-f]{16}")
+WRITER: Final = "0"
+ELSEWHERE: Final = "1"
+_NEW: Final = re.compile("d_([01])([0-9a-f]{12})[0-9a-f]{20}")
 _OLD: Final = re.compile("d_[0-9a-f]{16}(0?)([1-9a-f][0-9a-f]{0,14}|0)")
 
 
@@ -35,8 +35,8 @@ def new_decision_id(token: str, at_ms: int, *, made_by: str) -> str:
     """The id of a decision: `token` is `TOKEN_BYTES` of chance in hexadecimal, `at_ms` not after the time at which its
     record will be received.
 
-    >>> new_decision_id("00112233445566aa", 1_700_000_000_000, made_by=WRITER)
-    'd_w018bcfe5680000112233445566aa'
+    >>> new_decision_id("00112233445566778899", 1_700_000_000_000, made_by=WRITER)
+    'd_0018bcfe5680000112233445566778899'
     """
     return f"d_{made_by}{at_ms:012x}{token}"
 
@@ -44,7 +44,7 @@ def new_decision_id(token: str, at_ms: int, *, made_by: str) -> str:
 def is_decision_id(text: str) -> bool:
     """Whether a text can be the id of a decision.
 
-    >>> [is_decision_id(f"d_{rest}") for rest in ("w018bcfe5680000112233445566aa", "00112233445566aa1000", "1")]
+    >>> [is_decision_id(f"d_{rest}") for rest in ("0018bcfe5680000112233445566778899", "00112233445566771000", "1")]
     [True, True, False]
     """
     return _NEW.fullmatch(text) is not None or _OLD.fullmatch(text) is not None
@@ -53,13 +53,13 @@ def is_decision_id(text: str) -> bool:
 def is_from_elsewhere(decision_id: str) -> bool:
     """Whether another process than the writer made the decision: its record comes a moment after the answer.
 
-    >>> is_from_elsewhere("d_x018bcfe5680000112233445566aa"), is_from_elsewhere("d_w018bcfe5680000112233445566aa")
-    (True, False)
-    >>> is_from_elsewhere("d_00112233445566aa01000"), is_from_elsewhere("d_00112233445566aa1000")
-    (True, False)
+    >>> [is_from_elsewhere(f"d_{mark}018bcfe5680000112233445566778899") for mark in (ELSEWHERE, WRITER)]
+    [True, False]
+    >>> [is_from_elsewhere(f"d_0011223344556677{rest}") for rest in ("01000", "1000")]
+    [True, False]
     """
-    old = _OLD.fullmatch(decision_id)
-    return old[1] != "" if old is not None else decision_id.startswith(f"d_{ELSEWHERE}")
+    new, old = _NEW.fullmatch(decision_id), _OLD.fullmatch(decision_id)
+    return (new is not None and new[1] == ELSEWHERE) or (old is not None and old[1] != "")
 
 
 def find_decision(
@@ -73,7 +73,7 @@ def find_decision(
     new, old = _NEW.fullmatch(decision_id), _OLD.fullmatch(decision_id)
     try:
         if new is not None:
-            return _found_since(decision_id, log, int(new[1], 16))
+            return _found_since(decision_id, log, int(new[2], 16))
         if old is None:
             return None
         position = int(old[2], 16)
