@@ -92,7 +92,7 @@ class Client:
     ) -> AccessKey:  # fmt: skip
         """A new access key."""
         grant = Grant("a test's", scopes, public, requests_per_s, role=role)
-        key, text = await self.engine.issue_key(grant, tenant=tenant, actor="test")
+        key, text = await self.engine.credentials.issue_key(grant, tenant=tenant, actor="test")
         return AccessKey(key.id, text, {"Authorization": f"Bearer {text}"})
 
     async def post(self, path: str, body: Any = None, **more: Any) -> httpx.Response:

@@ -97,7 +97,7 @@ def test_a_broken_body_is_taken_apart_only_for_who_has_a_key(tmp_path: Path, mon
 def test_without_a_key_that_counts_the_reply_is_always_the_same(tmp_path: Path):
     async def work(client: Client) -> None:
         gone = await client.key("write", "admin")
-        await client.engine.revoke_key("default", gone.id, actor="test")
+        await client.engine.credentials.revoke_key("default", gone.id, actor="test")
         good = await client.key("write", "admin")
         headers = (
             {}, gone.headers, {"Authorization": "Bearer"}, {"Authorization": ""},
@@ -440,7 +440,7 @@ def test_keys_are_the_same_after_a_crash_and_after_a_checkpoint(tmp_path: Path):
         texts.append((await client.key("write")).text)
         await client.engine.checkpoint()
         kept, gone = await client.key("write"), await client.key("write")
-        await client.engine.revoke_key("default", gone.id, actor="test")
+        await client.engine.credentials.revoke_key("default", gone.id, actor="test")
         texts.extend([kept.text, gone.text])
 
     async def after(client: Client) -> None:
@@ -525,7 +525,7 @@ def test_what_is_counted_of_revoked_keys_is_forgotten_when_there_is_no_room(tmp_
         assert access.counted == ACCESS_KEYS_MAX
         for number in range(ACCESS_KEYS_MAX - 1):
             keys.revoke(KeyRevoked(2, f"k{number}"))
-        _, text = await engine.issue_key(Grant("y", ("write",)), tenant="two", actor="test")
+        _, text = await engine.credentials.issue_key(Grant("y", ("write",)), tenant="two", actor="test")
         access.holder(text)
         assert access.counted == 2
 

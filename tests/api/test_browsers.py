@@ -81,9 +81,10 @@ def with_site(
             admission, EdgeOptions(origins=origins, hosts=hosts, dev=dev), engine.meter, page_methods=page_methods,
             is_tracking=is_tracking,
         )  # fmt: skip
-        _, public = await engine.issue_key(Grant("page", ("write", "decide"), True), tenant="default", actor="test")
+        page = Grant("page", ("write", "decide"), True)
+        _, public = await engine.credentials.issue_key(page, tenant="default", actor="test")
         scopes = ("write", "decide", "catalog", "admin")
-        _, secret = await engine.issue_key(Grant("shop", scopes), tenant="default", actor="test")
+        _, secret = await engine.credentials.issue_key(Grant("shop", scopes), tenant="default", actor="test")
         transport = httpx.ASGITransport(app=edge, client=(client, 1))
         base = "http://localhost" if dev else "http://api.shop.example"
         async with httpx.AsyncClient(transport=transport, base_url=base) as http:

@@ -149,10 +149,10 @@ def test_a_user_token_in_a_header_is_the_writers(tmp_path: Path) -> None:
 
 def test_a_revoked_key_does_not_count_once_that_is_acknowledged(tmp_path: Path) -> None:
     async def work(place: Place) -> None:
-        key, text = await place.engine.issue_key(Grant("k", ("decide",)), tenant="default", actor="tests")
+        key, text = await place.engine.credentials.issue_key(Grant("k", ("decide",)), tenant="default", actor="tests")
         assert (await place.ask(authorization=f"Bearer {text}")).status_code == 200
         assert place.writer.told[0][1] == key.id
-        await place.engine.revoke_key("default", key.id, actor="tests")
+        await place.engine.credentials.revoke_key("default", key.id, actor="tests")
         for headers in ({"authorization": f"Bearer {text}"}, {}):
             assert (await place.ask(**headers)).status_code == 401
         assert len(place.writer.told) == 1
@@ -171,7 +171,7 @@ def test_a_key_that_has_spent_all_through_all_workers_is_refused_here_too(tmp_pa
 
 def test_a_public_key_sees_what_is_public_and_its_users_are_the_writers(tmp_path: Path) -> None:
     async def work(place: Place) -> None:
-        _, text = await place.engine.issue_key(
+        _, text = await place.engine.credentials.issue_key(
             Grant("k", ("write", "decide"), public=True), tenant="default", actor="tests"
         )
         headers = {"authorization": f"Bearer {text}"}

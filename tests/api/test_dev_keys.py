@@ -57,7 +57,7 @@ def test_a_secret_made_under_dev_confirms_nobody_also_after_a_restart(tmp_path: 
 
 def test_a_key_of_a_log_from_before_counts(tmp_path: Path) -> None:
     async def work(client: Client) -> None:
-        _, text = await client.engine.issue_key(Grant("old", ("admin",)), tenant="default", actor="test")
+        _, text = await client.engine.credentials.issue_key(Grant("old", ("admin",)), tenant="default", actor="test")
         answer = await client.get("/v1/keys", headers={"Authorization": f"Bearer {text}"})
         assert [key["dev"] for key in answer.json()["keys"]] == [False]
 

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,9 +18,9 @@ from instanter.decisions.request import decode_decide
 from instanter.engine.compose import EntryOptions, compose
 from instanter.engine.configuration import Configuration, Configurations
 from instanter.engine.intake import Taken
-from instanter.engine.loop import Engine, EngineOptions, Stores
-from instanter.engine.recovery import recover
+from instanter.engine.loop import Engine, EngineOptions
 from instanter.engine.replay import Models, NoModels
+from instanter.engine.stores import Places, StoreSizes, open_stores
 from instanter.events.enrich import Enricher
 from instanter.events.envelope import CONTROL_PARTITION, ItemPatched, ItemUpserted, Record, encode_record
 from instanter.features.assemble import RULES_NOW
@@ -29,12 +30,6 @@ from instanter.foundation.clock import Clock, ManualClock
 from instanter.foundation.deadline import Deadline
 from instanter.foundation.disk import Disk, RealDisk
 from instanter.foundation.ids import Ids, References
-from instanter.log.moved import MovedPositions
-from instanter.log.segment_log import SegmentLog
-from instanter.privacy.audit import open_trail
-from instanter.privacy.erasures import ErasureList
-from instanter.privacy.subjects import KeyStore
-from instanter.privacy.user_tokens import SigningSecrets
 from instanter.state.cold_files import ColdPlace
 
 T = TypeVar("T")
@@ -73,20 +68,15 @@ def open_engine(
     if cells:
         schema = replace(schema, capacity=replace(schema.capacity, cells=cells, cold=100_000))
     configuration = Configuration(features, placements, schema.settings, exploration=exploration, rules=RULES_NOW)
-    Configurations(disk, root / "configurations").keep(configuration)
-    log = SegmentLog(disk, root / "log", segment_bytes=segment_bytes)
-    quarantine = SegmentLog(disk, root / "quarantine", segment_bytes=1 << 20, size_bytes_max=8 << 20)
-    audit = SegmentLog(disk, root / "audit", segment_bytes=1 << 20)
-    partition, recovery = recover(
-        schema, log, log_start=log.opened.start, log_end=log.opened.end, disk=disk, checkpoints=root / "checkpoints",
-        cold=cold, references=references,
-    )  # fmt: skip
-    subjects = KeyStore(disk, root / "keys", secret=secret, master=SECRET)
-    signing = SigningSecrets(disk, root / "keys", master=SECRET)
-    stores = Stores(
-        disk, log, quarantine, open_trail(audit, secret), root / "audit" / "acts", root / "checkpoints", subjects,
-        ErasureList(disk, root / "keys" / "erasures"), signing, MovedPositions(disk, root / "moved"), models,
-    )  # fmt: skip
+    places = Places(root)
+    Configurations(disk, places.configurations).keep(configuration)
+    sizes = StoreSizes(segment_bytes, 1 << 20, quarantine_bytes_max=8 << 20, audit_segment_bytes=1 << 20)
+    with ExitStack() as opened:
+        stores = open_stores(
+            places, disk=disk, secret=secret, master=SECRET, opened=opened, sizes=sizes, models=models
+        )
+        partition, recovery = stores.recover(schema, cold=cold, references=references)
+        opened.pop_all()
     return compose(
         stores=stores, partition=partition, recovery=recovery, decider=configuration.decider(schema), features=features,
         clock=clock, ids=Ids(chance or CountingIds()), enricher=ENRICHER,

@@ -12,9 +12,10 @@ import pytest
 from instanter.decisions.placement import DEFAULT_PLACEMENTS
 from instanter.decisions.request import decode_decide
 from instanter.engine.configuration import Configuration
+from instanter.engine.decision_ids import find_decision
 from instanter.engine.follower import POSITION, RECORDS_PER_STEP, Followed, Follower, FollowerOptions, open_partition
 from instanter.engine.loop import Engine
-from instanter.engine.replay import Models, NoModels, decided_as, differences
+from instanter.engine.replay import Models, NoModels, differences
 from instanter.events.statements import Statements
 from instanter.features.assemble import RULES_NOW
 from instanter.features.compile import compile_features
@@ -59,7 +60,8 @@ def follow(root: Path, engine: Engine, *, models: Models | None = None, memory_m
     records = SegmentReader(disk, root / "log")
     follower = Follower(
         open_partition(schema, records, disk=disk, checkpoints=root / "checkpoints"), records,
-        acknowledged=lambda: bell.position, subjects=FollowedSubjects(disk, root / "keys", secret=SECRET),
+        acknowledged=lambda: bell.position, acknowledged_ms=engine.clock.now_ms,
+        subjects=FollowedSubjects(disk, root / "keys", secret=SECRET),
         statements=Statements(), decider=decider, models=models or NoModels(), clock=engine.clock, ids=Ids(),
         meter=Measurements(), options=FollowerOptions(frozenset()),
     )  # fmt: skip
@@ -139,7 +141,7 @@ def test_a_decision_is_looked_for_behind_its_position_and_no_further_than_a_boun
         position = engine.partition.position
         reader = SegmentReader(RealDisk(), tmp_path / "log")
         for unknown in (f"d_{'0' * 16}0{position:x}", f"d_{'0' * 16}0{position + 1:x}", f"d_{'0' * 16}0{1 << 40:x}"):
-            assert decided_as(unknown, reader, NothingMoved()) is None
+            assert find_decision(unknown, reader, NothingMoved()) is None
 
     with_engine(tmp_path, work)
 
@@ -195,10 +197,10 @@ def test_access_keys_and_the_catalogue_are_those_of_the_log(tmp_path: Path) -> N
     async def work(engine: Engine) -> None:
         await stock_shop(engine)
         follower = follow(tmp_path, engine)
-        key, text = await engine.issue_key(Grant("k", ("decide",)), tenant="default", actor="tests")
+        key, text = await engine.credentials.issue_key(Grant("k", ("decide",)), tenant="default", actor="tests")
         assert await follower.reach(left_ms=lambda: 10_000.0)
         assert follower.partition.access_keys.find(text) is not None
-        await engine.revoke_key("default", key.id, actor="tests")
+        await engine.credentials.revoke_key("default", key.id, actor="tests")
         first = shown(await ask(follower))[0]
         assert follower.partition.access_keys.find(text) is None
         await set_stock(engine, first, 0)

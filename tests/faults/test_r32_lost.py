@@ -129,8 +129,8 @@ def whole(config: Config, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
             if first == 1_000:
                 await engine.checkpoint()
         await take(engine, b'{"type": "track"}', b"{")
-        await engine.issue_key(Grant("shop", ("admin",)), tenant="default", actor="tests")
-        await engine.make_signing_secret("default", actor="tests")
+        await engine.credentials.issue_key(Grant("shop", ("admin",)), tenant="default", actor="tests")
+        await engine.credentials.make_signing_secret("default", actor="tests")
         await engine.eraser.erase("default", "anonymous:p7")
         shelve(engine, 12)
         await engine.checkpoint()

@@ -154,7 +154,7 @@ async def holders(client: Client) -> list[Holder]:
         await holder(f"public {scope}", scope, public=True)
     await holder("public", *public, public=True)
     revoked = await client.key(*SCOPES)
-    await client.engine.revoke_key("default", revoked.id, actor="test")
+    await client.engine.credentials.revoke_key("default", revoked.id, actor="test")
     made.append(Holder("revoked", revoked.headers, counts=False))
     made.append(Holder("unknown", {"Authorization": "Bearer ik_0_0"}, counts=False))
     made.append(Holder("none", {}, counts=False))

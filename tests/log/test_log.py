@@ -14,7 +14,15 @@ from instanter.log.base import Readable, frame_at
 from instanter.log.commit import commit_now
 from instanter.log.frames import FRAME_HEADER_BYTES, FrameFault, Group, decode_frames, find_group
 from instanter.log.segment_log import SegmentLog, begin_log
-from instanter.log.segments import Segment, SegmentReader, encode_segment_header, list_segments, segment_path
+from instanter.log.segments import (
+    FIND_BYTES,
+    SEGMENT_HEADER_BYTES,
+    Segment,
+    SegmentReader,
+    encode_segment_header,
+    list_segments,
+    segment_path,
+)
 from instanter.sim.disk import SimulatedDisk
 
 
@@ -58,6 +66,31 @@ class LogChecks:
             within, _ = reader.read_back(positions[-1] + 1)
             assert [frame.position for frame in within] == positions[-5:-1], "any position will do"
             assert reader.read_back(1) == ([], 0)
+        log.close()
+
+    def test_a_time_is_found_close_before_the_first_entry_that_came_then(self) -> None:
+        log = self.make(segment_bytes=600_000)
+        now_ms, received, frame_bytes = 1_000, list[tuple[int, int]](), 2_028
+        for number in range(300):
+            now_ms += (0, 0, 1, 7)[number % 4]
+            group = [(1, now_ms, b"%02000d" % number)] * (1 + 40 * (number % 50 == 49))
+            received += [(position, now_ms) for position in commit_now(log, group)]
+        for reader in (log, SegmentReader(self.disk, self.directory)):
+            for time_ms in range(995, now_ms + 5, 3):
+                found = reader.find_time(time_ms)
+                since = next((position for position, at_ms in received if at_ms >= time_ms), received[-1][0])
+                assert found <= since <= found + FIND_BYTES + 2 * frame_bytes + SEGMENT_HEADER_BYTES, time_ms
+                assert next(log.read(found)).position >= found, "it can be read from there"
+        log.retain(below=received[-1][0], older_than_ms=now_ms)
+        assert log.start > 0
+        assert [reader.find_time(0) for reader in (log, SegmentReader(self.disk, self.directory))] == [log.start] * 2
+        log.close()
+
+    def test_a_time_is_looked_for_in_an_empty_log_and_in_one_group(self) -> None:
+        log = self.make()
+        assert [log.find_time(0), log.find_time(1 << 48)] == [0, 0]
+        positions = commit_now(log, [(1, 7, bytes(100_000))] * 5)
+        assert [log.find_time(time_ms) for time_ms in (0, 7, 8)] == [0, 0, positions[-1]]
         log.close()
 
     def test_a_position_is_known_before_the_commit(self) -> None:

@@ -19,12 +19,14 @@ from instanter.engine.recovery import catch_up, recover
 from instanter.events.decode import Door
 from instanter.events.enrich import Enricher
 from instanter.events.subjects import HashedSubjects
-from instanter.foundation.clock import ManualClock
+from instanter.foundation.clock import ManualClock, SystemClock
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import Broken, Unavailable
 from instanter.foundation.ids import Ids
 from instanter.log.segment_log import SegmentLog
 from instanter.ops.bench import load as bench_load
+from instanter.ops.bench import workers as bench_workers
+from instanter.ops.bench.bench import Bench
 from instanter.ops.bench.build import Builder
 from instanter.ops.bench.cases import CASES
 from instanter.ops.bench.load import Connection, Stream, is_ok, open_loop, request, saturate
@@ -34,6 +36,7 @@ from instanter.ops.bench.pause import PAUSES, longest_ms
 from instanter.ops.bench.result import CaseResult, Figure, Report, concluded, judged
 from instanter.ops.bench.server import Metrics, Server, free_port
 from instanter.ops.bench.traffic import Traffic, batch, user_agents
+from instanter.ops.bench.workers import NEAR, RATE_PER_S_MIN, Search
 from instanter.ops.cli.bench import kept
 from instanter.ops.settings import Config
 from instanter.ops.wiring import schema_of
@@ -282,6 +285,32 @@ def test_the_command_measures_writes_its_page_and_leaves_nothing_behind(tmp_path
 
 def test_every_row_of_the_table_has_its_case() -> None:
     assert list(CASES) == [
-        "ingest", "sealing", "decide", "models", "freshness", "large_catalogue", "replay", "start", "training",
-        "memory", "pause",
+        "ingest", "sealing", "decide", "workers", "models", "freshness", "large_catalogue", "replay", "start",
+        "training", "memory", "pause",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("holds", [3.0, 60.0, 80.0, 81.0, 333.0, 5_000.0])
+def test_the_highest_rate_that_is_kept_is_found_from_below_and_from_above(holds: float) -> None:
+    search, tried = Search(first=80.0), 0
+    while not search.ended:
+        search.note(search.rate, kept=search.rate <= holds)
+        tried += 1
+    assert search.kept <= holds
+    assert search.kept * NEAR >= holds or holds < RATE_PER_S_MIN
+    assert tried < 20
+
+
+def test_servers_with_one_worker_and_with_several_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_workers, "P99_MS_MAX", 1e9)  # What counts here is that both are asked.
+    monkeypatch.setattr(bench_workers, "RATE_FIRST_PER_S", 20.0)
+    monkeypatch.setattr(bench_workers.Search, "ended", property(lambda search: search.kept >= 30.0))
+    figures, void = bench_workers.workers(Bench(clock=SystemClock(), say=lambda text: None, quick=True, workers=2))
+    told = {figure.name: figure.value for figure in figures}
+    assert void == ""
+    assert told["1 worker: decisions"] == told["2 workers: decisions"] == 30.0
+    assert told["decisions/s, 2 workers to 1"] == 1.0
+    assert told["decisions by deciders"] > 0
+    for side in ("1 worker", "2 workers"):
+        assert told[f"{side}: server CPU a decision"] > 0
+        assert told[f"{side}: client CPU a decision"] > 0

@@ -23,9 +23,12 @@ from instanter.foundation import limits
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import ConfigRejected, RateLimited
+from instanter.foundation.measure import Measurements
+from instanter.ops.metrics import of_workers
 from instanter.ops.settings import ServeSettings
 from instanter.ops.workers import supervisor, telling
-from instanter.ops.workers.board import AT, RECEIPTS_LOST, SOCKET, STARTS, UP, WRITER, Board
+from instanter.ops.workers.board import AT, RECEIPTS_LOST, SOCKET, STARTS, UP, WRITER, Board, WorkerSeen
+from instanter.ops.workers.figures import NO_FIGURES, FiguresFile
 from instanter.ops.workers.handing import PEER, Handing, WriterGone, handed_headers, peer_in
 from instanter.ops.workers.supervisor import Supervisor, Worker
 from instanter.ops.workers.telling import PATH, ReceiptsHeard, Settled, Telling
@@ -36,6 +39,27 @@ from ..engine.harness import event, stock_shop, take, with_engine
 
 RECORD = Decided(1_000, "default", 0, "d_0", b"receipt", NOBODY, b"", ())
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def test_what_a_decider_has_measured_is_in_the_metrics_of_the_writer(tmp_path: Path) -> None:
+    meter, theirs, ours = Measurements(), FiguresFile(tmp_path, 2), FiguresFile(tmp_path, 2)
+    assert ours.read() == NO_FIGURES == FiguresFile(tmp_path, 1).read()
+    for elapsed_ms in (1, 3):
+        meter.observe("score", elapsed_ms * 1_000_000)
+        meter.count("served.personal", 2)
+        meter.count("degraded.score")
+        meter.count("not a figure of a decider")
+        theirs.write(meter)
+    written_ns = next(tmp_path.iterdir()).stat().st_mtime_ns
+    theirs.write(meter)
+    assert [path.stat().st_mtime_ns for path in tmp_path.iterdir()] == [written_ns], "what is said is not said again"
+    seen = [WorkerSeen(number, True, 0, 0, 0, 0, 1, FiguresFile(tmp_path, number).read()) for number in (1, 2)]
+    told = {sample.name: (sample.labels, sample.value) for family in of_workers(seen) for sample in family.samples
+            if sample.labels["worker"] == "2"}  # fmt: skip
+    assert told["instanter_worker_stage_seconds_count"] == ({"worker": "2", "stage": "score"}, 2)
+    assert told["instanter_worker_stage_seconds_sum"][1] == pytest.approx(0.004)
+    assert told["instanter_worker_placements_served_total"] == ({"worker": "2", "rung": "personal"}, 4)
+    assert told["instanter_worker_decisions_degraded_total"] == ({"worker": "2", "stage": "score"}, 2)
 
 
 def test_a_board_is_seen_by_all_and_holds_a_row_for_each_worker(tmp_path: Path) -> None:

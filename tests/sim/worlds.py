@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from functools import partial
+
 from instanter.decisions.decide import Decider
 from instanter.decisions.placement import DEFAULT_PLACEMENTS, Placement
 from instanter.engine.checkpoints import ReplayBounds
 from instanter.engine.compose import EntryOptions, compose
-from instanter.engine.holdings import AUDIT, LOG, QUARANTINE
-from instanter.engine.loop import Engine, EngineOptions, Stores
-from instanter.engine.recovery import recover
+from instanter.engine.loop import Engine, EngineOptions
+from instanter.engine.replay import NoModels
+from instanter.engine.stores import StoreSizes, open_stores
 from instanter.events.enrich import Enricher
 from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
@@ -16,14 +19,10 @@ from instanter.feedback.rewards import Rewards
 from instanter.foundation.clock import SystemClock
 from instanter.foundation.errors import Lost
 from instanter.foundation.ids import Ids, References
-from instanter.log.segment_log import SegmentLog
 from instanter.models.online import LearnerDeclaration
 from instanter.ops.datadir import DataDirectory
 from instanter.ops.losses import acts_missing, missing, pointing_beyond, reaches
-from instanter.privacy.audit import open_trail
-from instanter.privacy.erasures import ErasureList
 from instanter.privacy.subjects import KeyStore
-from instanter.privacy.user_tokens import SigningSecrets
 from instanter.sim.world.accounts import (
     ADDED,
     CARTS,
@@ -40,6 +39,7 @@ SECRET = bytes(range(32))
 ENRICHER = Enricher()
 SEGMENT_BYTES = 6_000
 QUARANTINE_BYTES = 20_000
+SIZES = StoreSizes(SEGMENT_BYTES, SEGMENT_BYTES, QUARANTINE_BYTES, SEGMENT_BYTES)
 ITEMS_MAX = 64
 REPLAYS = ReplayBounds(events=60, checkpoints=4)
 
@@ -86,37 +86,26 @@ class Worlds:
 
     def open(self, surroundings: Surroundings) -> Engine:
         """As `Factory.open`."""
-        disk, root, schema = surroundings.disk, surroundings.root, self._schemas[surroundings.variant]
-        directory = DataDirectory(disk, root)
+        disk, entropy, schema = surroundings.disk, surroundings.entropy, self._schemas[surroundings.variant]
+        directory = DataDirectory(disk, surroundings.root)
         refuse(missing(directory, quarantine_bytes_max=QUARANTINE_BYTES))
-        reached = reaches(directory)
-        log = SegmentLog(disk, root / LOG, segment_bytes=SEGMENT_BYTES, reaches=reached.get(LOG, 0))
-        refuse(pointing_beyond(directory, log.opened.end))
-        quarantine = SegmentLog(
-            disk, root / QUARANTINE, segment_bytes=SEGMENT_BYTES, size_bytes_max=QUARANTINE_BYTES,
-            reaches=reached.get(QUARANTINE, 0),
-        )  # fmt: skip
-        audit = SegmentLog(disk, root / AUDIT, segment_bytes=SEGMENT_BYTES, reaches=reached.get(AUDIT, 0))
-        trail = open_trail(audit, SECRET)
-        partition, recovery = recover(
-            schema, log, log_start=log.opened.start, log_end=log.opened.end, disk=disk,
-            checkpoints=root / "checkpoints", references=References(hashed=surroundings.hashed),
-        )  # fmt: skip
-        refuse(acts_missing(directory, there=trail.head.number, known=partition.audited.number))
-        subjects = KeyStore(disk, root / "keys", secret=SECRET, master=SECRET, source=surroundings.entropy)
-        erasures = ErasureList(disk, root / "keys" / "erasures", reaches=reached)
-        newest_ms = max([recovery.newest_ms, *(erasure.at_ms for erasure in erasures)])
+        with ExitStack() as opened:
+            stores = open_stores(
+                directory, disk=disk, secret=SECRET, master=SECRET, opened=opened, sizes=SIZES,
+                reaching=reaches(directory), open_subjects=partial(KeyStore, source=entropy), source=entropy,
+                models=NoModels(),
+            )  # fmt: skip
+            refuse(pointing_beyond(directory, stores.log.opened.end))
+            partition, recovery = stores.recover(schema, references=References(hashed=surroundings.hashed))
+            refuse(acts_missing(directory, there=stores.trail.head.number, known=partition.audited.number))
+            opened.pop_all()
+        newest_ms = max([recovery.newest_ms, *(erasure.at_ms for erasure in stores.erasures)])
         clock = SystemClock(
             not_before_ms=newest_ms, machine_ns=surroundings.machine_ns, stopwatch_ns=surroundings.stopwatch_ns
         )
-        stores = Stores(
-            disk, log, quarantine, trail, root / "audit" / "acts", root / "checkpoints", subjects, erasures,
-            SigningSecrets(disk, root / "keys", master=SECRET, source=surroundings.entropy),
-            holdings=directory.holdings,
-        )  # fmt: skip
         return compose(
             stores=stores, partition=partition, recovery=recovery, decider=self.decider(surroundings.variant),
-            features=FEATURES[surroundings.variant], clock=clock, ids=Ids(surroundings.entropy), enricher=ENRICHER,
+            features=FEATURES[surroundings.variant], clock=clock, ids=Ids(entropy), enricher=ENRICHER,
             entry=EntryOptions(),
             options=EngineOptions(checkpoint_s=3_600.0, sync_window_ms=0.5, replays=REPLAYS, rewards=REWARDS),
         )  # fmt: skip

@@ -37,7 +37,7 @@ from .auth import Access
 from .jobs import Jobs, NoJobs
 from .openapi import openapi_document
 from .replies import encoded, refusal
-from .routing import RawPath, Resource, plain_path, route_of
+from .routing import RawPath, Resource, alone, given, plain_path, route_of
 from .visitors import Proxies
 
 METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -50,37 +50,52 @@ LISTING_WORK: Final = 60
 NO_JOBS: Final = NoJobs()
 
 
-async def show_metrics(engine: Engine, request: Request) -> Response:
+async def show_metrics(request: Request) -> Response:
     """`GET /metrics`."""
     return Response(request.app.state.metrics(), media_type=METRICS_MEDIA_TYPE)
 
 
-async def show_openapi(engine: Engine, request: Request) -> Response:
+async def show_openapi(request: Request) -> Response:
     """`GET /openapi.json`."""
     return encoded(_document_text())
 
 
+by_credentials = given(lambda engine: engine.credentials)
+by_eraser = given(lambda engine: engine.eraser)
+by_importer = given(lambda engine: engine.importer)
+by_intake = given(lambda engine: engine.intake)
+by_learners = given(lambda engine: engine.learners)
+by_partition = given(lambda engine: engine.partition)
+by_quarantine = given(lambda engine: engine.quarantine)
+by_remapper = given(lambda engine: engine.remapper)
+by_repairs = given(lambda engine: engine.repairs)
+
 RESOURCES: Final = (
     # What is asked most comes first: the router tries one after the other.
-    Resource("/v1/batch", {"POST": ("write", track.batch)}, public=True, tracking=True),
+    Resource("/v1/batch", {"POST": ("write", by_intake(track.batch))}, public=True, tracking=True),
     Resource("/v1/decide", {"POST": ("decide", decide.decide)}, public=True, work=DECISION_WORK),
     Resource("/v1/rank", {"POST": ("decide", decide.rank)}, public=True, work=DECISION_WORK),
     *(
-        Resource(path, {"POST": ("write", track.batch)}, public=True, tracking=True, alias_of=track.BATCH_PATH)
+        Resource(
+            path, {"POST": ("write", by_intake(track.batch))}, public=True, tracking=True, alias_of=track.BATCH_PATH
+        )
         for path in track.BATCH_ALIASES
     ),
     *(
-        Resource(f"/v1/{kind}", {"POST": ("write", partial(track.single, kind))}, public=True, tracking=True)
+        Resource(
+            f"/v1/{kind}", {"POST": ("write", by_intake(partial(track.single, kind)))}, public=True, tracking=True
+        )
         for kind in track.SINGLE_ROUTES
     ),
     *(
         Resource(
-            path, {"POST": ("write", partial(track.single, kind))}, public=True, tracking=True, alias_of=f"/v1/{kind}"
+            path, {"POST": ("write", by_intake(partial(track.single, kind)))}, public=True, tracking=True,
+            alias_of=f"/v1/{kind}",
         )
         for kind in track.SINGLE_ROUTES for path in track.single_aliases(kind)
     ),
-    Resource("/sourceConfig", {"GET": ("write", starting.rudder_source)}, public=True, tracking=True),
-    Resource("/v1/projects/{key}/settings", {"GET": ("open", starting.segment_settings)}, public=True),
+    Resource("/sourceConfig", {"GET": ("write", alone(starting.rudder_source))}, public=True, tracking=True),
+    Resource("/v1/projects/{key}/settings", {"GET": ("open", alone(starting.segment_settings))}, public=True),
     Resource("/v1/decisions", {"GET": ("decisions:read", decide.list_)}, work=LISTING_WORK),
     Resource("/v1/decisions/{id:path}/replay", {"POST": ("decisions:replay", decide.replay)}, work=REPLAY_WORK),
     Resource("/v1/decisions/{id:path}", {"GET": ("receipts:read", decide.receipt)}),
@@ -90,39 +105,47 @@ RESOURCES: Final = (
     Resource("/v1/items/{id:path}", {
         "GET": ("catalog:read", items.get), "PATCH": ("catalog", items.patch), "DELETE": ("catalog", items.delete),
     }),
-    Resource("/v1/imports", {"GET": ("write", imports.list_), "POST": ("write", imports.take_once)}),
-    Resource("/v1/imports/{id:path}", {"POST": ("write", imports.take)}),
+    Resource("/v1/imports", {
+        "GET": ("write", by_importer(imports.list_)), "POST": ("write", by_importer(imports.take_once)),
+    }),
+    Resource("/v1/imports/{id:path}", {"POST": ("write", by_importer(imports.take))}),
     Resource("/v1/profiles", {"GET": ("profiles:read", profiles.list_)}, work=LISTING_WORK),
     Resource("/v1/profiles/{id:path}/links/{linked:path}", {"DELETE": ("privacy:write", profiles.unlink)}),
     Resource("/v1/profiles/{id:path}/export", {"GET": ("profiles:export", profiles.export)}),
     Resource("/v1/profiles/{id:path}/consent", {"PUT": ("privacy:write", profiles.consent)}),
     Resource("/v1/profiles/{id:path}", {
-        "GET": ("profiles:read", profiles.get), "DELETE": ("privacy:write", profiles.erase),
+        "GET": ("profiles:read", profiles.get), "DELETE": ("privacy:write", by_eraser(profiles.erase)),
     }),
-    Resource("/v1/keys", {"POST": ("admin", keys.create), "GET": ("keys:read", keys.list_)}),
-    Resource("/v1/keys/{id:path}", {"DELETE": ("admin", keys.revoke)}),
-    Resource("/v1/signing-secrets", {"POST": ("admin", signing.create), "GET": ("keys:read", signing.list_)}),
-    Resource("/v1/signing-secrets/{id:path}", {"DELETE": ("admin", signing.revoke)}),
+    Resource("/v1/keys", {
+        "POST": ("admin", by_credentials(keys.create)), "GET": ("keys:read", by_credentials(keys.list_)),
+    }),
+    Resource("/v1/keys/{id:path}", {"DELETE": ("admin", by_credentials(keys.revoke))}),
+    Resource("/v1/signing-secrets", {
+        "POST": ("admin", by_credentials(signing.create)), "GET": ("keys:read", by_credentials(signing.list_)),
+    }),
+    Resource("/v1/signing-secrets/{id:path}", {"DELETE": ("admin", by_credentials(signing.revoke))}),
     Resource("/v1/audit", {"GET": ("audit:read", audit.list_)}, work=LISTING_WORK),
     Resource("/v1/models", {"GET": ("models:read", models.list_)}),
     Resource("/v1/models/{placement:path}", {
         "PUT": ("models:write", models.place), "DELETE": ("models:write", models.roll_back),
     }),
-    Resource("/v1/learners", {"GET": ("models:read", learners.list_)}),
-    Resource("/v1/learners/{placement:path}", {"PUT": ("models:write", learners.turn)}),
-    Resource("/v1/jobs", {"GET": ("jobs:read", jobs.list_)}),
-    Resource("/v1/jobs/{id:path}", {"GET": ("jobs:read", jobs.get)}),
-    Resource("/v1/quarantine", {"GET": ("quarantine:read", quarantine.groups)}),
-    Resource("/v1/quarantine/repair", {"POST": ("quarantine:write", quarantine.repair)}),
-    Resource("/v1/quarantine/{id:path}", {"GET": ("quarantine:read", quarantine.get)}),
-    Resource("/v1/remap", {"POST": ("events:remap", remap.step)}, work=REPLAY_WORK),
+    Resource("/v1/learners", {"GET": ("models:read", by_learners(learners.list_))}),
+    Resource("/v1/learners/{placement:path}", {"PUT": ("models:write", by_learners(learners.turn))}),
+    Resource("/v1/jobs", {"GET": ("jobs:read", alone(jobs.list_))}),
+    Resource("/v1/jobs/{id:path}", {"GET": ("jobs:read", alone(jobs.get))}),
+    Resource("/v1/quarantine", {"GET": ("quarantine:read", by_quarantine(quarantine.groups))}),
+    Resource("/v1/quarantine/repair", {"POST": ("quarantine:write", by_repairs(quarantine.repair))}),
+    Resource("/v1/quarantine/{id:path}", {"GET": ("quarantine:read", by_repairs(quarantine.get))}),
+    Resource("/v1/remap", {"POST": ("events:remap", by_remapper(remap.step))}, work=REPLAY_WORK),
     Resource("/v1/health/data", {"GET": ("health:read", operations.health_of_data)}, work=LISTING_WORK),
-    Resource("/v1/state", {"GET": ("state:read", operations.state)}, all_tenants=True),
-    Resource("/", {"GET": ("open", operations.welcome)}),
-    Resource("/healthz", {"GET": ("open", operations.health)}),
+    Resource("/v1/state", {"GET": ("state:read", by_partition(operations.state))}, all_tenants=True),
+    Resource("/", {"GET": ("open", alone(operations.welcome))}),
+    Resource("/healthz", {"GET": ("open", alone(operations.health))}),
     Resource("/readyz", {"GET": ("open", operations.ready)}),
-    Resource("/metrics", {"GET": ("metrics:read", show_metrics)}, all_tenants=True, limited=False, always=True),
-    Resource("/openapi.json", {"GET": ("open", show_openapi)}),
+    Resource(
+        "/metrics", {"GET": ("metrics:read", alone(show_metrics))}, all_tenants=True, limited=False, always=True
+    ),
+    Resource("/openapi.json", {"GET": ("open", alone(show_openapi))}),
 )  # fmt: skip
 """Every route, with what it asks of an access key."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Collection
 from typing import Final
 
@@ -25,8 +24,8 @@ from ..decisions.request import (
     decode_rank,
     has_unknown_fields,
 )
+from ..engine.decision_ids import is_decision_id, is_from_elsewhere
 from ..engine.loop import Engine
-from ..engine.replay import is_followed
 from ..engine.tally import EventWarning
 from ..events.claims import FORBIDDEN, user_token_in
 from ..events.notes import CONSENT_UNREAD, FOR_NONE, PLACEHOLDER, Note, sentence
@@ -35,6 +34,7 @@ from ..foundation.deadline import Deadline
 from ..foundation.errors import DiskFull, RequestRejected, Unavailable
 from ..foundation.limits import BODY_BYTES_MAX, REPLAY_WAIT_MS_MAX
 from ..foundation.measure import Meter
+from ..log.frames import LogPosition
 from .admission import arrived_ns
 from .auth import count_events, meet_of
 from .bodies import read_body, read_nothing
@@ -47,10 +47,9 @@ from .visitors import context_of
 
 REPLAY: Final = "replay"
 """The kind of job that makes a decision again."""
-FOLLOWED_WAITS_S: Final = (0.02, 0.1)
+ELSEWHERE_WAITS_S: Final = (0.02, 0.1)
 """A receipt that another process made is on its way for a moment: it is looked for again after these pauses."""
 _POSITION_DIGITS_MAX = 19
-_DECISION_ID = re.compile("d_[0-9a-f]{17,32}")
 
 
 class ReplayReply(msgspec.Struct, rename="camel"):
@@ -117,9 +116,9 @@ def _not_replayed(refusal: Refusal) -> RequestRejected | Unavailable:
 
 async def _receipt(engine: Engine, tenant: str, decision_id: str) -> bytes:
     """The receipt of a decision, which is on disk then. Raises what `Engine.receipt` does."""
-    if not _DECISION_ID.fullmatch(decision_id):
+    if not is_decision_id(decision_id):
         raise RequestRejected("unknown_decision", "that is not the id of a decision", status=404)
-    for wait_s in FOLLOWED_WAITS_S if is_followed(decision_id) else ():
+    for wait_s in ELSEWHERE_WAITS_S if is_from_elsewhere(decision_id) else ():
         await engine.journal.settled()
         with contextlib.suppress(RequestRejected):
             return await asyncio.to_thread(engine.receipt, tenant, decision_id)
@@ -213,16 +212,16 @@ def _of_device(engine: Engine, question: DecideRequest, tenant: str, user_token:
     return msgspec.structs.replace(question, user_id=None)
 
 
-def position_in(text: str | None) -> int:
+def position_in(text: str | None) -> LogPosition:
     """The position that a text names, 0 for none; `RequestRejected` for what is no position."""
     if text is None:
-        return 0
+        return LogPosition(0)
     if not (text.isascii() and text.isdigit()) or len(text) > _POSITION_DIGITS_MAX:
         raise RequestRejected("position", "minPosition is a position as a reply gave it")
-    return int(text)
+    return LogPosition(int(text))
 
 
-def _position(engine: Engine, text: str | None) -> int:
+def _position(engine: Engine, text: str | None) -> LogPosition:
     """The position that `minPosition` names; one that nobody gave out is refused."""
     position = position_in(text)
     if position > engine.partition.position and position > engine.journal.next_position:
@@ -230,10 +229,10 @@ def _position(engine: Engine, text: str | None) -> int:
     return position
 
 
-async def _reach(engine: Engine, position: int, deadline: Deadline) -> None:
+async def _reach(engine: Engine, position: LogPosition, deadline: Deadline) -> None:
     """Wait until the state is at least there. When the deadline passes first, or the fold waits for room, the
     answer's own position says so."""
     if engine.partition.position < position:
         with contextlib.suppress(TimeoutError, DiskFull):
             async with asyncio.timeout(max(deadline.left_ms(), 0.0) / 1_000):
-                await engine.journal.folded(position - 1)
+                await engine.journal.reached(position)

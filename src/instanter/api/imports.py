@@ -10,9 +10,8 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..engine.importing import Piece, PieceTaken
+from ..engine.importing import Importer, Piece, PieceTaken
 from ..engine.imports import ImportRow
-from ..engine.loop import Engine
 from ..events.batch import decode_batch
 from ..events.bodies import body_decoder
 from ..events.times import time_text
@@ -88,24 +87,23 @@ class _Lines(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 _lines_of = body_decoder(_Lines)
 
 
-async def list_(engine: Engine, request: Request) -> Response:
+async def list_(importer: Importer, request: Request) -> Response:
     """`GET /v1/imports`: what is known of the tenant's imports."""
-    rows = await engine.importer.listed(tenant_of(request))
-    heard = sorted(name for name in engine.partition.state.schema.codes)
-    return reply(ImportListing([_shown(row) for row in rows], heard))
+    rows = await importer.listed(tenant_of(request))
+    return reply(ImportListing([_shown(row) for row in rows], importer.heard))
 
 
-async def take(engine: Engine, request: Request) -> Response:
+async def take(importer: Importer, request: Request) -> Response:
     """`POST /v1/imports/{id}`: a piece of a file that can be sent again."""
-    return await _take(engine, request, _import_id(path_id(request)))
+    return await _take(importer, request, _import_id(path_id(request)))
 
 
-async def take_once(engine: Engine, request: Request) -> Response:
+async def take_once(importer: Importer, request: Request) -> Response:
     """`POST /v1/imports`: a piece of what cannot be read again; nothing is remembered of it."""
-    return await _take(engine, request, b"")
+    return await _take(importer, request, b"")
 
 
-async def _take(engine: Engine, request: Request, import_id: bytes) -> Response:
+async def _take(importer: Importer, request: Request, import_id: bytes) -> Response:
     body = await read_body(request, bytes_max=IMPORT_PIECE_BYTES_MAX)
     told = _lines_of(body)
     try:
@@ -121,7 +119,7 @@ async def _take(engine: Engine, request: Request, import_id: bytes) -> Response:
         of=told.of, size_bytes=told.size_bytes, continues=_import_id(told.continues) if told.continues else b"",
         sent_at_ms=sent.sent_at_ms, defaults=sent.defaults,
     )  # fmt: skip
-    taken: PieceTaken = await engine.importer.take(piece, tenant=caller_of(request).tenant)
+    taken: PieceTaken = await importer.take(piece, tenant=caller_of(request).tenant)
     return reply(taken)
 
 

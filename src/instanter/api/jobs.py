@@ -8,7 +8,6 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..engine.loop import Engine
 from ..events.times import time_text
 from ..foundation.errors import RequestRejected, Unavailable
 from .replies import reply
@@ -134,12 +133,12 @@ def jobs_of(request: Request) -> Jobs:
     return jobs
 
 
-async def list_(engine: Engine, request: Request) -> Response:
+async def list_(request: Request) -> Response:
     """`GET /v1/jobs`."""
     return reply(JobListing([_listed(job) for job in jobs_of(request).of(tenant_of(request))]))
 
 
-async def get(engine: Engine, request: Request) -> Response:
+async def get(request: Request) -> Response:
     """`GET /v1/jobs/{id}`."""
     job = jobs_of(request).get(tenant_of(request), path_id(request))
     if job is None:

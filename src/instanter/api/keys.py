@@ -9,7 +9,7 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..engine.loop import Engine
+from ..engine.credentials import Credentials
 from ..events.bodies import body_decoder
 from ..events.times import time_text
 from ..foundation.limits import BODY_BYTES_MAX, KEYS_LISTED_MAX, NAME_CHARS_MAX, REQUESTS_PER_S_MAX
@@ -71,23 +71,24 @@ class KeyListing(msgspec.Struct, rename="camel"):
 decode_key_request = body_decoder(KeyRequest)
 
 
-async def create(engine: Engine, request: Request) -> Response:
+async def create(credentials: Credentials, request: Request) -> Response:
     """`POST /v1/keys`."""
     sent = decode_key_request(await read_body(request, bytes_max=BODY_BYTES_MAX))
     caller = caller_of(request)
-    key, text = await engine.issue_key(sent.grant(dev=request.app.state.dev), tenant=caller.tenant, actor=caller.actor)
+    grant = sent.grant(dev=request.app.state.dev)
+    key, text = await credentials.issue_key(grant, tenant=caller.tenant, actor=caller.actor)
     return reply(created(key, text))
 
 
-async def list_(engine: Engine, request: Request) -> Response:
+async def list_(credentials: Credentials, request: Request) -> Response:
     """`GET /v1/keys`."""
-    return reply(listing(engine.partition.access_keys.of_tenant(tenant_of(request))))
+    return reply(listing(credentials.keys_of(tenant_of(request))))
 
 
-async def revoke(engine: Engine, request: Request) -> Response:
+async def revoke(credentials: Credentials, request: Request) -> Response:
     """`DELETE /v1/keys/{id}`: on return the key is refused; revoking it again changes nothing."""
     caller = caller_of(request)
-    return reply(shown(await engine.revoke_key(caller.tenant, path_id(request), actor=caller.actor)))
+    return reply(shown(await credentials.revoke_key(caller.tenant, path_id(request), actor=caller.actor)))
 
 
 def shown(key: AccessKey) -> KeyShown:

@@ -8,8 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..engine.learners import LearnerStatus
-from ..engine.loop import Engine
+from ..engine.learners import LearnerStatus, LearnerSwitches
 from ..events.bodies import body_decoder
 from ..foundation.limits import BODY_BYTES_MAX
 from .bodies import read_body
@@ -48,17 +47,17 @@ class LearnerListing(msgspec.Struct, rename="camel"):
 _act_of = body_decoder(LearnerRequest)
 
 
-async def list_(engine: Engine, request: Request) -> Response:
+async def list_(switches: LearnerSwitches, request: Request) -> Response:
     """`GET /v1/learners`."""
-    return reply(LearnerListing([shown(one) for one in engine.learners.all(tenant_of(request)).values()]))
+    return reply(LearnerListing([shown(one) for one in switches.all(tenant_of(request)).values()]))
 
 
-async def turn(engine: Engine, request: Request) -> Response:
+async def turn(switches: LearnerSwitches, request: Request) -> Response:
     """`PUT /v1/learners/{placement}`: on return it is frozen, learns again, or has forgotten everything."""
     placement = path_id(request, "placement")
     sent = _act_of(await read_body(request, bytes_max=BODY_BYTES_MAX))
     caller = caller_of(request)
-    return reply(shown(await engine.learners.turn(caller.tenant, placement, sent.act, actor=caller.actor)))
+    return reply(shown(await switches.turn(caller.tenant, placement, sent.act, actor=caller.actor)))
 
 
 def shown(status: LearnerStatus) -> LearnerShown:

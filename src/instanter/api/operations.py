@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from ..engine.loop import Engine
+from ..engine.partition import Partition
 from .replies import reply
 from .tenancy import tenant_of
 
@@ -76,12 +77,12 @@ class StateReply(msgspec.Struct):
     links: int
 
 
-async def health(engine: Engine, request: Request) -> Response:
+async def health(request: Request) -> Response:
     """`GET /healthz`: the process answers."""
     return reply(HealthReply())
 
 
-async def welcome(engine: Engine, request: Request) -> Response:
+async def welcome(request: Request) -> Response:
     """`GET /`: what this is and where to look, for programs and for people."""
     dev = bool(request.app.state.dev)
     told = WelcomeReply(
@@ -111,12 +112,11 @@ async def health_of_data(engine: Engine, request: Request) -> Response:
     return reply(await engine.data_health(tenant_of(request)))
 
 
-async def state(engine: Engine, request: Request) -> Response:
+async def state(partition: Partition, request: Request) -> Response:
     """`GET /v1/state`: position and canonical hash of the live state, to compare with a rebuild.
 
     Nothing else is done while it hashes, some tenths of a second for each 100,000 people: a tool, not a probe.
     """
-    partition = engine.partition
     return reply(StateReply(str(partition.position), partition.state.hash(), len(partition.links)))
 
 

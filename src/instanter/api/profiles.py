@@ -9,6 +9,7 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..engine.erase import Eraser
 from ..engine.loop import Engine
 from ..engine.profile import Profile
 from ..events.bodies import body_decoder
@@ -64,9 +65,9 @@ async def get(engine: Engine, request: Request) -> Response:
     return reply(await engine.listings.named(tenant, profile))
 
 
-async def erase(engine: Engine, request: Request) -> Response:
+async def erase(eraser: Eraser, request: Request) -> Response:
     """`DELETE /v1/profiles/{id}`: erase the person, with every linked id; the signed receipt says what went where."""
-    return reply(await engine.eraser.erase(tenant_of(request), path_id(request), actor=caller_of(request).actor))
+    return reply(await eraser.erase(tenant_of(request), path_id(request), actor=caller_of(request).actor))
 
 
 async def export(engine: Engine, request: Request) -> Response:

@@ -6,7 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..engine.loop import Engine
+from ..engine.remapping import Remapper
 from ..events.bodies import body_decoder
 from ..foundation.errors import RequestRejected
 from ..foundation.limits import BODY_BYTES_MAX
@@ -29,11 +29,10 @@ class RemapRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 _asked_of = body_decoder(RemapRequest)
 
 
-async def step(engine: Engine, request: Request) -> Response:
+async def step(remapper: Remapper, request: Request) -> Response:
     """`POST /v1/remap`: one step, to be called until `next` is null. A walk that broke off is begun again."""
     asked = _asked_of(await read_body(request, bytes_max=BODY_BYTES_MAX) or b"{}")
     if asked.after and not (asked.after.isascii() and asked.after.isdigit() and len(asked.after) <= _DIGITS_MAX):
         raise RequestRejected("schema", "after is what the step before named as next")
     caller = caller_of(request)
-    after = min(int(asked.after or 0), engine.partition.position)
-    return reply(await engine.remapper.step(caller.tenant, after, dry_run=asked.dry_run, actor=caller.actor))
+    return reply(await remapper.step(caller.tenant, int(asked.after or 0), dry_run=asked.dry_run, actor=caller.actor))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Literal
+from typing import Literal, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -25,9 +25,20 @@ from .replies import code_of, failure, refusal
 log = logging.getLogger("instanter.api")
 
 Handler = Callable[[Engine, Request], Awaitable[Response]]
+Part = TypeVar("Part")
 Required = KeyScope | Literal["open"]
 """What a method asks of an access key: a scope, or nothing."""
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE"})
+
+
+def given(part: Callable[[Engine], Part]) -> Callable[[Callable[[Part, Request], Awaitable[Response]]], Handler]:
+    """Makes handlers of functions that are given one part of the engine and see no other."""
+    return lambda answer: lambda engine, request: answer(part(engine), request)
+
+
+def alone(answer: Callable[[Request], Awaitable[Response]]) -> Handler:
+    """A handler of a function that needs nothing of the engine."""
+    return lambda engine, request: answer(request)
 
 
 class RawPath:

@@ -6,7 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..engine.loop import Engine
+from ..engine.credentials import Credentials
 from ..events.times import time_text
 from ..privacy.user_tokens import ALGORITHM, SigningSecret
 from .bodies import read_nothing
@@ -40,23 +40,23 @@ class SecretListing(msgspec.Struct, rename="camel"):
     secrets: list[SecretShown]
 
 
-async def create(engine: Engine, request: Request) -> Response:
+async def create(credentials: Credentials, request: Request) -> Response:
     """`POST /v1/signing-secrets`: the one before stays good until it is revoked, so that secrets can be changed."""
     await read_nothing(request)
     caller = caller_of(request)
-    made, text = await engine.make_signing_secret(caller.tenant, actor=caller.actor, dev=request.app.state.dev)
+    made, text = await credentials.make_signing_secret(caller.tenant, actor=caller.actor, dev=request.app.state.dev)
     return reply(SecretCreated(secret=text, **msgspec.structs.asdict(_shown(made))))
 
 
-async def list_(engine: Engine, request: Request) -> Response:
+async def list_(credentials: Credentials, request: Request) -> Response:
     """`GET /v1/signing-secrets`."""
-    return reply(SecretListing([_shown(one) for one in engine.signing.of_tenant(tenant_of(request))]))
+    return reply(SecretListing([_shown(one) for one in credentials.secrets_of(tenant_of(request))]))
 
 
-async def revoke(engine: Engine, request: Request) -> Response:
+async def revoke(credentials: Credentials, request: Request) -> Response:
     """`DELETE /v1/signing-secrets/{id}`: on return no token signed under it is good."""
     caller = caller_of(request)
-    return reply(_shown(await engine.revoke_signing_secret(caller.tenant, path_id(request), actor=caller.actor)))
+    return reply(_shown(await credentials.revoke_signing_secret(caller.tenant, path_id(request), actor=caller.actor)))
 
 
 def _shown(secret: SigningSecret) -> SecretShown:

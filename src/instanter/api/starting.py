@@ -12,7 +12,6 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..engine.loop import Engine
 from ..foundation.errors import RequestRejected
 from ..foundation.limits import ACCESS_KEY_CHARS_MAX
 from .browsers import PAGE, is_loopback
@@ -24,7 +23,7 @@ from .visitors import Proxies
 _UNKEPT: Final = {"Cache-Control": "no-store"}
 
 
-async def rudder_source(engine: Engine, request: Request) -> Response:
+async def rudder_source(request: Request) -> Response:
     """`GET /sourceConfig`, for RudderStack's JavaScript SDK with `configUrl`."""
     name = hashlib.sha256(caller_of(request).tenant.encode()).hexdigest()[:27]
     off = {"enabled": False}
@@ -35,7 +34,7 @@ async def rudder_source(engine: Engine, request: Request) -> Response:
     return reply({"source": source, "updatedAt": None}, headers=_UNKEPT)
 
 
-async def segment_settings(engine: Engine, request: Request) -> Response:
+async def segment_settings(request: Request) -> Response:
     """`GET /v1/projects/{key}/settings`, for Segment's Analytics.js with `cdnURL`: where its events go."""
     key = path_id(request, "key")
     if len(key) > ACCESS_KEY_CHARS_MAX:

@@ -8,8 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..engine.intake import Rejection, Taken
-from ..engine.loop import Engine
+from ..engine.intake import Intake, Rejection, Taken
 from ..engine.tally import EventWarning
 from ..events.batch import decode_batch
 from ..events.claims import FORBIDDEN
@@ -59,7 +58,7 @@ class TrackReply(msgspec.Struct, rename="camel", omit_defaults=True):
     """What of the accepted events has no effect, by event name; absent when all of it counts."""
 
 
-async def batch(engine: Engine, request: Request) -> Response:
+async def batch(intake: Intake, request: Request) -> Response:
     """`POST /v1/batch`: the good ones are kept, the bad ones quarantined and reported."""
     arrived_ns = elapsed_ns()
     body = await read_body(request, bytes_max=BATCH_BYTES_MAX, any_text=True)
@@ -68,13 +67,13 @@ async def batch(engine: Engine, request: Request) -> Response:
         _check_text(body, request)
         sent = decode_batch(body)
     except EventRejected as error:
-        await engine.intake.reject(body, error, tenant=caller.tenant, gpc=gpc, public=caller.public)
+        await intake.reject(body, error, tenant=caller.tenant, gpc=gpc, public=caller.public)
         return refusal(error, tracking=True)
     count_events(request, len(sent.events))
     defaults = sent.defaults
     if (seen := context_of(request, caller, request.app.state.proxies)) is not None:
         defaults = {**seen, **defaults} if defaults else seen
-    taken = await engine.intake.take(
+    taken = await intake.take(
         sent.events,
         kind=None,
         tenant=caller.tenant,
@@ -89,7 +88,7 @@ async def batch(engine: Engine, request: Request) -> Response:
     return _accepted(taken)
 
 
-async def single(kind: str, engine: Engine, request: Request) -> Response:
+async def single(kind: str, intake: Intake, request: Request) -> Response:
     """`POST /v1/track | identify | page | screen | group | alias`: one event of that kind, 400 if it is bad.
 
     More is read than will be taken, so that what is too large can be quarantined and repaired.
@@ -101,9 +100,9 @@ async def single(kind: str, engine: Engine, request: Request) -> Response:
     try:
         _check_text(body, request)
     except EventRejected as error:
-        await engine.intake.reject(body, error, kind=kind, tenant=caller.tenant, gpc=gpc, public=caller.public)
+        await intake.reject(body, error, kind=kind, tenant=caller.tenant, gpc=gpc, public=caller.public)
         return refusal(error, tracking=True)
-    taken = await engine.intake.take(
+    taken = await intake.take(
         [body], kind=kind, tenant=caller.tenant, public=caller.public, arrived_ns=arrived_ns, gpc=gpc,
         user_token=user_token_of(request),
         defaults=context_of(request, caller, request.app.state.proxies), meet=meet_of(request),

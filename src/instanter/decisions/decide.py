@@ -27,6 +27,7 @@ from ..foundation.errors import REFERENCE_TAKEN, Broken, ReferenceTaken, Request
 from ..foundation.limits import CALIBRATION_ITEMS_MAX, LESSON_ITEMS_MAX, RANKER_MS_MAX, REQUEST_WARNINGS_MAX
 from ..foundation.measure import Meter
 from ..foundation.rng import KeyedRng
+from ..log.frames import LogPosition
 from ..models.base import Ranker, SourceContext
 from ..models.linear import LinearRanker, default_weights
 from ..models.lineup import Fault, NoRankers, Rankers
@@ -217,8 +218,8 @@ class Decider:
             seen.add(placement.id)
 
     def decide(
-        self, request: DecideRequest, *, state: State, keys: Sequence[int], tenant: str, now_ms: int, position: int,
-        decision_id: str, deadline: Deadline, meter: Meter, denied: frozenset[str] = frozenset(),
+        self, request: DecideRequest, *, state: State, keys: Sequence[int], tenant: str, now_ms: int,
+        position: LogPosition, decision_id: str, deadline: Deadline, meter: Meter, denied: frozenset[str] = frozenset(),
         rankers: Rankers = _BUILT_IN, learned: LearnedWeights = _NOTHING_LEARNED, cut: frozenset[str] = frozenset(),
     ) -> Decision:  # fmt: skip
         """Answer. Raises what `admit` raises and nothing else; `keys` are the person's cells, none for nobody.
@@ -514,7 +515,7 @@ class Decider:
     # The receipt.
 
     def _receipt(
-        self, moment: Moment, slates: list[Slate], *, keys: Sequence[int], position: int, decision_id: str,
+        self, moment: Moment, slates: list[Slate], *, keys: Sequence[int], position: LogPosition, decision_id: str,
         denied: frozenset[str], deadline_ms: float,
     ) -> Receipt:  # fmt: skip
         state = moment.state

@@ -17,6 +17,7 @@ import numpy as np
 from ..features.view import Person
 from ..foundation.errors import Corrupt
 from ..foundation.limits import RECEIPT_CANDIDATES_MAX
+from ..log.frames import LogPosition
 from ..state.catalogue import Catalogue
 from ..state.compiled import Ints
 from .candidates import Pool
@@ -83,7 +84,7 @@ class Receipt(msgspec.Struct, array_like=True, frozen=True):
     tenant: str
     at_ms: int
     """The time of the decision, which windows and decays were read at."""
-    position: int
+    position: LogPosition
     """The log up to here had been folded."""
     epoch: int
     epoch_hash: str

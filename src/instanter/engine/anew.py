@@ -19,7 +19,7 @@ from ..foundation.disk import Disk
 from ..foundation.errors import Broken, RequestRejected
 from ..foundation.measure import NoMeter
 from ..log.base import Readable
-from ..log.frames import Frame
+from ..log.frames import Frame, ends_of
 from ..models.base import Ranker
 from ..models.lineup import Rankers
 from ..state.cold_files import ColdPlace
@@ -66,7 +66,7 @@ class OtherPast:
                 else record for record, frame in zip(records, frames, strict=True)
             ]  # fmt: skip
             partition.apply(
-                told, ends=[frame.end for frame in frames], times_ms=[frame.time_ms for frame in frames]
+                told, ends=ends_of(frames), times_ms=[frame.time_ms for frame in frames]
             )
             self.folded += len(frames)
             if self._progress is not None:

@@ -17,9 +17,10 @@ from ..features.view import Reader
 from ..foundation.clock import Clock
 from ..foundation.ids import Ids
 from .gate import Gate
-from .loop import Engine, EngineOptions, Stores
+from .loop import Engine, EngineOptions
 from .partition import Partition
 from .recovery import Recovery
+from .stores import Stores
 
 
 class EntryOptions(msgspec.Struct, frozen=True):

@@ -33,12 +33,13 @@ from ..privacy.followed import FollowedSubjects
 from ..state.checkpoint import checkpoint_path, list_checkpoints
 from ..state.schema import Schema
 from .asking import AskedAbout, PersonLookup
+from .decision_ids import ELSEWHERE, TOKEN_BYTES, new_decision_id
 from .gate import Agreements
 from .models import faults_by_name, load_placed
 from .partition import Partition
 from .receipts import DecidedElsewhere
 from .recovery import CHUNK_RECORDS, catch_up, open_checkpoint
-from .replay import ID_TOKEN_BYTES, Models, followed_id
+from .replay import Models
 
 log = logging.getLogger("instanter.engine")
 
@@ -67,11 +68,12 @@ class Follower:
 
     def __init__(
         self, partition: Partition, records: SegmentReader, *, acknowledged: Callable[[], int],
-        subjects: FollowedSubjects, statements: Statements, decider: Decider, models: Models, clock: Clock, ids: Ids,
-        meter: Meter, options: FollowerOptions,
+        acknowledged_ms: Callable[[], int], subjects: FollowedSubjects, statements: Statements, decider: Decider,
+        models: Models, clock: Clock, ids: Ids, meter: Meter, options: FollowerOptions,
     ) -> None:  # fmt: skip
         """`partition` is as of a checkpoint, or empty; `acknowledged` tells up to where the writer has folded the log:
-        everything below is durable."""
+        everything below is durable. `acknowledged_ms` tells what time it was for the writer then: it receives nothing
+        before that any more."""
         self.partition = partition
         self.decider = decider
         self.lineup = Lineup()
@@ -80,6 +82,7 @@ class Follower:
         """Why nothing can be folded any more."""
         self._log = records
         self._acknowledged = acknowledged
+        self._acknowledged_ms = acknowledged_ms
         self._subjects = subjects
         self._models = models
         self._clock = clock
@@ -159,9 +162,10 @@ class Follower:
         """
         now_ms, partition = self._clock.now_ms(), self.partition
         about = self.asked_about(tenant, request, gpc=gpc)
+        made_as = new_decision_id(self._ids.token(TOKEN_BYTES), self._acknowledged_ms(), made_by=ELSEWHERE)
         decision = self.decider.decide(
             request, state=partition.state, keys=about.cells, tenant=tenant, now_ms=now_ms,
-            position=partition.position, decision_id=followed_id(self._ids.token(ID_TOKEN_BYTES), partition.position),
+            position=partition.position, decision_id=made_as,
             deadline=deadline, meter=self.meter, denied=about.agreement.denied, rankers=self.lineup,
             learned=partition.learners,
         )  # fmt: skip

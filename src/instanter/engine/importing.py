@@ -102,6 +102,11 @@ class Importer:
         elif name is not None and noticed.code == LATE:
             self._late[name] += 1
 
+    @property
+    def heard(self) -> list[str]:
+        """Names of events that some feature hears, in the order of the alphabet."""
+        return sorted(self._partition.state.schema.codes)
+
     async def listed(self, tenant: str) -> list[ImportRow]:
         """The tenant's imports, the one that went on last first."""
         async with self._turn:

@@ -20,6 +20,7 @@ from ..foundation.errors import EventRejected, Overloaded, Unavailable
 from ..foundation.limits import BROKEN_EVENTS_BYTES_MAX, BROKEN_EVENTS_MAX, TALLY_NAMES_PER_TENANT_MAX
 from ..foundation.measure import Meter
 from ..log.commit import Entry
+from ..log.frames import LogPosition, RecordPosition
 from .journal import Journal
 from .linking import Linking
 from .partition import Partition
@@ -57,7 +58,7 @@ class Taken(msgspec.Struct, frozen=True):
 
     accepted: int
     rejected: list[Rejection]
-    position: int
+    position: LogPosition
     warnings: list[EventWarning] = []
     """What of the accepted ones has no effect."""
 
@@ -160,7 +161,7 @@ class Intake:
         rejected: list[Rejection] = []
         warnings = Warnings()
         waiters: list[asyncio.Future[None]] = []
-        position, first, turns = -1, 0, 0
+        position, first, turns = None, 0, 0
         mending = Mending()
         try:
             for step in in_steps(raws, size_bytes):
@@ -189,7 +190,7 @@ class Intake:
                 waiter.cancel()
             raise
         await asyncio.gather(*waiters)
-        if position >= 0:
+        if position is not None:
             await self._journal.folded(position)
         self._meter.observe("freshness", elapsed_ns() - arrived_ns)
         self._meter.count("events_accepted", len(raws) - len(rejected))
@@ -265,7 +266,7 @@ class Intake:
         position = self._append([admitted], tenant, Warnings())
         return self._taken_up(position, self._journal.durable(position))
 
-    async def _taken_up(self, position: int, durable: asyncio.Future[None]) -> None:
+    async def _taken_up(self, position: RecordPosition, durable: asyncio.Future[None]) -> None:
         await durable
         await self._journal.folded(position)
 
@@ -299,7 +300,7 @@ class Intake:
 
     def _append(
         self, admitted: Sequence[Admitted], tenant: str, warnings: Warnings, marked: Imported | None = None
-    ) -> int:
+    ) -> RecordPosition:
         """Append what was admitted, and the links it claims, behind `marked`; the position of the last. What has no
         effect is counted, and added to `warnings`."""
         if not self._partition.state.has_room:

@@ -19,6 +19,7 @@ from ..foundation.errors import Corrupt
 from ..identity.former import Link
 from ..identity.links import Links, Tie
 from ..log.base import Readable
+from ..log.frames import RecordPosition
 from ..privacy.subjects import KeyStore
 from ..state.checkpoint import checkpoint_path, list_checkpoints, read_control
 from .partition import cells_of
@@ -103,7 +104,7 @@ class Joining:
         for example in self._joiner.due(now_ms):
             yield Joined(example, self._at.pop(example.slate.id, example.slate.position))
 
-    def _take(self, record: object, position: int) -> None:
+    def _take(self, record: object, position: RecordPosition) -> None:
         match record:
             case Tracked() if record.tenant == self._wanted.tenant:
                 self._note(record, position)
@@ -125,7 +126,7 @@ class Joining:
         self.in_charge[placed.tenant, placed.placement] = placed
         self.ranked |= {placed.model, placed.stand_in} - {""}
 
-    def _note(self, event: Tracked, position: int) -> None:
+    def _note(self, event: Tracked, position: RecordPosition) -> None:
         cells = tuple(cells_of(event, self._links))
         if self._wanted.lists:
             slate = slate_of(event, cells=cells, position=position)

@@ -23,6 +23,7 @@ from ..foundation.limits import UNFOLDED_RECORDS_MAX
 from ..foundation.measure import Meter
 from ..log.base import Log
 from ..log.commit import Durable, Entry, GroupCommitter, Refused
+from ..log.frames import LogPosition, RecordPosition
 from .fetching import Coming, Fetching
 from .partition import Halted, Noticed, Partition
 
@@ -38,8 +39,8 @@ class _Unfolded(NamedTuple):
     """A record that is durable, with the positions before and behind it and the time of its frame."""
 
     record: Record | Unreadable
-    position: int
-    end: int
+    position: RecordPosition
+    end: LogPosition
     time_ms: int
 
 
@@ -49,8 +50,8 @@ class Journal:
     def __init__(
         self, log: Log, partition: Partition, *, sync_window_ms: float, meter: Meter,
         on_folded: Callable[[], None], on_broken: Callable[[str], None],
-        on_noticed: Callable[[int, Record | Unreadable, Noticed], None], before: Callable[[], None] | None = None,
-        people: Fetching | None = None,
+        on_noticed: Callable[[RecordPosition, Record | Unreadable, Noticed], None],
+        before: Callable[[], None] | None = None, people: Fetching | None = None,
     ) -> None:  # fmt: skip
         """`on_noticed` gets the position of each record of which the fold could not make what was meant. `before`: see
         `GroupCommitter`. `people` reads ahead whom the records are about."""
@@ -61,7 +62,7 @@ class Journal:
         self._on_broken = on_broken
         self._on_noticed = on_noticed
         self._unfolded: deque[_Unfolded] = deque()
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._waiting: deque[tuple[LogPosition, asyncio.Future[None]]] = deque()
         self._loop = asyncio.get_running_loop()
         self._broken = ""
         self._halted = ""
@@ -123,7 +124,7 @@ class Journal:
             raise Overloaded("the state is behind: too much is waiting to be folded")
         self._committer.check_room(payload_bytes, entries=entries)
 
-    def extend(self, entries: Sequence[Entry[Record | Unreadable]]) -> int:
+    def extend(self, entries: Sequence[Entry[Record | Unreadable]]) -> RecordPosition:
         """Append (partition, time, payload, record) each, all or none; the position of the last.
 
         The times are of now: received times do not go back in the log. Raises `Unavailable`, and `Broken` once folding
@@ -139,7 +140,7 @@ class Journal:
         self._received_ms = max(self._received_ms, entries[-1][1])
         return position
 
-    def append(self, record: Record, time_ms: int, *, partition: int = CONTROL_PARTITION) -> int:
+    def append(self, record: Record, time_ms: int, *, partition: int = CONTROL_PARTITION) -> RecordPosition:
         """Append one record, a control record unless a partition is given; its position. Raises `Unavailable`, and
         `RequestRejected` (unfit_record) for one that would be passed over.
 
@@ -149,18 +150,22 @@ class Journal:
         self._check(record, time_ms)
         return self.extend([(partition, time_ms, encode_record(record), record)])
 
-    def durable(self, position: int) -> asyncio.Future[None]:
+    def durable(self, position: RecordPosition) -> asyncio.Future[None]:
         """Done when the record at `position` is durable; ask in the step of the loop that appended it."""
         return self._committer.durable(position)
 
-    async def folded(self, position: int) -> None:
-        """Returns once the record at `position`, which is durable, has been folded.
+    async def folded(self, position: RecordPosition) -> None:
+        """Returns once the record at `position`, which is durable, has been folded. As `reached`."""
+        await self.reached(LogPosition(position + 1))  # Whatever lies behind its start lies behind it all.
+
+    async def reached(self, position: LogPosition) -> None:
+        """Returns once everything below `position`, which was given out, has been folded.
 
         Raises `DiskFull` while folding waits for room: it is folded once there is some.
         """
         if self._broken:
             raise Broken(self._broken)
-        if self._partition.position <= position:
+        if self._partition.position < position:
             if self._halted:
                 raise DiskFull(self._halted)
             waiter: asyncio.Future[None] = self._loop.create_future()
@@ -171,7 +176,7 @@ class Journal:
         """Returns once everything appended so far is durable, or was refused."""
         await self._committer.settled()
 
-    async def write(self, records: Sequence[Record], time_ms: int) -> int:
+    async def write(self, records: Sequence[Record], time_ms: int) -> RecordPosition:
         """Append control records, as `append`; returns when they are durable and folded, the position of the last."""
         time_ms = max(time_ms, self._received_ms)
         for record in records:
@@ -204,9 +209,8 @@ class Journal:
 
     def _durable(self, group: Durable[Record | Unreadable]) -> None:
         self._meter.observe("append", group.disk_ns)
-        ends = [*group.positions[1:], group.end]
         busy = bool(self._unfolded)
-        self._unfolded.extend(map(_Unfolded, group.carried, group.positions, ends, group.times_ms))
+        self._unfolded.extend(map(_Unfolded, group.carried, group.positions, group.ends, group.times_ms))
         if not busy:
             self._fold_step()
 
@@ -274,9 +278,9 @@ class Journal:
             self._again.cancel()
 
     def _tell(self) -> None:
-        still: deque[tuple[int, asyncio.Future[None]]] = deque()
+        still: deque[tuple[LogPosition, asyncio.Future[None]]] = deque()
         for position, waiter in self._waiting:
-            if position < self._partition.position:
+            if position <= self._partition.position:
                 if not waiter.done():
                     waiter.set_result(None)
             elif self._halted:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -26,7 +25,6 @@ from ..events.envelope import (
     ItemPatched,
     ItemUpserted,
     Keyed,
-    KeyRevoked,
     Record,
     Ticked,
     Tracked,
@@ -38,22 +36,19 @@ from ..features.view import Reader
 from ..feedback.rewards import Rewards
 from ..foundation.clock import Clock, elapsed_ns
 from ..foundation.deadline import Deadline
-from ..foundation.disk import UNFINISHED, Disk
-from ..foundation.errors import InstanterError, LogClosed, Overloaded, RequestRejected, Unavailable
+from ..foundation.disk import UNFINISHED
+from ..foundation.errors import InstanterError, LogClosed, RequestRejected, Unavailable
 from ..foundation.ids import Ids, reference
 from ..foundation.measure import Buckets, Measurements
-from ..log.moved import MovedPositions, NothingMoved
-from ..log.segment_log import SegmentLog
-from ..privacy.access import AccessKey, Grant, check_grant, issued, new_key
+from ..log.frames import RecordPosition
 from ..privacy.acts import Wanted
-from ..privacy.audit import CLOCK_CONFIRMED, SERVER, Audit, Head, Trail, handed_in
-from ..privacy.erasures import ErasureList
-from ..privacy.subjects import KeyStore
-from ..privacy.user_tokens import SigningSecret, SigningSecrets
+from ..privacy.audit import CLOCK_CONFIRMED, SERVER, Audit, Head, handed_in
 from .acts import act_lines
 from .asking import PersonLookup
 from .calibrations import Calibrations
 from .checkpoints import Checkpoints, ReplayBounds
+from .credentials import Credentials
+from .decision_ids import TOKEN_BYTES, WRITER, find_decision, new_decision_id
 from .effects import DataHealth, data_health, observed
 from .erase import DAY_MS, ERASED_PER_TURN, Eraser, RetentionOptions
 from .export import export, opened_receipt
@@ -75,7 +70,8 @@ from .receipts import Receipts
 from .recovery import Recovery
 from .remapping import Remapper
 from .repair import Repairs
-from .replay import ID_PREFIX, ID_TOKEN_BYTES, Models, NoModels, decided_as, unreadable
+from .replay import unreadable
+from .stores import Stores
 
 log = logging.getLogger("instanter.engine")
 
@@ -112,34 +108,8 @@ class EngineOptions(msgspec.Struct, frozen=True):
     rewards: Rewards = Rewards()
     """What outcomes are worth to online learners."""
     catalogue: CatalogueOptions = CatalogueOptions()
-
-
     event_names: Mapping[str, str] = {}
     """From names as they are sent to names that features hear."""
-
-
-class Stores(NamedTuple):
-    """What an engine keeps its data in, opened."""
-
-    disk: Disk
-    log: SegmentLog
-    quarantine: SegmentLog
-    trail: Trail
-    acts: Path
-    """Where commands hand in what they did."""
-    checkpoints: Path
-    subjects: KeyStore
-    erasures: ErasureList
-    signing: SigningSecrets
-    moved: MovedPositions | NothingMoved = NothingMoved()
-    """Where a migration has put the receipts of decisions that were made before it."""
-    models: Models = NoModels()
-    holdings: Path | None = None
-    """Where is written down what there is; None: nowhere."""
-    kept: tuple[Path, ...] = ()
-    """Folders of files that never go."""
-    shelf: Path | None = None
-    """The folder of models."""
 
 
 class Engine:
@@ -187,11 +157,9 @@ class Engine:
             on_folded=self._after_fold, on_broken=self._break, on_noticed=self._notice,
             before=stores.subjects.flush, people=self._folding,
         )  # fmt: skip
-        self._holdings = None
-        if stores.holdings is not None:
-            self._holdings = HoldingsFile(stores.disk, stores.holdings, self._held)
+        self._holdings = HoldingsFile(stores.disk, stores.places.holdings, self._held)
         self.checkpoints = Checkpoints(
-            disk=stores.disk, directory=stores.checkpoints, partition=partition, log=stores.log,
+            disk=stores.disk, directory=stores.places.checkpoints, partition=partition, log=stores.log,
             keep_ms=options.keep_days * 86_400_000, meter=self.meter, replays=options.replays,
             holdings=self._holdings,
         )  # fmt: skip
@@ -220,6 +188,9 @@ class Engine:
             partition=partition, journal=self.journal, clock=clock, audit=self.audit, placements=decider.placements,
             rewards=options.rewards,
         )  # fmt: skip
+        self.credentials = Credentials(
+            partition.access_keys, stores.signing, journal=self.journal, audit=self.audit, clock=clock, ids=ids
+        )
         self.feeds = CatalogueFeeds(
             partition=partition, journal=self.journal, clock=clock, ids=ids, options=options.catalogue
         )
@@ -283,7 +254,7 @@ class Engine:
         self.decider.follow(state)
         await self.quarantine.note_missing(self.recovery.passed_over)
         await self._continue_audit()
-        self._write_holdings()
+        self._holdings.write()
         self._tasks = [
             asyncio.create_task(self._beat()),
             asyncio.create_task(self._checkpoint_regularly()),
@@ -307,7 +278,7 @@ class Engine:
         await self.audit.close(deadline)
         await self.journal.close(deadline)
         await self.quarantine.close(deadline)
-        self._write_holdings()
+        self._holdings.write()
         self._close_stores()
 
     async def abandon(self) -> None:
@@ -332,22 +303,19 @@ class Engine:
         """What is durable now; may be asked in any thread."""
         stores, disk = self._stores, self._stores.disk
         logs = {LOG: stores.log.extent, QUARANTINE: stores.quarantine.extent, AUDIT: stores.trail.log.extent}
-        shelf = () if stores.shelf is None else frozenset(disk.list(stores.shelf))
+        places = stores.places
+        shelf = frozenset(disk.list(places.models))
         placed = tuple(self.partition.models.values())
         named = (model.partition("@")[2] for one in placed for model in (one.model, one.stand_in))
         return Holdings(
             logs={**logs, **stores.erasures.extents}, slots=stores.subjects.durable_slots,
             files={
-                f"{folder.name}/{name}": disk.size(folder / name) for folder in stores.kept
+                f"{folder.name}/{name}": disk.size(folder / name) for folder in (places.configurations, places.moved)
                 for name in disk.list(folder) if not name.endswith(UNFINISHED)
             },
             secrets=stores.signing.kept,
             models=tuple(sorted({one for one in named if f"{one}.model" in shelf})),
         )  # fmt: skip
-
-    def _write_holdings(self) -> None:
-        if self._holdings is not None:
-            self._holdings.write()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -388,37 +356,6 @@ class Engine:
         await self.journal.write([Unlinked(now_ms, tenant, cell, owner)], now_ms)
         return self.partition.position
 
-    # Access keys.
-
-    async def issue_key(self, grant: Grant, *, tenant: str, actor: str) -> tuple[AccessKey, str]:
-        """Make an access key; on return it counts. Its text is nowhere but in what is returned.
-
-        Raises `RequestRejected` for a grant that cannot be, `Overloaded` where the tenant can have no more keys.
-        """
-        check_grant(grant)
-        full = Overloaded("there is no room for another access key: revoke one", retry_after_s=60)
-        if not self.partition.access_keys.has_room(tenant):
-            raise full
-        key_id, text = new_key(self._ids)
-        await self.audit.note("key.issued", actor=actor, tenant=tenant, subject=key_id, details=grant.noted())
-        now_ms = self.clock.now_ms()
-        await self.journal.write([issued(grant, key_id=key_id, text=text, tenant=tenant, at_ms=now_ms)], now_ms)
-        key = self.partition.access_keys.get(key_id)
-        if key is None:
-            raise full
-        return key, text
-
-    async def revoke_key(self, tenant: str, key_id: str, *, actor: str) -> AccessKey:
-        """Revoke a tenant's access key; on return it does not count. `RequestRejected` if the tenant has none such."""
-        key = self.partition.access_keys.get(key_id)
-        if key is None or key.tenant != tenant:
-            raise RequestRejected("unknown_key", "there is no such access key", status=404)
-        if key.counts:
-            await self.audit.note("key.revoked", actor=actor, tenant=tenant, subject=key_id)
-            now_ms = self.clock.now_ms()
-            await self.journal.write([KeyRevoked(now_ms, key_id)], now_ms)
-        return self.partition.access_keys.get(key_id) or key
-
     async def note_person_seen(self, act: str, actor: str, tenant: str, identifier: str) -> None:
         """Note that somebody was shown what is held about a person; done when it is durable. Raises `Unavailable`.
 
@@ -426,25 +363,6 @@ class Engine:
         """
         cell = self.subjects.find(tenant, identifier)
         await self.audit.note(act, actor=actor, tenant=tenant, subject=_pseudonym(cell))
-
-    # Signing secrets, for user tokens.
-
-    async def make_signing_secret(
-        self, tenant: str, *, actor: str, dev: bool = False
-    ) -> tuple[SigningSecret, str]:
-        """Make one; on return tokens signed under it are good. Its text is nowhere but in what is returned.
-
-        Raises `Overloaded` where the tenant can have no more.
-        """
-        made, text = self.signing.make(tenant, self.clock.now_ms(), dev=dev)
-        await self.audit.note("signing_secret.made", actor=actor, tenant=tenant, subject=made.id)
-        return made, text
-
-    async def revoke_signing_secret(self, tenant: str, secret_id: str, *, actor: str) -> SigningSecret:
-        """Revoke one; on return no token signed under it is good. `RequestRejected` if the tenant has none such."""
-        revoked = self.signing.revoke(tenant, secret_id)
-        await self.audit.note("signing_secret.revoked", actor=actor, tenant=tenant, subject=secret_id)
-        return revoked
 
     # Decisions.
 
@@ -469,10 +387,10 @@ class Engine:
         if self.broken:
             raise Unavailable(self.broken)
         about = self._asking.asked_about(tenant, request, gpc=gpc)
-        decision_id = f"{ID_PREFIX}{self._ids.token(ID_TOKEN_BYTES)}{self.journal.next_position:x}"
+        made_as = new_decision_id(self._ids.token(TOKEN_BYTES), self.clock.now_ms(), made_by=WRITER)
         decision = self.decider.decide(
             request, state=self.partition.state, keys=about.cells, tenant=tenant, now_ms=now_ms,
-            position=self.partition.position, decision_id=decision_id, deadline=deadline, meter=self.meter,
+            position=self.partition.position, decision_id=made_as, deadline=deadline, meter=self.meter,
             denied=about.agreement.denied, rankers=self.models.lineup, learned=self.partition.learners,
             cut=frozenset() if in_time else frozenset({"context"}),
         )  # fmt: skip
@@ -485,7 +403,7 @@ class Engine:
         lessons = decision.lessons if about.agreement.personal else ()  # Who has not agreed teaches nothing.
         self.receipts.keep(decision.record(tenant, about.cell, now_ms, lessons), seal)
         if decision.promised and about.agreement.personal and request.timestamp is None:
-            self.calibrations.show(decision_id, tenant, about.cell, now_ms, decision.promised)
+            self.calibrations.show(made_as, tenant, about.cell, now_ms, decision.promised)
         self.meter.observe("decide", int(deadline.elapsed_ms() * 1_000_000))
         for placed in decision.reply.placements.values():
             self.meter.count(f"served.{placed.served_by}")
@@ -499,7 +417,7 @@ class Engine:
 
     def receipt(self, tenant: str, decision_id: str) -> bytes:
         """The receipt of a decision, or `RequestRejected` when there is none (any more). May run in a thread."""
-        found = decided_as(decision_id, self._log, self._stores.moved)
+        found = find_decision(decision_id, self._log, self._stores.moved)
         if found is None or found[1].tenant != tenant:
             raise RequestRejected("unknown_decision", f"no decision {decision_id}", status=404)
         receipt = opened_receipt(found[1], self.subjects)
@@ -592,7 +510,7 @@ class Engine:
         except InstanterError:
             self.meter.count("beats_refused")
 
-    def _notice(self, position: int, record: Record | Unreadable, noticed: Noticed) -> None:
+    def _notice(self, position: RecordPosition, record: Record | Unreadable, noticed: Noticed) -> None:
         """Pass on what the fold noticed: late events and unfit records to the quarantine, which says where they are."""
         if isinstance(record, Tracked):
             self.importer.note(record, noticed)
@@ -615,7 +533,7 @@ class Engine:
     def _epoch_due(self, now_ms: int) -> bool:
         return self.partition.state.unpublished > 0 and now_ms - self._epoch_asked_ms >= EPOCH_MS
 
-    def _append_epoch(self, now_ms: int) -> int:
+    def _append_epoch(self, now_ms: int) -> RecordPosition:
         state = self.partition.state
         # A decision can be asked for a time to come; it must not hold up all later epochs.
         self._epoch_asked_ms = min(now_ms, self.clock.now_ms())
@@ -659,7 +577,7 @@ class Engine:
     async def _take_acts(self) -> None:
         """Note what commands beside the server did; once more if a crash comes before the file is gone."""
         disk = self._stores.disk
-        for path, act in handed_in(disk, self._stores.acts):
+        for path, act in handed_in(disk, self._stores.places.acts):
             await self.audit.take(act)
             disk.unlink(path)
             if act.act == CLOCK_CONFIRMED:

@@ -22,7 +22,7 @@ from ..foundation.errors import Broken, DiskFull
 from ..foundation.ids import References
 from ..foundation.limits import FOLD_BATCH_ITEMS_MAX
 from ..identity.links import Links
-from ..log.frames import Frame
+from ..log.frames import Frame, LogPosition, ends_of
 from ..privacy.access import AccessKeys
 from ..privacy.audit import Head, Remembered
 from ..privacy.consent import Consents
@@ -111,7 +111,7 @@ class Partition:
         ])  # fmt: skip
         self.records = 0
         """Applied since the log began."""
-        self.position = 0
+        self.position = LogPosition(0)
         self.passed_over = 0
         """Records that this process could not fold: poison."""
         self.halfway = False
@@ -125,7 +125,8 @@ class Partition:
         return self._remembered.head
 
     def apply(
-        self, records: Sequence[Record | Unreadable], *, ends: Sequence[int], times_ms: Sequence[int] | None = None
+        self, records: Sequence[Record | Unreadable], *, ends: Sequence[LogPosition],
+        times_ms: Sequence[int] | None = None,
     ) -> list[Noticed]:
         """Apply records in log order; `ends[i]` is the position behind record i, `times_ms[i]` the time of its frame;
         without them no record is held to the time of its own.
@@ -139,10 +140,10 @@ class Partition:
     def apply_frames(self, frames: Sequence[Frame]) -> list[Noticed]:
         """As `apply` of what frames of the log hold. Of most events no record is made: their columns are unpacked from
         the bytes, which takes a third of the time where there are many."""
-        ends = [frame.end for frame in frames]
+        ends = ends_of(frames)
         return self._applied(ends, lambda noticed: self._apply_frames(frames, ends, noticed))
 
-    def _applied(self, ends: Sequence[int], apply: Callable[[list[Noticed]], None]) -> list[Noticed]:
+    def _applied(self, ends: Sequence[LogPosition], apply: Callable[[list[Noticed]], None]) -> list[Noticed]:
         if self.halfway:
             raise Broken(f"a change failed in the midst of it, before or at {self.position}")
         noticed: list[Noticed] = []
@@ -189,7 +190,7 @@ class Partition:
         return digest.hexdigest()
 
     def _apply(
-        self, records: Sequence[Record | Unreadable], ends: Sequence[int], times_ms: Sequence[int] | None,
+        self, records: Sequence[Record | Unreadable], ends: Sequence[LogPosition], times_ms: Sequence[int] | None,
         noticed: list[Noticed], first_place: int = 0,
     ) -> None:  # fmt: skip
         tracked: list[Tracked] = []
@@ -203,7 +204,7 @@ class Partition:
             self._change(record, place, time_ms, noticed, first=first)
         self._fold(tracked, first_place + len(records), noticed)
 
-    def _apply_frames(self, frames: Sequence[Frame], ends: Sequence[int], noticed: list[Noticed]) -> None:
+    def _apply_frames(self, frames: Sequence[Frame], ends: Sequence[LogPosition], noticed: list[Noticed]) -> None:
         records = EncodedRecords([frame.payload for frame in frames], [frame.time_ms for frame in frames])
         place = 0
         while place < len(frames):
@@ -269,7 +270,7 @@ class Partition:
         self.passed_over += 1
         noticed.append(Noticed(place, POISON, f"{type(error).__name__}: {error}"))
 
-    def _come_to(self, applied: int, ends: Sequence[int]) -> None:
+    def _come_to(self, applied: int, ends: Sequence[LogPosition]) -> None:
         if applied:
             self.position = ends[applied - 1]
         self.records += applied

@@ -15,7 +15,7 @@ from ..foundation.errors import Broken, Corrupt, Lost, RequestRejected
 from ..foundation.ids import References
 from ..foundation.limits import POISON_NOTED_PER_MINUTE_MAX
 from ..log.base import Readable, ReadableBack
-from ..log.frames import Frame
+from ..log.frames import Frame, LogPosition, RecordPosition, ends_of
 from ..state.checkpoint import checkpoint_path, list_checkpoints, load_checkpoint, read_manifest, set_aside
 from ..state.cold_files import ColdPlace
 from ..state.schema import Schema
@@ -38,7 +38,7 @@ class Recovery(msgspec.Struct, frozen=True):
     """Receipt time of the newest record, 0 if there is none."""
     damaged: tuple[str, ...] = ()
     """Checkpoints that could not be used, and why."""
-    passed_over: tuple[tuple[int, Record | Unreadable, Noticed], ...] = ()
+    passed_over: tuple[tuple[RecordPosition, Record | Unreadable, Noticed], ...] = ()
     """Records that could not be folded, with their positions; at most `POISON_NOTED_PER_MINUTE_MAX`."""
 
 
@@ -55,9 +55,9 @@ def recover(
     if groundless := without_ground(log, disk=disk, checkpoints=checkpoints, log_start=log_start, log_end=log_end):
         raise Lost([one.reason for one in groundless])
     damaged: list[str] = []
-    poison: list[tuple[int, Record | Unreadable, Noticed]] = []
+    poison: list[tuple[RecordPosition, Record | Unreadable, Noticed]] = []
 
-    def note(position: int, record: Record | Unreadable, noticed: Noticed) -> None:
+    def note(position: RecordPosition, record: Record | Unreadable, noticed: Noticed) -> None:
         if noticed.code == POISON and len(poison) < POISON_NOTED_PER_MINUTE_MAX:
             poison.append((position, record, noticed))
 
@@ -156,13 +156,14 @@ def open_checkpoint(
         partition.restore_control(control)
     except msgspec.ValidationError as error:
         raise Corrupt(file=str(path), offset=0, reason=f"the control rows do not fit: {error}") from None
-    partition.position = manifest.position
+    partition.position = LogPosition(manifest.position)
     return partition, manifest.at_ms
 
 
 def catch_up(
     partition: Partition, log: Readable, *, until: int | None = None, newest_ms: int = 0,
-    progress: Progress | None = None, on_noticed: Callable[[int, Record | Unreadable, Noticed], None] | None = None,
+    progress: Progress | None = None,
+    on_noticed: Callable[[RecordPosition, Record | Unreadable, Noticed], None] | None = None,
 ) -> tuple[int, int]:  # fmt: skip
     """Apply what the log holds behind the partition, up to `until`; (records applied, newest receipt time).
 
@@ -186,7 +187,7 @@ def fold_frames(partition: Partition, frames: Sequence[Frame]) -> list[Noticed]:
     if len(frames) >= CHUNK_RECORDS:
         return partition.apply_frames(frames)
     return partition.apply(
-        [read_record(frame.payload) for frame in frames], ends=[frame.end for frame in frames],
+        [read_record(frame.payload) for frame in frames], ends=ends_of(frames),
         times_ms=[frame.time_ms for frame in frames],
     )  # fmt: skip
 

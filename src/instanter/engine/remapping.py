@@ -129,10 +129,12 @@ class Remapper:
         self._turn = asyncio.Lock()
 
     async def step(self, tenant: str, after: int, *, dry_run: bool, actor: str) -> RemapStep:
-        """Go on from a position, 0 for the beginning; on return what was told again is durable and folded.
+        """Go on from a position, 0 for the beginning; on return what was told again is durable and folded. One that is
+        further on than what is folded counts as that.
 
         Raises `Unavailable`: what was told by then stands, and the same step goes on with the rest.
         """
+        after = min(after, self._partition.position)
         async with self._turn:
             walk = await self._walk_at(tenant, after)
             if after == 0 and not dry_run:

@@ -20,11 +20,9 @@ from ..events.subjects import NOBODY, Sealed
 from ..features.assemble import Column
 from ..foundation.disk import Disk
 from ..foundation.errors import Broken, Corrupt, DiskFull, RequestRejected
-from ..foundation.limits import DECISION_SEARCH_BYTES_MAX
 from ..foundation.measure import NoMeter
 from ..log.base import Readable, frame_at
-from ..log.frames import Frame
-from ..log.moved import MovedPositions, NothingMoved
+from ..log.frames import Frame, LogPosition
 from ..models.base import Ranker
 from ..models.lineup import Rankers
 from ..privacy.subjects import KeyStore
@@ -56,7 +54,7 @@ class Past:
         self.folded = 0
         """Records folded so far."""
 
-    def at(self, position: int) -> Partition:
+    def at(self, position: LogPosition) -> Partition:
         """The partition with everything before `position` folded, and nothing else.
 
         Positions may go back, which costs a checkpoint and the log behind it. `RequestRejected` (expired) where the log
@@ -316,77 +314,6 @@ def decided_at(log: Readable, position: int, subjects: KeyStore) -> Made | None:
     frame = frame_at(log, position)
     record = read_record(frame.payload)
     return opened(position, record, subjects) if isinstance(record, Decided) else None
-
-
-# Decisions by name.
-
-ID_PREFIX: Final = "d_"
-ID_TOKEN_BYTES: Final = 8
-"""Of chance, in hexadecimal behind the prefix; behind it stands the position of the decision's record."""
-
-
-FOLLOWED: Final = "0"
-"""Stands before the position where whoever decided does not write the log: that is the position that it had read up to,
-and the record lies somewhere behind."""
-_POSITION_AT: Final = len(ID_PREFIX) + 2 * ID_TOKEN_BYTES
-
-
-def followed_id(token: str, position: int) -> str:
-    """The id of a decision by whoever follows the log and has read it up to `position`.
-
-    >>> followed_id("00112233445566aa", 4096)
-    'd_00112233445566aa01000'
-    """
-    return f"{ID_PREFIX}{token}{FOLLOWED}{position:x}"
-
-
-def is_followed(decision_id: str) -> bool:
-    """Whether an id is one that `followed_id` made.
-
-    >>> is_followed("d_00112233445566aa01000"), is_followed("d_00112233445566aa1000")
-    (True, False)
-    """
-    return decision_id[_POSITION_AT : _POSITION_AT + 1] == FOLLOWED
-
-
-def decided_as(
-    decision_id: str, log: Readable, moved: MovedPositions | NothingMoved
-) -> tuple[int, Decided] | None:
-    """The record of the decision of that id and its position now; None if there is none.
-
-    Raises `RequestRejected` (expired) where the log does not reach back so far any more.
-    """
-    try:
-        position = int(decision_id[_POSITION_AT:], 16)
-    except ValueError:
-        return None
-    if is_followed(decision_id):
-        return _decided_behind(decision_id, log, position)
-    for place in (moved.find(position), position):
-        if place is None:
-            continue
-        try:
-            frame = frame_at(log, place)
-        except RequestRejected as error:
-            if error.code == "expired":
-                raise RequestRejected("expired", "the log no longer holds this decision", status=410) from None
-            continue
-        record = read_record(frame.payload)
-        if isinstance(record, Decided) and record.decision_id == decision_id:
-            return place, record
-    return None
-
-
-def _decided_behind(decision_id: str, log: Readable, position: int) -> tuple[int, Decided] | None:
-    """The record of a decision that lies at most `DECISION_SEARCH_BYTES_MAX` behind a position."""
-    try:
-        for place, record in decided_in(log, start=position, until=position + DECISION_SEARCH_BYTES_MAX):
-            if record.decision_id == decision_id:
-                return place, record
-    except RequestRejected as error:
-        if error.code == "expired":
-            raise RequestRejected("expired", "the log no longer holds this decision", status=410) from None
-    return None
 
 
 def unreadable(record: Decided, subjects: KeyStore) -> RequestRejected:

@@ -13,6 +13,7 @@ from ..events.envelope import Configured, Epoch, ItemPatched, ItemUpserted, Reco
 from ..foundation.deadline import Deadline
 from ..foundation.ids import References
 from ..foundation.measure import NoMeter
+from ..log.frames import LogPosition
 from ..models.online import warm_up as warm_up_learners
 from ..models.trained import warm_up as warm_up_models
 from ..privacy.roll import warm_up as warm_up_roll
@@ -64,7 +65,7 @@ def _do_all(schema: Schema, decider: Decider, placements: tuple[str, ...]) -> No
     partition = Partition(msgspec.structs.replace(schema, capacity=_CAPACITY))
     state = partition.state
     records = list(_records(schema))
-    partition.apply(records, ends=range(1, len(records) + 1))
+    partition.apply(records, ends=[*map(LogPosition, range(1, len(records) + 1))])
     for _ in Snapshot(state, position=1, at_ms=_START_MS, control={}).sections():
         pass
     state.hash()
@@ -79,14 +80,15 @@ def _do_all(schema: Schema, decider: Decider, placements: tuple[str, ...]) -> No
             for deadline_ms in (_DEADLINE_MS, _PASSED_MS):
                 _decide(decider, state, request, keys, deadline_ms)
         # The lists that stand follow the catalogue from now on.
-        partition.apply([ItemPatched(_START_MS + _HOUR_MS, _TENANT, _item(len(keys)), {"stock": 0})], ends=[1])
+        sold_out = ItemPatched(_START_MS + _HOUR_MS, _TENANT, _item(len(keys)), {"stock": 0})
+        partition.apply([sold_out], ends=[LogPosition(1)])
     warm_up_cold(state.tables.memory, state.tables.cell_index)
     state.erase([_PEOPLE])
 
 
 def _decide(decider: Decider, state: State, request: DecideRequest, keys: list[int], deadline_ms: float) -> None:
     decision = decider.decide(
-        request, state=state, keys=keys, tenant=_TENANT, now_ms=_START_MS + _HOUR_MS, position=1,
+        request, state=state, keys=keys, tenant=_TENANT, now_ms=_START_MS + _HOUR_MS, position=LogPosition(1),
         decision_id="d_warm_up", deadline=Deadline(deadline_ms), meter=NoMeter(),
     )  # fmt: skip
     decision.encode()

@@ -9,6 +9,7 @@ import msgspec
 
 from ..events.envelope import Tracked
 from ..events.kinds import PRODUCT_LIST_VIEWED, PROMOTION_VIEWED
+from ..log.frames import LogPosition
 
 DECISION: Final = "decision"
 LIST: Final = "list"
@@ -29,7 +30,7 @@ class Slate(msgspec.Struct, frozen=True, kw_only=True):
     cells: tuple[int, ...]
     """All cells of the person, as they were linked then."""
     at_ms: int
-    position: int
+    position: LogPosition
     """Of the log: what the ranker read, or would have read, is the state with everything before it folded."""
     items: tuple[int, ...]
     places: tuple[int, ...]
@@ -42,7 +43,7 @@ class Slate(msgspec.Struct, frozen=True, kw_only=True):
     """As sent with the list, NaN where there was none."""
 
 
-def slate_of(event: Tracked, *, cells: Sequence[int], position: int) -> Slate | None:
+def slate_of(event: Tracked, *, cells: Sequence[int], position: LogPosition) -> Slate | None:
     """The list that an event tells of; None if it tells of none, or of one of ours, which the decision told of."""
     if event.name not in SHOWING or event.decision_id or not event.items:
         return None

@@ -494,7 +494,7 @@ CONFIG_BYTES_MAX = 1024 * 1024
 WORKERS_MAX = 64
 """Processes that serve one data directory: one that writes its log, and those that follow it and decide."""
 DECISION_SEARCH_BYTES_MAX = 16 * 1024 * 1024
-"""Of the log read for the record of a decision by a process that follows it, behind what that had read."""
+"""Of the log read for the record of a decision, behind where it lies at the earliest by its id."""
 RECEIPTS_WAITING_BYTES_MAX = 32 * 1024 * 1024
 """Receipts that a decider holds for the writer; further ones are lost, and counted."""
 RECEIPTS_SENT_BYTES_MAX = 1024 * 1024

@@ -1,7 +1,9 @@
 """The seam of the log. One process writes, any number of processes read.
 
 A position is an integer inside the engine: the byte offset of a frame counted over all segments that ever were.
-It grows with every entry, is never reused once durable, and survives restarts and retention.
+It grows with every entry, is never reused once durable, and survives restarts and retention. Two types keep apart what
+it can mean, see `frames`: a `RecordPosition` is where one record lies, a `LogPosition` up to where something has come.
+What looks up a position that came from outside takes any integer, and finds out.
 """
 
 from __future__ import annotations
@@ -66,6 +68,15 @@ class ReadableBack(Readable, Protocol):
     def read_back(self, before: int | None = None) -> tuple[list[Frame], int]:
         """The frames before position `before` (None: the newest), some of them, in the order of the log, and the
         position to go on from; 0 when there is nothing older."""
+        ...
+
+
+class ReadableByTime(Readable, Protocol):
+    """A log in which times are looked up."""
+
+    def find_time(self, time_ms: int) -> int:
+        """A position to read from, close before the first entry that was received at or after a time: none before it
+        was. Looks at few pieces of the log, whatever its size."""
         ...
 
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import msgspec
 
@@ -19,7 +19,7 @@ from ..foundation.deadline import Deadline
 from ..foundation.errors import Broken, DiskFull, LogClosed, Overloaded, Unavailable
 from ..foundation.limits import PENDING_BYTES_MAX
 from .base import Log
-from .frames import FRAME_HEADER_BYTES, Group
+from .frames import FRAME_HEADER_BYTES, Group, LogPosition, RecordPosition
 
 T = TypeVar("T")
 Entry = tuple[int, int, bytes, T]
@@ -29,13 +29,18 @@ Entry = tuple[int, int, bytes, T]
 class Durable(msgspec.Struct, Generic[T], frozen=True):
     """A group that is on disk: positions, times and what was carried along run in parallel, in the order of the log."""
 
-    end: int
+    end: LogPosition
     """Everything below is durable."""
-    positions: list[int]
+    positions: list[RecordPosition]
     times_ms: list[int]
     carried: list[T]
     disk_ns: int
     """What writing and syncing took."""
+
+    @property
+    def ends(self) -> list[LogPosition]:
+        """Where each entry ends: entries of one group lie one behind the other."""
+        return [*self.positions[1:], self.end]
 
 
 class Refused(msgspec.Struct, Generic[T], frozen=True):
@@ -91,7 +96,7 @@ class GroupCommitter(Generic[T]):
         self._timer: asyncio.TimerHandle | None = None
         self._due = False
         self._ended = ""
-        self._durable_end = log.begin().start
+        self._durable_end = LogPosition(log.begin().start)
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -123,7 +128,7 @@ class GroupCommitter(Generic[T]):
                 yield from gathered.carried
 
     @property
-    def durable_end(self) -> int:
+    def durable_end(self) -> LogPosition:
         """Everything below this position is on disk and has been handed to `on_durable`."""
         return self._durable_end
 
@@ -134,14 +139,14 @@ class GroupCommitter(Generic[T]):
         if self.pending_bytes + payload_bytes + entries * FRAME_HEADER_BYTES > self._pending_bytes_max:
             raise Overloaded("the log is behind: too much is waiting to be synced")
 
-    def append(self, partition: int, time_ms: int, payload: bytes, carried: T) -> int:
+    def append(self, partition: int, time_ms: int, payload: bytes, carried: T) -> RecordPosition:
         """Take one entry and return its position; nothing is durable yet.
 
         Raises `Overloaded` when too much is waiting, `LogClosed` when writing has ended.
         """
         return self.extend(((partition, time_ms, payload, carried),))
 
-    def extend(self, entries: Sequence[Entry[T]]) -> int:
+    def extend(self, entries: Sequence[Entry[T]]) -> RecordPosition:
         """Take entries, at least one, all of them or none, and return the position of the last; as `append`."""
         self.check_room(sum(len(payload) for _, _, payload, _ in entries), entries=len(entries))
         gathering = self._gathering or self._gather()
@@ -150,7 +155,7 @@ class GroupCommitter(Generic[T]):
             positions.append(append(partition, time_ms, payload))
             carrying.append(carried)
         gathering.times_ms += [entry[1] for entry in entries]
-        return positions[-1]
+        return RecordPosition(LogPosition(positions[-1]))
 
     def next_position(self) -> int:
         """The position that `append` will give next in this step of the loop; means nothing if it then raises."""
@@ -160,7 +165,7 @@ class GroupCommitter(Generic[T]):
             return self._gathering.group.end
         return self._log.begin(self._committing.group if self._committing is not None else None).end
 
-    def durable(self, position: int) -> asyncio.Future[None]:
+    def durable(self, position: RecordPosition) -> asyncio.Future[None]:
         """Done once the entry at `position` is durable and `on_durable` has run; fails with what refused it.
 
         Call it in the same step of the loop as `append`: after a refusal the position is given out again.
@@ -275,12 +280,11 @@ class GroupCommitter(Generic[T]):
     def _release(self, settled: _Gathered[T], disk_ns: int) -> None:
         if self._gathering is not None and self._due:
             self._start()
-        self._durable_end = settled.group.end
+        end = self._durable_end = LogPosition(settled.group.end)
+        positions = cast("list[RecordPosition]", settled.positions)
         folded = False
         try:
-            self._on_durable(
-                Durable(settled.group.end, settled.positions, settled.times_ms, settled.carried, disk_ns)
-            )
+            self._on_durable(Durable(end, positions, settled.times_ms, settled.carried, disk_ns))
             folded = True
         finally:
             for waiter in settled.waiters:
@@ -312,12 +316,12 @@ class GroupCommitter(Generic[T]):
             self._timer = None
 
 
-def commit_now(log: Log, entries: Iterable[tuple[int, int, bytes]]) -> list[int]:
+def commit_now(log: Log, entries: Iterable[tuple[int, int, bytes]]) -> list[RecordPosition]:
     """Append (partition, time_ms, payload) entries as one group and wait for the disk; for tools without a loop."""
     group = log.begin()
     positions = [group.append(partition, time_ms, payload) for partition, time_ms, payload in entries]
     log.commit(group)
-    return positions
+    return cast("list[RecordPosition]", positions)
 
 
 def _tell(waiter: asyncio.Future[None], error: Exception | None) -> None:

@@ -18,7 +18,9 @@ durable once, and if it is not readable now it is damaged, not torn.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from enum import Enum
+from typing import NewType, cast
 from zlib import crc32
 
 import msgspec
@@ -26,6 +28,10 @@ import numpy as np
 
 from ..foundation.limits import FRAME_BYTES_MAX
 
+LogPosition = NewType("LogPosition", int)
+"""Before, between or behind records: what stands there has to do with everything below, and with nothing else."""
+RecordPosition = NewType("RecordPosition", LogPosition)
+"""Where the frame of a record starts, which names the record for ever. It is a position before that record, too."""
 FRAME_VERSION = 1
 FRAME_HEADER_BYTES = 28
 FIRST_OF_GROUP = 1
@@ -42,7 +48,7 @@ assert _HEADER.size == FRAME_HEADER_BYTES
 class Frame(msgspec.Struct, frozen=True, gc=False):
     """One entry as read back. `position` names it for ever."""
 
-    position: int
+    position: RecordPosition
     time_ms: int
     partition: int
     flags: int
@@ -57,6 +63,11 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     def begins_group(self) -> bool:
         """Whether it is the first of the group that it was written and synced with."""
         return self.flags & FIRST_OF_GROUP != 0
+
+
+def ends_of(frames: Iterable[Frame]) -> list[LogPosition]:
+    """Where each of the frames ends."""
+    return cast("list[LogPosition]", [frame.end for frame in frames])  # A call for each would cost what it says.
 
 
 class Group:
@@ -150,11 +161,23 @@ def decode_frames(chunk: bytes, position: int) -> Decoded:
     return Decoded(frames, offset, FrameFault.END if offset == size_bytes else FrameFault.SHORT)
 
 
-def find_group(chunk: bytes, position: int) -> int | None:
-    """Offset of the first whole frame in `chunk` that begins a group, wherever it lies; `chunk` lies at `position`.
+def find_frame(chunk: bytes, position: int) -> Frame | None:
+    """The first whole frame in `chunk`, wherever it lies; `chunk` lies at `position`."""
+    found = (_whole_frame(chunk, position, offset) for offset in _stamped(chunk, position))
+    return next((frame for frame in found if frame is not None), None)
 
-    Looks for eight bytes that say where they themselves are, then checks the frame around them.
-    """
+
+def find_group(chunk: bytes, position: int) -> int | None:
+    """Offset of the first whole frame in `chunk` that begins a group, wherever it lies; `chunk` lies at `position`."""
+    for offset in _stamped(chunk, position):
+        frame = _whole_frame(chunk, position, offset)
+        if frame is not None and frame.begins_group:
+            return offset
+    return None
+
+
+def _stamped(chunk: bytes, position: int) -> list[int]:
+    """Offsets, in order, at which a frame would lie for which eight bytes say where they themselves are."""
     candidates: list[int] = []
     for shift in range(_POSITION_BYTES):
         count = (len(chunk) - shift) // _POSITION_BYTES
@@ -166,14 +189,13 @@ def find_group(chunk: bytes, position: int) -> int | None:
             words, shift, first = words[1:], shift + _POSITION_BYTES, first + _POSITION_BYTES
         own = np.arange(len(words), dtype=np.uint64) * np.uint64(_POSITION_BYTES) + np.uint64(first)
         candidates.extend((np.flatnonzero(words == own) * _POSITION_BYTES + shift - _POSITION_OFFSET).tolist())
-    return next((offset for offset in sorted(candidates) if offset >= 0 and _begins_group(chunk, position, offset)),
-                None)
+    return sorted(offset for offset in candidates if offset >= 0)
 
 
-def _begins_group(chunk: bytes, position: int, offset: int) -> bool:
+def _whole_frame(chunk: bytes, position: int, offset: int) -> Frame | None:
     if offset + FRAME_HEADER_BYTES > len(chunk):
-        return False
+        return None
     length = _HEADER.unpack_from(chunk, offset)[1]
     frame_bytes = chunk[offset : offset + FRAME_HEADER_BYTES + min(length, FRAME_BYTES_MAX)]
     frames = decode_frames(frame_bytes, position + offset).frames
-    return len(frames) > 0 and frames[0].begins_group
+    return frames[0] if frames else None

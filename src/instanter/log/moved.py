@@ -1,8 +1,8 @@
 """Where entries of a log went that was written anew: an old position still finds its entry.
 
-Decision ids hold the position of their receipt, and clients hold the ids. So when a log is rewritten, a sorted file
-of (old position, new position) is kept beside it for the entries that are asked for by position. It is searched on
-disk, 16 bytes a step: it takes no memory however large it is.
+Ids of decisions held the position of their receipt once, and clients hold these ids. So when a log is rewritten, a
+sorted file of (old position, new position) is kept beside it for the entries that are asked for by position. It is
+searched on disk, 16 bytes a step: it takes no memory however large it is.
 
     offset  0  magic    8 bytes  INSTMOVE
             8  version  u32      1

@@ -122,6 +122,10 @@ class SegmentLog:
         """As `SegmentReader.read_back`; sees durable frames only, and may be called from any thread."""
         return self._reader.read_back(before, end=self._end)
 
+    def find_time(self, time_ms: int) -> int:
+        """As `ReadableByTime.find_time`; sees durable frames only, and may be called from any thread."""
+        return self._reader.find_time(time_ms, end=self._end)
+
     def retain(
         self, *, below: int, older_than_ms: int, allowed: Callable[[int], bool] | None = None
     ) -> Retained:

@@ -14,7 +14,7 @@ A segment ends where the next begins, so a file that is missing or too short is 
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from zlib import crc32
@@ -22,7 +22,7 @@ from zlib import crc32
 from ..foundation.disk import Disk
 from ..foundation.errors import Broken, Corrupt, RequestRejected
 from ..foundation.limits import FRAME_BYTES_MAX, READ_BACK_BYTES_MAX
-from .frames import FRAME_HEADER_BYTES, FRAME_VERSION, Decoded, Frame, FrameFault, decode_frames, find_group
+from .frames import FRAME_HEADER_BYTES, FRAME_VERSION, Decoded, Frame, FrameFault, decode_frames, find_frame, find_group
 
 SEGMENT_VERSION = 1
 SEGMENT_HEADER_BYTES = 32
@@ -38,6 +38,9 @@ assert _HEADER.size == SEGMENT_HEADER_BYTES
 _READ_BYTES_FIRST = 8 * 1024
 _READ_BYTES = 2 * 1024 * 1024
 _SEARCH_BYTES = 8 * 1024 * 1024
+_FRAME_BYTES_MAX = FRAME_BYTES_MAX + FRAME_HEADER_BYTES
+FIND_BYTES = 32 * 1024
+"""Read where a time is looked for, and how near to it the search ends."""
 assert _READ_BYTES >= FRAME_BYTES_MAX + FRAME_HEADER_BYTES, "a read holds any whole frame"
 
 
@@ -129,6 +132,32 @@ class Segment:
                 return decode_frames(raw[offset:], start + offset).frames, start + offset
             size_bytes *= 2
 
+    def first_time_ms(self) -> int | None:
+        """When the first of its frames was received; None if it has none."""
+        frames = self.decode(self.first, _READ_BYTES_FIRST).frames or self.decode(self.first, _READ_BYTES).frames
+        return frames[0].time_ms if frames else None
+
+    def find_time(self, time_ms: int, until: int) -> int:
+        """Where a frame begins, close before the first one up to `until` that was received at or after a time."""
+        low, high = self.first, until
+        while high - low > FIND_BYTES:
+            middle = (low + high) // 2
+            frame = self._frame_behind(middle, high)
+            if frame is None or frame.time_ms >= time_ms:
+                high = middle
+            else:
+                low = frame.position
+        return low
+
+    def _frame_behind(self, position: int, until: int) -> Frame | None:
+        """The next frame that begins at or behind a position, and ends before another."""
+        size_bytes, size_bytes_max = _READ_BYTES_FIRST, min(until - position, 2 * _FRAME_BYTES_MAX)
+        while True:
+            frame = find_frame(self._read(position, min(size_bytes, size_bytes_max)), position)
+            if frame is not None or size_bytes >= size_bytes_max:
+                return frame
+            size_bytes *= 8
+
     def holds_frame(self, position: int) -> bool:
         """Whether a whole frame starts there."""
         return bool(self.decode(position, _READ_BYTES).frames)
@@ -210,6 +239,27 @@ class SegmentReader:
         if start <= segment.first:
             start = segment.base if index > 0 else 0
         return frames, start
+
+    def find_time(self, time_ms: int, *, end: int | None = None) -> int:
+        """As `ReadableByTime.find_time`, among what lies below `end`."""
+        bases = list_segments(self._disk, self._directory)
+        found = bisect_left(bases, time_ms, key=self._first_time_ms)
+        if found == 0:
+            return bases[0] if bases else 0
+        segment = Segment(self._disk, self._directory, bases[found - 1])
+        segment_end = bases[found] if found < len(bases) else segment.base + segment.size() if end is None else end
+        try:
+            return segment.find_time(time_ms, segment_end)
+        except FileNotFoundError:  # Retention was just there.
+            return bases[-1]
+
+    def _first_time_ms(self, base: int) -> int:
+        """Of the segment at `base`; the least of all times if it is gone, the last of all if nothing is in it yet."""
+        try:
+            first_ms = Segment(self._disk, self._directory, base).first_time_ms()
+        except FileNotFoundError:
+            return 0
+        return 1 << 63 if first_ms is None else first_ms
 
     def _frames(self, position: int, end: int | None) -> Iterator[Frame]:
         asked = position

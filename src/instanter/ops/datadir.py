@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..engine.holdings import FILE as HOLDINGS
+from ..engine.stores import Places
 from ..foundation.disk import Disk, write_whole
 from ..foundation.errors import Broken, LogClosed
 from ..foundation.rng import entropy
@@ -32,32 +32,22 @@ class _Marker(msgspec.Struct):
     format: int
 
 
-class DataDirectory:
+class DataDirectory(Places):
     """Paths below DIR. `open` makes what is missing and refuses what a newer version wrote."""
 
     def __init__(self, disk: Disk, root: Path, *, keys: str = "") -> None:
         """`keys` is the folder of the keys where it is not DIR/keys."""
+        super().__init__(root, keys=Path(keys) if keys else None)
         self.disk = disk
-        self.root = root
-        self.log = root / "log"
-        self.quarantine = root / "quarantine"
-        self.checkpoints = root / "checkpoints"
-        self.audit = root / "audit"
-        self.acts = self.audit / "acts"
-        self.moved = root / "moved"
-        self.cold = root / "cold"
-        self.configurations = root / "configurations"
-        self.models = root / "models"
         self.jobs = root / "jobs"
-        self.holdings = root / HOLDINGS
         self._marker = root / "instanter.json"
-        self._secret = (Path(keys) if keys else root / "keys") / "installation.key"
+        self._secret = self.keys / "installation.key"
 
     def open(self) -> bytes:
         """Create or check the directory; the installation's secret, by which people's ids are hashed."""
         self.refuse_unfinished()
         if self._marker.name not in self.disk.list(self.root):
-            for directory in (self.root, self._secret.parent):
+            for directory in (self.root, self.keys):
                 self.disk.make_directory(directory)
             self._create()
         self.format()
@@ -66,7 +56,7 @@ class DataDirectory:
     def _create(self) -> None:
         """Make key and marker, the marker last. Two processes that start at once must not make two keys."""
         try:
-            lock = self.disk.lock(self._secret.parent / "lock")
+            lock = self.disk.lock(self.keys / "lock")
         except BlockingIOError:
             raise LogClosed(f"another process is making {self.root}") from None
         try:
@@ -97,11 +87,6 @@ class DataDirectory:
     def marker(self) -> Path:
         """DIR/instanter.json, which names the format."""
         return self._marker
-
-    @property
-    def keys(self) -> Path:
-        """The folder of the keys, DIR/keys or elsewhere; no backup holds it."""
-        return self._secret.parent
 
     def format(self) -> int:
         """The format of the directory; `Broken` if it is none, or a newer one than this program reads."""

@@ -141,6 +141,14 @@ WORKER_COUNTERS: Final = (
                  lambda seen: seen.starts),
 )  # fmt: skip
 
+WORKER_STAGES: Final = "instanter_worker_stage_seconds"
+WORKER_STAGES_TEXT: Final = "Seconds by stage in this decider, since it was started: `_count` and `_sum`."
+WORKER_COUNTED: Final = (
+    Counted("served.", "instanter_worker_placements_served", "Placements that this decider answered, by rung.", "rung"),
+    Counted("degraded.", "instanter_worker_decisions_degraded",
+            "Decisions of this decider in which a stage was cut or failed, by stage.", "stage"),
+)  # fmt: skip
+
 CALIBRATION_ERROR: Final = "instanter_calibration_error"
 CALIBRATION_ERROR_TEXT: Final = (
     "Expected calibration error of a model's probabilities, over items shown whose outcomes are settled."
@@ -286,7 +294,7 @@ class EngineCollector(Collector):
             for job in JOB_GAUGES:
                 yield GaugeMetricFamily(job.name, job.text, job.read(self._jobs))
         if self._workers:
-            yield from _of_workers(self._workers)
+            yield from of_workers(self._workers)
         yield from self._calibrations()
         yield _labelled(FOLDED, self._engine.partition.state.verdicts)
         counts = self._engine.meter.counts
@@ -340,7 +348,7 @@ def _labelled(counted: Counted, counts: Mapping[str, int]) -> Metric:
     return family
 
 
-def _of_workers(workers: Sequence[WorkerSeen]) -> Iterator[Metric]:
+def of_workers(workers: Sequence[WorkerSeen]) -> Iterator[Metric]:
     """The deciders beside a writer."""
     for gauge in WORKER_GAUGES:
         gauges = GaugeMetricFamily(gauge.name, gauge.text, labels=["worker"])
@@ -352,6 +360,18 @@ def _of_workers(workers: Sequence[WorkerSeen]) -> Iterator[Metric]:
         for seen in workers:
             counters.add_metric([str(seen.number)], counter.read(seen))
         yield counters
+    stages = SummaryMetricFamily(WORKER_STAGES, WORKER_STAGES_TEXT, labels=["worker", "stage"])
+    for seen in workers:
+        for stage, told in sorted(seen.figures.stages.items()):
+            stages.add_metric([str(seen.number), stage], count_value=told.count, sum_value=told.total_ns / 1e9)
+    yield stages
+    for counted in WORKER_COUNTED:
+        labelled = CounterMetricFamily(counted.name, counted.text, labels=["worker", counted.label])
+        for seen in workers:
+            for name, count in sorted(seen.figures.counts.items()):
+                if name.startswith(counted.key):
+                    labelled.add_metric([str(seen.number), name.removeprefix(counted.key)], count)
+        yield labelled
 
 
 def render(
@@ -394,6 +414,8 @@ def page() -> str:
         *((gauge.name, "gauge", "", gauge.text) for gauge in (*GAUGES, *EDGE_GAUGES, *JOB_GAUGES)),
         *((gauge.name, "gauge", "worker", gauge.text) for gauge in WORKER_GAUGES),
         *((f"{counter.name}_total", "counter", "worker", counter.text) for counter in WORKER_COUNTERS),
+        (WORKER_STAGES, "summary", "worker, stage", WORKER_STAGES_TEXT),
+        *((f"{one.name}_total", "counter", f"worker, {one.label}", one.text) for one in WORKER_COUNTED),
         *((f"{counted.name}_total", "counter", counted.label, counted.text) for counted in (FOLDED, *COUNTED)),
     ]
     metrics = "".join(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..engine.profile import Profile, Profiles
 from ..features.view import Reader
 from ..foundation.errors import RequestRejected
+from ..log.frames import LogPosition
 from .reading import Reading
 from .replaying import Place
 from .settings import Config
@@ -24,16 +25,16 @@ def profile_at(read: Reading, config: Config, when: Place, *, tenant: str, ident
     return profiles.profile(tenant, identifier, now_ms=now_ms)
 
 
-def _stop(read: Reading, when: Place) -> tuple[int, int]:
+def _stop(read: Reading, when: Place) -> tuple[LogPosition, int]:
     """The position of the first record that is not folded, and the time to read at: of a position, when the last record
     before it was received."""
-    end, newest_ms = 0, 0
+    end, newest_ms = LogPosition(0), 0
     for frame in read.log.read():
         behind = when.position is not None and frame.position >= when.position
         later = when.at_ms is not None and frame.time_ms > when.at_ms
         if behind or later:
             return frame.position, newest_ms if when.at_ms is None else when.at_ms
-        end, newest_ms = frame.end, frame.time_ms
+        end, newest_ms = LogPosition(frame.end), frame.time_ms
     if when.position is not None and when.position > end:
         raise RequestRejected("position", f"the log ends at {end}")
     return end, newest_ms if when.at_ms is None else when.at_ms

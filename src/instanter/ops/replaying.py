@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from ..engine.decision_ids import find_decision
 from ..engine.recovery import Progress
-from ..engine.replay import Made, decided_as, decided_in, opened, unreadable
+from ..engine.replay import Made, decided_in, opened, unreadable
 from ..events.envelope import Decided, read_record
 from ..foundation.clock import elapsed_ns
 from ..foundation.errors import Corrupt, RequestRejected
@@ -79,7 +80,7 @@ def replayed(read: Reading, ids: Sequence[str], progress: Progress | None = None
     skipped: Counter[str] = Counter()
     for decision_id in dict.fromkeys(ids):
         try:
-            named = decided_as(decision_id, read.log, read.moved)
+            named = find_decision(decision_id, read.log, read.moved)
         except RequestRejected as error:
             skipped[error.code] += 1
             continue

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
@@ -18,10 +17,9 @@ from ..engine.compose import EntryOptions, compose
 from ..engine.configuration import Configuration, Configurations
 from ..engine.erase import RetentionOptions
 from ..engine.feeds import CatalogueOptions
-from ..engine.holdings import AUDIT, LOG, QUARANTINE
-from ..engine.loop import Engine, EngineOptions, Stores
-from ..engine.models import StoredModels
-from ..engine.recovery import Progress, Recovery, leave_aside, recover, without_ground
+from ..engine.loop import Engine, EngineOptions
+from ..engine.recovery import Progress, Recovery, leave_aside, without_ground
+from ..engine.stores import MEBIBYTE, OpenSubjects, StoreSizes, open_stores
 from ..engine.warmup import KernelProgress, warm_up
 from ..events.enrich import Enricher
 from ..events.kinds import NUMBERS, Names
@@ -31,17 +29,12 @@ from ..features.assemble import RULES_NOW
 from ..features.carriers import carriers
 from ..feedback.rewards import DEFAULT_WORTHS, Rewards
 from ..foundation.clock import Clock, EventsClock, SystemClock
-from ..foundation.disk import Disk, RealDisk
+from ..foundation.disk import RealDisk
 from ..foundation.errors import ConfigRejected, Lost
 from ..foundation.ids import Ids
-from ..foundation.limits import QUARANTINE_BYTES_MAX
-from ..log.moved import MovedPositions
-from ..log.segment_log import SegmentLog
-from ..models.store import ModelStore
-from ..privacy.audit import COMMAND_LINE, Act, hand_in, open_trail
-from ..privacy.erasures import ERASURES, NOTHING_KNOWN, Erasure, ErasureList
+from ..privacy.audit import COMMAND_LINE, Act, hand_in
+from ..privacy.erasures import NOTHING_KNOWN, Erasure
 from ..privacy.subjects import KeyStore
-from ..privacy.user_tokens import SigningSecrets
 from ..state.cold_files import ColdPlace
 from ..state.program import FOLDING_NOW
 from ..state.schema import Schema
@@ -54,16 +47,8 @@ from .settings import Config, TenantSettings
 
 reports = logging.getLogger("instanter.serve")
 
-class OpenSubjects(Protocol):
-    """Opens a key store in a folder."""
-
-    def __call__(self, disk: Disk, directory: Path, *, secret: bytes, master: bytes) -> KeyStore: ...
-
-
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
-QUARANTINE_SEGMENT_BYTES = QUARANTINE_BYTES_MAX // 8
-AUDIT_SEGMENT_BYTES = 8 * 1024 * 1024
 
 
 def configuration_of(config: Config) -> Configuration:
@@ -212,8 +197,9 @@ def open_engine(
         reports.warning("the data directory was brought to a new format", extra=msgspec.structs.asdict(migrated))
     with ExitStack() as opened:
         stores = open_stores(
-            config, directory, secret=secret, master=master, opened=opened, open_subjects=open_subjects,
-            reaching={} if accept_loss else reaches(directory),
+            directory, disk=disk, secret=secret, master=master, opened=opened, open_subjects=open_subjects,
+            sizes=StoreSizes(log_segment_bytes=config.log.segment_mb * MEBIBYTE),
+            reaching=NOTHING_KNOWN if accept_loss else reaches(directory),
         )  # fmt: skip
         log = stores.log.opened
         groundless = without_ground(
@@ -222,10 +208,7 @@ def open_engine(
         losses = [*(one.reason for one in groundless), *pointing_beyond(directory, log.end)]
         refuse_or_note(directory, losses, accept=accept_loss)
         leave_aside(disk, directory.checkpoints, groundless)
-        partition, recovery = recover(
-            schema, stores.log, log_start=log.start, log_end=log.end, disk=disk,
-            checkpoints=directory.checkpoints, progress=progress, cold=ColdPlace(disk, directory.cold),
-        )  # fmt: skip
+        partition, recovery = stores.recover(schema, progress=progress, cold=ColdPlace(disk, directory.cold))
         there, known = stores.trail.head.number, partition.audited.number
         losses = acts_missing(directory, there=there, known=known)
         losses += models_missing(directory, partition.models.values())
@@ -258,7 +241,7 @@ def refuse_or_note(directory: DataDirectory, losses: Sequence[str], *, accept: b
 
 def footing_of(config: Config, schema: Schema, *, secret: bytes, master: bytes) -> Footing:
     """What a migration of the data directory stands on."""
-    return Footing(secret, master, NUMBERS.union(schema.properties), config.log.segment_mb * 1024 * 1024)
+    return Footing(secret, master, NUMBERS.union(schema.properties), config.log.segment_mb * MEBIBYTE)
 
 
 def options_of(config: Config, *, clock_of_events: bool) -> EngineOptions:
@@ -283,38 +266,3 @@ def options_of(config: Config, *, clock_of_events: bool) -> EngineOptions:
             quarantine=config.retention.quarantine_days,
         ),
     )
-
-
-def open_stores(
-    config: Config, directory: DataDirectory, *, secret: bytes, master: bytes, opened: ExitStack,
-    open_subjects: OpenSubjects = KeyStore, reaching: Mapping[str, int] = NOTHING_KNOWN,
-) -> Stores:  # fmt: skip
-    """Everything an engine keeps data in; what was opened is closed by `opened` if the rest fails. `Lost`, and nothing
-    is cut off, if a log ends before where it is known to be `reaching`."""
-    disk = directory.disk
-    subjects = open_subjects(disk, directory.keys, secret=secret, master=master)
-    opened.callback(subjects.close)
-    signing = SigningSecrets(disk, directory.keys, master=master)
-    erasures = ErasureList(disk, directory.keys / ERASURES, reaches=reaching)
-    opened.callback(erasures.close)
-    log = SegmentLog(
-        disk, directory.log, segment_bytes=config.log.segment_mb * 1024 * 1024, reaches=reaching.get(LOG, 0)
-    )
-    opened.callback(log.close)
-    quarantine = SegmentLog(
-        disk, directory.quarantine, segment_bytes=QUARANTINE_SEGMENT_BYTES, size_bytes_max=QUARANTINE_BYTES_MAX,
-        reaches=reaching.get(QUARANTINE, 0),
-    )  # fmt: skip
-    opened.callback(quarantine.close)
-    audit = SegmentLog(
-        disk, directory.audit, segment_bytes=AUDIT_SEGMENT_BYTES, reaches=reaching.get(AUDIT, 0)
-    )
-    opened.callback(audit.close)
-    for cut in (log.opened.cut, quarantine.opened.cut, audit.opened.cut):
-        if cut is not None:
-            reports.warning("an unfinished write was taken away", extra={"reason": str(cut)})
-    return Stores(
-        disk, log, quarantine, open_trail(audit, secret), directory.acts, directory.checkpoints, subjects, erasures,
-        signing, MovedPositions(disk, directory.moved), StoredModels(ModelStore(disk, directory.models)),
-        directory.holdings, (directory.configurations, directory.moved), directory.models,
-    )  # fmt: skip

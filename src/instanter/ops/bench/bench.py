@@ -24,12 +24,16 @@ UNLIMITED = "[limits]\nrequests_per_s = 1000000\n"
 class Bench:
     """One run of the benchmark. `say` is told what is being done."""
 
-    def __init__(self, *, clock: Clock, say: Callable[[str], None], quick: bool = False, seconds: float = 30.0) -> None:
+    def __init__(
+        self, *, clock: Clock, say: Callable[[str], None], quick: bool = False, seconds: float = 30.0, workers: int = 2
+    ) -> None:
         self.clock = clock
         self.say = say
         self.quick = quick
         self.seconds = 1.0 if quick else seconds
         """Length of what is measured at a steady rate."""
+        self.workers = workers
+        """Of the server that is compared with one of one worker."""
         self.shop = Shop()
         self._seed = _SEED
 
@@ -50,13 +54,17 @@ class Bench:
 
     @contextmanager
     def server(
-        self, *, config: str = "", shop: bool = True, command: Sequence[str] = COMMAND
+        self, *, config: str = "", shop: bool = True, command: Sequence[str] = COMMAND,
+        arguments: Sequence[str] = (), pinned: bool = True,
     ) -> Iterator[Server]:
-        """A ready server with a folder of its own, the shop's catalogue in it unless told otherwise."""
+        """A ready server with a folder of its own, the shop's catalogue in it unless told otherwise;
+        `pinned` to one core."""
         with self.folder() as folder:
             written = folder / "instanter.toml"
             written.write_text(UNLIMITED + config, encoding="utf-8")
-            with Server(folder / "data", config=written, command=command) as server:
+            with Server(
+                folder / "data", config=written, command=command, arguments=arguments, pinned=pinned
+            ) as server:
                 server.wait_ready()
                 if shop:
                     load(server, catalogue(self.shop))

@@ -20,6 +20,7 @@ from ...foundation.clock import Clock
 from ...foundation.disk import RealDisk
 from ...foundation.ids import Ids
 from ...log.commit import commit_now
+from ...log.frames import LogPosition
 from ...log.segment_log import SegmentLog
 from ...privacy.subjects import KeyStore
 from ...sim.shop import Shop
@@ -114,7 +115,7 @@ class Builder:
         positions = commit_now(
             self._log, [(partition, now_ms, payload) for partition, payload in zip(partitions, payloads, strict=True)]
         )
-        ends = [*positions[1:], self._log.begin().start]
+        ends = [*positions[1:], LogPosition(self._log.begin().start)]
         self._partition.apply(records, ends=ends)
 
 

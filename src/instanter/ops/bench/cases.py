@@ -20,6 +20,7 @@ from . import (
     sealing,
     start,
     training,
+    workers,
 )
 from .bench import Bench, Stopwatch
 from .result import CaseResult, Figure, Report, concluded
@@ -36,6 +37,7 @@ CASES: Final = {
     "ingest": Case(ingest.TITLE, ingest.ingest),
     "sealing": Case(sealing.TITLE, sealing.sealing),
     "decide": Case(decide.TITLE, decide.decide),
+    "workers": Case(workers.TITLE, workers.workers),
     "models": Case(models.TITLE, models.models),
     "freshness": Case(freshness.TITLE, freshness.freshness),
     "large_catalogue": Case(large_catalogue.TITLE, large_catalogue.large_catalogue),

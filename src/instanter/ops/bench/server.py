@@ -118,13 +118,16 @@ class Process:
 class Server(Process):
     """`instanter serve --dev` on a port of its own, over the data folder that it is given."""
 
-    def __init__(self, data: Path, *, config: Path | None = None, command: Sequence[str] = COMMAND) -> None:
+    def __init__(
+        self, data: Path, *, config: Path | None = None, command: Sequence[str] = COMMAND,
+        arguments: Sequence[str] = (), pinned: bool = True,
+    ) -> None:  # fmt: skip
         self.port = free_port()
         self.data = data
         configured = () if config is None else ("--config", str(config))
         super().__init__(
-            (*command, "serve", "--dev", "--port", str(self.port), "--data", str(data), *configured),
-            log=data.with_suffix(".log"),
+            (*command, "serve", "--dev", "--port", str(self.port), "--data", str(data), *configured, *arguments),
+            log=data.with_suffix(".log"), pinned=pinned,
         )
 
     def __enter__(self) -> Server:

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from ...foundation.limits import WORKERS_MAX
+
 DATA_DEFAULT: Final = Path("instanter-data")
 HOST_DEFAULT: Final = "127.0.0.1"
 PORT_DEFAULT: Final = 8080
@@ -55,4 +57,11 @@ def positive(text: str) -> int:
     """A whole number of at least 1, for argparse's `type=`."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def worker_count(text: str) -> int:
+    """A number of processes that serve one data directory."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= WORKERS_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes from 1 to {WORKERS_MAX}")
     return int(text)

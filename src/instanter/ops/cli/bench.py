@@ -15,7 +15,7 @@ from ..bench.cases import CASES
 from ..bench.cases import run as run_cases
 from ..bench.page import page, table
 from ..bench.result import Report
-from .arguments import positive
+from .arguments import positive, worker_count
 
 SECONDS_DEFAULT: Final = 30
 
@@ -32,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help=f"measure only this case, may be given more than once: {', '.join(CASES)}")
     parser.add_argument("--seconds", type=positive, default=SECONDS_DEFAULT, metavar="N",
                         help="length of what is measured at a steady rate (default: %(default)s)")
+    parser.add_argument("--workers", type=worker_count, default=2, metavar="N",
+                        help="compare a server of so many workers with one of one (default: %(default)s)")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the page of figures there")
     parser.add_argument("--quick", action="store_true",
                         help="cut all counts to see that everything runs; the figures mean nothing")
@@ -39,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print, and say by the exit code whether every bound was kept."""
-    bench = Bench(clock=SystemClock(), say=_say, quick=arguments.quick, seconds=arguments.seconds)
+    bench = Bench(clock=SystemClock(), say=_say, quick=arguments.quick, seconds=arguments.seconds,
+                  workers=arguments.workers)
     report = run_cases(bench, arguments.only or list(CASES))
     if arguments.write is not None:
         arguments.write.write_text(page(report), encoding="utf-8")

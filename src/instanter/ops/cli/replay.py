@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "examples:\n  instanter replay --config shop/instanter.toml --data shop/data --verify\n"
         "  instanter replay --config shop/instanter.toml --data shop/data --verify --url http://127.0.0.1:8080\n"
         "  instanter replay --data shop/data --decisions\n"
-        "  instanter replay --data shop/data --decisions d_91c2e07f3a4b5d6e2f81\n"
+        "  instanter replay --data shop/data --decisions d_0019e0f3a8c1b91c2e07f3a4b5d6e2f81a0c\n"
         "  instanter replay --data shop/data --decisions --from 2026-05-01 --sample 1000\n"
         "  instanter replay --data shop/data --profile u-4711 --at 2026-05-01T12:00")
     add_config(parser)

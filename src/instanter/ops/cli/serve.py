@@ -15,16 +15,16 @@ import msgspec
 import uvloop
 
 from ...engine.loop import Engine
+from ...engine.stores import OpenSubjects
 from ...foundation.errors import ConfigRejected, Unavailable
 from ...foundation.freed import forget_what_is_freed
-from ...foundation.limits import WORKERS_MAX
 from ...privacy.subjects import KeyStore
 from ..child import COMPILING
 from ..jobs.supervision import running_jobs
 from ..logs import log_as_json
 from ..second_core import second_core
-from ..wiring import OpenSubjects, load_checked, open_engine, terms_of
-from .arguments import add_address, add_config, add_data
+from ..wiring import load_checked, open_engine, terms_of
+from .arguments import add_address, add_config, add_data, worker_count
 
 log = logging.getLogger("instanter.serve")
 
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "record what was given up; without it such a start is refused")
     parser.add_argument("--clock", choices=("now", "events"), default="now",
                         help="now: this machine's clock; events: time is the newest event's (default: %(default)s)")
-    parser.add_argument("--workers", type=_workers, default=1, metavar="N",
+    parser.add_argument("--workers", type=worker_count, default=1, metavar="N",
                         help="processes: one that writes, and N - 1 that follow its log and decide, each with the "
                              "whole state in memory of its own; Linux only (default: %(default)s)")
 
@@ -140,12 +140,6 @@ def _become_supervisor(arguments: argparse.Namespace) -> None:
     sys.stdout.flush()
     command = [sys.executable, "-m", "instanter.ops.cli.supervised", str(arguments.workers), told, *words]
     os.execv(sys.executable, command)
-
-
-def _workers(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= WORKERS_MAX:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes from 1 to {WORKERS_MAX}")
-    return int(text)
 
 
 def _host(arguments: argparse.Namespace) -> str:

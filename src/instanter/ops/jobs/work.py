@@ -16,7 +16,7 @@ import msgspec
 
 from ...api.decide import REPLAY, ReplayReply
 from ...api.jobs import Progress, Refusal
-from ...engine.replay import decided_as
+from ...engine.decision_ids import find_decision
 from ...foundation.clock import elapsed_ns
 from ...foundation.errors import Broken, InstanterError, Rejected, RequestRejected, Unavailable
 from ...foundation.limits import JOB_MEMORY_MB_MAX
@@ -64,7 +64,7 @@ def _replay(work: Work, tell: Callable[[Told], None]) -> bytes:
     """A decision made again."""
     began_ns = elapsed_ns()
     with _read(work) as read, _progressing(lambda: Progress(read.replay.folded), tell):
-        named = decided_as(work.order.subject, read.log, read.moved)
+        named = find_decision(work.order.subject, read.log, read.moved)
         if named is None:
             raise RequestRejected("unknown_decision", "the log holds no such decision", status=404)
         again = read.replay.decision(made_at(read, named[0]))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ...foundation.limits import WORKERS_MAX
+from .figures import NO_FIGURES, Figures
 
 FILE: Final = "board"
 SOCKET: Final = "writer.sock"
@@ -36,6 +37,8 @@ class WorkerSeen(NamedTuple):
     handed_over: int
     receipts_lost: int
     starts: int
+    figures: Figures = NO_FIGURES
+    """What it has measured since its start."""
 
 
 class Board:
@@ -97,7 +100,8 @@ class Board:
         return [
             WorkerSeen(
                 number, bool(self.read(number, UP)), max(position - self.read(number, AT), 0),
-                *(self.read(number, column) for column in (DECISIONS, HANDED_OVER, RECEIPTS_LOST, STARTS)),
+                decisions=self.read(number, DECISIONS), handed_over=self.read(number, HANDED_OVER),
+                receipts_lost=self.read(number, RECEIPTS_LOST), starts=self.read(number, STARTS),
             )
             for number in range(1, deciders + 1)
         ]  # fmt: skip

@@ -36,6 +36,7 @@ from ..serving import answer, calm_the_collector, listen, make_edge, room_for, w
 from ..settings import Config
 from ..wiring import decider_of, options_of, schema_of
 from .board import AT, DECISIONS, HANDED_OVER, SOCKET, UP, Board
+from .figures import FiguresFile
 from .handing import Handing, WriterGone, handed_headers
 from .telling import Telling
 
@@ -46,6 +47,8 @@ FOLLOW_S: Final = 0.005
 REST_S: Final = 0.04
 """The same while nothing comes."""
 TURN_S: Final = 30.0
+FIGURES_S: Final = 1.0
+"""How often it says what it has measured."""
 _TOLD_ANEW: Final = frozenset({
     b"content-length", b"content-encoding", b"access-control-allow-origin", b"access-control-expose-headers", b"vary",
 })  # fmt: skip
@@ -67,7 +70,7 @@ def open_follower(
     records = SegmentReader(disk, directory.log)
     follower = Follower(
         open_partition(schema, records, disk=disk, checkpoints=directory.checkpoints), records,
-        acknowledged=lambda: board.position, decider=decider, meter=meter,
+        acknowledged=lambda: board.position, acknowledged_ms=lambda: board.at_ms, decider=decider, meter=meter,
         subjects=FollowedSubjects(disk, directory.keys, secret=directory.check()),
         statements=Statements(config.privacy.consent_ids, purposes=schema.purposes),
         models=StoredModels(ModelStore(disk, directory.models)), clock=SystemClock(not_before_ms=board.at_ms),
@@ -171,11 +174,12 @@ async def decide_beside(
         board.write(number, UP, 1)
         reports.info("a decider is ready", extra={"worker": number, "position": follower.partition.position})
 
+    figures = _tell_figures(FiguresFile(folder, number), meter)
+    beside = [pulse.beat(), telling.run(), following.run(), figures]
     try:
         ended = await answer(
             front, listener, settings=settings, connections_max=connections_max, meter=meter,
-            headers_for=edge.headers_for, beside=[pulse.beat(), telling.run(), following.run()], on_ready=ready,
-            stop=stop,
+            headers_for=edge.headers_for, beside=beside, on_ready=ready, stop=stop,
         )  # fmt: skip
     finally:
         board.write(number, UP, 0)
@@ -183,6 +187,13 @@ async def decide_beside(
     handing.close()
     if reason := following.ended or ended.reason:
         raise Unavailable(reason)
+
+
+async def _tell_figures(file: FiguresFile, meter: Measurements) -> None:
+    """Until cancelled."""
+    while True:
+        file.write(meter)
+        await asyncio.sleep(FIGURES_S)
 
 
 class _Following:

@@ -19,6 +19,7 @@ from ...foundation.limits import BACKLOG_MAX
 from ..serving import ListeningServer
 from ..settings import ServeSettings
 from .board import SOCKET, UP, WRITER, Board, WorkerSeen
+from .figures import FiguresFile
 from .handing import PEER, peer_in
 from .telling import PATH, ReceiptsHeard, Settled
 
@@ -71,14 +72,15 @@ class WriterSide:
         self._folder = folder
         self._deciders = workers - 1
         self._board = Board(folder)
+        self._figures = {number: FiguresFile(folder, number) for number in range(1, workers)}
 
     def seen(self) -> list[WorkerSeen]:
         """The deciders as they are now."""
-        return self._board.seen(self._deciders)
+        return [one._replace(figures=self._figures[one.number].read()) for one in self._board.seen(self._deciders)]
 
     def warnings(self) -> tuple[str, ...]:
         """What an operator has to look at."""
-        down = [one.number for one in self.seen() if not one.up and one.starts]
+        down = [one.number for one in self._board.seen(self._deciders) if not one.up and one.starts]
         return tuple(f"worker {number} does not decide; see its log" for number in down)
 
     @asynccontextmanager

@@ -42,7 +42,7 @@ class Administrator:
     async def _issue_key(self, engine: Engine) -> None:
         name = f"key-{self._number}"
         self._accounts.asked_for.add(name)
-        key, text = await engine.issue_key(Grant(name, ("decide",)), tenant=TENANT, actor="sim")
+        key, text = await engine.credentials.issue_key(Grant(name, ("decide",)), tenant=TENANT, actor="sim")
         self._read()
         insist(key.id in self._accounts.keys, "P1", f"{name} was given out and is not in the log")
         insist(engine.partition.access_keys.find(text) == key, "P1", f"{name} was given out and does not count")
@@ -54,7 +54,7 @@ class Administrator:
             return
         key_id = self._chance.pick(keys)
         self._accounts.asked_for.add(key_id)
-        await engine.revoke_key(TENANT, key_id, actor="sim")
+        await engine.credentials.revoke_key(TENANT, key_id, actor="sim")
         self._read()
         insist(key_id not in self._accounts.keys, "P1", f"{key_id} was revoked and the log does not say so")
         self._say(f"revoked {key_id}")

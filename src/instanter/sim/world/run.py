@@ -29,6 +29,7 @@ from ...foundation.deadline import Deadline
 from ...foundation.disk import Disk
 from ...foundation.errors import Corrupt, InstanterError, Lost, Unavailable
 from ...foundation.ids import References
+from ...log.frames import LogPosition
 from ...log.segments import SegmentReader
 from ..chance import Chance
 from ..disk import PowerLost, SimulatedDisk
@@ -317,7 +318,7 @@ class World:
 
         async def take(_: list[bytes]) -> Taken:
             done = await engine.importer.take(piece, tenant=TENANT)
-            return Taken(done.accepted, done.rejected, int(done.position))
+            return Taken(done.accepted, done.rejected, LogPosition(int(done.position)))
 
         await self._take(batch, take)
         self._imported.append(piece)
