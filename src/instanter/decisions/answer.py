@@ -8,14 +8,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..features.assemble import Column
+from ..features.assemble import Column, Matrix
 from ..features.carriers import Carriers
 from ..features.roles import FeatureRole
 from ..foundation.ids import References
 from ..foundation.limits import MISSING_TOLD_MAX
+from ..state.compiled import Ints
 from ..state.memory import State
 from .eligibility import DUPLICATE, OVER_LIMIT, reason_of
-from .explain import EXPLORED, POPULAR_NOW, Explainer, reason_of_source
+from .explain import EXPLORED, POPULAR_NOW, Explainer, find_origins, reason_of_source
 from .fallback import POPULAR
 from .receipt import ExploredSlot, PlacementReceipt, caller_part, packed, short_hash
 from .request import ExcludedItem, PlacementReply, RankedItem
@@ -24,6 +25,8 @@ from .slate import Moment, Slate
 
 _INTEREST: Final[tuple[FeatureRole, ...]] = ("trending", "popularity")
 """Roles of the features that tell of interest in an item."""
+_NO_MATRIX: Final[Matrix] = np.zeros((0, 0), np.float32)
+_NO_COLUMNS: Final[Ints] = np.zeros(0, np.int64)
 
 
 class Answers:
@@ -33,7 +36,7 @@ class Answers:
         self._explainer = explainer
         self._columns = columns
         interest = {f"item.{carriers[role]}" for role in _INTEREST if role in carriers}
-        self._interest = [at for at, column in enumerate(columns) if column.name in interest]
+        self._interest: Ints = np.array([at for at, one in enumerate(columns) if one.name in interest], np.int64)
 
     def reply(
         self, slate: Slate, moment: Moment, *, explain: bool, denied: Container[str] = ()
@@ -72,24 +75,23 @@ class Answers:
             return [[POPULAR_NOW] if wanted[place] else [] for place in slate.order]
         rows = np.array(slate.order, np.int64)
         added = slate.ranker.contributions(slate.matrix, self._columns, rows)
-        return self._explainer.reasons(slate.matrix[rows], added)
+        return self._explainer.reasons(slate.matrix, added, rows)
 
     def _completed(self, slate: Slate, moment: Moment, reasons: list[list[str]]) -> list[list[str]]:
         """With a reason for the items that nothing else is to be said of."""
         places = np.array([place for place, texts in zip(slate.order, reasons, strict=True) if not texts], np.int64)
-        in_pool = slate.eligible[places]
-        rows = slate.pool.columns.rows[in_pool]
-        oldest_ms = moment.lists.averages.oldest_ms
-        newer = (rows >= 0) & (oldest_ms > 0) & (moment.state.catalogue.created_ms[rows] > oldest_ms)
-        wanted = np.zeros(len(places), bool)
-        if slate.matrix is not None:
-            wanted[:] = (slate.matrix[places][:, self._interest] > 0.0).any(axis=1)
-        sorts = list(zip(slate.pool.found_by[in_pool].tolist(), wanted.tolist(), newer.tolist(), strict=True))
+        pool, origins = slate.pool, np.empty(len(places), np.int64)
+        matrix, interest = (_NO_MATRIX, _NO_COLUMNS) if slate.matrix is None else (slate.matrix, self._interest)
+        find_origins(
+            places, slate.eligible, pool.found_by, pool.columns.rows, moment.state.catalogue.created_ms,
+            moment.lists.averages.oldest_ms, matrix, interest, origins,
+        )  # fmt: skip
+        numbers = origins.tolist()
         words = {  # Of many items there are few sorts.
-            sort: [reason_of_source(slate.pool.origins[sort[0]][0], wanted=sort[1], newer=sort[2])]
-            for sort in set(sorts)
+            number: [reason_of_source(pool.origins[number >> 2][0], wanted=bool(number & 2), newer=bool(number & 1))]
+            for number in set(numbers)
         }
-        further = iter(sorts)
+        further = iter(numbers)
         return [texts or words[next(further)] for texts in reasons]
 
 
