@@ -333,7 +333,7 @@ class Decider:
         """The page's item, then what the person looked at last: in the live session, else before."""
         recent = [page] if page else []
         for name in self._looked_at:
-            refs = person.lasts[name][0].tolist()
+            refs = person.top(name)[0].tolist()
             if refs:
                 return [*recent, *(ref for ref in refs if ref != page)]
         return recent
