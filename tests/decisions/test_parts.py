@@ -103,7 +103,7 @@ def test_what_adds_most_is_said_first_and_no_more_than_two_things() -> None:
     explainer = Explainer(columns, (), (), carriers={"popularity": "popular"})
     matrix = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0.1, 1], [0, 0, 0, 0, 1]], np.float32)
     added = np.array([[0.2, 0.4, 0.3, 0.5, 9.0], [0.2, 0.1, 0.001, 0.5, 9.0], [0.0, 0.0, 0.0, 0.0, 9.0]])
-    assert explainer.reasons(matrix, added) == [["new", "popular right now"], ["popular right now"], []]
+    assert explainer.reasons(matrix, added[:, explainer.spoken]) == [["new", "popular right now"], ["popular right now"], []]
     assert explainer.features(np.array([1, np.nan, 2, 3, 4], np.float32)) == {
         "item.click_lift": 1.0, "item.buy_lift": 2.0, "item.recency": 3.0, "position": 4.0
     }
@@ -118,7 +118,7 @@ def test_the_words_are_those_of_all_columns_sorted(seed: int) -> None:
     explainer = Explainer([Column(name) for name in names], (), ())
     matrix = rng.choice(np.array([0.0, 0.5, 0.7, 1.0, np.nan], np.float32), (9, len(names)))
     added = rng.choice([-1.0, 0.0, CONTRIBUTION_MIN, 0.1, 0.1, 0.4, 2.0], matrix.shape)
-    said = explainer.reasons(matrix, added)
+    said = explainer.reasons(matrix, added[:, explainer.spoken])
     for row, adds, words in zip(matrix.tolist(), added.tolist(), said, strict=True):
         columns = [
             place for place, name in enumerate(names)
@@ -132,7 +132,7 @@ def test_words_are_forgotten_when_there_are_too_many() -> None:
     columns = [Column(f"cross.{number}") for number in range(3)] + [Column("item.recency")]
     explainer = Explainer(columns, (), ())
     explainer._known.update({-1 - number: [] for number in range(EXPLANATIONS_MAX)})
-    assert explainer.reasons(np.ones((1, 4), np.float32), np.ones((1, 4))) == [["new"]]
+    assert explainer.reasons(np.ones((1, 4), np.float32), np.ones((1, len(explainer.spoken)))) == [["new"]]
     assert len(explainer._known) == 1
 
 

@@ -74,7 +74,7 @@ class Answers:
             wanted = slate.scores > 0.0 if slate.rung == POPULAR else np.zeros(len(slate.scores), bool)
             return [[POPULAR_NOW] if wanted[place] else [] for place in slate.order]
         rows = np.array(slate.order, np.int64)
-        added = slate.ranker.contributions(slate.matrix, self._columns, rows)
+        added = slate.ranker.contributions(slate.matrix, self._columns, rows, self._explainer.spoken)
         return self._explainer.reasons(slate.matrix, added, rows)
 
     def _completed(self, slate: Slate, moment: Moment, reasons: list[list[str]]) -> list[list[str]]:

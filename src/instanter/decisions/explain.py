@@ -82,7 +82,8 @@ class Explainer:
         self._names = [column.name for column in columns]
         self._purposes = [purposes.get(name.partition(".")[2], "") for name in self._names]
         self._texts = [texts.get(name, "") for name in self._names]
-        self._spoken = np.flatnonzero([bool(text) for text in self._texts])
+        self.spoken: Ints = np.flatnonzero([bool(text) for text in self._texts])
+        """The columns that have a text."""
         self._least = np.array([_LEAST.get(name, -np.inf) for name in self._names])
         viewed = {f"cross.{spec.name}" for spec in lists if _is_viewed(spec)}
         self._steps = 2 * (len(columns) + 1) ** np.arange(_COLUMNS_SAID, dtype=np.int64)
@@ -92,10 +93,10 @@ class Explainer:
 
     def reasons(self, matrix: Matrix, contributions: Reals, rows: Ints | None = None) -> list[list[str]]:
         """For each of these rows of the matrix, all by default, the texts of the columns that add most, at most
-        `REASONS_MAX`. `contributions` are those of these rows."""
+        `REASONS_MAX`. `contributions` are those of the spoken columns to these rows."""
         chosen = np.arange(len(matrix)) if rows is None else rows
         sorts = np.empty(len(chosen), np.int64)
-        _find_sorts(matrix, chosen, contributions, self._spoken, self._least, self._viewed, self._steps, sorts)
+        _find_sorts(matrix, chosen, contributions, self.spoken, self._least, self._viewed, self._steps, sorts)
         numbers: list[int] = sorts.tolist()
         texts = {number: self._told(number) for number in set(numbers)}  # Most rows share theirs with others.
         return [texts[number] for number in numbers]
@@ -139,17 +140,17 @@ def _find_sorts(
                 sort = 1
         worst, before = np.inf, -1
         for step in steps:
-            best = _NO_COLUMN
-            for column in spoken:
-                amount = added[column]
+            best = -1
+            for place in range(len(spoken)):
+                amount, column = added[place], spoken[place]
                 if not (amount >= CONTRIBUTION_MIN and matrix[row, column] >= least[column]):
                     continue
-                behind = amount < worst or (amount == worst and column > before)
-                if behind and (best == _NO_COLUMN or amount > added[best]):
-                    best = column
-            if best == _NO_COLUMN:
+                behind = amount < worst or (amount == worst and place > before)
+                if behind and (best < 0 or amount > added[best]):
+                    best = place
+            if best < 0:
                 break
-            sort += (best + 1) * step
+            sort += (spoken[best] + 1) * step
             worst, before = added[best], best
         sorts[i] = sort
 

@@ -19,7 +19,7 @@ from ..features.roles import FeatureRole
 from ..foundation.errors import Broken, ConfigRejected
 from ..state.compiled import Bytes, Ints, Reals, kernel
 from ..state.layout import FeatureSpec, Scope
-from .base import EVERY_ROW, Chosen
+from .base import EVERY_COLUMN, EVERY_ROW, Chosen
 from .inputs import check_named
 
 _BASE_WEIGHTS = {
@@ -98,14 +98,16 @@ class LinearRanker:
         _score(matrix, self._weighted, self.weights, self._unbounded, absent, scores)
         return scores
 
-    def contributions(self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW) -> Reals:
+    def contributions(
+        self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW, wanted: Chosen = EVERY_COLUMN
+    ) -> Reals:
         self._check_columns(columns)
         averaged, absent = self._averaged
         if averaged is not matrix:
             absent = self._absent(matrix)
-        chosen = np.arange(len(matrix))[rows]
-        added = np.zeros((len(chosen), matrix.shape[1]))
-        _contribute(matrix, chosen, self._weighted, self.weights, self._unbounded, absent, added)
+        chosen, places = np.arange(len(matrix))[rows], np.arange(len(self.weights))[wanted]
+        added = np.zeros((len(chosen), len(places)))
+        _contribute(matrix, chosen, places, self.weights, self._unbounded, absent, added)
         return added
 
     def _absent(self, matrix: Matrix) -> Reals:
@@ -165,9 +167,12 @@ def _score(
 
 @kernel
 def _contribute(
-    matrix: Matrix, rows: Ints, weighted: Ints, weights: Reals, unbounded: Bytes, absent: Reals, added: Reals
+    matrix: Matrix, rows: Ints, columns: Ints, weights: Reals, unbounded: Bytes, absent: Reals, added: Reals
 ) -> None:
-    for i in range(len(rows)):
-        for column in weighted:
+    for place in range(len(columns)):
+        column = columns[place]
+        if weights[column] == 0.0:
+            continue
+        for i in range(len(rows)):
             value = float(matrix[rows[i], column])
-            added[i, column] = _term(value, weights[column], unbounded[column], absent[column])
+            added[i, place] = _term(value, weights[column], unbounded[column], absent[column])
