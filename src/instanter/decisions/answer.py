@@ -43,10 +43,11 @@ class Answers:
     ) -> PlacementReply:
         """As it stands on the wire. What is kept for a purpose in `denied` is not told."""
         state = moment.state
-        reasons = self._reasons(slate)
+        places = np.array(slate.order, np.int64)
+        reasons = self._reasons(slate, places)
         if not all(reasons):
             reasons = self._completed(slate, moment, reasons)
-        raw = slate.scores[slate.order]
+        raw = slate.scores[places]
         scores = shown_amounts(raw) if slate.matrix is None else shown_scores(raw)
         count, drawn = len(slate.order), slate.draw
         propensities = [1.0] * count
@@ -54,7 +55,7 @@ class Answers:
             propensities[-1] = drawn.propensity
             if drawn.explored:
                 reasons[-1] = [EXPLORED, *reasons[-1]]
-        ids, fields = _named(slate, state)
+        ids, fields = _named(slate, slate.eligible[places], state)
         items = list(map(
             RankedItem, ids, range(1, count + 1), scores, propensities, reasons, fields,
             [self._features(slate, place, denied) for place in slate.order] if explain else repeat(None),
@@ -69,13 +70,12 @@ class Answers:
     def _features(self, slate: Slate, place: int, denied: Container[str]) -> dict[str, float] | None:
         return None if slate.matrix is None else self._explainer.features(slate.matrix[place], denied)
 
-    def _reasons(self, slate: Slate) -> list[list[str]]:
+    def _reasons(self, slate: Slate, places: Ints) -> list[list[str]]:
         if slate.matrix is None or slate.ranker is None:
             wanted = slate.scores > 0.0 if slate.rung == POPULAR else np.zeros(len(slate.scores), bool)
             return [[POPULAR_NOW] if wanted[place] else [] for place in slate.order]
-        rows = np.array(slate.order, np.int64)
-        added = slate.ranker.contributions(slate.matrix, self._columns, rows, self._explainer.spoken)
-        return self._explainer.reasons(slate.matrix, added, rows)
+        added = slate.ranker.contributions(slate.matrix, self._columns, places, self._explainer.spoken)
+        return self._explainer.reasons(slate.matrix, added, places)
 
     def _completed(self, slate: Slate, moment: Moment, reasons: list[list[str]]) -> list[list[str]]:
         """With a reason for the items that nothing else is to be said of."""
@@ -95,11 +95,13 @@ class Answers:
         return [texts or words[next(further)] for texts in reasons]
 
 
-def _named(slate: Slate, state: State) -> tuple[Sequence[str], Iterable[dict[str, Any] | None]]:
-    """The ids of the list, and the catalogue's fields of what was found; who sent a list knows those of its items."""
+def _named(
+    slate: Slate, places: Ints, state: State
+) -> tuple[Sequence[str], Iterable[dict[str, Any] | None]]:  # fmt: skip
+    """The ids of the list, given by places in the pool, and the catalogue's fields of what was found; who sent a list
+    knows those of its items."""
     pool = slate.pool
-    places = slate.eligible[slate.order]
-    if (places < len(pool.ids)).all():
+    if len(pool) == len(pool.ids):
         return list(map(pool.ids.__getitem__, places.tolist())), repeat(None)
     rows = pool.columns.rows[places].tolist()
     found = [
@@ -120,12 +122,13 @@ def placement_receipt(slate: Slate) -> PlacementReceipt:
         slot = ExploredSlot(
             len(slate.order), slate.incumbent, slate.allowed, asked.spot.exploration, drawn.propensity
         )
+    places = np.array(slate.order, np.int64)
     return PlacementReceipt(
         asked.id, asked.limit, slate.rung, slate.model, len(pool), short_hash(packed(pool.columns.refs)),
-        packed(slate.shown()), caller_part(pool), pool.fields_hash, asked.page, asked.query_hash, slot,
+        packed(pool.columns.refs[slate.eligible[places]]), caller_part(pool), pool.fields_hash, asked.page, asked.query_hash, slot,
         -1 if asked.given is None else len(asked.given.refs),
-        b"" if slate.matrix is None else short_hash(slate.matrix.tobytes()),
-        short_hash(slate.scores[slate.order].tobytes()),
+        b"" if slate.matrix is None else short_hash(slate.matrix),
+        short_hash(slate.scores[places]),
         slate.learned, () if slate.ranker is None else slate.ranker.missing[:MISSING_TOLD_MAX],
     )  # fmt: skip
 
@@ -155,7 +158,7 @@ def _excluded(slate: Slate, state: State, *, explain: bool) -> list[ExcludedItem
         for place in np.flatnonzero(slate.codes).tolist()
         if place < len(pool.ids) or explain
     ]
-    if pool.ids:
+    if pool.ids and len(slate.order) < len(slate.eligible):
         left = np.ones(len(slate.eligible), bool)
         left[slate.order] = False
         places = slate.eligible[left]

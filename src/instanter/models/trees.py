@@ -202,10 +202,15 @@ def leaves_of(walk: Walk, slots: Ints, rows: Matrix) -> Places:
     filled = np.empty((len(rows), len(slots) + 1), np.float32)
     leaves = np.empty((len(rows), len(walk.roots)), np.int32)
     _fill(rows, slots, filled)
-    # Places without a sign: the compiler need not look for those that are counted from the end.
-    unsigned = (places.view(np.uint32) for places in (walk.roots, walk.left, walk.slot))
-    _walk_down(filled, *unsigned, walk.threshold, leaves.view(np.uint32))
+    _walk_down(
+        filled, _unsigned(walk.roots), _unsigned(walk.left), _unsigned(walk.slot), walk.threshold, _unsigned(leaves)
+    )
     return leaves
+
+
+def _unsigned(places: Places) -> Unsigned:
+    """The same places without a sign: compiled loops need not look for those that are counted from the end."""
+    return places.view(np.uint32)
 
 
 class TreeRanker:
@@ -255,8 +260,7 @@ class TreeRanker:
         found = leaves[rows] if scored is matrix else leaves_of(self._walk, self._slots, matrix[rows])
         paths = self._paths_to(np.arange(len(columns))[wanted])
         added = np.zeros((len(found), paths.width))
-        unsigned = (places.view(np.uint32) for places in (found, paths.first, paths.column))
-        _attribute(*unsigned, paths.moved, added)
+        _attribute(_unsigned(found), _unsigned(paths.first), _unsigned(paths.column), paths.moved, added)
         return added
 
     def _paths_to(self, wanted: Ints) -> Paths:
@@ -298,7 +302,7 @@ def _walk_down(
     rows = len(slots)
     together = rows - rows % 8
     for tree in range(len(roots)):
-        found, root = leaves[:, tree], np.uint64(roots[tree])
+        found, root = leaves[:, tree], roots[tree]
         for row in range(0, together, 8):
             row_a, row_b, row_c, row_d = slots[row], slots[row + 1], slots[row + 2], slots[row + 3]
             row_e, row_f, row_g, row_h = slots[row + 4], slots[row + 5], slots[row + 6], slots[row + 7]
@@ -338,7 +342,7 @@ def _attribute(leaves: Unsigned, first: Unsigned, column: Unsigned, moved: Reals
     for row in range(len(added)):
         sums = added[row]
         for leaf in leaves[row]:
-            step, end = np.uint64(first[leaf]), np.uint64(first[leaf + np.uint64(1)])
+            step, end = first[leaf], first[leaf + np.uint64(1)]
             while step < end:
                 sums[column[step]] += moved[step]
                 step += np.uint64(1)
