@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any, Final
 
@@ -55,11 +55,12 @@ class Answers:
             propensities[-1] = drawn.propensity
             if drawn.explored:
                 reasons[-1] = [EXPLORED, *reasons[-1]]
+        gains = slate.gains() if explain else {}
         ids, fields = _named(slate, slate.eligible[places], state)
         items = list(map(
             RankedItem, ids, range(1, count + 1), scores, propensities, reasons, fields,
             [self._features(slate, place, denied) for place in slate.order] if explain else repeat(None),
-            [_stages(slate, place) for place in slate.order] if explain else repeat(None),
+            [_stages(slate, place, gains) for place in slate.order] if explain else repeat(None),
         ))  # fmt: skip
         return PlacementReply(
             items=items, excluded=_excluded(slate, state, explain=explain), served_by=slate.rung, experiments=[],
@@ -142,11 +143,11 @@ def query_hash(query: str, references: References) -> int:
     return references.of(query) if query else 0
 
 
-def _stages(slate: Slate, place: int) -> dict[str, float]:
+def _stages(slate: Slate, place: int, gains: Mapping[int, float]) -> dict[str, float]:
     """The score after each stage that changed it."""
     after = {"score": float(slate.scores[place])}
-    if place in slate.gains:
-        after["arrange"] = slate.gains[place]
+    if place in gains:
+        after["arrange"] = gains[place]
     return after
 
 

@@ -86,10 +86,8 @@ def found(
         # As many more as are known already, so that repetitions do not eat up the share.
         given = source.candidates(context, share + known).rows
         owner = owners[given]
-        for row in given[(owner == own) | (owner == 0)].tolist():
-            if len(rows) - known == share:
-                break
-            rows[row] = None
+        new = [row for row in given[(owner == own) | (owner == 0)].tolist() if row not in rows]
+        rows.update(dict.fromkeys(new[:share]))
         origins.append((source.name, len(rows) - known))
     return of_rows(context.state, np.array(list(rows), np.int64), origins, now_ms)
 

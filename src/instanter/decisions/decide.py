@@ -414,10 +414,9 @@ class Decider:
         arranged = stages.run("arrange", lambda: arrange(
             candidates, scored.scores, limit=asked.limit, diversity=asked.spot.placement.diversity
         ))  # fmt: skip
-        order = arranged.order.tolist()
         return Slate(
             asked, rung, f"{scored.ranker.name}@{scored.ranker.version}", pool, inputs.codes, inputs.eligible,
-            candidates.refs.tolist(), scored.scores, order, dict(zip(order, arranged.gains.tolist(), strict=True)),
+            candidates.refs.tolist(), scored.scores, arranged.order.tolist(), arranged,
             inputs.matrix, scored.ranker, lesson=scored.lesson, learned=scored.learned,
             groups=groups if groups.any() else _NO_GROUPS,
         )  # fmt: skip
