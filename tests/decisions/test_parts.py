@@ -103,7 +103,8 @@ def test_what_adds_most_is_said_first_and_no_more_than_two_things() -> None:
     explainer = Explainer(columns, (), (), carriers={"popularity": "popular"})
     matrix = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0.1, 1], [0, 0, 0, 0, 1]], np.float32)
     added = np.array([[0.2, 0.4, 0.3, 0.5, 9.0], [0.2, 0.1, 0.001, 0.5, 9.0], [0.0, 0.0, 0.0, 0.0, 9.0]])
-    assert explainer.reasons(matrix, added[:, explainer.spoken]) == [["new", "popular right now"], ["popular right now"], []]
+    said = explainer.reasons(matrix, added[:, explainer.spoken])
+    assert said == [["new", "popular right now"], ["popular right now"], []]
     assert explainer.features(np.array([1, np.nan, 2, 3, 4], np.float32)) == {
         "item.click_lift": 1.0, "item.buy_lift": 2.0, "item.recency": 3.0, "position": 4.0
     }

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instanter.features.assemble import _PLACE_OF_ITEM, _SHARE_OF_ITEM, EVIDENCE, FIRST_RULES, RATE_EXPECTED, RATE_STRENGTH, Assembler, Candidates, _met
+from instanter.features.assemble import (
+    _PLACE_OF_ITEM,
+    _SHARE_OF_ITEM,
+    EVIDENCE,
+    FIRST_RULES,
+    RATE_EXPECTED,
+    RATE_STRENGTH,
+    Assembler,
+    Candidates,
+    _met,
+)
 from instanter.features.carriers import carriers
 from instanter.features.declaration import FeatureDeclaration
 from instanter.features.neighbours import Neighbourhood

@@ -53,7 +53,8 @@ def test_scores_are_those_of_looking_at_every_column_of_every_row(seed: int, rul
     columns = tuple(Column(f"item.{number}", unbounded=bool(number % 2)) for number in range(6))
     weights = rng.choice([0.0, 0.0, -1.5, 0.3], 6).tolist()
     rows = rng.choice(np.array([-2.0, 0.0, 0.5, 3.0, np.nan], np.float32), (int(rng.integers(0, 6)), 6))
-    ranker = LinearRanker(columns, {one.name: weight for one, weight in zip(columns, weights, strict=True)}, rules=rules)
+    names = [column.name for column in columns]
+    ranker = LinearRanker(columns, dict(zip(names, weights, strict=True)), rules=rules)
 
     def term(value: float, column: int) -> float:
         size = math.log(1.0 + abs(value)) if columns[column].unbounded else abs(value)

@@ -126,7 +126,8 @@ def placement_receipt(slate: Slate) -> PlacementReceipt:
     places = np.array(slate.order, np.int64)
     return PlacementReceipt(
         asked.id, asked.limit, slate.rung, slate.model, len(pool), short_hash(packed(pool.columns.refs)),
-        packed(pool.columns.refs[slate.eligible[places]]), caller_part(pool), pool.fields_hash, asked.page, asked.query_hash, slot,
+        packed(pool.columns.refs[slate.eligible[places]]), caller_part(pool), pool.fields_hash, asked.page,
+        asked.query_hash, slot,
         -1 if asked.given is None else len(asked.given.refs),
         b"" if slate.matrix is None else short_hash(slate.matrix),
         short_hash(slate.scores[places]),

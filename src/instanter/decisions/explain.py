@@ -174,6 +174,12 @@ def find_origins(
         origins[i] = number
 
 
+def warm_up() -> None:
+    """Load or compile what only lists run on of which some items have no reason of their own."""
+    nothing = np.zeros(0, np.int64)
+    find_origins(nothing, nothing, nothing, nothing, nothing, 0, np.zeros((0, 0), np.float32), nothing, nothing)
+
+
 def _is_viewed(spec: FeatureSpec) -> bool:
     return spec.is_history and spec.scope is Scope.SESSION
 

@@ -223,7 +223,8 @@ class Assembler:
             np.zeros(len(self._crosses)), matrix,
         )  # fmt: skip
         # The person's numbers are the same for all: one row, copied.
-        matrix[:, self._first_of_person : self._first_of_list] = person.values[: self._person_numbers].astype(np.float32)
+        of_person = person.values[: self._person_numbers].astype(np.float32)
+        matrix[:, self._first_of_person : self._first_of_list] = of_person
         relative.stand(
             candidates.refs, candidates.ranks, candidates.numbers[:, 0], neighbours.recent, self._click_rate,
             self._first_of_list, matrix,

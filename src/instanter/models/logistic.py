@@ -74,7 +74,7 @@ class LogisticRanker:
         _contribute(
             chosen, self._wired.places, weights.weight, weights.mean, weights.deviation, weights.unbounded, added
         )
-        return added[:, wanted]
+        return np.ascontiguousarray(added[:, wanted])
 
 
 def fit(
