@@ -26,7 +26,7 @@ from instanter.foundation.limits import (
     RECEIPT_CANDIDATES_MAX,
 )
 from instanter.foundation.measure import Measurements, NoMeter
-from instanter.models.base import EVERY_ROW, Chosen, Ranker
+from instanter.models.base import EVERY_COLUMN, EVERY_ROW, Chosen, Ranker
 from instanter.models.lineup import FAULTS_MS, Lineup, NoRankers
 from instanter.state.compiled import Reals
 
@@ -50,8 +50,10 @@ class ByPlace:
             return self._gives  # what no ranker may give
         return np.arange(float(len(matrix)))
 
-    def contributions(self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW) -> Reals:
-        return np.zeros(matrix[rows].shape)
+    def contributions(
+        self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW, wanted: Chosen = EVERY_COLUMN
+    ) -> Reals:
+        return np.zeros(matrix[rows][:, wanted].shape)
 
 
 def again(shop: Any, decision: Decision, decider: Decider | None = None, rankers: Any = None) -> Receipt:

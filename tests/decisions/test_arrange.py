@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instanter.decisions.arrange import arrange
+from instanter.decisions.arrange import _share_a_value, arrange
 from instanter.features.assemble import Candidates
 from instanter.foundation.limits import DIVERSE_PLACES_MAX
 
@@ -55,6 +55,12 @@ def test_the_list_is_that_of_the_textbook(given_rows, limit: int, diversity: flo
         assert order == [int(np.argmax(scores))]
     else:
         assert order == plain(rows, scores, limit, diversity)
+
+
+@given(*[st.lists(st.integers(1, 6), max_size=4, unique=True)] * 2)
+def test_two_share_a_value_if_one_stands_in_both(left: list[int], right: list[int]) -> None:
+    padded = [np.array([*values, *[0] * (4 - len(values))], np.int64) for values in (left, right)]
+    assert _share_a_value(*padded) == bool(set(left) & set(right))
 
 
 def test_without_diversity_the_score_alone_decides_and_ties_keep_their_order() -> None:

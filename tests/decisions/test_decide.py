@@ -227,8 +227,8 @@ class BrokenForProfiles:
             raise ArithmeticError("profile")
         return np.arange(float(len(matrix)))
 
-    def contributions(self, matrix, columns, rows):
-        return np.zeros(matrix[rows].shape)
+    def contributions(self, matrix, columns, rows, wanted):
+        return np.zeros(matrix[rows][:, wanted].shape)
 
 
 def test_where_the_profile_fails_the_session_alone_answers(shop) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from instanter.decisions.candidates import given_by, of_caller, of_rows
 from instanter.decisions.eligibility import NOT_IN_CATALOGUE, Filters, judge, reason_of
-from instanter.decisions.explain import _LEAST, _TEXTS, CONTRIBUTION_MIN, REASONS_MAX, Explainer
+from instanter.decisions.explain import _LEAST, _TEXTS, CONTRIBUTION_MIN, REASONS_MAX, Explainer, find_origins
 from instanter.decisions.fallback import StageFailed, Stages, descend
-from instanter.decisions.receipt import Receipt, decode_receipt, encode_receipt
+from instanter.decisions.receipt import Receipt, decode_receipt, encode_receipt, short_hash
 from instanter.decisions.request import Candidate
 from instanter.events.envelope import ItemDeleted
 from instanter.features.assemble import Column
@@ -103,7 +103,8 @@ def test_what_adds_most_is_said_first_and_no_more_than_two_things() -> None:
     explainer = Explainer(columns, (), (), carriers={"popularity": "popular"})
     matrix = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0.1, 1], [0, 0, 0, 0, 1]], np.float32)
     added = np.array([[0.2, 0.4, 0.3, 0.5, 9.0], [0.2, 0.1, 0.001, 0.5, 9.0], [0.0, 0.0, 0.0, 0.0, 9.0]])
-    assert explainer.reasons(matrix, added) == [["new", "popular right now"], ["popular right now"], []]
+    said = explainer.reasons(matrix, added[:, explainer.spoken])
+    assert said == [["new", "popular right now"], ["popular right now"], []]
     assert explainer.features(np.array([1, np.nan, 2, 3, 4], np.float32)) == {
         "item.click_lift": 1.0, "item.buy_lift": 2.0, "item.recency": 3.0, "position": 4.0
     }
@@ -118,7 +119,7 @@ def test_the_words_are_those_of_all_columns_sorted(seed: int) -> None:
     explainer = Explainer([Column(name) for name in names], (), ())
     matrix = rng.choice(np.array([0.0, 0.5, 0.7, 1.0, np.nan], np.float32), (9, len(names)))
     added = rng.choice([-1.0, 0.0, CONTRIBUTION_MIN, 0.1, 0.1, 0.4, 2.0], matrix.shape)
-    said = explainer.reasons(matrix, added)
+    said = explainer.reasons(matrix, added[:, explainer.spoken])
     for row, adds, words in zip(matrix.tolist(), added.tolist(), said, strict=True):
         columns = [
             place for place, name in enumerate(names)
@@ -128,11 +129,62 @@ def test_the_words_are_those_of_all_columns_sorted(seed: int) -> None:
         assert words == list(dict.fromkeys(_TEXTS[names[place]] for place in columns[:4]))[:REASONS_MAX]
 
 
+@given(st.integers(0, 10_000))
+@settings(deadline=None)
+def test_the_words_of_some_rows_are_theirs_among_all(seed: int) -> None:
+    names = [*_TEXTS, "position"]
+    rng = np.random.default_rng(seed)
+    explainer = Explainer([Column(name) for name in names], (), ())
+    matrix = rng.choice(np.array([0.0, 0.5, 0.7, 1.0, np.nan], np.float32), (9, len(names)))
+    added = rng.choice([-1.0, CONTRIBUTION_MIN, 0.1, 0.4], (9, len(explainer.spoken)))
+    rows = rng.integers(0, 9, rng.integers(0, 12))
+    every = explainer.reasons(matrix, added)
+    assert explainer.reasons(matrix, added[rows], rows) == [every[row] for row in rows.tolist()]
+
+
+@given(st.integers(0, 10_000))
+@settings(deadline=None)
+def test_what_is_known_of_origins_is_what_looking_at_each_item_says(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    eligible = np.flatnonzero(rng.random(12) < 0.7)
+    places = rng.permutation(len(eligible))[: rng.integers(0, 12)]
+    found_by, rows, created_ms = rng.integers(0, 4, 12), rng.integers(-1, 5, 12), rng.integers(0, 4, 5)
+    oldest_ms = int(rng.integers(0, 3))
+    matrix = rng.choice(np.array([0.0, 1.0, np.nan], np.float32), (len(eligible), 4))
+    interest = np.flatnonzero(rng.random(4) < 0.5)
+    origins = np.full(len(places), -1, np.int64)
+    find_origins(places, eligible, found_by, rows, created_ms, oldest_ms, matrix, interest, origins)
+    for place, number in zip(places.tolist(), origins.tolist(), strict=True):
+        row = rows[eligible[place]]
+        wanted = bool((matrix[place, interest] > 0.0).any())
+        newer = bool(row >= 0 and oldest_ms > 0 and created_ms[row] > oldest_ms)
+        assert number == 4 * found_by[eligible[place]] + 2 * wanted + newer
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c", "bed", "cot", "gone", "5"]), max_size=9))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_list_of_bare_ids_is_read_as_one_of_candidates_without_fields(shop, ids: list[str]) -> None:
+    for known in ("bed", "cot"):
+        shop.item(known)
+    bare, long = (
+        given_by(shop.state.catalogue, "shop", candidates, frozenset())
+        for candidates in (ids, [Candidate(id=one) for one in ids])
+    )
+    assert (bare.ids, bare.refs.tolist()) == (long.ids, long.refs.tolist())
+    assert (list(bare.fields), list(bare.duplicates), list(bare.taken)) == ([], list(long.duplicates), [])
+
+
+def test_an_array_has_the_hash_of_its_bytes_row_by_row() -> None:
+    matrix = np.arange(12, dtype=np.float32).reshape(3, 4)
+    for array in (matrix, matrix.T, matrix[:, 1:3], matrix[:0], matrix[1]):
+        assert short_hash(array) == short_hash(array.tobytes())
+
+
 def test_words_are_forgotten_when_there_are_too_many() -> None:
     columns = [Column(f"cross.{number}") for number in range(3)] + [Column("item.recency")]
     explainer = Explainer(columns, (), ())
     explainer._known.update({-1 - number: [] for number in range(EXPLANATIONS_MAX)})
-    assert explainer.reasons(np.ones((1, 4), np.float32), np.ones((1, 4))) == [["new"]]
+    assert explainer.reasons(np.ones((1, 4), np.float32), np.ones((1, len(explainer.spoken)))) == [["new"]]
     assert len(explainer._known) == 1
 
 

@@ -16,7 +16,7 @@ from instanter.features.assemble import EVIDENCE, FIRST_RULES, Column
 from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.foundation.deadline import Deadline
 from instanter.foundation.measure import NoMeter
-from instanter.models.base import EVERY_ROW
+from instanter.models.base import EVERY_COLUMN, EVERY_ROW
 
 
 def warnings(shop, *placements: dict[str, Any]) -> list[tuple[str, str]]:
@@ -112,10 +112,12 @@ class OfTheListAlone:
     def score(self, matrix: Any, columns: Any) -> Any:
         return np.arange(len(matrix), dtype=np.float64)
 
-    def contributions(self, matrix: Any, columns: tuple[Column, ...], rows: Any = EVERY_ROW) -> Any:
+    def contributions(
+        self, matrix: Any, columns: tuple[Column, ...], rows: Any = EVERY_ROW, wanted: Any = EVERY_COLUMN
+    ) -> Any:
         added = np.zeros(matrix[rows].shape)
         added[:, [column.name for column in columns].index("list.size")] = 1.0
-        return added
+        return added[:, wanted]
 
 
 class Trees:

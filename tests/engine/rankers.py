@@ -9,7 +9,7 @@ import numpy as np
 from instanter.decisions.decide import Decider
 from instanter.features.assemble import Column, Matrix
 from instanter.foundation.errors import Corrupt, RequestRejected
-from instanter.models.base import EVERY_ROW, Chosen, Ranker
+from instanter.models.base import EVERY_COLUMN, EVERY_ROW, Chosen, Ranker
 from instanter.state.compiled import Reals
 
 
@@ -29,8 +29,10 @@ class Plain:
             return np.full(len(matrix), np.nan)
         return matrix[:, 0].astype(np.float64) + float(len(self.version))
 
-    def contributions(self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW) -> Reals:
-        return np.zeros(matrix[rows].shape)
+    def contributions(
+        self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW, wanted: Chosen = EVERY_COLUMN
+    ) -> Reals:
+        return np.zeros(matrix[rows][:, wanted].shape)
 
 
 class Shelf:

@@ -20,7 +20,7 @@ from instanter.foundation.clock import ManualClock, elapsed_ns
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.limits import MODEL_FAULTS_MAX
 from instanter.log.segments import SegmentReader
-from instanter.models.base import EVERY_ROW, Chosen, Ranker
+from instanter.models.base import EVERY_COLUMN, EVERY_ROW, Chosen, Ranker
 from instanter.state.compiled import Reals
 
 from ..engine.harness import decide, event, stock_shop, take, with_engine
@@ -69,8 +69,10 @@ class Moody:
         scores: Reals = self.does(matrix)
         return scores
 
-    def contributions(self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW) -> Reals:
-        return np.zeros(matrix[rows].shape)
+    def contributions(
+        self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW, wanted: Chosen = EVERY_COLUMN
+    ) -> Reals:
+        return np.zeros(matrix[rows][:, wanted].shape)
 
 
 class Shelf:

@@ -5,8 +5,20 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from instanter.features.assemble import EVIDENCE, FIRST_RULES, RATE_EXPECTED, RATE_STRENGTH, Assembler, Candidates
+from instanter.features.assemble import (
+    _PLACE_OF_ITEM,
+    _SHARE_OF_ITEM,
+    EVIDENCE,
+    FIRST_RULES,
+    RATE_EXPECTED,
+    RATE_STRENGTH,
+    Assembler,
+    Candidates,
+    _met,
+)
 from instanter.features.carriers import carriers
 from instanter.features.declaration import FeatureDeclaration
 from instanter.features.neighbours import Neighbourhood
@@ -315,6 +327,40 @@ def test_numbers_of_the_person_are_the_same_for_every_candidate(little) -> None:
         shop.happen("Product Viewed", item_id)
     assert [row["person.looks"] for row in assembled(shop, "a", "b")] == [2.0, 2.0]
     assert [row["person.looks"] for row in assembled(shop, "a", "b", keys=())] == [0.0, 0.0]
+
+
+@given(st.integers(0, 10_000))
+@settings(deadline=None)
+def test_a_candidate_meets_a_list_at_the_first_entry_that_is_among_its_values(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.integers(1, 7, (3, 4))
+    values[np.arange(4) >= rng.integers(0, 5, 3)[:, None]] = 0
+    known, count = rng.integers(1, 7, 8), int(rng.integers(0, 5))
+    for column in range(3):
+        of_value = [j for j in range(count) if known[2 + j] in values[column].tolist()]
+        of_item = [j for j in range(count) if known[2 + j] == 5]
+        for how in range(4):
+            expected = of_item if how in (_SHARE_OF_ITEM, _PLACE_OF_ITEM) else of_value
+            assert _met(how, column, 2, count, 5, values, known) == next(iter(expected), -1)
+
+
+def test_what_stands_of_a_candidate_does_not_depend_on_the_others_but_for_the_list(little) -> None:
+    shop = little(
+        FeatureDeclaration(name="last_brands", on=("Product Viewed",), aggregate="last_k", by="item.brand", k=3),
+        FeatureDeclaration(name="dearest", on=("Product Viewed",), aggregate="max", value="price", scope="item"),
+    )
+    ids = [f"sku-{number}" for number in range(12)]
+    for number, item_id in enumerate(ids[:10]):
+        shop.item(item_id, brand=[f"b{number % 3}", "oak"][: 1 + number % 2], category=f"c{number % 4}", price=number)
+        for after_ms in range(number):
+            shop.happen("Product Viewed", item_id, after_ms=1_000 * number + after_ms)
+    shop.publish()
+    together = assembled(shop, *ids, after_ms=60_000, ranks=tuple(range(12)), recent=("sku-3",))
+    for rank, (item_id, row) in enumerate(zip(ids, together, strict=True)):
+        (alone,) = assembled(shop, item_id, after_ms=60_000, ranks=(rank,), recent=("sku-3",))
+        for name, value in row.items():
+            if not name.startswith("list."):
+                assert value == pytest.approx(alone[name], rel=0, abs=0, nan_ok=True), name
 
 
 def test_a_meeting_is_told_with_its_score_or_its_age(little) -> None:

@@ -77,6 +77,9 @@ def test_every_aggregation_reads_as_what_happened(every_kind) -> None:
     assert numbers["visit"] == 3.0
     assert numbers["lately"] == pytest.approx((0.5 + math.sqrt(0.5) + 1.0) * 0.5 ** (0.5 / 600), rel=1e-6)
     assert person.tops["brands"][0].tolist() == [reference("oak"), reference("elm")]
+    assert [person.number(name) for name in numbers] == pytest.approx(list(numbers.values()), rel=0, abs=0, nan_ok=True)
+    for one, every in ((person.top("brands"), person.tops["brands"]), (person.last("recent"), person.lasts["recent"])):
+        assert [part.tolist() for part in one] == [part.tolist() for part in every]
     assert person.tops["brands"][1].tolist() == [2.0, 1.0]
     assert person.lasts["recent"][0].tolist() == [item_reference("shop", "a"), item_reference("shop", "b")]
     assert person.lasts["recent"][1].tolist() == [START_MS + 10 * MINUTE_MS, START_MS]

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from instanter.features.assemble import EVIDENCE, FIRST_RULES, Assembler, Column
 from instanter.features.view import Reader
@@ -42,6 +44,33 @@ def test_by_the_first_rules_what_is_absent_adds_nothing_under_the_version_it_had
     rows = matrix((1.0, 0.0, 0.0), (math.nan, 0.0, 0.0))
     assert before.score(rows, COLUMNS).tolist() == [2.0, 0.0]
     assert before.version == "6ca17cf9" != now.version
+
+
+@given(st.integers(0, 10_000), st.sampled_from([FIRST_RULES, EVIDENCE]))
+@settings(deadline=None)
+def test_scores_are_those_of_looking_at_every_column_of_every_row(seed: int, rules: int) -> None:
+    rng = np.random.default_rng(seed)
+    columns = tuple(Column(f"item.{number}", unbounded=bool(number % 2)) for number in range(6))
+    weights = rng.choice([0.0, 0.0, -1.5, 0.3], 6).tolist()
+    rows = rng.choice(np.array([-2.0, 0.0, 0.5, 3.0, np.nan], np.float32), (int(rng.integers(0, 6)), 6))
+    names = [column.name for column in columns]
+    ranker = LinearRanker(columns, dict(zip(names, weights, strict=True)), rules=rules)
+
+    def term(value: float, column: int) -> float:
+        size = math.log(1.0 + abs(value)) if columns[column].unbounded else abs(value)
+        return weights[column] * math.copysign(size, value)
+
+    def absent(column: int) -> float:
+        there = [term(value, column) for value in rows[:, column].tolist() if value == value]
+        return sum(there) / len(there) if there and len(there) < len(rows) and rules > FIRST_RULES else 0.0
+
+    expected = [
+        [term(value, column) if value == value else absent(column) for column, value in enumerate(row)]
+        for row in rows.tolist()
+    ]
+    assert ranker.score(rows, columns) == pytest.approx([sum(terms) for terms in expected], abs=1e-12)
+    for matrix in (rows, rows.copy()):
+        assert ranker.contributions(matrix, columns).tolist() == [pytest.approx(terms) for terms in expected]
 
 
 def test_an_unknown_input_is_refused_with_a_suggestion() -> None:

@@ -85,6 +85,9 @@ def test_contributions_are_of_the_rows_asked_for_and_of_columns_that_it_reads(na
     assert every.shape == MATRIX.shape
     assert np.isfinite(every).all()
     assert ranker.contributions(matrix, COLUMNS, some).tolist() == every[some].tolist()
+    for wanted in ([2, 0], [1], []):
+        places = np.array(wanted, np.int64)
+        assert ranker.contributions(matrix, COLUMNS, some, places).tolist() == every[some][:, places].tolist()
     if name != "linear":
         assert not every[:, 2].any(), "it was not made of that column"
 

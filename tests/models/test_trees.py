@@ -17,7 +17,7 @@ from instanter.foundation.errors import Broken
 from instanter.models.artefact import SHOWN_POSITION, Calibration, Input
 from instanter.models.bodies import Trees, unpacked_trees
 from instanter.models.trained import check_scores
-from instanter.models.trees import TreeRanker, add_up, from_lightgbm, walk_of
+from instanter.models.trees import TreeRanker, add_up, from_lightgbm, leaves_of, walk_of
 
 from .examples import small_artefact, small_trees
 
@@ -212,6 +212,27 @@ def test_contributions_are_the_same_whether_the_rows_were_scored_before_or_not()
     many = np.concatenate([matrix] * 3)
     parts = [ranker.contributions(many[first : first + 7], columns) for first in range(0, len(many), 7)]
     assert ranker.contributions(many, columns).tobytes() == np.concatenate(parts).tobytes()
+
+
+def test_contributions_of_some_columns_are_theirs_among_all() -> None:
+    matrix, target = examples(13)
+    booster = lightgbm.train(QUIET | {"objective": "regression"}, lightgbm.Dataset(matrix, target), 30)
+    columns, ranker = grown(booster)
+    rows = matrix[:50]
+    every = ranker.contributions(rows, columns)
+    for wanted in ([3, 0], [3, 0], [6], [], list(range(len(columns)))):
+        found = ranker.contributions(rows, columns, np.arange(50), np.array(wanted, np.int64))
+        assert found.tobytes() == every[:, wanted].tobytes()
+
+
+def test_rows_that_walk_together_come_where_each_comes_by_itself() -> None:
+    matrix, target = examples(14)
+    booster = lightgbm.train(QUIET | {"objective": "regression"}, lightgbm.Dataset(matrix, target), 20)
+    _, ranker = grown(booster)
+    walk, slots = ranker._walk, ranker._slots
+    alone = np.concatenate([leaves_of(walk, slots, matrix[row : row + 1]) for row in range(19)])
+    for count in range(20):
+        assert leaves_of(walk, slots, matrix[:count]).tolist() == alone[:count].tolist()
 
 
 def test_contributions_stand_in_their_columns() -> None:

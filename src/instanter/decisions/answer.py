@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any, Final
 
 import numpy as np
 
-from ..features.assemble import Column
+from ..features.assemble import Column, Matrix
 from ..features.carriers import Carriers
 from ..features.roles import FeatureRole
 from ..foundation.ids import References
 from ..foundation.limits import MISSING_TOLD_MAX
+from ..state.compiled import Ints
 from ..state.memory import State
 from .eligibility import DUPLICATE, OVER_LIMIT, reason_of
-from .explain import EXPLORED, POPULAR_NOW, Explainer, reason_of_source
+from .explain import EXPLORED, POPULAR_NOW, Explainer, find_origins, reason_of_source
 from .fallback import POPULAR
 from .receipt import ExploredSlot, PlacementReceipt, caller_part, packed, short_hash
 from .request import ExcludedItem, PlacementReply, RankedItem
@@ -24,6 +25,8 @@ from .slate import Moment, Slate
 
 _INTEREST: Final[tuple[FeatureRole, ...]] = ("trending", "popularity")
 """Roles of the features that tell of interest in an item."""
+_NO_MATRIX: Final[Matrix] = np.zeros((0, 0), np.float32)
+_NO_COLUMNS: Final[Ints] = np.zeros(0, np.int64)
 
 
 class Answers:
@@ -33,17 +36,18 @@ class Answers:
         self._explainer = explainer
         self._columns = columns
         interest = {f"item.{carriers[role]}" for role in _INTEREST if role in carriers}
-        self._interest = [at for at, column in enumerate(columns) if column.name in interest]
+        self._interest: Ints = np.array([at for at, one in enumerate(columns) if one.name in interest], np.int64)
 
     def reply(
         self, slate: Slate, moment: Moment, *, explain: bool, denied: Container[str] = ()
     ) -> PlacementReply:
         """As it stands on the wire. What is kept for a purpose in `denied` is not told."""
         state = moment.state
-        reasons = self._reasons(slate)
+        places = np.array(slate.order, np.int64)
+        reasons = self._reasons(slate, places)
         if not all(reasons):
             reasons = self._completed(slate, moment, reasons)
-        raw = slate.scores[slate.order]
+        raw = slate.scores[places]
         scores = shown_amounts(raw) if slate.matrix is None else shown_scores(raw)
         count, drawn = len(slate.order), slate.draw
         propensities = [1.0] * count
@@ -51,11 +55,12 @@ class Answers:
             propensities[-1] = drawn.propensity
             if drawn.explored:
                 reasons[-1] = [EXPLORED, *reasons[-1]]
-        ids, fields = _named(slate, state)
+        gains = slate.gains() if explain else {}
+        ids, fields = _named(slate, slate.eligible[places], state)
         items = list(map(
             RankedItem, ids, range(1, count + 1), scores, propensities, reasons, fields,
             [self._features(slate, place, denied) for place in slate.order] if explain else repeat(None),
-            [_stages(slate, place) for place in slate.order] if explain else repeat(None),
+            [_stages(slate, place, gains) for place in slate.order] if explain else repeat(None),
         ))  # fmt: skip
         return PlacementReply(
             items=items, excluded=_excluded(slate, state, explain=explain), served_by=slate.rung, experiments=[],
@@ -66,38 +71,38 @@ class Answers:
     def _features(self, slate: Slate, place: int, denied: Container[str]) -> dict[str, float] | None:
         return None if slate.matrix is None else self._explainer.features(slate.matrix[place], denied)
 
-    def _reasons(self, slate: Slate) -> list[list[str]]:
+    def _reasons(self, slate: Slate, places: Ints) -> list[list[str]]:
         if slate.matrix is None or slate.ranker is None:
             wanted = slate.scores > 0.0 if slate.rung == POPULAR else np.zeros(len(slate.scores), bool)
             return [[POPULAR_NOW] if wanted[place] else [] for place in slate.order]
-        rows = np.array(slate.order, np.int64)
-        added = slate.ranker.contributions(slate.matrix, self._columns, rows)
-        return self._explainer.reasons(slate.matrix[rows], added)
+        added = slate.ranker.contributions(slate.matrix, self._columns, places, self._explainer.spoken)
+        return self._explainer.reasons(slate.matrix, added, places)
 
     def _completed(self, slate: Slate, moment: Moment, reasons: list[list[str]]) -> list[list[str]]:
         """With a reason for the items that nothing else is to be said of."""
         places = np.array([place for place, texts in zip(slate.order, reasons, strict=True) if not texts], np.int64)
-        in_pool = slate.eligible[places]
-        rows = slate.pool.columns.rows[in_pool]
-        oldest_ms = moment.lists.averages.oldest_ms
-        newer = (rows >= 0) & (oldest_ms > 0) & (moment.state.catalogue.created_ms[rows] > oldest_ms)
-        wanted = np.zeros(len(places), bool)
-        if slate.matrix is not None:
-            wanted[:] = (slate.matrix[places][:, self._interest] > 0.0).any(axis=1)
-        sorts = list(zip(slate.pool.found_by[in_pool].tolist(), wanted.tolist(), newer.tolist(), strict=True))
+        pool, origins = slate.pool, np.empty(len(places), np.int64)
+        matrix, interest = (_NO_MATRIX, _NO_COLUMNS) if slate.matrix is None else (slate.matrix, self._interest)
+        find_origins(
+            places, slate.eligible, pool.found_by, pool.columns.rows, moment.state.catalogue.created_ms,
+            moment.lists.averages.oldest_ms, matrix, interest, origins,
+        )  # fmt: skip
+        numbers = origins.tolist()
         words = {  # Of many items there are few sorts.
-            sort: [reason_of_source(slate.pool.origins[sort[0]][0], wanted=sort[1], newer=sort[2])]
-            for sort in set(sorts)
+            number: [reason_of_source(pool.origins[number >> 2][0], wanted=bool(number & 2), newer=bool(number & 1))]
+            for number in set(numbers)
         }
-        further = iter(sorts)
+        further = iter(numbers)
         return [texts or words[next(further)] for texts in reasons]
 
 
-def _named(slate: Slate, state: State) -> tuple[Sequence[str], Iterable[dict[str, Any] | None]]:
-    """The ids of the list, and the catalogue's fields of what was found; who sent a list knows those of its items."""
+def _named(
+    slate: Slate, places: Ints, state: State
+) -> tuple[Sequence[str], Iterable[dict[str, Any] | None]]:  # fmt: skip
+    """The ids of the list, given by places in the pool, and the catalogue's fields of what was found; who sent a list
+    knows those of its items."""
     pool = slate.pool
-    places = slate.eligible[slate.order]
-    if (places < len(pool.ids)).all():
+    if len(pool) == len(pool.ids):
         return list(map(pool.ids.__getitem__, places.tolist())), repeat(None)
     rows = pool.columns.rows[places].tolist()
     found = [
@@ -118,12 +123,14 @@ def placement_receipt(slate: Slate) -> PlacementReceipt:
         slot = ExploredSlot(
             len(slate.order), slate.incumbent, slate.allowed, asked.spot.exploration, drawn.propensity
         )
+    places = np.array(slate.order, np.int64)
     return PlacementReceipt(
         asked.id, asked.limit, slate.rung, slate.model, len(pool), short_hash(packed(pool.columns.refs)),
-        packed(slate.shown()), caller_part(pool), pool.fields_hash, asked.page, asked.query_hash, slot,
+        packed(pool.columns.refs[slate.eligible[places]]), caller_part(pool), pool.fields_hash, asked.page,
+        asked.query_hash, slot,
         -1 if asked.given is None else len(asked.given.refs),
-        b"" if slate.matrix is None else short_hash(slate.matrix.tobytes()),
-        short_hash(slate.scores[slate.order].tobytes()),
+        b"" if slate.matrix is None else short_hash(slate.matrix),
+        short_hash(slate.scores[places]),
         slate.learned, () if slate.ranker is None else slate.ranker.missing[:MISSING_TOLD_MAX],
     )  # fmt: skip
 
@@ -137,11 +144,11 @@ def query_hash(query: str, references: References) -> int:
     return references.of(query) if query else 0
 
 
-def _stages(slate: Slate, place: int) -> dict[str, float]:
+def _stages(slate: Slate, place: int, gains: Mapping[int, float]) -> dict[str, float]:
     """The score after each stage that changed it."""
     after = {"score": float(slate.scores[place])}
-    if place in slate.gains:
-        after["arrange"] = slate.gains[place]
+    if place in gains:
+        after["arrange"] = gains[place]
     return after
 
 
@@ -153,7 +160,7 @@ def _excluded(slate: Slate, state: State, *, explain: bool) -> list[ExcludedItem
         for place in np.flatnonzero(slate.codes).tolist()
         if place < len(pool.ids) or explain
     ]
-    if pool.ids:
+    if pool.ids and len(slate.order) < len(slate.eligible):
         left = np.ones(len(slate.eligible), bool)
         left[slate.order] = False
         places = slate.eligible[left]

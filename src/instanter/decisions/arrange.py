@@ -82,13 +82,23 @@ def _likeness(left: Ints, right: Ints, left_price: float, right_price: float) ->
         if left[field, 0] == 0 or right[field, 0] == 0:
             continue
         compared += 1
-        shared = False
-        for i in range(left.shape[1]):
-            for j in range(right.shape[1]):
-                shared = shared or (left[field, i] != 0 and left[field, i] == right[field, j])
-        if shared:
+        if _share_a_value(left[field], right[field]):
             common += 1.0
     if left_price > 0.0 and right_price > 0.0:
         compared += 1
         common += math.exp(-abs(math.log(left_price / right_price)))
     return common / compared if compared > 0 else 0.0
+
+
+@kernel
+def _share_a_value(left: Ints, right: Ints) -> bool:
+    """Whether a value stands in both. Values stand before the places that have none."""
+    for one in left:
+        if one == 0:
+            break
+        for other in right:
+            if other == 0:
+                break
+            if one == other:
+                return True
+    return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -26,6 +26,7 @@ CALLER: Final = "candidates"
 STOCK: Final = "stock"
 _WORD: Final = 2**63
 _NO_FIELDS: Final[dict[str, Any]] = {}
+_TEXT: Final[frozenset[type]] = frozenset({str})
 
 
 class Given(NamedTuple):
@@ -85,10 +86,8 @@ def found(
         # As many more as are known already, so that repetitions do not eat up the share.
         given = source.candidates(context, share + known).rows
         owner = owners[given]
-        for row in given[(owner == own) | (owner == 0)].tolist():
-            if len(rows) - known == share:
-                break
-            rows[row] = None
+        new = [row for row in given[(owner == own) | (owner == 0)].tolist() if row not in rows]
+        rows.update(dict.fromkeys(new[:share]))
         origins.append((source.name, len(rows) - known))
     return of_rows(context.state, np.array(list(rows), np.int64), origins, now_ms)
 
@@ -110,6 +109,25 @@ def given_by(
     An id whose reference is that of another item, or of one before it in the list, is no candidate but `taken`.
     `numbers` are those that are numbers; text in them is read as that of an item is.
     """
+    fields, duplicates = _fields_by_id(candidates, known, numbers)
+    refs, taken = list(map(catalogue.named(tenant).get, fields)), list[str]()
+    if None in refs or len(set(refs)) < len(refs):
+        refs, taken = _looked_up(catalogue, tenant, fields)
+    for item_id in taken:
+        del fields[item_id]
+    has_own = any(fields.values())
+    overridden = [(place, own) for place, own in enumerate(fields.values()) if own] if has_own else []
+    return Given(list(fields), np.array(refs, np.int64), overridden, duplicates, taken)
+
+
+def _fields_by_id(
+    candidates: Sequence[str | float | Candidate], known: frozenset[str], numbers: Sequence[str]
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """The candidates by id, each with what of its own fields counts; and the ids that are named again."""
+    if _TEXT.issuperset(map(type, candidates)):  # Most lists: no candidate has to be looked at by itself.
+        bare = dict.fromkeys(cast("Sequence[str]", candidates), _NO_FIELDS)
+        if len(bare) == len(candidates):
+            return bare, []
     fields: dict[str, dict[str, Any]] = {}
     duplicates: list[str] = []
     for candidate in candidates:
@@ -126,13 +144,7 @@ def given_by(
             fields[item_id] = {name: _kept(value) for name, value in read.items() if name in known}
         else:
             fields[item_id] = _NO_FIELDS
-    refs, taken = list(map(catalogue.named(tenant).get, fields)), list[str]()
-    if None in refs or len(set(refs)) < len(refs):
-        refs, taken = _looked_up(catalogue, tenant, fields)
-    for item_id in taken:
-        del fields[item_id]
-    overridden = [(place, own) for place, own in enumerate(fields.values()) if own]
-    return Given(list(fields), np.array(refs, np.int64), overridden, duplicates, taken)
+    return fields, duplicates
 
 
 def _looked_up(catalogue: Catalogue, tenant: str, item_ids: Iterable[str]) -> tuple[list[int | None], list[str]]:

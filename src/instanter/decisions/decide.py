@@ -334,7 +334,7 @@ class Decider:
         """The page's item, then what the person looked at last: in the live session, else before."""
         recent = [page] if page else []
         for name in self._looked_at:
-            refs = person.lasts[name][0].tolist()
+            refs = person.top(name)[0].tolist()
             if refs:
                 return [*recent, *(ref for ref in refs if ref != page)]
         return recent
@@ -415,10 +415,9 @@ class Decider:
         arranged = stages.run("arrange", lambda: arrange(
             candidates, scored.scores, limit=asked.limit, diversity=asked.spot.placement.diversity
         ))  # fmt: skip
-        order = arranged.order.tolist()
         return Slate(
             asked, rung, f"{scored.ranker.name}@{scored.ranker.version}", pool, inputs.codes, inputs.eligible,
-            candidates.refs.tolist(), scored.scores, order, dict(zip(order, arranged.gains.tolist(), strict=True)),
+            candidates.refs.tolist(), scored.scores, arranged.order.tolist(), arranged,
             inputs.matrix, scored.ranker, lesson=scored.lesson, learned=scored.learned,
             groups=groups if groups.any() else _NO_GROUPS,
         )  # fmt: skip

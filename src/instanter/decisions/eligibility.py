@@ -52,7 +52,7 @@ def bought_recently(person: Person, purchases: str | None, now_ms: int) -> froze
     """What the person has bought within `BOUGHT_MS`, by the feature of that name; nothing where there is none."""
     if purchases is None:
         return frozenset()
-    refs, times_ms = person.lasts[purchases]
+    refs, times_ms = person.last(purchases)
     return frozenset(refs[now_ms - times_ms < BOUGHT_MS].tolist())
 
 

@@ -82,27 +82,23 @@ class Explainer:
         self._names = [column.name for column in columns]
         self._purposes = [purposes.get(name.partition(".")[2], "") for name in self._names]
         self._texts = [texts.get(name, "") for name in self._names]
-        self._spoken = np.flatnonzero([bool(text) for text in self._texts])
+        self.spoken: Ints = np.flatnonzero([bool(text) for text in self._texts])
+        """The columns that have a text."""
         self._least = np.array([_LEAST.get(name, -np.inf) for name in self._names])
         viewed = {f"cross.{spec.name}" for spec in lists if _is_viewed(spec)}
         self._steps = 2 * (len(columns) + 1) ** np.arange(_COLUMNS_SAID, dtype=np.int64)
         self._known: dict[int, list[str]] = {}
         """Texts by sort of row. The same list for the same sort: callers do not change it."""
-        self._viewed = [place for place, name in enumerate(self._names) if name in viewed]
+        self._viewed: Ints = np.array([at for at, name in enumerate(self._names) if name in viewed], np.int64)
 
-    def reasons(self, matrix: Matrix, contributions: Reals) -> list[list[str]]:
-        """For each row the texts of the columns that add most, at most `REASONS_MAX`."""
-        strongest = np.full((len(matrix), _COLUMNS_SAID), _NO_COLUMN, np.int64)
-        _find_strongest(matrix, contributions, self._spoken, self._least, strongest)
-        viewed = np.any(matrix[:, self._viewed] > 0.0, axis=1)
-        # One number says which columns, in which order, and whether it was viewed: most rows share theirs with others.
-        sorts = (strongest + 1) @ self._steps + viewed
+    def reasons(self, matrix: Matrix, contributions: Reals, rows: Ints | None = None) -> list[list[str]]:
+        """For each of these rows of the matrix, all by default, the texts of the columns that add most, at most
+        `REASONS_MAX`. `contributions` are those of the spoken columns to these rows."""
+        chosen = np.arange(len(matrix)) if rows is None else rows
+        sorts = np.empty(len(chosen), np.int64)
+        _find_sorts(matrix, chosen, contributions, self.spoken, self._least, self._viewed, self._steps, sorts)
         numbers: list[int] = sorts.tolist()
-        texts = {
-            number: said if (said := self._known.get(number)) is not None
-            else self._told(number, strongest[place].tolist(), viewed=bool(viewed[place]))
-            for number, place in dict(zip(numbers, range(len(numbers)), strict=True)).items()
-        }
+        texts = {number: self._told(number) for number in set(numbers)}  # Most rows share theirs with others.
         return [texts[number] for number in numbers]
 
     def features(self, row: Matrix, denied: Container[str] = ()) -> dict[str, float]:
@@ -112,10 +108,13 @@ class Explainer:
             if value == value and purpose not in denied
         }  # fmt: skip
 
-    def _told(self, number: int, places: Sequence[int], *, viewed: bool) -> list[str]:
-        if len(self._known) >= EXPLANATIONS_MAX:
-            self._known.clear()
-        said = self._known[number] = self._put_in_words(places, viewed=viewed)
+    def _told(self, number: int) -> list[str]:
+        said = self._known.get(number)
+        if said is None:
+            if len(self._known) >= EXPLANATIONS_MAX:
+                self._known.clear()
+            places = [number // step % (len(self._names) + 1) - 1 for step in self._steps.tolist()]
+            said = self._known[number] = self._put_in_words(places, viewed=bool(number % 2))
         return said
 
     def _put_in_words(self, places: Sequence[int], *, viewed: bool) -> list[str]:
@@ -128,20 +127,57 @@ class Explainer:
 
 
 @kernel
-def _find_strongest(matrix: Matrix, contributions: Reals, spoken: Ints, least: Reals, strongest: Ints) -> None:
-    """Of each row the columns that add most, the most first, ties in their order."""
-    for row in range(len(matrix)):
-        found, added = strongest[row], contributions[row]
-        for column in spoken:
-            if not (added[column] >= CONTRIBUTION_MIN and matrix[row, column] >= least[column]):
-                continue
-            place = len(found) - 1
-            if found[place] != _NO_COLUMN and added[found[place]] >= added[column]:
-                continue
-            while place > 0 and (found[place - 1] == _NO_COLUMN or added[found[place - 1]] < added[column]):
-                found[place] = found[place - 1]
-                place -= 1
-            found[place] = column
+def _find_sorts(
+    matrix: Matrix, rows: Ints, contributions: Reals, spoken: Ints, least: Reals, viewed: Ints, steps: Ints, sorts: Ints
+) -> None:
+    """One number for each row says which columns add most, the most first, ties in their order, and whether the item
+    was viewed; 0 where there is nothing to say."""
+    for i in range(len(rows)):
+        row, added = rows[i], contributions[i]
+        sort = 0
+        for place in viewed:
+            if matrix[row, place] > 0.0:
+                sort = 1
+        worst, before = np.inf, -1
+        for step in steps:
+            best = -1
+            for place in range(len(spoken)):
+                amount, column = added[place], spoken[place]
+                if not (amount >= CONTRIBUTION_MIN and matrix[row, column] >= least[column]):
+                    continue
+                behind = amount < worst or (amount == worst and place > before)
+                if behind and (best < 0 or amount > added[best]):
+                    best = place
+            if best < 0:
+                break
+            sort += (spoken[best] + 1) * step
+            worst, before = added[best], best
+        sorts[i] = sort
+
+
+@kernel
+def find_origins(
+    places: Ints, eligible: Ints, found_by: Ints, item_rows: Ints, created_ms: Ints, oldest_ms: int, matrix: Matrix,
+    interest: Ints, origins: Ints,
+) -> None:  # fmt: skip
+    """What `reason_of_source` needs to know of candidates, as one number: which of the origins gave it, times 4, and 2
+    where somebody has shown interest, by the columns of `interest`, and 1 where there are older ones."""
+    for i in range(len(places)):
+        in_pool = eligible[places[i]]
+        row = item_rows[in_pool]
+        number = found_by[in_pool] * 4
+        for column in interest:
+            if matrix[places[i], column] > 0.0:
+                number |= 2
+        if row >= 0 and oldest_ms > 0 and created_ms[row] > oldest_ms:
+            number |= 1
+        origins[i] = number
+
+
+def warm_up() -> None:
+    """Load or compile what only lists run on of which some items have no reason of their own."""
+    nothing = np.zeros(0, np.int64)
+    find_origins(nothing, nothing, nothing, nothing, nothing, 0, np.zeros((0, 0), np.float32), nothing, nothing)
 
 
 def _is_viewed(spec: FeatureSpec) -> bool:

@@ -48,7 +48,7 @@ def empty(asked: Asked) -> Slate:
     nothing, weightless = np.zeros(0, np.int64), np.zeros(0)
     columns = Candidates(nothing, nothing, nothing, np.zeros((0, 1, 1), np.int64), np.zeros((0, 1)))
     return Slate(
-        asked, DEFAULT, DEFAULT, Pool(columns, []), np.zeros(0, np.uint8), nothing, [], weightless, [], {},
+        asked, DEFAULT, DEFAULT, Pool(columns, []), np.zeros(0, np.uint8), nothing, [], weightless, [],
         reason=NOTHING_ELIGIBLE,
     )  # fmt: skip
 
@@ -78,7 +78,7 @@ def _listed(moment: Moment, asked: Asked, filters: Filters, pool: Pool, scores: 
     order = np.argsort(-kept, kind="stable")[: asked.limit].tolist()
     reason = "" if order else _why_empty(moment, asked, pool)
     return Slate(
-        asked, rung, rung, pool, codes, places, pool.columns.refs[places].tolist(), kept, order, {}, reason=reason,
+        asked, rung, rung, pool, codes, places, pool.columns.refs[places].tolist(), kept, order, reason=reason,
         groups=groups if groups.any() else groups[:0],
     )  # fmt: skip
 

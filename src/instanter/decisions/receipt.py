@@ -13,6 +13,7 @@ from typing import Any
 import mmh3
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from ..features.view import Person
 from ..foundation.errors import Corrupt
@@ -144,9 +145,11 @@ def caller_part(pool: Pool) -> bytes:
     return packed(pool.columns.refs[: len(pool.ids)]) if len(pool.ids) <= RECEIPT_CANDIDATES_MAX else b""
 
 
-def short_hash(*parts: bytes) -> bytes:
-    """A hash that tells equal from different; no protection against an adversary."""
-    return mmh3.hash_bytes(b"".join(parts))[:_HASH_BYTES]
+def short_hash(content: bytes | npt.NDArray[Any]) -> bytes:
+    """A hash that tells equal from different; no protection against an adversary. An array is hashed where it lies, row
+    by row: that of many candidates and inputs takes a megabyte."""
+    raw = content if isinstance(content, bytes) else np.ascontiguousarray(content).data
+    return mmh3.mmh3_x64_128_digest(raw)[:_HASH_BYTES]
 
 
 def inputs_hash(person: Person, epoch_hash: str, pools: Iterable[Pool]) -> bytes:

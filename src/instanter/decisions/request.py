@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -33,6 +33,7 @@ WrittenWhole = Annotated[float, Meta(ge=-(2**53), le=2**53, multiple_of=1)]
 """A whole number that was written as 5.0."""
 AnyId = Id | WholeNumber | WrittenWhole
 """A whole number is an id as its decimal text, see `id_text`."""
+_TEXT: Final[frozenset[type]] = frozenset({str})
 Limit = Annotated[int, Meta(ge=1, le=LIST_LIMIT_MAX)]
 
 
@@ -261,6 +262,8 @@ def decode_rank(raw: bytes) -> RankRequest:
 
 def _check_candidates(candidates: Sequence[AnyId | Candidate]) -> None:
     """Refuse fields that are nested too deep for whoever reads them later."""
+    if _TEXT.issuperset(map(type, candidates)):
+        return
     for candidate in candidates:
         if not isinstance(candidate, Candidate):
             continue

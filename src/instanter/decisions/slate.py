@@ -12,6 +12,7 @@ from ..models.online import LessonInputs
 from ..models.standing import TenantLists
 from ..state.compiled import Bytes, Ints, Reals
 from ..state.memory import State
+from .arrange import Arrangement
 from .candidates import CALLER, Given, Pool
 from .fallback import Stages
 from .placement import Placement
@@ -76,7 +77,7 @@ class Inputs(msgspec.Struct, frozen=True):
 
 
 class Slate(msgspec.Struct, frozen=True):
-    """A placement's list in the making. `order`, `scores`, `gains` and the matrix go by place among the eligible."""
+    """A placement's list in the making. `order`, `scores` and the matrix go by place among the eligible."""
 
     asked: Asked
     rung: str
@@ -89,7 +90,8 @@ class Slate(msgspec.Struct, frozen=True):
     """References of the eligible."""
     scores: Reals
     order: list[int]
-    gains: dict[int, float]
+    arranged: Arrangement | None = None
+    """What each place was won with; None where nothing was arranged."""
     matrix: Matrix | None = None
     ranker: Ranker | None = None
     """That gave the scores; None where no ranker did."""
@@ -108,6 +110,11 @@ class Slate(msgspec.Struct, frozen=True):
     def gives_probabilities(self) -> bool:
         """Whether the scores are log-odds of a reward."""
         return self.matrix is not None and self.ranker is not None and gives_probabilities(self.ranker)
+
+    def gains(self) -> dict[int, float]:
+        """What each of the arranged places was won with."""
+        won = self.arranged
+        return {} if won is None else dict(zip(won.order.tolist(), won.gains.tolist(), strict=True))
 
     @property
     def keys(self) -> list[int]:

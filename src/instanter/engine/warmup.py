@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from ..decisions.decide import Decider
+from ..decisions.explain import warm_up as warm_up_reasons
 from ..decisions.request import DecideRequest, PlacementRequest
 from ..events.envelope import Configured, Epoch, ItemPatched, ItemUpserted, Record, Ticked, Tracked
 from ..foundation.deadline import Deadline
@@ -73,6 +74,7 @@ def _do_all(schema: Schema, decider: Decider, placements: tuple[str, ...]) -> No
     warm_up_roll()
     warm_up_models()
     warm_up_learners()
+    warm_up_reasons()
     known = tuple(DecideRequest(placements=[PlacementRequest(id=placement)]) for placement in placements)
     together = DecideRequest(placements=[PlacementRequest(id=placement) for placement in placements], explain=True)
     for keys in ([], [1], [1, 2]):

@@ -184,6 +184,7 @@ class Assembler:
         at = {column.name: place for place, column in enumerate(self.columns)}
         self._click_rate = at.get("item.click_rate", relative.NO_RATE)
         self._first_of_list = at[relative.NAMES[0]]
+        self._first_of_person = self._first_of_list - self._person_numbers
 
     @property
     def counts(self) -> int:
@@ -205,7 +206,7 @@ class Assembler:
 
     def mean_price(self, person: Person) -> float:
         """The mean price the person looked at: of the session, else of the profile, else 0."""
-        return next((mean for name in self._prices if (mean := person.numbers[name]) > 0.0), 0.0)
+        return next((mean for name in self._prices if (mean := person.number(name)) > 0.0), 0.0)
 
     def matrix(
         self, state: State, person: Person, candidates: Candidates, neighbours: Neighbours, averages: Averages,
@@ -217,10 +218,13 @@ class Assembler:
             state.program.features, self._items, self._defaults, self._blank, self._rates, self._crosses,
             averages.rates, averages.strengths, averages.oldest_ms, self.rules, state.published, state.published_reals,
             self._words, state.catalogue.created_ms, candidates.refs, candidates.rows, candidates.ranks,
-            candidates.attributes, candidates.numbers, person.values[: self._person_numbers], person.refs,
-            person.weights, person.counts, neighbours.table_refs, neighbours.table_weights, self.mean_price(person),
-            now_ms, np.zeros(len(self._crosses)), matrix,
+            candidates.attributes, candidates.numbers, person.refs, person.weights, person.counts,
+            neighbours.table_refs, neighbours.table_weights, self.mean_price(person), now_ms,
+            np.zeros(len(self._crosses)), matrix,
         )  # fmt: skip
+        # The person's numbers are the same for all: one row, copied.
+        of_person = person.values[: self._person_numbers].astype(np.float32)
+        matrix[:, self._first_of_person : self._first_of_list] = of_person
         relative.stand(
             candidates.refs, candidates.ranks, candidates.numbers[:, 0], neighbours.recent, self._click_rate,
             self._first_of_list, matrix,
@@ -298,45 +302,37 @@ def _count(published: Ints, words: int, rows: Ints, offsets: Ints, rules: int, c
 def _assemble(
     features: Ints, items: Ints, defaults: Reals, blanks: Reals, rates: Ints, crosses: Ints, priors: Reals,
     strengths: Reals, oldest_ms: int, rules: int, published: Ints, published_reals: Reals, words: int,
-    created_ms: Ints, refs: Ints, rows: Ints, ranks: Ints, attributes: Ints, numbers: Reals, person_numbers: Reals,
-    person_refs: Ints, person_weights: Reals, person_counts: Ints, near_refs: Ints, near_weights: Reals,
-    mean_price: float, now_ms: int, totals: Reals, matrix: Matrix,
+    created_ms: Ints, refs: Ints, rows: Ints, ranks: Ints, attributes: Ints, numbers: Reals, person_refs: Ints,
+    person_weights: Reals, person_counts: Ints, near_refs: Ints, near_weights: Reals, mean_price: float, now_ms: int,
+    totals: Reals, matrix: Matrix,
 ) -> None:  # fmt: skip
-    _add_totals(crosses, person_weights, person_counts, totals)
+    """Column by column: what is to be done is the same for all candidates."""
+    for i in range(len(items)):
+        _read_items(
+            features, items[i, 0], items[i, 1], published, published_reals, words, rows, created_ms, now_ms,
+            defaults[i], blanks[i], matrix, i,
+        )  # fmt: skip
     first_rate = len(items) + numbers.shape[1]
-    first_cross = first_rate + 2 * len(rates)
-    first_met = first_cross + len(crosses)
-    single = first_met + len(crosses)
-    first_person = single + _SINGLES
     for c in range(len(refs)):
-        row = rows[c]
-        for i in range(len(items)):
-            value = blanks[i]
-            if row >= 0:
-                feature = items[i, 0]
-                at = row * words + features[feature, AT]
-                value = _read_item(
-                    features, feature, items[i, 1], published, published_reals, at, now_ms, created_ms[row],
-                    defaults[i], value,
-                )  # fmt: skip
-            matrix[c, i] = value
         for i in range(numbers.shape[1]):
             matrix[c, len(items) + i] = numbers[c, i]
-        for rate in range(len(rates)):
+    for rate in range(len(rates)):
+        column = first_rate + 2 * rate
+        for c in range(len(refs)):
             part, whole = matrix[c, rates[rate, 0]], matrix[c, rates[rate, 1]]
             share = _rate(part, whole, priors[rate], strengths[rate], rules)
-            matrix[c, first_rate + 2 * rate] = share
-            matrix[c, first_rate + 2 * rate + 1] = math.log(share / priors[rate])
-        for i in range(len(crosses)):
-            how, start = crosses[i, 1], crosses[i, 3]
-            place = _met(how, crosses[i, 2], start, person_counts[crosses[i, 0]], refs[c], attributes[c], person_refs)
-            weight = person_weights[start + place] if place >= 0 else 0.0
-            if how in (_SHARE_OF_VALUE, _SHARE_OF_ITEM):
-                matrix[c, first_cross + i] = weight / (totals[i] + SHARE_STRENGTH)
-                matrix[c, first_met + i] = weight
-            else:
-                matrix[c, first_cross + i] = 1.0 / (1.0 + place) if place >= 0 else 0.0
-                matrix[c, first_met + i] = (now_ms - weight) / 1e3 if place >= 0 else np.nan
+            matrix[c, column] = share
+            matrix[c, column + 1] = math.log(share / priors[rate])
+    first_cross = first_rate + 2 * len(rates)
+    _add_totals(crosses, person_weights, person_counts, totals)
+    for i in range(len(crosses)):
+        _meet(
+            crosses[i], person_counts[crosses[i, 0]], totals[i], refs, attributes, person_refs, person_weights, now_ms,
+            matrix, first_cross + i, first_cross + len(crosses) + i,
+        )  # fmt: skip
+    single = first_cross + 2 * len(crosses)
+    for c in range(len(refs)):
+        row = rows[c]
         matrix[c, single + _PRICE_FIT] = _price_fit(numbers[c, 0], mean_price, np.nan if rules >= EVIDENCE else 0.0)
         near = place_of(near_refs, refs[c])
         matrix[c, single + _CO_VIEWED] = near_weights[near] if near_refs[near] == refs[c] else 0.0
@@ -346,8 +342,42 @@ def _assemble(
         if rules >= EVIDENCE:
             recency = _newer(recency, known_ms, oldest_ms, now_ms)
         matrix[c, single + _RECENCY] = recency
-        for i in range(len(person_numbers)):
-            matrix[c, first_person + i] = person_numbers[i]
+
+
+@kernel
+def _read_items(
+    features: Ints, feature: int, ttl_ms: int, published: Ints, published_reals: Reals, words: int, rows: Ints,
+    created_ms: Ints, now_ms: int, default: float, blank: float, matrix: Matrix, column: int,
+) -> None:  # fmt: skip
+    """One number of all items."""
+    offset = features[feature, AT]
+    for c in range(len(rows)):
+        row = rows[c]
+        value = blank
+        if row >= 0:
+            value = _read_item(
+                features, feature, ttl_ms, published, published_reals, row * words + offset, now_ms, created_ms[row],
+                default, blank,
+            )  # fmt: skip
+        matrix[c, column] = value
+
+
+@kernel
+def _meet(
+    cross: Ints, count: int, total: float, refs: Ints, attributes: Ints, person_refs: Ints, person_weights: Reals,
+    now_ms: int, matrix: Matrix, column: int, beside: int,
+) -> None:  # fmt: skip
+    """How one list of the person meets all candidates."""
+    how, start = cross[1], cross[3]
+    for c in range(len(refs)):
+        place = _met(how, cross[2], start, count, refs[c], attributes[c], person_refs)
+        weight = person_weights[start + place] if place >= 0 else 0.0
+        if how in (_SHARE_OF_VALUE, _SHARE_OF_ITEM):
+            matrix[c, column] = weight / (total + SHARE_STRENGTH)
+            matrix[c, beside] = weight
+        else:
+            matrix[c, column] = 1.0 / (1.0 + place) if place >= 0 else 0.0
+            matrix[c, beside] = (now_ms - weight) / 1e3 if place >= 0 else np.nan
 
 
 @kernel
@@ -385,17 +415,19 @@ def _newer(recency: float, known_ms: int, oldest_ms: int, now_ms: int) -> float:
 @kernel
 def _met(how: int, column: int, start: int, count: int, ref: int, attributes: Ints, person_refs: Ints) -> int:
     """Where in the list the candidate or one of its values is first, -1 if nowhere. The list runs from the strongest or
-    newest on, so the first match is the best one."""
+    newest on, so the first match is the best one. Values stand before the places that have none."""
+    of_item = how in (_SHARE_OF_ITEM, _PLACE_OF_ITEM)
     for j in range(count):
         known = person_refs[start + j]
-        if how in (_SHARE_OF_ITEM, _PLACE_OF_ITEM):
-            matches = known == ref
-        else:
-            matches = False
-            for i in range(attributes.shape[1]):
-                matches = matches or attributes[column, i] == known
-        if matches:
-            return j
+        if of_item:
+            if known == ref:
+                return j
+            continue
+        for i in range(attributes.shape[1]):
+            if attributes[column, i] == 0:
+                break
+            if attributes[column, i] == known:
+                return j
     return -1
 
 

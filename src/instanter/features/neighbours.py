@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from ..foundation.limits import SHOWN_RECENTLY_MAX, TOP_K_MAX
+from ..foundation.limits import SHOWN_RECENTLY_MAX
 from ..state.compiled import Ints, Reals, kernel
 from ..state.memory import State
 from ..state.schema import Schema
@@ -16,8 +16,6 @@ from .carriers import Carriers
 
 _RECENT_MAX = SHOWN_RECENTLY_MAX + 1
 """The item of the page, and the items looked at before."""
-_PLACES = 2_048
-_FOUND_MAX = _RECENT_MAX * TOP_K_MAX
 
 
 class Neighbours(msgspec.Struct, frozen=True):
@@ -56,8 +54,10 @@ class Neighbourhood:
         newest = np.array(recent[:_RECENT_MAX], np.int64)
         if self._at < 0:
             return msgspec.structs.replace(self._nobody, recent=newest)
-        keys, weights = np.zeros(_PLACES, np.int64), np.zeros(_PLACES, np.float64)
-        refs, rows, sums = np.empty(_FOUND_MAX, np.int64), np.empty(_FOUND_MAX, np.int64), np.empty(_FOUND_MAX)
+        found_max = len(newest) * self._k
+        places = 1 << (2 * found_max).bit_length()  # At most half full.
+        keys, weights = np.zeros(places, np.int64), np.zeros(places, np.float64)
+        refs, rows, sums = np.empty(found_max, np.int64), np.empty(found_max, np.int64), np.empty(found_max)
         count = _gather(
             state.published, self._words, self._at, self._k, state.tables.item_index, newest, keys, weights, refs,
             rows, sums,

@@ -41,17 +41,28 @@ _PLAN_COLUMNS = 5
 _KNOWN, _IN_SESSION = 1, 2
 
 
+class PersonLayout(msgspec.Struct, frozen=True):
+    """Where the features of people stand in the arrays of a `Person`. Made once for one reader."""
+
+    numbers: dict[str, int]
+    """Name -> place in `Person.values`."""
+    lists: dict[str, int]
+    """Name -> place in `Person.counts`."""
+    starts: tuple[int, ...]
+    """Where each list begins in the flat arrays."""
+    scored: frozenset[str]
+    """The lists that are kept by scores; the others are kept by times."""
+
+
 class Person(msgspec.Struct, frozen=True):
-    """What is known of a person at one time. Lists come strongest (tops) or newest (lasts) first."""
+    """What is known of a person at one time. Lists come strongest (tops) or newest (lasts) first.
+
+    Whoever wants one feature asks for it by name; all of them at once are for people to read.
+    """
 
     known: bool
     """Whether any of the person's cells exists."""
     in_session: bool
-    numbers: dict[str, float]
-    tops: dict[str, tuple[Ints, Reals]]
-    """Top-k feature -> references and scores."""
-    lasts: dict[str, tuple[Ints, Ints]]
-    """Last-k feature -> references and times in ms."""
     values: Reals
     """The numbers in the reader's order."""
     refs: Ints
@@ -59,6 +70,38 @@ class Person(msgspec.Struct, frozen=True):
     weights: Reals
     """Score (tops) or time in ms (lasts) of each of `refs`."""
     counts: Ints
+    layout: PersonLayout
+
+    def number(self, name: str) -> float:
+        """One number; KeyError if there is none of that name."""
+        return float(self.values[self.layout.numbers[name]])
+
+    def top(self, name: str) -> tuple[Ints, Reals]:
+        """References and scores of one list; KeyError if there is none of that name."""
+        place = self.layout.lists[name]
+        start = self.layout.starts[place]
+        end = start + int(self.counts[place])
+        return self.refs[start:end], self.weights[start:end]
+
+    def last(self, name: str) -> tuple[Ints, Ints]:
+        """References and times in ms of one list; KeyError if there is none of that name."""
+        refs, times_ms = self.top(name)
+        return refs, times_ms.astype(np.int64)
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """All numbers by name."""
+        return dict(zip(self.layout.numbers, self.values.tolist(), strict=False))
+
+    @property
+    def tops(self) -> dict[str, tuple[Ints, Reals]]:
+        """Top-k feature -> references and scores."""
+        return {name: self.top(name) for name in self.layout.lists if name in self.layout.scored}
+
+    @property
+    def lasts(self) -> dict[str, tuple[Ints, Ints]]:
+        """Last-k feature -> references and times in ms."""
+        return {name: self.last(name) for name in self.layout.lists if name not in self.layout.scored}
 
 
 class Reader:
@@ -92,8 +135,14 @@ class Reader:
         self._purposes = tuple(one.spec.purpose for one in schema.layout.features)
         self._plans: dict[frozenset[str], Ints] = {}
         """By denied purposes: the plan without the features for them."""
-        self._of_profile = tuple(i for i, spec in enumerate(listed) if spec.scope is Scope.PROFILE)
-        self._numbers_of_profile = tuple(i for i, spec in enumerate(numeric) if spec.scope is Scope.PROFILE)
+        self._of_profile = np.flatnonzero([spec.scope is Scope.PROFILE for spec in listed])
+        self._numbers_of_profile = np.flatnonzero([spec.scope is Scope.PROFILE for spec in numeric])
+        self._person_layout = PersonLayout(
+            {name: place for place, name in enumerate(self.numbers)},
+            {spec.name: place for place, spec in enumerate(listed)},
+            tuple(self.starts.tolist()),
+            frozenset(spec.name for spec in listed if spec.aggregation.listed == "scores"),
+        )
 
     def person(
         self, state: State, keys: Sequence[int], now_ms: int, denied: frozenset[str] = frozenset()
@@ -140,8 +189,8 @@ class Reader:
     def without_profile(self, person: Person) -> Person:
         """The same person as the live session alone shows them."""
         values, counts = person.values.copy(), person.counts.copy()
-        values[list(self._numbers_of_profile)] = self._blank[list(self._numbers_of_profile)]
-        counts[list(self._of_profile)] = 0
+        values[self._numbers_of_profile] = self._blank[self._numbers_of_profile]
+        counts[self._of_profile] = 0
         flags = _IN_SESSION if person.in_session else 0
         return self._named(flags, values, person.refs, person.weights, counts)
 
@@ -155,17 +204,8 @@ class Reader:
         return bool(((values == values) & (values != self._blank)).any())
 
     def _named(self, flags: int, values: Reals, refs: Ints, weights: Reals, counts: Ints) -> Person:
-        tops: dict[str, tuple[Ints, Reals]] = {}
-        lasts: dict[str, tuple[Ints, Ints]] = {}
-        for spec, start, count in zip(self.lists, self.starts.tolist(), counts.tolist(), strict=False):
-            end = start + count
-            if spec.aggregation.listed == "scores":
-                tops[spec.name] = refs[start:end], weights[start:end]
-            else:
-                lasts[spec.name] = refs[start:end], weights[start:end].astype(np.int64)
-        numbers = dict(zip(self.numbers, values.tolist(), strict=False))
-        return Person(bool(flags & _KNOWN), bool(flags & _IN_SESSION), numbers, tops, lasts,
-                      values, refs, weights, counts)
+        known, in_session = bool(flags & _KNOWN), bool(flags & _IN_SESSION)
+        return Person(known, in_session, values, refs, weights, counts, self._person_layout)
 
     def _plan_without(self, denied: frozenset[str]) -> Ints:
         plan = self._plans.get(denied)

@@ -16,8 +16,9 @@ from ..state.memory import State
 from .standing import TenantLists
 
 Chosen = Ints | slice
-"""Rows of a matrix."""
+"""Rows or columns of a matrix."""
 EVERY_ROW: Final = slice(None)
+EVERY_COLUMN: Final = slice(None)
 
 
 class Found(NamedTuple):
@@ -79,8 +80,11 @@ class Ranker(Protocol):
         """One finite number a candidate; the larger the better, 0 for an average item."""
         ...
 
-    def contributions(self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW) -> Reals:
-        """What each column adds to the score of each of these rows, [rows, columns]: the ground of an explanation.
+    def contributions(
+        self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW, wanted: Chosen = EVERY_COLUMN
+    ) -> Reals:
+        """What each of the wanted columns adds to the score of each of these rows, [rows, wanted]: the ground of an
+        explanation.
 
         `matrix` is the one that was scored, so that what was found out then need not be found out again."""
         ...

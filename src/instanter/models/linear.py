@@ -17,9 +17,9 @@ from ..features.assemble import EVIDENCE, FIRST_RULES, Column, Matrix
 from ..features.carriers import Carriers
 from ..features.roles import FeatureRole
 from ..foundation.errors import Broken, ConfigRejected
-from ..state.compiled import Bytes, Reals, kernel
+from ..state.compiled import Bytes, Ints, Reals, kernel
 from ..state.layout import FeatureSpec, Scope
-from .base import EVERY_ROW, Chosen
+from .base import EVERY_COLUMN, EVERY_ROW, Chosen
 from .inputs import check_named
 
 _BASE_WEIGHTS = {
@@ -80,30 +80,41 @@ class LinearRanker:
         _check(columns, weights)
         self.columns = tuple(columns)
         self.weights: Reals = np.array([weights.get(column.name, 0.0) for column in columns], np.float64)
+        self._weighted: Ints = np.flatnonzero(self.weights)
         self._unbounded: Bytes = np.array([column.unbounded for column in columns], np.uint8)
         self._rules = rules
+        self._averaged: tuple[Matrix | None, Reals] = (None, self.weights)
+        """The rows that were scored last and what their columns add where they are absent: what explains a list stands
+        on the same."""
         basis = repr(sorted((name, float(weight)) for name, weight in weights.items() if weight))
         basis += f" by rules {rules}" if rules > FIRST_RULES else ""
         self.version = hashlib.blake2b(basis.encode(), digest_size=4).hexdigest()
 
     def score(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
-        scores = np.zeros(len(matrix))
+        scores = np.empty(len(matrix))
         self._check_columns(columns)
-        _score(matrix, self.weights, self._unbounded, self._absent(matrix), scores)
+        absent = self._absent(matrix)
+        self._averaged = (matrix, absent)
+        _score(matrix, self._weighted, self.weights, self._unbounded, absent, scores)
         return scores
 
-    def contributions(self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW) -> Reals:
+    def contributions(
+        self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW, wanted: Chosen = EVERY_COLUMN
+    ) -> Reals:
         self._check_columns(columns)
-        chosen = matrix[rows]
-        added = np.zeros(chosen.shape)
-        _contribute(chosen, self.weights, self._unbounded, self._absent(matrix), added)
+        averaged, absent = self._averaged
+        if averaged is not matrix:
+            absent = self._absent(matrix)
+        chosen, places = np.arange(len(matrix))[rows], np.arange(len(self.weights))[wanted]
+        added = np.zeros((len(chosen), len(places)))
+        _contribute(matrix, chosen, places, self.weights, self._unbounded, absent, added)
         return added
 
     def _absent(self, matrix: Matrix) -> Reals:
         """What each column adds where it is absent."""
         means = np.zeros(len(self.weights))
         if self._rules > FIRST_RULES:
-            _average(matrix, self.weights, self._unbounded, means)
+            _average(matrix, self._weighted, self.weights, self._unbounded, means)
         return means
 
     def _check_columns(self, columns: Sequence[Column]) -> None:
@@ -128,11 +139,9 @@ def _term(value: float, weight: float, unbounded: int, absent: float) -> float:
 
 
 @kernel
-def _average(matrix: Matrix, weights: Reals, unbounded: Bytes, means: Reals) -> None:
+def _average(matrix: Matrix, weighted: Ints, weights: Reals, unbounded: Bytes, means: Reals) -> None:
     """What each column adds on average where it is there."""
-    for column in range(len(weights)):
-        if weights[column] == 0.0:
-            continue
+    for column in weighted:
         count = 0
         for row in range(len(matrix)):
             if matrix[row, column] == matrix[row, column]:
@@ -146,19 +155,24 @@ def _average(matrix: Matrix, weights: Reals, unbounded: Bytes, means: Reals) -> 
 
 
 @kernel
-def _score(matrix: Matrix, weights: Reals, unbounded: Bytes, absent: Reals, scores: Reals) -> None:
+def _score(
+    matrix: Matrix, weighted: Ints, weights: Reals, unbounded: Bytes, absent: Reals, scores: Reals
+) -> None:
     for row in range(len(matrix)):
         total = 0.0
-        for column in range(len(weights)):
-            if weights[column] != 0.0:
-                total += _term(float(matrix[row, column]), weights[column], unbounded[column], absent[column])
+        for column in weighted:
+            total += _term(float(matrix[row, column]), weights[column], unbounded[column], absent[column])
         scores[row] = total
 
 
 @kernel
-def _contribute(matrix: Matrix, weights: Reals, unbounded: Bytes, absent: Reals, added: Reals) -> None:
-    for row in range(len(matrix)):
-        for column in range(len(weights)):
-            if weights[column] != 0.0:
-                value = float(matrix[row, column])
-                added[row, column] = _term(value, weights[column], unbounded[column], absent[column])
+def _contribute(
+    matrix: Matrix, rows: Ints, columns: Ints, weights: Reals, unbounded: Bytes, absent: Reals, added: Reals
+) -> None:
+    for place in range(len(columns)):
+        column = columns[place]
+        if weights[column] == 0.0:
+            continue
+        for i in range(len(rows)):
+            value = float(matrix[rows[i], column])
+            added[i, place] = _term(value, weights[column], unbounded[column], absent[column])

@@ -16,7 +16,7 @@ from ..features.assemble import Column, Matrix
 from ..foundation.errors import Broken, RequestRejected
 from ..state.compiled import Bytes, Ints, Reals, kernel
 from .artefact import Artefact, encode, identify
-from .base import EVERY_ROW, Chosen
+from .base import EVERY_COLUMN, EVERY_ROW, Chosen
 from .bodies import Weights
 from .calibration import log_odds, probabilities
 from .dataset import TrainingRows
@@ -64,15 +64,17 @@ class LogisticRanker:
         scores = self.raw_scores(matrix, columns)
         return scores if self._calibration is None else log_odds(self._calibration, scores)
 
-    def contributions(self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW) -> Reals:
-        """What each column adds to the raw score."""
+    def contributions(
+        self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW, wanted: Chosen = EVERY_COLUMN
+    ) -> Reals:
+        """What each of the wanted columns adds to the raw score."""
         self._wired.check(columns)
         chosen, weights = matrix[rows], self._weights
         added = np.zeros(chosen.shape)
         _contribute(
             chosen, self._wired.places, weights.weight, weights.mean, weights.deviation, weights.unbounded, added
         )
-        return added
+        return np.ascontiguousarray(added[:, wanted])
 
 
 def fit(

@@ -23,7 +23,7 @@ from ..features.assemble import Column, Matrix
 from ..foundation.errors import ConfigRejected
 from ..foundation.limits import LEARNER_INPUTS_MAX, LEARNER_WEIGHT_MAX, NAME_CHARS_MAX
 from ..state.compiled import Bytes, Ints, Reals, kernel
-from .base import EVERY_ROW, Chosen, Ranker
+from .base import EVERY_COLUMN, EVERY_ROW, Chosen, Ranker
 from .inputs import check_named
 
 SCORE_TERM_MAX: Final = 1e6
@@ -110,12 +110,16 @@ class Taught:
         _add_up(scores, rows, self._learned.weights, together)
         return together
 
-    def contributions(self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW) -> Reals:
+    def contributions(
+        self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW, wanted: Chosen = EVERY_COLUMN
+    ) -> Reals:
         weights = self._learned.weights
-        added: Reals = weights[0] * self._ranker.contributions(matrix, columns, rows)
+        added: Reals = weights[0] * self._ranker.contributions(matrix, columns, rows, wanted)
         inputs = self._inputs.rows(matrix[rows], np.zeros(len(added)))
-        for i, place in enumerate(self._inputs.places.tolist()):
-            added[:, place] += weights[1 + i] * inputs[:, 1 + i]
+        at = {column: place for place, column in enumerate(np.arange(len(columns))[wanted].tolist())}
+        for i, column in enumerate(self._inputs.places.tolist()):
+            if column in at:
+                added[:, at[column]] += weights[1 + i] * inputs[:, 1 + i]
         return added
 
 

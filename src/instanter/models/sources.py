@@ -60,7 +60,7 @@ class SameCategory:
         for scope in (Scope.SESSION, Scope.PROFILE):
             for spec in context.reader.lists:
                 if spec.scope is scope and spec.is_taste:
-                    for ref in context.person.tops[spec.name][0][:VALUES_FOLLOWED].tolist():
+                    for ref in context.person.top(spec.name)[0][:VALUES_FOLLOWED].tolist():
                         yield spec.by_column, ref
 
 

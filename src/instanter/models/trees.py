@@ -4,7 +4,7 @@ LightGBM adds up leaves in double precision, tree by tree, and compares inputs i
 float32 here, so each threshold can be rounded down to float32 and each comparison comes out the same. What a split
 does with missing inputs is settled before the walk: every (input, kind of missing, default side) is a slot of its own,
 in which a missing input is minus infinity if it goes left and not a number if it goes right. The walk is then one
-comparison a split, four rows side by side, so that the processor does not wait for one row's split to be read.
+comparison a split, eight rows side by side, so that the processor does not wait for one row's split to be read.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from ..features.assemble import Column, Matrix
 from ..foundation.errors import Broken
 from ..state.compiled import Ints, Reals, kernel
 from .artefact import Artefact, encode, identify
-from .base import EVERY_ROW, Chosen
+from .base import EVERY_COLUMN, EVERY_ROW, Chosen
 from .bodies import DEFAULT_LEFT, MISSING_NAN, MISSING_SHIFT, MISSING_ZERO, Places, Trees, check_trees
 from .calibration import log_odds
 from .inputs import input_of, wire
 
 Floats = npt.NDArray[np.float32]
+Unsigned = npt.NDArray[np.uint32]
 
 _ZERO: Final = float(np.float32(1e-35))
 """LightGBM takes inputs up to here for zero."""
@@ -135,11 +136,13 @@ class Paths(msgspec.Struct, frozen=True, eq=False):
     """[nodes + 1]: where the part of each node begins in the others; that of a split is empty."""
     column: Places
     moved: Reals
+    width: int
+    """How many columns there are."""
 
 
-def paths_of(walk: Walk, columns: Ints) -> Paths:
-    """`columns`: the column that each slot of the walk reads, below 0 for none."""
-    nodes, width = len(walk.left), int(columns.max(initial=0)) + 1
+def paths_of(walk: Walk, columns: Ints, width: int) -> Paths:
+    """`columns`: which of the `width` columns each slot of the walk reads, below 0 for none."""
+    nodes = len(walk.left)
     is_leaf = walk.left == np.arange(nodes)
     splits = np.flatnonzero(~is_leaf)
     above = np.full(nodes, -1, np.int64)
@@ -156,7 +159,18 @@ def paths_of(walk: Walk, columns: Ints) -> Paths:
     moved: Reals = np.bincount(place, np.concatenate(steps), len(key)).astype(np.float64)[key >= 0]
     key = key[key >= 0]
     first = np.searchsorted(key, np.arange(nodes + 1) * width)
-    return Paths(first.astype(np.int32), (key % width).astype(np.int32), moved)
+    return Paths(first.astype(np.int32), (key % width).astype(np.int32), moved, width)
+
+
+def narrowed(paths: Paths, wanted: Ints) -> Paths:
+    """The part of the paths that is about these columns, each by its place among them; takes less than a
+    millisecond."""
+    place_of = np.full(paths.width, -1, np.int32)
+    place_of[wanted] = np.arange(len(wanted), dtype=np.int32)
+    column = place_of[paths.column]
+    before = np.concatenate([[0], np.cumsum(column >= 0)])
+    kept = column >= 0
+    return Paths(before[paths.first].astype(np.int32), column[kept], paths.moved[kept], len(wanted))
 
 
 def _rounded_down(thresholds: Reals) -> Floats:
@@ -188,8 +202,15 @@ def leaves_of(walk: Walk, slots: Ints, rows: Matrix) -> Places:
     filled = np.empty((len(rows), len(slots) + 1), np.float32)
     leaves = np.empty((len(rows), len(walk.roots)), np.int32)
     _fill(rows, slots, filled)
-    _walk_down(filled, walk.roots, walk.left, walk.slot, walk.threshold, leaves)
+    _walk_down(
+        filled, _unsigned(walk.roots), _unsigned(walk.left), _unsigned(walk.slot), walk.threshold, _unsigned(leaves)
+    )
     return leaves
+
+
+def _unsigned(places: Places) -> Unsigned:
+    """The same places without a sign: compiled loops need not look for those that are counted from the end."""
+    return places.view(np.uint32)
 
 
 class TreeRanker:
@@ -209,7 +230,8 @@ class TreeRanker:
         self._walk = walk_of(trees)
         self._slots = self._walk.slots.copy()
         self._slots[:, 0] = self._wired.places[self._walk.slots[:, 0]]
-        self._paths = paths_of(self._walk, self._slots[:, 0])
+        self._paths = paths_of(self._walk, self._slots[:, 0], len(columns))
+        self._wanted, self._paths_wanted = np.arange(len(columns)), self._paths
         self._walked: tuple[Matrix | None, Places] = (None, np.empty((0, 0), np.int32))
         """The rows that were scored last and their leaves: a list is explained by the walk that scored it."""
 
@@ -228,15 +250,24 @@ class TreeRanker:
         scores = self.raw_scores(matrix, columns)
         return scores if self._calibration is None else log_odds(self._calibration, scores)
 
-    def contributions(self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW) -> Reals:
-        """By how much each column's splits moved the mean on the way to the leaves (Saabas' attribution). They add up
-        to the raw score less the mean of all, short of what inputs without a column added."""
+    def contributions(
+        self, matrix: Matrix, columns: Sequence[Column], rows: Chosen = EVERY_ROW, wanted: Chosen = EVERY_COLUMN
+    ) -> Reals:
+        """By how much each column's splits moved the mean on the way to the leaves (Saabas' attribution). Those of all
+        columns add up to the raw score less the mean of all, short of what inputs without a column added."""
         self._wired.check(columns)
         scored, leaves = self._walked
         found = leaves[rows] if scored is matrix else leaves_of(self._walk, self._slots, matrix[rows])
-        paths, added = self._paths, np.zeros((len(found), len(columns)))
-        _attribute(found, paths.first, paths.column, paths.moved, added)
+        paths = self._paths_to(np.arange(len(columns))[wanted])
+        added = np.zeros((len(found), paths.width))
+        _attribute(_unsigned(found), _unsigned(paths.first), _unsigned(paths.column), paths.moved, added)
         return added
+
+    def _paths_to(self, wanted: Ints) -> Paths:
+        """The paths as far as they are about these columns. The same are asked for at every decision."""
+        if not np.array_equal(self._wanted, wanted):
+            self._wanted, self._paths_wanted = wanted, narrowed(self._paths, wanted)
+        return self._paths_wanted
 
     def mean(self) -> float:
         """The raw score of an average training row."""
@@ -258,34 +289,43 @@ def _fill(matrix: Matrix, table: Ints, slots: Floats) -> None:
 
 
 @kernel
-def _next(slots: Floats, row: int, node: int, left: Places, slot: Places, threshold: Floats) -> int:
-    below: int = left[node] + (0 if slots[row, slot[node]] <= threshold[node] else 1)
+def _next(row: Floats, node: int, left: Unsigned, slot: Unsigned, threshold: Floats) -> int:
+    below: int = left[node] + np.uint64(0 if row[slot[node]] <= threshold[node] else 1)
     return below
 
 
 @kernel
 def _walk_down(
-    slots: Floats, roots: Places, left: Places, slot: Places, threshold: Floats, leaves: Places
+    slots: Floats, roots: Unsigned, left: Unsigned, slot: Unsigned, threshold: Floats, leaves: Unsigned
 ) -> None:
-    """Four rows walk together until all are at their leaves."""
+    """Eight rows walk together until all are at their leaves."""
     rows = len(slots)
+    together = rows - rows % 8
     for tree in range(len(roots)):
-        found = leaves[:, tree]
-        for row in range(0, rows - 3, 4):
-            a = b = c = d = roots[tree]
+        found, root = leaves[:, tree], roots[tree]
+        for row in range(0, together, 8):
+            row_a, row_b, row_c, row_d = slots[row], slots[row + 1], slots[row + 2], slots[row + 3]
+            row_e, row_f, row_g, row_h = slots[row + 4], slots[row + 5], slots[row + 6], slots[row + 7]
+            a = b = c = d = e = f = g = h = root
             while True:
-                to_a = _next(slots, row, a, left, slot, threshold)
-                to_b = _next(slots, row + 1, b, left, slot, threshold)
-                to_c = _next(slots, row + 2, c, left, slot, threshold)
-                to_d = _next(slots, row + 3, d, left, slot, threshold)
-                if (to_a == a) & (to_b == b) & (to_c == c) & (to_d == d):
+                to_a = _next(row_a, a, left, slot, threshold)
+                to_b = _next(row_b, b, left, slot, threshold)
+                to_c = _next(row_c, c, left, slot, threshold)
+                to_d = _next(row_d, d, left, slot, threshold)
+                to_e = _next(row_e, e, left, slot, threshold)
+                to_f = _next(row_f, f, left, slot, threshold)
+                to_g = _next(row_g, g, left, slot, threshold)
+                to_h = _next(row_h, h, left, slot, threshold)
+                stay = (to_a == a) & (to_b == b) & (to_c == c) & (to_d == d)
+                if stay & (to_e == e) & (to_f == f) & (to_g == g) & (to_h == h):
                     break
-                a, b, c, d = to_a, to_b, to_c, to_d
+                a, b, c, d, e, f, g, h = to_a, to_b, to_c, to_d, to_e, to_f, to_g, to_h
             found[row], found[row + 1], found[row + 2], found[row + 3] = a, b, c, d
-        for row in range(rows - rows % 4, rows):
-            node = roots[tree]
+            found[row + 4], found[row + 5], found[row + 6], found[row + 7] = e, f, g, h
+        for row in range(together, rows):
+            node = root
             while left[node] != node:
-                node = _next(slots, row, node, left, slot, threshold)
+                node = _next(slots[row], node, left, slot, threshold)
             found[row] = node
 
 
@@ -298,8 +338,11 @@ def _add_up(leaves: Places, value: Reals, scores: Reals) -> None:
 
 
 @kernel
-def _attribute(leaves: Places, first: Places, column: Places, moved: Reals, added: Reals) -> None:
+def _attribute(leaves: Unsigned, first: Unsigned, column: Unsigned, moved: Reals, added: Reals) -> None:
     for row in range(len(added)):
+        sums = added[row]
         for leaf in leaves[row]:
-            for step in range(first[leaf], first[leaf + 1]):
-                added[row, column[step]] += moved[step]
+            step, end = first[leaf], first[leaf + np.uint64(1)]
+            while step < end:
+                sums[column[step]] += moved[step]
+                step += np.uint64(1)
