@@ -27,6 +27,7 @@ class BesideADict(RuleBasedStateMachine):
     def put(self, ref: int, size: int) -> None:
         self.number += 1
         self.items[ref] = self.oracle[ref] = content(size, self.number)
+        assert self.items.get(ref) == self.oracle[ref]
 
     @rule(refs=st.lists(REFS, max_size=30), size=SIZES)
     def put_many(self, refs: list[int], size: int) -> None:

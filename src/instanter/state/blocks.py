@@ -37,6 +37,10 @@ _SMALLER_AT: Final = 8
 """Where one in so many is left of the slots that were given, the rest are let go."""
 _MOVED_AT_ONCE: Final = 16
 """Places of an index that became too small, for each item that comes."""
+_LATELY_MAX: Final = 8_192
+"""Items whose places are known without looking for them."""
+_FEW: Final = 4
+"""Up to so many are asked for one by one."""
 _GONE: Final = 0
 """Stands in the place of an item's reference, which is never this."""
 
@@ -67,6 +71,8 @@ class PackedItems(MutableMapping[int, bytes]):
         self._blocks: dict[int, _Block] = {}
         self._number = -1
         """Of the block that is written to, the newest."""
+        self._lately: dict[int, int] = {}
+        """Places by reference."""
         self._live_bytes = self._written_bytes = 0
         """Of the items that are there, and of all that stand in the blocks, with what stands before each."""
         self._number_slots(np.zeros((2, 0), np.int64))
@@ -81,15 +87,33 @@ class PackedItems(MutableMapping[int, bytes]):
         """Of the references to their slots."""
 
     def __getitem__(self, ref: int) -> bytes:
-        slot = find(self._index, ref)
-        if slot < 0:
+        place = self._place_of(ref)
+        if place < 0:
             raise KeyError(ref)
-        return self._at(int(self._places[slot]))
+        return self._at(place)
 
     def get(self, ref: int, default: Any = None) -> Any:
         """An item, or `default`."""
-        slot = find(self._index, ref)
-        return default if slot < 0 else self._at(int(self._places[slot]))
+        place = self._place_of(ref)
+        return default if place < 0 else self._at(place)
+
+    def _place_of(self, ref: int) -> int:
+        """Where an item is, -1 if there is none. Those that were read lately are known without a call into compiled
+        code: most of what is read is in fashion."""
+        place = self._lately.get(ref)
+        if place is None:
+            slot = find(self._index, ref)
+            if slot < 0:
+                return -1
+            place = int(self._places[slot])
+            if len(self._lately) >= _LATELY_MAX:
+                self._lately.clear()
+            self._lately[ref] = place
+        return place
+
+    def forget(self) -> None:
+        """Let go of what makes reading faster."""
+        self._lately.clear()
 
     def __contains__(self, ref: object) -> bool:
         return isinstance(ref, int) and bool(find(self._index, ref) >= 0)
@@ -103,8 +127,8 @@ class PackedItems(MutableMapping[int, bytes]):
 
     def unknown(self, refs: Sequence[int]) -> frozenset[int]:
         """Those of these references that are of no item; much cheaper than to ask for each."""
-        if not refs:
-            return frozenset()
+        if len(refs) < _FEW:
+            return frozenset([ref for ref in refs if find(self._index, ref) < 0])
         asked, slots = np.array(refs, np.int64), np.empty(len(refs), np.int64)
         find_all(self._index, asked, slots)
         return frozenset(asked[slots < 0].tolist())
@@ -112,6 +136,7 @@ class PackedItems(MutableMapping[int, bytes]):
     def __setitem__(self, ref: int, packed: bytes) -> None:
         slot = find(self._index, ref)
         place = self._write(ref, packed)
+        self._lately.pop(ref, None)
         if slot >= 0:
             self._bury(int(self._places[slot]))
             self._places[slot] = place
@@ -141,6 +166,7 @@ class PackedItems(MutableMapping[int, bytes]):
         if slot < 0:
             raise KeyError(ref)
         remove(self._index, ref)
+        self._lately.pop(ref, None)
         self._refs[slot] = _GONE
         self._count -= 1
         self._bury(int(self._places[slot]))
@@ -214,6 +240,7 @@ class PackedItems(MutableMapping[int, bytes]):
             ref, size = _head_at(block.memory, offset)
             place, slot = (number << _OFFSET_BITS) + offset, find(self._index, ref)
             if slot >= 0 and self._places[slot] == place:
+                self._lately.pop(ref, None)
                 self._places[slot] = self._write(ref, block.read(offset))
                 self._bury(place)
             offset += _HEAD_BYTES + size

@@ -326,6 +326,7 @@ class Catalogue:
     def forget_named(self) -> None:
         """Empty the caches of names: those of items that are gone would lie in their midst."""
         self._named, self._named_count = {}, 0
+        self._packed.forget()
         self.references.forget()
 
     def restore(self, packed: bytes) -> None:
