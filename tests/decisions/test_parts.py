@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from instanter.decisions.candidates import given_by, of_caller, of_rows
+from instanter.decisions.candidates import _add_new, _places_for, given_by, of_caller, of_rows
 from instanter.decisions.eligibility import NOT_IN_CATALOGUE, Filters, judge, reason_of
 from instanter.decisions.explain import _LEAST, _TEXTS, CONTRIBUTION_MIN, REASONS_MAX, Explainer, find_origins
 from instanter.decisions.fallback import StageFailed, Stages, descend
@@ -217,3 +217,20 @@ def test_fields_of_a_candidate_are_read_as_those_of_an_item(
     pool = of_caller(shop.state, given, START_MS)
     np.testing.assert_equal(pool.columns.numbers[0, 0], price)
     assert pool.in_stock == in_stock
+
+
+ROWS = st.lists(st.integers(0, 39), max_size=30, unique=True)
+
+
+@given(st.lists(ROWS, max_size=5), st.lists(st.integers(0, 2), min_size=40, max_size=40), st.integers(1, 24))
+def test_what_sources_find_is_taken_once_in_their_order_and_up_to_the_share(
+    finds: list[list[int]], owners: list[int], limit: int
+) -> None:
+    rows, seen = np.empty(limit, np.int64), np.zeros(_places_for(limit), np.int64)
+    count, expected, tenants = 0, list[int](), np.array(owners, np.int32)
+    for number, given_rows in enumerate(finds):
+        share = (limit - count) // (len(finds) - number)
+        new = [row for row in given_rows if owners[row] in (0, 1) and row not in expected]
+        expected += new[:share]
+        count = _add_new(rows, count, seen, np.array(given_rows, np.int64), tenants, 1, count + share)
+        assert rows[:count].tolist() == expected
