@@ -213,3 +213,17 @@ def test_a_report_looks_at_so_many_items(tmp_path: Path) -> None:
         assert unheard["message"].startswith(f"All of {STOCKTAKEN_ITEMS_MAX:,} items of the catalogue: inventory")
 
     with_client(tmp_path, work)
+
+
+def test_a_group_that_holds_most_of_a_catalogue_is_told(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        await client.post("/v1/items", [{"id": n, "item_group_id": 0, "title": "T"} for n in range(12)])
+        assert await findings(client, "one_group") == []
+        assert len((await client.decide())["items"]) > 1
+        items = [{"id": n, "item_group_id": "all", "title": "T"} for n in range(7)]
+        assert (await client.post("/v1/items", items)).json()["accepted"] == 7
+        (told,) = await findings(client, "one_group")
+        assert told["count"] == 7
+        assert '7 of 12 items are in one item_group_id, "all", and a list shows one item of a group' in told["message"]
+
+    with_client(tmp_path, work)

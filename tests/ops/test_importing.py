@@ -18,12 +18,12 @@ import pytest
 
 from instanter.events.envelope import Tracked, decode_record
 from instanter.foundation.disk import RealDisk
-from instanter.foundation.limits import BATCH_SENT_BYTES_MAX
+from instanter.foundation.limits import BATCH_SENT_BYTES_MAX, FEED_GROUPS_MAX
 from instanter.log.segments import SegmentReader
 from instanter.ops.archives import EventLine
 from instanter.ops.child import ChildServer
 from instanter.ops.cli import main as frame
-from instanter.ops.cli.import_ import _pieces
+from instanter.ops.cli.import_ import _pieces, _Seen
 
 from .shop_data import ndjson, write_config
 
@@ -117,6 +117,24 @@ def test_a_feed_without_what_features_read_is_told_so_with_its_columns(
         remarks = imported(server, capsys, "--items", file)["item_remarks"]
         assert [one.startswith(told) for one in remarks] == [True] * bool(told), content
         assert not told or "Sparte" in remarks[0]
+
+
+def test_a_group_that_holds_most_of_a_feed_is_told(server: ChildServer, tmp_path: Path, capsys: Printed) -> None:
+    file = tmp_path / "groups.csv"
+    for group, told in (("g", True), ("0", False), ("NULL", False)):
+        file.write_text("sku,parent_id,title\n" + "".join(f"g-{n},{group},T\n" for n in range(12)))
+        remarks = imported(server, capsys, "--items", file)["item_remarks"]
+        assert any("12 of 12 items are in one item_group_id" in one for one in remarks) is told, group
+        assert httpx.get(f"{server.url}/v1/items/g-1").json()["fields"].get("item_group_id") == ("g" if told else None)
+
+
+def test_groups_are_counted_up_to_a_bound() -> None:
+    seen = _Seen()
+    for number in range(FEED_GROUPS_MAX + 5):
+        seen.add({"item_group_id": number})
+    seen.add({"item_group_id": 1})
+    assert len(seen.groups) == FEED_GROUPS_MAX
+    assert seen.groups["1"] == 2
 
 
 def test_what_the_door_refuses_of_a_file_is_told_with_its_line(

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from ..foundation.errors import EventRejected
 from ..foundation.limits import ATTRIBUTE_VALUES_MAX, FIELDS_TYPED_MAX
+from .nothing import names_no_group
 from .numbers import AMOUNT_MAX, EMPTY, FAULTS, SHARED_SIGNS, NumberRead, currencies_agree, currency_of, read_number
 from .times import parse_time_ms, time_text
 
@@ -409,12 +410,16 @@ class FieldReader:
                          "price does not count")  # fmt: skip
 
     def _read_group(self, fields: dict[str, Any]) -> None:
-        group = fields.get(GROUP)
-        if group is None or isinstance(group, str):
+        if GROUP not in fields:
             return
-        if isinstance(group, int) and not isinstance(group, bool):
+        group = fields[GROUP]
+        if names_no_group(group):
+            fields[GROUP] = None
+        elif isinstance(group, float) and group.is_integer():
+            fields[GROUP] = str(int(group))
+        elif isinstance(group, int) and not isinstance(group, bool):
             fields[GROUP] = str(group)
-        else:
+        elif not isinstance(group, str):
             self._remark(GROUP, "unreadable", f"is {_kind(group)}: the id of a group is text or a whole number")
 
     def _read_number(self, fields: dict[str, Any], name: str) -> None:

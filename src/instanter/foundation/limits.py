@@ -426,6 +426,8 @@ FEED_WRAPS_MAX = 3
 """Objects that may stand around a list of items, one in the other."""
 FEED_SHAPES_MAX = 1_000
 """Sets of names whose meaning is remembered while items are read."""
+FEED_GROUPS_MAX = 1_000
+"""Groups whose items are counted, to tell of one that holds most of them."""
 FEED_XML_DEPTH_MAX = 32
 FEED_XML_CHARS_MAX = 64 * 1024
 """Of the text of one element, and of all its attributes."""
