@@ -117,6 +117,35 @@ def test_columns_are_called_as_our_fields_and_others_keep_their_names() -> None:
     }  # fmt: skip
 
 
+NOTHINGS = ["nan", "NaN", "NULL", "null", "None", "N/A", "NaT", "\\N", "<NA>", "#N/A", "#REF!", " NULL "]
+
+
+@pytest.mark.parametrize("nothing", NOTHINGS)
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+def test_texts_for_nothing_are_empty_cells_but_in_ids_and_titles(nothing: str, delimiter: str) -> None:
+    rows = ["id,title,category,brand,stock,option1", f"1,{nothing},{nothing},{nothing},{nothing},{nothing}",
+            f"{nothing},T,{nothing},B,,"]  # fmt: skip
+    with read_items(io.BytesIO("\n".join(rows).replace(",", delimiter).encode())) as feed:
+        found = [one for _, one in feed]
+    plain = nothing.strip()
+    assert found == [FeedItem("1", {"title": plain, "option1": plain}), FeedItem(plain, {"title": "T", "brand": "B"})]
+    assert feed.notes == [
+        "cells in which NULL, NaN, N/A and the like stand count as empty: category 2, brand 1, stock 1"
+    ]
+
+
+@pytest.mark.parametrize("text", ["NA", "none", "Nano", "NULL and void", "-"])
+def test_texts_that_may_say_something_are_kept(text: str) -> None:
+    with read_items(io.BytesIO(f"id,category\n1,{text}\n".encode())) as feed:
+        assert [one for _, one in feed] == [FeedItem("1", {"category": text})]
+    assert feed.notes == []
+
+
+def test_texts_for_nothing_are_empty_cells_of_shopifys_export_too() -> None:
+    table = "Handle,Title,Vendor,Variant Price,Variant SKU,Option1 Name,Option1 Value\nh,None,NULL,NaN,s,Size,None\n"
+    assert items(table) == {"s": {"title": "None", "handle": "h", "item_group_id": "h", "size": "None"}}
+
+
 def test_two_columns_that_mean_the_same_are_both_kept() -> None:
     assert items("id,name,title\n1,n,t\n") == {"1": {"name": "n", "title": "t"}}
     assert items("id,x,x\n1,a,b\n") == {"1": {"x": "a", "x (3)": "b"}}

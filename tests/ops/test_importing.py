@@ -321,9 +321,9 @@ def test_a_file_with_nothing_in_it_is_told_by_its_name(server: ChildServer, tmp_
 def test_what_is_said_of_an_item_names_one_and_no_route(server: ChildServer, tmp_path: Path, capsys: Printed) -> None:
     file = ndjson(tmp_path / "odd.ndjson", [{"id": "odd-1", "title": "x", "availability": "perhaps"}])
     assert imported(server, capsys, "--items", file)["item_remarks"][0].startswith("1 item (such as odd-1): avail")
-    file = ndjson(tmp_path / "bad.ndjson", [{"id": "bad-1", "title": "x", "stock": {"n": 1}}])
+    file = ndjson(tmp_path / "bad.ndjson", [{"id": "bad-1", "title": "x", "price": -1}])
     told = imported(server, capsys, "--items", file, code=1)["first_rejections"]
-    assert told == ['item in line 1: schema: item "bad-1": stock is neither a number nor text: send a number']
+    assert told == ['item in line 1: schema: item "bad-1": price is below 0: send what the item costs']
 
 
 def test_a_known_name_that_nothing_hears_does_not_look_like_itself(

@@ -166,7 +166,7 @@ def test_files_and_standard_input_are_imported_into_a_running_server(site: Site,
 
 def test_what_is_unfit_is_left_out_and_told_by_its_line(site: Site, tmp_path: Path) -> None:
     items = ndjson(tmp_path / "items.ndjson", [
-        {"id": "fit-1", "fields": {}}, b"{broken", {"id": "unfit", "fields": {"stock": "many"}}, [],
+        {"id": "fit-1", "fields": {}}, b"{broken", {"id": "unfit", "fields": {"price": -1}}, [],
         {"id": "fit-2", "fields": {}}])
     events = ndjson(tmp_path / "events.ndjson", [
         {"type": "page", "anonymousId": "fit"}, {"type": "page", "messageId": "nobody"}, b'{"type": "page"} {}'])

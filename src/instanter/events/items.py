@@ -161,6 +161,7 @@ def _time_ms(value: object) -> int:
 NO_TIME: Final = (
     'is no time that is known: send ISO 8601 such as "2026-03-01T10:00:00Z" or "2026-03-01", or seconds since 1970'
 )
+_WITHOUT_IT: Final = "the item counts as one without it"
 _ZERO_DATE: Final = "0000-00-00"
 _DAY_MS: Final = 86_400_000
 _LAST_MS: Final = 253_402_300_799_000
@@ -181,7 +182,7 @@ _NOTHING: Final[Mapping[str, Any]] = {}
 
 
 class ItemRefused(Exception):
-    """The fields cannot be an item's: which one, and why, for whoever sent them."""
+    """The fields cannot be an item's, because one says what cannot be, such as a price below 0: which one, and why."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field} {message}")
@@ -268,6 +269,11 @@ class FieldReader:
     def _remark(self, field: str, code: str, message: str) -> None:
         self.remarks.append(Remark(field, code, f"{field} {message}"))
 
+    def _lose(self, fields: dict[str, Any], name: str, message: str) -> None:
+        """Leave out a field of which nobody can tell what it says."""
+        del fields[name]
+        self._remark(name, "unreadable", f"{message}; {_WITHOUT_IT}")
+
     def _read_stock(self, fields: dict[str, Any], known: Mapping[str, Any]) -> None:
         stock = fields[STOCK]
         if stock is not None and type(stock) is not int:
@@ -291,7 +297,8 @@ class FieldReader:
         if read.fault and isinstance(stock, str) and (least := _AT_LEAST.fullmatch(stock.strip())):
             read = NumberRead(float(least[1]))
         if read.fault:
-            raise ItemRefused(STOCK, FAULTS[read.fault])
+            self._lose(fields, STOCK, FAULTS[read.fault])
+            return None
         fields[STOCK] = _plain(read.number)
         return read.number
 
@@ -358,9 +365,10 @@ class FieldReader:
         if read.fault == EMPTY:
             fields[name] = None
         elif read.fault:
-            if not isinstance(value, str):
-                raise ItemRefused(name, FAULTS[read.fault])
-            self._remark(name, "unreadable", f"{FAULTS[read.fault]}; the item counts as one without it")
+            if isinstance(value, str):
+                self._remark(name, "unreadable", f"{FAULTS[read.fault]}; {_WITHOUT_IT}")
+            else:
+                self._lose(fields, name, FAULTS[read.fault])
         elif read.number < 0:
             raise ItemRefused(name, "is below 0: send what the item costs")
         elif read.number > AMOUNT_MAX:
@@ -383,8 +391,9 @@ class FieldReader:
                 at_ms = read_time_ms(value, whole_day=name == SHOWN_UNTIL)
             except ValueError:
                 if name != CREATED:
-                    raise ItemRefused(name, NO_TIME) from None
-                self._remark(name, "unreadable", f"{NO_TIME}; the item counts as new from its first day here")
+                    self._lose(fields, name, NO_TIME)
+                else:
+                    self._remark(name, "unreadable", f"{NO_TIME}; the item counts as new from its first day here")
                 continue
             fields[name] = time_text(min(at_ms, _LAST_MS)) if at_ms else None
         if isinstance(period := fields.get(SALE_PERIOD), str | list):

@@ -309,7 +309,7 @@ def _import_items(connection: Connection, arguments: argparse.Namespace, report:
             _send_fit_items(connection, path, batch, report)
             if told is not None:
                 told(report.items, 0)
-        report.item_remarks += _missing(seen.fields)
+        report.item_remarks += [*map(_printable, feed.notes), *_missing(seen.fields)]
         if sentence := one_group(seen.groups, seen.items):
             report.item_remarks.append(_printable(sentence))
         if not report.items and not report.rejected:

@@ -31,6 +31,8 @@ _CALLED_IN_TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "image_link": ("imagelink", "image", "imageurl", "imagesrc", "picture", "pictureurl", "thumbnail", "thumbnailurl"),
     "description": ("description", "longdescription", "body", "bodyhtml", "shortdescription"),
 }
+_AT_THEIR_WORD: Final = frozenset({*IDS, *_CALLED["title"], "handle", "variantsku"})
+_OPTION: Final = "option"
 _WRAPPED: Final = ("amount", "value", "price")
 _CURRENCIES: Final = ("currency", "currencyCode", "currency_code", "priceCurrency")
 _ABSENT: Final = (None, "")
@@ -99,6 +101,11 @@ class FeedColumns:
         for name in names:
             if name not in self.ours and name in given:  # Its name is what another column was said to be.
                 self.ours[name] = f"{name}_in_feed"
+
+    def takes_at_its_word(self, name: str) -> bool:
+        """Whether a column holds ids, titles or options, which may be called `None` or `NULL`."""
+        plain = letters(name)
+        return self.ours.get(name, name) in (ID, "title") or plain in _AT_THEIR_WORD or plain.startswith(_OPTION)
 
     def require_id(self, names: Sequence[str]) -> None:
         """Raise `RequestRejected` unless a column is the id."""

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, Final
 
+from ...events.nothing import says_nothing
 from ...foundation.limits import FEED_LINE_CHARS_MAX, FEED_VALUE_CHARS_MAX
 from .columns import FeedColumns, Renamer, check_count, told_apart
-from .found import Finds, Problem, refused
+from .found import Aside, Finds, Note, Problem, refused
 from .opening import lines_of
 from .shopify import is_shopify_table, items_of_rows
 
@@ -39,13 +40,15 @@ def read_table(text: io.TextIOWrapper, given: Mapping[str, str]) -> tuple[str, F
     if names_row is None:
         raise refused("it is empty")
     names = _names(names_row[1])
-    if not given and is_shopify_table(names):
-        return "Shopify CSV", items_of_rows(names, rows.rows)
     columns = FeedColumns(names, given, tables=True)
+    if not given and is_shopify_table(names):
+        return "Shopify CSV", items_of_rows(names, without_nothing(names, rows.rows, columns))
     columns.require_id(names)
     ours = {columns.ours.get(name, name) for name in names}
     kind = "Google Merchant" if {"availability", "link", "image_link"} <= ours else ""
-    return f"{kind} {'TSV' if delimiter == chr(9) else 'CSV'}".strip(), _items(names, rows.rows, given)
+    return f"{kind} {'TSV' if delimiter == chr(9) else 'CSV'}".strip(), _items(
+        names, without_nothing(names, rows.rows, columns), given
+    )
 
 
 class _RowTooLong(Exception):
@@ -107,10 +110,31 @@ class _Rows:
                 yield f"line {line}", values
 
 
+def without_nothing(
+    names: Sequence[str], rows: Iterator[tuple[str, Any]], columns: FeedColumns
+) -> Iterator[tuple[str, Any]]:
+    """Rows whose cells are empty where `NULL`, `NaN` and the like stand in them, and at the end a note of how many.
+
+    Ids, titles and options stay as they are written: there are things that are called so.
+    """
+    kept = {place for place, name in enumerate(names) if columns.takes_at_its_word(name)}
+    emptied = Counter[int]()
+    for place, values in rows:
+        if isinstance(values, list):
+            for at, value in enumerate(values):
+                if value and at not in kept and says_nothing(value):
+                    values[at] = ""
+                    emptied[at] += 1
+        yield place, values
+    if emptied:
+        said = ", ".join(f"{names[at] if at < len(names) else at + 1} {count:,}" for at, count in emptied.most_common())
+        yield "the table", Note(f"cells in which NULL, NaN, N/A and the like stand count as empty: {said}")
+
+
 def _items(names: Sequence[str], rows: Iterator[tuple[str, Any]], given: Mapping[str, str]) -> Finds:
     renamer = Renamer(given, tables=True)
     for place, values in rows:
-        if isinstance(values, Problem):
+        if isinstance(values, Aside):
             yield place, values
             continue
         misfit = misfit_of(names, values)
