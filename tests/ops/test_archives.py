@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from instanter.foundation.errors import Broken, RequestRejected
-from instanter.foundation.limits import ARCHIVE_BUFFER_BYTES, ARCHIVE_RECORD_BYTES_MAX
+from instanter.foundation.limits import ARCHIVE_BUFFER_BYTES, ARCHIVE_RECORD_BYTES_MAX, FEED_QUOTES_MAX
 from instanter.ops.archives import as_history, identity_of, opened_archive
 
 EVENTS: list[dict[str, Any]] = [
@@ -71,6 +71,41 @@ def test_an_array_that_is_larger_than_what_is_read_at_once_is_read_in_pieces(tmp
     path.write_text(json.dumps(events))
     assert path.stat().st_size > 4 * ARCHIVE_BUFFER_BYTES
     assert read(path)[1] == events
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", ";"])
+@pytest.mark.parametrize(("bad", "items"), [
+    ('u3,view,"i3', [1, 2, 4, 5, 6]), ('u3,"view,i3', [1, 2, 4, 5, 6]), ('"u3,view,i3', [1, 2, 4, 5, 6]),
+])  # fmt: skip
+def test_a_quote_that_swallows_events_is_told_with_its_line_and_the_others_are_read(
+    bad: str, items: list[int], delimiter: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.csv"
+    rows = ["user,action,item", "u1,view,i1", "u2,view,i2", bad, 'u4,"view",i4', "u5,view,i5", "u6,view,i6", ""]
+    path.write_text("\n".join(rows).replace(",", delimiter))
+    _, events, numbers, rejected = read(path)
+    assert [event["properties"]["product_id"] for event in events] == [f"i{item}" for item in items]
+    assert numbers == [2, 3, 5, 6, 7]
+    (told,) = rejected
+    assert told.startswith(f"{path}:4: malformed: a quote in it is not closed")
+
+
+def test_a_quote_that_is_open_at_the_end_of_a_file_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text('user,action,note\nu1,view,"two\nlines"\nu2,view,"open\nand no more')
+    _, events, numbers, rejected = read(path)
+    assert ([event["properties"]["note"] for event in events], numbers) == (["two\nlines"], [3])
+    assert rejected == [f'{path}:4: malformed: a quote in it is not closed, or stands in a text and is not written '
+                        'twice (""); what stands from there to line 5 is left out']  # fmt: skip
+
+
+def test_events_behind_so_many_quotes_are_read_by_themselves(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("user,action,note\n" + "".join(f'u{n},"view,{n}\n' for n in range(3 * FEED_QUOTES_MAX)))
+    rejected = read(path)[3]
+    left_out = [told for told in rejected if "what stands from there" in told]
+    assert len(rejected) - len(left_out) == FEED_QUOTES_MAX
+    assert left_out
 
 
 def test_a_bad_line_is_named_and_the_others_are_read(tmp_path: Path) -> None:

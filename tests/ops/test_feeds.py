@@ -24,6 +24,7 @@ from instanter.foundation.errors import RequestRejected
 from instanter.foundation.limits import (
     FEED_COLUMNS_MAX,
     FEED_LINE_CHARS_MAX,
+    FEED_QUOTES_MAX,
     FEED_VALUE_CHARS_MAX,
     FEED_WRAPS_MAX,
     FEED_XML_CHARS_MAX,
@@ -191,12 +192,64 @@ def test_lines_are_counted_as_an_editor_counts_them() -> None:
 
 def test_a_quote_that_nobody_closes_is_told_with_what_it_took() -> None:
     rows = "".join(f"{number},{'x' * 80}\n" for number in range(2_000))
-    _, found, _ = told(f'id,title\na,ok\nb,"open\n{rows}')
+    _, found, broken = told(f'id,title\na,ok\nb,"open\n{rows}')
+    assert "a quote in it is not closed" in broken
+    assert len(found) == 2_002
     problems = [(place, reason) for place, item_id, reason in found if not item_id]
     assert problems[0][0] == "line 3"
     assert "a quote in it is not closed" in problems[0][1]
     assert f"{FEED_VALUE_CHARS_MAX:,}" in problems[0][1]
     assert found[-1][1] == "1999"
+
+
+ROWS = "".join(f"p-{n},Lamp {n},{n}.50\n" for n in range(3, 6))
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", ";"])
+@pytest.mark.parametrize(("bad", "behind", "ids"), [
+    ('p-2,Desk,"8\n', ROWS, ["p-3", "p-4", "p-5"]),
+    ('p-2,"27 inch monitor,8\n', ROWS, ["p-3", "p-4", "p-5"]),
+    ('p-2,"27 inch monitor,8\n', 'p-3,24",7\n' + ROWS, ["p-3", "p-3", "p-4", "p-5"]),
+    ('"p-2,Desk,8\n', 'p-6,"Lamp",7\n' + ROWS, ["p-6", "p-3", "p-4", "p-5"]),
+    ('p-2,Desk,"8\n', 'a,"Lamp",x\nb,"Bed",y\n', ["a", "b"]),
+    ('p-2,Desk,"', "", []), ('p-2,Desk,"8\nand no more\n', "", []),
+])  # fmt: skip
+def test_a_quote_that_swallows_rows_is_told_with_its_line_and_replaces_no_catalogue(
+    bad: str, behind: str, ids: list[str], delimiter: str
+) -> None:
+    table = f"id,title,price\np-1,Sofa,9\n{bad}{behind}".replace(",", delimiter)
+    _, found, broken = told(table)
+    assert [(place, item_id) for place, item_id, _ in found[:2]] == [("line 2", "p-1"), ("line 3", "")]
+    assert [item_id for _, item_id, _ in found[2:]] == ids
+    assert found[1][2] == broken
+    assert broken.startswith("a quote in it is not closed")
+
+
+def test_lines_behind_a_quote_keep_their_numbers() -> None:
+    _, found, _ = told(f'id,title,price\np-1,"27 inch,9\n\n{ROWS}p-9\n')
+    assert [place for place, *_ in found] == ["line 2", *(f"line {number}" for number in range(4, 8))]
+
+
+@pytest.mark.parametrize("text", [
+    "two\nlines", "a, b\nc, d\ne", "soft, warm\n90 x 40 cm, blue\n5, 6 or 7 feet", '3,5 kg\n27"" wide, black',
+    "x\n" * 50, "a,b,c\n" * 3,
+])  # fmt: skip
+def test_a_text_of_several_lines_is_one_value(text: str) -> None:
+    table = f'id,title,price\np-1,"{text}",9\np-2,"{text}",8\n'
+    _, found, broken = told(table)
+    plain = text.replace('""', '"').strip()
+    assert [fields["title"] for _, _, fields in found] == [plain, plain]
+    assert not broken
+
+
+def test_rows_behind_so_many_quotes_are_read_by_themselves() -> None:
+    row = 'p-{0},"open,{0}\n'
+    rows = "".join(row.format(number) for number in range(3 * FEED_QUOTES_MAX))
+    _, found, broken = told(f"id,title,price\n{rows}")
+    assert broken
+    left_out = [reason for _, _, reason in found if "what stands from there" in reason]
+    assert len(found) - len(left_out) == FEED_QUOTES_MAX
+    assert left_out
 
 
 @pytest.mark.parametrize("between", ["x", '\n'])

@@ -23,12 +23,13 @@ import msgspec
 
 from ..events.kinds import NAME_BY_TYPE
 from ..foundation.errors import Broken, RequestRejected
-from ..foundation.limits import ARCHIVE_BUFFER_BYTES, ARCHIVE_RECORD_BYTES_MAX, EVENT_BYTES_MAX
+from ..foundation.limits import ARCHIVE_BUFFER_BYTES, ARCHIVE_RECORD_BYTES_MAX, EVENT_BYTES_MAX, FEED_QUOTES_MAX
 from .event_rows import TOP, EventLine, Row, always, asked_for, completed, event_of, lines_of, unsaid
 from .feeds.columns import repeated, told_apart
 from .feeds.found import Broken as BrokenFile
 from .feeds.opening import UNPACKING_ERRORS, encoding_of, unpacked
 from .feeds.parquets import rows_of_parquet
+from .feeds.quotes import UNCLOSED, QuoteWatch, WatchedLines
 
 STDIN: Final = "-"
 _MARK: Final = b"\xef\xbb\xbf"
@@ -129,9 +130,11 @@ class Archive:
                 "format", f"{self._name} is none of JSON lines, a JSON array, a batch and a table with a header: "
                 f"its first line begins with {header[:40]!r}"
             ) from None
-        self._lines = _RowLines(self._file)
+        self._lines = WatchedLines(_RowLines(self._file))
         self._values_of_rows = csv.reader(self._lines, dialect)
         names = self._header()
+        self._watch = QuoteWatch(len(names), dialect=dialect)
+        self._read_again = 0
         self._names = told_apart(names)
         columns = self._meant(self._names)
         if twice := repeated([name for name in names if name in columns]):
@@ -263,6 +266,11 @@ class Archive:
                 continue
             if values is None:
                 return
+            if self._lines.ended or self._watch.holds_rows(self._lines.row):
+                self._reject_swallowing()
+                continue
+            if len(self._lines.row) == 1:
+                self._watch.pass_row(values)
             self.last = self._lines.number
             if len(values) > len(self._names):
                 self._reject_row("malformed: the row has more fields than the header")
@@ -275,6 +283,19 @@ class Archive:
         """Name the row that ends with the line read last."""
         self.last = self._lines.number
         self._reject(f"{self._name}:{self._lines.number}: {reason}")
+
+    def _reject_swallowing(self) -> None:
+        """Name a line whose quote takes in the rows behind it, which are read by themselves then, so often."""
+        first, last = self._lines.number - len(self._lines.row) + 1, self._lines.number
+        told = f"{self._name}:{first}: malformed: {UNCLOSED}"
+        if self._read_again < FEED_QUOTES_MAX and self._watch.holds_rows(self._lines.row, broken=True):
+            self._read_again += 1
+            self._lines.read_again()
+            self.last = first
+            self._reject(f"{told}: the line is left out")
+        else:
+            self.last = last
+            self._reject(f"{told}; what stands from there to line {last} is left out")
 
     def _from_parquet(self) -> Iterator[Row]:
         for number, row in enumerate(self._rows, start=1):
@@ -336,21 +357,15 @@ class _RowLines:
     def __init__(self, file: BufferedReader) -> None:
         self._file = file
         self._row_bytes = 0
-        self.number = 0
-        """Of the line read last."""
 
     def begin_row(self) -> None:
         """What is read from here on belongs to another row."""
         self._row_bytes = 0
 
-    def __iter__(self) -> _RowLines:
-        return self
-
     def __next__(self) -> str:
         raw = self._file.readline(ARCHIVE_RECORD_BYTES_MAX - self._row_bytes + 1)
         if not raw:
             raise StopIteration
-        self.number += 1
         self._row_bytes += len(raw)
         if self._row_bytes > ARCHIVE_RECORD_BYTES_MAX:
             _pass_over(self._file, raw)
