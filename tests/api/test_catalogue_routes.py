@@ -239,6 +239,34 @@ def test_what_has_less_effect_than_meant_is_said_in_the_reply_and_counted(tmp_pa
     with_client(tmp_path, work)
 
 
+def test_names_that_an_import_understands_are_told_and_keep_what_they_are(tmp_path: Path):
+    async def work(client: Client) -> None:
+        sent = {"Category": "Sofas", "vendor": "Own", "regular_price": 9, "g:availability": "out of stock"}
+        reply = (await client.post("/v1/items", {"id": "i", **sent})).json()
+        told = {one["field"]: (one["code"], one["message"].rpartition(" ")[2]) for one in reply["warnings"]}
+        assert told == {
+            "Category": ("unheard", '"category"'), "vendor": ("unheard", '"brand"'),
+            "regular_price": ("unheard", '"price"'), "g:availability": ("unheard", '"availability"'),
+        }  # fmt: skip
+        assert (await client.get("/v1/items/i")).json()["fields"] == sent
+
+    with_client(tmp_path, work)
+
+
+def test_what_is_kept_back_is_not_shown_until_it_is_said_to_be(tmp_path: Path):
+    async def work(client: Client) -> None:
+        for fields, shown in (({"active": False}, []), ({"active": True}, ["i"]), ({"status": "draft"}, []),
+                              ({"status": "active"}, ["i"]), ({"category": [{"name": "A"}]}, ["i"])):
+            await client.stock("i", **fields)
+            assert [item["id"] for item in (await client.decide())["items"]] == shown, fields
+            await client.stock("i", stock=3)
+            await client.call("PATCH", "/v1/items/i", fields)
+            assert [item["id"] for item in (await client.decide())["items"]] == shown, fields
+        assert (await client.get("/v1/items/i")).json()["fields"]["category"] == "A"
+
+    with_client(tmp_path, work)
+
+
 def test_warnings_of_one_reply_are_bounded(tmp_path: Path):
     async def work(client: Client) -> None:
         sent = {f"inventory{'_' * number}": 1 for number in range(ITEM_REMARKS_MAX + 9)}

@@ -10,7 +10,7 @@ import pytest
 
 from instanter.api.tenancy import Terms
 from instanter.engine import effects
-from instanter.events.envelope import ItemUpserted
+from instanter.events.envelope import CANONICAL_FIELDS, ItemUpserted
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.limits import STOCKTAKEN_ITEMS_MAX
 
@@ -200,6 +200,20 @@ def test_fields_of_items_that_have_no_effect_are_told(tmp_path: Path) -> None:
         assert "1 of 7 items of the catalogue: price is in JPY" in currency["message"]
         (as_sent,) = await findings(client, "items_as_sent")
         assert as_sent["count"] == 1
+
+    with_client(tmp_path, work)
+
+
+def test_items_that_would_be_kept_back_if_they_were_sent_again_are_told(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        before = [ItemUpserted(1, "default", f"old-{n}", {"active": False}, CANONICAL_FIELDS) for n in range(2)]
+        await client.engine.change_items(before)
+        assert len((await client.decide())["items"]) == 2
+        await client.post("/v1/items", [{"id": "new", "active": False, "vendor": "Own"}])
+        (as_sent,) = await findings(client, "items_as_sent")
+        assert as_sent["count"] == 2
+        (unheard,) = await findings(client, "unheard")
+        assert unheard["message"].endswith('vendor has no effect; the field that has one is called "brand".')
 
     with_client(tmp_path, work)
 

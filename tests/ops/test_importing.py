@@ -128,6 +128,51 @@ def test_a_group_that_holds_most_of_a_feed_is_told(server: ChildServer, tmp_path
         assert httpx.get(f"{server.url}/v1/items/g-1").json()["fields"].get("item_group_id") == ("g" if told else None)
 
 
+WOO_REST = [
+    {"id": 1, "name": "Shirt", "status": "publish", "catalog_visibility": "visible", "parent_id": 0, "price": "5",
+     "categories": [{"id": 9, "name": "Clothing", "slug": "clothing"}, {"id": 10, "name": "Shirts"}]},
+    {"id": 2, "name": "Draft", "status": "draft", "catalog_visibility": "visible", "parent_id": 0},
+    {"id": 3, "name": "Kept back", "status": "publish", "catalog_visibility": "hidden", "parent_id": 0},
+    {"id": 4, "name": "Shirt, red", "status": "publish", "parent_id": 1},
+]
+WOO_CSV = """ID,Type,SKU,Name,Published,Visibility in catalog,In stock?,Stock,Regular price,Categories,Parent
+1,simple,a,Shirt,1,visible,1,,5,Clothing,
+2,simple,b,Draft,-1,visible,1,,5,Clothing,
+3,simple,c,Hidden,1,hidden,1,,5,Clothing,
+4,variation,d,Red,1,visible,1,,5,Clothing,id:1
+5,simple,e,Private,0,visible,1,,5,Clothing,
+"""
+MAGENTO = {"items": [
+    {"id": 1, "sku": "m-1", "name": "Bag", "price": 34, "status": 1, "visibility": 4, "type_id": "simple",
+     "extension_attributes": {"stock_item": {"is_in_stock": True}}},
+    {"id": 2, "sku": "m-2", "name": "Off", "status": 2, "visibility": 4, "type_id": "simple"},
+    {"id": 3, "sku": "m-3", "name": "Part", "status": 1, "visibility": 1, "type_id": "simple"},
+    {"id": 4, "sku": "m-4", "name": "Gone", "status": 1, "visibility": 4, "type_id": "simple",
+     "extension_attributes": {"stock_item": {"is_in_stock": False}}},
+], "total_count": 4}
+OWN = "sku;title;active\no-1;Sofa;1\no-2;Lamp;0\no-3;Desk;maybe\n"
+
+
+@pytest.mark.parametrize(("content", "shown", "remark"), [
+    (json.dumps(WOO_REST), ["1", "4"], ""), (WOO_CSV, ["1", "4"], ""), (json.dumps(MAGENTO), ["1"], ""),
+    (OWN, ["o-1", "o-3"], "1 item (such as o-3): active does not say whether the item is shown"),
+])  # fmt: skip
+def test_what_shops_keep_back_is_not_shown(
+    content: str, shown: list[str], remark: str, server: ChildServer, tmp_path: Path, capsys: Printed
+) -> None:
+    file = tmp_path / "shop"
+    file.write_text(content)
+    report = imported(server, capsys, "--items", file, "--replace", "--force")
+    assert any(one.startswith(remark) for one in report["item_remarks"]) or not remark
+    items = httpx.get(f"{server.url}/v1/items").json()["items"]
+    fields = {item["id"]: item["fields"] for item in items}
+    hiding = {"discontinued", "out_of_stock"}
+    assert [name for name, one in fields.items() if one.get("availability") not in hiding] == shown
+    if content == json.dumps(WOO_REST):
+        assert fields["1"]["category"] == ["Clothing", "Shirts"]
+    assert [one.get("item_group_id") for one in fields.values() if one.get("item_group_id")] in (["1"], ["id:1"], [])
+
+
 def test_groups_are_counted_up_to_a_bound() -> None:
     seen = _Seen()
     for number in range(FEED_GROUPS_MAX + 5):

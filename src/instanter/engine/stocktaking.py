@@ -22,10 +22,11 @@ def looked_at(catalogue: Catalogue, tenant: str) -> list[Item]:
 
 
 def without_effect(
-    items: Sequence[Item], types: FieldTypes, *, numbers: Collection[str], currency: str = ""
-) -> Iterator[tuple[str, int, str]]:
+    items: Sequence[Item], types: FieldTypes, *, numbers: Collection[str], texts: Collection[str] = (),
+    currency: str = "",
+) -> Iterator[tuple[str, int, str]]:  # fmt: skip
     """Code, number of items and sentence of each thing about them that has less effect than it may be meant to have."""
-    reader = FieldReader(types, numbers=numbers, currency=currency)
+    reader = FieldReader(types, numbers=numbers, texts=texts, currency=currency)
     counted: dict[tuple[str, str], tuple[int, str]] = {}
     as_sent = 0
     groups = Counter[str]()
@@ -37,7 +38,7 @@ def without_effect(
             read, told = item.fields, [(refused.field, "refused", refused.message)]
         if item.canonical and (group := meaning_of(item.fields).group):
             groups[group] += 1
-        if not item.canonical and _says_more(item, read):
+        if is_available(read) != item.available or (not item.canonical and _says_more(item, read)):
             as_sent += 1
         for field, code, message in told:
             count, first = counted.get((field, code), (0, message))
@@ -56,7 +57,7 @@ def one_group(groups: Mapping[str, int], total: int) -> str:
     """What to say of `total` items of which most are in one group, "" if that is not so.
 
     >>> one_group({"a": 2}, 12), one_group({"x": 11, "a": 1}, 12)[:53]
-    ('', '11 of 12 items are in one item_group_id, "x", and a li')
+    ('', '11 of 12 items are in one item_group_id, "x", and a l')
     """
     group, count = max(groups.items(), key=lambda one: one[1], default=("", 0))
     if total < _ONE_GROUP_ITEMS or count <= ONE_GROUP_SHARE * total:
@@ -69,7 +70,7 @@ def one_group(groups: Mapping[str, int], total: int) -> str:
 
 def _says_more(item: Item, read: dict[str, object]) -> bool:
     """Whether it would mean more if it were sent again."""
-    return read != item.fields or meaning_of(read) != Meaning() or is_available(read) != item.available
+    return read != item.fields or meaning_of(read) != Meaning()
 
 
 def _sentence(count: int, total: int, text: str) -> str:

@@ -18,9 +18,13 @@ from ..foundation.errors import EventRejected
 from ..foundation.limits import ATTRIBUTE_VALUES_MAX, FIELDS_TYPED_MAX
 from .nothing import names_no_group
 from .numbers import AMOUNT_MAX, EMPTY, FAULTS, SHARED_SIGNS, NumberRead, currencies_agree, currency_of, read_number
+from .shown import HIDING, signs_of, stock_said_beside
 from .times import parse_time_ms, time_text
 
 PRICE: Final = "price"
+CATEGORY: Final = "category"
+BRAND: Final = "brand"
+TAGS: Final = "tags"
 SALE_PRICE: Final = "sale_price"
 SALE_PERIOD: Final = "sale_price_effective_date"
 CURRENCY: Final = "currency"
@@ -56,7 +60,21 @@ _WORDS: Final = {
 }  # fmt: skip
 _SAYS: Final = {word: said for said, words in _WORDS.items() for word in words.split("|")}
 
+CALLED: Final[Mapping[str, tuple[str, ...]]] = {
+    "title": ("title", "name", "producttitle", "productname", "itemname", "itemtitle", "headline", "bezeichnung",
+              "titel", "artikelname", "produktname"),
+    CATEGORY: ("category", "producttype", "googleproductcategory", "categories", "productcategory", "categoryname",
+               "categorypath", "type", "section", "kategorie", "warengruppe", "produktgruppe", "rubrik", "ressort"),
+    BRAND: ("brand", "vendor", "manufacturer", "brandname", "make", "marke", "hersteller", "verlag"),
+    PRICE: ("price", "regularprice", "listprice", "unitprice", "currentprice", "variantprice", "preis",
+            "verkaufspreis", "bruttopreis"),
+}  # fmt: skip
+"""How columns of feeds are called that may be fields of ours, the first that there is counts."""
+_MANY_THINGS: Final = frozenset({"type", "section", "make"})
+"""Of these nothing is said where they stand in an item that somebody wrote for us."""
+
 FIELDS_MEANT: Final = {
+    **{called: meant for meant in (CATEGORY, BRAND, PRICE) for called in CALLED[meant] if called not in _MANY_THINGS},
     "stock": STOCK, "availability": AVAILABILITY, "price": PRICE, "currency": CURRENCY,
     **dict.fromkeys(("inventory", "quantity", "inventoryquantity", "qty", "stockquantity", "stocklevel",
                      "availablequantity", "variantinventoryqty", "bestand", "lagerbestand"), STOCK),
@@ -177,6 +195,10 @@ _AT_LEAST: Final = re.compile(r"[>]?\s*([0-9]{1,9})\s*\+?")
 _PERIOD: Final = re.compile(r"\s*/\s*|\s+(?:-|–|to|bis)\s+")
 _TEXT_CHARS_MAX: Final = 64
 _SIMPLE_KINDS: Final = {str: "text", int: "a number", float: "a number", bool: "true or false", type(None): ""}
+_NAMED_BY: Final = ("name", "title", "label", "value", "node", "nodes", "edges", "slug")
+_PUBLISHED: Final = "published"
+"""Whether, or when."""
+_NAMES_DEPTH: Final = 6
 _NOBODY: Final = frozenset[str]()
 _NOTHING: Final[Mapping[str, Any]] = {}
 
@@ -235,12 +257,17 @@ class FieldTypes:
 class FieldReader:
     """Reads the fields of a tenant's items, one after the other."""
 
-    def __init__(self, types: FieldTypes, *, numbers: Collection[str] = (PRICE,), currency: str = "") -> None:
-        """`numbers` are the fields that features read as numbers; `currency` is what prices are in, where it is set."""
+    def __init__(
+        self, types: FieldTypes, *, numbers: Collection[str] = (PRICE,), texts: Collection[str] = (), currency: str = ""
+    ) -> None:
+        """`numbers` and `texts` are the fields that features read as such; `currency` is what prices are in, where it
+        is set."""
         self._types = types
+        self._texts = frozenset(texts) | {CATEGORY, BRAND, TAGS}
         self._numbers = frozenset(numbers) - {PRICE, SALE_PRICE, STOCK}
         self._currency = currency
-        self._meant: dict[str, str] = {}
+        self._heard = self._numbers | self._texts
+        self._letters: dict[str, str] = {}
         self.remarks: list[Remark] = []
         """About the fields that were read last."""
 
@@ -256,10 +283,14 @@ class FieldReader:
             self._read_stock(fields, known)
         if AVAILABILITY in fields:
             self._read_availability(fields)
+        self._read_signs(fields, known)
         if PRICE in fields or SALE_PRICE in fields or CURRENCY in fields:
             self._read_prices(fields, known)
         self._read_times(fields)
         self._read_group(fields)
+        for name in self._texts & fields.keys():
+            if isinstance(fields[name], dict | list):
+                self._read_names(fields, name)
         for name in self._numbers & fields.keys():
             self._read_number(fields, name)
         self._compare_kinds(fields)
@@ -314,6 +345,46 @@ class FieldReader:
         else:
             words = "in_stock, out_of_stock, preorder, backorder or discontinued"
             self._remark(AVAILABILITY, "unreadable", f"is not known, so the item counts as available: send {words}")
+
+    def _read_signs(self, fields: dict[str, Any], known: Mapping[str, Any]) -> None:
+        """Whether it is shown at all, as fields such as `active` say; with what the item says besides."""
+        letters = {name: self._plain(name) for name in fields}
+        if not HIDING.isdisjoint(letters.values()):
+            for sign in signs_of(fields, letters):
+                if sign.shown is None and not (letters[sign.field] == _PUBLISHED and _is_time(fields[sign.field])):
+                    self._remark(sign.field, "without_effect", "does not say whether the item is shown, so has no "
+                                 'effect: send "availability": "discontinued" for what is not')  # fmt: skip
+            whole = {**known, **fields}
+            if self._hides(whole):
+                if _said(whole) not in NOT_AVAILABLE:
+                    fields[AVAILABILITY] = DISCONTINUED
+            elif AVAILABILITY not in fields and _said(known) == DISCONTINUED and self._hides(known):
+                fields[AVAILABILITY] = None
+        if AVAILABILITY not in fields and stock_said_beside(fields) is False:
+            fields[AVAILABILITY] = OUT_OF_STOCK
+
+    def _hides(self, fields: Mapping[str, Any]) -> bool:
+        letters = {name: self._plain(name) for name in fields}
+        return any(sign.shown is False for sign in signs_of(fields, letters))
+
+    def _plain(self, name: str) -> str:
+        known = self._letters.get(name)
+        if known is None:
+            known = self._letters[name] = _letters(name)
+        return known
+
+    def _read_names(self, fields: dict[str, Any], name: str) -> None:
+        """Texts of what is a map or a list of maps, such as a category with its id."""
+        value = fields[name]
+        if isinstance(value, list) and not any(isinstance(part, dict | list) for part in value):
+            return
+        names = names_in(value)
+        if names:
+            fields[name] = names[0] if len(names) == 1 else names
+        elif value:
+            self._lose(fields, name, "is a map without a name: send a text, or a list of texts")
+        else:
+            fields[name] = None
 
     def _read_prices(self, fields: dict[str, Any], known: Mapping[str, Any]) -> None:
         read = {name: self._amount(fields, name) for name in (PRICE, SALE_PRICE) if name in fields}
@@ -444,18 +515,38 @@ class FieldReader:
             self._remark(name, "unreadable", f"{what}; features count the item as one without it")
 
     def _compare_kinds(self, fields: Mapping[str, Any]) -> None:
-        kinds, meanings = self._types.kinds, self._meant
+        kinds = self._types.kinds
         remarked = {remark.field for remark in self.remarks} if self.remarks else _NOBODY
         for name, value in fields.items():
-            meant = meanings.get(name)
-            if meant is None:
-                meant = meanings[name] = FIELDS_MEANT.get(_letters(name), "")
-            if meant and meant != name and meant not in fields:
+            meant = FIELDS_MEANT.get(self._plain(name), "")
+            if meant and meant != name and meant not in fields and name not in self._heard:
                 self._remark(name, "unheard", f'has no effect; the field that has one is called "{meant}"')
             known = kinds.get(name)
             if known is not None and name not in remarked and (kind := _kind(value)) and kind != known:
                 self._remark(name, "other_kind", f"is {kind} here and {known} in the items before: it is kept, and "
                              f"who reads {known} does not see it")  # fmt: skip
+
+
+def names_in(value: object, *, depth: int = 0) -> list[str]:
+    """The names in a text, a map or a list of them, as shops' interfaces write categories, brands and tags.
+
+    >>> names_in([{"id": 9, "name": "Clothing"}, {"id": 10, "name": "Shirts"}]), names_in({"title": "Own"})
+    (['Clothing', 'Shirts'], ['Own'])
+    >>> names_in({"edges": [{"node": {"name": "Sale"}}]}), names_in([{"id": 9}])
+    (['Sale'], [])
+    """
+    if isinstance(value, str):
+        return [value] if value.strip() else []
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return [str(value)]
+    if depth == _NAMES_DEPTH:
+        return []
+    if isinstance(value, list):
+        return [name for part in value for name in names_in(part, depth=depth + 1)]
+    if isinstance(value, dict):
+        within = (value[key] for key in _NAMED_BY if value.get(key) not in (None, "", [], {}))
+        return next((names for part in within if (names := names_in(part, depth=depth + 1))), [])
+    return []
 
 
 def candidate_fields(sent: Mapping[str, Any], numbers: Collection[str]) -> dict[str, Any]:
@@ -563,7 +654,15 @@ def _word(sent: object) -> str:
 
 
 def _letters(name: str) -> str:
-    return "".join(filter(str.isalnum, name.casefold()))
+    return "".join(filter(str.isalnum, name.casefold().removeprefix("g:")))
+
+
+def _is_time(value: object) -> bool:
+    """Whether a value says when, as the `published` of an article does."""
+    try:
+        return bool(read_time_ms(value))
+    except ValueError:
+        return False
 
 
 def _plain(number: float) -> int | float:
