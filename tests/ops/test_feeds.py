@@ -31,6 +31,7 @@ from instanter.foundation.limits import (
     FEED_XML_DEPTH_MAX,
     FEED_XML_ELEMENTS_MAX,
     FEED_XML_TAG_BYTES_MAX,
+    ROWS_PEEKED_MAX,
     UNPACKED_FREE_BYTES,
     UNPACKED_RATIO_MAX,
 )
@@ -145,6 +146,35 @@ def test_texts_that_may_say_something_are_kept(text: str) -> None:
 def test_texts_for_nothing_are_empty_cells_of_shopifys_export_too() -> None:
     table = "Handle,Title,Vendor,Variant Price,Variant SKU,Option1 Name,Option1 Value\nh,None,NULL,NaN,s,Size,None\n"
     assert items(table) == {"s": {"title": "None", "handle": "h", "item_group_id": "h", "size": "None"}}
+
+
+@pytest.mark.parametrize(("written", "read_as", "notes"), [
+    (["12345.0", "7.0"], ["12345", "7"], 1), (["12345.00", "NaN", "8.0"], ["12345", "NaN", "8"], 0),
+    (["1.0", "1.1", "2.0"], ["1.0", "1.1", "2.0"], 0), (["5", "6.0"], ["5", "6.0"], 0), (["v1.0"], ["v1.0"], 0),
+    (["7.0"], ["7"], 1),
+])  # fmt: skip
+def test_ids_that_a_column_writes_as_decimals_are_whole_numbers(
+    written: list[str], read_as: list[str], notes: int
+) -> None:
+    rows = "".join(f"{one},{one},{one}\n" for one in written)
+    with read_items(io.BytesIO(f"product_id,parent_id,size\n{rows}".encode())) as feed:
+        found = [one for _, one in feed if isinstance(one, FeedItem)]
+    if notes:
+        assert [one.id for one in found] == read_as
+        assert [one.fields["item_group_id"] for one in found] == read_as
+        assert [one.fields["size"] for one in found] == written
+        first = f"has whole numbers that are written as decimals: {written[0]} is read as {read_as[0]}"
+        assert feed.notes == [f"the column product_id {first}", f"the column parent_id {first}"]
+    elif "NaN" not in written:
+        assert [one.id for one in found] == read_as
+        assert feed.notes == []
+
+
+def test_a_column_is_judged_by_its_first_rows_and_gaps_are_none() -> None:
+    rows = "".join(f"{n}.0,{'' if n % 2 else n}\n" for n in range(1, ROWS_PEEKED_MAX + 1))
+    found = items(f"id,size\n{rows}x-1,2\n9.5,3\n1000.0,4\n")
+    assert [*found][-3:] == ["x-1", "9.5", "1000"]
+    assert "1" in found
 
 
 def test_two_columns_that_mean_the_same_are_both_kept() -> None:

@@ -422,6 +422,8 @@ FEED_COLUMNS_MAX = 2_048
 """Of a table of items. One of events has as many as its rows have room for."""
 FEED_VALUE_CHARS_MAX = 64 * 1024
 """Of one value of such a table; a longer one is most likely a quote that nobody closed."""
+ROWS_PEEKED_MAX = 100
+"""Rows of a file by whose values it is told what a column is."""
 FEED_QUOTES_MAX = 100
 """Quotes of one table that are not closed and behind which the rows are read by themselves."""
 FEED_WRAPS_MAX = 3

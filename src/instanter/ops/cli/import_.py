@@ -540,6 +540,7 @@ def _import_events(
             sending.end(archive.last)
             if not report.events and not report.rejected and not report.repeated:
                 report.notes.append(f"{arguments.events} has no events")
+            report.notes += map(_printable, archive.notes)
             report.shape, report.columns = archive.shape.name, archive.shape.columns
             report.unsaid = [*archive.shape.unsaid] + [
                 f"no event has a field {column!r}, which --map names" for column in sorted(archive.unseen)]

@@ -21,7 +21,8 @@ _CALLED_IN_TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "image_link": ("imagelink", "image", "imageurl", "imagesrc", "picture", "pictureurl", "thumbnail", "thumbnailurl"),
     "description": ("description", "longdescription", "body", "bodyhtml", "shortdescription"),
 }
-_AT_THEIR_WORD: Final = frozenset({*IDS, *CALLED["title"], "handle", "variantsku"})
+_VARIANT_SKU: Final = "variantsku"
+_AT_THEIR_WORD: Final = frozenset({*IDS, *CALLED["title"], "handle", _VARIANT_SKU})
 _OPTION: Final = "option"
 _WOOCOMMERCE: Final = "visibilityincatalog"
 """A column by which WooCommerce's export is known: there `Parent` names the product of a variant."""
@@ -100,6 +101,10 @@ class FeedColumns:
         """Whether a column holds ids, titles or options, which may be called `None` or `NULL`."""
         plain = letters(name)
         return self.ours.get(name, name) in (ID, "title") or plain in _AT_THEIR_WORD or plain.startswith(_OPTION)
+
+    def holds_ids(self, name: str) -> bool:
+        """Whether ids of items or of groups of them stand in a column."""
+        return self.ours.get(name, name) in (ID, GROUP) or letters(name) in (*IDS, _VARIANT_SKU)
 
     def require_id(self, names: Sequence[str]) -> None:
         """Raise `RequestRejected` unless a column is the id."""

@@ -17,6 +17,7 @@ from .found import Aside, Broken, Finds, Note, Problem, refused
 from .opening import lines_of
 from .quotes import UNCLOSED, QuoteWatch, WatchedLines
 from .shopify import is_shopify_table, items_of_rows
+from .whole_ids import with_whole_ids
 
 DELIMITERS: Final = (",", "\t", ";", "|")
 _LOOKED_AT: Final = 20
@@ -44,12 +45,12 @@ def read_table(text: io.TextIOWrapper, given: Mapping[str, str]) -> tuple[str, F
     rows.set_columns(len(names))
     columns = FeedColumns(names, given, tables=True)
     if not given and is_shopify_table(names):
-        return "Shopify CSV", items_of_rows(names, without_nothing(names, rows.rows, columns))
+        return "Shopify CSV", items_of_rows(names, _plain_rows(names, rows.rows, columns))
     columns.require_id(names)
     ours = {columns.ours.get(name, name) for name in names}
     kind = "Google Merchant" if {"availability", "link", "image_link"} <= ours else ""
     return f"{kind} {'TSV' if delimiter == chr(9) else 'CSV'}".strip(), _items(
-        names, without_nothing(names, rows.rows, columns), given
+        names, _plain_rows(names, rows.rows, columns), given
     )
 
 
@@ -132,7 +133,18 @@ class _Rows:
         return f"what stands from there to line {self._lines.number} is left out"
 
 
-def without_nothing(
+def _plain_rows(
+    names: Sequence[str], rows: Iterator[tuple[str, Any]], columns: FeedColumns
+) -> Iterator[tuple[str, Any]]:
+    """Rows as they are meant: without texts for nothing, and with whole numbers as ids; notes of that at the end."""
+    told: list[str] = []
+    ids = {place: name for place, name in enumerate(names) if columns.holds_ids(name)}
+    yield from with_whole_ids(_without_nothing(names, rows, columns), ids, told)
+    for sentence in told:
+        yield "the table", Note(sentence)
+
+
+def _without_nothing(
     names: Sequence[str], rows: Iterator[tuple[str, Any]], columns: FeedColumns
 ) -> Iterator[tuple[str, Any]]:
     """Rows whose cells are empty where `NULL`, `NaN` and the like stand in them, and at the end a note of how many.
