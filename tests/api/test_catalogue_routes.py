@@ -267,6 +267,18 @@ def test_what_is_kept_back_is_not_shown_until_it_is_said_to_be(tmp_path: Path):
     with_client(tmp_path, work)
 
 
+def test_each_value_is_told_what_is_the_matter_with_it(tmp_path: Path):
+    async def work(client: Client) -> None:
+        items = [{"id": "a", "price": "1,299"}, {"id": "b", "price": "free"}, {"id": "c", "price": "on request"}]
+        warnings = (await client.post("/v1/items", items)).json()["warnings"]
+        assert [(one["ids"], one["message"].split(":")[0]) for one in warnings] == [
+            (["a"], "price may be decimals or thousands"), (["b", "c"], "price is text that is no number")]
+        findings = (await client.get("/v1/health/data")).json()["findings"]
+        assert [one["count"] for one in findings if one["code"] == "unreadable"] == [1, 2]
+
+    with_client(tmp_path, work)
+
+
 def test_warnings_of_one_reply_are_bounded(tmp_path: Path):
     async def work(client: Client) -> None:
         sent = {f"inventory{'_' * number}": 1 for number in range(ITEM_REMARKS_MAX + 9)}

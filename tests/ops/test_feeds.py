@@ -329,6 +329,56 @@ def test_what_stands_behind_a_list_is_told_and_replaces_no_catalogue(data: str) 
     assert "behind the list of items stands more" in broken
 
 
+AROUND = [
+    {"took": 1, "hits": {"total": 2, "hits": [{"_id": "a", "_source": {"name": "Sofa"}},
+                                              {"_id": "x", "_source": {"sku": "b", "price": 5}}]}},
+    {"@graph": [{"@type": "WebSite", "@id": "w", "name": "Shop"}, {"@type": "Product", "@id": "a", "name": "Sofa"},
+                {"@type": "Product", "@id": "https://shop.example/b", "sku": "b", "price": 5}]},
+    {"data": {"products": {"edges": [{"cursor": "c", "node": {"id": "a", "title": "Sofa"}},
+                                     {"node": {"id": "b", "price": 5}}], "pageInfo": {"hasNextPage": False}}}},
+    {"data": {"products": {"nodes": [{"id": "a", "title": "Sofa"}, {"id": "b", "price": 5}]}}},
+    {"@type": "ItemList", "itemListElement": [
+        {"@type": "ListItem", "item": {"@type": "Product", "@id": "a", "name": "Sofa"}},
+        {"@type": "ListItem", "item": {"@type": "Product", "sku": "b", "price": 5}}]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("around", AROUND)
+def test_items_are_found_within_what_interfaces_put_around_them(around: Any, indent: int | None) -> None:
+    assert items(json.dumps(around, indent=indent)) == {"a": {"title": "Sofa"}, "b": {"price": 5}}
+
+
+def test_an_item_that_holds_lists_itself_is_a_line() -> None:
+    assert items('{"id": 1, "product": {"items": [1]}}\n{"id": 2, "title": "T"}') == {
+        "1": {"product": {"items": [1]}}, "2": {"title": "T"}}  # fmt: skip
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_object_whose_names_are_ids_is_told_what_is_wanted(indent: int | None) -> None:
+    keyed = json.dumps({"a": {"title": "Sofa"}, "b": {"title": "Lamp"}}, indent=indent)
+    said = refusal(keyed) if indent else told(keyed)[1][0][2]
+    assert "write a list of items, each with its id" in said
+    assert "--map" not in said
+
+
+@pytest.mark.parametrize("data", [
+    b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", bytes(range(1, 256)) * 9, b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n\x01\x02\x03\x04",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\x00" * 40, b"SQLite format 3\x00" + b"\x10" * 40,
+])  # fmt: skip
+def test_what_is_no_text_is_refused_and_nothing_of_it_is_shown(data: bytes, tmp_path: Path) -> None:
+    said = refusal(data)
+    assert "it is no text" in said
+    assert "save it as CSV" in said
+    path = tmp_path / "events"
+    path.write_bytes(data)
+    with pytest.raises(RequestRejected) as caught, opened_archive(str(path), pytest.fail):
+        pass
+    assert f"{path} is no text" in caught.value.message
+    for message in (said, caught.value.message):
+        assert message.isprintable()
+
+
 def test_the_guid_of_rss_is_an_id() -> None:
     rss = '<rss><channel><item><title>x</title><guid isPermaLink="false">n1</guid></item></channel></rss>'
     assert items(rss) == {"n1": {"title": "x"}}

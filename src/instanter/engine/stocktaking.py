@@ -27,29 +27,27 @@ def without_effect(
 ) -> Iterator[tuple[str, int, str]]:  # fmt: skip
     """Code, number of items and sentence of each thing about them that has less effect than it may be meant to have."""
     reader = FieldReader(types, numbers=numbers, texts=texts, currency=currency)
-    counted: dict[tuple[str, str], tuple[int, str]] = {}
+    counted = Counter[tuple[str, str]]()
     as_sent = 0
     groups = Counter[str]()
     for item in items:
         try:
             read = reader.read(item.fields)
-            told = [(remark.field, remark.code, remark.message) for remark in reader.remarks]
+            told = [(remark.code, remark.message) for remark in reader.remarks]
         except ItemRefused as refused:
-            read, told = item.fields, [(refused.field, "refused", refused.message)]
+            read, told = item.fields, [("refused", refused.message)]
         if item.canonical and (group := meaning_of(item.fields).group):
             groups[group] += 1
         if is_available(read) != item.available or (not item.canonical and _says_more(item, read)):
             as_sent += 1
-        for field, code, message in told:
-            count, first = counted.get((field, code), (0, message))
-            counted[field, code] = (count + 1, first)
+        counted.update(told)
     if as_sent:
         yield "items_as_sent", as_sent, _sentence(
             as_sent, len(items), "were written before their fields were read, and say more than counts: send them again"
         )
     if sentence := one_group(groups, len(items)):
         yield "one_group", max(groups.values()), sentence
-    for (_, code), (count, message) in counted.items():
+    for (code, message), count in counted.items():
         yield code, count, _sentence(count, len(items), f"of the catalogue: {message}")
 
 

@@ -47,7 +47,7 @@ from .event_rows import (
 )
 from .feeds.columns import repeated, told_apart
 from .feeds.found import Broken as BrokenFile
-from .feeds.opening import UNPACKING_ERRORS, encoding_of, unpacked
+from .feeds.opening import UNPACKING_ERRORS, encoding_of, is_no_text, unpacked
 from .feeds.parquets import rows_of_parquet
 from .feeds.quotes import UNCLOSED, QuoteWatch, WatchedLines
 from .feeds.whole_ids import with_whole_ids
@@ -132,7 +132,7 @@ class Archive:
         begin = head.lstrip()
         if not begin:
             raise RequestRejected("format", f"{self._name} is empty")
-        if b"\x00" in head[:64]:
+        if is_no_text(head[:ARCHIVE_BUFFER_BYTES]):
             raise RequestRejected("format", f"{self._name} is no text: save it as CSV, JSON or Parquet")
         if begin[:1] == b"[":
             return Shape("one JSON array", {})

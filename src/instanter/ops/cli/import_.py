@@ -309,9 +309,9 @@ def _import_items(connection: Connection, arguments: argparse.Namespace, report:
             _send_fit_items(connection, path, batch, report)
             if told is not None:
                 told(report.items, 0)
-        report.item_remarks += [*map(_printable, feed.notes), *_missing(seen.fields)]
+        report.item_remarks += [*feed.notes, *_missing(seen.fields)]
         if sentence := one_group(seen.groups, seen.items):
-            report.item_remarks.append(_printable(sentence))
+            report.item_remarks.append(sentence)
         if not report.items and not report.rejected:
             report.notes.append(f"{arguments.items} has no items")
         if arguments.replace and not feed.broken:
@@ -607,8 +607,7 @@ def _in_words(report: ImportReport) -> str:
     if report.feed:
         gone = f", {report.deleted:,} that it does not name deleted" if report.deleted else ""
         lines.append(f"the items were read as {report.feed}{gone}")
-    lines += [f"  {remark}" for remark in report.item_remarks]
-    lines += [f"  {rejection}" for rejection in report.first_rejections]
+    lines += [f"  {_printable(told)}" for told in (*report.item_remarks, *report.first_rejections)]
     if report.rejected > len(report.first_rejections):
         lines.append(f"  and {report.rejected - len(report.first_rejections):,} more")
     if report.quarantined:

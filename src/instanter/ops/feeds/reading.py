@@ -12,7 +12,7 @@ import msgspec
 
 from . import jsons, parquets, tables, xmls
 from .found import Broken, FeedItem, Finds, Note, Problem, refused
-from .opening import UNPACKING_ERRORS, Peeked, encoding_of, text_of, unpacked
+from .opening import UNPACKING_ERRORS, Peeked, encoding_of, is_no_text, text_of, unpacked
 
 __all__ = ["Feed", "FeedItem", "Problem", "read_items"]
 
@@ -88,6 +88,8 @@ def _read(
 ) -> tuple[str, Finds]:
     if head.startswith(b"PAR1"):
         return parquets.read_parquet(source, given)
+    if is_no_text(head):
+        raise refused("it is no text, and none of the other files that are read: save it as CSV, JSON or Parquet")
     encoding, mark_bytes = encoding_of(head)
     begin = head[mark_bytes:].decode(encoding, "replace").lstrip()
     if not begin:
