@@ -268,6 +268,9 @@ class FieldReader:
         self._currency = currency
         self._heard = self._numbers | self._texts
         self._letters: dict[str, str] = {}
+        """Names of fields, and what follows from them."""
+        self._meant: dict[str, str] = {}
+        self._hiding: set[str] = set()
         self.remarks: list[Remark] = []
         """About the fields that were read last."""
 
@@ -348,10 +351,11 @@ class FieldReader:
 
     def _read_signs(self, fields: dict[str, Any], known: Mapping[str, Any]) -> None:
         """Whether it is shown at all, as fields such as `active` say; with what the item says besides."""
-        letters = {name: self._plain(name) for name in fields}
-        if not HIDING.isdisjoint(letters.values()):
-            for sign in signs_of(fields, letters):
-                if sign.shown is None and not (letters[sign.field] == _PUBLISHED and _is_time(fields[sign.field])):
+        self._learn_names(fields)
+        if not self._hiding.isdisjoint(fields):
+            for sign in signs_of(fields, self._letters):
+                dated = self._letters[sign.field] == _PUBLISHED and _is_time(fields[sign.field])
+                if sign.shown is None and not dated:
                     self._remark(sign.field, "without_effect", "does not say whether the item is shown, so has no "
                                  'effect: send "availability": "discontinued" for what is not')  # fmt: skip
             whole = {**known, **fields}
@@ -364,14 +368,17 @@ class FieldReader:
             fields[AVAILABILITY] = OUT_OF_STOCK
 
     def _hides(self, fields: Mapping[str, Any]) -> bool:
-        letters = {name: self._plain(name) for name in fields}
-        return any(sign.shown is False for sign in signs_of(fields, letters))
+        self._learn_names(fields)
+        return any(sign.shown is False for sign in signs_of(fields, self._letters))
 
-    def _plain(self, name: str) -> str:
-        known = self._letters.get(name)
-        if known is None:
-            known = self._letters[name] = _letters(name)
-        return known
+    def _learn_names(self, fields: Mapping[str, Any]) -> None:
+        """Take notice of names: items of a feed have the same ones, and what they mean is found once."""
+        for name in fields.keys() - self._letters.keys():
+            plain = self._letters[name] = _letters(name)
+            meant = FIELDS_MEANT.get(plain, "")
+            self._meant[name] = meant if meant != name and name not in self._heard else ""
+            if plain in HIDING:
+                self._hiding.add(name)
 
     def _read_names(self, fields: dict[str, Any], name: str) -> None:
         """Texts of what is a map or a list of maps, such as a category with its id."""
@@ -515,11 +522,11 @@ class FieldReader:
             self._remark(name, "unreadable", f"{what}; features count the item as one without it")
 
     def _compare_kinds(self, fields: Mapping[str, Any]) -> None:
-        kinds = self._types.kinds
+        kinds, meanings = self._types.kinds, self._meant
         remarked = {remark.field for remark in self.remarks} if self.remarks else _NOBODY
         for name, value in fields.items():
-            meant = FIELDS_MEANT.get(self._plain(name), "")
-            if meant and meant != name and meant not in fields and name not in self._heard:
+            meant = meanings.get(name)
+            if meant and meant not in fields:
                 self._remark(name, "unheard", f'has no effect; the field that has one is called "{meant}"')
             known = kinds.get(name)
             if known is not None and name not in remarked and (kind := _kind(value)) and kind != known:
