@@ -199,7 +199,7 @@ def test_what_the_door_refuses_of_a_file_is_told_with_its_line(
 def test_rows_that_say_neither_what_nor_who_are_refused_whole_and_can_be_read_as_they_are_meant(
     server: ChildServer, tmp_path: Path, capsys: Printed
 ) -> None:
-    file = ndjson(tmp_path / "nobody.ndjson", [{"what": "view_item", "who": n, "params": {}} for n in range(3)])
+    file = ndjson(tmp_path / "nobody.ndjson", [{"what": "view_item", "who": n, "params": {}} for n in range(1, 4)])
     assert frame.main(["import", "--url", server.url, "--events", str(file)]) == 2
     told = capsys.readouterr().err
     assert "holds objects with the fields what, who, params, and none of them says the event's name and who it" in told

@@ -155,7 +155,8 @@ class Archive:
                 "format", f"{self._name} is none of JSON lines, a JSON array, a batch and a table with a header: "
                 f"its first line begins with {header[:40]!r}"
             ) from None
-        self._lines = WatchedLines(_RowLines(self._file))
+        bounded = _RowLines(self._file)
+        self._lines = WatchedLines(bounded.read_line, begin_row=bounded.begin_row)
         self._values_of_rows = csv.reader(self._lines, dialect)
         names = self._header()
         self._watch = QuoteWatch(len(names), dialect=dialect)
@@ -426,7 +427,8 @@ class _RowLines:
         """What is read from here on belongs to another row."""
         self._row_bytes = 0
 
-    def __next__(self) -> str:
+    def read_line(self) -> str:
+        """The next line; raises `StopIteration` or `_RowTooLarge`."""
         raw = self._file.readline(ARCHIVE_RECORD_BYTES_MAX - self._row_bytes + 1)
         if not raw:
             raise StopIteration

@@ -9,8 +9,8 @@ from __future__ import annotations
 import csv
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 UNCLOSED: Final = 'a quote in it is not closed, or stands in a text and is not written twice ("")'
 """What is the matter with a line, in words."""
@@ -18,18 +18,16 @@ _LETTERS: Final = re.compile(r"[^\W\d_]+")
 _DIGITS: Final = re.compile(r"\d+")
 
 
-class Lines(Protocol):
-    """The lines of a table, those of one row bounded together."""
-
-    def begin_row(self) -> None: ...
-    def __next__(self) -> str: ...
-
-
 class WatchedLines:
     """Lines on their way to a reader of CSV, which can be read once more when a quote has swallowed them."""
 
-    def __init__(self, lines: Lines, *, first_number: int = 1) -> None:
-        self._lines = lines
+    def __init__(
+        self, read_line: Callable[[], str], *, begin_row: Callable[[], None], first_number: int = 1
+    ) -> None:
+        """`read_line` raises `StopIteration` at the end, and whatever it likes at a row of more than is read at once;
+        `begin_row` says that what is read from here on belongs to another row."""
+        self._read_line = read_line
+        self._begin_row = begin_row
         self._again = deque[str]()
         self.number = first_number - 1
         """Of the line read last."""
@@ -41,7 +39,7 @@ class WatchedLines:
     def begin_row(self) -> None:
         """What is read from here on belongs to another row."""
         self.row = []
-        self._lines.begin_row()
+        self._begin_row()
 
     def read_again(self) -> None:
         """Read the lines of this row once more but for its first."""
@@ -55,7 +53,7 @@ class WatchedLines:
     def __next__(self) -> str:
         self.number += 1
         try:
-            line = self._again.popleft() if self._again else next(self._lines)
+            line = self._again.popleft() if self._again else self._read_line()
         except StopIteration:
             self.number -= 1
             self.ended = True

@@ -69,7 +69,8 @@ class _RowLines:
         """What is read from here on belongs to another row."""
         self._row_chars = 0
 
-    def __next__(self) -> str:
+    def read_line(self) -> str:
+        """The next line; raises `StopIteration` or `_RowTooLong`."""
         line = next(self._lines)
         self._row_chars += len(line)
         if self._row_chars > FEED_LINE_CHARS_MAX:
@@ -84,7 +85,8 @@ class _Rows:
     """
 
     def __init__(self, lines: Iterator[str], delimiter: str, *, first_line: int) -> None:
-        self._lines = WatchedLines(_RowLines(lines), first_number=first_line)
+        bounded = _RowLines(lines)
+        self._lines = WatchedLines(bounded.read_line, begin_row=bounded.begin_row, first_number=first_line)
         self._format: dict[str, Any] = {"delimiter": delimiter, "skipinitialspace": True}
         self._watch = QuoteWatch(0)
         self._read_again = 0
