@@ -255,6 +255,19 @@ def test_a_quote_that_swallows_rows_is_told_with_its_line_and_replaces_no_catalo
     assert broken.startswith("a quote in it is not closed")
 
 
+def test_quotes_at_any_place_of_two_rows_lose_none_without_a_word() -> None:
+    chance = random.Random(11)
+    for _ in range(500):
+        lines = [f"p-{n},Lamp {n},{n}.50" for n in range(chance.randint(3, 8))]
+        for form in ('"{}', chance.choice(['"{}"', '{}"', '"{}'])):
+            row, column = chance.randrange(len(lines)), chance.randrange(3)
+            values = lines[row].split(",")
+            values[column] = form.format(values[column])
+            lines[row] = ",".join(values)
+        _, found, broken = told("\n".join(["id,title,price", *lines, ""]))
+        assert broken or len(found) == len(lines), lines
+
+
 def test_lines_behind_a_quote_keep_their_numbers() -> None:
     _, found, _ = told(f'id,title,price\np-1,"27 inch,9\n\n{ROWS}p-9\n')
     assert [place for place, *_ in found] == ["line 2", *(f"line {number}" for number in range(4, 8))]

@@ -175,7 +175,7 @@ def test_what_is_unfit_is_left_out_and_told_by_its_line(site: Site, tmp_path: Pa
     report = json.loads(result.stdout)
     assert (report["items"], report["events"], report["rejected"]) == (2, 1, 5)
     told = "\n".join(report["first_rejections"])
-    for what in (f"{items}: line 2", "line 3: schema", "stock", "line 4", "nobody: schema", f"{events}:3: malformed"):
+    for what in (f"{items}: line 2", "line 3: schema", "price", "line 4", "nobody: schema", f"{events}:3: malformed"):
         assert what in told
     assert httpx.get(f"{site.server.url}/v1/items/fit-2").status_code == 200
 

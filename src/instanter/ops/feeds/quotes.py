@@ -78,8 +78,8 @@ class QuoteWatch:
     def holds_rows(self, lines: Sequence[str], *, broken: bool = False) -> bool:
         """Whether lines that make one row hold others. `broken`: it is known already that the quote is not closed.
 
-        A line within a text may have as many values as a row by chance. So it has to look like one too: an id, a price
-        or a time as rows have it in that place; or the quote that closes the text is followed by something else.
+        A line within a text may have as many values as a row by chance. So it has to look like one too: two values as
+        rows have them in that place, one of them with figures; or the quote that closes the text is followed by more.
 
         >>> watch = QuoteWatch(3)
         >>> watch.holds_rows(['p1,"27 inch,9\\n', 'p2,24",7\\n']), watch.holds_rows(['p1,"big,\\n', 'soft, warm",7\\n'])
@@ -87,15 +87,16 @@ class QuoteWatch:
         """
         if self._columns < 2 or len(lines) < 2:
             return False
-        own = self._values(lines[0])[:-1]
-        like = own + self._sound[len(own) :]
+        own = self._values(lines[0])[:-1]  # All but the one that the quote opens.
+        bare = self._values(lines[0].replace('"', ""), quoting=csv.QUOTE_NONE)
+        references = [own + self._sound[len(own) :], bare if len(bare) == self._columns else []]
         rows = [
             values for line in lines[1:] for values in (self._values(line), self._values(line, quoting=csv.QUOTE_NONE))
             if len(values) == self._columns
         ]  # fmt: skip
         if not rows:
             return False
-        return broken or self._is_odd(lines) or any(_alike(values, like) for values in rows)
+        return broken or self._is_odd(lines) or any(_alike(values, like) for values in rows for like in references)
 
     def _values(self, line: str, **otherwise: Any) -> list[str]:
         """The values of a line alone."""
@@ -105,7 +106,7 @@ class QuoteWatch:
             return []
 
     def _is_odd(self, lines: Sequence[str]) -> bool:
-        """Whether a quote that closes a text is followed by more of it."""
+        """Whether a quote that closes a text is followed by more of it, which no program writes."""
         try:
             list(csv.reader(lines, **self._format, strict=True))
         except csv.Error:
@@ -114,9 +115,10 @@ class QuoteWatch:
 
 
 def _alike(values: Sequence[str], like: Sequence[str]) -> bool:
-    """Whether figures stand in a value in the way that they do in that column."""
+    """Whether values are written as those of a row are: figures where they stand there, and one value more."""
     shapes = ((_shape(value), _shape(other)) for value, other in zip(values, like, strict=False))
-    return any(shape == other and "0" in shape for shape, other in shapes)
+    agreeing = [shape for shape, other in shapes if shape == other]
+    return len(agreeing) >= min(2, len(values) - 1) and any("0" in shape for shape in agreeing)
 
 
 def _shape(value: str) -> str:
