@@ -10,7 +10,7 @@ import pytest
 
 from instanter.api.tenancy import Terms
 from instanter.engine import effects
-from instanter.events.envelope import ItemUpserted
+from instanter.events.envelope import CANONICAL_FIELDS, ItemUpserted
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.limits import STOCKTAKEN_ITEMS_MAX
 
@@ -204,6 +204,20 @@ def test_fields_of_items_that_have_no_effect_are_told(tmp_path: Path) -> None:
     with_client(tmp_path, work)
 
 
+def test_items_that_would_be_kept_back_if_they_were_sent_again_are_told(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        before = [ItemUpserted(1, "default", f"old-{n}", {"active": False}, CANONICAL_FIELDS) for n in range(2)]
+        await client.engine.change_items(before)
+        assert len((await client.decide())["items"]) == 2
+        await client.post("/v1/items", [{"id": "new", "active": False, "vendor": "Own"}])
+        (as_sent,) = await findings(client, "items_as_sent")
+        assert as_sent["count"] == 2
+        (unheard,) = await findings(client, "unheard")
+        assert unheard["message"].endswith('vendor has no effect; the field that has one is called "brand".')
+
+    with_client(tmp_path, work)
+
+
 def test_a_report_looks_at_so_many_items(tmp_path: Path) -> None:
     async def work(client: Client) -> None:
         items = [{"id": n, "inventory": 0} for n in range(STOCKTAKEN_ITEMS_MAX + 5)]
@@ -211,5 +225,19 @@ def test_a_report_looks_at_so_many_items(tmp_path: Path) -> None:
         (unheard,) = await findings(client, "unheard")
         assert unheard["count"] == STOCKTAKEN_ITEMS_MAX
         assert unheard["message"].startswith(f"All of {STOCKTAKEN_ITEMS_MAX:,} items of the catalogue: inventory")
+
+    with_client(tmp_path, work)
+
+
+def test_a_group_that_holds_most_of_a_catalogue_is_told(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        await client.post("/v1/items", [{"id": n, "item_group_id": 0, "title": "T"} for n in range(12)])
+        assert await findings(client, "one_group") == []
+        assert len((await client.decide())["items"]) > 1
+        items = [{"id": n, "item_group_id": "all", "title": "T"} for n in range(7)]
+        assert (await client.post("/v1/items", items)).json()["accepted"] == 7
+        (told,) = await findings(client, "one_group")
+        assert told["count"] == 7
+        assert '7 of 12 items are in one item_group_id, "all", and a list shows one item of a group' in told["message"]
 
     with_client(tmp_path, work)

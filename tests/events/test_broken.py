@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from instanter.events.batch import decode_batch, write_key_of
 from instanter.events.decode import Admitted, Door
 from instanter.events.mend import mended
+from instanter.events.notes import sentence
 from instanter.events.parts import split_batch
 from instanter.events.reject import message_id_of
 from instanter.events.sent import kept_fields
@@ -288,3 +289,14 @@ def test_runs_of_digits_that_are_no_number_take_no_longer_than_other_text():
 def test_a_list_alone_is_told_how_it_is_sent(raw: bytes) -> None:
     with pytest.raises(EventRejected, match=r'the body is a list: send \{"batch"'):
         decode_batch(raw)
+
+
+@pytest.mark.parametrize(("what", "told"), [
+    ("a trailing comma", "it has commas before closing brackets, which were left out: the event was taken"),
+    ("an unknown escape", "it has escapes that JSON has not (send backslashes twice): the event was taken"),
+    ("half of an emoji", "it has broken characters, which were replaced by U+FFFD (send UTF-8): the event was taken"),
+    ("a line break in text", "it has control characters within text (send them escaped): the event was taken"),
+])  # fmt: skip
+def test_what_was_mended_is_told_as_what_it_was(door: Door, what: str, told: str) -> None:
+    (said,) = {sentence(note) for note in admit(door, BROKEN[what]).notes}
+    assert said == f"{told} as what it says"

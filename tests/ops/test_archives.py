@@ -15,10 +15,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from instanter.foundation.errors import Broken, RequestRejected
-from instanter.foundation.limits import ARCHIVE_BUFFER_BYTES, ARCHIVE_RECORD_BYTES_MAX
+from instanter.foundation.limits import ARCHIVE_BUFFER_BYTES, ARCHIVE_RECORD_BYTES_MAX, FEED_QUOTES_MAX, ROWS_PEEKED_MAX
 from instanter.ops.archives import as_history, identity_of, opened_archive
 
 EVENTS: list[dict[str, Any]] = [
@@ -71,6 +73,112 @@ def test_an_array_that_is_larger_than_what_is_read_at_once_is_read_in_pieces(tmp
     path.write_text(json.dumps(events))
     assert path.stat().st_size > 4 * ARCHIVE_BUFFER_BYTES
     assert read(path)[1] == events
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", ";"])
+@pytest.mark.parametrize(("bad", "items"), [
+    ('u3,view,"i3', [1, 2, 4, 5, 6]), ('u3,"view,i3', [1, 2, 4, 5, 6]), ('"u3,view,i3', [1, 2, 4, 5, 6]),
+])  # fmt: skip
+def test_a_quote_that_swallows_events_is_told_with_its_line_and_the_others_are_read(
+    bad: str, items: list[int], delimiter: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.csv"
+    rows = ["user,action,item", "u1,view,i1", "u2,view,i2", bad, 'u4,"view",i4', "u5,view,i5", "u6,view,i6", ""]
+    path.write_text("\n".join(rows).replace(",", delimiter))
+    _, events, numbers, rejected = read(path)
+    assert [event["properties"]["product_id"] for event in events] == [f"i{item}" for item in items]
+    assert numbers == [2, 3, 5, 6, 7]
+    (told,) = rejected
+    assert told.startswith(f"{path}:4: malformed: a quote in it is not closed")
+
+
+def test_a_quote_that_is_open_at_the_end_of_a_file_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text('user,action,note\nu1,view,"two\nlines"\nu2,view,"open\nand no more')
+    _, events, numbers, rejected = read(path)
+    assert ([event["properties"]["note"] for event in events], numbers) == (["two\nlines"], [3])
+    assert rejected == [f'{path}:4: malformed: a quote in it is not closed, or stands in a text and is not written '
+                        'twice (""); what stands from there to line 5 is left out']  # fmt: skip
+
+
+def test_events_behind_so_many_quotes_are_read_by_themselves(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("user,action,note\n" + "".join(f'u{n},"view,{n}\n' for n in range(3 * FEED_QUOTES_MAX)))
+    rejected = read(path)[3]
+    left_out = [told for told in rejected if "what stands from there" in told]
+    assert len(rejected) - len(left_out) == FEED_QUOTES_MAX
+    assert left_out
+
+
+def test_ids_that_a_column_writes_as_decimals_are_whole_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("user_id,visitor,action,item,price\n12345.0,,view,7.0,5.0\n,v-1.0,view,8.0,6.0\n3.0,,view,,7.0\n")
+    with opened_archive(str(path), pytest.fail) as archive:
+        events = [json.loads(line.text) for line in archive]
+    assert [event.get("userId") for event in events] == ["12345", None, "3"]
+    assert events[1]["anonymousId"] == "v-1.0"
+    assert [event["properties"].get("product_id") for event in events] == ["7", "8", None]
+    assert [event["properties"]["price"] for event in events] == ["5.0", "6.0", "7.0"]
+    assert [note.partition(":")[0] for note in archive.notes] == [
+        f"the column {name} has whole numbers that are written as decimals" for name in ("user_id", "item")
+    ]
+
+
+TIMES = [
+    ["2023-05-01 10:00:00", "2023-05-02"], ["2023-05-01T10:00:00Z", ""], ["1682935200", "1682935300"],
+    ["1682935200000", "1682935300000"], ["Mon, 01 May 2023 10:00:00 GMT", "2023-05-02"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("times", TIMES)
+@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
+def test_a_column_is_known_as_the_time_by_what_stands_in_it(times: list[str], form: str, tmp_path: Path) -> None:
+    rows = [{"user": f"u{n}", "action": "view", "item": "5", "birthday": "1990-05-01", "when": time}
+            for n, time in enumerate(times)]  # fmt: skip
+    path = tmp_path / f"events.{form}"
+    if form == "csv":
+        lines = [rows[0].keys(), *(row.values() for row in rows)]
+        path.write_text("\n".join(",".join(f'"{one}"' for one in line) for line in lines))
+    elif form == "json":
+        path.write_text(json.dumps(rows))
+    else:
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    with opened_archive(str(path), pytest.fail) as archive:
+        events = [json.loads(line.text) for line in archive]
+    assert [str(event.get("timestamp", "")) for event in events] == times
+    assert archive.shape.columns["when"] == "timestamp"
+    assert archive.shape.unsaid == ()
+    assert events[0]["properties"]["birthday"] == "1990-05-01"
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_where_several_columns_hold_times_nothing_is_read_until_it_is_said_which(form: str, tmp_path: Path) -> None:
+    row = {"user": "u", "action": "view", "item": "5", "when": "2023-05-01", "seen": "2023-05-02"}
+    path = tmp_path / "events"
+    path.write_text(json.dumps([row, row]) if form == "json" else ",".join(row) + "\n" + ",".join(row.values()) + "\n")
+    with pytest.raises(RequestRejected) as caught:
+        read(path)
+    assert f"{path}: no column is known as the time of an event, and when and seen hold times" in caught.value.message
+    assert "--map timestamp=when; --map timestamp=now" in caught.value.message
+    assert read(path, timestamp="seen")[1][0]["timestamp"] == "2023-05-02"
+    assert "timestamp" not in read(path, timestamp="now")[1][0]
+
+
+@pytest.mark.parametrize("values", [["5", "6"], ["2023-05-01", "soon"], ["", ""], ["20230501", "20230502"],
+                                    ["03/01/2026", "03/02/2026"], ["1e9", "x"],
+                                    ["5.0", "6.5"], ["-1", "+2"], ["2023", "2024"], ["4006381333931", "4006381333932"]])
+def test_a_column_of_other_values_is_no_time(values: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("user,action,n\n" + "".join(f"u,view,{value}\n" for value in values))
+    with opened_archive(str(path), pytest.fail) as archive:
+        assert all("timestamp" not in json.loads(line.text) for line in archive)
+    assert any("no column says when it was" in sentence for sentence in archive.shape.unsaid)
+
+
+def test_a_column_is_judged_by_its_first_rows(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("user,action,when\n" + "u,view,2023-05-01\n" * ROWS_PEEKED_MAX + "u,view,soon\n")
+    assert read(path)[1][-1]["timestamp"] == "soon"
 
 
 def test_a_bad_line_is_named_and_the_others_are_read(tmp_path: Path) -> None:

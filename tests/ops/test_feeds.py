@@ -24,12 +24,14 @@ from instanter.foundation.errors import RequestRejected
 from instanter.foundation.limits import (
     FEED_COLUMNS_MAX,
     FEED_LINE_CHARS_MAX,
+    FEED_QUOTES_MAX,
     FEED_VALUE_CHARS_MAX,
     FEED_WRAPS_MAX,
     FEED_XML_CHARS_MAX,
     FEED_XML_DEPTH_MAX,
     FEED_XML_ELEMENTS_MAX,
     FEED_XML_TAG_BYTES_MAX,
+    ROWS_PEEKED_MAX,
     UNPACKED_FREE_BYTES,
     UNPACKED_RATIO_MAX,
 )
@@ -117,6 +119,64 @@ def test_columns_are_called_as_our_fields_and_others_keep_their_names() -> None:
     }  # fmt: skip
 
 
+NOTHINGS = ["nan", "NaN", "NULL", "null", "None", "N/A", "NaT", "\\N", "<NA>", "#N/A", "#REF!", " NULL "]
+
+
+@pytest.mark.parametrize("nothing", NOTHINGS)
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+def test_texts_for_nothing_are_empty_cells_but_in_ids_and_titles(nothing: str, delimiter: str) -> None:
+    rows = ["id,title,category,brand,stock,option1", f"1,{nothing},{nothing},{nothing},{nothing},{nothing}",
+            f"{nothing},T,{nothing},B,,"]  # fmt: skip
+    with read_items(io.BytesIO("\n".join(rows).replace(",", delimiter).encode())) as feed:
+        found = [one for _, one in feed]
+    plain = nothing.strip()
+    assert found == [FeedItem("1", {"title": plain, "option1": plain}), FeedItem(plain, {"title": "T", "brand": "B"})]
+    assert feed.notes == [
+        "cells in which NULL, NaN, N/A and the like stand count as empty: category 2, brand 1, stock 1"
+    ]
+
+
+@pytest.mark.parametrize("text", ["NA", "none", "Nano", "NULL and void", "-"])
+def test_texts_that_may_say_something_are_kept(text: str) -> None:
+    with read_items(io.BytesIO(f"id,category\n1,{text}\n".encode())) as feed:
+        assert [one for _, one in feed] == [FeedItem("1", {"category": text})]
+    assert feed.notes == []
+
+
+def test_texts_for_nothing_are_empty_cells_of_shopifys_export_too() -> None:
+    table = "Handle,Title,Vendor,Variant Price,Variant SKU,Option1 Name,Option1 Value\nh,None,NULL,NaN,s,Size,None\n"
+    assert items(table) == {"s": {"title": "None", "handle": "h", "item_group_id": "h", "size": "None"}}
+
+
+@pytest.mark.parametrize(("written", "read_as", "notes"), [
+    (["12345.0", "7.0"], ["12345", "7"], 1), (["12345.00", "NaN", "8.0"], ["12345", "NaN", "8"], 0),
+    (["1.0", "1.1", "2.0"], ["1.0", "1.1", "2.0"], 0), (["5", "6.0"], ["5", "6.0"], 0), (["v1.0"], ["v1.0"], 0),
+    (["7.0"], ["7"], 1),
+])  # fmt: skip
+def test_ids_that_a_column_writes_as_decimals_are_whole_numbers(
+    written: list[str], read_as: list[str], notes: int
+) -> None:
+    rows = "".join(f"{one},{one},{one}\n" for one in written)
+    with read_items(io.BytesIO(f"product_id,parent_id,size\n{rows}".encode())) as feed:
+        found = [one for _, one in feed if isinstance(one, FeedItem)]
+    if notes:
+        assert [one.id for one in found] == read_as
+        assert [one.fields["item_group_id"] for one in found] == read_as
+        assert [one.fields["size"] for one in found] == written
+        first = f"has whole numbers that are written as decimals: {written[0]} is read as {read_as[0]}"
+        assert feed.notes == [f"the column product_id {first}", f"the column parent_id {first}"]
+    elif "NaN" not in written:
+        assert [one.id for one in found] == read_as
+        assert feed.notes == []
+
+
+def test_a_column_is_judged_by_its_first_rows_and_gaps_are_none() -> None:
+    rows = "".join(f"{n}.0,{'' if n % 2 else n}\n" for n in range(1, ROWS_PEEKED_MAX + 1))
+    found = items(f"id,size\n{rows}x-1,2\n9.5,3\n1000.0,4\n")
+    assert [*found][-3:] == ["x-1", "9.5", "1000"]
+    assert "1" in found
+
+
 def test_two_columns_that_mean_the_same_are_both_kept() -> None:
     assert items("id,name,title\n1,n,t\n") == {"1": {"name": "n", "title": "t"}}
     assert items("id,x,x\n1,a,b\n") == {"1": {"x": "a", "x (3)": "b"}}
@@ -162,12 +222,77 @@ def test_lines_are_counted_as_an_editor_counts_them() -> None:
 
 def test_a_quote_that_nobody_closes_is_told_with_what_it_took() -> None:
     rows = "".join(f"{number},{'x' * 80}\n" for number in range(2_000))
-    _, found, _ = told(f'id,title\na,ok\nb,"open\n{rows}')
+    _, found, broken = told(f'id,title\na,ok\nb,"open\n{rows}')
+    assert "a quote in it is not closed" in broken
+    assert len(found) == 2_002
     problems = [(place, reason) for place, item_id, reason in found if not item_id]
     assert problems[0][0] == "line 3"
     assert "a quote in it is not closed" in problems[0][1]
     assert f"{FEED_VALUE_CHARS_MAX:,}" in problems[0][1]
     assert found[-1][1] == "1999"
+
+
+ROWS = "".join(f"p-{n},Lamp {n},{n}.50\n" for n in range(3, 6))
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", ";"])
+@pytest.mark.parametrize(("bad", "behind", "ids"), [
+    ('p-2,Desk,"8\n', ROWS, ["p-3", "p-4", "p-5"]),
+    ('p-2,"27 inch monitor,8\n', ROWS, ["p-3", "p-4", "p-5"]),
+    ('p-2,"27 inch monitor,8\n', 'p-3,24",7\n' + ROWS, ["p-3", "p-3", "p-4", "p-5"]),
+    ('"p-2,Desk,8\n', 'p-6,"Lamp",7\n' + ROWS, ["p-6", "p-3", "p-4", "p-5"]),
+    ('p-2,Desk,"8\n', 'a,"Lamp",x\nb,"Bed",y\n', ["a", "b"]),
+    ('p-2,Desk,"', "", []), ('p-2,Desk,"8\nand no more\n', "", []),
+])  # fmt: skip
+def test_a_quote_that_swallows_rows_is_told_with_its_line_and_replaces_no_catalogue(
+    bad: str, behind: str, ids: list[str], delimiter: str
+) -> None:
+    table = f"id,title,price\np-1,Sofa,9\n{bad}{behind}".replace(",", delimiter)
+    _, found, broken = told(table)
+    assert [(place, item_id) for place, item_id, _ in found[:2]] == [("line 2", "p-1"), ("line 3", "")]
+    assert [item_id for _, item_id, _ in found[2:]] == ids
+    assert found[1][2] == broken
+    assert broken.startswith("a quote in it is not closed")
+
+
+def test_quotes_at_any_place_of_two_rows_lose_none_without_a_word() -> None:
+    chance = random.Random(11)
+    for _ in range(500):
+        lines = [f"p-{n},Lamp {n},{n}.50" for n in range(chance.randint(3, 8))]
+        for form in ('"{}', chance.choice(['"{}"', '{}"', '"{}'])):
+            row, column = chance.randrange(len(lines)), chance.randrange(3)
+            values = lines[row].split(",")
+            values[column] = form.format(values[column])
+            lines[row] = ",".join(values)
+        _, found, broken = told("\n".join(["id,title,price", *lines, ""]))
+        assert broken or len(found) == len(lines), lines
+
+
+def test_lines_behind_a_quote_keep_their_numbers() -> None:
+    _, found, _ = told(f'id,title,price\np-1,"27 inch,9\n\n{ROWS}p-9\n')
+    assert [place for place, *_ in found] == ["line 2", *(f"line {number}" for number in range(4, 8))]
+
+
+@pytest.mark.parametrize("text", [
+    "two\nlines", "a, b\nc, d\ne", "soft, warm\n90 x 40 cm, blue\n5, 6 or 7 feet", '3,5 kg\n27"" wide, black',
+    "x\n" * 50, "a,b,c\n" * 3,
+])  # fmt: skip
+def test_a_text_of_several_lines_is_one_value(text: str) -> None:
+    table = f'id,title,price\np-1,"{text}",9\np-2,"{text}",8\n'
+    _, found, broken = told(table)
+    plain = text.replace('""', '"').strip()
+    assert [fields["title"] for _, _, fields in found] == [plain, plain]
+    assert not broken
+
+
+def test_rows_behind_so_many_quotes_are_read_by_themselves() -> None:
+    row = 'p-{0},"open,{0}\n'
+    rows = "".join(row.format(number) for number in range(3 * FEED_QUOTES_MAX))
+    _, found, broken = told(f"id,title,price\n{rows}")
+    assert broken
+    left_out = [reason for _, _, reason in found if "what stands from there" in reason]
+    assert len(found) - len(left_out) == FEED_QUOTES_MAX
+    assert left_out
 
 
 @pytest.mark.parametrize("between", ["x", '\n'])
@@ -215,6 +340,56 @@ def test_what_stands_behind_a_list_is_told_and_replaces_no_catalogue(data: str) 
     _, found, broken = told(data)
     assert [item_id for _, item_id, _ in found if item_id] == ["1"]
     assert "behind the list of items stands more" in broken
+
+
+AROUND = [
+    {"took": 1, "hits": {"total": 2, "hits": [{"_id": "a", "_source": {"name": "Sofa"}},
+                                              {"_id": "x", "_source": {"sku": "b", "price": 5}}]}},
+    {"@graph": [{"@type": "WebSite", "@id": "w", "name": "Shop"}, {"@type": "Product", "@id": "a", "name": "Sofa"},
+                {"@type": "Product", "@id": "https://shop.example/b", "sku": "b", "price": 5}]},
+    {"data": {"products": {"edges": [{"cursor": "c", "node": {"id": "a", "title": "Sofa"}},
+                                     {"node": {"id": "b", "price": 5}}], "pageInfo": {"hasNextPage": False}}}},
+    {"data": {"products": {"nodes": [{"id": "a", "title": "Sofa"}, {"id": "b", "price": 5}]}}},
+    {"@type": "ItemList", "itemListElement": [
+        {"@type": "ListItem", "item": {"@type": "Product", "@id": "a", "name": "Sofa"}},
+        {"@type": "ListItem", "item": {"@type": "Product", "sku": "b", "price": 5}}]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("around", AROUND)
+def test_items_are_found_within_what_interfaces_put_around_them(around: Any, indent: int | None) -> None:
+    assert items(json.dumps(around, indent=indent)) == {"a": {"title": "Sofa"}, "b": {"price": 5}}
+
+
+def test_an_item_that_holds_lists_itself_is_a_line() -> None:
+    assert items('{"id": 1, "product": {"items": [1]}}\n{"id": 2, "title": "T"}') == {
+        "1": {"product": {"items": [1]}}, "2": {"title": "T"}}  # fmt: skip
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_object_whose_names_are_ids_is_told_what_is_wanted(indent: int | None) -> None:
+    keyed = json.dumps({"a": {"title": "Sofa"}, "b": {"title": "Lamp"}}, indent=indent)
+    said = refusal(keyed) if indent else told(keyed)[1][0][2]
+    assert "write a list of items, each with its id" in said
+    assert "--map" not in said
+
+
+@pytest.mark.parametrize("data", [
+    b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", bytes(range(1, 256)) * 9, b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n\x01\x02\x03\x04",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\x00" * 40, b"SQLite format 3\x00" + b"\x10" * 40,
+])  # fmt: skip
+def test_what_is_no_text_is_refused_and_nothing_of_it_is_shown(data: bytes, tmp_path: Path) -> None:
+    said = refusal(data)
+    assert "it is no text" in said
+    assert "save it as CSV" in said
+    path = tmp_path / "events"
+    path.write_bytes(data)
+    with pytest.raises(RequestRejected) as caught, opened_archive(str(path), pytest.fail):
+        pass
+    assert f"{path} is no text" in caught.value.message
+    for message in (said, caught.value.message):
+        assert message.isprintable()
 
 
 def test_the_guid_of_rss_is_an_id() -> None:

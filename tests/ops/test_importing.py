@@ -18,12 +18,12 @@ import pytest
 
 from instanter.events.envelope import Tracked, decode_record
 from instanter.foundation.disk import RealDisk
-from instanter.foundation.limits import BATCH_SENT_BYTES_MAX
+from instanter.foundation.limits import BATCH_SENT_BYTES_MAX, FEED_GROUPS_MAX
 from instanter.log.segments import SegmentReader
 from instanter.ops.archives import EventLine
 from instanter.ops.child import ChildServer
 from instanter.ops.cli import main as frame
-from instanter.ops.cli.import_ import _pieces
+from instanter.ops.cli.import_ import _pieces, _Seen
 
 from .shop_data import ndjson, write_config
 
@@ -119,6 +119,69 @@ def test_a_feed_without_what_features_read_is_told_so_with_its_columns(
         assert not told or "Sparte" in remarks[0]
 
 
+def test_a_group_that_holds_most_of_a_feed_is_told(server: ChildServer, tmp_path: Path, capsys: Printed) -> None:
+    file = tmp_path / "groups.csv"
+    for group, told in (("g", True), ("0", False), ("NULL", False)):
+        file.write_text("sku,parent_id,title\n" + "".join(f"g-{n},{group},T\n" for n in range(12)))
+        remarks = imported(server, capsys, "--items", file)["item_remarks"]
+        assert any("12 of 12 items are in one item_group_id" in one for one in remarks) is told, group
+        assert httpx.get(f"{server.url}/v1/items/g-1").json()["fields"].get("item_group_id") == ("g" if told else None)
+
+
+WOO_REST = [
+    {"id": 1, "name": "Shirt", "status": "publish", "catalog_visibility": "visible", "parent_id": 0, "price": "5",
+     "categories": [{"id": 9, "name": "Clothing", "slug": "clothing"}, {"id": 10, "name": "Shirts"}]},
+    {"id": 2, "name": "Draft", "status": "draft", "catalog_visibility": "visible", "parent_id": 0},
+    {"id": 3, "name": "Kept back", "status": "publish", "catalog_visibility": "hidden", "parent_id": 0},
+    {"id": 4, "name": "Shirt, red", "status": "publish", "parent_id": 1},
+]
+WOO_CSV = """ID,Type,SKU,Name,Published,Visibility in catalog,In stock?,Stock,Regular price,Categories,Parent
+1,simple,a,Shirt,1,visible,1,,5,Clothing,
+2,simple,b,Draft,-1,visible,1,,5,Clothing,
+3,simple,c,Hidden,1,hidden,1,,5,Clothing,
+4,variation,d,Red,1,visible,1,,5,Clothing,id:1
+5,simple,e,Private,0,visible,1,,5,Clothing,
+"""
+MAGENTO = {"items": [
+    {"id": 1, "sku": "m-1", "name": "Bag", "price": 34, "status": 1, "visibility": 4, "type_id": "simple",
+     "extension_attributes": {"stock_item": {"is_in_stock": True}}},
+    {"id": 2, "sku": "m-2", "name": "Off", "status": 2, "visibility": 4, "type_id": "simple"},
+    {"id": 3, "sku": "m-3", "name": "Part", "status": 1, "visibility": 1, "type_id": "simple"},
+    {"id": 4, "sku": "m-4", "name": "Gone", "status": 1, "visibility": 4, "type_id": "simple",
+     "extension_attributes": {"stock_item": {"is_in_stock": False}}},
+], "total_count": 4}
+OWN = "sku;title;active\no-1;Sofa;1\no-2;Lamp;0\no-3;Desk;maybe\n"
+
+
+@pytest.mark.parametrize(("content", "shown", "remark"), [
+    (json.dumps(WOO_REST), ["1", "4"], ""), (WOO_CSV, ["1", "4"], ""), (json.dumps(MAGENTO), ["1"], ""),
+    (OWN, ["o-1", "o-3"], "1 item (such as o-3): active does not say whether the item is shown"),
+])  # fmt: skip
+def test_what_shops_keep_back_is_not_shown(
+    content: str, shown: list[str], remark: str, server: ChildServer, tmp_path: Path, capsys: Printed
+) -> None:
+    file = tmp_path / "shop"
+    file.write_text(content)
+    report = imported(server, capsys, "--items", file, "--replace", "--force")
+    assert any(one.startswith(remark) for one in report["item_remarks"]) or not remark
+    items = httpx.get(f"{server.url}/v1/items").json()["items"]
+    fields = {item["id"]: item["fields"] for item in items}
+    hiding = {"discontinued", "out_of_stock"}
+    assert [name for name, one in fields.items() if one.get("availability") not in hiding] == shown
+    if content == json.dumps(WOO_REST):
+        assert fields["1"]["category"] == ["Clothing", "Shirts"]
+    assert [one.get("item_group_id") for one in fields.values() if one.get("item_group_id")] in (["1"], ["id:1"], [])
+
+
+def test_groups_are_counted_up_to_a_bound() -> None:
+    seen = _Seen()
+    for number in range(FEED_GROUPS_MAX + 5):
+        seen.add({"item_group_id": number})
+    seen.add({"item_group_id": 1})
+    assert len(seen.groups) == FEED_GROUPS_MAX
+    assert seen.groups["1"] == 2
+
+
 def test_what_the_door_refuses_of_a_file_is_told_with_its_line(
     server: ChildServer, tmp_path: Path, capsys: Printed
 ) -> None:
@@ -136,7 +199,7 @@ def test_what_the_door_refuses_of_a_file_is_told_with_its_line(
 def test_rows_that_say_neither_what_nor_who_are_refused_whole_and_can_be_read_as_they_are_meant(
     server: ChildServer, tmp_path: Path, capsys: Printed
 ) -> None:
-    file = ndjson(tmp_path / "nobody.ndjson", [{"what": "view_item", "who": n, "params": {}} for n in range(3)])
+    file = ndjson(tmp_path / "nobody.ndjson", [{"what": "view_item", "who": n, "params": {}} for n in range(1, 4)])
     assert frame.main(["import", "--url", server.url, "--events", str(file)]) == 2
     told = capsys.readouterr().err
     assert "holds objects with the fields what, who, params, and none of them says the event's name and who it" in told
@@ -303,9 +366,9 @@ def test_a_file_with_nothing_in_it_is_told_by_its_name(server: ChildServer, tmp_
 def test_what_is_said_of_an_item_names_one_and_no_route(server: ChildServer, tmp_path: Path, capsys: Printed) -> None:
     file = ndjson(tmp_path / "odd.ndjson", [{"id": "odd-1", "title": "x", "availability": "perhaps"}])
     assert imported(server, capsys, "--items", file)["item_remarks"][0].startswith("1 item (such as odd-1): avail")
-    file = ndjson(tmp_path / "bad.ndjson", [{"id": "bad-1", "title": "x", "stock": {"n": 1}}])
+    file = ndjson(tmp_path / "bad.ndjson", [{"id": "bad-1", "title": "x", "price": -1}])
     told = imported(server, capsys, "--items", file, code=1)["first_rejections"]
-    assert told == ['item in line 1: schema: item "bad-1": stock is neither a number nor text: send a number']
+    assert told == ['item in line 1: schema: item "bad-1": price is below 0: send what the item costs']
 
 
 def test_a_known_name_that_nothing_hears_does_not_look_like_itself(

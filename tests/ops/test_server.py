@@ -166,7 +166,7 @@ def test_files_and_standard_input_are_imported_into_a_running_server(site: Site,
 
 def test_what_is_unfit_is_left_out_and_told_by_its_line(site: Site, tmp_path: Path) -> None:
     items = ndjson(tmp_path / "items.ndjson", [
-        {"id": "fit-1", "fields": {}}, b"{broken", {"id": "unfit", "fields": {"stock": "many"}}, [],
+        {"id": "fit-1", "fields": {}}, b"{broken", {"id": "unfit", "fields": {"price": -1}}, [],
         {"id": "fit-2", "fields": {}}])
     events = ndjson(tmp_path / "events.ndjson", [
         {"type": "page", "anonymousId": "fit"}, {"type": "page", "messageId": "nobody"}, b'{"type": "page"} {}'])
@@ -175,7 +175,7 @@ def test_what_is_unfit_is_left_out_and_told_by_its_line(site: Site, tmp_path: Pa
     report = json.loads(result.stdout)
     assert (report["items"], report["events"], report["rejected"]) == (2, 1, 5)
     told = "\n".join(report["first_rejections"])
-    for what in (f"{items}: line 2", "line 3: schema", "stock", "line 4", "nobody: schema", f"{events}:3: malformed"):
+    for what in (f"{items}: line 2", "line 3: schema", "price", "line 4", "nobody: schema", f"{events}:3: malformed"):
         assert what in told
     assert httpx.get(f"{site.server.url}/v1/items/fit-2").status_code == 200
 

@@ -224,19 +224,19 @@ class _Reading:
 
 
 class Warnings:
-    """Remarks on items, those of one kind on one field together."""
+    """Remarks on items, those that say the same together."""
 
     def __init__(self) -> None:
-        self._by_kind: dict[tuple[str, str], ItemWarning] = {}
+        self._by_kind: dict[tuple[str, str, str], ItemWarning] = {}
 
     def add(self, item_id: str, remarks: list[Remark]) -> None:
         for remark in remarks:
-            known = self._by_kind.get((remark.field, remark.code))
+            known = self._by_kind.get(remark)
             if known is None:
                 if len(self._by_kind) == ITEM_REMARKS_MAX:
                     continue
                 known = ItemWarning(remark.field[:SHOWN_ID_CHARS], remark.code, remark.message, 0, [])
-                self._by_kind[remark.field, remark.code] = known
+                self._by_kind[remark] = known
             known.items += 1
             if len(known.ids) < _EXAMPLES_MAX:
                 known.ids.append(item_id)

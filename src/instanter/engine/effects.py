@@ -198,9 +198,9 @@ def _catalogue(seen: Observed, tenant: str, partition: Partition) -> Iterator[Fi
 
 def _fields_of_items(tenant: str, partition: Partition, currency: str) -> Iterator[Finding]:
     catalogue = partition.state.catalogue
-    items, types = looked_at(catalogue, tenant), catalogue.types_of(tenant)
+    items, types, schema = looked_at(catalogue, tenant), catalogue.types_of(tenant), partition.state.schema
     for code, count, sentence in without_effect(
-        items, types, numbers=partition.state.schema.numbers, currency=currency
+        items, types, numbers=schema.numbers, texts=schema.attributes, currency=currency
     ):
         yield Finding(code, "", count, sentence)
 

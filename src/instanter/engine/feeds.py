@@ -80,6 +80,7 @@ class CatalogueFeeds:
         self.options = options
         self._catalogue = partition.state.catalogue
         self._numbers = partition.state.schema.numbers
+        self._texts = partition.state.schema.attributes
         self._partition = partition
         self._journal = journal
         self._clock = clock
@@ -93,7 +94,7 @@ class CatalogueFeeds:
     def reader(self, tenant: str) -> FieldReader:
         """Reads fields of a tenant's items by what its items are so far."""
         return FieldReader(
-            self._catalogue.types_of(tenant), numbers=self._numbers, currency=self.options.currency
+            self._catalogue.types_of(tenant), numbers=self._numbers, texts=self._texts, currency=self.options.currency
         )
 
     # Changing one item.

@@ -16,10 +16,15 @@ from typing import Any, Final, NamedTuple
 
 from ..foundation.errors import EventRejected
 from ..foundation.limits import ATTRIBUTE_VALUES_MAX, FIELDS_TYPED_MAX
+from .nothing import names_no_group
 from .numbers import AMOUNT_MAX, EMPTY, FAULTS, SHARED_SIGNS, NumberRead, currencies_agree, currency_of, read_number
+from .shown import HIDING, signs_of, stock_said_beside
 from .times import parse_time_ms, time_text
 
 PRICE: Final = "price"
+CATEGORY: Final = "category"
+BRAND: Final = "brand"
+TAGS: Final = "tags"
 SALE_PRICE: Final = "sale_price"
 SALE_PERIOD: Final = "sale_price_effective_date"
 CURRENCY: Final = "currency"
@@ -55,7 +60,21 @@ _WORDS: Final = {
 }  # fmt: skip
 _SAYS: Final = {word: said for said, words in _WORDS.items() for word in words.split("|")}
 
+CALLED: Final[Mapping[str, tuple[str, ...]]] = {
+    "title": ("title", "name", "producttitle", "productname", "itemname", "itemtitle", "headline", "bezeichnung",
+              "titel", "artikelname", "produktname"),
+    CATEGORY: ("category", "producttype", "googleproductcategory", "categories", "productcategory", "categoryname",
+               "categorypath", "type", "section", "kategorie", "warengruppe", "produktgruppe", "rubrik", "ressort"),
+    BRAND: ("brand", "vendor", "manufacturer", "brandname", "make", "marke", "hersteller", "verlag"),
+    PRICE: ("price", "regularprice", "listprice", "unitprice", "currentprice", "variantprice", "preis",
+            "verkaufspreis", "bruttopreis"),
+}  # fmt: skip
+"""How columns of feeds are called that may be fields of ours, the first that there is counts."""
+_MANY_THINGS: Final = frozenset({"type", "section", "make"})
+"""Of these nothing is said where they stand in an item that somebody wrote for us."""
+
 FIELDS_MEANT: Final = {
+    **{called: meant for meant in (CATEGORY, BRAND, PRICE) for called in CALLED[meant] if called not in _MANY_THINGS},
     "stock": STOCK, "availability": AVAILABILITY, "price": PRICE, "currency": CURRENCY,
     **dict.fromkeys(("inventory", "quantity", "inventoryquantity", "qty", "stockquantity", "stocklevel",
                      "availablequantity", "variantinventoryqty", "bestand", "lagerbestand"), STOCK),
@@ -160,6 +179,7 @@ def _time_ms(value: object) -> int:
 NO_TIME: Final = (
     'is no time that is known: send ISO 8601 such as "2026-03-01T10:00:00Z" or "2026-03-01", or seconds since 1970'
 )
+_WITHOUT_IT: Final = "the item counts as one without it"
 _ZERO_DATE: Final = "0000-00-00"
 _DAY_MS: Final = 86_400_000
 _LAST_MS: Final = 253_402_300_799_000
@@ -175,12 +195,16 @@ _AT_LEAST: Final = re.compile(r"[>]?\s*([0-9]{1,9})\s*\+?")
 _PERIOD: Final = re.compile(r"\s*/\s*|\s+(?:-|–|to|bis)\s+")
 _TEXT_CHARS_MAX: Final = 64
 _SIMPLE_KINDS: Final = {str: "text", int: "a number", float: "a number", bool: "true or false", type(None): ""}
+_NAMED_BY: Final = ("name", "title", "label", "value", "node", "nodes", "edges", "slug")
+_PUBLISHED: Final = "published"
+"""Whether, or when."""
+_NAMES_DEPTH: Final = 6
 _NOBODY: Final = frozenset[str]()
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
 class ItemRefused(Exception):
-    """The fields cannot be an item's: which one, and why, for whoever sent them."""
+    """The fields cannot be an item's, because one says what cannot be, such as a price below 0: which one, and why."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field} {message}")
@@ -233,12 +257,20 @@ class FieldTypes:
 class FieldReader:
     """Reads the fields of a tenant's items, one after the other."""
 
-    def __init__(self, types: FieldTypes, *, numbers: Collection[str] = (PRICE,), currency: str = "") -> None:
-        """`numbers` are the fields that features read as numbers; `currency` is what prices are in, where it is set."""
+    def __init__(
+        self, types: FieldTypes, *, numbers: Collection[str] = (PRICE,), texts: Collection[str] = (), currency: str = ""
+    ) -> None:
+        """`numbers` and `texts` are the fields that features read as such; `currency` is what prices are in, where it
+        is set."""
         self._types = types
+        self._texts = frozenset(texts) | {CATEGORY, BRAND, TAGS}
         self._numbers = frozenset(numbers) - {PRICE, SALE_PRICE, STOCK}
         self._currency = currency
+        self._heard = self._numbers | self._texts
+        self._letters: dict[str, str] = {}
+        """Names of fields, and what follows from them."""
         self._meant: dict[str, str] = {}
+        self._hiding: set[str] = set()
         self.remarks: list[Remark] = []
         """About the fields that were read last."""
 
@@ -254,10 +286,14 @@ class FieldReader:
             self._read_stock(fields, known)
         if AVAILABILITY in fields:
             self._read_availability(fields)
+        self._read_signs(fields, known)
         if PRICE in fields or SALE_PRICE in fields or CURRENCY in fields:
             self._read_prices(fields, known)
         self._read_times(fields)
         self._read_group(fields)
+        for name in self._texts & fields.keys():
+            if isinstance(fields[name], dict | list):
+                self._read_names(fields, name)
         for name in self._numbers & fields.keys():
             self._read_number(fields, name)
         self._compare_kinds(fields)
@@ -266,6 +302,11 @@ class FieldReader:
 
     def _remark(self, field: str, code: str, message: str) -> None:
         self.remarks.append(Remark(field, code, f"{field} {message}"))
+
+    def _lose(self, fields: dict[str, Any], name: str, message: str) -> None:
+        """Leave out a field of which nobody can tell what it says."""
+        del fields[name]
+        self._remark(name, "unreadable", f"{message}; {_WITHOUT_IT}")
 
     def _read_stock(self, fields: dict[str, Any], known: Mapping[str, Any]) -> None:
         stock = fields[STOCK]
@@ -290,7 +331,8 @@ class FieldReader:
         if read.fault and isinstance(stock, str) and (least := _AT_LEAST.fullmatch(stock.strip())):
             read = NumberRead(float(least[1]))
         if read.fault:
-            raise ItemRefused(STOCK, FAULTS[read.fault])
+            self._lose(fields, STOCK, FAULTS[read.fault])
+            return None
         fields[STOCK] = _plain(read.number)
         return read.number
 
@@ -306,6 +348,50 @@ class FieldReader:
         else:
             words = "in_stock, out_of_stock, preorder, backorder or discontinued"
             self._remark(AVAILABILITY, "unreadable", f"is not known, so the item counts as available: send {words}")
+
+    def _read_signs(self, fields: dict[str, Any], known: Mapping[str, Any]) -> None:
+        """Whether it is shown at all, as fields such as `active` say; with what the item says besides."""
+        self._learn_names(fields)
+        if not self._hiding.isdisjoint(fields):
+            for sign in signs_of(fields, self._letters):
+                dated = self._letters[sign.field] == _PUBLISHED and _is_time(fields[sign.field])
+                if sign.shown is None and not dated:
+                    self._remark(sign.field, "without_effect", "does not say whether the item is shown, so has no "
+                                 'effect: send "availability": "discontinued" for what is not')  # fmt: skip
+            whole = {**known, **fields}
+            if self._hides(whole):
+                if _said(whole) not in NOT_AVAILABLE:
+                    fields[AVAILABILITY] = DISCONTINUED
+            elif AVAILABILITY not in fields and _said(known) == DISCONTINUED and self._hides(known):
+                fields[AVAILABILITY] = None
+        if AVAILABILITY not in fields and stock_said_beside(fields) is False:
+            fields[AVAILABILITY] = OUT_OF_STOCK
+
+    def _hides(self, fields: Mapping[str, Any]) -> bool:
+        self._learn_names(fields)
+        return any(sign.shown is False for sign in signs_of(fields, self._letters))
+
+    def _learn_names(self, fields: Mapping[str, Any]) -> None:
+        """Take notice of names: items of a feed have the same ones, and what they mean is found once."""
+        for name in fields.keys() - self._letters.keys():
+            plain = self._letters[name] = _letters(name)
+            meant = FIELDS_MEANT.get(plain, "")
+            self._meant[name] = meant if meant != name and name not in self._heard else ""
+            if plain in HIDING:
+                self._hiding.add(name)
+
+    def _read_names(self, fields: dict[str, Any], name: str) -> None:
+        """Texts of what is a map or a list of maps, such as a category with its id."""
+        value = fields[name]
+        if isinstance(value, list) and not any(isinstance(part, dict | list) for part in value):
+            return
+        names = names_in(value)
+        if names:
+            fields[name] = names[0] if len(names) == 1 else names
+        elif value:
+            self._lose(fields, name, "is a map without a name: send a text, or a list of texts")
+        else:
+            fields[name] = None
 
     def _read_prices(self, fields: dict[str, Any], known: Mapping[str, Any]) -> None:
         read = {name: self._amount(fields, name) for name in (PRICE, SALE_PRICE) if name in fields}
@@ -357,9 +443,10 @@ class FieldReader:
         if read.fault == EMPTY:
             fields[name] = None
         elif read.fault:
-            if not isinstance(value, str):
-                raise ItemRefused(name, FAULTS[read.fault])
-            self._remark(name, "unreadable", f"{FAULTS[read.fault]}; the item counts as one without it")
+            if isinstance(value, str):
+                self._remark(name, "unreadable", f"{FAULTS[read.fault]}; {_WITHOUT_IT}")
+            else:
+                self._lose(fields, name, FAULTS[read.fault])
         elif read.number < 0:
             raise ItemRefused(name, "is below 0: send what the item costs")
         elif read.number > AMOUNT_MAX:
@@ -382,8 +469,9 @@ class FieldReader:
                 at_ms = read_time_ms(value, whole_day=name == SHOWN_UNTIL)
             except ValueError:
                 if name != CREATED:
-                    raise ItemRefused(name, NO_TIME) from None
-                self._remark(name, "unreadable", f"{NO_TIME}; the item counts as new from its first day here")
+                    self._lose(fields, name, NO_TIME)
+                else:
+                    self._remark(name, "unreadable", f"{NO_TIME}; the item counts as new from its first day here")
                 continue
             fields[name] = time_text(min(at_ms, _LAST_MS)) if at_ms else None
         if isinstance(period := fields.get(SALE_PERIOD), str | list):
@@ -409,12 +497,16 @@ class FieldReader:
                          "price does not count")  # fmt: skip
 
     def _read_group(self, fields: dict[str, Any]) -> None:
-        group = fields.get(GROUP)
-        if group is None or isinstance(group, str):
+        if GROUP not in fields:
             return
-        if isinstance(group, int) and not isinstance(group, bool):
+        group = fields[GROUP]
+        if names_no_group(group):
+            fields[GROUP] = None
+        elif isinstance(group, float) and group.is_integer():
+            fields[GROUP] = str(int(group))
+        elif isinstance(group, int) and not isinstance(group, bool):
             fields[GROUP] = str(group)
-        else:
+        elif not isinstance(group, str):
             self._remark(GROUP, "unreadable", f"is {_kind(group)}: the id of a group is text or a whole number")
 
     def _read_number(self, fields: dict[str, Any], name: str) -> None:
@@ -434,14 +526,34 @@ class FieldReader:
         remarked = {remark.field for remark in self.remarks} if self.remarks else _NOBODY
         for name, value in fields.items():
             meant = meanings.get(name)
-            if meant is None:
-                meant = meanings[name] = FIELDS_MEANT.get(_letters(name), "")
-            if meant and meant != name and meant not in fields:
+            if meant and meant not in fields:
                 self._remark(name, "unheard", f'has no effect; the field that has one is called "{meant}"')
             known = kinds.get(name)
             if known is not None and name not in remarked and (kind := _kind(value)) and kind != known:
                 self._remark(name, "other_kind", f"is {kind} here and {known} in the items before: it is kept, and "
                              f"who reads {known} does not see it")  # fmt: skip
+
+
+def names_in(value: object, *, depth: int = 0) -> list[str]:
+    """The names in a text, a map or a list of them, as shops' interfaces write categories, brands and tags.
+
+    >>> names_in([{"id": 9, "name": "Clothing"}, {"id": 10, "name": "Shirts"}]), names_in({"title": "Own"})
+    (['Clothing', 'Shirts'], ['Own'])
+    >>> names_in({"edges": [{"node": {"name": "Sale"}}]}), names_in([{"id": 9}])
+    (['Sale'], [])
+    """
+    if isinstance(value, str):
+        return [value] if value.strip() else []
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return [str(value)]
+    if depth == _NAMES_DEPTH:
+        return []
+    if isinstance(value, list):
+        return [name for part in value for name in names_in(part, depth=depth + 1)]
+    if isinstance(value, dict):
+        within = (value[key] for key in _NAMED_BY if value.get(key) not in (None, "", [], {}))
+        return next((names for part in within if (names := names_in(part, depth=depth + 1))), [])
+    return []
 
 
 def candidate_fields(sent: Mapping[str, Any], numbers: Collection[str]) -> dict[str, Any]:
@@ -549,7 +661,15 @@ def _word(sent: object) -> str:
 
 
 def _letters(name: str) -> str:
-    return "".join(filter(str.isalnum, name.casefold()))
+    return "".join(filter(str.isalnum, name.casefold().removeprefix("g:")))
+
+
+def _is_time(value: object) -> bool:
+    """Whether a value says when, as the `published` of an article does."""
+    try:
+        return bool(read_time_ms(value))
+    except ValueError:
+        return False
 
 
 def _plain(number: float) -> int | float:

@@ -66,7 +66,7 @@ def mended(raw: bytes, notes: list[Note]) -> dict[str, Any]:
             if BROKEN in str(event.get(field, "")):
                 raise EventRejected("malformed", f"{field} has broken characters: send it as UTF-8")
     if not notes and not _is_strict(text):
-        add_note(notes, TEXT_REPAIRED, "", "it has control characters within text: send them escaped")
+        add_note(notes, TEXT_REPAIRED, "", "it has control characters within text (send them escaped)")
     return event
 
 
@@ -123,9 +123,9 @@ def _whole_text(raw: bytes, notes: list[Note]) -> tuple[str, int]:
     if "\\" in text:
         text = _ESCAPES.sub(whole, text)
     if broken:
-        add_note(notes, TEXT_REPAIRED, "", "it has broken characters, which were replaced by U+FFFD: send UTF-8")
+        add_note(notes, TEXT_REPAIRED, "", "it has broken characters, which were replaced by U+FFFD (send UTF-8)")
     if unknown:
-        add_note(notes, TEXT_REPAIRED, "", "it has escapes that JSON has not: send backslashes twice")
+        add_note(notes, TEXT_REPAIRED, "", "it has escapes that JSON has not (send backslashes twice)")
     return text, broken
 
 

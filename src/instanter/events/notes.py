@@ -49,7 +49,7 @@ CODES: Final = {
     FIELD_DROPPED: "the event was taken without this field",
     FIELD_REPAIRED: "it was taken as what it says",
     NEAR_MISS: "it was taken as the field whose name it nearly has; send the name as the specification spells it",
-    TEXT_REPAIRED: "text with broken characters: they were replaced by U+FFFD and the event was taken",
+    TEXT_REPAIRED: "the event was taken as what it says",
     TIME_FAR: "its time is more than ten years before its receipt: send ISO 8601 with zone, or seconds or "
               "milliseconds since 1970",
     TIME_CLAMPED: "its time is in the future, and was set to five minutes after the receipt: set the sender's clock, "

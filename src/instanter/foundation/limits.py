@@ -422,10 +422,16 @@ FEED_COLUMNS_MAX = 2_048
 """Of a table of items. One of events has as many as its rows have room for."""
 FEED_VALUE_CHARS_MAX = 64 * 1024
 """Of one value of such a table; a longer one is most likely a quote that nobody closed."""
+ROWS_PEEKED_MAX = 100
+"""Rows of a file by whose values it is told what a column is."""
+FEED_QUOTES_MAX = 100
+"""Quotes of one table that are not closed and behind which the rows are read by themselves."""
 FEED_WRAPS_MAX = 3
 """Objects that may stand around a list of items, one in the other."""
 FEED_SHAPES_MAX = 1_000
 """Sets of names whose meaning is remembered while items are read."""
+FEED_GROUPS_MAX = 1_000
+"""Groups whose items are counted, to tell of one that holds most of them."""
 FEED_XML_DEPTH_MAX = 32
 FEED_XML_CHARS_MAX = 64 * 1024
 """Of the text of one element, and of all its attributes."""

@@ -16,6 +16,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from io import BufferedReader, RawIOBase
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
@@ -23,12 +24,33 @@ import msgspec
 
 from ..events.kinds import NAME_BY_TYPE
 from ..foundation.errors import Broken, RequestRejected
-from ..foundation.limits import ARCHIVE_BUFFER_BYTES, ARCHIVE_RECORD_BYTES_MAX, EVENT_BYTES_MAX
-from .event_rows import TOP, EventLine, Row, always, asked_for, completed, event_of, lines_of, unsaid
+from ..foundation.limits import (
+    ARCHIVE_BUFFER_BYTES,
+    ARCHIVE_RECORD_BYTES_MAX,
+    EVENT_BYTES_MAX,
+    FEED_QUOTES_MAX,
+    ROWS_PEEKED_MAX,
+)
+from .event_rows import (
+    IDS_OF_EVENTS,
+    NOW,
+    TOP,
+    EventLine,
+    Row,
+    always,
+    asked_for,
+    completed,
+    event_of,
+    lines_of,
+    time_column,
+    unsaid,
+)
 from .feeds.columns import repeated, told_apart
 from .feeds.found import Broken as BrokenFile
-from .feeds.opening import UNPACKING_ERRORS, encoding_of, unpacked
+from .feeds.opening import UNPACKING_ERRORS, encoding_of, is_no_text, unpacked
 from .feeds.parquets import rows_of_parquet
+from .feeds.quotes import UNCLOSED, QuoteWatch, WatchedLines
+from .feeds.whole_ids import with_whole_ids
 
 STDIN: Final = "-"
 _MARK: Final = b"\xef\xbb\xbf"
@@ -73,6 +95,10 @@ class Archive:
         self._reject = reject
         self._columns = columns
         self._name_of_all = ""
+        self._time_column: str | None = None
+        """Of objects: the field that says when it was by what stands in it; None before the first of them."""
+        self.notes: list[str] = []
+        """How the file was read, in sentences."""
         self._begun = False
         """Whether an event has been read."""
         self.unseen = set(self._columns)
@@ -106,7 +132,7 @@ class Archive:
         begin = head.lstrip()
         if not begin:
             raise RequestRejected("format", f"{self._name} is empty")
-        if b"\x00" in head[:64]:
+        if is_no_text(head[:ARCHIVE_BUFFER_BYTES]):
             raise RequestRejected("format", f"{self._name} is no text: save it as CSV, JSON or Parquet")
         if begin[:1] == b"[":
             return Shape("one JSON array", {})
@@ -129,9 +155,12 @@ class Archive:
                 "format", f"{self._name} is none of JSON lines, a JSON array, a batch and a table with a header: "
                 f"its first line begins with {header[:40]!r}"
             ) from None
-        self._lines = _RowLines(self._file)
+        bounded = _RowLines(self._file)
+        self._lines = WatchedLines(bounded.read_line, begin_row=bounded.begin_row)
         self._values_of_rows = csv.reader(self._lines, dialect)
         names = self._header()
+        self._watch = QuoteWatch(len(names), dialect=dialect)
+        self._read_again = 0
         self._names = told_apart(names)
         columns = self._meant(self._names)
         if twice := repeated([name for name in names if name in columns]):
@@ -159,13 +188,17 @@ class Archive:
         """What the columns of a table are taken for; raises `RequestRejected` where they do not make an event."""
         columns = completed(self._columns, names)
         self._name_of_all = always(self._columns, names)
-        unknown = [name for name in self._columns if name not in (*names, self._name_of_all)]
+        unknown = [name for name in self._columns if name not in (*names, self._name_of_all) and not self._is_now(name)]
         if unknown:
             raise RequestRejected("map", f"{self._name} has no column {unknown[0]!r}; it has {', '.join(names)[:200]}")
         if asked := asked_for(columns):
             listed = ", ".join(names)[:200]
             raise RequestRejected("map", f"{self._name} is a table with the columns {listed}, and {asked}")
         return columns
+
+    def _is_now(self, column: str) -> bool:
+        """Whether it was said that all events count as of now."""
+        return column == NOW and self._columns[column] == "timestamp"
 
     def _events(self) -> Iterator[EventLine | Row]:
         match self.shape.name:
@@ -234,7 +267,7 @@ class Archive:
         self._name_of_all = always(self._columns, sent)
         self.unseen.discard(self._name_of_all)
         said = {name: meant for name, meant in self._columns.items() if name in sent or name == self._name_of_all}
-        columns = completed(said, sent)
+        columns = self._timed(completed(said, sent), sent)
         if asked := asked_for(columns):
             if self._begun or not sent:
                 return text
@@ -245,12 +278,45 @@ class Archive:
             self.shape = self.shape._replace(columns=columns, unsaid=unsaid(columns, sent))
         return event_of(sent, columns, self._name_of_all)
 
+    def _timed(self, columns: dict[str, str], sent: dict[str, Any]) -> dict[str, str]:
+        """What the fields of an object are taken for, with the one in which its time stands."""
+        if "timestamp" in columns.values() or any(map(self._is_now, self._columns)):
+            self.unseen.discard(NOW)
+            return columns
+        if self._time_column is None:
+            self._time_column = "" if self._begun else time_column(columns, [sent], self._name)
+        return {**columns, self._time_column: "timestamp"} if self._time_column in sent else columns
+
     def _from_values(self, values: Iterable[bytes]) -> Iterator[EventLine | Row]:
         for number, text in enumerate(values, start=1):
             self.last = number
             yield from self._checked(number, text)
 
     def _from_table(self) -> Iterator[EventLine | Row]:
+        columns = completed(self._columns, self._names)
+        ids = {place: name for place, name in enumerate(self._names) if columns.get(name, name) in IDS_OF_EVENTS}
+        rows = with_whole_ids(self._rows_of_table(), ids, self.notes)
+        named = ((number, dict(zip(self._names, values, strict=False))) for number, values in rows)
+        yield from self._from_rows(named)
+
+    def _from_rows(self, rows: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[Row]:
+        """Rows as events, once it is known by the first of them which column says when it was."""
+        first = list(islice(rows, ROWS_PEEKED_MAX))
+        self._find_time([row for _, row in first])
+        for number, row in chain(first, rows):
+            yield Row(number, event_of(row, self.shape.columns, self._name_of_all))
+
+    def _find_time(self, rows: list[dict[str, Any]]) -> None:
+        """Of rows of which no column is called so: the one in which their times stand."""
+        columns = self.shape.columns
+        if not rows or "timestamp" in columns.values():
+            return
+        found = time_column(columns, rows, self._name)
+        if found:
+            columns = {**columns, found: "timestamp"}
+            self.shape = self.shape._replace(columns=columns, unsaid=unsaid(columns, rows[0]))
+
+    def _rows_of_table(self) -> Iterator[tuple[int, list[str]]]:
         while True:
             self._lines.begin_row()
             try:
@@ -263,25 +329,45 @@ class Archive:
                 continue
             if values is None:
                 return
+            if self._lines.ended or self._watch.holds_rows(self._lines.row):
+                self._reject_swallowing()
+                continue
+            if len(self._lines.row) == 1:
+                self._watch.pass_row(values)
             self.last = self._lines.number
             if len(values) > len(self._names):
                 self._reject_row("malformed: the row has more fields than the header")
                 continue
             if values:
-                row = dict(zip(self._names, values, strict=False))
-                yield Row(self._lines.number, event_of(row, self.shape.columns, self._name_of_all))
+                yield self._lines.number, values
 
     def _reject_row(self, reason: str) -> None:
         """Name the row that ends with the line read last."""
         self.last = self._lines.number
         self._reject(f"{self._name}:{self._lines.number}: {reason}")
 
+    def _reject_swallowing(self) -> None:
+        """Name a line whose quote takes in the rows behind it, which are read by themselves then, so often."""
+        first, last = self._lines.number - len(self._lines.row) + 1, self._lines.number
+        told = f"{self._name}:{first}: malformed: {UNCLOSED}"
+        if self._read_again < FEED_QUOTES_MAX and self._watch.holds_rows(self._lines.row, broken=True):
+            self._read_again += 1
+            self._lines.read_again()
+            self.last = first
+            self._reject(f"{told}: the line is left out")
+        else:
+            self.last = last
+            self._reject(f"{told}; what stands from there to line {last} is left out")
+
     def _from_parquet(self) -> Iterator[Row]:
+        yield from self._from_rows(self._rows_of_parquet())
+
+    def _rows_of_parquet(self) -> Iterator[tuple[int, dict[str, Any]]]:
         for number, row in enumerate(self._rows, start=1):
             if isinstance(row, BrokenFile):
                 raise Broken(f"{self._name}: behind row {number - 1} {row.reason}")
             self.last = number
-            yield Row(number, event_of(row, self.shape.columns, self._name_of_all))
+            yield number, row
 
     def _batch_values(self) -> Iterator[bytes]:
         match = _BATCH.match(self._file.peek(ARCHIVE_BUFFER_BYTES))
@@ -336,21 +422,16 @@ class _RowLines:
     def __init__(self, file: BufferedReader) -> None:
         self._file = file
         self._row_bytes = 0
-        self.number = 0
-        """Of the line read last."""
 
     def begin_row(self) -> None:
         """What is read from here on belongs to another row."""
         self._row_bytes = 0
 
-    def __iter__(self) -> _RowLines:
-        return self
-
-    def __next__(self) -> str:
+    def read_line(self) -> str:
+        """The next line; raises `StopIteration` or `_RowTooLarge`."""
         raw = self._file.readline(ARCHIVE_RECORD_BYTES_MAX - self._row_bytes + 1)
         if not raw:
             raise StopIteration
-        self.number += 1
         self._row_bytes += len(raw)
         if self._row_bytes > ARCHIVE_RECORD_BYTES_MAX:
             _pass_over(self._file, raw)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from ..events.kinds import KNOWN, Names
+from ..events.times import read_time_ms
+from ..foundation.errors import EventRejected, RequestRejected
 from ..foundation.limits import ITEMS_PER_EVENT_MAX
 
 COLUMNS: Final = {
@@ -31,6 +33,15 @@ COLUMNS: Final = {
 }  # fmt: skip
 """What a column of a table is taken for, by its name without case and separators; the first of these that is there."""
 TOP: Final = ("event", "userId", "anonymousId", "timestamp", "messageId")
+IDS_OF_EVENTS: Final = frozenset({"userId", "anonymousId", "messageId", "product_id", "sku", "order_id"})
+NOW: Final = "now"
+"""What is said to be the column of the time where all events are to count as of now."""
+_OTHER_TIMES: Final = ("birth", "geburt", "releas", "deliver", "liefer", "expir", "valid", "until", "due", "publish",
+                       "updat", "modif")  # fmt: skip
+"""In the names of columns whose times are not those of the events."""
+_EPOCHS: Final = ((10**9, 2 * 10**9), (10**12, 2 * 10**12), (10**15, 2 * 10**15), (10**18, 2 * 10**18))
+"""Numbers that are times of the years 2001 to 2033: in seconds, milliseconds and so on."""
+_FIGURES: Final = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{0,30})?")
 _AS_THEY_ARE: Final = ("price", "quantity")
 """Properties that need no column of another name where there is one of theirs."""
 _ITEMS: Final = ("products", "items", "line_items", "contents")
@@ -100,6 +111,45 @@ def unsaid(columns: dict[str, str], names: Iterable[str]) -> tuple[str, ...]:
     if "product_id" not in meant and not meant & set(_ITEMS):
         sentences.append("no column says which item it was about: --map product_id=COLUMN")
     return tuple(sentences)
+
+
+def time_column(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]], name: str) -> str:
+    """The column that says when it was by what stands in it, where none is called so; "" if none does.
+
+    `RequestRejected` where several may: an event that counted as of now cannot be told its time afterwards. `name` is
+    the file's.
+
+    >>> rows = [{"user": "ada", "when": "2023-05-01 10:00", "born": "x"}, {"user": "bo", "when": "2023-05-02 11:30"}]
+    >>> time_column({"user": "userId"}, rows, "f.csv"), time_column({}, [{"n": "17", "birthday": "1990-05-01"}], "f")
+    ('when', '')
+    """
+    seen: dict[str, bool] = {}
+    for row in rows:
+        for column, value in row.items():
+            if column not in columns and value not in (None, ""):
+                seen[column] = seen.get(column, True) and _is_moment(value)
+    found = [column for column, times in seen.items() if times and not any(
+        word in column.casefold() for word in _OTHER_TIMES)]
+    if len(found) > 1:
+        raise RequestRejected("map", (
+            f"{name}: no column is known as the time of an event, and {' and '.join(found[:8])[:200]} hold times: say "
+            f"which it is, --map timestamp={found[0]}; --map timestamp={NOW} counts all events as of now"
+        ))
+    return found[0] if found else ""
+
+
+def _is_moment(value: Any) -> bool:
+    if isinstance(value, str) and _FIGURES.fullmatch(value.strip()):
+        value = float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return any(least <= value < most for least, most in _EPOCHS)
+    if not isinstance(value, str):
+        return False
+    try:
+        read_time_ms(value, "timestamp")
+    except EventRejected:
+        return False
+    return True
 
 
 def event_of(row: dict[str, Any], columns: dict[str, str], name: str = "") -> dict[str, Any]:

@@ -6,19 +6,22 @@ import argparse
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple, TypeVar
+from typing import Any, BinaryIO, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from ...events.items import FIELDS_MEANT
+from ...engine.stocktaking import one_group
+from ...events.items import FIELDS_MEANT, GROUP
 from ...events.kinds import KNOWN
 from ...events.nearest import likely_name, mapping_line
 from ...events.notes import UNHEARD
+from ...events.nothing import names_no_group
 from ...foundation.disk import RealDisk
 from ...foundation.errors import RateLimited, RequestRejected, Unavailable
-from ...foundation.limits import BATCH_SENT_BYTES_MAX, BODY_BYTES_MAX
+from ...foundation.limits import BATCH_SENT_BYTES_MAX, BODY_BYTES_MAX, FEED_GROUPS_MAX
 from ..archives import STDIN, Identity, as_history, identity_of, named_identity, opened_archive
 from ..child import running_server
 from ..config import load
@@ -301,12 +304,14 @@ def _import_items(connection: Connection, arguments: argparse.Namespace, report:
         if arguments.replace:
             begun = _patiently(lambda: connection.call("POST", "/v1/items?replace=begin", reply=_ItemsReply))
             path = f"/v1/items?replace={begun.replace}"
-        fields = dict[str, None]()
-        for batch in _item_batches(feed, arguments.items, report, fields):
+        seen = _Seen()
+        for batch in _item_batches(feed, arguments.items, report, seen):
             _send_fit_items(connection, path, batch, report)
             if told is not None:
                 told(report.items, 0)
-        report.item_remarks += _missing(fields)
+        report.item_remarks += [*feed.notes, *_missing(seen.fields)]
+        if sentence := one_group(seen.groups, seen.items):
+            report.item_remarks.append(sentence)
         if not report.items and not report.rejected:
             report.notes.append(f"{arguments.items} has no items")
         if arguments.replace and not feed.broken:
@@ -350,20 +355,36 @@ def _missing(fields: dict[str, None]) -> list[str]:
             f"column it is ({', '.join(others)})"]
 
 
-def _item_batches(
-    feed: Feed, name: str, report: ImportReport, fields: dict[str, None]
-) -> Iterator[list[_PlacedItem]]:
-    """Items in batches that fit into one request; what is none is rejected with its place. `fields` gets the names of
-    their fields, so many."""
+class _Seen:
+    """What the items of a feed have together."""
+
+    def __init__(self) -> None:
+        self.fields = dict[str, None]()
+        """Their names, so many."""
+        self.groups = Counter[str]()
+        """Items of each group, so many of them."""
+        self.items = 0
+
+    def add(self, fields: Mapping[str, Any]) -> None:
+        """Take notice of an item's fields."""
+        self.items += 1
+        for field in fields:
+            if field not in self.fields and (len(self.fields) < _FIELDS_SEEN_MAX or field in _FELT):
+                self.fields[field] = None
+        group = fields.get(GROUP)
+        if not names_no_group(group) and ((name := str(group)) in self.groups or len(self.groups) < FEED_GROUPS_MAX):
+            self.groups[name] += 1
+
+
+def _item_batches(feed: Feed, name: str, report: ImportReport, seen: _Seen) -> Iterator[list[_PlacedItem]]:
+    """Items in batches that fit into one request; what is none is rejected with its place. `seen` gets all of them."""
     batch: list[_PlacedItem] = []
     size_bytes = 0
     for place, found in feed:
         if isinstance(found, Problem):
             report.reject(f"{name}: {place}: {found.reason}")
             continue
-        for field in found.fields:
-            if field not in fields and (len(fields) < _FIELDS_SEEN_MAX or field in _FELT):
-                fields[field] = None
+        seen.add(found.fields)
         text = msgspec.json.encode({"id": found.id, "fields": found.fields})
         if batch and (len(batch) == ITEMS_PER_BATCH or size_bytes + len(text) + _ENVELOPE_BYTES > BODY_BYTES_MAX):
             yield batch
@@ -519,6 +540,7 @@ def _import_events(
             sending.end(archive.last)
             if not report.events and not report.rejected and not report.repeated:
                 report.notes.append(f"{arguments.events} has no events")
+            report.notes += map(_printable, archive.notes)
             report.shape, report.columns = archive.shape.name, archive.shape.columns
             report.unsaid = [*archive.shape.unsaid] + [
                 f"no event has a field {column!r}, which --map names" for column in sorted(archive.unseen)]
@@ -585,8 +607,7 @@ def _in_words(report: ImportReport) -> str:
     if report.feed:
         gone = f", {report.deleted:,} that it does not name deleted" if report.deleted else ""
         lines.append(f"the items were read as {report.feed}{gone}")
-    lines += [f"  {remark}" for remark in report.item_remarks]
-    lines += [f"  {rejection}" for rejection in report.first_rejections]
+    lines += [f"  {_printable(told)}" for told in (*report.item_remarks, *report.first_rejections)]
     if report.rejected > len(report.first_rejections):
         lines.append(f"  and {report.rejected - len(report.first_rejections):,} more")
     if report.quarantined:

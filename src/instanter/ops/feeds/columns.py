@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence, Sized
 from typing import Any, Final
 
-from ...events.items import FIELDS_MEANT
+from ...events.items import CALLED, FIELDS_MEANT, GROUP
 from ...foundation.limits import FEED_COLUMNS_MAX, FEED_SHAPES_MAX
 from .found import FeedItem, Problem, refused
 
@@ -16,21 +16,16 @@ IDS: Final = ("id", "itemid", "productid", "offerid", "articleid", "contentid", 
               "produktid", "produktnummer", "uid", "guid")  # fmt: skip
 """How columns of ids are called, the first that there is counts."""
 
-_CALLED: Final[Mapping[str, tuple[str, ...]]] = {
-    "title": ("title", "name", "producttitle", "productname", "itemname", "itemtitle", "headline", "bezeichnung",
-              "titel", "artikelname", "produktname"),
-    "category": ("category", "producttype", "googleproductcategory", "categories", "productcategory", "categoryname",
-                 "categorypath", "type", "section", "kategorie", "warengruppe", "produktgruppe",
-                 "rubrik", "ressort"),
-    "brand": ("brand", "vendor", "manufacturer", "brandname", "make", "marke", "hersteller", "verlag"),
-    "price": ("price", "regularprice", "listprice", "unitprice", "currentprice", "variantprice", "preis",
-              "verkaufspreis", "bruttopreis"),
-}  # fmt: skip
 _CALLED_IN_TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "link": ("link", "url", "producturl", "permalink", "deeplink", "itemurl", "pageurl"),
     "image_link": ("imagelink", "image", "imageurl", "imagesrc", "picture", "pictureurl", "thumbnail", "thumbnailurl"),
     "description": ("description", "longdescription", "body", "bodyhtml", "shortdescription"),
 }
+_VARIANT_SKU: Final = "variantsku"
+_AT_THEIR_WORD: Final = frozenset({*IDS, *CALLED["title"], "handle", _VARIANT_SKU})
+_OPTION: Final = "option"
+_WOOCOMMERCE: Final = "visibilityincatalog"
+"""A column by which WooCommerce's export is known: there `Parent` names the product of a variant."""
 _WRAPPED: Final = ("amount", "value", "price")
 _CURRENCIES: Final = ("currency", "currencyCode", "currency_code", "priceCurrency")
 _ABSENT: Final = (None, "")
@@ -82,9 +77,11 @@ class FeedColumns:
             if name not in self.ours:
                 by_letters.setdefault(letters(name), name)
         taken = set(self.ours.values())
-        wanted: list[tuple[str, Collection[str]]] = [(ID, IDS), *_CALLED.items()]
+        wanted: list[tuple[str, Collection[str]]] = [(ID, IDS), *CALLED.items()]
         wanted += _CALLED_IN_TABLES.items() if tables else ()
         wanted += [(meant, [called]) for called, meant in FIELDS_MEANT.items()]
+        if _WOOCOMMERCE in by_letters:
+            wanted.append((GROUP, ["parent"]))
         for field, called in wanted:
             if field in taken or (field in names and field not in self.ours):
                 taken.add(field)
@@ -99,6 +96,15 @@ class FeedColumns:
         for name in names:
             if name not in self.ours and name in given:  # Its name is what another column was said to be.
                 self.ours[name] = f"{name}_in_feed"
+
+    def takes_at_its_word(self, name: str) -> bool:
+        """Whether a column holds ids, titles or options, which may be called `None` or `NULL`."""
+        plain = letters(name)
+        return self.ours.get(name, name) in (ID, "title") or plain in _AT_THEIR_WORD or plain.startswith(_OPTION)
+
+    def holds_ids(self, name: str) -> bool:
+        """Whether ids of items or of groups of them stand in a column."""
+        return self.ours.get(name, name) in (ID, GROUP) or letters(name) in (*IDS, _VARIANT_SKU)
 
     def require_id(self, names: Sequence[str]) -> None:
         """Raise `RequestRejected` unless a column is the id."""

@@ -27,7 +27,15 @@ class Broken(NamedTuple):
     reason: str
 
 
-Found = tuple[str, FeedItem | Problem | Broken]
+class Note(NamedTuple):
+    """What there is to know about how the file was read."""
+
+    sentence: str
+
+
+Aside = Problem | Broken | Note
+"""What is no item."""
+Found = tuple[str, FeedItem | Aside]
 """Where it stands ("line 7", "item 3"), and what it is."""
 Finds = Iterator[Found]
 

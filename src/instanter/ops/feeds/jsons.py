@@ -8,17 +8,23 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ...foundation.limits import FEED_LINE_CHARS_MAX, FEED_WRAPS_MAX
-from .columns import Renamer
+from .columns import IDS, Renamer, letters
 from .found import Broken, FeedItem, Finds, Problem, refused
 from .opening import lines_of
 from .shopify import is_shopify_product, items_of_product
 
 LISTS: Final = ("items", "products", "entries", "data", "results", "records", "offers", "articles", "nodes", "result",
-                "rows", "docs", "hits", "item", "entry", "product")  # fmt: skip
+                "rows", "docs", "hits", "item", "entry", "product", "edges", "@graph", "itemListElement")  # fmt: skip
 """What a list of items within an object may be called."""
 WRAPS: Final = ("data", "result", "results", "response", "payload", "body", "channel", "rss", "feed", "catalog",
-                "catalogue", "shop")  # fmt: skip
+                "catalogue", "shop", *LISTS)  # fmt: skip
 """What an object around such a list may be called, and one around that."""
+_OTHER_TYPES: Final = frozenset({
+    "Organization", "WebSite", "WebPage", "CollectionPage", "BreadcrumbList", "ImageObject", "Person", "SearchAction",
+})  # fmt: skip
+"""Of schema.org, what stands among a page's products and is none."""
+_OF_JSON_LD: Final = frozenset({"@type", "@context"})
+_KEYED: Final = "its names seem to be ids: write a list of items, each with its id, or an item a line"
 _BEHIND: Final = "behind the list of items stands more, which is not read: make one list of it, or an object a line"
 _CHUNK_CHARS: Final = 64 * 1024
 _SPACE: Final = " \t\r\n"
@@ -41,7 +47,8 @@ def read_document(text: io.TextIOWrapper, given: Mapping[str, str]) -> tuple[str
     except _BreaksOff as broken:
         raise refused(str(broken)) from None
     if name is None:
-        raise refused(f"the object holds no list of items: none of {', '.join(LISTS)}")
+        raise refused(f"the object holds no list of items: none of {', '.join(LISTS)}; if its names are ids, write a "
+                      "list of items, each with its id")
     return f'JSON object with "{name}"', _of_list(stream, given)
 
 
@@ -59,7 +66,9 @@ def is_lines(head: str) -> bool:
 def _holds_list(value: dict[str, Any], depth: int = 0) -> bool:
     if any(isinstance(value.get(name), list) for name in LISTS):
         return True
-    within = (value.get(name) for name in WRAPS) if depth < FEED_WRAPS_MAX else ()
+    if depth == FEED_WRAPS_MAX or any(letters(name) in IDS for name in value):
+        return False
+    within = (value.get(name) for name in WRAPS)
     return any(isinstance(one, dict) and _holds_list(one, depth + 1) for one in within)
 
 
@@ -102,14 +111,33 @@ def _items(value: Any, renamer: Renamer, given: Mapping[str, str]) -> Iterator[F
     if not isinstance(value, dict):
         yield Problem("it is no object")
         return
-    node = value.get("node")
-    product: dict[str, Any] = node if isinstance(node, dict) else value
+    product = _inner(value)
+    if value.get("@type") in _OTHER_TYPES:
+        return
+    if len(product) > 1 and all(isinstance(one, dict) for one in product.values()):
+        yield Problem(_KEYED)
+        return
     if not is_shopify_product(product):
         yield renamer.item(product)
         return
     for found in items_of_product(product):
         own = found.fields.get(given["id"]) if isinstance(found, FeedItem) and "id" in given else None
         yield FeedItem(str(own), found.fields) if isinstance(found, FeedItem) and own is not None else found
+
+
+def _inner(value: dict[str, Any]) -> dict[str, Any]:
+    """The item within what GraphQL (`node`), Elasticsearch (`_source`) and schema.org (`item`) put around it."""
+    around = next((name for name in ("node", "_source") if isinstance(value.get(name), dict)), "")
+    if not around and value.get("@type") == "ListItem" and isinstance(value.get("item"), dict):
+        around = "item"
+    item: dict[str, Any] = value[around] if around else value
+    item = {name: one for name, one in item.items() if name not in _OF_JSON_LD}
+    for name, holder in (("_id", value), ("@id", item)):
+        if name in holder and not any(letters(one) in IDS for one in item if one != name):
+            item = {"id": holder[name], **{one: other for one, other in item.items() if one != name}}
+        elif name == "@id" and name in item:  # The address of the thing; beside it stands what the shop calls it.
+            item = {one: other for one, other in item.items() if one != name}
+    return item
 
 
 class _BreaksOff(Exception):

@@ -20,6 +20,9 @@ from .found import refused
 
 HEAD_BYTES: Final = 64 * 1024
 """Looked at to tell what a file is."""
+_LOOKED_AT_BYTES: Final = 4_096
+_CONTROLS_OF_TEXT: Final = "\t\n\r\f\v\x1a\x1b"
+_ODD_SHARE_MAX: Final = 0.02
 UNPACKING_ERRORS: Final = (
     EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError
 )
@@ -111,6 +114,18 @@ def encoding_of(head: bytes) -> tuple[str, int]:
     except UnicodeDecodeError:
         return "cp1252", 0
     return "utf-8", 0
+
+
+def is_no_text(head: bytes) -> bool:
+    """Whether these first bytes are those of a picture, a program or other data that nobody can read.
+
+    >>> is_no_text(b"id,title\\n1,Sofa"), is_no_text(bytes(range(256))), is_no_text("id".encode("utf-16"))
+    (False, True, False)
+    """
+    encoding, mark_bytes = encoding_of(head)
+    text = head[mark_bytes : mark_bytes + _LOOKED_AT_BYTES].decode(encoding, "replace")
+    odd = sum(char < " " and char not in _CONTROLS_OF_TEXT for char in text)
+    return "\x00" in text or odd > _ODD_SHARE_MAX * len(text)
 
 
 def text_of(peeked: Peeked) -> io.TextIOWrapper:

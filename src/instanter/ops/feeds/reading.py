@@ -11,8 +11,8 @@ from typing import BinaryIO
 import msgspec
 
 from . import jsons, parquets, tables, xmls
-from .found import Broken, FeedItem, Finds, Problem, refused
-from .opening import UNPACKING_ERRORS, Peeked, encoding_of, text_of, unpacked
+from .found import Broken, FeedItem, Finds, Note, Problem, refused
+from .opening import UNPACKING_ERRORS, Peeked, encoding_of, is_no_text, text_of, unpacked
 
 __all__ = ["Feed", "FeedItem", "Problem", "read_items"]
 
@@ -25,6 +25,8 @@ class Feed:
         """In words, e.g. "Google Merchant RSS"."""
         self.broken = ""
         """Once all has been read: why the file cannot have been whole, "" if it was. Nothing may be deleted then."""
+        self.notes: list[str] = []
+        """Once all has been read: how the file was read, in sentences."""
         self._finds = finds
         self._closing = closing
 
@@ -44,6 +46,8 @@ class Feed:
                 if isinstance(found, Broken):
                     self.broken = found.reason
                     yield place, Problem(found.reason)
+                elif isinstance(found, Note):
+                    self.notes.append(found.sentence)
                 else:
                     yield place, _encodable(found)
         except UNPACKING_ERRORS as error:
@@ -84,6 +88,8 @@ def _read(
 ) -> tuple[str, Finds]:
     if head.startswith(b"PAR1"):
         return parquets.read_parquet(source, given)
+    if is_no_text(head):
+        raise refused("it is no text, and none of the other files that are read: save it as CSV, JSON or Parquet")
     encoding, mark_bytes = encoding_of(head)
     begin = head[mark_bytes:].decode(encoding, "replace").lstrip()
     if not begin:

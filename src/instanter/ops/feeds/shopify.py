@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ...events.items import AVAILABILITY, BACKORDER, DISCONTINUED, GROUP, OUT_OF_STOCK, STOCK
 from ...events.numbers import read_number
-from .found import FeedItem, Finds, Problem
+from .found import Aside, FeedItem, Finds, Problem
 
 _HANDLE: Final = "Handle"
 _TABLE_NAMES: Final = ("Variant Price", "Variant SKU", "Variant Inventory Qty")
@@ -33,7 +33,7 @@ def items_of_rows(names: Sequence[str], rows: Iterator[tuple[str, Any]]) -> Find
     untracked = "Variant Inventory Tracker" in names
     """Where that is a column, an empty one says that nobody counts the stock."""
     for place, values in rows:
-        if isinstance(values, Problem):
+        if isinstance(values, Aside):
             yield place, values
             continue
         if len(values) != len(names):

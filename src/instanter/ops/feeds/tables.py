@@ -10,11 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, Final
 
-from ...foundation.limits import FEED_LINE_CHARS_MAX, FEED_VALUE_CHARS_MAX
+from ...events.nothing import says_nothing
+from ...foundation.limits import FEED_LINE_CHARS_MAX, FEED_QUOTES_MAX, FEED_VALUE_CHARS_MAX
 from .columns import FeedColumns, Renamer, check_count, told_apart
-from .found import Finds, Problem, refused
+from .found import Aside, Broken, Finds, Note, Problem, refused
 from .opening import lines_of
+from .quotes import UNCLOSED, QuoteWatch, WatchedLines
 from .shopify import is_shopify_table, items_of_rows
+from .whole_ids import with_whole_ids
 
 DELIMITERS: Final = (",", "\t", ";", "|")
 _LOOKED_AT: Final = 20
@@ -39,13 +42,16 @@ def read_table(text: io.TextIOWrapper, given: Mapping[str, str]) -> tuple[str, F
     if names_row is None:
         raise refused("it is empty")
     names = _names(names_row[1])
-    if not given and is_shopify_table(names):
-        return "Shopify CSV", items_of_rows(names, rows.rows)
+    rows.set_columns(len(names))
     columns = FeedColumns(names, given, tables=True)
+    if not given and is_shopify_table(names):
+        return "Shopify CSV", items_of_rows(names, _plain_rows(names, rows.rows, columns))
     columns.require_id(names)
     ours = {columns.ours.get(name, name) for name in names}
     kind = "Google Merchant" if {"availability", "link", "image_link"} <= ours else ""
-    return f"{kind} {'TSV' if delimiter == chr(9) else 'CSV'}".strip(), _items(names, rows.rows, given)
+    return f"{kind} {'TSV' if delimiter == chr(9) else 'CSV'}".strip(), _items(
+        names, _plain_rows(names, rows.rows, columns), given
+    )
 
 
 class _RowTooLong(Exception):
@@ -55,22 +61,17 @@ class _RowTooLong(Exception):
 class _RowLines:
     """Lines, one row after the other: a row may go on in further lines, and all of them together are bounded."""
 
-    def __init__(self, lines: Iterator[str], behind: int) -> None:
+    def __init__(self, lines: Iterator[str]) -> None:
         self._lines = lines
         self._row_chars = 0
-        self.number = behind
-        """Of the line read last."""
 
     def begin_row(self) -> None:
         """What is read from here on belongs to another row."""
         self._row_chars = 0
 
-    def __iter__(self) -> _RowLines:
-        return self
-
-    def __next__(self) -> str:
+    def read_line(self) -> str:
+        """The next line; raises `StopIteration` or `_RowTooLong`."""
         line = next(self._lines)
-        self.number += 1
         self._row_chars += len(line)
         if self._row_chars > FEED_LINE_CHARS_MAX:
             raise _RowTooLong
@@ -78,16 +79,26 @@ class _RowLines:
 
 
 class _Rows:
-    """The rows of a table with the lines that they begin in; a row that cannot be told is a problem."""
+    """The rows of a table with the lines that they begin in; a row that cannot be told is a problem.
+
+    Where a quote has swallowed rows the file counts as broken off: nothing is known of what they would have said.
+    """
 
     def __init__(self, lines: Iterator[str], delimiter: str, *, first_line: int) -> None:
-        self._lines = _RowLines(lines, first_line - 1)
-        self._delimiter = delimiter
+        bounded = _RowLines(lines)
+        self._lines = WatchedLines(bounded.read_line, begin_row=bounded.begin_row, first_number=first_line)
+        self._format: dict[str, Any] = {"delimiter": delimiter, "skipinitialspace": True}
+        self._watch = QuoteWatch(0)
+        self._read_again = 0
         self.rows = self._read()
+
+    def set_columns(self, count: int) -> None:
+        """Say how many columns there are, once their names are read."""
+        self._watch = QuoteWatch(count, **self._format)
 
     def _read(self) -> Iterator[tuple[str, Any]]:
         csv.field_size_limit(FEED_VALUE_CHARS_MAX)
-        reader = csv.reader(self._lines, delimiter=self._delimiter, skipinitialspace=True)
+        reader = csv.reader(self._lines, **self._format)
         while True:
             line = self._lines.number + 1
             self._lines.begin_row()
@@ -95,22 +106,71 @@ class _Rows:
                 values = next(reader)
             except StopIteration:
                 return
-            except (csv.Error, _RowTooLong) as error:
-                what = (f"a value has more than {FEED_VALUE_CHARS_MAX:,}" if isinstance(error, csv.Error)
-                        else f"it has more than {FEED_LINE_CHARS_MAX:,}")
-                yield f"line {line}", Problem(
-                    f"{what} characters: most likely a quote in it is not closed; what stands from there to line "
-                    f"{self._lines.number} is left out"
-                )
+            except csv.Error:
+                swallowed = self._swallowed(f"a value has more than {FEED_VALUE_CHARS_MAX:,} characters: most likely ")
+                yield f"line {line}", swallowed
                 continue
-            if any(value.strip() for value in values):
+            except _RowTooLong:
+                what = f"it has more than {FEED_LINE_CHARS_MAX:,} characters"
+                several = Broken(f"{what}: most likely {UNCLOSED}; {self._left_out(line)}")
+                yield f"line {line}", several if self._lines.row else Problem(what)
+                continue
+            if self._lines.ended or self._watch.holds_rows(self._lines.row):
+                yield f"line {line}", self._swallowed()
+            elif any(value.strip() for value in values):
+                if len(self._lines.row) == 1:
+                    self._watch.pass_row(values)
                 yield f"line {line}", values
+
+    def _swallowed(self, before: str = "") -> Broken:
+        """What is told of a row that swallows others, which are read by themselves then, so often."""
+        line = self._lines.number - len(self._lines.row) + 1
+        if self._read_again < FEED_QUOTES_MAX and self._watch.holds_rows(self._lines.row, broken=True):
+            self._read_again += 1
+            self._lines.read_again()
+            return Broken(f"{before}{UNCLOSED}: the line is left out")
+        return Broken(f"{before}{UNCLOSED}; {self._left_out(line)}")
+
+    def _left_out(self, line: int) -> str:
+        return f"what stands from there to line {self._lines.number} is left out"
+
+
+def _plain_rows(
+    names: Sequence[str], rows: Iterator[tuple[str, Any]], columns: FeedColumns
+) -> Iterator[tuple[str, Any]]:
+    """Rows as they are meant: without texts for nothing, and with whole numbers as ids; notes of that at the end."""
+    told: list[str] = []
+    ids = {place: name for place, name in enumerate(names) if columns.holds_ids(name)}
+    yield from with_whole_ids(_without_nothing(names, rows, columns), ids, told)
+    for sentence in told:
+        yield "the table", Note(sentence)
+
+
+def _without_nothing(
+    names: Sequence[str], rows: Iterator[tuple[str, Any]], columns: FeedColumns
+) -> Iterator[tuple[str, Any]]:
+    """Rows whose cells are empty where `NULL`, `NaN` and the like stand in them, and at the end a note of how many.
+
+    Ids, titles and options stay as they are written: there are things that are called so.
+    """
+    kept = {place for place, name in enumerate(names) if columns.takes_at_its_word(name)}
+    emptied = Counter[int]()
+    for place, values in rows:
+        if isinstance(values, list):
+            for at, value in enumerate(values):
+                if value and at not in kept and says_nothing(value):
+                    values[at] = ""
+                    emptied[at] += 1
+        yield place, values
+    if emptied:
+        said = ", ".join(f"{names[at] if at < len(names) else at + 1} {count:,}" for at, count in emptied.most_common())
+        yield "the table", Note(f"cells in which NULL, NaN, N/A and the like stand count as empty: {said}")
 
 
 def _items(names: Sequence[str], rows: Iterator[tuple[str, Any]], given: Mapping[str, str]) -> Finds:
     renamer = Renamer(given, tables=True)
     for place, values in rows:
-        if isinstance(values, Problem):
+        if isinstance(values, Aside):
             yield place, values
             continue
         misfit = misfit_of(names, values)
@@ -129,8 +189,8 @@ def misfit_of(names: Sequence[str], values: Sequence[str]) -> Problem | None:
 
 
 def _names(values: Any) -> list[str]:
-    if isinstance(values, Problem):
-        raise refused(f"the line with the names of the columns cannot be read: {values.reason}")
+    if isinstance(values, Aside):
+        raise refused(f"the line with the names of the columns cannot be read: {values[0]}")
     names = [name.strip() or f"column {place}" for place, name in enumerate(values, start=1)]
     check_count(names)
     count = Counter(names)
