@@ -424,8 +424,9 @@ class Accounts:
         return user in self.signed_in.get(device, ())
 
     def _about(self, sent: Sent) -> tuple[str, ...]:
-        """Whose event it is, as far as that keeps it out: of a claim anybody's."""
-        return sent.ids if sent.public else (sent.home,)
+        """Whose event it is, as far as that keeps it out: of a claim anybody's, of an alias its previousId's too."""
+        previous = (sent.previous, f"anonymous:{sent.previous}") if sent.previous else ()
+        return (*(sent.ids if sent.public else (sent.home,)), *previous)
 
     def is_active(self, feature: str) -> bool:
         """Whether the feature counts now."""

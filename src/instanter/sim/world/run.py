@@ -500,6 +500,8 @@ class World:
         links, find = engine.partition.links, engine.subjects.find
         user = find(TENANT, person.name)
         for previous in {sent.previous for sent in batch if sent.previous}:
+            if any(one in self.accounts.buried for one in (previous, f"anonymous:{previous}")):
+                continue  # One from before the erasure is not taken.
             insist(links.are_linked(find(TENANT, previous), user), "P2", f"{previous} is no alias")
             insist(links.has_signed_in(find(TENANT, f"anonymous:{previous}"), user), "P2", f"{previous} is a stranger")
             read = set(links.cells(user))
