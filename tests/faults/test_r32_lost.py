@@ -46,6 +46,7 @@ T = TypeVar("T")
 SEGMENT_MB = 1
 NOTHING_LOST = {
     "checkpoints": "the log says the same",
+    "configurations": "verify names it; the one in force is written again, and what was decided under others is not",
     "cold": "the log says the same, from an older checkpoint on or from its beginning",
     "holdings.json": "it holds nothing itself, and is written again",
     "lock": "it is empty",
@@ -177,6 +178,27 @@ def emptied(path: Path) -> None:
         file.truncate(0)
 
 
+def zeros(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def garbled(path: Path) -> None:
+    path.write_bytes(np.random.default_rng(1).bytes(path.stat().st_size))
+
+
+def doubled(path: Path) -> None:
+    path.write_bytes(path.read_bytes() * 2)
+
+
+def opened_only(path: Path) -> None:
+    """A file of JSON that ends where it begins."""
+    path.write_bytes(b"{")
+
+
+def of_nothing(path: Path) -> None:
+    path.write_bytes(b"{}")
+
+
 def folder_removed(path: Path) -> None:
     shutil.rmtree(path.parent)
 
@@ -216,7 +238,10 @@ def given_up(data: Path) -> list[str]:
     return [str(entry.details["missing"]) for entry in entries if entry.act == "loss.accepted"]
 
 
-@pytest.mark.parametrize("damage", [removed, cut, emptied, folder_removed], ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize(
+    "damage", [removed, cut, emptied, folder_removed, zeros, garbled, doubled, opened_only, of_nothing],
+    ids=lambda damage: damage.__name__,
+)
 def test_r32_a_start_is_whole_or_names_what_is_missing(
     damage: Callable[[Path], None], whole: tuple[Path, Content], config: Config, tmp_path: Path, full: bool,
     capsys: pytest.CaptureFixture[str], figures: Figures,
@@ -231,9 +256,12 @@ def test_r32_a_start_is_whole_or_names_what_is_missing(
         if (damage is folder_removed and file.parent == data) or (damage is not removed and not file.stat().st_size):
             continue
         damage(file)
-        if (data / name).exists() and (data / name).stat().st_size == (base / name).stat().st_size:
+        if (data / name).exists() and (data / name).read_bytes() == (base / name).read_bytes():
             continue
-        if file.parent.name == "cold":  # A start leaves none that no checkpoint names.
+        if file.parent.name in {"cold", "configurations"} and file.exists():
+            # A start leaves no cold file that no checkpoint names, and writes its own configuration again.
+            assert is_named(verified(data, capsys), data, file), name
+        elif file.parent.name == "cold":
             assert is_named(verified(data, capsys), data, file), name
         why = refusal(config, data)
         if why:

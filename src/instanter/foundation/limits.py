@@ -85,8 +85,8 @@ HEAD_BYTES_MAX = 64 * 1024
 SEND_BUFFER_BYTES_MAX = 128 * 1024
 """Of a reply, what the kernel holds for a client that has not read it yet; Linux takes twice as much."""
 REPLIES_BYTES_MAX = 8 * 1024 * 1024
-"""Held at once of replies that the kernel does not take whole, until their readers have taken them. Where one more has no room,
-those who have taken nothing for the longest are cut off ..."""
+"""Held at once of replies that the kernel does not take whole, until their readers have taken them. Where one more has
+no room, those who have taken nothing for the longest are cut off ..."""
 REPLY_SPARED_MS = 200
 """... but nobody who takes nothing only for so long: then the new one is refused with 429. How long a reader may take
 is bounded as for exports."""
