@@ -384,3 +384,21 @@ def test_a_damaged_word_of_what_is_ready_is_named_by_every_verb(
         assert "not what a migration leaves behind" in printed
     assert why_refused(DataDirectory(RealDisk(), data), serving=False) != []
     assert contents(data) == before
+
+
+def test_what_is_no_file_of_moved_positions_is_refused_and_one_written_twice_is_found(tmp_path: Path) -> None:
+    writer = MovedWriter(RealDisk(), tmp_path)
+    for old in (5, 9):
+        writer.add(old, old + 100)
+    writer.finish()
+    path = tmp_path / "positions"
+    raw = path.read_bytes()
+    MovedPositions(RealDisk(), tmp_path).check()
+    path.write_bytes(raw + raw[16:])
+    with pytest.raises(Corrupt, match="do not ascend"):
+        MovedPositions(RealDisk(), tmp_path).check()
+    path.write_bytes(bytes(len(raw)))
+    with pytest.raises(Corrupt, match="not a file of moved positions"):
+        MovedPositions(RealDisk(), tmp_path)
+    path.write_bytes(b"")
+    assert len(MovedPositions(RealDisk(), tmp_path)) == 0, "begun and not written"

@@ -29,8 +29,8 @@ _NAME: Final = "positions"
 
 
 class MovedPositions:
-    """Looks old positions up in `directory`; there need be none. `Broken` for a newer format, `Corrupt` for a file that is
-    another."""
+    """Looks old positions up in `directory`; there need be none. `Broken` for a newer format, `Corrupt` for another
+    file."""
 
     def __init__(self, disk: Disk, directory: Path) -> None:
         self._disk = disk

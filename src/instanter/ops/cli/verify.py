@@ -94,11 +94,12 @@ class ErasureVerifyReport(msgspec.Struct, frozen=True):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `instanter verify`."""
     parser.description = (
-        "Read the log, the quarantine, the checkpoints, the people on disk whom these name, the keys, the erasure list,\n"
-        "configurations, models and moved positions, check every checksum and decode every record. Damage is named by file and byte, and so is what is\n"
-        "missing by the directory's own word, as a start does. Records that cannot be folded are no damage: they are\n"
-        "named by their position. Only reads; may run beside a server. Exit code 1 if anything is damaged or missing,\n"
-        "or if the log ends in the middle of a record and no server is writing it.")
+        "Read the log, the quarantine, the checkpoints, the people on disk whom these name, the keys, the erasure\n"
+        "list, configurations, models and moved positions, check every checksum and decode every record. Damage is\n"
+        "named by file and byte, and so is what is missing by the directory's own word, as a start does. Records that\n"
+        "cannot be folded are no damage: they are named by their position. Only reads; may run beside a server. Exit\n"
+        "code 1 if anything is damaged or missing, or if the log ends in the middle of a record and no server is\n"
+        "writing it.")
     parser.epilog = (
         "examples:\n  instanter verify --data shop/data\n"
         "  instanter verify --data shop/data --audit        # the record of what administrators did\n"
