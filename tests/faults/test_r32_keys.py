@@ -55,7 +55,7 @@ def both(config: Config, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
 
     async def fill(engine: Engine) -> None:
         await take(engine, *(event(number, person=f"p{number % 7}") for number in range(60)))
-        await engine.make_signing_secret("default", actor="tests")
+        await engine.credentials.make_signing_secret("default", actor="tests")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INSTANTER_MASTER_KEY", MASTER)

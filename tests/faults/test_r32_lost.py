@@ -268,7 +268,7 @@ def test_r32_a_start_is_whole_or_names_what_is_missing(
         if (data / name).exists() and (data / name).read_bytes() == (base / name).read_bytes():
             continue
         told = found(data, capsys)
-        if file.parent.name == "cold":  # A start leaves none that no checkpoint names.
+        if file.parent.name == "cold" and damage is not doubled:  # A start leaves none that no checkpoint names.
             assert is_named(told, data, file), name
         why = refusal(config, data)
         if why:

@@ -72,7 +72,7 @@ def proved_by_people(frames: Iterable[Frame], subjects: KeyStore) -> bool | None
 
 def _identifiers(event: dict[str, Any]) -> list[str]:
     """Under whose name an event may be kept, in the form of `GET /v1/profiles/{id}`."""
-    found = []
+    found: list[str] = []
     for field in PEOPLE:
         with suppress(EventRejected):
             found += identifiers_named(field, identifier(event.get(field), field))

@@ -19,7 +19,7 @@ from ..engine.erase import RetentionOptions
 from ..engine.feeds import CatalogueOptions
 from ..engine.loop import Engine, EngineOptions
 from ..engine.recovery import Progress, Recovery, leave_aside, without_ground
-from ..engine.stores import MEBIBYTE, OpenSubjects, StoreSizes, open_stores
+from ..engine.stores import MEBIBYTE, OpenSubjects, Stores, StoreSizes, open_stores
 from ..engine.warmup import KernelProgress, warm_up
 from ..events.enrich import Enricher
 from ..events.kinds import NUMBERS, Names
