@@ -93,7 +93,7 @@ def serving(config: Config, data: Path, work: Callable[[Engine], Awaitable[T]], 
 async def content(engine: Engine) -> Content:
     listing = await engine.quarantine.listing("default")
     stores, disk = engine._stores, RealDisk()
-    root = stores.checkpoints.parent
+    root = stores.places.checkpoints.parent
     return Content(
         engine.partition.state.hash(), engine.subjects.count, sum(group.count for group in listing.groups),
         engine.audit.head.number,
