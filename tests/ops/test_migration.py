@@ -393,10 +393,10 @@ def test_what_is_no_file_of_moved_positions_is_refused_and_one_written_twice_is_
     writer.finish()
     path = tmp_path / "positions"
     raw = path.read_bytes()
-    MovedPositions(RealDisk(), tmp_path).check()
+    assert len(MovedPositions(RealDisk(), tmp_path)) == 2
     path.write_bytes(raw + raw[16:])
     with pytest.raises(Corrupt, match="do not ascend"):
-        MovedPositions(RealDisk(), tmp_path).check()
+        MovedPositions(RealDisk(), tmp_path)
     path.write_bytes(bytes(len(raw)))
     with pytest.raises(Corrupt, match="not a file of moved positions"):
         MovedPositions(RealDisk(), tmp_path)

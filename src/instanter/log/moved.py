@@ -13,9 +13,10 @@ searched on disk, 16 bytes a step: it takes no memory however large it is.
 from __future__ import annotations
 
 import struct
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
+
+import numpy as np
 
 from ..foundation.disk import Disk, WritableFile
 from ..foundation.errors import Broken, Corrupt
@@ -45,6 +46,7 @@ class MovedPositions:
                 raise Broken(f"{self._path} has format {version}; this program reads up to {VERSION}")
             if magic == _MAGIC:
                 self._count = (disk.size(self._path) - _HEADER.size) // _PAIR.size
+                self._check()
 
     def __len__(self) -> int:
         return self._count
@@ -57,14 +59,14 @@ class MovedPositions:
         _, new = _PAIR.unpack(self._disk.read(self._path, offset, _PAIR.size))
         return int(new)
 
-    def check(self) -> None:
+    def _check(self) -> None:
         """`Corrupt` unless the old positions ascend, as they were written: else some would not be found."""
-        raw = self._disk.read(self._path, _HEADER.size, self._count * _PAIR.size) if self._count else b""
-        found = list(_PAIR.iter_unpack(raw[: len(raw) // _PAIR.size * _PAIR.size]))
-        for number, ((before, _), (after, _)) in enumerate(pairwise(found), start=1):
-            if after <= before:
-                offset = _HEADER.size + number * _PAIR.size
-                raise Corrupt(file=str(self._path), offset=offset, reason="the positions do not ascend")
+        raw = self._disk.read(self._path, _HEADER.size, self._count * _PAIR.size)
+        olds = np.frombuffer(raw, "<u8")[::2]
+        wrong = np.flatnonzero(olds[1:] <= olds[:-1])
+        if len(wrong):
+            offset = _HEADER.size + (int(wrong[0]) + 1) * _PAIR.size
+            raise Corrupt(file=str(self._path), offset=offset, reason="the positions do not ascend")
 
     def find(self, old: int) -> int | None:
         """The position now of the entry that was at `old`; None if it is not known. About 20 small reads."""

@@ -69,6 +69,7 @@ def why_refused(directory: DataDirectory, *, serving: bool) -> list[str]:
         if not directory.is_there():
             return []  # It is migrated first.
         read_signing_secrets(directory.disk, directory.keys)
+        MovedPositions(directory.disk, directory.moved)
         for _ in chain(read_erasures(directory.disk, directory.keys / ERASURES),
                        read_headstones(directory.disk, directory.keys / HEADSTONES)):  # fmt: skip
             pass

@@ -147,7 +147,8 @@ def _verify_directory(arguments: argparse.Namespace) -> int:
         report.erasures = _read_erasures(directory, report)
         _read_secrets(directory, report)
     if not is_locked(directory.log / "lock"):
-        logs = (directory.log, directory.quarantine, directory.audit)
+        beside_keys = (directory.keys / ERASURES, directory.keys / HEADSTONES)
+        logs = (directory.log, directory.quarantine, directory.audit, *beside_keys)
         report.unfinished = [found for log in logs for found in _unfinished(directory, log)]
         if len(report.damage) == of_checkpoints:  # These proofs ask nothing of who lies on disk.
             report.missing += _proved(directory, report) + models_missing(directory, in_charge.values())
@@ -341,7 +342,7 @@ def _read_keys(directory: DataDirectory, report: VerifyReport) -> int:
 
 def _read_moved(directory: DataDirectory, report: VerifyReport) -> None:
     try:
-        MovedPositions(directory.disk, directory.moved).check()
+        MovedPositions(directory.disk, directory.moved)
     except Corrupt as error:
         report.damage.append(str(error))
 
