@@ -205,3 +205,24 @@ def test_a_key_that_was_lost_is_told_from_one_that_went_by_its_age(tmp_path: Pat
     with_engine(tmp_path, lambda engine: work(engine, 2, 3), clock=clock)
     shutil.copy(before / "days.keys", tmp_path / "keys")
     with_engine(tmp_path, look, clock=clock)
+
+
+def test_what_lies_in_the_quarantine_is_exported_to_whom_alone_it_names_and_else_counted(tmp_path: Path) -> None:
+    refused = b'{"type": "dance", "anonymousId": "a1"}'
+    shared = b'{"type": "dance", "anonymousId": "a1", "userId": "bob"}'
+    early = b'{"type": "dance", "anonymousId": "late"}'
+
+    async def work(engine: Engine) -> None:
+        await take(engine, event(1, person="a1"), event(2, person="", userId="bob"), event(3, person="c1"))
+        await take(engine, refused, shared, early, b"{")
+        await take(engine, event(4, person="late"))
+        lines = exported(engine, "anonymous:a1")
+        (line,) = sort(lines, "quarantined")
+        assert (line["raw"], line["code"]) == (refused.decode(), "schema")
+        assert lines[-1] == {"kind": "left_out", "records": 1, "reasons": {"shared": 1}}
+        assert left_out(engine, "bob") == [lines[-1]]
+        assert "a1" not in json.dumps(exported(engine, "bob"))
+        assert left_out(engine, "anonymous:late") == [lines[-1]], "it came before anybody was known by that name"
+        assert sort(exported(engine, "anonymous:c1"), "quarantined") == left_out(engine, "anonymous:c1") == []
+
+    with_engine(tmp_path, work)

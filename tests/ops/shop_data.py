@@ -8,9 +8,10 @@ from pathlib import Path
 from instanter.engine.loop import Engine
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.disk import RealDisk
+from instanter.ops.belonging import installation_of
 from instanter.ops.datadir import DataDirectory
 
-from ..engine.harness import event, stock_shop, take, with_engine
+from ..engine.harness import SECRET, event, stock_shop, take, with_engine
 
 CONFIG = "[state]\nmemory_mb = 64\n[limits]\nrequests_per_s = 1000000\n"
 PATIENT = "[decide]\ndeadline_ms = 10000\n"
@@ -30,7 +31,10 @@ def write_config(folder: Path) -> Path:
 
 def make_data(data: Path, *, item: str = "sku-3", events: int = 300) -> Path:
     """Events before a checkpoint and after it, some of them rejected; `item` is what one person looks at."""
-    DataDirectory(RealDisk(), data).open()
+    directory = DataDirectory(RealDisk(), data)
+    directory.open()
+    (directory.keys / "installation.key").write_text(SECRET.hex())
+    directory.own(installation_of(SECRET))
     clock = ManualClock()
 
     async def work(engine: Engine) -> None:

@@ -39,7 +39,7 @@ from instanter.ops.backup.restoring import restore
 from instanter.ops.cli import main as frame
 from instanter.ops.datadir import UNFINISHED, DataDirectory
 
-from ..engine.harness import SECRET, event, take, with_engine
+from ..engine.harness import event, take, with_engine
 from .shop_data import make_data
 
 Printed = pytest.CaptureFixture[str]
@@ -50,9 +50,7 @@ SCHEMA = compile_features(DEFAULT_FEATURES, memory_mb=64, items_max=4_096)
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    data = make_data(tmp_path_factory.mktemp("made") / "data")
-    (data / "keys" / "installation.key").write_text(SECRET.hex())
-    return data
+    return make_data(tmp_path_factory.mktemp("made") / "data")
 
 
 @pytest.fixture
@@ -253,6 +251,28 @@ def test_a_backup_goes_into_a_folder_of_its_own(place: str, data: Path, tmp_path
     (tmp_path / "full" / "x").touch()
     with pytest.raises(RequestRejected, match="not empty"):
         back_up(DataDirectory(RealDisk(), data), tmp_path / "full", clock=CLOCK)
+
+
+@pytest.mark.parametrize("place", ["x", "log/x", ".."])
+def test_a_backup_is_not_restored_into_itself_nor_around_itself(place: str, backup: Path) -> None:
+    before = files(backup)
+    with pytest.raises(RequestRejected, match="must not lie in one another"):
+        restore(DataDirectory(RealDisk(), backup / place), backup, keys=None)
+    assert files(backup) == before
+    assert not (backup / "x").exists()
+
+
+def test_a_backup_from_before_tells_whose_it_is_by_its_manifest(data: Path, backup: Path, tmp_path: Path) -> None:
+    (backup / "instanter.json").write_bytes(b'{"format":2}')
+    old = tuple(
+        file if file.path != "instanter.json" else msgspec.structs.replace(
+            file, size_bytes=12, sha256=hashlib.sha256(b'{"format":2}').hexdigest()
+        ) for file in read_manifest(RealDisk(), backup).files
+    )  # fmt: skip
+    rewritten(backup, files=old)
+    directory = DataDirectory(RealDisk(), tmp_path / "restored")
+    restore(directory, backup, keys=data / "keys")
+    assert directory.installation == read_manifest(RealDisk(), backup).installation != ""
 
 
 # Checking.

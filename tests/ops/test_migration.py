@@ -44,7 +44,9 @@ from instanter.log.segment_log import SegmentLog
 from instanter.log.segments import SegmentReader, encode_segment_header
 from instanter.ops.cli import main as frame
 from instanter.ops.datadir import FORMAT, MIGRATING, READY, DataDirectory
-from instanter.ops.migration.migrate import REPLACED, Footing, Migrated, migrate, needs_migration
+from instanter.ops.losses import why_refused
+from instanter.ops.migration.migrate import REPLACED, Footing, migrate, needs_migration
+from instanter.ops.migration.ready import Migrated
 from instanter.ops.settings import Config
 from instanter.ops.wiring import footing_of, open_engine, schema_of
 from instanter.privacy.subjects import KeyStore
@@ -338,7 +340,7 @@ def test_a_log_that_was_cut_keeps_its_beginning_and_its_checkpoint(data: Path) -
 
 def test_between_the_formats_no_verb_reads_the_directory(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (data / MIGRATING).mkdir()
-    (data / MIGRATING / READY).write_bytes(b"{}")
+    (data / MIGRATING / READY).write_bytes(msgspec.json.encode(Migrated(1, FORMAT, 0, 0, 0, 0, 0)))
     assert frame.main(["verify", "--data", str(data)]) == 1
     assert "is on its way to a new format" in capsys.readouterr().err
 
@@ -361,3 +363,42 @@ def test_every_old_position_is_found_and_no_other(olds: set[int], other: int) ->
 
 def test_without_a_file_nothing_has_moved() -> None:
     assert MovedPositions(SimulatedDisk(), Path("moved")).find(7) is None
+
+
+def contents(data: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in data.rglob("*") if path.is_file() and path.name != "lock"}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b"[]", b"\xff", b'{"from_format": "1"}'])
+def test_a_damaged_word_of_what_is_ready_is_named_by_every_verb(
+    content: bytes, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ready = data / MIGRATING / READY
+    ready.parent.mkdir()
+    ready.write_bytes(content)
+    before = contents(data)
+    for words in (["verify"], ["migrate"], ["backup", "--to", str(tmp_path / "backup")], ["export", "u1"]):
+        assert frame.main([*words, "--data", str(data)]) == 1
+        printed = capsys.readouterr().err
+        assert str(ready) in printed
+        assert "not what a migration leaves behind" in printed
+    assert why_refused(DataDirectory(RealDisk(), data), serving=False) != []
+    assert contents(data) == before
+
+
+def test_what_is_no_file_of_moved_positions_is_refused_and_one_written_twice_is_found(tmp_path: Path) -> None:
+    writer = MovedWriter(RealDisk(), tmp_path)
+    for old in (5, 9):
+        writer.add(old, old + 100)
+    writer.finish()
+    path = tmp_path / "positions"
+    raw = path.read_bytes()
+    assert len(MovedPositions(RealDisk(), tmp_path)) == 2
+    path.write_bytes(raw + raw[16:])
+    with pytest.raises(Corrupt, match="do not ascend"):
+        MovedPositions(RealDisk(), tmp_path)
+    path.write_bytes(bytes(len(raw)))
+    with pytest.raises(Corrupt, match="not a file of moved positions"):
+        MovedPositions(RealDisk(), tmp_path)
+    path.write_bytes(b"")
+    assert len(MovedPositions(RealDisk(), tmp_path)) == 0, "begun and not written"

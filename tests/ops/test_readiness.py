@@ -141,8 +141,8 @@ def test_the_doctor_answers_every_question_and_fails_for_one(
     answer = json.loads(capsys.readouterr().out)
     assert answer["ok"] is False
     assert [check["name"] for check in answer["checks"]] == [
-        "python", "configuration", "extras", "disk room", "disk sync", "log", "memory", "open files", "kernel cache",
-        "port"]
+        "python", "configuration", "extras", "disk room", "disk sync", "log", "data directory", "memory", "open files",
+        "kernel cache", "port"]
     assert [check["name"] for check in answer["checks"] if check["status"] == "fail"] == ["port"]
 
 

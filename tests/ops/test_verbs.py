@@ -201,7 +201,11 @@ def test_a_directory_without_rejected_events_says_so(tmp_path: Path, capsys: Pri
     assert told(capsys)["records"] == 0
 
 
-@pytest.mark.parametrize("words", [["replay"], ["verify"], ["quarantine", "list"]])
+@pytest.mark.parametrize("words", [
+    ["replay"], ["verify"], ["verify", "--audit"], ["quarantine", "list"], ["quarantine", "replay", "--code", "schema"],
+    ["erase", "u1"], ["export", "u1"], ["remap"], ["remap", "--dry-run"], ["audit", "list"], ["keys", "list"],
+    ["migrate"], ["clock", "--confirm"], ["backup", "--to", "to"],
+])
 def test_what_is_no_data_directory_is_one_sentence(words: list[str], tmp_path: Path, capsys: Printed) -> None:
     assert frame.main([*words, "--data", str(tmp_path / "nothing")]) == 1
     printed = capsys.readouterr()
@@ -213,6 +217,8 @@ def test_what_is_no_data_directory_is_one_sentence(words: list[str], tmp_path: P
 
 @pytest.mark.parametrize(("name", "content", "sentence"), [
     ("instanter.json", b'{"format": 99}', "has format 99; this program reads up to 2"),
+    ("instanter.json", b'{"format": 0}', "says format 0, 1 is least"),
+    ("instanter.json", b'{"format": -1}', "says format -1, 1 is least"),
     ("instanter.json", b"garbage", "cannot be opened"),
     ("instanter.json", b'{"format": "\xff"}', "cannot be opened"),
     ("keys/installation.key", b"abcd", "does not hold a key"),

@@ -6,6 +6,7 @@ import errno
 import struct
 import threading
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import Broken, ConfigRejected, Corrupt, DiskFull, LogClosed
-from instanter.privacy.vault import KEY_BYTES, NAME_BYTES, SLOT_BYTES, MasterKey, Vault
+from instanter.privacy.vault import KEY_BYTES, NAME_BYTES, SLOT_BYTES, MasterKey, Vault, mark_of, scan
 from instanter.sim.chance import Chance
 from instanter.sim.disk import PowerLost, SimulatedDisk
 
@@ -165,6 +166,50 @@ def test_garbage_at_the_end_is_cut_and_garbage_before_keys_is_damage() -> None:
     disk.put(PATH, raw[: 2 * SLOT_BYTES] + garbage + raw[2 * SLOT_BYTES :])
     with pytest.raises(Corrupt):
         opened(disk)
+
+
+def another(raw: bytes) -> bytes:
+    disk = SimulatedDisk()
+    filled(disk, 2).close()
+    return disk.files()[PATH]
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "zeros": lambda raw: bytes(len(raw)),
+    "noise": lambda raw: b"\xa5" * len(raw),
+    "the whole file once more": lambda raw: raw * 2,
+    "its keys once more": lambda raw: raw + raw[SLOT_BYTES:],
+    "its last key once more": lambda raw: raw + raw[-SLOT_BYTES:],
+    "another file behind it": lambda raw: raw + another(raw),
+    "no first slot": lambda raw: raw[SLOT_BYTES:],
+    "a first slot of zeros": lambda raw: bytes(SLOT_BYTES) + raw[SLOT_BYTES:],
+}
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_what_an_opening_refuses_is_found_without_the_master_key(what: str) -> None:
+    disk = SimulatedDisk()
+    filled(disk, 3).close()
+    disk.put(PATH, DAMAGES[what](disk.files()[PATH]))
+    with pytest.raises(Corrupt) as opening:
+        opened(disk)
+    with pytest.raises(Corrupt) as reading:
+        list(scan(disk, PATH))
+    assert str(reading.value) == str(opening.value)
+
+
+def test_a_file_is_known_by_its_first_slot_whatever_is_added_and_destroyed() -> None:
+    disk, other = SimulatedDisk(), SimulatedDisk()
+    vault = filled(disk, 2)
+    known = mark_of(disk, PATH)
+    vault.destroy([1])
+    vault.add(name(3), 3, key(3))
+    vault.flush()
+    vault.close()
+    filled(other, 2).close()
+    assert mark_of(disk, PATH) == known != mark_of(other, PATH) != ""
+    other.put(PATH, b"")
+    assert mark_of(other, PATH) == "", "begun and not written"
 
 
 def test_another_master_key_is_refused_in_one_sentence() -> None:

@@ -36,6 +36,7 @@ from . import (
 from .auth import Access
 from .jobs import Jobs, NoJobs
 from .openapi import openapi_document
+from .outgoing import Outgoing
 from .replies import encoded, refusal
 from .routing import RawPath, Resource, alone, given, plain_path, route_of
 from .visitors import Proxies
@@ -156,8 +157,9 @@ def make_app(
     """All routes over one engine. `metrics` renders what `GET /metrics` answers; what `proxies` say of addresses
     is believed.
     """
+    outgoing = Outgoing()
     app = Starlette(
-        routes=[route_of(resource, engine, access) for resource in RESOURCES],
+        routes=[route_of(resource, engine, access, outgoing) for resource in RESOURCES],
         middleware=[Middleware(RawPath)],
         exception_handlers={HTTPException: _no_route},
     )

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from starlette.responses import StreamingResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from ..engine.readings import Reading
-from ..foundation.limits import EXPORT_BYTES_PER_S_MIN, EXPORT_WAIT_S_MAX
+from ..foundation.limits import EXPORT_WAIT_S_MAX
+from .outgoing import Taking
 
 NDJSON_MEDIA_TYPE: Final = "application/x-ndjson"
 
@@ -34,36 +35,12 @@ class LinesResponse(StreamingResponse):
 
     async def stream_response(self, send: Send) -> None:
         """Send it all, or a part to who takes too long."""
-        taking = _Taking(send, self._wait_s_max)
+        taking = Taking(send, self._wait_s_max)
         try:
             await super().stream_response(taking.send)
         except TimeoutError:
             if not taking.too_slow:
                 raise
-
-
-class _Taking:
-    """What a client takes, and how long that makes us wait in all."""
-
-    def __init__(self, send: Send, wait_s_max: float) -> None:
-        self._send = send
-        self._wait_s_max = wait_s_max
-        self._waited_s = 0.0
-        self._taken_bytes = 0
-        self.too_slow = False
-
-    async def send(self, message: Message) -> None:
-        """Send a message; `TimeoutError` when all the time there was for what has been taken is used up."""
-        clock = asyncio.get_running_loop().time
-        began_s = clock()
-        left_s = self._wait_s_max + self._taken_bytes / EXPORT_BYTES_PER_S_MIN - self._waited_s
-        async with asyncio.timeout(left_s) as timeout:
-            try:
-                await self._send(message)
-            finally:
-                self.too_slow = timeout.expired()
-        self._waited_s += clock() - began_s
-        self._taken_bytes += len(message.get("body", b""))
 
 
 async def _pieces(first: bytes, reading: Reading) -> AsyncIterator[bytes]:

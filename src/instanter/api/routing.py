@@ -20,7 +20,9 @@ from ..foundation.limits import ID_CHARS_MAX
 from ..privacy.roles import Scope as KeyScope
 from .auth import CALL, Access, Demand
 from .bodies import skip_body
+from .outgoing import LargeReply, Outgoing
 from .replies import code_of, failure, refusal
+from .tenancy import tenant_of
 
 log = logging.getLogger("instanter.api")
 
@@ -112,16 +114,17 @@ class Resource(msgspec.Struct, frozen=True):
         return self.path.replace(":path}", "}")
 
 
-def route_of(resource: Resource, engine: Engine, access: Access) -> Route:
-    """The route of a resource."""
-    return Route(resource.path, Endpoint(resource, engine, access))
+def route_of(resource: Resource, engine: Engine, access: Access, outgoing: Outgoing) -> Route:
+    """The route of a resource; the large replies of all of them share one room."""
+    return Route(resource.path, Endpoint(resource, engine, access, outgoing))
 
 
 class Endpoint:
     """Answers all methods of one resource; nothing but a cancellation gets out of it."""
 
-    def __init__(self, resource: Resource, engine: Engine, access: Access) -> None:
+    def __init__(self, resource: Resource, engine: Engine, access: Access, outgoing: Outgoing) -> None:
         self._resource = resource
+        self._outgoing = outgoing
         self._engine = engine
         self._access = access
         self.methods = tuple(resource.methods)
@@ -137,15 +140,16 @@ class Endpoint:
         response = await self._answer(Request(scope, receive))
         await response(scope, receive, send)
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request) -> Response | LargeReply:
         tracking = self._resource.tracking
         try:
             if request.method not in self._answers:
                 return self._other_method(request.method)
             demand, handler = self._answers[request.method]
             if demand is None:
-                return await handler(self._engine, request)
-            return await self._called(handler, request, demand)
+                return self._outgoing.held(await handler(self._engine, request))
+            response = await self._called(handler, request, demand)
+            return self._outgoing.held(response, tenant_of(request))
         except InstanterError as error:
             self._engine.meter.count(f"requests_refused.{code_of(error)}")
             return refusal(error, tracking=tracking)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from ..state.schema import Schema
 _SUFFIX: Final = ".json"
 _HASH_BYTES: Final = 8
 _KEPT_BYTES_MAX: Final = 4 * CONFIG_BYTES_MAX
+_NOT_KEPT: Final = "the configuration is not what was kept under this name"
 
 
 class Configuration(msgspec.Struct, frozen=True):
@@ -75,26 +77,36 @@ class Configurations:
         self._directory = directory
 
     def keep(self, configuration: Configuration) -> str:
-        """Make sure that it is kept; its name. Durable on return."""
-        name = configuration.name
+        """Make sure that it is kept; its name. Durable on return. One that is damaged is written again."""
+        name, raw = configuration.name, configuration.encode()
         self._disk.make_directory(self._directory)
-        if f"{name}{_SUFFIX}" not in self._disk.list(self._directory):
-            write_whole(self._disk, self._path(name), configuration.encode())
+        if f"{name}{_SUFFIX}" not in self._disk.list(self._directory) or self._read(name) != raw:
+            write_whole(self._disk, self._path(name), raw)
         return name
+
+    def damaged(self) -> Iterator[Corrupt]:
+        """Those that are not what was kept under their name: nothing that was decided under them is made again."""
+        for file in self._disk.list(self._directory):
+            name = file.removesuffix(_SUFFIX)
+            if name != file and _name_of(self._read(name)) != name:
+                yield Corrupt(file=str(self._path(name)), offset=0, reason=_NOT_KEPT)
 
     def get(self, name: str) -> Configuration:
         """The configuration of that name; `Corrupt` if it is not there, or not what was kept."""
         path = self._path(name)
         if path.name not in self._disk.list(self._directory):
             raise Corrupt(file=str(path), offset=0, reason="the configuration is not there")
-        raw = self._disk.read(path, 0, _KEPT_BYTES_MAX)
+        raw = self._read(name)
         if _name_of(raw) != name:
-            raise Corrupt(file=str(path), offset=0, reason="the configuration is not what was kept under this name")
+            raise Corrupt(file=str(path), offset=0, reason=_NOT_KEPT)
         try:
             return msgspec.json.decode(raw, type=Configuration)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             reason = f"the configuration is of another version: {error}"
             raise Corrupt(file=str(path), offset=0, reason=reason) from None
+
+    def _read(self, name: str) -> bytes:
+        return self._disk.read(self._path(name), 0, _KEPT_BYTES_MAX)
 
     def _path(self, name: str) -> Path:
         return self._directory / f"{name}{_SUFFIX}"

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from ..decisions.receipt import decode_receipt, id_of
 from ..events.envelope import Consented, Decided, Lesson, Linked, Tracked, read_record
+from ..events.reject import Quarantined, decode_quarantined, identifiers_in, identifiers_named, opened
 from ..events.sent import kept_fields
 from ..events.subjects import ANONYMOUS_PREFIX, Sealed
 from ..events.times import time_text
-from ..foundation.errors import Corrupt, EventRejected
-from ..foundation.limits import EXPORT_PIECE_BYTES
+from ..foundation.errors import Corrupt, EventRejected, RequestRejected
+from ..foundation.limits import EXPORT_PIECE_BYTES, ID_CHARS_MAX
 from ..identity.former import Link
 from ..identity.links import Tie
-from ..log.base import Log
+from ..log.base import Log, Readable
 from ..privacy.subjects import EXPIRED, NO_KEY, KeyStore
 from ..state.catalogue import Catalogue
 from .learning import inputs_of
 
 DAMAGED: Final = "damaged"
 """Why something is left out of an export: the bytes are not what was sealed, or no event or receipt."""
+SHARED: Final = "shared"
+"""Likewise: it lies in the quarantine, and names somebody else as well or came before the person was known."""
 _ID_FIELDS = ("anonymousId", "previousId")
 """Fields of a stored event that may hold an id sealed by itself."""
 _decode_map = msgspec.msgpack.Decoder(dict[str, Any]).decode
@@ -31,21 +35,33 @@ RECORDS_PER_STEP = 256
 """Records looked at before others may use the processor."""
 
 
+class Held(NamedTuple):
+    """Whose everything is exported."""
+
+    tenant: str
+    cells: frozenset[int]
+    names: frozenset[bytes]
+    """The keyed hashes of their ids."""
+
+
 def export(
-    tenant: str, cells: Sequence[int], log: Log, subjects: KeyStore, catalogue: Catalogue
+    person: Held, log: Log, quarantine: Readable, subjects: KeyStore, catalogue: Catalogue
 ) -> Iterator[list[bytes]]:
-    """NDJSON lines of all events, decisions, links and statements in the log, a bounded piece of work at a time.
+    """NDJSON lines of all events, decisions, links and statements in the log, then of what lies in the quarantine, a
+    bounded piece of work at a time.
 
     Whose an event is says the key that it is sealed under: those on other people's devices that name the person are
     there, and those of others on the person's own device are not. A device that others have used as well stands there
-    as a link, without what was done on it unsigned. The last line, of the kind `left_out`, counts what could not be
-    read, by the reason; there is none where nothing was. Reads the whole log, about a second for each 100,000
-    records. May run in a thread.
+    as a link, without what was done on it unsigned. What was refused is there where it names nobody else. The last
+    line, of the kind `left_out`, counts what could not be read or shown, by the reason; there is none where nothing
+    was. Reads the whole log, about a second for each 100,000 records. May run in a thread.
     """
-    lines, size_bytes = list[bytes](), 0
-    wanted, left_out = frozenset(cells), Counter[str]()
-    for number, frame in enumerate(log.read(), start=1):
-        line = _line(read_record(frame.payload), tenant, wanted, subjects, catalogue)
+    left_out, lines, size_bytes = Counter[str](), list[bytes](), 0
+    told = chain(
+        (_line(read_record(frame.payload), person.tenant, person.cells, subjects, catalogue) for frame in log.read()),
+        _refused(person, quarantine, subjects),
+    )
+    for number, line in enumerate(told, start=1):
         if isinstance(line, str):
             left_out[line] += 1
         elif line is not None:
@@ -55,9 +71,46 @@ def export(
             yield lines
             lines, size_bytes = [], 0
     if left_out:
-        counts = {reason: left_out[reason] for reason in (EXPIRED, NO_KEY, DAMAGED) if left_out[reason]}
+        counts = {reason: left_out[reason] for reason in (EXPIRED, NO_KEY, DAMAGED, SHARED) if left_out[reason]}
         lines.append(msgspec.json.encode({"kind": "left_out", "records": left_out.total(), "reasons": counts}) + b"\n")
     yield lines
+
+
+def _refused(person: Held, quarantine: Readable, subjects: KeyStore) -> Iterator[dict[str, Any] | str | None]:
+    """What the person gets of each entry of the quarantine, as `_line`; the oldest may go meanwhile."""
+    try:
+        for frame in quarantine.read():
+            entry = decode_quarantined(frame.payload, offset=frame.position)
+            yield _entry(entry, person, subjects) if entry.tenant == person.tenant else None
+    except Corrupt:
+        yield DAMAGED
+    except RequestRejected:
+        yield EXPIRED
+
+
+def _entry(entry: Quarantined, person: Held, subjects: KeyStore) -> dict[str, Any] | str | None:
+    """An entry that is sealed for the person alone, opened. One that names others as well is not shown to the person,
+    nor is one that came before anybody was known by that name: nobody can tell then whose it is."""
+    theirs = not person.cells.isdisjoint(entry.subjects)
+    try:
+        found = opened(entry, subjects)
+    except Corrupt:
+        return DAMAGED if theirs else None
+    if found is None:
+        missing = (subjects.lacks(cell, Sealed.QUARANTINE, entry.at_ms) for cell in entry.subjects)
+        return next(filter(None, missing), NO_KEY) if theirs else None
+    if theirs and person.cells.issuperset(entry.subjects):
+        return {
+            "kind": "quarantined", "at": time_text(entry.at_ms), "code": entry.code, "message": entry.message,
+            "raw": found.raw.decode("utf-8", "replace"),
+        }  # fmt: skip
+    return SHARED if theirs or _names(found.raw, person, subjects) else None
+
+
+def _names(raw: bytes, person: Held, subjects: KeyStore) -> bool:
+    """Whether bytes that need be no event name the person."""
+    names = (name for field, text in identifiers_in(raw) for name in identifiers_named(field, text[:ID_CHARS_MAX]))
+    return any(subjects.tombstone(person.tenant, name) in person.names for name in names)
 
 
 def stored_event(record: Tracked, subjects: KeyStore) -> dict[str, Any] | None:

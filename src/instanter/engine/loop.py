@@ -51,7 +51,7 @@ from .credentials import Credentials
 from .decision_ids import TOKEN_BYTES, WRITER, find_decision, new_decision_id
 from .effects import DataHealth, data_health, observed
 from .erase import DAY_MS, ERASED_PER_TURN, Eraser, RetentionOptions
-from .export import export, opened_receipt
+from .export import Held, export, opened_receipt
 from .feeds import CatalogueFeeds, CatalogueOptions
 from .fetching import Fetching
 from .gate import Gate
@@ -457,7 +457,10 @@ class Engine:
         if not cell:
             raise RequestRejected("unknown_profile", "nothing is known under this identifier", status=404)
         cells = self.partition.links.naming(cell)
-        lines = export(tenant, cells, self._log, self.subjects, self.partition.state.catalogue)
+        person = Held(tenant, frozenset(cells), frozenset(self.subjects.names_of(cells)))
+        lines = export(
+            person, self._log, self._stores.quarantine, self.subjects, self.partition.state.catalogue
+        )
         return self._exports.begin(tenant, lines)
 
     def acts(self, tenant: str, wanted: Wanted) -> Reading:

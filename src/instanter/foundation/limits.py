@@ -84,6 +84,19 @@ HEAD_BYTES_MAX = 64 * 1024
 """Of a request's line and headers; also what is read of one connection ahead of what was asked for."""
 SEND_BUFFER_BYTES_MAX = 128 * 1024
 """Of a reply, what the kernel holds for a client that has not read it yet; Linux takes twice as much."""
+REPLIES_BYTES_MAX = 8 * 1024 * 1024
+"""Held at once of replies that the kernel does not take whole, until their readers have taken them. Where one more has
+no room, those who have taken nothing for the longest are cut off ..."""
+REPLY_SPARED_MS = 200
+"""... but nobody who takes nothing only for so long: then the new one is refused with 429. How long a reader may take
+is bounded as for exports."""
+REPLIES_CUT_OFF_MAX = 16
+"""Replies to one tenant that may be cut off so, since each leaves some of itself with the kernel and the HTTP server;
+beyond it the tenant's large replies are refused with 429 ..."""
+REPLY_CUT_OFF_S = 30
+"""... until the oldest of these is so old."""
+REPLY_PIECE_BYTES = 8 * 1024
+"""Of such a reply, what is given to the HTTP server at once: it holds some of them for a reader who takes nothing."""
 BODY_FREE_BYTES = 16 * 1024
 """Of each body, what is read whatever the others hold: senders of large ones cannot keep out small ones."""
 BODIES_BYTES_MAX = 64 * 1024 * 1024

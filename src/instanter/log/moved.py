@@ -16,8 +16,10 @@ import struct
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from ..foundation.disk import Disk, WritableFile
-from ..foundation.errors import Broken
+from ..foundation.errors import Broken, Corrupt
 
 VERSION: Final = 1
 _MAGIC: Final = b"INSTMOVE"
@@ -28,18 +30,23 @@ _NAME: Final = "positions"
 
 
 class MovedPositions:
-    """Looks old positions up in `directory`; there need be none. `Broken` for a newer format."""
+    """Looks old positions up in `directory`; there need be none. `Broken` for a newer format, `Corrupt` for another
+    file."""
 
     def __init__(self, disk: Disk, directory: Path) -> None:
         self._disk = disk
         self._path = directory / _NAME
         self._count = 0
         if _NAME in disk.list(directory):
-            magic, version, _ = _HEADER.unpack(disk.read(self._path, 0, _HEADER.size).ljust(_HEADER.size, b"\0"))
+            head = disk.read(self._path, 0, _HEADER.size)
+            magic, version, _ = _HEADER.unpack(head.ljust(_HEADER.size, b"\0"))
+            if magic != _MAGIC and len(head) == _HEADER.size:
+                raise Corrupt(file=str(self._path), offset=0, reason="not a file of moved positions")
             if magic == _MAGIC and version > VERSION:
                 raise Broken(f"{self._path} has format {version}; this program reads up to {VERSION}")
             if magic == _MAGIC:
                 self._count = (disk.size(self._path) - _HEADER.size) // _PAIR.size
+                self._check()
 
     def __len__(self) -> int:
         return self._count
@@ -51,6 +58,15 @@ class MovedPositions:
         offset = _HEADER.size + (self._count - 1) * _PAIR.size
         _, new = _PAIR.unpack(self._disk.read(self._path, offset, _PAIR.size))
         return int(new)
+
+    def _check(self) -> None:
+        """`Corrupt` unless the old positions ascend, as they were written: else some would not be found."""
+        raw = self._disk.read(self._path, _HEADER.size, self._count * _PAIR.size)
+        olds = np.frombuffer(raw, "<u8")[::2]
+        wrong = np.flatnonzero(olds[1:] <= olds[:-1])
+        if len(wrong):
+            offset = _HEADER.size + (int(wrong[0]) + 1) * _PAIR.size
+            raise Corrupt(file=str(self._path), offset=offset, reason="the positions do not ascend")
 
     def find(self, old: int) -> int | None:
         """The position now of the entry that was at `old`; None if it is not known. About 20 small reads."""

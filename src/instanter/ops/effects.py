@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from ..engine.effects import data_health, observed, tenants_in
 from ..engine.quarantine import passed_over
 from ..engine.recovery import recover
-from ..foundation.errors import InstanterError
+from ..foundation.errors import Corrupt, InstanterError
 from ..log.segments import SegmentReader, list_segments
 from ..privacy.access import DEFAULT_TENANT
 from .readiness import Check
@@ -31,7 +31,8 @@ def data_checks(config: Config, data: Path) -> list[Check]:
         with reading(config, data) as read:
             return _checks(config, read)
     except InstanterError as error:
-        return [Check("data", "warn", "cannot be looked into", str(error))]
+        status: Literal["warn", "fail"] = "fail" if isinstance(error, Corrupt) else "warn"
+        return [Check("data", status, "cannot be looked into", str(error))]
 
 
 def _passed_over(read: Reading) -> list[Check]:

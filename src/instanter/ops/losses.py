@@ -8,6 +8,7 @@ point to records which are not there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -15,19 +16,20 @@ from ..engine.holdings import AUDIT, LOG, QUARANTINE, Extent, Holdings, read_hol
 from ..events.envelope import CONTROL_PARTITION, ModelPlaced
 from ..events.reject import decode_quarantined
 from ..foundation.disk import Disk
-from ..foundation.errors import Corrupt
+from ..foundation.errors import Corrupt, InstanterError
 from ..foundation.limits import QUARANTINE_BYTES_MAX
 from ..log.beside import end_by_size, holds_records
 from ..log.moved import MovedPositions
 from ..log.recovery import recover
 from ..log.segment_log import shortened
 from ..log.segments import SegmentReader, list_segments, segment_path
-from ..privacy.erasures import ERASURES, HEADSTONES
+from ..privacy.erasures import ERASURES, HEADSTONES, read_erasures, read_headstones
 from ..privacy.subjects import DAYS, SUBJECTS
 from ..privacy.user_tokens import FILE as SECRETS
-from ..privacy.vault import SLOT_BYTES
+from ..privacy.user_tokens import read_signing_secrets
+from ..privacy.vault import SLOT_BYTES, scan
 from ..state.checkpoint import list_checkpoints
-from .datadir import DataDirectory
+from .datadir import KEY_FILES, DataDirectory
 
 NAMED_MAX: Final = 20
 """Sentences that are told of one kind; what more there are is counted."""
@@ -56,6 +58,36 @@ def missing(
     found += _of_keys(directory, held)
     found += _few(_of_files(directory, held))
     return found
+
+
+def why_refused(directory: DataDirectory, *, serving: bool) -> list[str]:
+    """Why a start would refuse the directory, as far as can be told without opening it; empty where it would not.
+
+    While a server is `serving` it the ends of logs are judged by the sizes of their files."""
+    try:
+        directory.check_startable()
+        if not directory.is_there():
+            return []  # It is migrated first.
+        read_signing_secrets(directory.disk, directory.keys)
+        MovedPositions(directory.disk, directory.moved)
+        for _ in chain(read_erasures(directory.disk, directory.keys / ERASURES),
+                       read_headstones(directory.disk, directory.keys / HEADSTONES)):  # fmt: skip
+            pass
+        return [*damaged_keys(directory), *missing(directory, whole_frames=not serving)]
+    except InstanterError as error:
+        return [str(error)]
+
+
+def damaged_keys(directory: DataDirectory) -> list[str]:
+    """What is wrong with the files of keys that are there, read as an opening reads them but without a master key."""
+    disk, found = directory.disk, []
+    for name in sorted({*KEY_FILES} & {*disk.list(directory.keys)}):
+        try:
+            for _ in scan(disk, directory.keys / name):
+                pass
+        except Corrupt as error:
+            found.append(str(error))
+    return found or directory.strange_key_files()
 
 
 def reaches(directory: DataDirectory) -> dict[str, int]:

@@ -20,9 +20,12 @@ from ..events.kinds import canonical_name, nearest_name
 from ..events.meanings import BY_NAME
 from ..features.declaration import EVERYTHING
 from ..foundation.clock import elapsed_ns
+from ..foundation.disk import RealDisk
 from ..foundation.errors import ConfigRejected
 from ..foundation.limits import FILES_RESERVED
 from ..state.compiling import can_keep, kernel_folder, kernel_places
+from .datadir import DataDirectory
+from .losses import why_refused
 from .serving import open_files_max
 from .settings import Config
 from .wiring import load_checked
@@ -138,6 +141,22 @@ def log_folder(folder: Path) -> Check:
     if is_locked(log / "lock"):
         return Check("log", "warn", f"{size / _MIB:.1f} MB, in use", "a server is running on this folder")
     return Check("log", "ok", f"{size / _MIB:.1f} MB, free to be opened")
+
+
+def data_directory(config: Config, folder: Path) -> Check:
+    """Whether a start would open the data directory, if there is one, as far as can be told without opening it."""
+    directory = DataDirectory(RealDisk(), folder, keys=config.privacy.keys)
+    if not (folder.exists() and directory.disk.list(folder)):
+        return Check("data directory", "ok", f"none yet in {folder}")
+    try:
+        refusals = why_refused(directory, serving=is_locked(directory.log / "lock"))
+    except OSError as error:
+        refusals = [f"{error.filename or folder}: {error.strerror}"]
+    if refusals:
+        return Check("data directory", "fail", "a start would refuse it", "; ".join(refusals))
+    return Check("data directory", "ok", "a start would take it" if directory.installation else (
+        "its first start writes down whose keys open it"
+    ))
 
 
 def is_locked(path: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from ..engine.erase import RetentionOptions
 from ..engine.feeds import CatalogueOptions
 from ..engine.loop import Engine, EngineOptions
 from ..engine.recovery import Progress, Recovery, leave_aside, without_ground
-from ..engine.stores import MEBIBYTE, OpenSubjects, StoreSizes, open_stores
+from ..engine.stores import MEBIBYTE, OpenSubjects, Stores, StoreSizes, open_stores
 from ..engine.warmup import KernelProgress, warm_up
 from ..events.enrich import Enricher
 from ..events.kinds import NUMBERS, Names
@@ -30,16 +30,18 @@ from ..features.carriers import carriers
 from ..feedback.rewards import DEFAULT_WORTHS, Rewards
 from ..foundation.clock import Clock, EventsClock, SystemClock
 from ..foundation.disk import RealDisk
-from ..foundation.errors import ConfigRejected, Lost
+from ..foundation.errors import Broken, ConfigRejected, Lost
 from ..foundation.ids import Ids
+from ..log.segments import SegmentReader
 from ..privacy.audit import COMMAND_LINE, Act, hand_in
 from ..privacy.erasures import NOTHING_KNOWN, Erasure
 from ..privacy.subjects import KeyStore
 from ..state.cold_files import ColdPlace
 from ..state.program import FOLDING_NOW
 from ..state.schema import Schema
+from .belonging import installation_of, proved_by_audit, proved_by_people
 from .config import load, located
-from .datadir import DataDirectory
+from .datadir import KEY_FILES, DataDirectory
 from .losses import acts_missing, missing, models_missing, pointing_beyond, reaches
 from .master import master_key
 from .migration.migrate import Footing, migrate
@@ -184,6 +186,7 @@ def open_engine(
     disk = RealDisk()
     directory = DataDirectory(disk, data, keys=config.privacy.keys)
     if directory.is_there():
+        directory.check()
         losses = missing(directory)
         refuse_or_note(directory, losses, accept=accept_loss)
     find_master = partial(master_key, disk, directory.keys, file=config.privacy.master_key_file)
@@ -195,6 +198,7 @@ def open_engine(
     migrated = migrate(directory, footing, clock=SystemClock(), ids=Ids())
     if migrated is not None:
         reports.warning("the data directory was brought to a new format", extra=msgspec.structs.asdict(migrated))
+    made = directory.disown_missing()
     with ExitStack() as opened:
         stores = open_stores(
             directory, disk=disk, secret=secret, master=master, opened=opened, open_subjects=open_subjects,
@@ -215,6 +219,7 @@ def open_engine(
         refuse_or_note(directory, losses, accept=accept_loss)
         if not drop_features:
             check_kept(partition.state.active, schema)
+        take_up(directory, stores, secret=secret, made=made, people=partition.state.cells_used)
         Configurations(disk, directory.configurations).keep(configuration_of(config))
         opened.pop_all()
     clock: Clock = EventsClock(recovery.newest_ms) if clock_of_events else clock_behind(recovery, stores.erasures)
@@ -237,6 +242,31 @@ def refuse_or_note(directory: DataDirectory, losses: Sequence[str], *, accept: b
         reports.warning("what is missing was given up", extra={"reason": loss})
         act = Act("loss.accepted", COMMAND_LINE, details={"missing": loss}, at_ms=SystemClock().now_ms())
         hand_in(directory.disk, directory.acts, act, Ids())
+
+
+def take_up(directory: DataDirectory, stores: Stores, *, secret: bytes, made: Collection[str], people: int) -> None:
+    """Write down whose a directory is that does not say, where its keys are proved to be its own or nothing hangs on
+    them yet; files of keys that were `made` by this start are its own. `Broken` for keys that are not."""
+    if not directory.lacks_marks():
+        return
+    installation = installation_of(secret)
+    newest, _ = SegmentReader(directory.disk, directory.log).read_back()
+    proved = proved_by_people(newest, stores.subjects) if people else True
+    if proved is False:
+        raise Broken(
+            f"{directory.keys} holds the keys of another installation than {directory.root}: the people in its log do "
+            "not lie in them under their ids. Put the keys of this installation there"
+        )
+    if proved:
+        directory.own(installation, KEY_FILES)
+        return
+    if directory.installation or proved_by_audit(directory.disk, directory.audit, secret):
+        directory.own(installation, made)
+    if directory.lacks_marks():
+        reports.warning(
+            "whether the keys are those of this data directory cannot be proved: nobody of the newest in the log is in "
+            "them", extra={"keys": str(directory.keys), "installation": installation},
+        )
 
 
 def footing_of(config: Config, schema: Schema, *, secret: bytes, master: bytes) -> Footing:

@@ -147,6 +147,11 @@ def chained(key: bytes, before: Head, act: Act, *, at_ms: int) -> AuditEntry:
     return msgspec.structs.replace(entry, chain=_chain(key, before.chain, entry))
 
 
+def follows(entry: AuditEntry, before: Head, key: bytes) -> bool:
+    """Whether an entry was noted behind `before`, under this key."""
+    return _chain(key, before.chain, entry) == entry.chain
+
+
 def _chain(key: bytes, before: bytes, entry: AuditEntry) -> bytes:
     unchained = msgspec.structs.replace(entry, chain=b"")
     return hashlib.blake2b(before + _encoder.encode(unchained), key=key, digest_size=CHAIN_BYTES).digest()
@@ -269,7 +274,7 @@ def _break_at(entry: AuditEntry, before: Head, key: bytes, marks: Mapping[int, b
         return f"act {entry.number} follows act {before.number}: what was between them is missing"
     if entry.number < expected:
         return f"act {entry.number} stands behind act {before.number}: it was moved or put in"
-    if _chain(key, before.chain, entry) != entry.chain:
+    if not follows(entry, before, key):
         return f"act {entry.number} is not what was noted: it was changed, or put in"
     if marks.get(entry.number, entry.chain) != entry.chain:
         return f"act {entry.number} is another one than the log knows: the record was written anew from there"

@@ -14,6 +14,7 @@ and whose checksum is wrong was whole once: that is damage, and is named.
 from __future__ import annotations
 
 import errno
+import hashlib
 import struct
 import threading
 import zlib
@@ -43,7 +44,12 @@ _HEAD: Final = b"INSTVALT"
 _KEY: Final = b"INSTSLOT"
 _FREE: Final = bytes(SLOT_BYTES)
 _UNUSED: Final = slice(92, 120)
-_NAME_WORD, _NUMBER_WORD, _SUM_WORD = 1, 3, 15
+_MARK_WORD, _NAME_WORD, _NUMBER_WORD, _SUM_WORD = 0, 1, 3, 15
+_KEY_WORD: Final = int.from_bytes(_KEY, "little")
+_SPREAD: Final = np.int64(-7046029254386353131)
+"""Odd, so that no name loses anything by it."""
+_MARK_BYTES: Final = 8
+_NO_KEY: Final = "not a slot of a key"
 _READ_SLOTS: Final = 8_192
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -69,15 +75,21 @@ class Scanned(NamedTuple):
 
 
 def scan(disk: Disk, path: Path) -> Iterator[Scanned]:
-    """The whole slots of a file, many at a time; `Corrupt` where one is damaged. Needs no master key."""
+    """The whole slots of a file, many at a time; `Corrupt` where one is damaged, is none of a key, or is there twice.
+
+    Needs no master key: that it opens them is all that an opening finds out beside this.
+    """
     count = disk.size(path) // SLOT_BYTES
     end, torn = 0, -1
+    told_by: list[Ints] = []
     for first in range(0, count, _READ_SLOTS):
         chunk = disk.read(path, first * SLOT_BYTES, min(_READ_SLOTS, count - first) * SLOT_BYTES)
         words = np.frombuffer(chunk, "<i8").reshape(-1, SLOT_BYTES // 8)
         used: Bools = np.asarray(words.any(axis=1))
         if first == 0 and not used[0] and len(used) == 1:
             return  # The power went when the file was begun.
+        if first == 0:
+            _check_first(words[0].tobytes(), path)
         broken = used & (words[:, _SUM_WORD] != _sums_of(chunk))
         if torn < 0 and broken.any():
             torn = first + int(broken.argmax())
@@ -86,7 +98,24 @@ def scan(disk: Disk, path: Path) -> Iterator[Scanned]:
         ours = any(_is_ours(words[row].tobytes()) for row in np.flatnonzero(broken))
         if torn >= 0 and (torn < end or ours):
             raise Corrupt(file=str(path), offset=torn * SLOT_BYTES, reason="checksum does not match")
+        keys = used & ~broken
+        keys[: 1 - min(first, 1)] = False  # The first slot of a file holds no key.
+        if (strange := keys & (words[:, _MARK_WORD] != _KEY_WORD)).any():
+            raise Corrupt(file=str(path), offset=(first + int(strange.argmax())) * SLOT_BYTES, reason=_NO_KEY)
+        told_by.append(words[keys, _NAME_WORD] * _SPREAD ^ words[keys, _NUMBER_WORD])
         yield Scanned(first, words, used, ~broken)
+    if _has_twice(told_by):
+        raise Corrupt(file=str(path), offset=0, reason="a key lies in it twice: a part of the file was put in again")
+
+
+def mark_of(disk: Disk, path: Path) -> str:
+    """What a file of slots is known by: a hash of its first one, which is never written again. "" where there is none
+    yet, `Corrupt` where it is damaged."""
+    first = disk.read(path, 0, SLOT_BYTES)
+    if len(first) < SLOT_BYTES or (first == _FREE and disk.size(path) < 2 * SLOT_BYTES):
+        return ""
+    _check_first(first, path)
+    return hashlib.blake2b(first, digest_size=_MARK_BYTES).hexdigest()
 
 
 def slots_behind(disk: Disk, path: Path, first: int) -> tuple[Entries, int]:
@@ -183,7 +212,7 @@ class Vault:
             return None
         mark, name, number, wrapped = self._unpacked(raw, slot)
         if mark != _KEY:
-            raise Corrupt(file=str(self._path), offset=slot * SLOT_BYTES, reason="not a slot of a key")
+            raise Corrupt(file=str(self._path), offset=slot * SLOT_BYTES, reason=_NO_KEY)
         try:
             return self._master.unwrap(wrapped, _about(name, number))
         except InvalidTag:
@@ -306,18 +335,14 @@ class Vault:
 
     def _take(self, first: int, words: Ints, whole: Bools) -> None:
         if first == 0 and len(words):
-            self._check_head(words[0].tobytes())
+            self._check_master(words[0].tobytes())
             whole[0] = False
         rows = np.flatnonzero(whole)
         taken = words[rows]
         self.entries.append(Entries(rows + first, taken[:, _NAME_WORD].copy(), taken[:, _NUMBER_WORD].copy()))
 
-    def _check_head(self, raw: bytes) -> None:
-        mark, name, version, wrapped = self._unpacked(raw, 0)
-        if mark != _HEAD:
-            raise Corrupt(file=str(self._path), offset=0, reason="not a file of keys")
-        if version > VERSION:
-            raise Broken(f"{self._path} has format {version}; this program reads up to {VERSION}")
+    def _check_master(self, raw: bytes) -> None:
+        _, name, version, wrapped = _SLOT.unpack_from(raw)
         try:
             self._master.unwrap(wrapped, _about(name, version))
         except InvalidTag:
@@ -354,6 +379,24 @@ def _sums_of(chunk: bytes) -> Ints:
     view, checked = memoryview(chunk), _SLOT.size
     starts = range(0, len(chunk), SLOT_BYTES)
     return np.fromiter((zlib.crc32(view[at : at + checked]) for at in starts), np.int64, len(starts))
+
+
+def _check_first(raw: bytes, path: Path) -> None:
+    """`Corrupt` for a first slot that is damaged or of another sort of file, `Broken` for a newer format."""
+    if not _is_whole(raw):
+        raise Corrupt(file=str(path), offset=0, reason="checksum does not match")
+    mark, _, version, _ = _SLOT.unpack_from(raw)
+    if mark != _HEAD:
+        raise Corrupt(file=str(path), offset=0, reason="not a file of keys")
+    if version > VERSION:
+        raise Broken(f"{path} has format {version}; this program reads up to {VERSION}")
+
+
+def _has_twice(told_by: Sequence[Ints]) -> bool:
+    """Whether a number is among these twice; of two keys that are not one the numbers of 64 bits differ."""
+    all_of_them = np.concatenate(told_by) if told_by else np.empty(0, np.int64)
+    all_of_them.sort()
+    return bool((all_of_them[1:] == all_of_them[:-1]).any())
 
 
 def _is_whole(raw: bytes) -> bool:

@@ -15,13 +15,14 @@ import msgspec
 
 from ...foundation.clock import Clock
 from ...foundation.disk import Disk, write_whole
-from ...foundation.errors import Broken, Corrupt, RequestRejected, Unavailable
+from ...foundation.errors import Broken, Corrupt, Unavailable
 from ...foundation.limits import BACKUP_TRIES_MAX
 from ...log.beside import durable_end
 from ...log.segments import Segment, list_segments
 from ...state.checkpoint import check_checkpoint, checkpoint_path, list_checkpoints
 from ...state.cold_files import cold_path
-from ..datadir import FILES, LOGS, DataDirectory, secret_in
+from ..belonging import installation_of
+from ..datadir import FILES, LOGS, DataDirectory
 from ..readiness import is_locked
 from .manifest import (
     BACKUP_FORMAT,
@@ -29,10 +30,10 @@ from .manifest import (
     BackedUp,
     BackupManifest,
     Copying,
+    check_apart,
     check_empty,
     copy_file,
     encode_manifest,
-    installation_of,
 )
 
 
@@ -43,8 +44,8 @@ def back_up(directory: DataDirectory, to: Path, *, clock: Clock) -> BackupManife
     """
     disk = directory.disk
     check_empty(disk, to, what="a backup")
-    _check_apart(directory.root, to)
-    format_, installation = directory.format(), installation_of(secret_in(disk, directory.keys))
+    check_apart(to, directory.root)
+    format_, installation = directory.format(), installation_of(directory.check())
     for part in ("checkpoints", *LOGS, *FILES):
         disk.make_directory(to / part)
     checkpoint, state, log = _state_and_log(directory, to)
@@ -60,12 +61,6 @@ def back_up(directory: DataDirectory, to: Path, *, clock: Clock) -> BackupManife
     write_whole(disk, to / MANIFEST, encode_manifest(manifest))
     disk.sync_directory(to.parent)
     return manifest
-
-
-def _check_apart(root: Path, to: Path) -> None:
-    ours, theirs = root.resolve(), to.resolve()
-    if ours == theirs or ours in theirs.parents or theirs in ours.parents:
-        raise RequestRejected("inside", f"{to} and {root} must not lie in one another")
 
 
 # State and log.

@@ -19,7 +19,6 @@ CHUNK_BYTES: Final = 2 * 1024 * 1024
 SYNC_BYTES: Final = 8 * 1024 * 1024
 """Written before a sync: a server that syncs its log on the same disk never waits behind much more."""
 _SUM_BYTES: Final = 32
-_INSTALLATION_BYTES: Final = 8
 
 
 class BackedUp(msgspec.Struct, frozen=True):
@@ -61,12 +60,6 @@ class _Versioned(msgspec.Struct, frozen=True):
     """The one field that manifests of every format have."""
 
     format: int
-
-
-def installation_of(secret: bytes) -> str:
-    """The name of an installation, which tells its keys from others and tells nothing of them."""
-    digest = hashlib.blake2b(b"instanter installation", key=secret, digest_size=_INSTALLATION_BYTES)
-    return digest.hexdigest()
 
 
 def encode_manifest(manifest: BackupManifest) -> bytes:
@@ -196,6 +189,14 @@ def check_empty(disk: Disk, folder: Path, *, what: str, but: str = "") -> None:
     """`RequestRejected` if something lies in the folder, `but` aside."""
     if set(disk.list(folder)) - {but}:
         raise RequestRejected("not_empty", f"{folder} is not empty: {what} goes into a folder of its own")
+
+
+def check_apart(to: Path, source: Path) -> None:
+    """`RequestRejected` where the folder that is copied and the one that it is copied to are one, or lie in each other:
+    each has to stay whole when the other goes."""
+    ours, theirs = source.resolve(), to.resolve()
+    if ours == theirs or ours in theirs.parents or theirs in ours.parents:
+        raise RequestRejected("inside", f"{to} and {source} must not lie in one another")
 
 
 def _stays_inside(path: str) -> bool:

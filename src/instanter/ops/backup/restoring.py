@@ -12,14 +12,15 @@ import msgspec
 
 from ...foundation.disk import Disk, write_whole
 from ...foundation.errors import Broken, ConfigRejected, Corrupt
+from ..belonging import installation_of
 from ..datadir import FILES, FORMAT, LOGS, UNFINISHED, DataDirectory, secret_in
 from .manifest import (
     MANIFEST,
     BackupManifest,
+    check_apart,
     check_backup,
     check_empty,
     copy_file,
-    installation_of,
     read_manifest,
 )
 
@@ -39,10 +40,12 @@ def restore(directory: DataDirectory, folder: Path, *, keys: Path | None) -> Res
 
     Without them, the keys that lie where the directory's are (`[privacy] keys`) have to be the right ones, if any do.
 
-    Raises `Corrupt` for the first damage in the backup, and `ConfigRejected` for keys of another installation;
-    nothing has been written then.
+    Raises `Corrupt` for the first damage in the backup, `ConfigRejected` for keys of another installation, and
+    `RequestRejected` for a directory that is not empty, or that would lie in the backup or around it; nothing has been
+    written then.
     """
     disk, data = directory.disk, directory.root
+    check_apart(data, folder)
     again = UNFINISHED in disk.list(data)
     if not again:
         check_empty(disk, data, what="a restored directory", but=Path(UNFINISHED).with_suffix(".tmp").name)
@@ -67,6 +70,7 @@ def restore(directory: DataDirectory, folder: Path, *, keys: Path | None) -> Res
         disk.sync_directory(data / part)
     copied = 0 if keys is None else _copy_keys(disk, keys, directory.keys)
     _put(disk, folder, data, directory.marker.name, "")
+    directory.own(manifest.installation)  # A backup from before says it in its manifest alone.
     disk.sync_directory(data)
     disk.unlink(data / UNFINISHED)
     disk.sync_directory(data)

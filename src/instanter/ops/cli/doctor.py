@@ -49,6 +49,7 @@ def diagnose(arguments: argparse.Namespace) -> list[Check]:
         readiness.disk_room(arguments.data, config.log.segment_mb),
         readiness.disk_sync(arguments.data),
         log,
+        readiness.data_directory(config, arguments.data),
         readiness.memory(config.state.memory_mb),
         readiness.open_files(config.serve.connections_max),
         readiness.kernel_cache(),

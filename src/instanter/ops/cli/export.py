@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `instanter export`."""
     parser.description = (
         "Print everything that is held about a person, one JSON object a line: the profile, then events as they were\n"
-        "sent, decisions, links and statements of consent, oldest first. Asks a running server (--url, as the tenant\n"
-        "of the key), or opens a data directory that nobody serves at the moment.")
+        "sent, decisions, links and statements of consent, oldest first, and what was refused. Asks a running server\n"
+        "(--url, as the tenant of the key), or opens a data directory that nobody serves at the moment.")
     parser.epilog = (
         "examples:\n  instanter export u-4711 --data shop/data > person.ndjson\n"
         "  instanter export anonymous:8c1f --url https://shop.example")

@@ -12,14 +12,13 @@ import msgspec
 from ...engine.quarantine import Group, Grouping, Listing, entries, is_open, outcomes
 from ...engine.repair import EntryReply, RepairExample, RepairReply, RepairRequest
 from ...events.rewrite import Rewrite, Step, decode_steps
-from ...foundation.disk import RealDisk
 from ...foundation.errors import RequestRejected
 from ...foundation.limits import REPAIR_EVENTS_MAX
 from ...log.segments import SegmentReader
 from ..child import running_server
-from ..datadir import DataDirectory
 from .arguments import add_config, add_data, add_key, positive
 from .connection import Connection
+from .existing import existing
 
 REPAIR_TIMEOUT_S = 600.0
 LIMIT_DEFAULT = 1_000
@@ -106,7 +105,7 @@ def _connection(arguments: argparse.Namespace) -> Iterator[Connection]:
     with contextlib.ExitStack() as opened:
         url = arguments.url
         if not url:
-            DataDirectory(RealDisk(), arguments.data).check()
+            existing(arguments).check()
             url = opened.enter_context(running_server(arguments.data, config=arguments.config)).url
         connection = Connection(url, key=arguments.key, timeout_s=REPAIR_TIMEOUT_S)
         opened.callback(connection.close)
@@ -117,7 +116,7 @@ def _listing(arguments: argparse.Namespace) -> Listing:
     if arguments.url:
         with _connection(arguments) as connection:
             return connection.call("GET", "/v1/quarantine", reply=Listing)
-    directory = DataDirectory(RealDisk(), arguments.data)
+    directory = existing(arguments)
     directory.check()
     reader = SegmentReader(directory.disk, directory.quarantine)
     found = outcomes(entries(reader))

@@ -14,6 +14,7 @@ from ...foundation.limits import REMAP_NAMES_MAX
 from ..child import running_server
 from .arguments import add_config, add_data, add_key
 from .connection import Connection
+from .existing import existing
 from .progress import records_progress
 
 STEP_TIMEOUT_S: Final = 300.0
@@ -78,6 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.url:
         report = _remap(arguments, arguments.url, key=arguments.key)
     else:
+        existing(arguments)
         with running_server(arguments.data, config=arguments.config) as server:
             report = _remap(arguments, server.url)
     print(msgspec.json.encode(report).decode() if arguments.json else in_words(report))

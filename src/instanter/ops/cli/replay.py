@@ -110,7 +110,7 @@ def replay(
 
     Idle people lie in a folder of our own meanwhile, which is removed at the end.
     """
-    directory = DataDirectory(RealDisk(), data)
+    directory = DataDirectory(RealDisk(), data, keys=load(config).privacy.keys)
     directory.check()
     with tempfile.TemporaryDirectory(prefix="instanter-replay-") as folder:
         cold = ColdPlace(directory.disk, Path(folder), inherited=directory.cold)

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from ...engine.configuration import Configurations
 from ...engine.erase import ErasureReceipt, SignedErasure, is_signed_by, public_key_of
 from ...engine.quarantine import passed_over
 from ...engine.recovery import without_ground
@@ -19,20 +20,21 @@ from ...events.folding import check_record
 from ...events.reject import decode_quarantined
 from ...foundation.disk import RealDisk
 from ...foundation.errors import Corrupt, RequestRejected
+from ...log.moved import MovedPositions
 from ...log.recovery import recover
 from ...log.segments import SegmentReader
 from ...models.store import ModelStore
 from ...privacy.audit import AuditReport, Head, audit_key, read_entries, verify_audit
 from ...privacy.erasures import ERASURES, HEADSTONES, read_erasures, read_headstones
-from ...privacy.subjects import DAYS, SUBJECTS, KeyStore
+from ...privacy.subjects import KeyStore
 from ...privacy.user_tokens import read_signing_secrets
 from ...privacy.vault import scan
 from ...state.checkpoint import checkpoint_path, list_checkpoints, people_on_disk
 from ...state.cold_files import check_people
 from ..backup.manifest import check_backup
 from ..config import load
-from ..datadir import DataDirectory
-from ..losses import acts_missing, missing, models_missing, pointing_beyond
+from ..datadir import KEY_FILES, DataDirectory
+from ..losses import acts_missing, damaged_keys, missing, models_missing, pointing_beyond
 from ..master import master_key
 from ..readiness import is_locked
 from .arguments import add_config, add_data
@@ -65,6 +67,8 @@ class VerifyReport(msgspec.Struct):
     """Why, of the first `DAMAGE_MAX` of them."""
     missing: list[str] = []
     """What the directory held once, by its own word, and does not hold any more: a start is refused."""
+    installation: str = ""
+    """Whose the directory is, see `belonging`; "" where it does not say yet."""
     unfinished: list[str] = []
     """Ends that hold no whole record: writes that were cut off, which the next start takes away."""
 
@@ -90,11 +94,12 @@ class ErasureVerifyReport(msgspec.Struct, frozen=True):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `instanter verify`."""
     parser.description = (
-        "Read the log, the quarantine, the checkpoints, the people on disk whom these name, the keys and the erasure\n"
-        "list, check every checksum and decode every record. Damage is named by file and byte, and so is what is\n"
-        "missing by the directory's own word, as a start does. Records that cannot be folded are no damage: they are\n"
-        "named by their position. Only reads; may run beside a server. Exit code 1 if anything is damaged or missing,\n"
-        "or if the log ends in the middle of a record and no server is writing it.")
+        "Read the log, the quarantine, the checkpoints, the people on disk whom these name, the keys, the erasure\n"
+        "list, configurations, models and moved positions, check every checksum and decode every record. Damage is\n"
+        "named by file and byte, and so is what is missing by the directory's own word, as a start does. Records that\n"
+        "cannot be folded are no damage: they are named by their position. Only reads; may run beside a server. Exit\n"
+        "code 1 if anything is damaged or missing, or if the log ends in the middle of a record and no server is\n"
+        "writing it.")
     parser.epilog = (
         "examples:\n  instanter verify --data shop/data\n"
         "  instanter verify --data shop/data --audit        # the record of what administrators did\n"
@@ -124,8 +129,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _verify_directory(arguments: argparse.Namespace) -> int:
     """Check everything, go on behind what is damaged where one can, and report."""
     directory = DataDirectory(RealDisk(), arguments.data, keys=load(arguments.config).privacy.keys)
-    directory.check()
-    report = VerifyReport()
+    directory.check_installation()
+    report = VerifyReport(installation=directory.installation)
     with records_progress("reading", quiet=arguments.json) as progress:
         report.missing = missing(directory, whole_frames=not is_locked(directory.log / "lock"))
         in_charge: dict[tuple[str, str], ModelPlaced] = {}
@@ -136,11 +141,14 @@ def _verify_directory(arguments: argparse.Namespace) -> int:
         report.checkpoints, report.people_on_disk = _read_checkpoints(directory, report)
         of_checkpoints = len(report.damage) - before
         report.models = _read_models(directory, report)
-        report.keys = sum(_read_keys(directory, name, report) for name in (SUBJECTS, DAYS))
+        report.damage += map(str, Configurations(directory.disk, directory.configurations).damaged())
+        _read_moved(directory, report)
+        report.keys = _read_keys(directory, report)
         report.erasures = _read_erasures(directory, report)
         _read_secrets(directory, report)
     if not is_locked(directory.log / "lock"):
-        logs = (directory.log, directory.quarantine, directory.audit)
+        beside_keys = (directory.keys / ERASURES, directory.keys / HEADSTONES)
+        logs = (directory.log, directory.quarantine, directory.audit, *beside_keys)
         report.unfinished = [found for log in logs for found in _unfinished(directory, log)]
         if len(report.damage) == of_checkpoints:  # These proofs ask nothing of who lies on disk.
             report.missing += _proved(directory, report) + models_missing(directory, in_charge.values())
@@ -150,6 +158,8 @@ def _verify_directory(arguments: argparse.Namespace) -> int:
         print(f"{report.records:,} records, {report.quarantined:,} quarantined events, "
               f"{report.checkpoints} checkpoints, {report.people_on_disk:,} people on disk, {report.keys:,} keys: "
               f"{_verdict(report)}")
+        if not report.installation:
+            print(f"{directory.marker.name} does not say yet whose keys open this: the next start writes it down")
         for found in (*report.damage, *report.missing, *report.unfinished, *report.reasons):
             print(found)
     return 1 if report.damage or report.missing or report.unfinished else 0
@@ -322,17 +332,19 @@ def _unfinished(directory: DataDirectory, log: Path) -> list[str]:
     return [f"{cut.file}: {cut.size_bytes} bytes from byte {cut.offset} on hold no whole record"]
 
 
-def _read_keys(directory: DataDirectory, name: str, report: VerifyReport) -> int:
-    """Keys in a file of them; where there is none, that is said by what is `missing`."""
-    path = directory.keys / name
-    if name not in directory.disk.list(directory.keys):
-        return 0
+def _read_keys(directory: DataDirectory, report: VerifyReport) -> int:
+    """Keys in the files of them; where there is none, that is said by what is `missing`."""
+    report.damage += (damaged := damaged_keys(directory))
+    there = () if damaged else set(KEY_FILES) & set(directory.disk.list(directory.keys))
+    slots = (sum(int(some.used.sum()) for some in scan(directory.disk, directory.keys / name)) for name in there)
+    return sum(max(count - 1, 0) for count in slots)  # The first slot holds none.
+
+
+def _read_moved(directory: DataDirectory, report: VerifyReport) -> None:
     try:
-        slots = sum(int(some.used.sum()) for some in scan(directory.disk, path))
+        MovedPositions(directory.disk, directory.moved)
     except Corrupt as error:
         report.damage.append(str(error))
-        return 0
-    return max(slots - 1, 0)  # The first slot holds none.
 
 
 def _read_erasures(directory: DataDirectory, report: VerifyReport) -> int:

@@ -26,25 +26,12 @@ from ...privacy.audit import COMMAND_LINE, Act, hand_in
 from ...privacy.subjects import KeyStore
 from ..datadir import FORMAT, MIGRATING, READY, DataDirectory
 from .building import Builder
+from .ready import Migrated, read_ready
 from .sealing import Sealing
 
 REPLACED: Final = "replaced"
 _PARTS: Final = ("log", "quarantine", "checkpoints", "moved")
 _ZEROS: Final = bytes(1024 * 1024)
-
-
-class Migrated(msgspec.Struct, frozen=True):
-    """What a migration did."""
-
-    from_format: int
-    to_format: int
-    records: int
-    decisions: int
-    quarantined: int
-    checkpoints: int
-    people: int
-    passed_over: tuple[str, ...] = ()
-    """Checkpoints that were damaged, and are left out."""
 
 
 class Footing(msgspec.Struct, frozen=True):
@@ -78,7 +65,7 @@ def migrate(directory: DataDirectory, footing: Footing, *, clock: Clock, ids: Id
             _remove(disk, new)
             _write(disk, new / READY, _build(directory, new, footing))
         if READY in disk.list(new):
-            migrated = msgspec.json.decode(disk.read(new / READY, 0, disk.size(new / READY)), type=Migrated)
+            migrated = read_ready(disk, new / READY)
             directory.mark(FORMAT)
             _swap(directory, new)
             _destroy(disk, directory.root / REPLACED)
