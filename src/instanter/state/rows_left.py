@@ -94,6 +94,11 @@ class Pairs(Sequence[tuple[int, int]]):
     def __len__(self) -> int:
         return len(self.columns[0])
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pairs) and np.array_equal(self.columns, other.columns)
+
+    __hash__ = None  # type: ignore[assignment]
+
     @overload
     def __getitem__(self, place: int) -> tuple[int, int]: ...
 
