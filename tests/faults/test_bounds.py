@@ -25,6 +25,10 @@ from instanter.foundation.limits import BATCH_BYTES_MAX, BODY_SKIPPED_BYTES_MAX,
 from ..engine.harness import open_engine
 
 
+TURNS = 100
+"""Of the loop, in which a batch of half a MiB is read whole."""
+
+
 class _GatedFile:
     """Syncs when the gate is open."""
 
@@ -117,7 +121,8 @@ def test_more_than_may_wait_for_the_disk_is_refused_with_429_and_taken_later(tmp
         waiting, refused = [], []
         for number in range(80):
             asking = asyncio.create_task(post(engine, "/v1/batch", batch(100 * number, 16, 30_000)))
-            await asyncio.sleep(0)
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
             (refused if asking.done() else waiting).append(asking)
             assert engine.journal.pending_bytes <= PENDING_BYTES_MAX
         answers = [asking.result() for asking in refused]
