@@ -28,7 +28,8 @@ from ..engine.decision_ids import is_decision_id, is_from_elsewhere
 from ..engine.loop import Engine
 from ..engine.tally import EventWarning
 from ..events.claims import FORBIDDEN, user_token_in
-from ..events.notes import CONSENT_UNREAD, FOR_NONE, PLACEHOLDER, Note, sentence
+from ..events.identifiers import FOR_NONE
+from ..events.notes import CONSENT_UNREAD, PLACEHOLDER, Note, sentence
 from ..events.statements import unread_in
 from ..foundation.deadline import Deadline
 from ..foundation.errors import DiskFull, RequestRejected, Unavailable

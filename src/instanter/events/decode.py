@@ -19,7 +19,7 @@ from .enrich import Enricher
 from .envelope import NO_CONTEXT, Consented, Context, Flag, Tracked, Withheld, encode_record
 from .gate import Gate, Judgement, OpenGate
 from .happened import happened_ms_of
-from .identifiers import NO_USER, PLACEHOLDERS, identifier, identifiers_of, refuse_control, user_identifier
+from .identifiers import FOR_NONE, NO_USER, PLACEHOLDERS, identifier, identifiers_of, refuse_control, user_identifier
 from .kinds import NAME_BY_TYPE, NUMBERS, ORDER_CLAIMED, TYPES, Names
 from .link_claims import LinkClaim, alias, sign_in, user_claim
 from .meanings import BOUND_TO_ORDER
@@ -28,7 +28,6 @@ from .notes import (
     CLAIMED,
     CONSENT_UNHEEDED,
     CONSENT_UNREAD,
-    FOR_NONE,
     LINKS_FULL,
     NO_ITEM,
     NO_ORDER,

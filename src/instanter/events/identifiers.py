@@ -23,6 +23,8 @@ PLACEHOLDERS: Final = _written(
 """What programs write in the place of an id where there is none. It would make all who have it one."""
 NO_USER: Final = PLACEHOLDERS | {"0", "-1", "0.0", "false", "False", "FALSE"}
 """Likewise of a user, whose numbers begin with 1."""
+FOR_NONE: Final = "is a text that programs write where there is no id"
+"""What is said of one of them."""
 
 
 def identifiers_of(anonymous_id: str | None, user_id: str | None) -> tuple[str, ...]:

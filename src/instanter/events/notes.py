@@ -67,7 +67,6 @@ CODES: Final = {
 }  # fmt: skip
 """Every code, with what is said behind the field and what stood there."""
 
-FOR_NONE: Final = "is a text that programs write where there is no id"
 _EMPTY_CATALOGUE: Final = "the catalogue is empty: load it with POST /v1/items or `instanter import --items FILE`"
 
 
