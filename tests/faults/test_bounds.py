@@ -24,7 +24,6 @@ from instanter.foundation.limits import BATCH_BYTES_MAX, BODY_SKIPPED_BYTES_MAX,
 
 from ..engine.harness import open_engine
 
-
 TURNS = 100
 """Of the loop, in which a batch of half a MiB is read whole."""
 

@@ -97,8 +97,6 @@ class Pairs(Sequence[tuple[int, int]]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Pairs) and np.array_equal(self.columns, other.columns)
 
-    __hash__ = None  # type: ignore[assignment]
-
     @overload
     def __getitem__(self, place: int) -> tuple[int, int]: ...
 
