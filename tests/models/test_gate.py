@@ -9,6 +9,7 @@ import pytest
 from instanter.foundation.rng import KeyedRng
 from instanter.models.dataset import Dataset
 from instanter.models.gate import LISTS_LEAST, judge
+from instanter.models.plain_orders import plain_orders
 from instanter.models.trained import scores_of
 from instanter.models.training import TrainingOptions, train
 
@@ -53,3 +54,24 @@ def test_a_few_lists_decide_nothing(count: int) -> None:
     verdict = judge(newest, newest.matrix[:, 0].astype(np.float64), newest.matrix[:, 1].astype(np.float64))
     assert not verdict.passes
     assert "only" in verdict.why
+
+
+def test_a_model_has_to_be_as_good_as_each_plain_order_too() -> None:
+    newest = lists(200)
+    good, noise = newest.matrix[:, 0].astype(np.float64), newest.matrix[:, 1].astype(np.float64)
+    assert judge(newest, good, noise, {"by noise": noise}).passes
+    verdict = judge(newest, noise, noise, {"by noise": noise, "by what is liked": good})
+    assert (verdict.passes, verdict.why) == (False, "worse than by what is liked")
+    assert verdict.high < 0.0
+
+
+def test_plain_orders_go_by_the_inputs_of_roles_and_put_the_missing_last() -> None:
+    rows = np.array([[1.0, 0.5], [np.nan, 0.25]], np.float32)
+    dataset = Dataset(
+        ("item.liked", "cross.co_viewed"), rows, np.array([0, 2]), np.ones(2), np.ones(2, np.int32), np.ones(2),
+        np.array([1]),
+    )  # fmt: skip
+    orders = plain_orders(dataset, {"popularity": "liked", "trending": "not_there"})
+    assert {name: scores.tolist() for name, scores in orders.items()} == {
+        "by popularity": [1.0, -np.inf], "by what is viewed together": [0.5, 0.25]
+    }  # fmt: skip

@@ -259,7 +259,8 @@ def test_a_connection_that_rested_longer_than_servers_let_it_is_opened_anew(
     monkeypatch.setattr(bench_load, "_IDLE_NS_MAX", 1 << 62)
     (often,) = open_loop(echo_port, [Stream(posts(b"a", b"b", b"c"), rate_per_s=500, connections=1)])
     assert (len(often.latencies_ms), len(opened)) == (3, 1)
-    monkeypatch.setattr(bench_load, "_IDLE_NS_MAX", 100_000_000)  # more than before the start, less than the second between the two
+    # More than the time before the start, less than the second between the two.
+    monkeypatch.setattr(bench_load, "_IDLE_NS_MAX", 100_000_000)
     (rarely,) = open_loop(echo_port, [Stream(posts(b"a", b"b"), rate_per_s=1, connections=1)])
     assert (len(rarely.latencies_ms), len(opened)) == (2, 1 + 2)
 

@@ -285,7 +285,6 @@ def test_terms_that_cannot_be_are_refused_with_their_line(text: str) -> None:
 
 @pytest.mark.parametrize(("lines", "line", "said"), [
     ('every_min = 5\nplacements = ["home.her"]', 3, 'no placement "home.her"'),
-    ("every_min = 5", 2, "names none"),
     ("every_min = -1", 2, "from 0 to"),
 ])  # fmt: skip
 def test_a_training_of_nothing_is_refused_with_its_line(lines: str, line: int, said: str) -> None:

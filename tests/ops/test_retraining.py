@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from instanter.api.jobs import Job, Progress, Refusal
+from instanter.decisions.placement import DEFAULT_PLACEMENTS
 from instanter.engine.loop import Engine
 from instanter.engine.training import Counts
 from instanter.foundation.clock import ManualClock
@@ -30,7 +31,7 @@ from instanter.ops.settings import TrainingSettings
 from instanter.ops.training import HISTORY, TrainReport, history, remember
 from instanter.ops.wiring import open_engine
 
-from ..engine.harness import stock_shop, with_engine
+from ..engine.harness import event, stock_shop, take, with_engine
 from ..engine.rankers import Shelf
 from .clicks import HOME, fill
 from .shop_data import write_config
@@ -92,7 +93,9 @@ class School:
         self.directory.disk.make_directory(self.directory.models)
         run = PlacingRun(self.teacher, engine, self.directory)
         self.queue = JobQueue(run, clock=ManualClock(), ids=Ids(), meter=engine.meter)
-        self.training = Retraining(TrainingSettings(every_min=15, placements=placements), engine, self.queue)
+        self.training = Retraining(
+            TrainingSettings(every_min=15, placements=placements), DEFAULT_PLACEMENTS, engine, self.queue
+        )
 
     async def turns(self, count: int = 1) -> None:
         for _ in range(count):
@@ -228,6 +231,41 @@ def test_a_child_that_tells_of_no_training_places_nothing(tmp_path: Path) -> Non
     with_school(tmp_path, work, b'{"model": "plain@1"}')
 
 
+def test_all_that_find_items_themselves_are_trained_where_none_is_named(tmp_path: Path) -> None:
+    async def work(school: School) -> None:
+        await school.turns()
+        subjects = [order.subject for order in school.teacher.orders]
+        assert subjects == [one.id for one in DEFAULT_PLACEMENTS if one.kind == "items"]
+
+    with_school(tmp_path, work, *[NOTHING_YET] * 4, placements=())
+
+
+def test_a_log_that_has_not_grown_is_not_trained_on_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("instanter.ops.jobs.retraining.TRAINING_RECORDS_LEAST", 20)
+
+    async def work(school: School) -> None:
+        async def views(count: int) -> None:
+            for _ in range(count):
+                seen[0] += 1
+                await take(school.engine, event(seen[0]))
+
+        seen = [0]
+        school.training.has_grown()
+        grown = [school.training.has_grown()]
+        await views(20)
+        grown += [school.training.has_grown(), school.training.has_grown()]
+        await views(19)
+        grown.append(school.training.has_grown())
+        await views(1)
+        grown.append(school.training.has_grown())
+        monkeypatch.setattr("instanter.ops.jobs.retraining.TRAINING_GROWTH", 1.0)
+        await views(20)
+        grown.append(school.training.has_grown())
+        assert grown == [False, True, False, False, True, False]
+
+    with_school(tmp_path, work)
+
+
 def test_a_full_queue_is_tried_again_at_a_later_turn(tmp_path: Path) -> None:
     async def work(school: School) -> None:
         end = asyncio.Event()
@@ -262,7 +300,7 @@ placements = ["{HOME}"]
         await engine.start()
         try:
             async with running_jobs(config, data, engine) as queue:
-                await Retraining(config.training, engine, queue).turn()
+                await Retraining(config.training, config.placements, engine, queue).turn()
                 (job,) = queue.of("default")
                 assert job.state == "done", job
                 outcome = json.loads(job.outcome)

@@ -18,7 +18,7 @@ from instanter.ops.reading import reading
 from instanter.ops.training import history
 
 from ..models.examples import small_artefact
-from .clicks import fill
+from .clicks import VIEWS, fill, look
 from .shop_data import write_config
 
 Printed = pytest.CaptureFixture[str]
@@ -57,7 +57,8 @@ def test_a_model_is_trained_kept_and_remembered(data: Path, config: Path, capsys
     here = ("--data", data, "--config", config)
     report = told(capsys, "--placement", HOME, *here)
     assert (report["lists"], report["placed"], report["verdict"]) == (VISITS, False, None)
-    assert report["counts"] == {"decisions": VISITS, "lists": 0, "differing": 0, "unread": 0}
+    assert report["counts"]["decisions"] == VISITS
+    assert sum(report["counts"].values()) == VISITS
     assert report["metrics"]["ndcg_10"] > report["metrics"]["ndcg_10_as_shown"] + 0.1
     again = told(capsys, "--placement", HOME, *here, "--kind", "logistic")
     assert again["model"].startswith("logistic@")
@@ -66,6 +67,33 @@ def test_a_model_is_trained_kept_and_remembered(data: Path, config: Path, capsys
         artefact = read.models.get(report["model"].partition("@")[2])
     assert (artefact.placement, artefact.lists, artefact.tenant) == (HOME, VISITS, "default")
     assert {"lightgbm", "numpy"} <= set(artefact.libraries)
+
+
+def test_a_shop_that_sends_views_alone_is_learned_from_by_what_people_do_next(
+    tmp_path: Path, config: Path, capsys: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look(tmp_path / "views", config, visits=120)
+    here = ("--placement", HOME, "--data", tmp_path / "views", "--config", config)
+    assert run(capsys, "train", *here)[0] == 2, "no list was shown, and of acts there are too few"
+    monkeypatch.setattr("instanter.ops.training.ACTS_LEAST", 200)
+    report = told(capsys, *here, "--gate")
+    counts = report["counts"]
+    assert counts["next_acts"] + counts["unfound"] + counts["unread"] == 120 * VIEWS
+    assert report["lists"] + report["verdict"]["lists"] <= counts["next_acts"]
+    assert report["lists"] > 100
+    forced = told(capsys, *here, "--examples", "next_acts")
+    assert forced["counts"] == counts
+    assert run(capsys, "train", "--placement", "search", *here[2:], "--examples", "next_acts")[0] == 2
+
+
+def test_lists_are_learned_from_once_people_have_acted_on_enough_of_them(
+    data: Path, config: Path, capsys: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = ("--placement", HOME, "--data", data, "--config", config)
+    monkeypatch.setattr("instanter.ops.training.ACTS_LEAST", 200)
+    assert told(capsys, *here)["counts"]["decisions"] == 0
+    monkeypatch.setattr("instanter.ops.training.REWARDED_ENOUGH", 100)
+    assert told(capsys, *here)["counts"]["next_acts"] == 0
 
 
 def test_a_model_takes_over_on_a_running_server_if_the_gate_lets_it(

@@ -299,6 +299,10 @@ class Decider:
         rung = self._ranked_rungs(moment, asked, modelled=True)[0]
         return self._inputs(moment, asked, self._filters(moment, asked, frozenset()), rung)
 
+    def newest_item(self, moment: Moment) -> int:
+        """The item that the person acted on last, as far as features tell; 0 for none."""
+        return next(iter(self._recent(moment.person, 0)), 0)
+
     # Context.
 
     def _asked(self, catalogue: Catalogue, tenant: str, request: PlacementRequest) -> Asked:

@@ -22,6 +22,7 @@ from ..log.base import Readable
 from ..log.frames import RecordPosition
 from ..privacy.subjects import KeyStore
 from ..state.checkpoint import checkpoint_path, list_checkpoints, read_control
+from .next_acts import NextActs
 from .partition import cells_of
 from .replay import Made, opened
 
@@ -33,6 +34,8 @@ class ListsWanted(msgspec.Struct, frozen=True):
     placement: str
     lists: bool = False
     """Also the lists that others chose, as `Product List Viewed` tells of them: training for reranks."""
+    acts: frozenset[str] = frozenset()
+    """Names of the events that are acts on items, where what people did next is wanted too."""
     until: int | None = None
     """Position up to which the log is looked at; what comes behind it is the future."""
 
@@ -67,6 +70,7 @@ class Joining:
         self._wanted = wanted
         self._links = Links(before.links, before.ties)
         self._joiner = Joiner(rewards)
+        self.next_acts = NextActs(wanted.tenant, wanted.acts)
         self._at: dict[str, int] = {}
         """Of decisions that are still open, where they lie."""
         self.records = 0
@@ -119,6 +123,7 @@ class Joining:
             case Erased():
                 self._links.drop(record.cells, record.at_ms)
                 self._joiner.drop(record.cells)
+                self.next_acts.drop(record.cells)
             case _:
                 pass
 
@@ -128,6 +133,7 @@ class Joining:
 
     def _note(self, event: Tracked, position: RecordPosition) -> None:
         cells = tuple(cells_of(event, self._links))
+        self.next_acts.note(event, position)
         if self._wanted.lists:
             slate = slate_of(event, cells=cells, position=position)
             if slate is not None:

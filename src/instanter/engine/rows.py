@@ -50,14 +50,25 @@ class RowFile:
 
     def add(self, example: Example, taken: Taken) -> None:
         """The rows of one list, in the order of its places."""
-        slate = example.slate
+        slate, places = example.slate, taken.places
+        self._add(
+            slate.at_ms, taken, [max(example.rewards[place], 0.0) for place in places],
+            [example.weights[place] for place in places], [slate.places[place] for place in places],
+        )  # fmt: skip
+
+    def add_unshown(self, at_ms: int, taken: Taken, labels: Sequence[float]) -> None:
+        """Rows that nobody was shown, with what each was worth, in the order of its places."""
+        self._add(at_ms, taken, labels, [1.0] * len(labels), [0] * len(labels))
+
+    def _add(
+        self, at_ms: int, taken: Taken, labels: Sequence[float], weights: Sequence[float], positions: Sequence[int]
+    ) -> None:
         self._file.write(self._brought_over(taken).tobytes())
         self._sizes.append(len(taken.places))
-        self._at_ms.append(slate.at_ms)
-        for place in taken.places:
-            self._labels.append(max(example.rewards[place], 0.0))
-            self._weights.append(example.weights[place])
-            self._positions.append(slate.places[place])
+        self._at_ms.append(at_ms)
+        self._labels += labels
+        self._weights += weights
+        self._positions += positions
 
     def dataset(self) -> Dataset:
         """All of them, by time. The file may go when the dataset has."""

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from ..decisions.candidates import Given
 from ..decisions.decide import UNHURRIED_MS
@@ -27,7 +28,9 @@ from ..foundation.measure import NoMeter
 from ..log.base import Readable
 from ..models.dataset import Dataset
 from ..privacy.subjects import KeyStore
+from ..state.compiled import Ints, Reals
 from .joining import Joined
+from .next_acts import NextAct
 from .partition import Partition
 from .profile import most_active
 from .recovery import Progress
@@ -36,6 +39,10 @@ from .rows import RowFile, Taken
 
 PRICE: Final = "price"
 PROGRESS_LISTS: Final = 1_000
+WHOLE_SHARE: Final = 0.15
+"""Of acts, the newest: they are measured on, so all that could have been shown is there."""
+BEST_TAKEN: Final = 40
+OTHERS_TAKEN: Final = 20
 
 
 class Counts(msgspec.Struct):
@@ -49,6 +56,10 @@ class Counts(msgspec.Struct):
     """Decisions that the replay does not come to again: their inputs are not those that were served."""
     unread: int = 0
     """Lists that no ranker read inputs of, or none of whose items could be shown."""
+    next_acts: int = 0
+    """What people did next, of what the placement could have shown them right before."""
+    unfound: int = 0
+    """Acts on what the placement would not have found."""
 
 
 class Gathered(NamedTuple):
@@ -92,6 +103,57 @@ class Gathering:
         at_ms = [one.example.slate.at_ms for one in found]
         begin = found[0].example.slate.position
         return Gathered(dataset, decider.assembler.columns, self.counts, begin, min(at_ms), max(at_ms))
+
+    def gather_next(self, acts: Sequence[NextAct], file: Path, progress: Progress | None = None) -> Gathered:
+        """Rows out of what people did next: what the placement could have shown right before, where it would have found
+        what they then acted on. Raises as `gather`.
+
+        Of most acts the best by the built-in order stand for the others, and some of the rest. Of the newest ones,
+        which models are measured on, all do.
+        """
+        decider, _ = self._replay.footing(self._configuration)
+        whole_from = int(len(acts) * (1.0 - WHOLE_SHARE))
+        with RowFile(file, decider.assembler.columns) as rows:
+            for number, act in enumerate(acts):
+                self._add_act(rows, act, whole=number >= whole_from)
+                if progress is not None and number % PROGRESS_LISTS == 0:
+                    progress(number, len(acts))
+            if not len(rows):
+                raise RequestRejected(
+                    "no_examples", f'"{self._placement}" would have found nothing of what people did next'
+                )
+            dataset = rows.dataset()
+        at_ms = [act.at_ms for act in acts]
+        return Gathered(
+            dataset, decider.assembler.columns, self.counts, acts[0].position, min(at_ms), max(at_ms)
+        )
+
+    def _add_act(self, rows: RowFile, act: NextAct, *, whole: bool) -> None:
+        decider, past = self._replay.footing(self._configuration)
+        partition = past.at(act.position)
+        moment = decider.look(
+            partition.state, _keys(partition, act.key), act.tenant, act.at_ms,
+            Stages(Deadline(UNHURRIED_MS), NoMeter()),
+        )  # fmt: skip
+        asked = decider.asked(self._placement)
+        if asked.spot.placement.needs_item:
+            asked = decider.asked(self._placement, page=decider.newest_item(moment))
+            if not asked.page:
+                self.counts.unread += 1
+                return
+        inputs = decider.inputs(moment, asked)
+        if inputs is None:
+            self.counts.unread += 1
+            return
+        acted_on = np.isin(inputs.pool.columns.refs[inputs.eligible], act.items)
+        if not acted_on.any():
+            self.counts.unfound += 1
+            return
+        self.counts.next_acts += 1
+        scores = asked.spot.ranker.score(inputs.matrix, decider.assembler.columns)
+        places = np.arange(len(acted_on)) if whole else standing_for_all(scores, acted_on)
+        taken = Taken(places.tolist(), inputs.matrix[places], decider.assembler.columns)
+        rows.add_unshown(act.at_ms, taken, acted_on[places].astype(np.float64).tolist())
 
     def _fill(self, rows: RowFile, found: Sequence[Joined], progress: Progress | None) -> None:
         done = 0
@@ -154,6 +216,21 @@ class Gathering:
             return None
         self.counts.lists += 1
         return Taken(inputs.eligible.tolist(), inputs.matrix, decider.assembler.columns)
+
+
+def standing_for_all(scores: Reals, acted_on: npt.NDArray[np.bool_]) -> Ints:
+    """Places of what was acted on, of the `BEST_TAKEN` best of the others and of `OTHERS_TAKEN` evenly out of the rest,
+    in their order.
+
+    >>> standing_for_all(np.arange(3.0), np.array([True, False, False])).tolist()
+    [0, 1, 2]
+    """
+    others = np.argsort(-scores, kind="stable")
+    others = others[~acted_on[others]]
+    rest = others[BEST_TAKEN:]
+    some = rest[np.linspace(0, len(rest) - 1, min(OTHERS_TAKEN, len(rest))).astype(np.int64)]
+    places: Ints = np.sort(np.concatenate([np.flatnonzero(acted_on), others[:BEST_TAKEN], some]))
+    return places
 
 
 def _keys(partition: Partition, key: int) -> list[int]:

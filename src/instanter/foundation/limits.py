@@ -496,11 +496,17 @@ JOB_OUTCOME_BYTES_MAX = 1024 * 1024
 """What the process of a job may say in all."""
 JOB_MEMORY_MB_MAX = 1_024
 """Of the state, what the process of a job holds in memory, where `state.memory_mb` is more."""
+TRAINING_RECORDS_LEAST = 2_000
+"""Records that have come since the last trainings, before there are others, and ..."""
+TRAINING_GROWTH = 0.05
+"""... their share of those there were."""
 TRAINING_TURNS_SKIPPED_MAX = 15
 """Turns that a placement's training sits out at most after it failed."""
 REPLAY_WAIT_MS_MAX = 2_000
 """How long a request waits for its replay before it is answered 202."""
 
+NEXT_ACTS_MAX = 20_000
+"""Acts of people that a model learns from by what each of them did next."""
 HISTORY_LINES_MAX = 1_000
 """Trainings that are remembered, with what became of each model; of more the oldest are forgotten ..."""
 HISTORY_BYTES_MAX = 4 * 1024 * 1024

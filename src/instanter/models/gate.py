@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -15,6 +16,8 @@ LISTS_LEAST: Final = 50
 WORSE_MAX: Final = 0.005
 """By how much NDCG@10 may fall, where the interval still allows for no fall at all."""
 _PLACES: Final = 10
+NOW: Final = "what ranks now"
+_NO_PLAIN_ORDERS: Final[Mapping[str, Reals]] = {}
 
 
 class GateVerdict(msgspec.Struct, frozen=True):
@@ -35,15 +38,23 @@ class GateVerdict(msgspec.Struct, frozen=True):
         return self.low > 0.0
 
 
-def judge(newest: Dataset, candidate: Reals, incumbent: Reals) -> GateVerdict:
-    """Compare two rankers by their scores of the same rows.
+def judge(
+    newest: Dataset, candidate: Reals, incumbent: Reals, plain: Mapping[str, Reals] = _NO_PLAIN_ORDERS
+) -> GateVerdict:
+    """Compare a ranker with the one that ranks now, and with plain orders by their names, by scores of the same rows.
 
-    The candidate passes if it is better, or if it is hardly worse and the lists cannot tell it from being as good.
+    The candidate passes if it is better than each, or if it is hardly worse and the lists cannot tell it from being as
+    good. The figures are those beside what ranks now, or beside the first that it is worse than.
     """
-    figures = [ndcg(newest.labels, scores, newest.groups, k=_PLACES) for scores in (candidate, incumbent)]
-    found = compare(*figures)
-    if found.lists < LISTS_LEAST:
-        return GateVerdict(False, f"only {found.lists} lists have a reward", found.lists, 0.0, 0.0, 0.0)
-    as_good = found.mean >= 0.0 or (found.mean >= -WORSE_MAX and found.high >= 0.0)
-    why = "as good as what ranks now, or better" if as_good else "worse than what ranks now"
-    return GateVerdict(as_good, why, found.lists, found.mean, found.low, found.high)
+    figures = ndcg(newest.labels, candidate, newest.groups, k=_PLACES)
+    verdict = None
+    for name, scores in {NOW: incumbent, **plain}.items():
+        found = compare(figures, ndcg(newest.labels, scores, newest.groups, k=_PLACES))
+        if found.lists < LISTS_LEAST:
+            return GateVerdict(False, f"only {found.lists} lists have a reward", found.lists, 0.0, 0.0, 0.0)
+        if not (found.mean >= 0.0 or (found.mean >= -WORSE_MAX and found.high >= 0.0)):
+            return GateVerdict(False, f"worse than {name}", found.lists, found.mean, found.low, found.high)
+        if verdict is None:
+            verdict = GateVerdict(True, f"as good as {name}, or better", found.lists, found.mean, found.low, found.high)
+    assert verdict is not None
+    return verdict

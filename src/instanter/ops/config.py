@@ -187,14 +187,12 @@ class _Reading:
                 )  # fmt: skip
 
     def _check_training(self, config: Config) -> None:
-        """What is trained is there, and something is."""
+        """What is trained is there."""
         known = [place.id for place in config.placements]
         for index, name in enumerate(config.training.placements):
             if name not in known:
                 remedy = _suggested_word(name, known)
                 self._reject(("training", "placements", index), f'there is no placement "{name}" to train', remedy)
-        if config.training.every_min and not config.training.placements:
-            self._reject(("training", "every_min"), "training.every_min is set, and training.placements names none")
 
     def _check_serve(self, config: Config) -> None:
         """Origins, hosts and proxies are written as a browser, a client and a proxy send them."""

@@ -113,10 +113,11 @@ class TrainingSettings(Section, frozen=True):
 
     every_min: Annotated[int, Meta(
         ge=0, le=7 * _MINUTES_A_DAY,
-        description="Minutes from one training to the next; a model takes over only if it ranks the newest lists as "
-                    "well as what ranks now. 0: the server trains nothing.")] = 0
+        description="Minutes from one training to the next, where the log has grown meanwhile; a model takes over only "
+                    "if it ranks the newest examples as well as what ranks now and as plain orders. 0: the server "
+                    "trains nothing.")] = 15
     placements: Annotated[tuple[_Name, ...], Meta(
-        description="The placements that models are trained for.")] = ()
+        description="The placements that models are trained for; none named: all that find items themselves.")] = ()
 
 
 class DecideSettings(Section, frozen=True):

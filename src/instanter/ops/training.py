@@ -7,16 +7,18 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from ..decisions.decide import Decider
 from ..engine.configuration import Configuration
-from ..engine.joining import Joining, ListsWanted, before_the_log
+from ..engine.joining import Joined, Joining, ListsWanted, before_the_log
+from ..engine.next_acts import NextAct
 from ..engine.recovery import Progress
 from ..engine.training import Counts, Gathered, Gathering
 from ..events.bodies import meant_of
+from ..features.carriers import carriers
 from ..foundation.clock import SystemClock, elapsed_ns
 from ..foundation.disk import write_whole
 from ..foundation.errors import InstanterError, RequestRejected
@@ -24,6 +26,7 @@ from ..foundation.limits import HISTORY_BYTES_MAX, HISTORY_LINES_MAX
 from ..models.artefact import Artefact, Window
 from ..models.dataset import Dataset
 from ..models.gate import GateVerdict, judge
+from ..models.plain_orders import plain_orders
 from ..models.trained import scores_of
 from ..models.training import Origin, TrainingOptions, train
 from ..state.compiled import Reals
@@ -35,6 +38,13 @@ from .wiring import configuration_of, rewards_of
 NEWEST_SHARE: Final = 0.1
 """Of the lists, for the gate: the model does not see them."""
 HISTORY: Final = "history.ndjson"
+REWARDED_ENOUGH: Final = 2_000
+"""Lists that somebody acted on: from so many on they alone say what is best to show."""
+ACTS_LEAST: Final = 1_000
+"""Acts of people: fewer say too little about what they do next."""
+
+Examples = Literal["auto", "lists", "next_acts"]
+"""What is learned from: lists that were shown, or what people did next; auto takes lists where there are enough."""
 
 
 class TrainReport(msgspec.Struct, frozen=True, rename="camel"):
@@ -67,6 +77,7 @@ class Job(msgspec.Struct, frozen=True):
     tenant: str
     placement: str
     options: TrainingOptions
+    examples: Examples = "auto"
     gated: bool = False
     incumbent: str = ""
     """The model that ranks now, "" for the built-in ranker; what a candidate is measured against."""
@@ -82,7 +93,11 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
     if job.placement not in kinds:
         raise RequestRejected(
             "unknown_placement", f'there is no placement "{job.placement}"{meant_of(job.placement, list(kinds))}')
-    wanted = ListsWanted(job.tenant, job.placement, lists=kinds[job.placement] == "rerank")
+    reorders = kinds[job.placement] == "rerank"
+    if reorders and job.examples == "next_acts":
+        raise RequestRejected("bad_option", f'"{job.placement}" orders lists of others: it learns from lists alone')
+    acts = frozenset[str]() if reorders else acts_of(config)
+    wanted = ListsWanted(job.tenant, job.placement, lists=reorders, acts=acts)
     before = before_the_log(read.log, read.directory.disk, read.directory.checkpoints)
     joining = Joining(read.log, read.subjects, rewards_of(config), wanted, before)
     marks_ns = [elapsed_ns()]
@@ -91,9 +106,13 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
         marks_ns.append(elapsed_ns())
         name = read.configurations.keep(configuration)
         gathering = Gathering(read.replay, read.log, read.subjects, configuration=name, placement=job.placement)
-        if not joined and joining.waiting:
-            raise RequestRejected("no_examples", _waiting(joining.waiting, job, config))
-        gathered = gathering.gather(joined, Path(folder) / "rows", progress)
+        rows, next_acts = Path(folder) / "rows", joining.next_acts.newest()
+        if _learns_from_acts(job, joined, next_acts):
+            gathered = gathering.gather_next(next_acts, rows, progress)
+        else:
+            if not joined and joining.waiting:
+                raise RequestRejected("no_examples", _waiting(joining.waiting, job, config))
+            gathered = gathering.gather(joined, rows, progress)
         marks_ns.append(elapsed_ns())
         seen, newest = gathered.dataset, None
         if job.gated:
@@ -110,6 +129,20 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
         joining.unreadable, artefact.metrics, origin.parent, origin.made_ms,
         round(joining_s + gathering_s + training_s, 3), joining_s, gathering_s, training_s, verdict,
     )  # fmt: skip
+
+
+def acts_of(config: Config) -> frozenset[str]:
+    """Names of the events by which people act on items: what the features that keep items of people hear."""
+    carrier = carriers(config.features).get("item_views", "")
+    heard = {name for feature in config.features if feature.name == carrier for name in feature.on}
+    return frozenset(heard)
+
+
+def _learns_from_acts(job: Job, joined: Sequence[Joined], acts: Sequence[NextAct]) -> bool:
+    if job.examples != "auto":
+        return job.examples == "next_acts"
+    rewarded = sum(any(reward > 0.0 for reward in one.example.rewards) for one in joined)
+    return rewarded < REWARDED_ENOUGH and len(acts) >= ACTS_LEAST
 
 
 def _waiting(lists: int, job: Job, config: Config) -> str:
@@ -136,7 +169,8 @@ def _origin(configuration: Configuration, job: Job, gathered: Gathered, *, until
 
 def _verdict(read: Reading, job: Job, configuration: str, artefact: Artefact, newest: Dataset) -> GateVerdict:
     decider, _ = read.replay.footing(configuration)
-    return judge(newest, scores_of(artefact, newest), _incumbent(read, job, decider, newest))
+    plain = plain_orders(newest, decider.assembler.carriers)
+    return judge(newest, scores_of(artefact, newest), _incumbent(read, job, decider, newest), plain)
 
 
 def _incumbent(read: Reading, job: Job, decider: Decider, newest: Dataset) -> Reals:

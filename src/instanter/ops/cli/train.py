@@ -31,10 +31,11 @@ _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `instanter train`."""
     parser.description = (
-        "Learn to rank one placement from the lists that were shown and what came of them. The inputs are taken from\n"
-        "a replay of the log, as they were served. Reads the directory, also beside a server, and adds one file to\n"
-        "DIR/models. With --place the model is put in charge of the placement on the server at --url; with --every it\n"
-        "goes on for ever, and a model takes over only if it passes a gate on the newest lists.")
+        "Learn to rank one placement from the lists that were shown and what came of them, or from what people did\n"
+        "next. The inputs are taken from a replay of the log, as they were served. Reads the directory, also beside a\n"
+        "server, and adds one file to DIR/models. With --place the model is put in charge of the placement on the\n"
+        "server at --url; with --every it goes on for ever, and a model takes over only if it passes a gate on the\n"
+        "newest examples.")
     parser.epilog = (
         "examples:\n  instanter train --data shop/data --placement home.recommended\n"
         "  instanter train --data shop/data --placement search --place --url http://127.0.0.1:8080\n"
@@ -43,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     add_tenant(parser)
     parser.add_argument("--placement", required=True, metavar="P", help="the placement to learn for")
+    parser.add_argument("--examples", choices=("auto", "lists", "next_acts"), default="auto",
+                        help="what is learned from: lists that were shown and what came of them, or what people did "
+                             "next; auto takes the lists once there are enough (default: %(default)s)")
     parser.add_argument("--kind", choices=("lambdamart", "logistic"), default="lambdamart",
                         help="of the model (default: %(default)s)")
     parser.add_argument("--position", choices=("input", "fixed", "debiased"), default="input",
@@ -82,7 +86,7 @@ def _once(arguments: argparse.Namespace, options: TrainingOptions) -> TrainRepor
     config = load(arguments.config)
     gated = arguments.gate or bool(arguments.every)
     incumbent = _in_charge(arguments) if arguments.url else ""
-    job = Job(arguments.tenant, arguments.placement, options, gated, incumbent)
+    job = Job(arguments.tenant, arguments.placement, options, arguments.examples, gated, incumbent)
     with reading(config, arguments.data) as read:
         with records_progress("reading lists", quiet=arguments.json) as progress:
             report = trained(read, config, job, progress)
@@ -140,9 +144,9 @@ def in_words(report: TrainReport) -> str:
     lines = [
         report.model,
         f"{report.lists:,} lists, {report.rows:,} rows: {counts.decisions:,} decisions, {counts.lists:,} lists that "
-        "others chose",
+        f"others chose, {counts.next_acts:,} acts of people",
         f"left out: {report.unreadable:,} erased or expired, {counts.differing:,} not recomputed, {counts.unread:,} "
-        "without inputs",
+        f"without inputs, {counts.unfound:,} acts on what would not have been found",
         ", ".join(f"{name} {value:.4g}" for name, value in report.metrics.items()),
         f"{report.seconds:g} s: joining {report.joining_s:g}, replay {report.gathering_s:g}, "
         f"training {report.training_s:g}",

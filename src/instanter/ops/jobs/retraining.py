@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
+from ...decisions.placement import Placement
 from ...engine.loop import Engine
 from ...foundation.clock import elapsed_ns
 from ...foundation.errors import InstanterError
-from ...foundation.limits import TRAINING_TURNS_SKIPPED_MAX
+from ...foundation.limits import TRAINING_GROWTH, TRAINING_RECORDS_LEAST, TRAINING_TURNS_SKIPPED_MAX
 from ...privacy.access import DEFAULT_TENANT
 from ..settings import TrainingSettings
 from .placing import TRAIN, in_charge
@@ -32,11 +34,17 @@ class _Standing:
 class Retraining:
     """Starts the trainings that `[training]` asks for. What comes of them is the queue's and its `Run`'s."""
 
-    def __init__(self, settings: TrainingSettings, engine: Engine, queue: JobQueue) -> None:
+    def __init__(
+        self, settings: TrainingSettings, placements: Iterable[Placement], engine: Engine, queue: JobQueue
+    ) -> None:
+        """`placements` are those of the configuration."""
         self._every_s = settings.every_min * 60
         self._engine = engine
         self._queue = queue
-        self._standings = {placement: _Standing() for placement in settings.placements}
+        named = settings.placements or [one.id for one in placements if one.kind == "items"]
+        self._standings = {placement: _Standing() for placement in named}
+        self._records = 0
+        """Of the log, at the last turn."""
 
     async def run(self) -> None:
         """Take turns until cancelled, the first one when the time between two of them has passed."""
@@ -44,8 +52,17 @@ class Retraining:
         while True:
             await asyncio.sleep(max(self._every_s - took_s, 0.0))
             began_ns = elapsed_ns()
-            await self.turn()
+            if self.has_grown():
+                await self.turn()
             took_s = (elapsed_ns() - began_ns) / 1e9
+
+    def has_grown(self) -> bool:
+        """Whether there is enough in the log that there was not at the last turn; asking for it makes one of now."""
+        records = self._engine.partition.records
+        if records - self._records < max(TRAINING_RECORDS_LEAST, int(TRAINING_GROWTH * self._records)):
+            return False
+        self._records = records
+        return True
 
     async def turn(self) -> None:
         """Train one placement after the other, but for those that sit this turn out."""

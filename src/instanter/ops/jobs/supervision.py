@@ -25,8 +25,8 @@ async def running_jobs(config: Config, data: Path, engine: Engine) -> AsyncItera
     directory = DataDirectory(RealDisk(), data, keys=config.privacy.keys)
     run = PlacingRun(ChildRun(config, data, folder=directory.jobs), engine, directory)
     queue = JobQueue(run, clock=SystemClock(), ids=Ids(), meter=engine.meter)
-    training = [Retraining(config.training, engine, queue).run()] if config.training.every_min else []
-    tasks = [asyncio.create_task(one) for one in training]
+    retraining = Retraining(config.training, config.placements, engine, queue)
+    tasks = [asyncio.create_task(retraining.run())] if config.training.every_min else []
     try:
         yield queue
     finally:

@@ -1,0 +1,27 @@
+"""Orders that take no learning, each by one input: what a model has to be as good as before it may rank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from ..features.carriers import Carriers
+from ..features.roles import FeatureRole
+from ..state.compiled import Reals
+from .dataset import Dataset
+
+_BY_ROLE: Final[dict[str, FeatureRole]] = {"by popularity": "popularity", "by what is trending": "trending"}
+"""Of the number of the item's feature that has the role."""
+_BY_INPUT: Final = {"by what is viewed together": "cross.co_viewed"}
+
+
+def plain_orders(dataset: Dataset, carriers: Carriers) -> Mapping[str, Reals]:
+    """Scores of all rows by name, for each order that has its input; what is missing comes last."""
+    inputs = {name: f"item.{carriers[role]}" for name, role in _BY_ROLE.items() if role in carriers} | _BY_INPUT
+    places = {name: place for place, name in enumerate(dataset.columns)}
+    return {
+        name: np.nan_to_num(dataset.matrix[:, places[column]].astype(np.float64), nan=-np.inf)
+        for name, column in inputs.items() if column in places
+    }  # fmt: skip
