@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from instanter.events.envelope import CANONICAL_FIELDS, ItemUpserted
 from instanter.features.assemble import (
     _PLACE_OF_ITEM,
     _SHARE_OF_ITEM,
+    BESIDE,
     EVIDENCE,
     FIRST_RULES,
     RATE_EXPECTED,
@@ -42,7 +44,7 @@ def candidates(shop, *item_ids: str, ranks: tuple[int, ...] = ()) -> Candidates:
 
 
 def assembled(
-    shop, *item_ids: str, keys=(1,), after_ms: int = 0, ranks=(), recent=(), rules: int = EVIDENCE
+    shop, *item_ids: str, keys=(1,), after_ms: int = 0, ranks=(), recent=(), rules: int = EVIDENCE, page: str = ""
 ) -> list[dict[str, float]]:
     reader = Reader(shop.schema, shop.declarations)
     assembler = Assembler(shop.schema, shop.declarations, reader, rules)
@@ -53,9 +55,11 @@ def assembled(
     counts = np.zeros((len(rows), assembler.counts), np.int64)
     assembler.count(shop.state, rows, counts)
     created = shop.state.catalogue.created_ms[rows]
+    page_row = shop.state.find_item(item_reference("shop", page)) if page else -1
     matrix = assembler.matrix(
         shop.state, person, candidates(shop, *item_ids, ranks=ranks), near,
         assembler.averages(counts.sum(axis=0), int(created.min()) if len(rows) else 0), START_MS + after_ms,
+        page_row,
     )  # fmt: skip
     names = [column.name for column in assembler.columns]
     return [dict(zip(names, row.tolist(), strict=True)) for row in matrix]
@@ -275,7 +279,7 @@ def test_inputs_that_mean_something_else_now_have_another_version(little) -> Non
     shop = little()
     reader = Reader(shop.schema, shop.declarations)
     before = Assembler(shop.schema, shop.declarations, reader, FIRST_RULES).columns
-    now = Assembler(shop.schema, shop.declarations, reader).columns
+    now = Assembler(shop.schema, shop.declarations, reader, EVIDENCE).columns
     assert [column.name for column in before] == [column.name for column in now]
     changed = {one.name for one, other in zip(now, before, strict=True) if one != other}
     assert changed == {
@@ -394,3 +398,26 @@ def test_references_are_those_of_the_texts(little) -> None:
     shop = little()
     shop.item("a", brand="oak")
     assert reference("oak") in candidates(shop, "a").attributes
+
+
+def test_candidates_stand_beside_the_item_of_the_page(little) -> None:
+    shop = little()
+    shop.item("page", price=20.0, category=["shoes", "sale"], brand="b")
+    shop.item("alike", price=20.0, category="sale", brand="b")
+    shop.item("other", price=10.0, category="hats")
+    shop.item("bare")
+    alike, other, bare = assembled(shop, "alike", "other", "bare", page="page", rules=BESIDE)
+    assert (alike["page.category"], alike["page.brand"], alike["page.price_fit"]) == (1.0, 1.0, 1.0)
+    assert (other["page.category"], other["page.price_fit"]) == (0.0, pytest.approx(0.5))
+    assert np.isnan([other["page.brand"], bare["page.category"], bare["page.brand"], bare["page.price_fit"]]).all()
+    (nowhere,) = assembled(shop, "alike", rules=BESIDE)
+    assert np.isnan([nowhere[f"page.{name}"] for name in ("category", "brand", "price_fit")]).all()
+    assert not any(name.startswith("page.") for name in assembled(shop, "alike", rules=EVIDENCE)[0])
+
+
+def test_beside_an_item_on_sale_prices_are_those_of_the_sale(little) -> None:
+    shop = little()
+    on_sale = ItemUpserted(START_MS, "shop", "page", {"price": 20.0, "sale_price": 10.0}, CANONICAL_FIELDS)
+    shop.state.catalogue.upsert(on_sale)
+    shop.item("other", price=10.0)
+    assert assembled(shop, "other", page="page", rules=BESIDE)[0]["page.price_fit"] == 1.0

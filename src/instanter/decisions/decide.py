@@ -436,8 +436,9 @@ class Decider:
         if not len(places):
             return None
         candidates = pool.columns if len(places) == len(pool) else pool.columns.taken(places)
+        page_row = state.find_item(asked.page) if asked.page else -1
         matrix = stages.run("features", lambda: self.assembler.matrix(
-            state, person, candidates, near, moment.lists.averages, moment.now_ms
+            state, person, candidates, near, moment.lists.averages, moment.now_ms, page_row
         ))  # fmt: skip
         return Inputs(pool, codes, places, matrix)
 

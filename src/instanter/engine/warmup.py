@@ -76,7 +76,9 @@ def _do_all(schema: Schema, decider: Decider, placements: tuple[str, ...]) -> No
     warm_up_learners()
     warm_up_reasons()
     known = tuple(DecideRequest(placements=[PlacementRequest(id=placement)]) for placement in placements)
-    together = DecideRequest(placements=[PlacementRequest(id=placement) for placement in placements], explain=True)
+    together = DecideRequest(
+        placements=[PlacementRequest(id=placement, item=_item(0)) for placement in placements], explain=True
+    )
     for keys in ([], [1], [1, 2]):
         for request in (*known, together):
             for deadline_ms in (_DEADLINE_MS, _PASSED_MS):

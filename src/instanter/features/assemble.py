@@ -16,6 +16,7 @@
     position            1 for the first of the caller's list, 1/2 for the second ..., 0 if it is not there
     person.<feature>    a number of the person or of the session: the same for all candidates
     list.<...>          the candidate among the others, see `relative`
+    page.<...>          the candidate beside the item that the page is about, see `beside`
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from ..state.layout import BySource, FeatureSpec, Placed, Scope, ValueSource
 from ..state.memory import State
 from ..state.program import AT, TILE_MS, TRAITS
 from ..state.schema import Schema
-from . import relative
+from . import beside, relative
 from .carriers import carriers
 from .declaration import FeatureDeclaration
 from .neighbours import Neighbours, place_of
@@ -70,7 +71,9 @@ EVIDENCE: Final = 2
 name a configuration, and that names the rules: what was decided by the first ones is decided again by the first."""
 ONE_SESSION: Final = 3
 """From these rules on the live sessions of all cells of a person are read as one."""
-RULES_NOW: Final = ONE_SESSION
+BESIDE: Final = 4
+"""From these rules on there are inputs that compare candidates with the item that the page is about."""
+RULES_NOW: Final = BESIDE
 FIRST_RULES: Final = 1
 _CHANGED: Final = "2"
 """Version of the columns that are made otherwise since."""
@@ -155,6 +158,7 @@ class Assembler:
             *_columns_of_items([placed.spec for _, placed in numeric], schema.numbers, [rate[0] for rate in rates]),
             *_columns_of_people([one[1] for one in crosses], [schema.feature(name) for name in reader.numbers]),
             *(Column(name, unbounded=name in relative.UNBOUNDED) for name in relative.NAMES),
+            *(Column(name) for name in (beside.names(schema.attributes) if rules >= BESIDE else ())),
         )
         self.rules = rules
         if rules >= EVIDENCE:
@@ -184,6 +188,7 @@ class Assembler:
         at = {column.name: place for place, column in enumerate(self.columns)}
         self._click_rate = at.get("item.click_rate", relative.NO_RATE)
         self._first_of_list = at[relative.NAMES[0]]
+        self._first_beside = self._first_of_list + len(relative.NAMES)
         self._first_of_person = self._first_of_list - self._person_numbers
 
     @property
@@ -210,9 +215,10 @@ class Assembler:
 
     def matrix(
         self, state: State, person: Person, candidates: Candidates, neighbours: Neighbours, averages: Averages,
-        now_ms: int,
+        now_ms: int, page_row: int = -1,
     ) -> Matrix:
-        """The inputs, [candidates, columns]. Two compiled calls."""
+        """The inputs, [candidates, columns]; `page_row` is the row of the item that the page is about. Three compiled
+        calls."""
         matrix = np.empty((len(candidates), len(self.columns)), np.float32)
         _assemble(
             state.program.features, self._items, self._defaults, self._blank, self._rates, self._crosses,
@@ -229,6 +235,10 @@ class Assembler:
             candidates.refs, candidates.ranks, candidates.numbers[:, 0], neighbours.recent, self._click_rate,
             self._first_of_list, matrix,
         )  # fmt: skip
+        if self.rules >= BESIDE:
+            beside.stand_beside(
+                state, page_row, now_ms, candidates.attributes, candidates.numbers[:, 0], self._first_beside, matrix
+            )
         return matrix
 
 

@@ -34,6 +34,9 @@ _BASE_WEIGHTS = {
 """Click and buy rates decide; what the person looks at moves the list; the caller's order breaks the tie."""
 _ROLE_WEIGHTS: dict[FeatureRole, float] = {"trending": 0.05, "popularity": 0.05}
 """For the number of the item's feature that has the role."""
+_BESIDE_WEIGHTS = {"page.category": 1.5, "page.price_fit": 0.3}
+_BESIDE_WEIGHT = 0.3
+"""Beside an item: of the same category first; of each further text field in common."""
 _SHARE_WEIGHTS = {Scope.SESSION: 1.6, Scope.PROFILE: 0.8}
 """For each top-k by a field of the item."""
 _SEEN_WEIGHT_FINDING = -0.5
@@ -58,6 +61,7 @@ def default_weights(
         elif spec.is_history and spec.scope is Scope.SESSION:
             weights[f"cross.{spec.name}"] = _SEEN_WEIGHT_REORDERING if reorders else _SEEN_WEIGHT_FINDING
     names = {column.name for column in columns}
+    weights |= {name: _BESIDE_WEIGHTS.get(name, _BESIDE_WEIGHT) for name in names if name.startswith("page.")}
     return {name: weight for name, weight in weights.items() if name in names}
 
 
