@@ -24,17 +24,29 @@ def fill(data: Path, config: Path, *, visits: int) -> None:
     _fill(data, config, lambda engine: visit(engine, visits=visits))
 
 
-def look(data: Path, config: Path, *, visits: int) -> None:
-    """Make the directory of a shop that sends views alone: whoever looks at an item looks at the next ones then."""
+def look(data: Path, config: Path, *, visits: int, at_once: int = 1) -> None:
+    """Make the directory of a shop that sends views alone, so many at once: whoever looks at an item looks at the next
+    ones then, and all lists that it shows of its own are of ten items, of which somebody clicks the third."""
+    events = []
+    for number in range(visits):
+        at_ms, person = START_MS + number * 20_000, f"p{number}"
+        for step in range(VIEWS):
+            fields = {"properties": {"product_id": f"sku-{(number + step) % 20}"}}
+            events.append(event(10 * number + step, person=person, at_ms=at_ms + step * 2_000, **fields))
+        shown = [{"product_id": f"sku-{(number * 7 + place) % 20}"} for place in range(10)]
+        for place, properties in enumerate(({"products": shown}, shown[2])):
+            events.append(event(
+                10 * number + 5 + place, person=person, name=("Product List Viewed", "Product Clicked")[place],
+                at_ms=at_ms + 9_000, properties={"list_id": f"list-{number}", **properties},
+            ))  # fmt: skip
+    late = event(-1, person="late", at_ms=START_MS + visits * 20_000 + 600_000)
 
-    async def views(engine: Engine) -> None:
-        for number in range(visits):
-            for step in range(VIEWS):
-                fields = {"properties": {"product_id": f"sku-{(number + step) % 20}"}}
-                at_ms = START_MS + number * 20_000 + step * 2_000
-                await take(engine, event(VIEWS * number + step, person=f"p{number}", at_ms=at_ms, **fields))
+    async def happen(engine: Engine) -> None:
+        for first in range(0, len(events), at_once):
+            await take(engine, *events[first : first + at_once])
+        await take(engine, late)
 
-    _fill(data, config, views)
+    _fill(data, config, happen)
 
 
 def _fill(data: Path, config: Path, happen: Callable[[Engine], Awaitable[None]]) -> None:

@@ -78,12 +78,27 @@ def test_a_shop_that_sends_views_alone_is_learned_from_by_what_people_do_next(
     monkeypatch.setattr("instanter.ops.training.ACTS_LEAST", 200)
     report = told(capsys, *here, "--gate")
     counts = report["counts"]
-    assert counts["next_acts"] + counts["unfound"] + counts["unread"] == 120 * VIEWS
+    assert counts["next_acts"] + counts["unfound"] + counts["unread"] == 120 * VIEWS + 1
     assert report["lists"] + report["verdict"]["lists"] <= counts["next_acts"]
     assert report["lists"] > 100
     forced = told(capsys, *here, "--examples", "next_acts")
     assert forced["counts"] == counts
     assert run(capsys, "train", "--placement", "search", *here[2:], "--examples", "next_acts")[0] == 2
+
+
+@pytest.mark.parametrize(("placement", "examples"), [(HOME, "next_acts"), ("search", "lists")])
+def test_the_same_events_give_the_same_model_on_another_server_however_they_came(
+    tmp_path: Path, config: Path, capsys: Printed, placement: str, examples: str
+) -> None:
+    """Byte for byte: keys, pseudonyms, epochs and batches of the two are others. A model is named by its bytes."""
+    models = []
+    for at_once in (1, 37):
+        look(tmp_path / f"by-{at_once}", config, visits=120, at_once=at_once)
+        report = told(capsys, "--placement", placement, "--data", tmp_path / f"by-{at_once}", "--config", config,
+                      "--examples", examples)  # fmt: skip
+        models.append(report["model"])
+        assert report["metrics"]["trees"] >= 1
+    assert models[0] == models[1]
 
 
 def test_lists_are_learned_from_once_people_have_acted_on_enough_of_them(

@@ -19,6 +19,7 @@ from ..decisions.candidates import Given
 from ..decisions.decide import UNHURRIED_MS
 from ..decisions.enclosed import ids_of
 from ..decisions.fallback import Stages
+from ..events.envelope import Epoch
 from ..features.assemble import Column
 from ..feedback.slates import DECISION
 from ..feedback.slates import Slate as Shown
@@ -26,6 +27,7 @@ from ..foundation.deadline import Deadline
 from ..foundation.errors import Corrupt, RequestRejected
 from ..foundation.measure import NoMeter
 from ..log.base import Readable
+from ..log.frames import LogPosition
 from ..models.dataset import Dataset
 from ..privacy.subjects import KeyStore
 from ..state.compiled import Ints, Reals
@@ -34,7 +36,7 @@ from .next_acts import NextAct
 from .partition import Partition
 from .profile import most_active
 from .recovery import Progress
-from .replay import Made, Replay, decided_at
+from .replay import Made, Past, Replay, decided_at
 from .rows import RowFile, Taken
 
 PRICE: Final = "price"
@@ -69,7 +71,6 @@ class Gathered(NamedTuple):
     columns: tuple[Column, ...]
     """Of the dataset."""
     counts: Counts
-    from_position: int
     from_ms: int
     to_ms: int
 
@@ -86,6 +87,7 @@ class Gathering:
         self._subjects = subjects
         self._configuration = configuration
         self._placement = placement
+        self._unserved: Past | None = None
         self.counts = Counts()
 
     def gather(self, joined: Iterable[Joined], file: Path, progress: Progress | None = None) -> Gathered:
@@ -101,8 +103,7 @@ class Gathering:
                 raise RequestRejected("no_examples", f'the log holds no list of "{self._placement}" to learn from')
             dataset = rows.dataset()
         at_ms = [one.example.slate.at_ms for one in found]
-        begin = found[0].example.slate.position
-        return Gathered(dataset, decider.assembler.columns, self.counts, begin, min(at_ms), max(at_ms))
+        return Gathered(dataset, decider.assembler.columns, self.counts, min(at_ms), max(at_ms))
 
     def gather_next(self, acts: Sequence[NextAct], file: Path, progress: Progress | None = None) -> Gathered:
         """Rows out of what people did next: what the placement could have shown right before, where it would have found
@@ -124,13 +125,11 @@ class Gathering:
                 )
             dataset = rows.dataset()
         at_ms = [act.at_ms for act in acts]
-        return Gathered(
-            dataset, decider.assembler.columns, self.counts, acts[0].position, min(at_ms), max(at_ms)
-        )
+        return Gathered(dataset, decider.assembler.columns, self.counts, min(at_ms), max(at_ms))
 
     def _add_act(self, rows: RowFile, act: NextAct, *, whole: bool) -> None:
-        decider, past = self._replay.footing(self._configuration)
-        partition = past.at(act.position)
+        decider, _ = self._replay.footing(self._configuration)
+        partition = self._as_of(act.position, act.at_ms)
         moment = decider.look(
             partition.state, _keys(partition, act.key), act.tenant, act.at_ms,
             Stages(Deadline(UNHURRIED_MS), NoMeter()),
@@ -204,9 +203,19 @@ class Gathering:
         self.counts.decisions += 1
         return Taken(range(len(slate.order)), slate.matrix[slate.order], again.columns)
 
+    def _as_of(self, position: LogPosition, at_ms: int) -> Partition:
+        """The past up to a position that nobody was served at. What decisions read of items is published right there,
+        whatever epochs the log has: those depend on how the server came along, and examples on the events alone."""
+        if self._unserved is None:
+            _, past = self._replay.footing(self._configuration)
+            self._unserved = self._replay.past(past.schema)
+        partition = self._unserved.at(position)
+        partition.state.publish(Epoch(at_ms, partition.state.epoch + 1, ""))
+        return partition
+
     def _rows_of_list(self, slate: Shown) -> Taken | None:
-        decider, past = self._replay.footing(self._configuration)
-        partition = past.at(slate.position)
+        decider, _ = self._replay.footing(self._configuration)
+        partition = self._as_of(slate.position, slate.at_ms)
         moment = decider.look(
             partition.state, _keys(partition, slate.key), slate.tenant, slate.at_ms,
             Stages(Deadline(UNHURRIED_MS), NoMeter()),

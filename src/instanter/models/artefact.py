@@ -54,10 +54,11 @@ class Calibration(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Window(msgspec.Struct, frozen=True, array_like=True):
-    """What part of the log a model was made of; `to` is the first position, and the first moment, that was not seen."""
+    """What part of the log a model was made of; `to` is the first moment that was not seen."""
 
     from_position: int = 0
     to_position: int = 0
+    """Only in models from before these were left out: another log of the same events has other positions."""
     from_ms: int = 0
     to_ms: int = 0
 
@@ -88,6 +89,7 @@ class Artefact(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     tenant: str = ""
     placement: str = ""
     made_ms: int = 0
+    """The first moment that it knows nothing of: made again of the same examples, it is the same file."""
     configuration: str = ""
     """Hash of the configuration in force."""
     dataset: str = ""

@@ -117,7 +117,7 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
         seen, newest = gathered.dataset, None
         if job.gated:
             seen, newest = seen.split(at_share=1.0 - NEWEST_SHARE)
-        origin = _origin(configuration, job, gathered, until=joining.position)
+        origin = _origin(configuration, job, gathered)
         artefact = train(seen, job.options, origin)
         _make_room(read, joining)
         model_id = read.models.put(artefact)
@@ -126,7 +126,7 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
     joining_s, gathering_s, training_s = (round((end - begin) / 1e9, 3) for begin, end in pairwise(marks_ns))
     return TrainReport(
         f"{artefact.kind}@{model_id}", job.tenant, job.placement, artefact.lists, artefact.rows, gathered.counts,
-        joining.unreadable, artefact.metrics, origin.parent, origin.made_ms,
+        joining.unreadable, artefact.metrics, origin.parent, SystemClock().now_ms(),
         round(joining_s + gathering_s + training_s, 3), joining_s, gathering_s, training_s, verdict,
     )  # fmt: skip
 
@@ -158,11 +158,12 @@ def _make_room(read: Reading, joining: Joining) -> None:
     read.models.prune(keep, spare=spare)
 
 
-def _origin(configuration: Configuration, job: Job, gathered: Gathered, *, until: int) -> Origin:
-    window = Window(gathered.from_position, until, gathered.from_ms, gathered.to_ms + 1)
+def _origin(configuration: Configuration, job: Job, gathered: Gathered) -> Origin:
+    """What is the same wherever the same events come to the same examples: no clock, and no position of a log."""
+    window = Window(from_ms=gathered.from_ms, to_ms=gathered.to_ms + 1)
     return Origin(
         tenant=job.tenant, placement=job.placement, configuration=configuration.name,
-        made_ms=SystemClock().now_ms(), window=window, parent=job.incumbent.partition("@")[2],
+        made_ms=window.to_ms, window=window, parent=job.incumbent.partition("@")[2],
         versions={column.name: column.version for column in gathered.columns},
     )  # fmt: skip
 
