@@ -23,7 +23,7 @@ from instanter.state.layout import (
     ValueSource,
 )
 from instanter.state.ledger import LEDGER_PAGES_MAX, PAGE_WORDS
-from instanter.state.program import ACTIVE, SEEN_AT, SETTING_NAMES, activate, make_program
+from instanter.state.program import ACTIVE, COMPANION_AT, SETTING_NAMES, activate, make_program
 from instanter.state.schema import Schema
 
 HEADS = {Scope.SESSION: SESSION_WORDS, Scope.PROFILE: CELL_WORDS, Scope.ITEM: ITEM_WORDS}
@@ -128,7 +128,7 @@ def test_co_occurrence_brings_the_slot_that_its_sessions_need() -> None:
     assert (seen.spec.aggregation, seen.spec.scope) == (aggregations.SEEN, Scope.SESSION)
     assert schema.declared() == (("one", schema.feature("one").version),)
     program = make_program(schema.layout, codes=2, settings=schema.settings)
-    assert program.features[0, SEEN_AT] == seen.offset
+    assert program.features[0, COMPANION_AT] == seen.offset
     activate(program, schema.layout, frozenset(schema.declared()), {})
     assert program.features[:, ACTIVE].tolist() == [1, 1]
 
