@@ -578,7 +578,8 @@ class State:
         returned False. Their steps say nothing any more, which costs a pass over the rings: some ms for millions.
         """
         erased = 0
-        self._blank_steps([key for key in keys if self.knows(key)])
+        if known := [key for key in keys if self.knows(key)]:
+            self._blank_steps(known)
         for key in keys:
             self._relieve()
             erased += erase(self.tables.memory, self.tables.cell_index, key)

@@ -254,7 +254,7 @@ def content(memory: Memory, table: int) -> Iterator[Ints]:
     """What the ring says, for the state hash: items by their reference, and the steps in their order."""
     header = rows_of(memory, table)[0]
     newest, kept = int(header[WRITTEN]), int(header[KEPT])
-    yield header[[WRITTEN, AS_OF]]
+    yield header[[WRITTEN]]
     keys = np.concatenate([np.zeros(1, np.int64), rows_of(memory, ITEMS)[:, ITEM_KEY]])
     for first in range(max(newest - kept, 0), newest, HASHED_AT_ONCE):
         steps = rows_of(memory, table)[1 + np.arange(first, min(first + HASHED_AT_ONCE, newest)) % kept]
