@@ -80,6 +80,7 @@ class Program(NamedTuple):
     first: Ints
     """[codes + 1]: where the operations of a code begin in `ops`."""
     ops: Ints
+    """Numbers of features, those that keep steps last."""
     acts: Ints
     """[operations, 2]: what the event does to the feature, and the rules of the fold from which on it is heard."""
     features: Ints
@@ -190,6 +191,8 @@ def make_program(
         if spec.aggregation.is_declared:
             for code, sign in _signs(spec):
                 ops[code].append((number, sign, spec.heard_since.get(code, 1)))
+    for of_code in ops:
+        of_code.sort(key=lambda op: layout.features[op[0]].spec.aggregation.keeps_steps)
     program = Program(
         np.cumsum([0, *map(len, ops)]).astype(np.int64),
         np.array([op[0] for code in ops for op in code], np.int64),

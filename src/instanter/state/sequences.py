@@ -25,9 +25,11 @@ def add_steps(program: Program, tables: Tables, columns: Columns, event: int, ce
     """Append the event's items, in their order, for each feature that keeps steps of it. The cell at word `cell` and
     the items have been touched."""
     code, features, regions = columns.codes[event], program.features, tables.memory.regions
-    for op in range(program.first[code], program.first[code + 1]):
+    for op in range(program.first[code + 1] - 1, program.first[code] - 1, -1):
         feature = program.ops[op]
-        if not features[feature, TRAITS] & _STEPS or not features[feature, ACTIVE]:
+        if not features[feature, TRAITS] & _STEPS:
+            return
+        if not features[feature, ACTIVE]:
             continue
         if program.acts[op, HEARD_SINCE] > program.settings[FOLDING]:
             continue

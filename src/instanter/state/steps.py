@@ -40,7 +40,7 @@ _WHAT, _WHEN, _BACK, _ON = 0, 1, 2, 3
 
 _LOW = 0xFFFF_FFFF
 _ROLE_AT, _OWNER_AT, _OWNER_HIGH = 32, 40, 0xFF_FFFF
-_SIEVE_PLACES = 1 << 16
+_SIEVE_PLACES = 1 << 12
 HASHED_AT_ONCE = 65_536
 """Steps in one part of the state hash."""
 
@@ -184,24 +184,23 @@ def sieve_of(owners: Ints) -> Bytes:
 def blank(memory: Memory, table: int, owners: Ints, sieve: Bytes, first: int) -> int:
     """Take out what the steps in row `first` of the ring and behind it say, if they are one of these owners'. How far
     it came: to the end, or until the rows saved for a checkpoint take half of their room."""
-    ints, ring = memory.ints, address(memory.regions, table, 0)
-    for slot in range(first, memory.regions[table, USED]):
-        if 2 * memory.spill[0] > len(memory.spill):
-            return slot
+    ints, ring, end = memory.ints, address(memory.regions, table, 0), memory.regions[table, USED]
+    for slot in range(first, end):
         word = ring + STEP_WORDS * slot
         owner = (ints[word + _ON] >> 32) & _LOW
-        if ints[word + _WHAT] == 0 or not sieve[owner % _SIEVE_PLACES]:
+        if not sieve[owner & (_SIEVE_PLACES - 1)]:
             continue
         owner |= ((ints[word + _WHAT] >> _OWNER_AT) & _OWNER_HIGH) << 32
         place = _place_of(owners, owner)
-        if place < len(owners) and owners[place] == owner:
+        if ints[word + _WHAT] != 0 and place < len(owners) and owners[place] == owner:
+            if 2 * memory.spill[0] > len(memory.spill):
+                return slot
             touch(memory, table, slot)
             ints[word + _WHAT] = 0
             ints[word + _WHEN] = 0
             ints[word + _BACK] &= _LOW
             ints[word + _ON] = 0
-    end: int = memory.regions[table, USED]
-    return end
+    return int(end)
 
 
 @kernel
