@@ -71,40 +71,80 @@ def as_of(ints: Ints, ring: int) -> int:
 @kernel
 def item_at(ints: Ints, ring: int, step: int) -> int:
     """The row of the item of a step that is kept; -1 where it says nothing any more."""
-    row: int = (ints[_word(ints, ring, step) + _WHAT] & _LOW) - 1
-    return row
+    return item_in(ints, word_of(ints, ring, step))
 
 
 @kernel
 def code_at(ints: Ints, ring: int, step: int) -> int:
     """The number of the role of the event (`events.meanings.number_of_role`) of a step that is kept."""
-    code: int = (ints[_word(ints, ring, step) + _WHAT] >> _ROLE_AT) & 0xFF
+    code: int = (ints[word_of(ints, ring, step) + _WHAT] >> _ROLE_AT) & 0xFF
     return code
 
 
 @kernel
 def at_ms(ints: Ints, ring: int, step: int) -> int:
     """When it happened: of a step that is kept."""
-    time_ms: int = ints[_word(ints, ring, step) + _WHEN]
-    return time_ms
+    return time_in(ints, word_of(ints, ring, step))
 
 
 @kernel
 def earlier(ints: Ints, ring: int, step: int) -> int:
     """The step before this one about the same item, 0 for none: of a step that is kept."""
-    return _kept_or_none(ints, ring, step, -(ints[_word(ints, ring, step) + _BACK] & _LOW))
+    return earlier_in(ints, ring, word_of(ints, ring, step), step)
 
 
 @kernel
 def before(ints: Ints, ring: int, step: int) -> int:
     """The step before this one of the same person, 0 for none: of a step that is kept."""
-    return _kept_or_none(ints, ring, step, -((ints[_word(ints, ring, step) + _BACK] >> 32) & _LOW))
+    return before_in(ints, ring, word_of(ints, ring, step), step)
 
 
 @kernel
 def after(ints: Ints, ring: int, step: int) -> int:
     """The step after this one of the same person, 0 for none: of a step that is kept."""
-    return _kept_or_none(ints, ring, step, ints[_word(ints, ring, step) + _ON] & _LOW)
+    return after_in(ints, ring, word_of(ints, ring, step), step)
+
+
+# Reading many: where a step stands is a division, which a long walk makes once for each step.
+
+
+@kernel
+def item_in(ints: Ints, word: int) -> int:
+    """Like `item_at`, of the step at a word."""
+    row: int = (ints[word + _WHAT] & _LOW) - 1
+    return row
+
+
+@kernel
+def time_in(ints: Ints, word: int) -> int:
+    """Like `at_ms`, of the step at a word."""
+    time_ms: int = ints[word + _WHEN]
+    return time_ms
+
+
+@kernel
+def owner_in(ints: Ints, word: int) -> int:
+    """What the step at a word says of its person's cell, see `owner_of`; 0 where it says nothing any more."""
+    owner: int = ((ints[word + _ON] >> 32) & _LOW) | ((ints[word + _WHAT] >> _OWNER_AT) & _OWNER_HIGH) << 32
+    return owner
+
+
+@kernel
+def earlier_in(ints: Ints, ring: int, word: int, step: int) -> int:
+    """Like `earlier`, of the step at a word."""
+    return _kept_or_none(ints, ring, step, -(ints[word + _BACK] & _LOW))
+
+
+@kernel
+def before_in(ints: Ints, ring: int, word: int, step: int) -> int:
+    """Like `before`, of the step at a word."""
+    return _kept_or_none(ints, ring, step, -((ints[word + _BACK] >> 32) & _LOW))
+
+
+@kernel
+def after_in(ints: Ints, ring: int, word: int, step: int) -> int:
+    """Like `after`, of the step at a word."""
+    return _kept_or_none(ints, ring, step, ints[word + _ON] & _LOW)
 
 
 @kernel
@@ -114,7 +154,7 @@ def _kept_or_none(ints: Ints, ring: int, step: int, distance: int) -> int:
 
 
 @kernel
-def _word(ints: Ints, ring: int, step: int) -> int:
+def word_of(ints: Ints, ring: int, step: int) -> int:
     """The first word of a step that is kept."""
     word: int = ring + STEP_WORDS * (1 + (step - 1) % ints[ring + KEPT])
     return word
@@ -147,7 +187,7 @@ def append(memory: Memory, table: int, row: int, code: int, time_ms: int, key: i
     ints[word + _ON] = (owner & _LOW) << 32
     if is_kept(ints, ring, newest):
         touch(memory, table, 1 + (newest - 1) % ints[ring + KEPT])
-        word = _word(ints, ring, newest)
+        word = word_of(ints, ring, newest)
         ints[word + _ON] = ints[word + _ON] >> 32 << 32 | step - newest
     return step
 
