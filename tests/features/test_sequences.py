@@ -1,4 +1,4 @@
-"""What comes next, walked over the ring of steps: the compiled walk against a plain one, its bounds and what it says."""
+"""What comes next, walked over the ring of steps: the compiled walk against a plain one, its bounds, what it says."""
 
 from __future__ import annotations
 
