@@ -31,7 +31,7 @@ RULE_REACH = 8
 """Steps after an item that its rules speak of."""
 RULE_ITEMS = 3
 """Own items, the newest, whose rules are read; kinship reads all of them."""
-OLDER_HITS_DIVISOR = 4
+OLDER_HITS_DIVISOR = 8
 """Of the own items before the newest, so much fewer steps are looked at: they say less."""
 LATELY_STEPS = 1_000
 """The newest steps of all people, which say what goes on."""
