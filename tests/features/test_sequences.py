@@ -47,8 +47,8 @@ class Ring:
         until = len(self.steps) if until is None else until
         heads = [max((n for n, s in enumerate(self.steps[:until], 1) if s.row == row), default=0) for row in rows]
         own = Own(
-            np.array(rows, np.int64), np.array(heads, np.int64), 0.75 ** np.arange(len(rows)),
-            np.array([owner_of(key)], np.int64),
+            np.array(rows, np.int64), np.array(heads, np.int64),
+            np.array([0.75**i for i in range(len(rows))], np.float64), np.array([owner_of(key)], np.int64),
         )  # fmt: skip
         walked = make_room()
         walk(self.memory.ints, first_word(self.memory, STEPS), until, now_ms, own, walked)
@@ -65,9 +65,7 @@ def scores_of(walked: Walked) -> dict[int, dict[str, float]]:
     }
 
 
-def plainly(
-    ring: Ring, rows: Sequence[int], key: int, until: int, now_ms: int
-) -> dict[int, dict[str, float]]:  # fmt: skip
+def plainly(ring: Ring, rows: Sequence[int], key: int, until: int, now_ms: int) -> dict[int, dict[str, float]]:
     """The same as the docstring of the columns says it, without links."""
     kept = [n for n in range(1, len(ring.steps) + 1) if n > len(ring.steps) - ring.kept]
     sums: dict[int, dict[str, float]] = {}
