@@ -190,22 +190,15 @@ def furniture_row(result: Result) -> str:
 
 def next_verdict(table: Table, bound: NextBound) -> str:
     """How a list of the engine stands to its bound."""
-    ours = table.figures.get(bound.side, {})
-    if not ours:
+    ours, differences = table.figures.get(bound.side, {}), table.differences.get(bound.side, {})
+    others = bound.against or tuple(differences)
+    if not ours or not differences.keys() >= set(others):
         return "missed"
-    others = {
-        name: told for name, told in table.figures.items()
-        if name not in _NEXT_SIDES and (not bound.against or name in bound.against)
-    }  # fmt: skip
-    differences = table.differences[bound.side]
-    for figure in bound.figures:
-        if any(differences[name][figure][1] < bound.low_min for name in others):
-            return "missed"
-        if any(ours[figure] < bound.ratio * told[figure] for told in others.values()):
-            return "missed"
-    if any(ours[figure] < least for figure, least in bound.floors.items()):
+    best = {figure: max(_of_other(table, bound.side, name, figure) for name in others) for figure in bound.figures}
+    if any(differences[name][figure][1] < bound.low_min for name in others for figure in bound.figures):
         return "missed"
-    best = {figure: max((told[figure] for told in others.values()), default=0.0) for figure in bound.figures}
+    if any(ours[figure] < max(bound.ratio * best[figure], bound.floors.get(figure, 0.0)) for figure in bound.figures):
+        return "missed"
     wanted = {**{figure: times * best[figure] for figure, times in bound.aim_ratios.items()}, **bound.aims}
     return "aim" if all(ours[figure] >= value for figure, value in wanted.items()) else "met"
 
@@ -228,12 +221,17 @@ def next_rows(name: str, result: NextItem) -> list[str]:
 
 def _best(table: Table, bound: NextBound, figure: str) -> str:
     """The best plain method of a figure, with the interval of the difference to it."""
-    others = table.differences.get(bound.side, {})
-    if not others:
+    differences = table.differences.get(bound.side, {})
+    if not differences:
         return ""
-    name = max(others, key=lambda one: table.figures[one][figure])
-    mean, low, high = others[name][figure]
-    return f"{name} {table.figures[name][figure]:.4f} ({mean:+.4f}, {low:+.4f} to {high:+.4f})"
+    name = max(differences, key=lambda one: _of_other(table, bound.side, one, figure))
+    mean, low, high = differences[name][figure]
+    return f"{name} {_of_other(table, bound.side, name, figure):.4f} ({mean:+.4f}, {low:+.4f} to {high:+.4f})"
+
+
+def _of_other(table: Table, side: str, name: str, figure: str) -> float:
+    """A plain method's figure on the steps that have this list of the engine: not all have one beside an item."""
+    return table.figures[side][figure] - table.differences[side][name][figure][0]
 
 
 def next_details(name: str, result: NextItem) -> list[str]:
@@ -280,9 +278,9 @@ def next_part(results: Mapping[str, Result | None]) -> list[str]:
     lines = ["", "## Next item", "", _NEXT_TEXT, "",
              "| set, list | steps | figures | the engine | best plain method (difference, 95 % interval) | ceiling "
              "| at least | aim | verdict | took |", "|---|---:|---|---:|---|---:|---|---|---|---:|"]  # fmt: skip
+    failed = "| {} | not run | | | | | | | **failed** | |"
     for name, result in named.items():
-        lines += next_rows(name, result) if isinstance(result, NextItem) else [f"| {name} | not run | | | | | | "
-                                                                                "| **failed** | |"]
+        lines += next_rows(name, result) if isinstance(result, NextItem) else [failed.format(name)]
     for name, result in named.items():
         if isinstance(result, NextItem):
             lines += ["", *next_details(name, result)]

@@ -12,7 +12,7 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -23,6 +23,7 @@ from instanter.decisions.decide import UNHURRIED_MS
 from instanter.decisions.fallback import Stages
 from instanter.decisions.request import DecideRequest, PlacementRequest
 from instanter.engine.importing import Piece
+from instanter.engine.loop import Engine
 from instanter.events.envelope import ItemUpserted
 from instanter.foundation.deadline import Deadline
 from instanter.foundation.errors import ReferenceTaken
@@ -32,6 +33,15 @@ from instanter.ops.wiring import load_checked, open_engine
 TENANT = "default"
 PIECE_EVENTS = 2_000
 ITEMS_PER_CALL = 1_000
+
+
+class Spot(NamedTuple):
+    """One list that is asked for."""
+
+    placement: str
+    limit: int
+    item: str = ""
+    """That the page is about, "" for none."""
 
 
 class Answered(NamedTuple):
@@ -110,9 +120,10 @@ class InProcess:
             raise RunnerError(f"of {sent} events only {accepted} were taken: {rejected[:1]}")
         self.events_taken += sent
 
-    def ask(self, person: str, at_ms: int, placements: Iterable[PlacementRequest]) -> Answered:
+    def ask(self, person: str, at_ms: int, spots: Sequence[Spot]) -> Answered:
         """What would be shown to this person then."""
-        request = DecideRequest(user_id=person, timestamp=at_ms, placements=list(placements))
+        placements = [PlacementRequest(id=one.placement, limit=one.limit, item=one.item) for one in spots]
+        request = DecideRequest(user_id=person, timestamp=at_ms, placements=placements)
         started_s = time.perf_counter()
         decision = self._loop.run_until_complete(
             self._engine.decide(request, tenant=TENANT, deadline=Deadline(UNHURRIED_MS))
@@ -124,16 +135,16 @@ class InProcess:
             {name: one.served_by for name, one in placed.items()}, decision.reply.degraded, took_ms,
         )  # fmt: skip
 
-    def found(self, item: str, person: str, at_ms: int, placements: Iterable[PlacementRequest]) -> dict[str, bool]:
+    def found(self, item: str, person: str, at_ms: int, spots: Sequence[Spot]) -> dict[str, bool]:
         """By placement: whether the item is among the candidates of such a list, before they are ranked."""
         state, decider = self._engine.partition.state, self._engine.decider
         keys = self._engine.cells_of(TENANT, user_id=person, anonymous_id=None)
         moment = decider.look(state, keys, TENANT, at_ms, Stages(Deadline(UNHURRIED_MS), NoMeter()))
         told = {}
-        for one in placements:
-            page = self._ref(str(one.item)) if one.item != "" else 0
-            inputs = decider.inputs(moment, decider.asked(one.id, limit=one.limit or 0, page=page))
-            told[one.id] = inputs is not None and self._ref(item) in inputs.pool.columns.refs[inputs.eligible]
+        for one in spots:
+            page = self._ref(one.item) if one.item else 0
+            inputs = decider.inputs(moment, decider.asked(one.placement, limit=one.limit, page=page))
+            told[one.placement] = inputs is not None and self._ref(item) in inputs.pool.columns.refs[inputs.eligible]
         return told
 
     def _ref(self, item: str) -> int:
@@ -153,7 +164,7 @@ def _in_memory() -> str | None:
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
-async def _made(make: Any) -> Any:
+async def _made(make: Callable[[], Engine]) -> Engine:
     engine = make()
     await engine.start()
     return engine

@@ -2,8 +2,8 @@
 
 Items, visits and people are numbers. Each method learns views in the order of time, is told where the train part ends
 (`end_training`), and ranks for somebody with a past (`Asked`). What was learned behind the end of the train part is
-kept apart, so that one method answers both as of the train part and live. `rank` gives up to `count` items, the best first,
-without repetition; it may give what was seen before, and fewer than were asked for.
+kept apart, so that one method answers both as of the train part and live. `rank` gives up to `count` items, the best
+first, without repetition; it may give what was seen before, and fewer than were asked for.
 """
 
 from __future__ import annotations
@@ -149,8 +149,8 @@ class _Weights:
     """Weights from item to item, of the train part and of what came behind it."""
 
     def __init__(self) -> None:
-        self._train: dict[int, dict[int, float]] = defaultdict(dict)
-        self._new: dict[int, dict[int, float]] = defaultdict(dict)
+        self._train: defaultdict[int, dict[int, float]] = defaultdict(dict)
+        self._new: defaultdict[int, dict[int, float]] = defaultdict(dict)
         self._written = self._train
 
     def add(self, item: int, other: int, weight: float) -> None:
@@ -249,8 +249,8 @@ class VisitNeighbours:
         self.sample = sample
         self._items_of: list[list[int]] = []
         self._owner: list[int] = []
-        self._train: dict[int, list[int]] = defaultdict(list)
-        self._new: dict[int, list[int]] = defaultdict(list)
+        self._train: defaultdict[int, list[int]] = defaultdict(list)
+        self._new: defaultdict[int, list[int]] = defaultdict(list)
         self._written = self._train
         self._open: dict[int, int] = {}
         self._acts = 0

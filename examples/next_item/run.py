@@ -23,12 +23,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from figures import FIGURES, Bootstrap, Catalogue, measured, spread
-from inprocess import Answered, InProcess, PlacementRequest, memory_mb
+from inprocess import Answered, InProcess, Spot, memory_mb
 from plain import (
     HOUR_MS,
     Asked,
@@ -46,6 +45,7 @@ from ranking import mean, quantile
 from runner import RunnerError, cut_at, data_folder, iso
 from sets import CLICK_MS, TASKS, VIEW, Log, Task, columns, drawn, foreign_steps, split, steps
 
+HERE = Path(__file__).resolve().parent
 HOME, SIMILAR = "home", "similar"
 PLACED = {HOME: "home.recommended", SIMILAR: "product.similar"}
 UNSEEN = {HOME: "home.unseen", SIMILAR: "product.unseen"}
@@ -265,9 +265,9 @@ class Asking:
         at_ms, seen = step.asked.now_ms, set(step.asked.viewed)
         item = self._log.item_names[step.current] if step.current >= 0 else ""
         sides = {HOME: "", **({SIMILAR: item} if item else {})}
-        plain = [PlacementRequest(id=PLACED[side], limit=self._k, item=page) for side, page in sides.items()]
+        plain = [Spot(PLACED[side], self._k, page) for side, page in sides.items()]
         longer = [
-            PlacementRequest(id=UNSEEN[side], limit=min(self._k + len(seen), LIMIT_MAX), item=page)
+            Spot(UNSEEN[side], min(self._k + len(seen), LIMIT_MAX), page)
             for side, page in sides.items()
         ] if seen and step.wanted not in seen else []  # fmt: skip
         answered = self._engine.ask(person, at_ms, plain)
@@ -385,7 +385,7 @@ def ask_foreign(
     """
     end_ms = int(log.at_ms[-1])
     # Publishes what the log itself has left to publish.
-    engine.ask("nobody", end_ms + 1_000, [PlacementRequest(id=PLACED[HOME], limit=1)])
+    engine.ask("nobody", end_ms + 1_000, [Spot(PLACED[HOME], 1)])
     epoch = engine.epoch
     for first in range(0, len(prefixes), PREFIXES_AT_ONCE):
         part = prefixes[first : first + PREFIXES_AT_ONCE]

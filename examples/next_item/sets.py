@@ -133,7 +133,8 @@ def split(log: Log, task: Task, cut_ms: int | None) -> npt.NDArray[np.bool_]:
     if cut_ms is None and task.by_visits:
         first = np.unique(log.visits, return_index=True)[1]
         begun = np.sort(first)
-        return np.arange(len(log)) >= begun[int((1.0 - task.test_share) * len(begun))]
+        from_place = int(begun[int((1.0 - task.test_share) * len(begun))])
+        return np.arange(len(log)) >= from_place
     if cut_ms is None:
         cut_ms = task.test_from_ms or cut_at_share(log.at_ms.tolist(), 1.0 - task.test_share)
     return log.at_ms >= cut_ms

@@ -276,14 +276,14 @@ class PlainEngine:
 
     import_events = take_events
 
-    def ask(self, person: str, at_ms: int, placements: Sequence[Any]) -> Any:
+    def ask(self, person: str, at_ms: int, spots: Sequence[Any]) -> Any:
         self.told.append(f"{person}?")
-        self.limits.append({one.id: one.limit for one in placements})
-        lists = {one.id: self.items[: one.limit] for one in placements}
+        self.limits.append({one.placement: one.limit for one in spots})
+        lists = {one.placement: self.items[: one.limit] for one in spots}
         return sys.modules["inprocess"].Answered(lists, dict.fromkeys(lists, "popular"), [], 1.0)
 
-    def found(self, item: str, person: str, at_ms: int, placements: Sequence[Any]) -> dict[str, bool]:
-        return {one.id: item in self.items for one in placements}
+    def found(self, item: str, person: str, at_ms: int, spots: Sequence[Any]) -> dict[str, bool]:
+        return {one.placement: item in self.items for one in spots}
 
 
 def test_each_step_is_asked_about_before_it_is_learned_and_everything_before_it_is(
