@@ -28,12 +28,15 @@ class Catalogue(NamedTuple):
     """-log2 of the share of views in the train part, each item given one more."""
     categories: Sequence[str]
     """"" for none."""
+    mean_log_views: float
+    mean_surprise: float
 
     @classmethod
     def of(cls, views: Ints, categories: Sequence[str]) -> Catalogue:
         """By the views of each item."""
         shares = (views + 1.0) / float(views.sum() + len(views))
-        return cls(np.log1p(views), -np.log2(shares), categories)
+        log_views, surprise = np.log1p(views), -np.log2(shares)
+        return cls(log_views, surprise, categories, float(log_views.mean()), float(surprise.mean()))
 
     @property
     def has_categories(self) -> bool:
@@ -56,9 +59,8 @@ def measured(shown: Sequence[int], wanted: int, left: Collection[int], k: int, c
             precision += hits / position
     # An empty list shows nothing popular and nothing new: it stands at the mean of the catalogue.
     numbers = np.array(shown, np.int64)
-    mean_views = float(catalogue.log_views.mean())
-    popularity = float(catalogue.log_views[numbers].mean()) - mean_views if shown else 0.0
-    novelty = float(catalogue.surprise[numbers].mean()) if shown else float(catalogue.surprise.mean())
+    popularity = float(catalogue.log_views[numbers].mean()) - catalogue.mean_log_views if shown else 0.0
+    novelty = float(catalogue.surprise[numbers].mean()) if shown else catalogue.mean_surprise
     kinds = {catalogue.categories[item] for item in shown}
     return [
         1.0 if place else 0.0, 1.0 / place if place else 0.0, 1.0 / math.log2(place + 1) if place else 0.0,
@@ -98,12 +100,12 @@ class Bootstrap:
         return low, high
 
 
-def spread(lists: Sequence[Sequence[int]], items: int) -> dict[str, float]:
+def spread(lists: Sequence[npt.NDArray[np.int32]], items: int) -> dict[str, float]:
     """Of all lists together: the share of the catalogue that is shown at all, and of places with an item of their own.
 
-    >>> spread([[1, 2], [1, 3]], items=6)
+    >>> spread([np.array([1, 2], np.int32), np.array([1, 3], np.int32)], items=6)
     {'coverage': 0.5, 'distinct': 0.75}
     """
-    shown = [item for one in lists for item in one]
-    different = len(set(shown))
-    return {"coverage": different / items if items else 0.0, "distinct": different / len(shown) if shown else 0.0}
+    shown = np.concatenate(lists) if lists else np.zeros(0, np.int32)
+    different = len(np.unique(shown))
+    return {"coverage": different / items, "distinct": different / max(len(shown), 1)}

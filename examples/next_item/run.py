@@ -219,10 +219,13 @@ class Judged:
 
     def __init__(self, task: Task, catalogue: Catalogue, methods: Sequence[Method]) -> None:
         self._task = task
-        self._catalogue = catalogue
+        self.catalogue = catalogue
         self._methods = methods
         self.values: dict[str, dict[str, list[list[float]]]] = {REPEATS: defaultdict(list), NEW: defaultdict(list)}
-        self.lists: dict[str, dict[str, list[list[int]]]] = {REPEATS: defaultdict(list), NEW: defaultdict(list)}
+        self.lists: dict[str, dict[str, list[npt.NDArray[np.int32]]]] = {
+            REPEATS: defaultdict(list), NEW: defaultdict(list)
+        }
+        """What was shown, by table and side, a list for each step that has one."""
         self.found: dict[str, list[float]] = defaultdict(list)
         self.steps: list[Step] = []
         self.rungs: Counter[str] = Counter()
@@ -240,8 +243,8 @@ class Judged:
             left = step.left if table == REPEATS else step.left - seen
             for side, shown in {**ours[table], **theirs}.items():
                 kept = [item for item in shown if table == REPEATS or item not in seen][:k]
-                self.lists[table][side].append(kept)
-                self.values[table][side].append(measured(kept, step.wanted, left, k, self._catalogue))
+                self.lists[table][side].append(np.array(kept, np.int32))
+                self.values[table][side].append(measured(kept, step.wanted, left, k, self.catalogue))
             for side in {HOME, SIMILAR} - ours[table].keys():
                 self.values[table][side].append([np.nan] * len(FIGURES))
         for side in (HOME, SIMILAR):
@@ -314,7 +317,7 @@ def run(
             stream(log, np.flatnonzero(test), places, past, asking, shop if streamed else None)
         stream_s = time.perf_counter() - began_s
         taken, taking_s = engine.events_taken, engine.taking_s
-    told = tables(judged, log, task, cluster=not foreign)
+    told = tables(judged, cluster=not foreign)
     headline = REPEATS if task.with_repeats else NEW
     cut = iso(int(log.at_ms[test].min())) if streamed else ""
     metrics, baselines = flattened(told[headline], task.k)
@@ -323,7 +326,7 @@ def run(
         "items": len(log.item_names), "people": len(log.person_names), "events_taken": taken,
         "events_per_s": taken / taking_s if taking_s else 0.0, "ask_p50_ms": quantile(judged.asking_ms, 0.5),
         "ask_p99_ms": quantile(judged.asking_ms, 0.99), "degraded": judged.degraded, "memory_mb": memory_mb(),
-        "stream_s": stream_s,
+        "stream_s": stream_s, "cpu_s": time.process_time(),
         **{f"rung.{rung}": count / judged.rungs.total() for rung, count in sorted(judged.rungs.items())},
     }  # fmt: skip
     return {
@@ -420,7 +423,7 @@ def prefix_events(number: int, prefix: Sequence[str], end_ms: int) -> Iterator[b
 # What comes of it.
 
 
-def tables(judged: Judged, log: Log, task: Task, *, cluster: bool) -> dict[str, Any]:
+def tables(judged: Judged, *, cluster: bool) -> dict[str, Any]:
     """Both tables: repeats of what was seen allowed, and not."""
     is_new = np.array([step.wanted not in set(step.asked.viewed) for step in judged.steps], bool)
     told = {}
@@ -432,7 +435,7 @@ def tables(judged: Judged, log: Log, task: Task, *, cluster: bool) -> dict[str, 
         told[name] = {
             "n": len(chosen),
             "n_similar": int((~np.isnan(values[SIMILAR][:, 0])).sum()) if SIMILAR in values else 0,
-            "figures": {side: _means(one, judged, name, side, log, task) for side, one in values.items()},
+            "figures": {side: _means(one, judged, name, side) for side, one in values.items()},
             "ceiling": {
                 side: mean(found[~np.isnan(found)].tolist())
                 for side, found in ((side, np.array(judged.found[side])[rows]) for side in (HOME, SIMILAR))
@@ -446,13 +449,11 @@ def tables(judged: Judged, log: Log, task: Task, *, cluster: bool) -> dict[str, 
     return told
 
 
-def _means(
-    values: npt.NDArray[np.float64], judged: Judged, table: str, side: str, log: Log, task: Task
-) -> dict[str, float]:
+def _means(values: npt.NDArray[np.float64], judged: Judged, table: str, side: str) -> dict[str, float]:
     kept = values[~np.isnan(values[:, 0])]
     figures = dict(zip(FIGURES, kept.mean(axis=0).tolist(), strict=True)) if len(kept) else {}
-    together = spread(judged.lists[table][side], len(log.item_names))
-    if not any(categories_of(log)):
+    together = spread(judged.lists[table][side], len(judged.catalogue.categories))
+    if not judged.catalogue.has_categories:
         figures["diversity"] = together["distinct"]
     return {**figures, "coverage": together["coverage"]}
 
