@@ -352,14 +352,13 @@ def read_log(task: Task, folder: Path, acts_max: int | None) -> Log:
 def stream(
     log: Log, test: npt.NDArray[np.int64], places: npt.NDArray[np.int64], past: Past, asking: Asking, shop: Shop | None
 ) -> None:
-    """The test part in the order of time: each place is asked about, then learned; without a shop nothing is learned,
-    and everybody is asked at the end of the log."""
+    """The test part in the order of time: each place is asked about, then learned; without a shop nothing is learned.
+    Everybody is asked at the time of their act."""
     left: dict[int, list[int]] = defaultdict(list)
     asked_about = set(log.visits[places].tolist())
     for place in test[log.views()[test]].tolist():
         if int(log.visits[place]) in asked_about:
             left[int(log.visits[place])].append(place)
-    end_ms = int(log.at_ms[-1]) if shop is None else 0
     waiting, wanted = 0, set(places.tolist())
     for number, place in enumerate(test.tolist()):
         if place not in wanted:
@@ -372,7 +371,7 @@ def stream(
         visit, person = int(log.visits[place]), int(log.people[place])
         to_come = frozenset(int(log.items[one]) for one in left[visit] if one >= place)
         item = int(log.items[place])
-        asked = Asked(end_ms or int(log.at_ms[place]), visit, tuple(past.visited[visit]), tuple(past.viewed[person]))
+        asked = Asked(int(log.at_ms[place]), visit, tuple(past.visited[visit]), tuple(past.viewed[person]))
         step = Step(asked, person, item, to_come, int(past.views[item]))
         asking.ask(step, log.person_names[person])
 

@@ -230,8 +230,10 @@ def untimed(folder: Path, *, named: bool) -> Iterator[Act]:
 
 def news(folder: Path) -> Iterator[Act]:
     """Clicks on articles; people are known beyond a session."""
-    import pyarrow.parquet as parquet
-
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError:
+        raise RunnerError("the set is a parquet file: it is read with pyarrow, which is not installed") from None
     names = ["user_id", "session_id", "click_article_id", "click_timestamp"]
     read = parquet.read_table(folder / "clicks.parquet", columns=names)
     for person, visit, item, at_ms in zip(*(read.column(name).to_pylist() for name in names), strict=True):
@@ -274,7 +276,8 @@ TASKS: dict[str, Task] = {
     ),
     "amazon_beauty": Task(
         lambda folder: untimed(folder, named=True), k=10, leave_one_out=True, steps_max=8_000, with_repeats=False,
-        note="Times are made up. The test is the last item of each person in the shared part; it is not learned.",
+        note="Times are made up. The test is the last item of each person in the shared part: it is not learned, and "
+        "the train part is learned whole before, also what it has of later times.",
     ),
     "yoochoose_100k": Task(lambda folder: timed(folder, ["train.tsv.gz"])),
     "serenade_toy": Task(

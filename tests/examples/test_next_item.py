@@ -316,6 +316,36 @@ def test_each_step_is_asked_about_before_it_is_learned_and_everything_before_it_
     )
 
 
+def test_where_the_test_is_each_last_act_nothing_of_it_is_learned(
+    next_item: ModuleType, sets: ModuleType, figures: ModuleType
+) -> None:
+    log = log_of(sets, (0, "v", "a"), (1, "w", "b"), (2, "v", "b"), (3, "w", "a"))
+    task, engine = sets.TASKS["amazon_beauty"], PlainEngine()
+    test = sets.split(log, task, None)
+    learners, methods = next_item.methods_of(log, (5, 5), streamed=False)
+    assert not {"co_occurrence_live", "sequential_rules_live", "v_sknn_live"} & {one.name for one in methods}
+    past = next_item.Past(log, learners)
+    past.learn(np.flatnonzero(~test))
+    judged = next_item.Judged(task, figures.Catalogue.of(past.views, [""] * 2), methods)
+    asking = next_item.Asking(engine, log, task, judged)
+    next_item.stream(log, np.flatnonzero(test), sets.steps(log, task, test), past, asking, None)
+    assert set(engine.told) == {"pv?", "pw?"}
+    assert [(one.asked.now_ms, one.asked.viewed, one.wanted) for one in judged.steps] == [(2, (0,), 1), (3, (1,), 0)]
+
+
+def test_the_settings_of_neighbours_are_chosen_inside_the_train_part(
+    next_item: ModuleType, sets: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Visits end like the newest ones before them: the sample that holds no others is the best."""
+    monkeypatch.setattr(next_item, "SETTINGS", ((50, 50), (2, 2)))
+    visits = [(f"v{number}", "a", "x" if number < 80 else "y") for number in range(100)]
+    acts = [(2 * number + place, visit[0], visit[1 + place]) for number, visit in enumerate(visits) for place in (0, 1)]
+    log, task = log_of(sets, *acts), replace(sets.TASKS["yoochoose_100k"], k=2)
+    assert next_item.chosen_settings(log, task, np.arange(len(log))) == (2, 2)
+    # What comes behind the train part is not looked at.
+    assert next_item.chosen_settings(log, task, np.arange(100)) == (50, 50)
+
+
 def test_a_step_whose_wanted_item_was_seen_is_in_one_table_alone(
     next_item: ModuleType, sets: ModuleType, figures: ModuleType, plain: ModuleType
 ) -> None:
