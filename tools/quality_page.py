@@ -241,7 +241,9 @@ def next_details(name: str, result: NextItem) -> list[str]:
         f"### {name}", "",
         f"{result.note} " * bool(result.note)
         + f"{about['train_acts']:,.0f} of {about['acts']:,.0f} acts are the train part; {about['people']:,.0f} people, "
-        f"{about['items']:,.0f} items. {about['memory_mb']:,.0f} MB, {result.seconds:,.0f} s. V-SkNN with "
+        f"{about['items']:,.0f} items. {about['memory_mb']:,.0f} MB and "
+        f"{about['data_mb']:,.0f} MB of log, "
+        f"{result.seconds:,.0f} s ({about['cpu_s']:,.0f} s of CPU). V-SkNN with "
         f"{about['v_sknn_neighbours']:.0f} neighbours out of {about['v_sknn_sample']:,.0f}.",
     ]  # fmt: skip
     for kind, said in (("repeats", "repeats of what was seen allowed"), ("new", "what was seen taken out")):
@@ -288,8 +290,8 @@ def next_part(results: Mapping[str, Result | None]) -> list[str]:
 
 
 _NEXT_TEXT = f"""\
-[Next item](../{NEXT_ITEM_README}) says what is done: logs of other shops through the import, the fold and the decisions
-of an engine in the same process, beside plain methods on the same steps; intervals are paired, by people. "Not below":
+[Next item](../{NEXT_ITEM_README}) says what is done: logs of others through the import, the fold and the decisions of
+an engine in the runner's process, beside plain methods on the same steps; intervals are paired, by people. "Not below":
 the low end of every interval is at least -0.01. The ceiling is the share of next items among the candidates."""
 
 

@@ -154,6 +154,12 @@ class InProcess:
             return 0
 
     @property
+    def data_mb(self) -> float:
+        """What its data directory holds; it lies in memory where `/dev/shm` is there."""
+        files = (path for path in Path(self._directory.name).rglob("*") if path.is_file())
+        return sum(path.stat().st_blocks * 512 for path in files) / 2**20
+
+    @property
     def epoch(self) -> int:
         """How often what is counted of items was published."""
         return self._engine.partition.state.epoch

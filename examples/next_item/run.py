@@ -316,7 +316,7 @@ def run(
             places = drawn(steps(log, task, test), task.steps_max if steps_max is None else steps_max)
             stream(log, np.flatnonzero(test), places, past, asking, shop if streamed else None)
         stream_s = time.perf_counter() - began_s
-        taken, taking_s = engine.events_taken, engine.taking_s
+        taken, taking_s, data_mb = engine.events_taken, engine.taking_s, engine.data_mb
     told = tables(judged, cluster=not foreign)
     headline = REPEATS if task.with_repeats else NEW
     cut = iso(int(log.at_ms[test].min())) if streamed else ""
@@ -326,6 +326,7 @@ def run(
         "items": len(log.item_names), "people": len(log.person_names), "events_taken": taken,
         "events_per_s": taken / taking_s if taking_s else 0.0, "ask_p50_ms": quantile(judged.asking_ms, 0.5),
         "ask_p99_ms": quantile(judged.asking_ms, 0.99), "degraded": judged.degraded, "memory_mb": memory_mb(),
+        "data_mb": data_mb,
         "stream_s": stream_s, "cpu_s": time.process_time(),
         **{f"rung.{rung}": count / judged.rungs.total() for rung, count in sorted(judged.rungs.items())},
     }  # fmt: skip
@@ -519,8 +520,8 @@ def show(result: Mapping[str, Any], *, only_new: bool) -> None:
     print(f"{about['acts']:,} acts of {about['people']:,} people on {about['items']:,} items; "
           f"{about['train_acts']:,} imported, in this process: {about['events_per_s']:,.0f} events a second taken")
     print(f"lists took {about['ask_p50_ms']:.1f} ms, p99 {about['ask_p99_ms']:.1f} ms; "
-          f"{about['memory_mb']:,.0f} MB in all; V-SkNN: {about['v_sknn_neighbours']} neighbours of "
-          f"{about['v_sknn_sample']}, chosen inside the train part")
+          f"{about['memory_mb']:,.0f} MB and {about['data_mb']:,.0f} MB of log; V-SkNN: {about['v_sknn_neighbours']} "
+          f"neighbours of {about['v_sknn_sample']}, chosen inside the train part")
     if result["note"]:
         print(result["note"])
     for name, title in ((REPEATS, "repeats of what was seen allowed"), (NEW, "what was seen taken out")):

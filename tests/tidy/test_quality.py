@@ -78,8 +78,8 @@ def next_item(tool: ModuleType, *, hit: float, low: float, plain: float = 0.5) -
         ceiling={"home": 0.9, "similar": 0.8}, differences={"home": differences, "similar": differences},
         groups={"cold": {"n": 100, "home": {"hit": 0.1, "mrr": 0.1}}},
     )  # fmt: skip
-    about = {"acts": 9.0, "train_acts": 8.0, "people": 7.0, "items": 6.0, "memory_mb": 500.0,
-             "v_sknn_neighbours": 100.0, "v_sknn_sample": 1_000.0}  # fmt: skip
+    about = {"acts": 9.0, "train_acts": 8.0, "people": 7.0, "items": 6.0, "memory_mb": 500.0, "data_mb": 40.0,
+             "cpu_s": 50.0, "v_sknn_neighbours": 100.0, "v_sknn_sample": 1_000.0}  # fmt: skip
     return tool.NextItem(
         set="any", n=1_200, metrics={}, baselines={}, seconds=60.0, k=20, headline="repeats", note="", about=about,
         tables={"repeats": table, "new": table},
