@@ -24,12 +24,14 @@ EXPLORED: Final = "something different"
 BACK_TO: Final = "back to what you viewed"
 TOGETHER: Final = "often viewed together with what you viewed"
 SIMILAR: Final = "similar to what you viewed"
+NEXT: Final = "what others turned to next"
 YOUR_LIST: Final = "in your list"
 IN_CATALOGUE: Final = "from the catalogue"
 """What is true of every item that was found."""
 
 _TEXTS: Final = {
     "cross.co_viewed": TOGETHER,
+    "next.chance": NEXT,
     "cross.price_fit": "in your price range",
     "item.click_lift": POPULAR_NOW,
     "item.cart_lift": "often added to the cart",
@@ -45,7 +47,7 @@ _LEAST: Final = {"cross.price_fit": 0.7, "item.recency": 0.7}
 """Values below which a column is no reason, however much it adds."""
 
 
-_OF_SOURCE: Final = {"co_viewed": TOGETHER, "same_category": SIMILAR, "candidates": YOUR_LIST}
+_OF_SOURCE: Final = {"next_items": NEXT, "co_viewed": TOGETHER, "same_category": SIMILAR, "candidates": YOUR_LIST}
 
 
 def reason_of_source(source: str, *, wanted: bool, newer: bool) -> str:

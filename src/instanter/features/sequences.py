@@ -230,7 +230,7 @@ def _follow(ints: Ints, ring: int, until: int, step: int, i: int, faded: float, 
         word = word_of(ints, ring, step)
         if time_in(ints, word) - time_ms > REST_MS:
             return
-        found = _find_or_add(walked, item_in(ints, word))
+        found = find_or_add(walked, item_in(ints, word))
         if found < 0:
             continue
         if i == 0:
@@ -260,7 +260,7 @@ def _look_ahead(ints: Ints, ring: int, until: int, now_ms: int, own: Own, visit:
         if time_in(ints, word) - time_ms > REST_MS:
             return
         near *= AHEAD_FADES
-        found = _find_or_add(walked, item_in(ints, word))
+        found = find_or_add(walked, item_in(ints, word))
         if found < 0:
             continue
         _add_kin(walked, visit, found, near, aged)
@@ -287,7 +287,7 @@ def _look_back(ints: Ints, ring: int, now_ms: int, own: Own, visit: int, walked:
         if time_ms - time_in(ints, word) > REST_MS:
             return
         near *= BACK_FADES
-        found = _find_or_add(walked, item_in(ints, word))
+        found = find_or_add(walked, item_in(ints, word))
         if found < 0:
             continue
         _add_kin(walked, visit, found, near, aged)
@@ -311,7 +311,7 @@ def _see_newest(ints: Ints, ring: int, until: int, walked: Walked) -> None:
     for step in range(until, max(until - LATELY_STEPS, 0), -1):
         if not is_kept(ints, ring, step):
             return
-        found = _find_or_add(walked, item_at(ints, ring, step))
+        found = find_or_add(walked, item_at(ints, ring, step))
         if found >= 0:
             walked.scores[found, LATELY] += 1.0
 
@@ -326,7 +326,7 @@ def _place_of_row(walked: Walked, row: int) -> int:
 
 
 @kernel
-def _find_or_add(walked: Walked, row: int) -> int:
+def find_or_add(walked: Walked, row: int) -> int:
     """Where the item stands in what was found; -1 if there is no item, or no room for it."""
     if row < 0:
         return -1

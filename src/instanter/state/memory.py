@@ -198,6 +198,8 @@ class State:
         """Of the newest epochs: number, and the rows of items that it changed."""
         self.sweep_from = 0
         self._idle_from = (0, 0)
+        self.blanked = 0
+        """How often steps of erased people were taken out, for whoever has worked out something from steps."""
         self.saving: Saving | None = None
         self.verdicts: Counter[str] = Counter(dict.fromkeys(VERDICTS.values(), 0))
         """What became of the events folded by this process."""
@@ -588,6 +590,7 @@ class State:
         return erased
 
     def _blank_steps(self, keys: Sequence[int]) -> None:
+        self.blanked += 1
         owners = owners_of(np.array(keys, np.int64))
         sieve = sieve_of(owners)
         for table in self._ring_tables:
