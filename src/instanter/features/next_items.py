@@ -196,13 +196,17 @@ class _Returns:
     """How often people return to what they did something with before, by how many items lie between."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[object, Reals]] = {}
+        self._state: State | None = None
+        self._known: dict[int, tuple[tuple[int, ...], Reals]] = {}
+        """By tenant: what it was told from, and the logarithms."""
 
     def of(self, state: State, ring: int, tenant: int) -> Reals:
         """Logarithm of the share of steps that return to the last item, to the one before ...; [`WALK_ITEMS_MAX`]."""
         ints = state.tables.memory.ints
         until = as_of(ints, ring) // RETURNS_EVERY * RETURNS_EVERY
-        stands = (state, until, state.blanked, state.configured)
+        stands = (until, state.blanked, state.configured)
+        if state is not self._state:
+            self._state, self._known = state, {}
         known = self._known.get(tenant)
         if known is None or known[0] != stands:
             counts = np.zeros((2, WALK_ITEMS_MAX))
