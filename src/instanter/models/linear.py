@@ -56,16 +56,17 @@ def default_weights(
     """The built-in weight of each column that has one. `lists` are the person's top-k and last-k features, `carriers`
     the features that have a role; `reorders` says that the ranker orders the caller's own list.
     """
+    names = {column.name for column in columns}
     weights = dict(_BASE_WEIGHTS)
     weights |= {f"item.{carriers[role]}": weight for role, weight in _ROLE_WEIGHTS.items() if role in carriers}
     for spec in lists:
         if spec.is_taste:
             weights[f"cross.{spec.name}"] = _SHARE_WEIGHTS[spec.scope]
         elif spec.is_history and spec.scope is Scope.SESSION:
-            weights[f"cross.{spec.name}"] = _SEEN_WEIGHT_REORDERING if reorders else _SEEN_WEIGHT_FINDING
-    names = {column.name for column in columns}
-    if "next.chance" in names and not reorders:  # It knows of returns.
-        weights = {name: weight for name, weight in weights.items() if weight != _SEEN_WEIGHT_FINDING}
+            if reorders:
+                weights[f"cross.{spec.name}"] = _SEEN_WEIGHT_REORDERING
+            elif "next.chance" not in names:  # Which knows of returns.
+                weights[f"cross.{spec.name}"] = _SEEN_WEIGHT_FINDING
     weights["next.chance"] = _CHANCE_WEIGHTS[reorders]
     weights |= {name: _BESIDE_WEIGHTS.get(name, _BESIDE_WEIGHT) for name in names if name.startswith("beside.")}
     return {name: weight for name, weight in weights.items() if name in names}
