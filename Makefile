@@ -49,6 +49,8 @@ SECONDS := 600
 RELIABILITY := build/reliability
 QUALITY := build/quality
 RUNNERS := ranklens trivago rees46 furniture
+NEXT_ITEM := yoochoose_1_64 amazon_beauty yoochoose_100k serenade_toy eshop_clothing globo_news movielens_100k \
+	rees46_night
 
 .PHONY: help setup demo test alone parts unit check style faults faults-long fuzz pythons bench compare quality docs \
 	wheels dist lock clean
@@ -197,6 +199,10 @@ quality: $(VENV)/.development
 	@mkdir -p $(QUALITY); \
 	for name in $(RUNNERS); do \
 		echo "$$name ..."; $(BIN)/python examples/$$name/run.py --json > $(QUALITY)/$$name.json || true; \
+	done; \
+	for name in $(NEXT_ITEM); do \
+		echo "next item, $$name ..."; \
+		$(BIN)/python examples/next_item/run.py $$name --json > $(QUALITY)/next_item-$$name.json || true; \
 	done; \
 	echo "positions ..."; $(BIN)/python examples/ranklens/positions.py --json > $(QUALITY)/positions.json || true; \
 	$(BIN)/python tools/quality_page.py docs/quality.md $(QUALITY)/*.json

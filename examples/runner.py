@@ -1,6 +1,7 @@
 """What runners on real data share: a server of their own, a client of its API, the events' clock, and the last line.
 
-A runner talks to the engine over HTTP and imports nothing of it, so what it does any program can do.
+A runner talks to the engine over HTTP and imports nothing of it, so what it does any program can do. The one that asks
+many thousand times has the engine in its own process instead: `next_item/inprocess.py`.
 """
 
 from __future__ import annotations
@@ -310,7 +311,7 @@ def main(name: str, description: str, run: Run, argv: Sequence[str] | None = Non
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", type=Path, metavar="DIR",
                         help=f"the folder of the set (default: ../shared/data/{name})")
-    parser.add_argument("--cut", type=_cut, metavar="TIME", help="epoch or ISO 8601: train before it, test from it on")
+    parser.add_argument("--cut", type=cut_at, metavar="TIME", help="epoch or ISO 8601: train before, test from then on")
     parser.add_argument("--json", action="store_true", help="print nothing but the result, as one line of JSON")
     arguments = parser.parse_args(argv)
     started_s = time.perf_counter()
@@ -327,7 +328,8 @@ def main(name: str, description: str, run: Run, argv: Sequence[str] | None = Non
     return 0
 
 
-def _cut(text: str) -> int:
+def cut_at(text: str) -> int:
+    """A time as an argument of a command line."""
     try:
         return time_ms(text)
     except ValueError:

@@ -8,6 +8,7 @@ failed. Ends with 1 if a run failed or a figure misses its bound.
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import tempfile
@@ -40,6 +41,9 @@ _NAMES = {
     "rees46": ("REES46", "examples/rees46/README.md"),
 }
 POSITIONS = "positions"
+NEXT_ITEM = "next_item-"
+"""How the files of the next-item runs begin; the name of the set follows."""
+NEXT_ITEM_README = "examples/next_item/README.md"
 _POSITION_FIGURES = {
     "ndcg_10": "NDCG@10", "ndcg_10_as_shown": "as shown", "mrr": "MRR", "calibration_error": "calibration error",
     "lists_measured": "lists",
@@ -55,6 +59,87 @@ class Result(msgspec.Struct, frozen=True):
     baselines: dict[str, float]
     seconds: float
     cut: str = ""
+
+
+Interval = tuple[float, float, float]
+"""Mean, low, high."""
+
+
+class Table(msgspec.Struct, frozen=True):
+    """The figures of one next-item run, with repeats or without."""
+
+    n: int
+    n_similar: int
+    figures: dict[str, dict[str, float]]
+    """By side, which is one of the engine's lists or a plain method, and figure."""
+    ceiling: dict[str, float]
+    differences: dict[str, dict[str, dict[str, Interval]]]
+    """By side of the engine, plain method and figure: the engine's list minus it, on the same steps."""
+    groups: dict[str, dict[str, float | dict[str, float]]]
+
+
+class NextItem(Result, frozen=True, kw_only=True):
+    """The last line of a next-item run."""
+
+    k: int
+    headline: str
+    note: str
+    about: dict[str, float]
+    tables: dict[str, Table]
+
+
+class NextBound(NamedTuple):
+    """What a list of the engine is held against on the table of the set's headline."""
+
+    side: str
+    at_least: str
+    aim: str
+    figures: tuple[str, ...] = ("hit", "mrr")
+    against: tuple[str, ...] = ()
+    """Plain methods; all if none is named."""
+    low_min: float = -0.01
+    """The low end of each paired interval is at least this."""
+    ratio: float = 0.0
+    """The figures are at least so many times those of each of `against`."""
+    floors: Mapping[str, float] = {}
+    """The figures are at least these."""
+    aims: Mapping[str, float] = {}
+    aim_ratios: Mapping[str, float] = {}
+
+
+_NOT_BELOW = "not below any plain method"
+_ANYTHING = -math.inf
+_NEXT_BOUNDS: dict[str, tuple[NextBound, ...]] = {
+    "yoochoose_1_64": (NextBound("home", _NOT_BELOW, "0.71, 0.31", aims={"hit": 0.71, "mrr": 0.31}),),
+    "amazon_beauty": (
+        NextBound("home", "above every plain method", "0.093, 0.052", ("hit", "ndcg"), low_min=0.0,
+                  aims={"hit": 0.093, "ndcg": 0.052}),
+    ),
+    "yoochoose_100k": (NextBound("home", _NOT_BELOW, "0.72, 0.39", aims={"hit": 0.72, "mrr": 0.39}),),
+    "serenade_toy": (
+        NextBound("home", f"{_NOT_BELOW}, MRR 0.31", "0.70, 0.36", floors={"mrr": 0.31},
+                  aims={"hit": 0.70, "mrr": 0.36}),
+    ),
+    "eshop_clothing": (NextBound("home", _NOT_BELOW, "0.72, 0.29", aims={"hit": 0.72, "mrr": 0.29}),),
+    "globo_news": (
+        NextBound("home", "1.08 x followers, then popular of the hour", "1.20 x, 1.25 x",
+                  against=("followers_then_popular_1h",), low_min=0.0, ratio=1.08,
+                  aim_ratios={"hit": 1.20, "mrr": 1.25}),
+    ),
+    "movielens_100k": (
+        NextBound("home", "above popular and co-occurrence", "1.3 x", ("ndcg",),
+                  ("popular", "co_occurrence", "co_occurrence_live"), low_min=0.0, aim_ratios={"ndcg": 1.3}),
+    ),
+    "rees46_night": (
+        NextBound("home", "0.18", "0.25", ("hit",), low_min=_ANYTHING, floors={"hit": 0.18}, aims={"hit": 0.25}),
+        NextBound("similar", "0.24", "0.30", ("hit",), low_min=_ANYTHING, floors={"hit": 0.24}, aims={"hit": 0.30}),
+    ),
+}  # fmt: skip
+_NEXT_FIGURES = {
+    "hit": "HR", "mrr": "MRR", "ndcg": "NDCG", "map": "MAP", "coverage": "coverage", "popularity": "popularity bias",
+    "novelty": "novelty", "diversity": "diversity",
+}  # fmt: skip
+_NEXT_SIDES = ("home", "similar")
 
 
 class Bound(NamedTuple):
@@ -101,6 +186,113 @@ def furniture_row(result: Result) -> str:
     return (f"| {_linked('furniture')} | reward of a visit: trained, against the built-in ranker "
             f"| {lift:+.1%}, in {better:g} of {seeds:g} seeds | above 0 in {beyond} of {seeds:g} | all {seeds:g} seeds "
             f"| {_FURNITURE_AIM:+.0%} | {found} | {result.seconds:,.0f} s |")
+
+
+def next_verdict(table: Table, bound: NextBound) -> str:
+    """How a list of the engine stands to its bound."""
+    ours, differences = table.figures.get(bound.side, {}), table.differences.get(bound.side, {})
+    others = bound.against or tuple(differences)
+    if not ours or not differences.keys() >= set(others):
+        return "missed"
+    best = {figure: max(_of_other(table, bound.side, name, figure) for name in others) for figure in bound.figures}
+    if any(differences[name][figure][1] < bound.low_min for name in others for figure in bound.figures):
+        return "missed"
+    if any(ours[figure] < max(bound.ratio * best[figure], bound.floors.get(figure, 0.0)) for figure in bound.figures):
+        return "missed"
+    wanted = {**{figure: times * best[figure] for figure, times in bound.aim_ratios.items()}, **bound.aims}
+    return "aim" if all(ours[figure] >= value for figure, value in wanted.items()) else "met"
+
+
+def next_rows(name: str, result: NextItem) -> list[str]:
+    """The lines of a set in the table of next items: one for each list that has a bound."""
+    table, rows = result.tables[result.headline], []
+    for bound in _NEXT_BOUNDS[name]:
+        ours = table.figures.get(bound.side, {})
+        said = " / ".join(f"{ours.get(figure, 0.0):.4f}" for figure in bound.figures)
+        figures = " / ".join(f"{_NEXT_FIGURES[figure]}@{result.k}" for figure in bound.figures)
+        best = " / ".join(_best(table, bound, figure) for figure in bound.figures)
+        steps = table.n_similar if bound.side == "similar" else table.n
+        rows.append(
+            f"| {name}, {bound.side} | {steps:,} | {figures} | {said} | {best} | {table.ceiling[bound.side]:.4f} "
+            f"| {bound.at_least} | {bound.aim} | {next_verdict(table, bound)} | {result.seconds:,.0f} s |"
+        )
+    return rows
+
+
+def _best(table: Table, bound: NextBound, figure: str) -> str:
+    """The best plain method of a figure, with the interval of the difference to it."""
+    differences = table.differences.get(bound.side, {})
+    if not differences:
+        return ""
+    name = max(differences, key=lambda one: _of_other(table, bound.side, one, figure))
+    mean, low, high = differences[name][figure]
+    return f"{name} {_of_other(table, bound.side, name, figure):.4f} ({mean:+.4f}, {low:+.4f} to {high:+.4f})"
+
+
+def _of_other(table: Table, side: str, name: str, figure: str) -> float:
+    """A plain method's figure on the steps that have this list of the engine: not all have one beside an item."""
+    return table.figures[side][figure] - table.differences[side][name][figure][0]
+
+
+def next_details(name: str, result: NextItem) -> list[str]:
+    """Both tables of a set, and the parts of its headline."""
+    about = result.about
+    lines = [
+        f"### {name}", "",
+        f"{result.note} " * bool(result.note)
+        + f"{about['train_acts']:,.0f} of {about['acts']:,.0f} acts are the train part; {about['people']:,.0f} people, "
+        f"{about['items']:,.0f} items. {about['memory_mb']:,.0f} MB and "
+        f"{about['data_mb']:,.0f} MB of log, "
+        f"{result.seconds:,.0f} s ({about['cpu_s']:,.0f} s of CPU). V-SkNN with "
+        f"{about['v_sknn_neighbours']:.0f} neighbours out of {about['v_sknn_sample']:,.0f}.",
+    ]  # fmt: skip
+    for kind, said in (("repeats", "repeats of what was seen allowed"), ("new", "what was seen taken out")):
+        table = result.tables[kind]
+        lines += ["", f"At {result.k}, {said}: {table.n:,} steps.", "", *_next_figures(table)]
+    table = result.tables[result.headline]
+    sides = [side for side in (*_NEXT_SIDES, "v_sknn", "co_occurrence", "popular") if side in table.figures]
+    lines += ["", "HR / MRR by the acts of the visit so far, and by the views of the next item.", "",
+              "| | steps | " + " | ".join(sides) + " |", "|---|---:|" + "---:|" * len(sides)]  # fmt: skip
+    for group, told in table.groups.items():
+        cells = [f"{one['hit']:.3f} / {one['mrr']:.3f}" if isinstance(one := told.get(side), dict) else ""
+                 for side in sides]  # fmt: skip
+        lines.append(f"| {group} | {told['n']:,} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _next_figures(table: Table) -> list[str]:
+    lines = ["| | " + " | ".join(_NEXT_FIGURES.values()) + " | home minus it: HR | MRR |",
+             "|---|" + "---:|" * (len(_NEXT_FIGURES) + 2)]  # fmt: skip
+    for side, told in table.figures.items():
+        other = table.differences.get("home", {}).get(side, {})
+        more = [f"{other[figure][1]:+.4f} to {other[figure][2]:+.4f}" if other else "" for figure in ("hit", "mrr")]
+        lines.append(f"| {side} | " + " | ".join(_shown(told, figure) for figure in _NEXT_FIGURES) + " | "
+                     + " | ".join(more) + " |")
+    ceiling = ", ".join(f"{side} {share:.4f}" for side, share in table.ceiling.items())
+    return [*lines, "", f"Next item among the candidates, before they are ranked: {ceiling}."]
+
+
+def next_part(results: Mapping[str, Result | None]) -> list[str]:
+    """The part of the page that is about next items; nothing where none was run."""
+    named = {name: results[NEXT_ITEM + name] for name in _NEXT_BOUNDS if NEXT_ITEM + name in results}
+    if not named:
+        return []
+    lines = ["", "## Next item", "", _NEXT_TEXT, "",
+             "| set, list | steps | figures | the engine | best plain method (difference, 95 % interval) | ceiling "
+             "| at least | aim | verdict | took |", "|---|---:|---|---:|---|---:|---|---|---|---:|"]  # fmt: skip
+    failed = "| {} | not run | | | | | | | **failed** | |"
+    for name, result in named.items():
+        lines += next_rows(name, result) if isinstance(result, NextItem) else [failed.format(name)]
+    for name, result in named.items():
+        if isinstance(result, NextItem):
+            lines += ["", *next_details(name, result)]
+    return lines
+
+
+_NEXT_TEXT = f"""\
+[Next item](../{NEXT_ITEM_README}) says what is done: logs of others through the import, the fold and the decisions of
+an engine in the runner's process, beside plain methods on the same steps; intervals are paired, by people. "Not below":
+the low end of every interval is at least -0.01. The ceiling is the share of next items among the candidates."""
 
 
 def _linked(name: str) -> str:
@@ -151,6 +343,7 @@ def page(results: Mapping[str, Result | None], *, machine: str, commit: str) -> 
             said = f"{_linked(name)} says what is done. {result.n:,} measured{cut}; {result.seconds:,.0f} s."
             lines += ["", f"## {_NAMES[name][0]}", "", said, "", *figures_table(result)]
     positions = results.get(POSITIONS)
+    lines += next_part(results)
     if positions is not None:
         lines += ["", "## Where an item was shown", "", _POSITIONS_TEXT.format(n=positions.n, cut=positions.cut), "",
                   *positions_table(positions)]
@@ -176,7 +369,8 @@ def read(files: Sequence[Path]) -> dict[str, Result | None]:
     found: dict[str, Result | None] = {}
     for file in files:
         lines = file.read_bytes().splitlines()
-        found[file.stem] = msgspec.json.decode(lines[-1], type=Result) if lines else None
+        shape = NextItem if file.stem.startswith(NEXT_ITEM) else Result
+        found[file.stem] = msgspec.json.decode(lines[-1], type=shape) if lines else None
     return found
 
 
@@ -186,8 +380,13 @@ def missed(results: Mapping[str, Result | None]) -> list[str]:
     furniture = results.get("furniture")
     if furniture is not None:
         rows["furniture"] = furniture_row(furniture)
+    for name in _NEXT_BOUNDS:
+        result = results.get(NEXT_ITEM + name)
+        if isinstance(result, NextItem):
+            rows[NEXT_ITEM + name] = "\n".join(next_rows(name, result))
     below = [name for name, row in rows.items() if "| missed |" in row]
-    return [*(name for name in (*_NAMES, POSITIONS) if results.get(name) is None), *below]
+    wanted = (*_NAMES, POSITIONS, *(NEXT_ITEM + name for name in _NEXT_BOUNDS))
+    return [*(name for name in wanted if results.get(name) is None), *below]
 
 
 def main(target: Path, files: Sequence[Path]) -> int:

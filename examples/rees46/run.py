@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ranking import MostSeen, first_of, mean, quantile, reciprocal_rank
+from ranking import MostSeen, first_of, interval, mean, quantile, reciprocal_rank
 from runner import Client, JsonObject, RunnerError, Server, cut_at_share, iso, main, time_ms, track
 
 HERE = Path(__file__).resolve().parent
@@ -284,6 +284,20 @@ def hits(guesses: Sequence[Guess]) -> dict[str, float]:
     return figures
 
 
+def more_hits(guesses: Sequence[Guess], plain: Sequence[Guess]) -> dict[str, float]:
+    """The engine's hit rate minus that of each plain list, and its 95 % interval; both guess the same views."""
+    figures: dict[str, float] = {}
+    for name in (f"{HOME}.popularity", f"{SIMILAR}.same_category", f"{SIMILAR}.popularity"):
+        placement, _, _ = name.rpartition(".")
+        more = [
+            float(ours.wanted in ours.shown[placement]) - float(theirs.wanted in theirs.shown[name])
+            for ours, theirs in zip(guesses, plain, strict=True) if name in theirs.shown
+        ]  # fmt: skip
+        low, high = interval(more, resamples=2_000) if more else (0.0, 0.0)
+        figures |= {f"{name}.more": mean(more), f"{name}.more_low": low, f"{name}.more_high": high}
+    return figures
+
+
 def rung_shares(guesses: Sequence[Guess]) -> dict[str, float]:
     """Share of each rung among the answers."""
     rungs = Counter(rung for guess in guesses for rung in guess.rungs.values())
@@ -318,7 +332,7 @@ def run(folder: Path, cut_ms: int | None, quiet: bool, *, events_max: int | None
             metrics = client.metrics()
         finally:
             client.close()
-    verdicts = folded(metrics)
+    verdicts, plain = folded(metrics), plain_guesses(log, cut_ms)
     applied = verdicts["applied"]
     figures: dict[str, float] = {
         "sessions": evening.sessions.sessions,
@@ -337,11 +351,12 @@ def run(folder: Path, cut_ms: int | None, quiet: bool, *, events_max: int | None
         "ask_p99_ms": quantile(client.asking_s, 0.99) * 1_000,
         **rung_shares(evening.guesses),
         **hits(evening.guesses),
+        **more_hits(evening.guesses, plain),
     }
     baselines: dict[str, float] = {
         "user_sessions": len({happening.user_session for happening in log}),
         "gap_sessions": gap_sessions(log),
-        **hits(plain_guesses(log, cut_ms)),
+        **hits(plain),
     }  # fmt: skip
     if not quiet:
         _show(log, cut_ms, len(evening.guesses), figures, baselines)
@@ -382,7 +397,9 @@ def _show(
         ("beside it, most viewed so far", f"{SIMILAR}.popularity", baselines),
     ):
         hit, mrr = source.get(f"{name}.hit_at_12", 0.0), source.get(f"{name}.mrr_at_12", 0.0)
-        print(f"  {text:<77} {hit:8.4f} {mrr:7.4f}")
+        low, high = figures.get(f"{name}.more_low"), figures.get(f"{name}.more_high")
+        more = "" if low is None else f"   the engine {low:+.4f} to {high:+.4f} (95 %)"
+        print(f"  {text:<77} {hit:8.4f} {mrr:7.4f}{more}")
 
 
 def _rounded(figures: dict[str, float]) -> dict[str, float]:

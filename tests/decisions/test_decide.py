@@ -96,7 +96,25 @@ def test_a_view_changes_the_very_next_decision_and_says_why(shop, ids) -> None:
     assert ids(after) != before
     alike = [item for item in after["items"] if item["fields"]["category"] == "category 3"]
     assert len(alike) > sum(int(item_id[4:]) % 5 == 3 for item_id in before)
-    assert "similar to what you viewed" in alike[0]["reasons"]
+    own, other = alike[:2]
+    assert (own["id"], own["reasons"][0]) == ("sku-3", "back to what you viewed")
+    assert "similar to what you viewed" in other["reasons"]
+    told = {reason for item in after["items"] for reason in item["reasons"]}
+    assert "what others turned to next" not in told, "there are no others"
+
+
+def test_what_others_turned_to_next_leads_and_says_so(shop) -> None:
+    shop.stock()
+    for key in (2 << 40, 3 << 40):
+        shop.happen("Product Viewed", "sku-3", key=key)
+        shop.happen("Product Viewed", "sku-19", key=key, after_ms=1)
+    shop.happen("Product Viewed", "sku-3", key=1 << 40, after_ms=2)
+    shop.publish()
+    for placement, item in (("home.recommended", ""), ("product.similar", "sku-3")):
+        shown = shop.ask(placement, keys=(1 << 40,), after_ms=3, item=item)["items"]
+        others = [one for one in shown if one["id"] != "sku-3"]
+        assert others[0]["id"] == "sku-19"
+        assert others[0]["reasons"][0] == "what others turned to next"
 
 
 def test_the_same_question_in_the_same_state_has_the_same_answer(shop) -> None:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import doctest
 import math
+import sys
 from types import ModuleType
 
 import pytest
 
 
-@pytest.mark.parametrize("name", ["ranking", "runner", "ranklens", "rees46"])
+@pytest.mark.parametrize("name", ["ranking", "runner", "ranklens", "rees46", "next_item"])
 def test_the_examples_in_the_docstrings_hold(name: str, request: pytest.FixtureRequest) -> None:
     assert doctest.testmod(request.getfixturevalue(name)).failed == 0
+
+
+@pytest.mark.usefixtures("next_item")
+@pytest.mark.parametrize("name", ["plain", "figures"])
+def test_the_examples_in_the_docstrings_of_the_plain_methods_hold(name: str) -> None:
+    ran = doctest.testmod(sys.modules[name])
+    assert ran.attempted
+    assert not ran.failed
 
 
 def test_the_best_order_scores_1_and_the_worst_of_three_half(ranking: ModuleType) -> None:

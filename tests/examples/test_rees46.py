@@ -132,6 +132,21 @@ def test_plain_guesses_stand_on_earlier_views_alone(rees46: ModuleType) -> None:
     assert figures["product.similar.same_category.hit_at_12"] == 1.0
 
 
+def test_the_engine_is_compared_with_each_plain_list_on_the_same_views(rees46: ModuleType) -> None:
+    home, similar = rees46.HOME, rees46.SIMILAR
+    ours = [rees46.Guess("a", {home: ["a"]}, {}), rees46.Guess("b", {home: ["c"], similar: ["b"]}, {})]
+    plain = [
+        rees46.Guess("a", {f"{home}.popularity": ["c"]}, {}),
+        rees46.Guess("b", {name: ["b"] for name in (
+            f"{home}.popularity", f"{similar}.popularity", f"{similar}.same_category")}, {}),
+    ]  # fmt: skip
+    more = rees46.more_hits(ours, plain)
+    assert more[f"{home}.popularity.more"] == 0.0
+    assert (more[f"{home}.popularity.more_low"], more[f"{home}.popularity.more_high"]) == (-1.0, 1.0)
+    for name in (f"{similar}.same_category", f"{similar}.popularity"):
+        assert [more[f"{name}.{figure}"] for figure in ("more", "more_low", "more_high")] == [0.0, 0.0, 0.0]
+
+
 def test_a_placement_is_measured_only_where_it_was_asked_for(rees46: ModuleType) -> None:
     guesses = [
         rees46.Guess("a", {"home": ["a"]}, {"home": "personal"}),

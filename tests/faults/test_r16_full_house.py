@@ -29,7 +29,7 @@ from instanter.sim.wire import iso
 from .conftest import Figures
 from .test_r31_chaos import quantile
 
-MEMORY_MB: Final = 4_400
+MEMORY_MB: Final = 4_450
 PEOPLE: Final = 5_000_000
 ITEMS: Final = 1_000_000
 LOAD_S: Final = 600

@@ -42,15 +42,22 @@ class Little(msgspec.Struct):
         self.state.publish(Epoch(START_MS + after_ms, self.state.epoch + 1, ""))
 
 
+def make_little(*further: FeatureDeclaration, only: bool = False) -> Little:
+    """An empty state of the default features and the given ones."""
+    declarations = further if only else (*DEFAULT_FEATURES, *further)
+    schema = compile_features(declarations, memory_mb=64, items_max=2_000)
+    state = State(schema)
+    state.configure(Configured(START_MS, {}, schema.declared()))
+    return Little(schema, state, declarations, itertools.count(1))
+
+
 @pytest.fixture
 def little() -> Callable[..., Little]:
     """Makes an empty state of the default features and the given ones."""
+    return make_little
 
-    def make(*further: FeatureDeclaration, only: bool = False) -> Little:
-        declarations = further if only else (*DEFAULT_FEATURES, *further)
-        schema = compile_features(declarations, memory_mb=64, items_max=2_000)
-        state = State(schema)
-        state.configure(Configured(START_MS, {}, schema.declared()))
-        return Little(schema, state, declarations, itertools.count(1))
 
-    return make
+@pytest.fixture(scope="session")
+def little_once() -> Callable[..., Little]:
+    """`little` for tests that are run with many examples: each call makes a state of its own."""
+    return make_little

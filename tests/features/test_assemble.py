@@ -407,12 +407,13 @@ def test_candidates_stand_beside_the_item_of_the_page(little) -> None:
     shop.item("other", price=10.0, category="hats")
     shop.item("bare")
     alike, other, bare = assembled(shop, "alike", "other", "bare", page="page", rules=BESIDE)
-    assert (alike["page.category"], alike["page.brand"], alike["page.price_fit"]) == (1.0, 1.0, 1.0)
-    assert (other["page.category"], other["page.price_fit"]) == (0.0, pytest.approx(0.5))
-    assert np.isnan([other["page.brand"], bare["page.category"], bare["page.brand"], bare["page.price_fit"]]).all()
+    assert (alike["beside.category"], alike["beside.brand"], alike["beside.price_fit"]) == (1.0, 1.0, 1.0)
+    assert (other["beside.category"], other["beside.price_fit"]) == (0.0, pytest.approx(0.5))
+    assert np.isnan(other["beside.brand"])
+    assert np.isnan([bare[f"beside.{name}"] for name in ("category", "brand", "price_fit")]).all()
     (nowhere,) = assembled(shop, "alike", rules=BESIDE)
-    assert np.isnan([nowhere[f"page.{name}"] for name in ("category", "brand", "price_fit")]).all()
-    assert not any(name.startswith("page.") for name in assembled(shop, "alike", rules=EVIDENCE)[0])
+    assert np.isnan([nowhere[f"beside.{name}"] for name in ("category", "brand", "price_fit")]).all()
+    assert not any(name.startswith("beside.") for name in assembled(shop, "alike", rules=EVIDENCE)[0])
 
 
 def test_beside_an_item_on_sale_prices_are_those_of_the_sale(little) -> None:
@@ -420,4 +421,4 @@ def test_beside_an_item_on_sale_prices_are_those_of_the_sale(little) -> None:
     on_sale = ItemUpserted(START_MS, "shop", "page", {"price": 20.0, "sale_price": 10.0}, CANONICAL_FIELDS)
     shop.state.catalogue.upsert(on_sale)
     shop.item("other", price=10.0)
-    assert assembled(shop, "other", page="page", rules=BESIDE)[0]["page.price_fit"] == 1.0
+    assert assembled(shop, "other", page="page", rules=BESIDE)[0]["beside.price_fit"] == 1.0

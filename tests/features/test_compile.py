@@ -7,23 +7,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from instanter.events.meanings import number_of_role
 from instanter.features.compile import DEFAULT_SETTINGS, PROGRAM_MIB, compile_features
 from instanter.features.declaration import DEFAULT_FEATURES, FeatureDeclaration
 from instanter.foundation.errors import ConfigRejected
-from instanter.foundation.limits import CATALOGUE_ITEMS_ALWAYS, CATALOGUE_ITEMS_MAX, ITEMS_MAX
+from instanter.foundation.limits import (
+    CATALOGUE_ITEMS_ALWAYS,
+    CATALOGUE_ITEMS_MAX,
+    ITEMS_MAX,
+    STEP_RINGS_MAX,
+    STEPS_MAX,
+    STEPS_MEMORY_DIVISOR,
+    STEPS_MIN,
+)
 from instanter.state import aggregations
 from instanter.state.layout import (
     CELL_WORDS,
     CHUNK_WORDS,
     ITEM_WORDS,
     SESSION_WORDS,
+    STEP_WORDS,
     BySource,
     FeatureSpec,
     Scope,
     ValueSource,
 )
 from instanter.state.ledger import LEDGER_PAGES_MAX, PAGE_WORDS
-from instanter.state.program import ACTIVE, SEEN_AT, SETTING_NAMES, activate, make_program
+from instanter.state.program import ACTIVE, COMPANION_AT, RING, SETTING_NAMES, activate, make_program
 from instanter.state.schema import Schema
 
 HEADS = {Scope.SESSION: SESSION_WORDS, Scope.PROFILE: CELL_WORDS, Scope.ITEM: ITEM_WORDS}
@@ -46,7 +56,7 @@ def test_the_shops_defaults_compile() -> None:
     schema = compile_features(DEFAULT_FEATURES)
     assert {name for name, _ in schema.declared()} == {declaration.name for declaration in DEFAULT_FEATURES}
     assert schema.numbers[0] == "price"
-    assert schema.settings == DEFAULT_SETTINGS
+    assert schema.settings == DEFAULT_SETTINGS | {"steps_kept": schema.settings["steps_kept"]}
 
 
 def test_the_features_of_a_record_stand_one_after_another_without_a_gap() -> None:
@@ -128,7 +138,7 @@ def test_co_occurrence_brings_the_slot_that_its_sessions_need() -> None:
     assert (seen.spec.aggregation, seen.spec.scope) == (aggregations.SEEN, Scope.SESSION)
     assert schema.declared() == (("one", schema.feature("one").version),)
     program = make_program(schema.layout, codes=2, settings=schema.settings)
-    assert program.features[0, SEEN_AT] == seen.offset
+    assert program.features[0, COMPANION_AT] == seen.offset
     activate(program, schema.layout, frozenset(schema.declared()), {})
     assert program.features[:, ACTIVE].tolist() == [1, 1]
 
@@ -139,7 +149,7 @@ def test_a_program_lists_the_features_of_each_code() -> None:
     listed = [program.ops[program.first[code] : program.first[code + 1]].tolist() for code in range(3)]
     assert listed == [[], [0], [0, 1]]
     assert program.feeds_items.tolist() == [0, 0, 1]
-    assert program.settings.tolist() == [DEFAULT_SETTINGS[name] for name in SETTING_NAMES]
+    assert program.settings.tolist() == [schema.settings[name] for name in SETTING_NAMES]
 
 
 def test_a_version_follows_the_meaning_and_not_the_name() -> None:
@@ -182,9 +192,43 @@ def test_a_large_catalogue_takes_room_of_people_only_where_there_is_much_memory(
         assert (room.cells, room.cold, room.catalogue) == (few.cells, few.cold, CATALOGUE_ITEMS_ALWAYS)
     room = compile_features(DEFAULT_FEATURES, memory_mb=3_072).capacity
     assert CATALOGUE_ITEMS_ALWAYS < room.catalogue < CATALOGUE_ITEMS_MAX
-    room = compile_features(DEFAULT_FEATURES, memory_mb=4_400).capacity
+    room = compile_features(DEFAULT_FEATURES, memory_mb=4_450).capacity
     assert (room.catalogue, room.items) == (CATALOGUE_ITEMS_MAX, ITEMS_MAX)
-    assert room.cells + room.cold > 6_000_000
+    assert room.cells + room.cold > 5_400_000
+
+
+def test_a_ring_keeps_more_steps_where_there_is_more_memory() -> None:
+    def kept(memory_mb: int, rings: int = 1) -> int:
+        features = [feature(name=f"ring_{i}", aggregate="sequences", scope="item") for i in range(rings)]
+        return compile_features(features, memory_mb=memory_mb).settings["steps_kept"]
+
+    assert (kept(1, rings=2), kept(100_000), kept(2_048, rings=0)) == (STEPS_MIN, STEPS_MAX, 0)
+    of_steps = 1_024 * 1024 * 1024 // STEPS_MEMORY_DIVISOR
+    assert kept(1_024) == of_steps // (8 * STEP_WORDS + 1) == pytest.approx(2 * kept(1_024, rings=2), abs=1)
+    assert compile_features([feature()], settings=DEFAULT_SETTINGS | {"steps_kept": 7}).settings["steps_kept"] == 7
+
+
+def test_steps_take_room_of_people() -> None:
+    steps = feature(name="steps", aggregate="sequences", scope="item")
+    without = compile_features([feature()], memory_mb=1_024).capacity
+    with_steps = compile_features([feature(), steps], memory_mb=1_024).capacity
+    assert 0.9 * without.cells < with_steps.cells < 0.96 * without.cells
+
+
+def test_so_many_features_have_a_ring_and_one_more_is_refused() -> None:
+    rings = [feature(name=f"ring_{i}", aggregate="sequences", scope="item") for i in range(STEP_RINGS_MAX + 1)]
+    assert [spec.name for spec in compile_features(rings[1:]).layout.rings] == [one.name for one in rings[1:]]
+    with pytest.raises(ConfigRejected, match="keep sequences"):
+        compile_features(rings)
+
+
+def test_a_feature_that_keeps_steps_brings_the_slot_that_its_people_need() -> None:
+    schema = compile_features([feature(aggregate="sequences", scope="item")])
+    newest = schema.layout.named("one.newest")
+    program = make_program(schema.layout, codes=2, settings=schema.settings, names=schema.codes)
+    assert (newest.spec.scope, newest.spec.words, newest.offset) == (Scope.PROFILE, 1, CELL_WORDS)
+    assert (program.features[0, COMPANION_AT], program.features[0, RING]) == (newest.offset, 0)
+    assert program.roles.tolist() == [0, number_of_role("Product Viewed")]
 
 
 def test_no_features_compile_to_records_without_any() -> None:

@@ -110,6 +110,7 @@ def test_every_default_weight_has_a_column_in_the_default_configuration(little) 
     weights = default_weights(columns, reader.lists, having)
     LinearRanker(columns, weights)
     assert {"item.click_lift", "item.buy_lift", "cross.session_categories", "cross.brand_affinity"} <= set(weights)
-    assert weights["cross.session_items"] < 0 < default_weights(columns, reader.lists, having, reorders=True)[
-        "cross.session_items"
-    ]
+    assert default_weights(columns, reader.lists, having, reorders=True)["cross.session_items"] > 0
+    assert "cross.session_items" not in weights, "the chance of what comes next knows of returns"
+    before = Assembler(shop.schema, shop.declarations, reader, EVIDENCE).columns
+    assert default_weights(before, reader.lists, having)["cross.session_items"] < 0

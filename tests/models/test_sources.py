@@ -12,6 +12,7 @@ from instanter.events.envelope import ItemPatched
 from instanter.features.assemble import Assembler
 from instanter.features.carriers import carriers
 from instanter.features.neighbours import Neighbourhood
+from instanter.features.next_items import NextItems
 from instanter.features.roles import ROLES
 from instanter.features.view import Reader
 from instanter.foundation.ids import item_reference
@@ -33,9 +34,11 @@ def context_of(shop, key: int, page: str = "") -> SourceContext:
     person = reader.person(shop.state, (key,), START_MS + 1_000)
     recent = [ref for refs, _ in person.lasts.values() for ref in refs.tolist()]
     near = Neighbourhood(shop.schema, carriers(shop.declarations)).of(shop.state, recent)
-    return SourceContext(
-        shop.state, lists, reader, person, near, shop.state.find_item(item_reference(TENANT, page)) if page else -1
-    )
+    page_row = shop.state.find_item(item_reference(TENANT, page)) if page else -1
+    next_items, tenant = NextItems(shop.schema, carriers(shop.declarations)), shop.state.catalogue.code_of(TENANT)
+    steps = next_items.steps(shop.state, (key,), frozenset())
+    ahead = next_items.of(shop.state, (key,), steps, page_row, START_MS + 1_000, tenant)
+    return SourceContext(shop.state, lists, reader, person, near, page_row, ahead)
 
 
 def found(shop, name: str, key: int = SOMEBODY, limit: int = 5, page: str = "") -> Found:

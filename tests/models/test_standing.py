@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instanter.events.envelope import Configured, ItemDeleted, ItemPatched, ItemUpserted
-from instanter.features.assemble import EVIDENCE, FIRST_RULES, Assembler
+from instanter.features.assemble import BESIDE, EVIDENCE, FIRST_RULES, Assembler
 from instanter.features.carriers import carriers
 from instanter.features.declaration import FeatureDeclaration
 from instanter.features.neighbours import Neighbourhood
@@ -72,6 +72,23 @@ def test_the_lists_follow_what_happened(furniture) -> None:
     assert found(furniture, "trending", 2) == ["cot", "lamp"]
     assert found(furniture, "popular", 1) == ["cot"]
     assert found(furniture, "newest") == ["sofa", "lamp", "cot", "bed"]
+
+
+def test_what_is_viewed_alone_is_popular_by_its_views_behind_what_is_liked_more(furniture) -> None:
+    for item, views in (("sofa", 3), ("lamp", 2)):
+        for place in range(views):
+            furniture.happen("Product Viewed", item, after_ms=place)
+    furniture.happen("Product Clicked", "cot")
+    furniture.publish()
+    lists = standing_of(furniture, BESIDE).of(furniture.state, "shop")
+    assert ids(furniture, lists.popular.rows) == ["cot", "sofa", "lamp", "bed"]
+    column = furniture.schema.attributes.index("category")
+    assert ids(furniture, lists.like([(column, reference("sit")), (column, reference("light"))], 2)) == ["sofa", "lamp"]
+    assert ids(furniture, standing_of(furniture).of(furniture.state, "shop").popular.rows)[:2] == ["cot", "bed"]
+    furniture.happen("Product Clicked", "lamp", after_ms=9)
+    furniture.publish(after_ms=9)
+    lists = standing_of(furniture, BESIDE).of(furniture.state, "shop")
+    assert ids(furniture, lists.popular.rows)[2:] == ["sofa", "bed"]
 
 
 def test_before_anything_happened_the_lists_have_the_order_of_the_catalogue(furniture) -> None:
@@ -334,7 +351,7 @@ def seen(shop, lists: TenantLists) -> dict[str, object]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rules", [FIRST_RULES, EVIDENCE])
+@pytest.mark.parametrize("rules", [FIRST_RULES, EVIDENCE, BESIDE])
 @pytest.mark.parametrize("seed", range(12))
 def test_lists_that_followed_are_those_that_are_made_anew(
     seed: int, rules: int, little, narrow: None, monkeypatch: pytest.MonkeyPatch

@@ -69,6 +69,8 @@ _OF_ITEMS = (
     {"name": "item_kept", "on": (ORDERED,), "aggregate": "count", "takes_back": _RETURNED},
     {"name": "item_net", "on": (ORDERED,), "aggregate": "sum", "value": "revenue", "takes_back": (REFUNDED,)},
     {"name": "together", "on": _INTEREST, "aggregate": "co_occurrence", "k": 6},
+    {"name": "steps", "on": (*_INTEREST, ORDERED), "aggregate": "sequences"},
+    {"name": "baskets", "on": (ORDERED,), "aggregate": "sequences"},
 )
 
 
@@ -98,6 +100,8 @@ ITEMS: dict[str, dict[str, object]] = {
 }
 UNKNOWN_ITEM = "not in the catalogue"
 ITEM_IDS = (*ITEMS, UNKNOWN_ITEM)
+STEPS_KEPT = 40
+"""So few that a story runs over what a ring keeps."""
 
 
 def ref(item_id: str) -> int:
@@ -116,7 +120,7 @@ def schema_of(
     declarations: Sequence[FeatureDeclaration] = DECLARATIONS, *, cells: int = 64, items: int = 64, **settings: int
 ) -> Schema:
     """A schema with room for a few; `settings` over the defaults."""
-    schema = compile_features(declarations, settings=DEFAULT_SETTINGS | settings)
+    schema = compile_features(declarations, settings=DEFAULT_SETTINGS | {"steps_kept": STEPS_KEPT} | settings)
     return msgspec.structs.replace(schema, capacity=Capacity(cells=cells, items=items))
 
 

@@ -21,6 +21,7 @@ from instanter.state.program import SETTING_NAMES, WORDS_TAKEN, make_program
 NUMBERS = {
     "count": 1, "sum": 2, "mean": 3, "min": 4, "max": 5, "decayed": 6, "windowed": 7, "last": 8, "last_k": 9,
     "time_since": 10, "top_k": 11, "co_occurrence": 12, "seen": 13, "orders": 14,
+    "sequences": 15, "newest": 16,
 }  # fmt: skip
 """As stored: an aggregation that goes leaves its number unused."""
 SHARED = {"base", "dispatch", "fixed_point", "held", "order"}

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from instanter.events.envelope import ItemDeleted, ItemPatched, ItemUpserted, Ticked
+from instanter.events.envelope import ItemDeleted, ItemPatched, ItemUpserted, Ticked, Tracked
 from instanter.sim.disk import SimulatedDisk
 from instanter.state.checkpoint import CheckpointWriter, Snapshot, load_checkpoint
 from instanter.state.layout import ITEM_WORDS
@@ -22,7 +22,8 @@ from instanter.state.memory import State, batches
 
 from .contents import assert_agreement, fold_both
 from .oracle import Oracle
-from .shop import DECLARATIONS, HOUR_MS, ITEM_IDS, TENANT, empty_state, person, publish, ref, schema_of
+from .plain_steps import PlainSteps
+from .shop import DECLARATIONS, HOUR_MS, ITEM_IDS, STEPS_KEPT, TENANT, empty_state, person, publish, ref, schema_of
 from .streams import PEOPLE, Sending, shapes
 
 FULL = os.environ.get("INSTANTER_FULL") == "1"
@@ -56,20 +57,26 @@ class StateMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.live = empty_state(SCHEMA)
         self.oracle = Oracle(DECLARATIONS, SCHEMA.settings)
+        self.steps = [PlainSteps(one.name, one.on, STEPS_KEPT) for one in DECLARATIONS if one.aggregate == "sequences"]
 
     @rule(shapes=shapes(max_size=12), in_order=st.booleans())
     def fold(self, shapes: list[Any], in_order: bool) -> None:
         events = [self.sending.send(shape, in_order=in_order) for shape in shapes]
-        fold_both(self.live, self.oracle, events)
-        self.tail.append(events)
+        self._fold(events)
 
     @precondition(lambda self: self.bursts < BURSTS_MAX)
     @rule(who=st.integers(0, PEOPLE - 1), seed=st.integers(0, 1_000))
     def burst(self, who: int, seed: int) -> None:
         self.bursts += 1
         for events in batches(self.sending.burst(who, random.Random(seed))):
-            fold_both(self.live, self.oracle, list(events))
-            self.tail.append(events)
+            self._fold(list(events))
+
+    def _fold(self, events: list[Tracked]) -> None:
+        verdicts = fold_both(self.live, self.oracle, events)
+        for model in self.steps:
+            for event, verdict in zip(events, verdicts, strict=True):
+                model.take(event, verdict)
+        self.tail.append(events)
 
     @rule(hours=st.sampled_from((0, 1, 30)))
     def tick(self, hours: int) -> None:
@@ -81,12 +88,19 @@ class StateMachine(RuleBasedStateMachine):
     @rule(who=st.integers(0, PEOPLE - 1))
     def erase(self, who: int) -> None:
         assert self.live.erase([person(who)]) == self.oracle.erase(person(who))
+        for model in self.steps:
+            model.erase(person(who))
         self.tail.append(person(who))
 
     @rule()
     def publish(self) -> None:
-        publish(self.live)
+        self._publish()
         self.tail.append(None)
+
+    def _publish(self) -> None:
+        publish(self.live)
+        for model in self.steps:
+            model.as_of = len(model.steps)
 
     @rule(item_id=st.sampled_from(ITEM_IDS), fields=FIELDS)
     def upsert(self, item_id: str, fields: dict[str, Any]) -> None:
@@ -118,7 +132,7 @@ class StateMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.saving is None)
     @rule()
     def begin_checkpoint(self) -> None:
-        publish(self.live)
+        self._publish()
         self.position += 1
         self.snapshot = Snapshot(self.live, position=self.position, at_ms=5, control={"links": [[1, 2], [3, 4]]})
         self.wanted = self._what_is_saved(self.live)
@@ -156,6 +170,11 @@ class StateMachine(RuleBasedStateMachine):
             _repeat(loaded, done)
         assert self._what_is_saved(loaded) == self._what_is_saved(self.live)
         self.live = loaded
+        self._compare_steps()
+
+    def _compare_steps(self) -> None:
+        for model in self.steps:
+            model.assert_agreement(self.live)
 
     def _what_is_saved(self, state: State) -> Any:
         # The key of an item that nothing was counted on yet is published only by a reload.
@@ -167,6 +186,7 @@ class StateMachine(RuleBasedStateMachine):
         )  # fmt: skip
 
     def teardown(self) -> None:
+        self._compare_steps()
         if not self.oracle.at_length_limit and not self.oracle.rows_left:
             assert_agreement(self.live, self.oracle)
         assert {item.ref: item.fields for item in self.live.catalogue.items.values()} == self.oracle.catalogue

@@ -57,13 +57,75 @@ def test_a_run_that_failed_is_on_the_page_and_in_the_verdict(tool: ModuleType, t
     text = tool.page(results, machine="A machine.", commit="abc")
     assert "not run | | | | | **failed**" in text
     assert "| met | 10 s |" in text
-    assert tool.missed(results) == ["ranklens", "furniture", "rees46", "positions"]
+    not_run = [f"next_item-{name}" for name in tool._NEXT_BOUNDS]
+    assert tool.missed(results) == ["ranklens", "furniture", "rees46", "positions", *not_run]
 
 
 def test_every_figure_of_both_sides_is_on_the_page(tool: ModuleType) -> None:
     text = tool.page({"trivago": ranked(tool, 0.02, 0.01)}, machine="A machine.", commit="abc")
     assert "| mrr | 0.6000 | 0.5000 |" in text
     assert "1,234 measured, from 2018-11-08T08:00:31.000Z on; 30 s." in text
+
+
+def next_item(tool: ModuleType, *, hit: float, low: float, plain: float = 0.5) -> Any:
+    """A run of which both figures and all intervals are the same."""
+    told = dict.fromkeys(("hit", "mrr", "ndcg", "map", "coverage", "popularity", "novelty", "diversity"), hit)
+    theirs = dict.fromkeys(told, plain)
+    methods = ("popular", "v_sknn", "co_occurrence", "co_occurrence_live", "followers_then_popular_1h")
+    differences = {name: dict.fromkeys(told, (hit - plain, low, 2 * (hit - plain) - low)) for name in methods}
+    table = tool.Table(
+        n=1_200, n_similar=700, figures={"home": told, "similar": told, **dict.fromkeys(methods, theirs)},
+        ceiling={"home": 0.9, "similar": 0.8}, differences={"home": differences, "similar": differences},
+        groups={"cold": {"n": 100, "home": {"hit": 0.1, "mrr": 0.1}}},
+    )  # fmt: skip
+    about = {"acts": 9.0, "train_acts": 8.0, "people": 7.0, "items": 6.0, "memory_mb": 500.0, "data_mb": 40.0,
+             "cpu_s": 50.0, "v_sknn_neighbours": 100.0, "v_sknn_sample": 1_000.0}  # fmt: skip
+    return tool.NextItem(
+        set="any", n=1_200, metrics={}, baselines={}, seconds=60.0, k=20, headline="repeats", note="", about=about,
+        tables={"repeats": table, "new": table},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "hit", "low", "found"), [
+    ("yoochoose_100k", 0.8, 0.2, "aim"), ("yoochoose_100k", 0.5, -0.009, "met"),
+    ("yoochoose_100k", 0.5, -0.011, "missed"),
+    ("globo_news", 0.53, 0.02, "missed"), ("globo_news", 0.55, 0.02, "met"), ("globo_news", 0.63, 0.02, "aim"),
+    ("globo_news", 0.55, -0.001, "missed"),
+    ("movielens_100k", 0.501, 0.0, "met"), ("movielens_100k", 0.66, 0.1, "aim"),
+    ("amazon_beauty", 0.501, -0.001, "missed"),
+    ("serenade_toy", 0.30, 0.02, "missed"), ("serenade_toy", 0.32, 0.02, "met"),
+])
+def test_a_set_of_next_items_meets_its_bound(
+    tool: ModuleType, name: str, hit: float, low: float, found: str
+) -> None:
+    (row,) = tool.next_rows(name, next_item(tool, hit=hit, low=low))
+    assert f"| {found} |" in row
+
+
+def test_both_lists_of_the_evening_have_a_bound_of_their_own(tool: ModuleType) -> None:
+    home, similar = tool.next_rows("rees46_night", next_item(tool, hit=0.2, low=-1.0))
+    assert home.startswith("| rees46_night, home | 1,200 | HR@20 | 0.2000 |")
+    assert "| met |" in home
+    assert similar.startswith("| rees46_night, similar | 700 | HR@20 | 0.2000 |")
+    assert "| missed |" in similar
+
+
+def test_sets_of_next_items_are_on_the_page_with_both_tables(tool: ModuleType) -> None:
+    results = {"next_item-eshop_clothing": next_item(tool, hit=0.8, low=0.2), "next_item-globo_news": None}
+    text = tool.page(results, machine="A machine.", commit="abc")
+    assert "| eshop_clothing, home | 1,200 | HR@20 / MRR@20 | 0.8000 / 0.8000 |" in text
+    assert "| globo_news | not run | | | | | | | **failed** | |" in text
+    assert "At 20, repeats of what was seen allowed: 1,200 steps." in text
+    assert "At 20, what was seen taken out: 1,200 steps." in text
+    assert "| cold | 100 | 0.100 / 0.100 |  |  |  |  |" in text
+    assert "next_item-globo_news" in tool.missed(results)
+    assert "next_item-eshop_clothing" not in tool.missed(results)
+
+
+def test_the_runs_of_make_quality_are_those_with_bounds(tool: ModuleType, root: Path) -> None:
+    text = (root / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    (line,) = (line for line in text.splitlines() if line.startswith("NEXT_ITEM :="))
+    assert line.partition(":=")[2].split() == list(tool._NEXT_BOUNDS)
 
 
 def test_ways_to_deal_with_positions_have_a_line_each(tool: ModuleType) -> None:

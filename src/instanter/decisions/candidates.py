@@ -70,9 +70,11 @@ class Pool(msgspec.Struct, frozen=True):
 
 
 def found(
-    context: SourceContext, sources: Sequence[str], now_ms: int, limit: int = FOUND_MAX, *, tenant: str
-) -> Pool:
-    """What the sources find together, in their order; each may give an equal part of what the ones before left.
+    context: SourceContext, sources: Sequence[str], now_ms: int, limit: int = FOUND_MAX, *, tenant: str,
+    parts: bool = False,
+) -> Pool:  # fmt: skip
+    """What the sources find together, in their order; each may give half of what the ones before left, or with `parts`
+    an equal part of it, and the last one all.
 
     What is another tenant's is not found: a person may have met it before it was that, under a name of one reference.
     """
@@ -82,7 +84,7 @@ def found(
     finders = [SOURCES[name] for name in sources if name != CALLER]
     for number, source in enumerate(finders):
         known = count
-        share = (limit - known) // (len(finders) - number)
+        share = (limit - known) // (len(finders) - number if parts else min(len(finders) - number, 2))
         # As many more as are known already, so that repetitions do not eat up the share.
         given = np.ascontiguousarray(source.candidates(context, share + known).rows)
         count = _add_new(rows, known, seen, given, owners, own, known + share)

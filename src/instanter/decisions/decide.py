@@ -17,9 +17,10 @@ import numpy as np
 
 from ..events.envelope import Decided, Lesson
 from ..events.subjects import NOBODY
-from ..features.assemble import EVIDENCE, ONE_SESSION, RULES_NOW, Assembler, Matrix
+from ..features.assemble import BESIDE, EVIDENCE, ONE_SESSION, RULES_NOW, Assembler, Matrix
 from ..features.declaration import FeatureDeclaration
 from ..features.neighbours import Neighbourhood, Neighbours
+from ..features.next_items import NO_STEPS, Ahead, NextItems, live_steps
 from ..features.view import Person, Reader
 from ..foundation.clock import elapsed_ns
 from ..foundation.deadline import Deadline
@@ -37,6 +38,7 @@ from ..state.catalogue import Catalogue
 from ..state.compiled import Ints, Reals
 from ..state.layout import Scope
 from ..state.memory import State
+from ..state.recent import Steps
 from ..state.schema import Schema
 from .answer import Answers, placement_receipt, query_hash
 from .arrange import arrange
@@ -152,6 +154,7 @@ class Decider:
         carriers = self.assembler.carriers
         self._purchases = carriers.get("purchases")
         self._neighbourhood = Neighbourhood(schema, carriers)
+        self._next_items = NextItems(schema, carriers) if rules >= BESIDE else None
         self._standing = Standing(schema.layout, self.assembler)
         self._answers = Answers(
             Explainer(
@@ -332,7 +335,29 @@ class Decider:
         if bought and self.rules >= EVIDENCE:
             rows = np.array([state.find_item(ref) for ref in bought], np.int64)
             bought |= set(groups_of(state, rows).tolist()) - {0}
-        return Moment(state, tenant, now_ms, person, lists, bought, stages)
+        return Moment(
+            state, tenant, now_ms, person, lists, bought, stages, tuple(keys),
+            self._steps(state, keys, stages, denied),
+        )  # fmt: skip
+
+    def _steps(self, state: State, keys: Sequence[int], stages: Stages, denied: frozenset[str]) -> Steps:
+        if self._next_items is None:
+            return NO_STEPS
+        next_items = self._next_items
+        try:
+            return stages.run("context", lambda: next_items.steps(state, keys, denied))
+        except StageFailed:
+            return NO_STEPS
+
+    def _ahead(self, moment: Moment, page: int, rung: str) -> Ahead | None:
+        """What may come next; on the rung of the session by the steps of the live visit alone."""
+        if self._next_items is None:
+            return None
+        state = moment.state
+        steps = live_steps(moment.steps, moment.now_ms) if rung == SESSION else moment.steps
+        page_row = state.find_item(page) if page else -1
+        tenant = state.catalogue.code_of(moment.tenant)
+        return self._next_items.of(state, moment.keys, steps, page_row, moment.now_ms, tenant)
 
     def _recent(self, person: Person, page: int) -> list[int]:
         """The page's item, then what the person looked at last: in the live session, else before."""
@@ -431,14 +456,15 @@ class Decider:
         stages, state = moment.stages, moment.state
         person = self.reader.without_profile(moment.person) if rung == SESSION else moment.person
         near = stages.run("candidates", lambda: self._neighbourhood.of(state, self._recent(person, asked.page)))
-        pool = stages.run("candidates", lambda: self._pool(moment, asked, person, near))
+        ahead = stages.run("candidates", lambda: self._ahead(moment, asked.page, rung))
+        pool = stages.run("candidates", lambda: self._pool(moment, asked, person, near, ahead))
         codes, places = eligible(moment, pool, filters)
         if not len(places):
             return None
         candidates = pool.columns if len(places) == len(pool) else pool.columns.taken(places)
         page_row = state.find_item(asked.page) if asked.page else -1
         matrix = stages.run("features", lambda: self.assembler.matrix(
-            state, person, candidates, near, moment.lists.averages, moment.now_ms, page_row
+            state, person, candidates, near, moment.lists.averages, moment.now_ms, page_row, ahead
         ))  # fmt: skip
         return Inputs(pool, codes, places, matrix)
 
@@ -472,14 +498,18 @@ class Decider:
             return ranker, scores
         raise Broken("no ranker gave scores")
 
-    def _pool(self, moment: Moment, asked: Asked, person: Person, near: Neighbours) -> Pool:
+    def _pool(
+        self, moment: Moment, asked: Asked, person: Person, near: Neighbours, ahead: Ahead | None
+    ) -> Pool:
         callers = [] if asked.given is None else [of_caller(moment.state, asked.given, moment.now_ms)]
         if asked.is_callers:
             return callers[0]
         page_row = moment.state.find_item(asked.page) if asked.page else -1
-        context = SourceContext(moment.state, moment.lists, self.reader, person, near, page_row)
+        context = SourceContext(moment.state, moment.lists, self.reader, person, near, page_row, ahead)
         sources = asked.spot.placement.sources
-        return reduce(joined, [*callers, found(context, sources, moment.now_ms, tenant=moment.tenant)])
+        return reduce(joined, [*callers, found(
+            context, sources, moment.now_ms, tenant=moment.tenant, parts=self.rules < BESIDE
+        )])
 
     # Policy.
 

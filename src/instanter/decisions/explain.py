@@ -24,12 +24,14 @@ EXPLORED: Final = "something different"
 BACK_TO: Final = "back to what you viewed"
 TOGETHER: Final = "often viewed together with what you viewed"
 SIMILAR: Final = "similar to what you viewed"
+NEXT: Final = "what others turned to next"
 YOUR_LIST: Final = "in your list"
 IN_CATALOGUE: Final = "from the catalogue"
 """What is true of every item that was found."""
 
 _TEXTS: Final = {
     "cross.co_viewed": TOGETHER,
+    "next.chance": NEXT,
     "cross.price_fit": "in your price range",
     "item.click_lift": POPULAR_NOW,
     "item.cart_lift": "often added to the cart",
@@ -43,6 +45,8 @@ _COLUMNS_SAID: Final = 4
 _NO_COLUMN: Final = -1
 _LEAST: Final = {"cross.price_fit": 0.7, "item.recency": 0.7}
 """Values below which a column is no reason, however much it adds."""
+_GROUNDS: Final = {"next.chance": "next.kin"}
+"""Columns that are a reason only where another one is more than 0: what goes on among all adds to chances too."""
 
 
 _OF_SOURCE: Final = {"co_viewed": TOGETHER, "same_category": SIMILAR, "candidates": YOUR_LIST}
@@ -85,6 +89,8 @@ class Explainer:
         self.spoken: Ints = np.flatnonzero([bool(text) for text in self._texts])
         """The columns that have a text."""
         self._least = np.array([_LEAST.get(name, -np.inf) for name in self._names])
+        places = {name: place for place, name in enumerate(self._names)}
+        self._grounds: Ints = np.array([places.get(_GROUNDS.get(name, ""), _NO_COLUMN) for name in self._names])
         viewed = {f"cross.{spec.name}" for spec in lists if _is_viewed(spec)}
         self._steps = 2 * (len(columns) + 1) ** np.arange(_COLUMNS_SAID, dtype=np.int64)
         self._known: dict[int, list[str]] = {}
@@ -96,7 +102,9 @@ class Explainer:
         `REASONS_MAX`. `contributions` are those of the spoken columns to these rows."""
         chosen = np.arange(len(matrix)) if rows is None else rows
         sorts = np.empty(len(chosen), np.int64)
-        _find_sorts(matrix, chosen, contributions, self.spoken, self._least, self._viewed, self._steps, sorts)
+        _find_sorts(
+            matrix, chosen, contributions, self.spoken, self._least, self._grounds, self._viewed, self._steps, sorts
+        )
         numbers: list[int] = sorts.tolist()
         texts = {number: self._told(number) for number in set(numbers)}  # Most rows share theirs with others.
         return [texts[number] for number in numbers]
@@ -122,14 +130,16 @@ class Explainer:
         for place in places:
             if place == _NO_COLUMN or len(texts) == REASONS_MAX:
                 break
-            texts[self._texts[place]] = None
+            if not (viewed and self._texts[place] == NEXT):
+                texts[self._texts[place]] = None
         return list(texts)
 
 
 @kernel
 def _find_sorts(
-    matrix: Matrix, rows: Ints, contributions: Reals, spoken: Ints, least: Reals, viewed: Ints, steps: Ints, sorts: Ints
-) -> None:
+    matrix: Matrix, rows: Ints, contributions: Reals, spoken: Ints, least: Reals, grounds: Ints, viewed: Ints,
+    steps: Ints, sorts: Ints,
+) -> None:  # fmt: skip
     """One number for each row says which columns add most, the most first, ties in their order, and whether the item
     was viewed; 0 where there is nothing to say."""
     for i in range(len(rows)):
@@ -144,6 +154,8 @@ def _find_sorts(
             for place in range(len(spoken)):
                 amount, column = added[place], spoken[place]
                 if not (amount >= CONTRIBUTION_MIN and matrix[row, column] >= least[column]):
+                    continue
+                if grounds[column] >= 0 and not matrix[row, grounds[column]] > 0.0:
                     continue
                 behind = amount < worst or (amount == worst and place > before)
                 if behind and (best < 0 or amount > added[best]):

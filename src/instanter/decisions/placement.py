@@ -36,7 +36,7 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         description="Where candidates come from, the first the most important; candidates is the caller's list.")] = (
         tuple(SOURCES))
     diversity: Annotated[float, Meta(
-        ge=0, le=1, description="0 arranges by score alone, 1 by difference from what stands above (MMR).")] = 0.3
+        ge=0, le=1, description="0 arranges by score alone, 1 by difference from what stands above (MMR).")] = 0.1
     repeats: Annotated[bool, Meta(
         description="Whether it may show what another placement of the same call shows.")] = False
     exploration: Annotated[Annotated[float, Meta(ge=0, le=1)] | None, Meta(
@@ -109,9 +109,9 @@ DEFAULT_PLACEMENTS: Final[tuple[Placement, ...]] = (
     Placement(id="home.hero", limit=1),
     Placement(id="home.recommended", limit=12),
     Placement(
-        id="product.similar", limit=8, sources=("same_category", "co_viewed", "popular"), needs_item=True
+        id="product.similar", limit=8, sources=("next_items", "same_category", "co_viewed", "popular"), needs_item=True
     ),
-    Placement(id="cart.addons", limit=4, sources=("co_viewed", "trending", "popular")),
+    Placement(id="cart.addons", limit=4, sources=("next_items", "co_viewed", "trending", "popular")),
     Placement(id="search", kind="rerank", limit=LIST_LIMIT_MAX, sources=("candidates",), diversity=0.0, repeats=True),
 )
 """What a server without a configuration offers; a configuration adds to it, and replaces by id."""

@@ -6,12 +6,14 @@ import msgspec
 import numpy as np
 
 from ..features.assemble import Matrix
+from ..features.next_items import NO_STEPS
 from ..features.view import Person
 from ..models.base import Ranker, gives_probabilities
 from ..models.online import LessonInputs
 from ..models.standing import TenantLists
 from ..state.compiled import Bytes, Ints, Reals
 from ..state.memory import State
+from ..state.recent import Steps
 from .arrange import Arrangement
 from .candidates import CALLER, Given, Pool
 from .fallback import Stages
@@ -62,6 +64,10 @@ class Moment(msgspec.Struct, frozen=True):
     lists: TenantLists
     bought: frozenset[int]
     stages: Stages
+    keys: tuple[int, ...] = ()
+    """The cells of the person."""
+    steps: Steps = NO_STEPS
+    """What they did last."""
 
 
 class Inputs(msgspec.Struct, frozen=True):

@@ -16,7 +16,8 @@
     position            1 for the first of the caller's list, 1/2 for the second ..., 0 if it is not there
     person.<feature>    a number of the person or of the session: the same for all candidates
     list.<...>          the candidate among the others, see `relative`
-    page.<...>          the candidate beside the item that the page is about, see `beside`
+    next.<...>, own.<...>  what a walk of people's steps says of the candidate, see `next_items`
+    beside.<...>        the candidate beside the item of the page, or that of the person's newest step, see `beside`
 """
 
 from __future__ import annotations
@@ -39,10 +40,11 @@ from ..state.layout import BySource, FeatureSpec, Placed, Scope, ValueSource
 from ..state.memory import State
 from ..state.program import AT, TILE_MS, TRAITS
 from ..state.schema import Schema
-from . import beside, relative
+from . import beside, next_items, relative
 from .carriers import carriers
 from .declaration import FeatureDeclaration
 from .neighbours import Neighbours, place_of
+from .next_items import Ahead
 from .roles import FeatureRole
 from .view import Person, Reader, blank, declared_defaults, is_number
 
@@ -72,7 +74,8 @@ name a configuration, and that names the rules: what was decided by the first on
 ONE_SESSION: Final = 3
 """From these rules on the live sessions of all cells of a person are read as one."""
 BESIDE: Final = 4
-"""From these rules on there are inputs that compare candidates with the item that the page is about."""
+"""From these rules on there are inputs that compare candidates with the item that the page is about, and inputs of what
+people do one after another."""
 RULES_NOW: Final = BESIDE
 FIRST_RULES: Final = 1
 _CHANGED: Final = "2"
@@ -159,6 +162,7 @@ class Assembler:
             *_columns_of_people([one[1] for one in crosses], [schema.feature(name) for name in reader.numbers]),
             *(Column(name, unbounded=name in relative.UNBOUNDED) for name in relative.NAMES),
             *(Column(name) for name in (beside.names(schema.attributes) if rules >= BESIDE else ())),
+            *(Column(name, name in next_items.UNBOUNDED) for name in (next_items.NAMES if rules >= BESIDE else ())),
         )
         self.rules = rules
         if rules >= EVIDENCE:
@@ -189,6 +193,7 @@ class Assembler:
         self._click_rate = at.get("item.click_rate", relative.NO_RATE)
         self._first_of_list = at[relative.NAMES[0]]
         self._first_beside = self._first_of_list + len(relative.NAMES)
+        self._first_of_next = len(self.columns) - len(next_items.NAMES)
         self._first_of_person = self._first_of_list - self._person_numbers
 
     @property
@@ -215,10 +220,10 @@ class Assembler:
 
     def matrix(
         self, state: State, person: Person, candidates: Candidates, neighbours: Neighbours, averages: Averages,
-        now_ms: int, page_row: int = -1,
+        now_ms: int, page_row: int = -1, ahead: Ahead | None = None,
     ) -> Matrix:
-        """The inputs, [candidates, columns]; `page_row` is the row of the item that the page is about. Three compiled
-        calls."""
+        """The inputs, [candidates, columns]; `page_row` is the row of the item that the page is about, and `ahead` what
+        a walk has found, if there was one. Four compiled calls."""
         matrix = np.empty((len(candidates), len(self.columns)), np.float32)
         _assemble(
             state.program.features, self._items, self._defaults, self._blank, self._rates, self._crosses,
@@ -236,9 +241,14 @@ class Assembler:
             self._first_of_list, matrix,
         )  # fmt: skip
         if self.rules >= BESIDE:
+            beside_row = int(ahead.own[0]) if ahead is not None and len(ahead.own) else page_row
             beside.stand_beside(
-                state, page_row, now_ms, candidates.attributes, candidates.numbers[:, 0], self._first_beside, matrix
+                state, beside_row, now_ms, candidates.attributes, candidates.numbers[:, 0], self._first_beside, matrix
             )
+            if ahead is None:
+                matrix[:, self._first_of_next :] = 0.0
+            else:
+                ahead.fill(candidates.rows, now_ms, self._first_of_next, matrix)
         return matrix
 
 

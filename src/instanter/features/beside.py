@@ -1,9 +1,9 @@
-"""How a candidate stands to the item that the page is about.
+"""How a candidate stands to the item of the page, or else to the item that the person did something with last.
 
-    page.<text field>  1 where they have a value in common, 0 where they have none, NaN where one of them has no value
-    page.price_fit     1 at the price of the page's item, less the further away by ratio, NaN where one has no price
+    beside.<text field>  1 where they have a value in common, 0 where they have none, NaN where one of them has no value
+    beside.price_fit     1 at the price of that item, less the further away by ratio, NaN where one has no price
 
-All of them are NaN where a decision is about no item.
+All of them are NaN where there is no such item.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ from ..state.compiled import Ints, Reals, kernel
 from ..state.memory import State
 from ..state.program import Attributes, price_at
 
-PRICE_FIT = "page.price_fit"
+PRICE_FIT = "beside.price_fit"
 
 
 def names(fields: Sequence[str]) -> tuple[str, ...]:
     """Of the columns, by the text fields of items."""
-    return (*(f"page.{field}" for field in fields), PRICE_FIT)
+    return (*(f"beside.{field}" for field in fields), PRICE_FIT)
 
 
 def stand_beside(
-    state: State, page_row: int, now_ms: int, attributes: Ints, prices: Reals, first: int,
+    state: State, row: int, now_ms: int, attributes: Ints, prices: Reals, first: int,
     matrix: npt.NDArray[np.float32],
 ) -> None:  # fmt: skip
-    """Fill the columns from `first` on; `page_row` is -1 where the decision is about no item that is known."""
-    if page_row < 0:
+    """Fill the columns from `first` on; `row` is that of the item, -1 where there is none."""
+    if row < 0:
         matrix[:, first : first + attributes.shape[1] + 1] = np.nan
         return
-    _stand_beside(state.tables.attributes, page_row, now_ms, attributes, prices, first, matrix)
+    _stand_beside(state.tables.attributes, row, now_ms, attributes, prices, first, matrix)
 
 
 @kernel
 def _stand_beside(
-    items: Attributes, page_row: int, now_ms: int, attributes: Ints, prices: Reals, first: int,
+    items: Attributes, row: int, now_ms: int, attributes: Ints, prices: Reals, first: int,
     matrix: npt.NDArray[np.float32],
 ) -> None:  # fmt: skip
-    page, page_price = items.refs[page_row], price_at(items, page_row, now_ms)
+    values, price = items.refs[row], price_at(items, row, now_ms)
     fields = attributes.shape[1]
     for c in range(len(attributes)):
         for field in range(fields):
-            matrix[c, first + field] = _common(page[field], attributes[c, field])
+            matrix[c, first + field] = _common(values[field], attributes[c, field])
         fit = np.nan
-        if page_price > 0.0 and prices[c] > 0.0:
-            fit = math.exp(-abs(math.log(prices[c] / page_price)))
+        if price > 0.0 and prices[c] > 0.0:
+            fit = math.exp(-abs(math.log(prices[c] / price)))
         matrix[c, first + fields] = fit
 
 

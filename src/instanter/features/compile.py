@@ -16,10 +16,15 @@ from ..foundation.limits import (
     DEDUP_IDS_MAX,
     ITEMS_MAX,
     PURPOSES_MAX,
+    STEP_RINGS_MAX,
+    STEPS_MAX,
+    STEPS_MEMORY_DIVISOR,
+    STEPS_MIN,
 )
 from ..state import aggregations
+from ..state.aggregations import SEQUENCES
 from ..state.cold import COLD_WORDS
-from ..state.layout import CHUNK_WORDS, BySource, FeatureSpec, Layout, Scope, ValueSource, lay_out
+from ..state.layout import CHUNK_WORDS, STEP_WORDS, BySource, FeatureSpec, Layout, Scope, ValueSource, lay_out
 from ..state.ledger import PAGE_WORDS
 from ..state.program import FOLDING_NOW, SETTING_NAMES, SETTINGS_FORMERLY
 from ..state.schema import CELLS_PER_LEDGER_PAGE, OTHER, Capacity, Schema
@@ -32,6 +37,7 @@ _INDEX_BYTES = 64
 """A row's share of its index, which is at most half full, with what growing takes."""
 _SUBJECT_BYTES = 100
 """What the key store remembers of a person."""
+_STEP_BYTES = STEP_WORDS * _BYTES_PER_WORD + 1
 PROGRAM_MIB = 165
 """Kernels and libraries."""
 MANY_ITEMS_MIB = 2_048
@@ -62,7 +68,8 @@ def compile_features(
 
     `memory_mb` is what the process may take, see `capacity_in`.
     """
-    settings = SETTINGS_FORMERLY | settings
+    rings = sum(declaration.aggregate == SEQUENCES.name for declaration in declarations)
+    settings = SETTINGS_FORMERLY | {"steps_kept": _steps_kept(memory_mb, rings)} | settings
     assert set(settings) == set(SETTING_NAMES)
     check_all(declarations, session_ms_max=settings["session_length_max_ms"])
     heard = {name for d in declarations for name in (*_spelled(d.on), *_spelled(d.takes_back))}
@@ -76,6 +83,9 @@ def compile_features(
         for declaration in declarations
     ]
     layout = lay_out(specs)
+    if rings > STEP_RINGS_MAX:
+        raise ConfigRejected(f"{rings} features keep sequences, there is room for {STEP_RINGS_MAX}",
+                             setting="aggregate")
     if len(layout.purposes) > PURPOSES_MAX:
         raise ConfigRejected(f"features name {len(layout.purposes)} purposes, at most {PURPOSES_MAX} are told apart",
                              setting="purpose")
@@ -164,8 +174,8 @@ def _by(text: str, attributes: tuple[str, ...], contexts: tuple[str, ...]) -> tu
 def capacity_in(memory_mb: int, layout: Layout, *, items_max: int) -> Capacity:
     """How many people a process of so much memory has room for, and how large a catalogue.
 
-    The program and the items come first. Of the rest two thirds are for people in memory: a cell, its two sessions,
-    its share of message ids, ledgers and indexes; one third says where those on disk lie.
+    The program, the items and the steps come first. Of the rest two thirds are for people in memory: a cell, its two
+    sessions, its share of message ids, ledgers and indexes; one third says where those on disk lie.
     """
     words = layout.cell_words + 2 * layout.session_words + 4 * CHUNK_WORDS + 1 + PAGE_WORDS // CELLS_PER_LEDGER_PAGE
     in_memory = words * _BYTES_PER_WORD + 7 + _INDEX_BYTES + _SUBJECT_BYTES
@@ -177,8 +187,18 @@ def capacity_in(memory_mb: int, layout: Layout, *, items_max: int) -> Capacity:
         max(memory_mb - MANY_ITEMS_MIB, 0) * _MIB // 2 // (item + CATALOGUE_ITEM_BYTES),
     )
     items += more * (item + CATALOGUE_ITEM_BYTES)
-    people = max((memory_mb - PROGRAM_MIB) * _MIB - items, PEOPLE_MIB_MIN * _MIB)
+    rings = len(layout.rings)
+    steps = rings * _steps_kept(memory_mb, rings) * _STEP_BYTES
+    people = max((memory_mb - PROGRAM_MIB) * _MIB - items - steps, PEOPLE_MIB_MIN * _MIB)
     return Capacity(
         cells=max(people * 2 // 3 // in_memory, 1_024), items=items_max, cold=people // 3 // on_disk,
-        catalogue=CATALOGUE_ITEMS_ALWAYS + more, catalogue_bytes=memory_mb * _MIB // CATALOGUE_MEMORY_DIVISOR,
+        steps=STEPS_MAX, catalogue=CATALOGUE_ITEMS_ALWAYS + more,
+        catalogue_bytes=memory_mb * _MIB // CATALOGUE_MEMORY_DIVISOR,
     )  # fmt: skip
+
+
+def _steps_kept(memory_mb: int, rings: int) -> int:
+    """How many steps each of so many rings keeps where the configuration does not say."""
+    if rings == 0:
+        return 0
+    return min(max(memory_mb * _MIB // STEPS_MEMORY_DIVISOR // rings // _STEP_BYTES, STEPS_MIN), STEPS_MAX)

@@ -59,7 +59,8 @@ class FeatureDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         description="What is kept of the events. decayed is a sum that halves every half_life; windowed is a sum over "
                     "the last window; last_k keeps the k newest and top_k the k strongest of what `by` names; "
                     "time_since is the time since the newest event; co_occurrence keeps the k items met most often "
-                    "with this one in a session.")]
+                    "with this one in a session; sequences keeps what people did with items one after another, the "
+                    "newest steps of all people.")]
     value: Annotated[str, Meta(
         max_length=NAME_CHARS_MAX,
         description='The number that is aggregated: "" is 1 per event or item; else "price", "quantity", "revenue" '
@@ -362,6 +363,8 @@ DEFAULT_FEATURES: Final[tuple[FeatureDeclaration, ...]] = (
     _merchandising("wishlist_items", _LIKE, "last_k", "profile", "items", by="item", k=6,
                    takes_back=names_with(Role.UNLIKE)),
     _merchandising("searches", names_with(Role.SEARCH), "windowed", "profile", "searches", window="24h", tiles=4),
+    _merchandising("sequences", (*_INTEREST, *_SALE), "sequences", "item", "steps", role="sequences"),
+    _merchandising("baskets", _SALE, "sequences", "item", "steps", role="baskets"),
 )
 """What every shop starts from; a configuration adds to it, and replaces by name."""
 BUILT_IN_ROLES: Final = {feature.name: feature.role for feature in DEFAULT_FEATURES if feature.role is not None}

@@ -10,7 +10,8 @@ from typing import Final, Literal, NamedTuple
 from ..state.aggregations import DECLARED, declared
 
 FeatureRole = Literal[
-    "purchases", "co_views", "trending", "popularity", "impressions", "clicks", "item_views", "carts", "buys", "none"
+    "purchases", "co_views", "trending", "popularity", "impressions", "clicks", "item_views", "carts", "buys",
+    "sequences", "baskets", "none",
 ]
 """`none` is declared to have no role, where the name of a built-in feature would give one."""
 
@@ -36,6 +37,8 @@ ROLES: Final[dict[FeatureRole, RoleRule]] = {
     "item_views": RoleRule(("count",), ("item",), "the rates of views, carts and buys"),
     "carts": RoleRule(("count",), ("item",), "the rate of carts"),
     "buys": RoleRule(("count",), ("item",), "the rate of buys"),
+    "sequences": RoleRule(("sequences",), ("item",), "what people did one after another"),
+    "baskets": RoleRule(("sequences",), ("item",), "what people ordered one after another"),
 }
 
 

@@ -179,6 +179,26 @@ NAMES_HEARD_MAX = 128
 """Names of events that one feature hears."""
 TOP_K_MAX = 64
 TILES_MAX = 512
+STEPS_MAX = 4 * 1024 * 1024
+"""Steps that one ring keeps, where `state.memory_mb` has room for so many; one more takes the place of the oldest."""
+STEPS_MIN = 1_024
+"""Steps that one ring keeps whatever `state.memory_mb` says."""
+STEPS_MEMORY_DIVISOR = 16
+"""All rings together take so much of `state.memory_mb`."""
+STEP_RINGS_MAX = 4
+"""Features of one configuration that keep steps, each in a ring of its own."""
+STEP_ITEMS_MAX = 32
+"""Items of one event that become steps; further ones are counted as ever and are no steps."""
+STEPS_READ_MAX = 20
+"""Steps of one person that a decision reads, the newest."""
+WALK_ITEMS_MAX = 12
+"""A person's newest items from which a decision walks the ring of steps."""
+WALK_HITS_MAX = 800
+"""Steps about each of them that a walk looks at, the newest."""
+WALK_VISITS_MAX = 1_024
+"""People whose visits a walk looks at; those met first are of the newest items."""
+WALK_FOUND_MAX = 2_048
+"""Items that a walk finds; those met first are nearest."""
 COLD_FILE_BYTES = 64 * 1024 * 1024
 """Size at which a file of idle people is closed and the next one begun."""
 COLD_RECORD_BYTES_MAX = 16 * 1024 * 1024

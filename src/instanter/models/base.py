@@ -9,6 +9,7 @@ import msgspec
 
 from ..features.assemble import Column, Matrix
 from ..features.neighbours import Neighbours
+from ..features.next_items import Ahead
 from ..features.roles import FeatureRole
 from ..features.view import Person, Reader
 from ..state.compiled import Ints, Reals
@@ -38,6 +39,8 @@ class SourceContext(msgspec.Struct, frozen=True):
     neighbours: Neighbours
     page_row: int = -1
     """Row of the item that the page is about."""
+    ahead: Ahead | None = None
+    """What may come next, by a walk of people's steps; None where there was none."""
 
 
 class Source(Protocol):

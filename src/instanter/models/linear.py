@@ -34,7 +34,10 @@ _BASE_WEIGHTS = {
 """Click and buy rates decide; what the person looks at moves the list; the caller's order breaks the tie."""
 _ROLE_WEIGHTS: dict[FeatureRole, float] = {"trending": 0.05, "popularity": 0.05}
 """For the number of the item's feature that has the role."""
-_BESIDE_WEIGHTS = {"page.category": 1.5, "page.price_fit": 0.3}
+_CHANCE_WEIGHTS = {False: 1.0, True: 0.3}
+"""For what may come next, by what people did one after another; by whether the caller's own list is ordered. Where
+nothing of the kind is known it is the same for all, and where it is, it says more than all else."""
+_BESIDE_WEIGHTS = {"beside.category": 1.5, "beside.price_fit": 0.3}
 _BESIDE_WEIGHT = 0.3
 """Beside an item: of the same category first; of each further text field in common."""
 _SHARE_WEIGHTS = {Scope.SESSION: 1.6, Scope.PROFILE: 0.8}
@@ -53,15 +56,19 @@ def default_weights(
     """The built-in weight of each column that has one. `lists` are the person's top-k and last-k features, `carriers`
     the features that have a role; `reorders` says that the ranker orders the caller's own list.
     """
+    names = {column.name for column in columns}
     weights = dict(_BASE_WEIGHTS)
     weights |= {f"item.{carriers[role]}": weight for role, weight in _ROLE_WEIGHTS.items() if role in carriers}
     for spec in lists:
         if spec.is_taste:
             weights[f"cross.{spec.name}"] = _SHARE_WEIGHTS[spec.scope]
         elif spec.is_history and spec.scope is Scope.SESSION:
-            weights[f"cross.{spec.name}"] = _SEEN_WEIGHT_REORDERING if reorders else _SEEN_WEIGHT_FINDING
-    names = {column.name for column in columns}
-    weights |= {name: _BESIDE_WEIGHTS.get(name, _BESIDE_WEIGHT) for name in names if name.startswith("page.")}
+            if reorders:
+                weights[f"cross.{spec.name}"] = _SEEN_WEIGHT_REORDERING
+            elif "next.chance" not in names:  # Which knows of returns.
+                weights[f"cross.{spec.name}"] = _SEEN_WEIGHT_FINDING
+    weights["next.chance"] = _CHANCE_WEIGHTS[reorders]
+    weights |= {name: _BESIDE_WEIGHTS.get(name, _BESIDE_WEIGHT) for name in names if name.startswith("beside.")}
     return {name: weight for name, weight in weights.items() if name in names}
 
 

@@ -19,6 +19,21 @@ VALUES_FOLLOWED = 3
 _NOTHING: Final = Found(np.zeros(0, np.int64), np.zeros(0, np.float64))
 
 
+class NextItems:
+    """What may come next, by what people did one after another: rules and session kNN, see `features.next_items`. The
+    person's own items are among them where people return."""
+
+    name = "next_items"
+    role: FeatureRole | None = "sequences"
+
+    def candidates(self, context: SourceContext, limit: int) -> Found:
+        if context.ahead is None:
+            return _NOTHING
+        rows, chances = context.ahead.best()
+        showable = context.state.catalogue.available[rows] == 1
+        return Found(rows[showable][:limit], chances[showable][:limit])
+
+
 class CoViewed:
     """What other people looked at in the same session as this person's recent items."""
 
@@ -82,6 +97,7 @@ class Listed:
 SOURCES: Final[dict[str, Source]] = {
     source.name: source
     for source in (
+        NextItems(),
         CoViewed(),
         SameCategory(),
         Listed("trending", "trending", lambda lists: (lists.trending.rows, lists.trending.scores)),

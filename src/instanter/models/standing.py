@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from ..features.assemble import EVIDENCE, Assembler, Averages
+from ..features.assemble import BESIDE, EVIDENCE, Assembler, Averages
 from ..foundation.limits import STANDING_LIST_MAX, TENANTS_STANDING_MAX
 from ..foundation.pages import mapped_zeros
 from ..state.aggregations.dispatch import lasting, read_number
@@ -28,6 +28,10 @@ _OLDEST_KEPT: Final = 16
 """So many that an item that leaves is no reason to look at all of them."""
 
 
+_VIEWED_ONLY: Final = 1e12
+"""Further below 0 than any score of what is popular by more than views: those are times in half-lives, or numbers."""
+
+
 class Scores:
     """Trending and popular by row, and what rates are averaged from, of all tenants' items, as of the epoch.
 
@@ -35,13 +39,14 @@ class Scores:
     nothing about items to which nothing happened. By the first rules it is the number as of the epoch.
     """
 
-    def __init__(self, state: State, trending: int, popular: int, assembler: Assembler) -> None:
-        """`trending` and `popular` are the numbers of their features, -1 where there is none."""
+    def __init__(self, state: State, trending: int, popular: int, views: int, assembler: Assembler) -> None:
+        """`trending`, `popular` and `views` are the numbers of their features, -1 where there is none."""
         items = state.schema.capacity.items
         self.trending, self.popular = np.zeros(items), np.zeros(items)
         self.counts: Ints = np.zeros((items, assembler.counts), np.int64)
         self._assembler = assembler
         self._numbers = (trending, popular)
+        self._views = views if assembler.rules >= BESIDE else -1
         self._lasting = assembler.rules >= EVIDENCE
         self._known = 0
         self._given_back = state.given_back
@@ -66,6 +71,10 @@ class Scores:
                 )
             elif self._lasting:
                 scores[rows] = -np.inf
+        if self._views >= 0:
+            _read_views(
+                features, self._views, state.published, state.published_reals, words, state.epoch_ms, rows, self.popular
+            )
         counts = np.zeros((len(rows), self.counts.shape[1]), np.int64)
         self._assembler.count(state, rows, counts)
         differing = (self.counts[rows] != counts).any(axis=1)
@@ -235,8 +244,10 @@ class Standing:
         """The lists follow the features of two roles; without one of them its list is in the catalogue's order."""
         numbers = {placed.spec.name: number for number, placed in enumerate(layout.features)}
         trending, popular = assembler.carriers.get("trending"), assembler.carriers.get("popularity")
+        views = assembler.carriers.get("item_views")
         self._trending = -1 if trending is None else numbers[trending]
         self._popular = -1 if popular is None else numbers[popular]
+        self._views = -1 if views is None else numbers[views]
         self._assembler = assembler
         self._state: State | None = None
         self._scores: Scores | None = None
@@ -281,7 +292,7 @@ class Standing:
             for tenant in list(self._lists):
                 self._let_go(tenant)
             self._state = state
-            self._scores = Scores(state, self._trending, self._popular, self._assembler)
+            self._scores = Scores(state, self._trending, self._popular, self._views, self._assembler)
         elif not self._stands(state):
             changed = self._changed(state, self._scores)
             if changed is None:
@@ -350,6 +361,20 @@ def _read_all(
     for row in rows:
         at = row * words + features[feature, AT]
         scores[row] = read_number(features, feature, published, published_reals, at, now_ms, now_ms, 0.0)
+
+
+@kernel
+def _read_views(
+    features: Ints, feature: int, published: Ints, published_reals: Reals, words: int, now_ms: int, rows: Ints,
+    popular: Reals,
+) -> None:  # fmt: skip
+    """Of what nobody has done more with than to view it, the most viewed is the most popular, behind all else."""
+    for row in rows:
+        if popular[row] == -np.inf:
+            at = row * words + features[feature, AT]
+            views = read_number(features, feature, published, published_reals, at, now_ms, now_ms, 0.0)
+            if views > 0.0:
+                popular[row] = views - _VIEWED_ONLY
 
 
 @kernel

@@ -1,8 +1,8 @@
 """The state hash: equal hashes mean equal content, whatever order the rows came to lie in, in memory or on disk.
 
 Names are resolved and keys sorted; words that only say where something lies are left out. `order_free` also leaves
-out decayed sums and the scores of decaying top-ks, whose last bits depend on the order of arrival, and the count of
-messages forgotten before their time.
+out decayed sums and the scores of decaying top-ks, whose last bits depend on the order of arrival, the count of
+messages forgotten before their time, and steps, which are that order.
 
 People are read a slice at a time, in the order of their keys, once for each kind of record.
 """
@@ -38,7 +38,8 @@ from .layout import (
     Scope,
 )
 from .program import DEDUP_MS, SEQUENCE_MS, Tables
-from .table import CELLS, CHUNKS, COLD, ITEMS, SESSIONS, Index, Memory, find, rows_of
+from .steps import content as content_of_ring
+from .table import CELLS, CHUNKS, COLD, ITEMS, SESSIONS, STEPS, Index, Memory, find, rows_of
 
 SLICE_PEOPLE = 2_048
 SLICE_ITEMS = 4_096
@@ -186,7 +187,7 @@ def _stacked(rows: Sequence[Ints], words: int) -> Ints:
 
 
 def state_hash(people: People, memory: Memory, settings: Ints, *, order_free: bool = False) -> str:
-    """Hash of all cells, their sessions and messages, and of all items."""
+    """Hash of all cells, their sessions and messages, of all items, and of the steps in the rings."""
     digest = hashlib.blake2b(digest_size=16)
     for part in _parts(people, memory, settings, order_free):
         digest.update(np.ascontiguousarray(part).tobytes())
@@ -217,6 +218,8 @@ def _parts(people: People, memory: Memory, settings: Ints, order_free: bool) -> 
         # A row made for the catalogue's sake and never counted on says nothing yet.
         some = some[(some[:, ITEM_KEY + 1 :] != 0).any(axis=1)]
         yield _content(some, layout, Scope.ITEM, (), order_free)
+    for table in range(STEPS, len(memory.regions) if not order_free else STEPS):
+        yield from content_of_ring(memory, table)
 
 
 def _without_erased(people: People, places: Ints) -> Ints:

@@ -30,10 +30,25 @@ from ..foundation.ids import REFERENCE_KEY_BYTES
 from .cold import COLD_KEY, COLD_PLACE, COLD_WORDS
 from .columns import TABLE_OF, Column, Copies, columns_in, copies
 from .compiled import Ints
-from .layout import Scope
+from .layout import STEP_WORDS, Layout, Scope
 from .memory import State
 from .program import activate
-from .table import CELLS, CHUNKS, COLD, FIRST_ROW, FREE, ITEMS, LEDGERS, LIVE, ROWS_MAX, SESSIONS, USED, WORDS, rows_of
+from .table import (
+    CELLS,
+    CHUNKS,
+    COLD,
+    FIRST_ROW,
+    FREE,
+    ITEMS,
+    LEDGERS,
+    LIVE,
+    ROWS_MAX,
+    SESSIONS,
+    STEPS,
+    USED,
+    WORDS,
+    rows_of,
+)
 
 MAGIC = b"INSTCKPT"
 VERSION = 2
@@ -59,6 +74,7 @@ _PLURALS = {
     CHUNKS: "chunks of message ids",
     ITEMS: "items",
     COLD: "people on disk",
+    STEPS: "steps",
 }
 
 
@@ -95,6 +111,8 @@ class Manifest(msgspec.Struct, frozen=True):
     """Folded since the log began; 0 where that was not noted."""
     since_ms: list[tuple[str, str, int]] = []
     """See `State`."""
+    rings: list[tuple[str, str]] = []
+    """(name, version) of the features that keep steps, in the order of their tables."""
 
 
 class _Versioned(msgspec.Struct, frozen=True):
@@ -130,7 +148,7 @@ class Snapshot:
         self._catalogue = state.catalogue.packed()
         self._control = control
         self._relieved: list[bytes] = []
-        for table in _SAVED_TABLES:
+        for table in _saved_tables(self.manifest):
             first, used = int(memory.regions[table, FIRST_ROW]), int(memory.regions[table, USED])
             memory.unsaved[first : first + used] = 1
         state.saving = self
@@ -144,7 +162,7 @@ class Snapshot:
     def sections(self) -> Iterator[bytes]:
         """The file's bytes, a bounded piece of work at a time."""
         yield MAGIC + _section(_Section.MANIFEST, msgspec.msgpack.encode(self.manifest))
-        for table in _SAVED_TABLES:
+        for table in _saved_tables(self.manifest):
             yield from self._rows(table)
         yield from self._spilled()
         for first in range(0, len(self._catalogue), CONTROL_ROWS):
@@ -165,7 +183,7 @@ class Snapshot:
     def abandon(self) -> None:
         """Stop saving rows; the checkpoint is given up or done."""
         self._state.saving = None
-        for table in _SAVED_TABLES:
+        for table in _saved_tables(self.manifest):
             first, used = self._memory.regions[table, [FIRST_ROW, USED]]
             self._memory.unsaved[first : first + used] = 0
         self._memory.spill[0] = 1
@@ -200,7 +218,7 @@ def _manifest(state: State, position: int, at_ms: int, records: int) -> Manifest
         VERSION,
         position,
         at_ms,
-        state.tables.memory.regions[:LEDGERS].tolist(),
+        _regions(state),
         columns_in(state.schema.layout),
         state.settings,
         sorted(state.active),
@@ -214,7 +232,20 @@ def _manifest(state: State, position: int, at_ms: int, records: int) -> Manifest
         {} if state.cold is None else state.cold.files.needed(),
         records,
         [(*feature, at_ms) for feature, at_ms in sorted(state.since_ms.items())],
+        _rings_of(state.schema.layout),
     )
+
+
+def _regions(state: State) -> list[list[int]]:
+    """Where the tables lie; of ledgers, which are not saved, nothing."""
+    regions = state.tables.memory.regions.copy()
+    regions[LEDGERS] = 0
+    found: list[list[int]] = regions.tolist()
+    return found
+
+
+def _rings_of(layout: Layout) -> list[tuple[str, str]]:
+    return [(spec.name, spec.version) for spec in layout.rings]
 
 
 def _section(kind: _Section, payload: bytes) -> bytes:
@@ -373,7 +404,9 @@ def _check_manifest(manifest: Manifest) -> None:
     for table in _saved_tables(manifest):
         region = manifest.regions[table]
         if not (0 <= region[LIVE] <= region[USED] and 0 <= region[FREE] <= region[USED] and region[WORDS] >= 1):
-            raise ValueError(f"{_PLURALS[table]} cannot lie so")
+            raise ValueError(f"{_plural(table)} cannot lie so")
+        if table >= STEPS and region[WORDS] != STEP_WORDS:
+            raise ValueError(f"steps are not of {region[WORDS]} words")
     for column in manifest.columns:
         words = manifest.regions[TABLE_OF[Scope(column.scope)]][WORDS]
         if not 0 <= column.offset < column.offset + column.words <= words:
@@ -384,11 +417,14 @@ def _check_manifest(manifest: Manifest) -> None:
 def _refuse_if_too_large(path: Path, manifest: Manifest, state: State) -> None:
     regions = state.tables.memory.regions
     for table in _saved_tables(manifest):
-        used, rows_max = manifest.regions[table][USED], int(regions[table, ROWS_MAX])
+        now = _table_now(manifest, state, table)
+        if now is None:
+            continue
+        used, rows_max = manifest.regions[table][USED], int(regions[now, ROWS_MAX])
         if table == COLD and used and state.cold is None:
             raise Broken(f"{path} holds {used} people on disk, and it was not said where")
         if used > rows_max:
-            raise Broken(f"{path} holds {used} {_PLURALS[table]}, there is room for {rows_max}: raise state.memory_mb")
+            raise Broken(f"{path} holds {used} {_plural(table)}, there is room for {rows_max}: raise state.memory_mb")
 
 
 def _wide(manifest: Manifest, state: State) -> State | None:
@@ -406,7 +442,20 @@ def _wide(manifest: Manifest, state: State) -> State | None:
 
 def _saved_tables(manifest: Manifest) -> tuple[int, ...]:
     """Format 1 knows nobody on disk."""
-    return _SAVED_TABLES if manifest.version > 1 else tuple(table for table in _SAVED_TABLES if table != COLD)
+    tables = _SAVED_TABLES if manifest.version > 1 else tuple(table for table in _SAVED_TABLES if table != COLD)
+    return (*tables, *range(STEPS, STEPS + len(manifest.rings)))
+
+
+def _plural(table: int) -> str:
+    return _PLURALS[min(table, STEPS)]
+
+
+def _table_now(manifest: Manifest, state: State, table: int) -> int | None:
+    """The table of the state that takes the rows of this one; None for a ring whose feature is no longer declared."""
+    if table < STEPS:
+        return table
+    rings, ring = _rings_of(state.schema.layout), manifest.rings[table - STEPS]
+    return STEPS + rings.index(ring) if ring in rings else None
 
 
 def reference_key_of(control: Mapping[str, Sequence[Any]]) -> bytes:
@@ -453,6 +502,7 @@ class _Loading:
         state.sweep_from = manifest.sweep_from
         state.tables.idle[0] = manifest.idle_ms
         state.configured, state.cleared = manifest.configured, dict(manifest.cleared)
+        state.check_rings()
         state.put_in_force(manifest.settings)
         state.active = frozenset(manifest.active)
         state.since_ms = {(name, version): at_ms for name, version, at_ms in manifest.since_ms}
@@ -466,11 +516,14 @@ class _Loading:
         state.publish_all()
 
     def _put(self, table: int, first: int, rows: Ints) -> None:
+        now = _table_now(self._manifest, self._state, table)
+        if now is None:
+            return
         regions = self._state.tables.memory.regions
-        regions[table, [USED, FREE, LIVE]] = [self._manifest.regions[table][word] for word in (USED, FREE, LIVE)]
-        target = rows_of(self._state.tables.memory, table)[first : first + len(rows)]
-        for then, now, words in self._copies[table]:
-            target[:, now : now + words] = rows[:, then : then + words]
+        regions[now, [USED, FREE, LIVE]] = [self._manifest.regions[table][word] for word in (USED, FREE, LIVE)]
+        target = rows_of(self._state.tables.memory, now)[first : first + len(rows)]
+        for then, to, words in self._copies[table]:
+            target[:, to : to + words] = rows[:, then : then + words]
 
     def _put_spilled(self, spilled: Ints) -> None:
         for table, row, words in _spilled_rows(spilled, self._manifest):
@@ -482,7 +535,7 @@ def _spilled_rows(spilled: Ints, manifest: Manifest) -> Iterator[tuple[int, int,
     at = 0
     while at < len(spilled):
         table, row = int(spilled[at]), int(spilled[at + 1])
-        if not (table in _SAVED_TABLES and 0 <= row < manifest.regions[table][USED]):
+        if not (table in _saved_tables(manifest) and 0 <= row < manifest.regions[table][USED]):
             raise ValueError(f"there is no row {row} in table {table}")
         words = manifest.regions[table][WORDS]
         yield table, row, spilled[at + 2 : at + 2 + words]

@@ -27,10 +27,10 @@ from .layout import (
     CELL_SESSION,
     CHUNK_NEXT,
     CHUNK_WORDS,
-    SEEN_SUFFIX,
     SESSION_CELL,
     Layout,
     Scope,
+    declared_name,
 )
 from .table import (
     BASE,
@@ -130,7 +130,7 @@ class Cold:
         parts = parts_of(words, self._layout)
         rows = {CELLS: parts.cell.reshape(1, -1), SESSIONS: parts.sessions}
         for placed in self._layout.features:
-            since = cleared.get(placed.spec.name.removesuffix(SEEN_SUFFIX), 0)
+            since = cleared.get(declared_name(placed.spec.name), 0)
             if since > found.era and placed.spec.scope is not Scope.ITEM:
                 table = rows[TABLE_OF[placed.spec.scope]]
                 table[:, placed.offset : placed.offset + placed.spec.words] = 0

@@ -61,6 +61,7 @@ from .program import (
     price_at,
 )
 from .rows import cell_of, change_item, met_item_of
+from .sequences import add_steps
 from .sessions import session_of
 from .table import CELLS, ITEMS, MIGRATE_PER_BATCH, SESSIONS, address, find, migrate, touch
 from .upkeep import is_swept, let_go
@@ -69,7 +70,7 @@ APPLIED, DUPLICATE, LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS, TABLE_FULL, TOLD_AGAIN
 """What became of an event."""
 
 _BOT, _RETOLD = int(Flag.BOT), int(Flag.RETOLD)
-_OWN_AGE, _SEQUENTIAL, _PAIRS = int(Trait.OWN_AGE), int(Trait.SEQUENTIAL), int(Trait.PAIRS)
+_OWN_AGE, _SEQUENTIAL, _FED_BESIDE = int(Trait.OWN_AGE), int(Trait.SEQUENTIAL), int(Trait.PAIRS | Trait.STEPS)
 _EVENTS, _RECALLS_ORDERS = int(Trait.EVENTS), int(Trait.RECALLS_ORDERS)
 
 
@@ -123,6 +124,7 @@ def _fold_event(program: Program, tables: Tables, columns: Columns, event: int) 
         _run(program, tables, columns, event, cell, session, verdict)
         if feeds_items and session >= 0:
             count_pairs(program, tables, columns, event, session)
+            add_steps(program, tables, columns, event, cell)
     return verdict
 
 
@@ -199,7 +201,7 @@ def _run(
             continue
         if denied >> features[feature, PURPOSE] & 1:
             continue
-        if not features[feature, ACTIVE] or traits & _PAIRS:
+        if not features[feature, ACTIVE] or traits & _FED_BESIDE:
             continue
         if not _counts(traits, scope, session, verdict, columns.flags[event] & _BOT, folding):
             continue

@@ -57,8 +57,6 @@ PRICE, QUANTITY = int(ValueSource.PRICE), int(ValueSource.QUANTITY)
 
 
 SEEN_ITEMS_MAX = 8
-SEEN_SUFFIX = ".seen"
-"""Behind the name of a co-occurrence feature: the slot the layout adds for it."""
 
 # Words before the features in each record.
 CELL_KEY, CELL_NEWEST_MS, CELL_FIRST_MS, CELL_EVENTS, CELL_LATE = 0, 1, 2, 3, 4
@@ -80,6 +78,9 @@ CHUNK_IDS = 6
 CHUNK_NEXT, CHUNK_COUNT, CHUNK_FIRST = 0, 1, 2
 """Row of the chunk that follows + 1, messages held, and the first of them: id, time, id, time, ..."""
 CHUNK_WORDS = CHUNK_FIRST + 2 * CHUNK_IDS
+
+STEP_WORDS = 4
+"""Of a step, see `sequences`."""
 
 
 class FeatureSpec(msgspec.Struct, frozen=True):
@@ -154,6 +155,11 @@ class Layout(msgspec.Struct, frozen=True):
         """The purposes that features are kept for, sorted."""
         return tuple(sorted({placed.spec.purpose for placed in self.features}))
 
+    @property
+    def rings(self) -> tuple[FeatureSpec, ...]:
+        """The features that keep steps, in the order of their rings."""
+        return tuple(placed.spec for placed in self.features if placed.spec.aggregation.keeps_steps)
+
     def named(self, name: str) -> Placed:
         """The feature of that name; KeyError if there is none."""
         for placed in self.features:
@@ -181,15 +187,30 @@ def lay_out(specs: Sequence[FeatureSpec]) -> Layout:
 
 
 def _with_companions(specs: Sequence[FeatureSpec]) -> list[FeatureSpec]:
-    """Each co-occurrence needs the items its session has seen; the layout adds that slot beside it."""
+    """What an aggregation needs beside it, in a session or in the cell, gets a slot of its own."""
     complete: list[FeatureSpec] = []
     for spec in specs:
         complete.append(spec)
-        if spec.aggregation.companion is not None:
+        companion = spec.aggregation.companion
+        if companion is not None:
             complete.append(
                 FeatureSpec(
-                    f"{spec.name}{SEEN_SUFFIX}", spec.version, spec.aggregation.companion, Scope.SESSION,
+                    companion_of(spec.name, companion), spec.version, companion, Scope[companion.beside.upper()],
                     codes=spec.codes, purpose=spec.purpose,
                 )
             )  # fmt: skip
     return complete
+
+
+def companion_of(name: str, companion: Aggregation) -> str:
+    """The name of the slot that the layout adds for the feature of that name."""
+    return f"{name}.{companion.name}"
+
+
+def declared_name(name: str) -> str:
+    """The name of the feature whose slot this is: its own, or that for which the layout has added it.
+
+    >>> declared_name("co_viewed.seen"), declared_name("co_viewed")
+    ('co_viewed', 'co_viewed')
+    """
+    return name.partition(".")[0]

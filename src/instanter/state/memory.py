@@ -27,6 +27,7 @@ from ..foundation.limits import (
     PUBLISHED_ROWS_MAX,
 )
 from ..foundation.pages import empty_objects, give_back
+from .aggregations.base import Trait
 from .canonical import People, state_hash
 from .catalogue import Catalogue
 from .cold import COLD_KEY, COLD_RECEIVED_MS, COLD_WORDS, RESERVED_CELLS, Cold
@@ -35,13 +36,14 @@ from .columns import TABLE_OF
 from .compiled import Bytes, Ints, Reals, Shorts
 from .fetched import ColdRecord
 from .fold import APPLIED, DUPLICATE, LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS, TABLE_FULL, TOLD_AGAIN, fold_batch
-from .layout import CELL_KEY, CELL_RECEIVED_MS, CHUNK_WORDS, ITEM_KEY, SEEN_SUFFIX, Scope
+from .layout import CELL_KEY, CELL_RECEIVED_MS, CHUNK_WORDS, ITEM_KEY, STEP_WORDS, Scope, declared_name
 from .ledger import PAGE_WORDS
 from .program import (
     FOLDING,
     SETTING_BOUNDS,
     SETTING_NAMES,
     SETTINGS_FORMERLY,
+    STEPS_KEPT,
     VACANT_SINCE,
     Columns,
     Tables,
@@ -54,6 +56,7 @@ from .program import (
 )
 from .rows import item_of, received_ms
 from .schema import Schema, columns_of
+from .steps import begin, blank, check, first_word, keep, owners_of, sieve_of
 from .table import (
     BASE,
     CELLS,
@@ -62,6 +65,7 @@ from .table import (
     ITEMS,
     LIVE,
     ROWS_MAX,
+    STEPS,
     USED,
     find,
     free_rows,
@@ -124,7 +128,9 @@ class State:
         self.references = references or References()
         layout, room = schema.layout, schema.capacity
         self.schema = schema
-        self.program = make_program(layout, codes=len(schema.codes) + 1, settings=schema.settings)
+        self.program = make_program(
+            layout, codes=len(schema.codes) + 1, settings=schema.settings, names=schema.codes
+        )
         self.tables = Tables(
             make_memory(
                 words=(
@@ -135,6 +141,7 @@ class State:
                     1,
                     COLD_WORDS,
                     PAGE_WORDS,
+                    *(STEP_WORDS for _ in layout.rings),
                 ),
                 rows_max=(
                     room.cells,
@@ -144,8 +151,9 @@ class State:
                     0,
                     room.cold if cold else 0,
                     room.ledger_pages,
+                    *(1 + room.steps for _ in layout.rings),
                 ),
-                pairings=sum(placed.spec.aggregation.companion is not None for placed in layout.features),
+                pairings=sum(bool(placed.spec.aggregation.traits & Trait.PAIRS) for placed in layout.features),
             ),
             make_index(),
             make_index(),
@@ -154,6 +162,9 @@ class State:
             np.zeros(1, np.int64),
             np.zeros(1, np.int64),
         )
+        for table in self._ring_tables:
+            begin(self.tables.memory, table)
+        self._fit_rings()
         self.cold = None if cold is None else Cold(cold, layout)
         self.configured = 0
         """How often features were put in force."""
@@ -187,6 +198,8 @@ class State:
         """Of the newest epochs: number, and the rows of items that it changed."""
         self.sweep_from = 0
         self._idle_from = (0, 0)
+        self.blanked = 0
+        """How often steps of erased people were taken out, for whoever has worked out something from steps."""
         self.saving: Saving | None = None
         self.verdicts: Counter[str] = Counter(dict.fromkeys(VERDICTS.values(), 0))
         """What became of the events folded by this process."""
@@ -521,32 +534,70 @@ class State:
         for word, name in enumerate(SETTING_NAMES):
             self.program.settings[word] = settings.get(name, formerly.get(name, self.program.settings[word]))
         follow_rules(self.program)
+        self._fit_rings()
+
+    @property
+    def _ring_tables(self) -> range:
+        return range(STEPS, len(self.tables.memory.regions))
+
+    def _fit_rings(self) -> None:
+        """Let the rings keep as many steps as the settings say."""
+        count = min(int(self.program.settings[STEPS_KEPT]), self.schema.capacity.steps)
+        for table in self._ring_tables:
+            keep(self.tables.memory, table, count)
+
+    def check_rings(self) -> None:
+        """`ValueError` if the rings, filled from a checkpoint, hold what no fold has written."""
+        for table in self._ring_tables:
+            check(self.tables.memory, table)
+
+    def ring(self, name: str) -> int:
+        """The first word of the ring of the feature of that name, see `steps`; KeyError if there is none."""
+        for table, spec in zip(self._ring_tables, self.schema.layout.rings, strict=True):
+            if spec.name == name:
+                return first_word(self.tables.memory, table)
+        raise KeyError(name)
 
     def _clear(self, features: frozenset[tuple[str, str]]) -> None:
         """Take out what features have counted. Costs a pass over the records that hold any, and touches no others:
         memory that nothing was written to is not taken yet."""
         items = int(self.tables.memory.regions[ITEMS, USED])
         for placed in self.schema.layout.features:
-            if (placed.spec.name.removesuffix(SEEN_SUFFIX), placed.spec.version) in features:
+            if (declared_name(placed.spec.name), placed.spec.version) in features:
                 first, end = placed.offset, placed.offset + placed.spec.words
                 rows_of(self.tables.memory, TABLE_OF[placed.spec.scope])[:, first:end] = 0
                 if placed.spec.scope is Scope.ITEM:
                     self.published.reshape(-1, self.schema.layout.item_words)[:items, first:end] = 0
+        for table, spec in zip(self._ring_tables, self.schema.layout.rings, strict=True):
+            if (spec.name, spec.version) in features:
+                begin(self.tables.memory, table)
 
     def erase(self, keys: Sequence[int]) -> int:
         """Remove these cells, their sessions and the messages they remember; how many were there.
 
         Nothing else changes: what items were counted stays, which is clear and names nobody. A checkpoint that is
         being written still gets the cells as they were. What lies of them in cold files is gone once `scrub` has
-        returned False.
+        returned False. Their steps say nothing any more, which costs a pass over the rings: some ms for millions.
         """
         erased = 0
+        if known := [key for key in keys if self.knows(key)]:
+            self._blank_steps(known)
         for key in keys:
             self._relieve()
             erased += erase(self.tables.memory, self.tables.cell_index, key)
             if self.cold is not None:
                 erased += self.cold.forget(self.tables.memory, key)
         return erased
+
+    def _blank_steps(self, keys: Sequence[int]) -> None:
+        self.blanked += 1
+        owners = owners_of(np.array(keys, np.int64))
+        sieve = sieve_of(owners)
+        for table in self._ring_tables:
+            row = 1
+            while row < self.tables.memory.regions[table, USED]:
+                self._relieve()
+                row = blank(self.tables.memory, table, owners, sieve, row)
 
     def tick(self, event: Ticked) -> int:
         """Forget the sessions and messages of people from whom nothing came for long; of how many rows were freed.
@@ -610,7 +661,7 @@ class State:
         )  # fmt: skip
         self.cold = wide.cold
         ours, theirs = self.tables.memory, wide.tables.memory
-        for table in (ITEMS, COLD):
+        for table in (ITEMS, COLD, *self._ring_tables):
             ours.regions[table, [USED, FREE, LIVE]] = theirs.regions[table, [USED, FREE, LIVE]]
             rows_of(ours, table)[:] = rows_of(theirs, table)
         self.rebuild_indexes()

@@ -7,7 +7,20 @@ from .aggregations.seen import add_seen, has_seen
 from .aggregations.top_k import count
 from .compiled import Ints, kernel
 from .layout import MICRO, SEEN_ITEMS_MAX
-from .program import ACTIVE, AS_CAME, AT, FOLDING, HEARD_SINCE, PURPOSE, SEEN_AT, TRAITS, Columns, K, Program, Tables
+from .program import (
+    ACTIVE,
+    AS_CAME,
+    AT,
+    COMPANION_AT,
+    FOLDING,
+    HEARD_SINCE,
+    PURPOSE,
+    TRAITS,
+    Columns,
+    K,
+    Program,
+    Tables,
+)
 from .rows import change_item, met_item_of
 from .table import ITEMS, address
 
@@ -29,7 +42,7 @@ def count_pairs(program: Program, tables: Tables, columns: Columns, event: int, 
             continue
         if columns.denied[event] >> features[feature, PURPOSE] & 1:
             continue
-        seen, ref = session + features[feature, SEEN_AT], columns.items[place]
+        seen, ref = session + features[feature, COMPANION_AT], columns.items[place]
         if not has_seen(ints, seen, ref):
             for i in range(min(ints[seen], SEEN_ITEMS_MAX)):
                 _count_pair(features, feature, tables, ref, ints[seen + 1 + i], MICRO)
@@ -55,7 +68,7 @@ def join_seen(program: Program, tables: Tables, ours: int, theirs: int, seen_at:
     """Two sessions turn out to be one: count the pairs across, take back those that both had counted."""
     ints, features = tables.memory.ints, program.features
     for feature in range(len(features)):
-        if not features[feature, TRAITS] & _PAIRS or features[feature, SEEN_AT] != seen_at:
+        if not features[feature, TRAITS] & _PAIRS or features[feature, COMPANION_AT] != seen_at:
             continue
         if not features[feature, ACTIVE]:
             continue

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from ..foundation.limits import ATTRIBUTE_VALUES_MAX, DEDUP_IDS_MAX
+from ..events.meanings import number_of_role
+from ..foundation.limits import ATTRIBUTE_VALUES_MAX, DEDUP_IDS_MAX, STEPS_MAX
 from .compiled import Bytes, Ints, Reals, kernel
-from .layout import SEEN_SUFFIX, FeatureSpec, Layout, Scope
+from .layout import FeatureSpec, Layout, Scope, companion_of, declared_name
 from .table import Index, Memory
 
 # Columns of `Program.features`, one row per feature.
 AGGREGATION, SCOPE, AT, K, HALF_LIFE_MS, TILE_MS, TILES = 0, 1, 2, 3, 4, 5, 6
-VALUE, VALUE_COLUMN, BY, BY_COLUMN, PER_ITEM, ACTIVE, SEEN_AT, TRAITS, PURPOSE = 7, 8, 9, 10, 11, 12, 13, 14, 15
+VALUE, VALUE_COLUMN, BY, BY_COLUMN, PER_ITEM, ACTIVE, COMPANION_AT, TRAITS, PURPOSE = 7, 8, 9, 10, 11, 12, 13, 14, 15
 """Traits are those of the aggregation, see `aggregations.base.Trait`; purpose is the bit of `Columns.denied` that takes
 the feature out."""
 TAKES_BACK, SINCE_MS = 16, 17
@@ -22,7 +23,9 @@ TAKES_BACK, SINCE_MS = 16, 17
 AS_CAME = 18
 """Whether what stands equal goes by what came first, not by reference: since rules 4 of the fold."""
 WORDS_TAKEN = 19
-FEATURE_COLUMNS = 20
+RING = 20
+"""Which of the rings keeps its steps, if it keeps any."""
+FEATURE_COLUMNS = 21
 
 # What an event does to a feature: the columns of `Program.acts`.
 SIGN, HEARD_SINCE = 0, 1
@@ -30,7 +33,7 @@ GIVES, GIVES_OF_ORDER, TAKES, TAKES_PART = 1, 2, -1, -2
 """`GIVES_OF_ORDER`: only where the order is named. `TAKES_PART`: only the items, where some are named."""
 
 # Words of `Program.settings`.
-GAP_MS, LENGTH_MAX_MS, SEQUENCE_MS, WINDOW_MS, DEDUP_MS, IDS_MAX, FOLDING = 0, 1, 2, 3, 4, 5, 6
+GAP_MS, LENGTH_MAX_MS, SEQUENCE_MS, WINDOW_MS, DEDUP_MS, IDS_MAX, FOLDING, STEPS_KEPT = 0, 1, 2, 3, 4, 5, 6, 7
 
 BLANKED_ROWS = 4_096
 """Rows of the catalogue's columns made ready at once."""
@@ -43,6 +46,7 @@ SETTING_NAMES = (
     "dedup_window_ms",
     "dedup_ids_max",
     "folding",
+    "steps_kept",
 )
 """The settings that the fold stands on, in the order of `Program.settings`, as recorded in `Configured`."""
 
@@ -61,10 +65,13 @@ FOLDING_NOW = 4
 """
 VACANT_SINCE = 3
 """The rules from which on rows become vacant."""
-SETTING_BOUNDS = {"dedup_ids_max": (0, DEDUP_IDS_MAX), "folding": (1, FOLDING_NOW)}
+SETTING_BOUNDS = {"dedup_ids_max": (0, DEDUP_IDS_MAX), "folding": (1, FOLDING_NOW), "steps_kept": (0, STEPS_MAX)}
 """Bounds of settings that are more than a time."""
-SETTINGS_FORMERLY = {"folding": 1}
+SETTINGS_FORMERLY = {"folding": 1, "steps_kept": 0}
 """What held before a setting was recorded."""
+
+
+NO_NAMES: Final[Mapping[str, int]] = {}
 
 
 class Program(NamedTuple):
@@ -73,12 +80,15 @@ class Program(NamedTuple):
     first: Ints
     """[codes + 1]: where the operations of a code begin in `ops`."""
     ops: Ints
+    """Numbers of features, those that keep steps last."""
     acts: Ints
     """[operations, 2]: what the event does to the feature, and the rules of the fold from which on it is heard."""
     features: Ints
     feeds_items: Bytes
     """By code: the rules of the fold from which on an operation changes item records, 0 if none does."""
     settings: Ints
+    roles: Ints
+    """By code: the number of the event's role, see `events.meanings`; 0 for names that are not known."""
 
 
 class Columns(NamedTuple):
@@ -156,8 +166,11 @@ class Tables(NamedTuple):
     """[1]: messages forgotten before their time, or never remembered, since this process began."""
 
 
-def make_program(layout: Layout, *, codes: int, settings: dict[str, int]) -> Program:
-    """Compile a layout for events with codes 0 to `codes` - 1. All features are inactive at first."""
+def make_program(
+    layout: Layout, *, codes: int, settings: dict[str, int], names: Mapping[str, int] = NO_NAMES
+) -> Program:
+    """Compile a layout for events with codes 0 to `codes` - 1, of which `names` says whose they are. All features are
+    inactive at first."""
     purposes = layout.purposes
     features = np.zeros((max(len(layout.features), 1), FEATURE_COLUMNS), np.int64)
     ops: list[list[tuple[int, int, int]]] = [[] for _ in range(codes)]
@@ -171,11 +184,15 @@ def make_program(layout: Layout, *, codes: int, settings: dict[str, int]) -> Pro
         features[number, WORDS_TAKEN] = spec.words
         features[number, PURPOSE] = purposes.index(spec.purpose)
         features[number, TAKES_BACK] = bool(spec.takes_back)
+        if spec.aggregation.keeps_steps:
+            features[number, RING] = layout.rings.index(spec)
         if spec.aggregation.companion is not None:
-            features[number, SEEN_AT] = layout.named(f"{spec.name}{SEEN_SUFFIX}").offset
+            features[number, COMPANION_AT] = layout.named(companion_of(spec.name, spec.aggregation.companion)).offset
         if spec.aggregation.is_declared:
             for code, sign in _signs(spec):
                 ops[code].append((number, sign, spec.heard_since.get(code, 1)))
+    for of_code in ops:
+        of_code.sort(key=lambda op: layout.features[op[0]].spec.aggregation.keeps_steps)
     program = Program(
         np.cumsum([0, *map(len, ops)]).astype(np.int64),
         np.array([op[0] for code in ops for op in code], np.int64),
@@ -189,9 +206,17 @@ def make_program(layout: Layout, *, codes: int, settings: dict[str, int]) -> Pro
             np.uint8,
         ),
         np.array([settings[name] for name in SETTING_NAMES], np.int64),
+        _roles(names, codes),
     )
     follow_rules(program)
     return program
+
+
+def _roles(names: Mapping[str, int], codes: int) -> Ints:
+    roles = np.zeros(codes, np.int64)
+    for name, code in names.items():
+        roles[code] = number_of_role(name)
+    return roles
 
 
 def follow_rules(program: Program) -> None:
@@ -210,9 +235,7 @@ def activate(
     """From here on exactly the features with these (name, version) count; since when they do is in `since_ms`, and it
     is from the beginning on for those not named there."""
     for number, placed in enumerate(layout.features):
-        name = placed.spec.name
-        if not placed.spec.aggregation.is_declared:
-            name = name.removesuffix(SEEN_SUFFIX)
+        name = declared_name(placed.spec.name)
         program.features[number, ACTIVE] = (name, placed.spec.version) in names
         program.features[number, SINCE_MS] = since_ms.get((name, placed.spec.version), 0)
 

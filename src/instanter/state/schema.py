@@ -32,6 +32,8 @@ class Capacity(msgspec.Struct, frozen=True):
     """People whose place on disk is known, where there is a place for them."""
     catalogue: int = CATALOGUE_ITEMS_ALWAYS
     """Items of the usual size that the catalogue takes, where `items` leaves room for so many."""
+    steps: int = 1_024
+    """Steps of each ring of steps. It is a room for addresses: how many are kept says the setting `steps_kept`."""
     catalogue_bytes: int = 0
     """What larger items may take together, where that is more than so many of the usual size do."""
 

@@ -16,12 +16,12 @@ import numpy as np
 
 from ..foundation.limits import DEDUP_IDS_MAX, FOLD_BATCH_EVENTS_MAX, FOLD_BATCH_ITEMS_MAX
 from .compiled import Bytes, Ints, Reals, kernel
-from .layout import CHUNK_IDS, SEEN_ITEMS_MAX
+from .layout import CHUNK_IDS, SEEN_ITEMS_MAX, STEP_WORDS
 
-CELLS, SESSIONS, CHUNKS, ITEMS, NOTHING, COLD, LEDGERS = 0, 1, 2, 3, 4, 5, 6
+CELLS, SESSIONS, CHUNKS, ITEMS, NOTHING, COLD, LEDGERS, STEPS = 0, 1, 2, 3, 4, 5, 6, 7
 """The tables. Cold says where people lie on disk. Ledgers are no state: they are made from chunks. Of nothing there are
-no rows: checkpoints number the tables, and one that there was once had its number."""
-TABLES = 7
+no rows: checkpoints number the tables, and one that there was once had its number. Steps is the first of the rings, see
+`sequences`: there is a table for each feature that keeps steps, and these come last."""
 
 # Columns of `Memory.regions`, one row per table.
 BASE, WORDS, ROWS_MAX, FIRST_ROW, USED, FREE, LIVE = 0, 1, 2, 3, 4, 5, 6
@@ -72,10 +72,10 @@ def make_memory(*, words: tuple[int, ...], rows_max: tuple[int, ...], pairings: 
 
     There is room to spill what two full batches can touch.
     """
-    assert len(words) == len(rows_max) == TABLES
-    regions = np.zeros((TABLES, REGION_COLUMNS), np.int64)
+    assert len(words) == len(rows_max) >= STEPS
+    regions = np.zeros((len(words), REGION_COLUMNS), np.int64)
     base = first_row = 0
-    for table in range(TABLES):
+    for table in range(len(words)):
         regions[table, [BASE, WORDS, ROWS_MAX, FIRST_ROW]] = base, words[table], rows_max[table], first_row
         base += words[table] * rows_max[table]
         first_row += rows_max[table]
@@ -100,11 +100,12 @@ def scattered(words: int) -> Ints:
 
 def _touched_words_max(words: tuple[int, ...], rows_max: tuple[int, ...], pairings: int) -> int:
     """What one batch can touch: a cell, three sessions and all chunks of the cell an event, its items and their
-    pairs."""
+    pairs, and of each ring a step and the one before it for each item, and where the ring says how far it is."""
     events, pairs = FOLD_BATCH_EVENTS_MAX, 2 * FOLD_BATCH_EVENTS_MAX * (SEEN_ITEMS_MAX + 1) * pairings
     chunks = min(events * (DEDUP_IDS_MAX // CHUNK_IDS + 1), rows_max[CHUNKS])
     rows = {CELLS: events, SESSIONS: 3 * events, CHUNKS: chunks, ITEMS: FOLD_BATCH_ITEMS_MAX + pairs}
-    return sum(count * (words[table] + 2) for table, count in rows.items())
+    steps = (2 * FOLD_BATCH_ITEMS_MAX + 1) * (STEP_WORDS + 2) * (len(words) - STEPS)
+    return steps + sum(count * (words[table] + 2) for table, count in rows.items())
 
 
 def free_rows(memory: Memory, table: int) -> int:

@@ -8,7 +8,8 @@ from .compiled import Ints, kernel
 from .dedup import forget
 from .layout import CELL_CHUNK, CELL_PREVIOUS, CELL_RECEIVED_MS, CELL_SESSION, CELL_SWEPT_MS
 from .program import Changes
-from .table import CELLS, ITEMS, SESSIONS, USED, WORDS, Index, Memory, address, find, release, remove, touch
+from .steps import publish_steps
+from .table import CELLS, ITEMS, SESSIONS, STEPS, USED, WORDS, Index, Memory, address, find, release, remove, touch
 
 
 class Swept(NamedTuple):
@@ -69,8 +70,10 @@ def erase(memory: Memory, index: Index, key: int) -> bool:
 
 @kernel
 def publish(memory: Memory, changes: Changes, published: Ints) -> None:
-    """Copy the changed item rows to the published table and clear the marks."""
+    """Copy the changed item rows to the published table and clear the marks; what rings hold is published too."""
     ints, regions = memory.ints, memory.regions
+    for table in range(STEPS, len(regions)):
+        publish_steps(memory, table)
     words = regions[ITEMS, WORDS]
     for i in range(changes.meta[0]):
         row = changes.rows[i]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from typing import Final
 
 from ...decisions.placement import Placement
 from ...engine.loop import Engine
@@ -17,6 +18,9 @@ from .placing import TRAIN, in_charge
 from .queue import JobQueue
 
 log = logging.getLogger("instanter.jobs")
+
+FIRST_TURN_S: Final = 300.0
+"""After the start, if turns are further apart."""
 
 
 class _Standing:
@@ -47,14 +51,14 @@ class Retraining:
         """Of the log, at the last turn."""
 
     async def run(self) -> None:
-        """Take turns until cancelled, the first one when the time between two of them has passed."""
-        took_s = 0.0
+        """Take turns until cancelled, the first one soon: whoever has just brought in what they have waits for it."""
+        pause_s = min(self._every_s, FIRST_TURN_S)
         while True:
-            await asyncio.sleep(max(self._every_s - took_s, 0.0))
+            await asyncio.sleep(pause_s)
             began_ns = elapsed_ns()
             if self.has_grown():
                 await self.turn()
-            took_s = (elapsed_ns() - began_ns) / 1e9
+            pause_s = max(self._every_s - (elapsed_ns() - began_ns) / 1e9, 0.0)
 
     def has_grown(self) -> bool:
         """Whether there is enough in the log that there was not at the last turn; asking for it makes one of now."""

@@ -17,8 +17,10 @@ from .last_k import LAST_K
 from .max import MAX
 from .mean import MEAN
 from .min import MIN
+from .newest import NEWEST
 from .orders import ORDERS
 from .seen import SEEN
+from .sequences import SEQUENCES
 from .sum import SUM
 from .time_since import TIME_SINCE
 from .top_k import TOP_K
@@ -26,6 +28,7 @@ from .windowed import WINDOWED
 
 AGGREGATIONS: Final = (
     COUNT, TOP_K, LAST_K, DECAYED, WINDOWED, SUM, MEAN, TIME_SINCE, LAST, MIN, MAX, ORDERS, CO_OCCURRENCE, SEEN,
+    SEQUENCES, NEWEST,
 )  # fmt: skip
 """What is asked for most comes first."""
 
@@ -49,5 +52,5 @@ def declared(aggregate: str, by: str) -> Aggregation:
 
 __all__ = [
     "AGGREGATIONS", "Aggregation", "CO_OCCURRENCE", "COUNT", "DECAYED", "DECLARED", "LAST", "LAST_K", "MAX", "MEAN",
-    "MIN", "ORDERS", "SEEN", "SUM", "TIME_SINCE", "TOP_K", "Trait", "WINDOWED", "declared",
+    "MIN", "NEWEST", "ORDERS", "SEEN", "SEQUENCES", "SUM", "TIME_SINCE", "TOP_K", "Trait", "WINDOWED", "declared",
 ]  # fmt: skip

@@ -39,6 +39,8 @@ class Trait(IntFlag):
     """Its first word is the time of what it was last added."""
     TILED = 256
     """Its first word is the number of the newest tile."""
+    STEPS = 512
+    """It keeps steps in a ring, see `sequences`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,12 +106,19 @@ class Aggregation:
     inexact: Callable[[FeatureSpec], list[int]] = no_words
     """Its words whose last bits depend on the order of arrival."""
     companion: Aggregation | None = None
-    """What the layout adds to the session for it."""
+    """What the layout adds for it."""
+    beside: Literal["session", "profile"] = "session"
+    """Where it is added, if it is a companion."""
 
     @property
     def is_number(self) -> bool:
         """Whether it reads as one number."""
         return self.read is not None
+
+    @property
+    def keeps_steps(self) -> bool:
+        """Whether each feature of it has a ring of steps."""
+        return bool(self.traits & Trait.STEPS)
 
     @property
     def is_declared(self) -> bool:
