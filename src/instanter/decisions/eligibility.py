@@ -26,13 +26,14 @@ NOT_YET_AVAILABLE: Final = "not_yet_available"
 EXPIRED: Final = "expired"
 SAME_GROUP: Final = "same_group"
 """Another variant of the same group is shown, or is what the page is about."""
+IN_CART: Final = "in_cart"
 
 BOUGHT_MS: Final = 30 * 86_400_000
 """How long something bought is not offered again."""
 
 _REASONS: Final = (
     "", OUT_OF_STOCK, JUST_BOUGHT, NOT_IN_CATALOGUE, DELETED, SHOWN_ELSEWHERE, PAGE_ITEM,
-    NOT_YET_AVAILABLE, EXPIRED, SAME_GROUP,
+    NOT_YET_AVAILABLE, EXPIRED, SAME_GROUP, IN_CART,
 )  # fmt: skip
 _CODES: Final = {reason: code for code, reason in enumerate(_REASONS)}
 
@@ -44,6 +45,8 @@ class Filters(msgspec.Struct, frozen=True):
     shown: Collection[int] = ()
     page: int = 0
     page_group: int = 0
+    cart: frozenset[int] = frozenset()
+    """What is in the cart, where that is not offered."""
     now_ms: int = 0
     """Of the decision; 0 for one that looks at no times and no groups, as decisions by the first rules do."""
 
@@ -132,7 +135,7 @@ def _judge_times(state: State, pool: Pool, filters: Filters, codes: Bytes) -> No
 
 def _judge_items(state: State, pool: Pool, filters: Filters, codes: Bytes) -> None:
     del state
-    ruled_out = filters.bought.union(filters.shown, (filters.page,) if filters.page else ())
+    ruled_out = filters.bought.union(filters.shown, filters.cart, (filters.page,) if filters.page else ())
     if ruled_out:
         for place, ref in enumerate(pool.columns.refs.tolist()):
             if ref in ruled_out and not codes[place]:
@@ -173,6 +176,8 @@ def _ruled_out(filters: Filters, ref: int) -> str:
         return PAGE_ITEM
     if ref in filters.bought:
         return JUST_BOUGHT
+    if ref in filters.cart:
+        return IN_CART
     return SHOWN_ELSEWHERE
 
 
@@ -182,7 +187,7 @@ FILTERS: Final = {
         Filter("availability", (OUT_OF_STOCK, NOT_IN_CATALOGUE, DELETED), _judge_availability),
         Filter("stock", (OUT_OF_STOCK,), _judge_stock),
         Filter("times", (NOT_YET_AVAILABLE, EXPIRED), _judge_times),
-        Filter("items", (PAGE_ITEM, JUST_BOUGHT, SHOWN_ELSEWHERE), _judge_items, role="purchases"),
+        Filter("items", (PAGE_ITEM, JUST_BOUGHT, IN_CART, SHOWN_ELSEWHERE), _judge_items, role="purchases"),
         Filter("groups", (SAME_GROUP, JUST_BOUGHT, SHOWN_ELSEWHERE), _judge_groups, role="purchases"),
     )
 }

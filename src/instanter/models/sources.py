@@ -13,6 +13,7 @@ from ..state.layout import Scope
 from .base import Found, Source, SourceContext
 from .standing import TenantLists
 
+BOUGHT_WITH: Final = "bought_with"
 VALUES_FOLLOWED = 3
 """Values of each top-k that `same_category` follows."""
 
@@ -32,6 +33,20 @@ class NextItems:
         rows, chances = context.ahead.best()
         showable = context.state.catalogue.available[rows] == 1
         return Found(rows[showable][:limit], chances[showable][:limit])
+
+
+class BoughtWith:
+    """What is ordered together with the item of the page, or with what is in the cart, see `features.together`."""
+
+    name = BOUGHT_WITH
+    role: FeatureRole | None = "baskets"
+
+    def candidates(self, context: SourceContext, limit: int) -> Found:
+        if context.goes_with is None:
+            return _NOTHING
+        rows, shares = context.goes_with.best()
+        showable = context.state.catalogue.available[rows] == 1
+        return Found(rows[showable][:limit], shares[showable][:limit])
 
 
 class CoViewed:
@@ -103,7 +118,10 @@ SOURCES: Final[dict[str, Source]] = {
         Listed("trending", "trending", lambda lists: (lists.trending.rows, lists.trending.scores)),
         Listed("newest", None, lambda lists: (lists.newest.rows, None)),
         Listed("popular", "popularity", lambda lists: (lists.popular.rows, lists.popular.scores)),
+        BoughtWith(),
     )
 }
 """By the name that placements use, the most important by default first; the caller's list is no source of ours. To add
 one: a class with these three names, and a line here. `tests/models/test_sources.py` runs over all of them."""
+SOURCES_USUAL: Final = tuple(name for name in SOURCES if name != BOUGHT_WITH)
+"""Of a placement that names none: what goes with what is asked for by name."""
