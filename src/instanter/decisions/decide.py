@@ -393,6 +393,12 @@ class Decider:
         refs = [] if self._cart is None else person.last(self._cart)[0].tolist()
         return [ref for ref in refs if ref not in bought]
 
+    def _cart_of(self, moment: Moment) -> frozenset[int]:
+        """What is in the cart, as references of items and groups."""
+        refs = self._in_cart(moment.person, moment.bought)
+        rows = np.array([moment.state.find_item(ref) for ref in refs], np.int64)
+        return frozenset(refs) | (frozenset(groups_of(moment.state, rows).tolist()) - {0})
+
     def _recent(self, person: Person, page: int) -> list[int]:
         """The page's item, then what the person looked at last: in the live session, else before."""
         recent = [page] if page else []
@@ -445,8 +451,8 @@ class Decider:
             frozenset() if asked.spot.placement.repeats else shown,
             asked.page,
             int(moment.state.catalogue.groups[page_row]) if page_row >= 0 else 0,
-            frozenset(self._in_cart(moment.person, moment.bought)) if asked.offers_beside_cart else frozenset(),
             moment.now_ms if looks else 0,
+            self._cart_of(moment) if asked.offers_beside_cart else frozenset(),
         )
 
     def _ranked_rungs(self, moment: Moment, asked: Asked, *, modelled: bool) -> list[str]:

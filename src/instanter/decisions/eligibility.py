@@ -45,10 +45,10 @@ class Filters(msgspec.Struct, frozen=True):
     shown: Collection[int] = ()
     page: int = 0
     page_group: int = 0
-    cart: frozenset[int] = frozenset()
-    """What is in the cart, where that is not offered."""
     now_ms: int = 0
     """Of the decision; 0 for one that looks at no times and no groups, as decisions by the first rules do."""
+    cart: frozenset[int] = frozenset()
+    """What is in the cart, where that is not offered again."""
 
 
 def bought_recently(person: Person, purchases: str | None, now_ms: int) -> frozenset[int]:
@@ -153,6 +153,8 @@ def _judge_groups(state: State, pool: Pool, filters: Filters, codes: Bytes) -> N
             codes[place] = _CODES[SAME_GROUP]
         elif group in filters.bought:
             codes[place] = _CODES[JUST_BOUGHT]
+        elif group in filters.cart:
+            codes[place] = _CODES[IN_CART]
         elif group in filters.shown:
             codes[place] = _CODES[SHOWN_ELSEWHERE]
 
@@ -188,7 +190,7 @@ FILTERS: Final = {
         Filter("stock", (OUT_OF_STOCK,), _judge_stock),
         Filter("times", (NOT_YET_AVAILABLE, EXPIRED), _judge_times),
         Filter("items", (PAGE_ITEM, JUST_BOUGHT, IN_CART, SHOWN_ELSEWHERE), _judge_items, role="purchases"),
-        Filter("groups", (SAME_GROUP, JUST_BOUGHT, SHOWN_ELSEWHERE), _judge_groups, role="purchases"),
+        Filter("groups", (SAME_GROUP, JUST_BOUGHT, IN_CART, SHOWN_ELSEWHERE), _judge_groups, role="purchases"),
     )
 }
 """In this order: the first reason stands, but for the request's own word on the stock. To add one: a function, a line

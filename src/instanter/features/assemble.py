@@ -190,7 +190,8 @@ class Assembler:
         self._rates = np.array([rate[1:] for rate in rates] or np.zeros((0, 2)), np.int64)
         offsets = np.array([placed.offset for _, placed in numeric], np.int64)
         self._rate_offsets: Ints = offsets[self._rates]
-        of_rates = [role for name, part, whole in RATES if name in {rate[0] for rate in rates} for role in (part, whole)]
+        there = {rate[0] for rate in rates}
+        of_rates = [role for name, part, whole in RATES if name in there for role in (part, whole)]
         self.exposures = [of_rates.index(role) for role in EXPOSURES if role in of_rates]
         """Which of the numbers that `count` gives say how often an item was shown or looked at."""
         self._crosses = np.array(

@@ -33,11 +33,11 @@ BASKET_MS: Final = 10 * 60 * 1000
 """Lines of one person that are no further apart are of one order."""
 ORDER_FADES: Final = 0.1
 """What the next order of the same person counts of the shared one; the one behind it again so much of that."""
-LINE_FADES: Final = 1.0
+LINE_FADES: Final = 0.5
 """A line so many further counts by its distance to minus this."""
 AGE_FADES: Final = 0.5
 """What an item of the cart says of the one that was put there after it."""
-ORDERS_PRIOR: Final = 20.0
+ORDERS_PRIOR: Final = 5.0
 """Orders without anything else that each item is taken to have had besides."""
 LEAST: Final = 1e-4
 """Added to shares: that of what was never bought together."""
@@ -113,14 +113,15 @@ def _clear(room: Room) -> None:
 @kernel
 def walk(ints: Ints, ring: int, until: int, heads: Ints, room: Room) -> None:
     """Add up what the orders of items have besides them, by the newest step about each (0 for none). Costs at most
-    `TOGETHER_HITS_MAX` orders of 2 * `TOGETHER_REACH` lines."""
+    `TOGETHER_HITS_MAX` orders of 2 * `TOGETHER_REACH` lines: an item has its part of them by what it says."""
     weights = 0.0
     for i in range(len(heads)):
         weights += AGE_FADES**i
     for i in range(len(heads)):
-        hits = _count(ints, ring, until, heads[i], TOGETHER_HITS_MAX // len(heads))
+        weight = AGE_FADES**i / weights
+        hits = _count(ints, ring, until, heads[i], int(TOGETHER_HITS_MAX * weight))
         if hits > 0:
-            _add(ints, ring, until, heads[i], hits, AGE_FADES**i / weights / (hits + ORDERS_PRIOR), room)
+            _add(ints, ring, until, heads[i], hits, weight / (hits + ORDERS_PRIOR), room)
 
 
 @kernel

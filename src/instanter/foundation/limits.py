@@ -201,7 +201,7 @@ WALK_FOUND_MAX = 2_048
 """Items that a walk finds; those met first are nearest."""
 TOGETHER_ITEMS_MAX = 8
 """Items, of a cart for instance, from which a decision walks the ring of orders."""
-TOGETHER_HITS_MAX = 1_200
+TOGETHER_HITS_MAX = 600
 """Orders of all of them together that a walk looks at, the newest of each."""
 TOGETHER_REACH = 32
 """Lines of a person's orders that are looked at on each side of the shared one."""
