@@ -50,7 +50,7 @@ that somebody asked for, people go back (of RankLens lists, 80 % of what was cli
 the rest)."""
 
 
-_GOES_WITH_WEIGHTS = {"with.chance": 1.0, "next.chance": 0.3, "with.substitute": -3.0, "item.buy_lift": 0.3}
+_GOES_WITH_WEIGHTS = {"with.chance": 1.0, "next.chance": 0.2, "with.substitute": -4.0, "item.buy_lift": 0.3}
 """Where it counts what goes with what: what is bought together leads; where nothing is known of that, what is looked at
 together of other categories does."""
 
