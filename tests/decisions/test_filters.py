@@ -33,7 +33,10 @@ def at(hours: float) -> str:
 
 FIELDS: dict[str, dict[str, object]] = {
     "sold out": {"stock": 0}, "back": {"stock": 0}, "later": {SHOWN_FROM: at(1)}, "over": {SHOWN_UNTIL: at(-1)},
-    **{name: {GROUP: name.split("'")[0]} for name in EXPECTED if name.split("'")[0] in ("page", "bought", "shown", "cart")},
+    **{
+        name: {GROUP: name.split("'")[0]}
+        for name in EXPECTED if name.split("'")[0] in ("page", "bought", "shown", "cart")
+    },
 }  # fmt: skip
 
 

@@ -41,7 +41,7 @@ def context_of(shop, key: int, page: str = "") -> SourceContext:
     ahead = next_items.of(shop.state, (key,), steps, page_row, START_MS + 1_000, tenant)
     items = np.array([page_row], np.int64) if page_row >= 0 else ahead.own
     goes_with = GoesWith(shop.schema, carriers(shop.declarations)).of(shop.state, items)
-    return SourceContext(shop.state, lists, reader, person, near, page_row, ahead, goes_with)
+    return SourceContext(shop.state, lists, reader, person, near, page_row, ahead, True, goes_with)
 
 
 def found(shop, name: str, key: int = SOMEBODY, limit: int = 5, page: str = "") -> Found:

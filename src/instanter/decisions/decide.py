@@ -500,7 +500,9 @@ class Decider:
         ahead = stages.run("candidates", lambda: self._ahead(moment, asked.page, rung))
         goes_with = stages.run("candidates", lambda: self._together(moment, asked, person, ahead))
         page_row = state.find_item(asked.page) if asked.page else -1
-        context = SourceContext(state, moment.lists, self.reader, person, near, page_row, ahead, goes_with)
+        context = SourceContext(
+            state, moment.lists, self.reader, person, near, page_row, ahead, self.rules >= BESIDE, goes_with
+        )  # fmt: skip
         pool = stages.run("candidates", lambda: self._pool(moment, asked, context))
         codes, places = eligible(moment, pool, filters)
         if not len(places):

@@ -192,7 +192,8 @@ class Assembler:
         self._rate_offsets: Ints = offsets[self._rates]
         there = {rate[0] for rate in rates}
         of_rates = [role for name, part, whole in RATES if name in there for role in (part, whole)]
-        places = {role: place for place, role in enumerate(of_rates)}  # The last: as a part it is no more than its whole.
+        # As a part of a rate, a number is no more than its whole: what was counted stands where it is one, later on.
+        places = {role: place for place, role in enumerate(of_rates)}
         self.exposures = [places[role] for role in EXPOSURES if role in places]
         """Which of the numbers that `count` gives say how often an item was shown or looked at."""
         self._crosses = np.array(
