@@ -78,11 +78,11 @@ def test_beside_an_item_that_nobody_has_seen_stands_its_category(shop, ids, numb
 
 @pytest.mark.parametrize("own", [{"category": "nobody else's"}, {}])
 def test_an_item_alone_in_its_category_stands_beside_those_of_its_brand(shop, ids, own: dict[str, str]) -> None:
-    for number in range(20):
-        shop.item(f"kin-{number}", category=f"category {number}", brand="ikea", price=20.0, created_at=number)
     for number in range(600):
         shop.item(f"item-{number}", category=f"category {number % 9}", brand=f"brand {number % 9}", price=20.0,
                   created_at=MINUTE_MS)
+    for number in range(20):
+        shop.item(f"kin-{number}", category=f"category {number}", brand="ikea", price=20.0, created_at=number)
     shop.item("alone", brand="ikea", price=20.0, created_at=0, **own)
     shop.publish()
     shown = ids(shop.ask(SIMILAR, item="alone", keys=(), after_ms=NOW_MS))
