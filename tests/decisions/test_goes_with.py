@@ -111,6 +111,19 @@ def test_it_is_walked_only_where_a_placement_names_the_source(furnished) -> None
     assert "with.share" in inputs
 
 
+def test_a_callers_own_list_is_ordered_by_what_goes_with_the_cart_and_loses_nothing(furnished, ids) -> None:
+    ordered(furnished, *[("sofa-0", "rug-0")] * 4)
+    in_session(furnished, 1, "Product Added", "sofa-0", at_ms=NOW_MS - 10)
+    furnished.publish()
+    decider = furnished.decider_of(
+        [Placement(id="own", kind="rerank", sources=("candidates",), goal="goes_with")], exploration=0.0
+    )
+    listed = ["sofa-0", "sofa-1", "desk-2", "rug-0"]
+    shown = ids(furnished.ask("own", keys=(PEOPLE,), candidates=listed, after_ms=NOW_MS, decider=decider))
+    assert shown[0] == "rug-0"
+    assert set(shown) == set(listed)
+
+
 def test_by_former_rules_there_is_no_such_source(furnished, ids) -> None:
     ordered(furnished, *[("sofa-0", "rug-0")] * 4)
     furnished.publish()

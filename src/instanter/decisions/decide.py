@@ -378,7 +378,8 @@ class Decider:
     def _together(self, moment: Moment, asked: Asked, person: Person, ahead: Ahead | None) -> Together | None:
         """What goes with the item of the page and what is in the cart, or else with the person's newest items; None
         where nobody asked."""
-        if self._goes_with is None or BOUGHT_WITH not in asked.spot.placement.sources:
+        placement = asked.spot.placement
+        if self._goes_with is None or not (placement.goal == "goes_with" or BOUGHT_WITH in placement.sources):
             return None
         state = moment.state
         refs = dict.fromkeys([*((asked.page,) if asked.page else ()), *self._in_cart(person, moment.bought)])

@@ -4,7 +4,7 @@
     with.chance      the same as a logarithm: 0 for what none of them has, the larger, the more
     with.substitute  1 for a candidate of the category of one of these items that none of the orders has, else 0
 
-NaN where nobody asked what goes with what: only placements that have the source `bought_with` do.
+NaN where nobody asked what goes with what: placements do that have the source `bought_with`, or the goal `goes_with`.
 
 From each of the items the walk goes over its newest orders. Lines of one person within `BASKET_MS` are one order: they
 count 1. What they order later, or had ordered before, counts `ORDER_FADES` for every order between. Each item has so
