@@ -182,6 +182,11 @@ def run(folder: Path, cut_ms: int | None, quiet: bool) -> JsonObject:
             plain.see(invoice.items)
     told = figures(asks)
     metrics = {**told.pop("engine"), **differences(asks)}
+    best = max(told, key=lambda method: told[method][f"hit_at_{SHOWN}"])
+    metrics |= {
+        "difference": metrics[f"hit_at_{SHOWN}"] - told[best][f"hit_at_{SHOWN}"],
+        **{f"difference_{end}": metrics[f"more_than_{best}_at_{SHOWN}_{end}"] for end in ("low", "high")},
+    }
     baselines = {f"{method}.{name}": value for method, own in told.items() for name, value in own.items()}
     if not quiet:
         show(len(asks), cut_ms, metrics, baselines)

@@ -75,6 +75,7 @@ def test_a_short_run_finds_what_goes_with_a_cart(online_retail: ModuleType, tmp_
     assert result["n"] == 18
     assert result["metrics"]["hit_at_4"] == 1.0
     assert result["metrics"]["more_than_popular_at_4_low"] >= 0.0
+    assert result["metrics"]["difference"] == 0.0, "nothing is better than what is always right"
     assert set(result["baselines"]) == {
         f"{name}.hit_at_{size}" for name in ("popular", "beside_all", "beside_last") for size in (4, 12)
     }
