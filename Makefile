@@ -48,7 +48,7 @@ UPGRADE ?=
 SECONDS := 600
 RELIABILITY := build/reliability
 QUALITY := build/quality
-RUNNERS := ranklens trivago rees46 furniture
+RUNNERS := ranklens trivago rees46 online_retail furniture
 NEXT_ITEM := yoochoose_1_64 amazon_beauty yoochoose_100k serenade_toy eshop_clothing globo_news movielens_100k \
 	rees46_night
 

@@ -39,6 +39,7 @@ _NAMES = {
     "trivago": ("Trivago", "examples/trivago/README.md"),
     "furniture": ("Furniture", "examples/furniture/README.md"),
     "rees46": ("REES46", "examples/rees46/README.md"),
+    "online_retail": ("Online retail", "examples/online_retail/README.md"),
 }
 POSITIONS = "positions"
 NEXT_ITEM = "next_item-"
@@ -153,6 +154,7 @@ class Bound(NamedTuple):
 _BOUNDS = {
     "ranklens": Bound("NDCG@10: trained at the cut, against the click rate updated as it goes", 0.010, 0.030),
     "trivago": Bound("MRR: trained at the cut, against what was touched in the session first", 0.012, 0.030),
+    "online_retail": Bound("HR@12 of the last item of a cart, against the best plain method", 0.0, 0.05),
 }
 _FURNITURE_AIM = 0.15
 

@@ -21,7 +21,7 @@ EXPECTED = {
     "plain": "", "sold out": "out_of_stock", "back": "", "none left": "out_of_stock", "gone": "deleted", "unheard": "",
     "later": "not_yet_available", "over": "expired", "page": "page_item", "bought": "just_bought",
     "shown": "shown_elsewhere", "page's twin": "same_group", "bought's twin": "just_bought",
-    "shown's twin": "shown_elsewhere",
+    "shown's twin": "shown_elsewhere", "cart": "in_cart", "cart's twin": "in_cart",
 }  # fmt: skip
 STOCKS = {"back": 1, "none left": 0}
 """What the request says of the stock."""
@@ -33,7 +33,10 @@ def at(hours: float) -> str:
 
 FIELDS: dict[str, dict[str, object]] = {
     "sold out": {"stock": 0}, "back": {"stock": 0}, "later": {SHOWN_FROM: at(1)}, "over": {SHOWN_UNTIL: at(-1)},
-    **{name: {GROUP: name.split("'")[0]} for name in EXPECTED if name.split("'")[0] in ("page", "bought", "shown")},
+    **{
+        name: {GROUP: name.split("'")[0]}
+        for name in EXPECTED if name.split("'")[0] in ("page", "bought", "shown", "cart")
+    },
 }  # fmt: skip
 
 
@@ -58,8 +61,13 @@ def pool_of(state, *names: str) -> Pool:
 
 def ruled_out(state) -> Filters:
     catalogue = state.catalogue
-    bought, shown, page = (int(catalogue.groups[state.find_item(ref(name))]) for name in ("bought", "shown", "page"))
-    return Filters(frozenset({ref("bought"), bought}), {ref("shown"), shown}, ref("page"), page, START_MS)
+    bought, shown, page, cart = (
+        int(catalogue.groups[state.find_item(ref(name))]) for name in ("bought", "shown", "page", "cart")
+    )
+    return Filters(
+        frozenset({ref("bought"), bought}), {ref("shown"), shown}, ref("page"), page, START_MS,
+        frozenset({ref("cart"), cart}),
+    )  # fmt: skip
 
 
 def codes_of(state, name: str, codes: np.ndarray | None = None, *names: str) -> np.ndarray:
@@ -77,7 +85,7 @@ def test_together_they_give_every_candidate_its_reason(state) -> None:
 def test_a_filter_is_registered_by_its_name_with_its_reasons() -> None:
     assert [one.name for one in FILTERS.values()] == list(FILTERS)
     assert {one.role for one in FILTERS.values()} - {None} <= set(ROLES)
-    known = {reason_of(code) for code in range(10)} - {""}
+    known = {reason_of(code) for code in range(11)} - {""}
     assert {reason for one in FILTERS.values() for reason in one.reasons} == known
 
 
@@ -90,7 +98,7 @@ def test_it_rules_something_out_and_gives_its_own_reasons_alone(state, name: str
 
 @EVERY_FILTER
 def test_a_reason_found_before_stands_but_for_the_word_of_the_request_on_stock(state, name: str) -> None:
-    before = np.arange(1, len(EXPECTED) + 1, dtype=np.uint8) % 9 + 1
+    before = np.arange(1, len(EXPECTED) + 1, dtype=np.uint8) % 10 + 1
     after = codes_of(state, name, before)
     own = [place for place, one in enumerate(EXPECTED) if name == "stock" and one in STOCKS]
     if name != "availability":  # It comes first.

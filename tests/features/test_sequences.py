@@ -227,3 +227,42 @@ def test_a_walk_starts_from_so_many_items_and_leaves_out_older_ones() -> None:
     steps = [Step(BOB, 50, 0), Step(BOB, 60, MINUTE)]
     assert "kin" in scores_of(Ring(steps).walk([*range(WALK_ITEMS_MAX - 1), 50]))[60]
     assert "kin" not in scores_of(Ring(steps).walk([*range(WALK_ITEMS_MAX), 50]))[60]
+
+
+SMALL, LARGE = 1, 2
+
+
+def walked_of(ring: Ring, tenants: Sequence[int], rows: Sequence[int], tenant: int) -> Walked:
+    heads = [max((n for n, s in enumerate(ring.steps, 1) if s.row == row), default=0) for row in rows]
+    own = Own(
+        np.array(rows, np.int64), np.array(heads, np.int64), np.ones(len(rows)), np.zeros(1, np.int64),
+        np.array(tenants, np.int32), tenant,
+    )  # fmt: skip
+    walked = make_room()
+    walk(ring.memory.ints, first_word(ring.memory, STEPS), len(ring.steps), 0, own, walked)
+    return walked
+
+
+def test_another_tenant_that_floods_the_ring_takes_no_room_in_a_walk() -> None:
+    few = [Step(BOB, row, row * MINUTE) for row in (1, 2, 3)]
+    flood = [Step((n + 9) << 40, 10 + n % 90, 0) for n in range(sequences.LATELY_LOOKED_AT - len(few))]
+    tenants = [SMALL] * 10 + [LARGE] * 90
+    scores = scores_of(walked_of(Ring([*few, *flood]), tenants, [2], SMALL))
+    assert set(scores) == {1, 2, 3}
+    assert scores[3]["next"] == scores[3]["lately"] == 1.0
+    assert len(scores_of(walked_of(Ring([*few, *flood]), tenants, [10], LARGE))) == 90
+
+
+def test_behind_a_longer_flood_what_goes_on_is_not_told_and_what_follows_an_item_still_is() -> None:
+    few = [Step(BOB, row, row * MINUTE) for row in (1, 2, 3)]
+    flood = [Step((n + 9) << 40, 10 + n % 90, 0) for n in range(sequences.LATELY_LOOKED_AT)]
+    tenants = [SMALL] * 10 + [LARGE] * 90
+    scores = scores_of(walked_of(Ring([*few, *flood]), tenants, [2], SMALL))
+    assert scores[3]["next"] == 1.0
+    assert not any("lately" in named for named in scores.values())
+
+
+def test_a_flood_as_long_as_the_ring_leaves_another_tenant_nothing() -> None:
+    few = [Step(BOB, row, row * MINUTE) for row in (1, 2, 3)]
+    flood = [Step((n + 9) << 40, 10 + n % 90, 0) for n in range(4_096)]
+    assert scores_of(walked_of(Ring([*few, *flood], 4_096), [SMALL] * 10 + [LARGE] * 90, [2], SMALL)) == {}

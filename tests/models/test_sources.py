@@ -14,6 +14,7 @@ from instanter.features.carriers import carriers
 from instanter.features.neighbours import Neighbourhood
 from instanter.features.next_items import NextItems
 from instanter.features.roles import ROLES
+from instanter.features.together import GoesWith
 from instanter.features.view import Reader
 from instanter.foundation.ids import item_reference
 from instanter.models.base import Found, SourceContext
@@ -38,7 +39,9 @@ def context_of(shop, key: int, page: str = "") -> SourceContext:
     next_items, tenant = NextItems(shop.schema, carriers(shop.declarations)), shop.state.catalogue.code_of(TENANT)
     steps = next_items.steps(shop.state, (key,), frozenset())
     ahead = next_items.of(shop.state, (key,), steps, page_row, START_MS + 1_000, tenant)
-    return SourceContext(shop.state, lists, reader, person, near, page_row, ahead)
+    items = np.array([page_row], np.int64) if page_row >= 0 else ahead.own
+    goes_with = GoesWith(shop.schema, carriers(shop.declarations)).of(shop.state, items)
+    return SourceContext(shop.state, lists, reader, person, near, page_row, ahead, True, goes_with)
 
 
 def found(shop, name: str, key: int = SOMEBODY, limit: int = 5, page: str = "") -> Found:
@@ -62,6 +65,7 @@ def shop(little):
         for number in range(8):
             shop.happen("Product Viewed", f"item-{(number + key) % ITEMS}", key=key, after_ms=number)
             shop.happen("Product Clicked", f"item-{number % 4}", key=key, after_ms=number)
+        shop.happen("Order Completed", "item-2", "item-3", f"item-{key + 8}", key=1_000 + key, after_ms=9)
     shop.publish()
     return shop
 

@@ -16,7 +16,7 @@ from ..foundation.limits import MISSING_TOLD_MAX
 from ..state.compiled import Ints
 from ..state.memory import State
 from .eligibility import DUPLICATE, OVER_LIMIT, reason_of
-from .explain import EXPLORED, POPULAR_NOW, Explainer, find_origins, reason_of_source
+from .explain import EXPLORED, NEW, POPULAR_NOW, Explainer, find_origins, reason_of_source
 from .fallback import POPULAR
 from .receipt import ExploredSlot, PlacementReceipt, caller_part, packed, short_hash
 from .request import ExcludedItem, PlacementReply, RankedItem
@@ -54,7 +54,8 @@ class Answers:
         if drawn and count:
             propensities[-1] = drawn.propensity
             if drawn.explored:
-                reasons[-1] = [EXPLORED, *reasons[-1]]
+                why = NEW if drawn.is_new else EXPLORED
+                reasons[-1] = [why, *(text for text in reasons[-1] if text != why)]
         gains = slate.gains() if explain else {}
         ids, fields = _named(slate, slate.eligible[places], state)
         items = list(map(
@@ -119,9 +120,10 @@ def placement_receipt(slate: Slate) -> PlacementReceipt:
     """What the receipt keeps of a list."""
     asked, pool, drawn = slate.asked, slate.pool, slate.draw
     slot = None
-    if drawn is not None and slate.allowed > 1:
+    if drawn is not None and (slate.allowed > 1 or slate.new):
         slot = ExploredSlot(
-            len(slate.order), slate.incumbent, slate.allowed, asked.spot.exploration, drawn.propensity
+            len(slate.order), slate.incumbent, slate.allowed, asked.spot.exploration, drawn.propensity, slate.new,
+            slate.new_chance,
         )
     places = np.array(slate.order, np.int64)
     return PlacementReceipt(

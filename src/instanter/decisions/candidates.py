@@ -23,6 +23,8 @@ from ..state.table import BASE, ITEMS, Index, find
 from .request import Candidate, id_text
 
 CALLER: Final = "candidates"
+NEW_ITEMS: Final = "new_items"
+"""What gave the new items to a placement that has a share of places for them."""
 STOCK: Final = "stock"
 _WORD: Final = 2**63
 _NO_FIELDS: Final[dict[str, Any]] = {}
@@ -56,6 +58,8 @@ class Pool(msgspec.Struct, frozen=True):
     """(source, how many it gave)."""
     found_by: Ints = msgspec.field(default_factory=lambda: np.zeros(0, np.int64))
     """By place: which of the origins gave it."""
+    fresh: frozenset[int] = frozenset()
+    """References of new items, among which one place may be drawn."""
     fields_hash: bytes = b""
     """Of the fields that came with the request, b"" if none did."""
 

@@ -19,20 +19,28 @@ from ..events.envelope import Decided, Lesson
 from ..events.subjects import NOBODY
 from ..features.assemble import BESIDE, EVIDENCE, ONE_SESSION, RULES_NOW, Assembler, Matrix
 from ..features.declaration import FeatureDeclaration
-from ..features.neighbours import Neighbourhood, Neighbours
+from ..features.neighbours import Neighbourhood
 from ..features.next_items import NO_STEPS, Ahead, NextItems, live_steps
+from ..features.together import GoesWith, Together
 from ..features.view import Person, Reader
 from ..foundation.clock import elapsed_ns
 from ..foundation.deadline import Deadline
 from ..foundation.errors import REFERENCE_TAKEN, Broken, ReferenceTaken, RequestRejected
-from ..foundation.limits import CALIBRATION_ITEMS_MAX, LESSON_ITEMS_MAX, RANKER_MS_MAX, REQUEST_WARNINGS_MAX
+from ..foundation.limits import (
+    CALIBRATION_ITEMS_MAX,
+    LESSON_ITEMS_MAX,
+    NEW_ITEMS_DRAWN_MAX,
+    RANKER_MS_MAX,
+    REQUEST_WARNINGS_MAX,
+)
 from ..foundation.measure import Meter
 from ..foundation.rng import KeyedRng
 from ..log.frames import LogPosition
 from ..models.base import Ranker, SourceContext
-from ..models.linear import LinearRanker, default_weights
+from ..models.linear import LinearRanker, default_weights, goes_with_weights
 from ..models.lineup import Fault, NoRankers, Rankers
 from ..models.online import LearnedWeights, LessonInputs, NothingLearned, Taught
+from ..models.sources import BOUGHT_WITH
 from ..models.standing import Standing
 from ..state.catalogue import Catalogue
 from ..state.compiled import Ints, Reals
@@ -42,14 +50,14 @@ from ..state.recent import Steps
 from ..state.schema import Schema
 from .answer import Answers, placement_receipt, query_hash
 from .arrange import arrange
-from .candidates import STOCK, Given, Pool, found, given_by, joined, of_caller
+from .candidates import NEW_ITEMS, STOCK, Given, Pool, found, given_by, joined, of_caller, of_rows
 from .eligibility import Filters, beside_the_best, best_of_groups, bought_recently, groups_of
 from .enclosed import enclose, given_again
 from .explain import Explainer
 from .fallback import DEFAULT, PERSONAL, POPULAR, RANKER_FAILURES, SESSION, StageFailed, Stages, descend
 from .placement import Placement
 from .plain import default, eligible, empty, popular
-from .policy import allowed, draw
+from .policy import allowed, draw, draw_new
 from .receipt import RECEIPT_VERSION, PlacementReceipt, Receipt, encode_receipt, inputs_hash
 from .request import DecideReply, DecideRequest, PlacementReply, PlacementRequest, RankReply, Warned, id_text
 from .score import score as checked_scores
@@ -59,6 +67,7 @@ from .slate import Asked, Inputs, Moment, Slate, Spot
 _encoder = msgspec.json.Encoder()
 _BUILT_IN: Final = NoRankers()
 _NOTHING_LEARNED: Final = NothingLearned()
+DAY_MS: Final = 86_400_000
 UNHURRIED_MS: Final = 86_400_000.0
 """The deadline of a decision that nobody waits for."""
 
@@ -155,6 +164,8 @@ class Decider:
         self._purchases = carriers.get("purchases")
         self._neighbourhood = Neighbourhood(schema, carriers)
         self._next_items = NextItems(schema, carriers) if rules >= BESIDE else None
+        self._goes_with = GoesWith(schema, carriers) if rules >= BESIDE else None
+        self._cart = carriers.get("cart")
         self._standing = Standing(schema.layout, self.assembler)
         self._answers = Answers(
             Explainer(
@@ -185,10 +196,11 @@ class Decider:
 
     def _ranker(self, placement: Placement, weights: Mapping[str, float]) -> LinearRanker:
         """The built-in weights, then the configuration's, then the placement's own."""
-        columns, lists = self.assembler.columns, self.reader.lists
-        built_in = default_weights(
-            columns, lists, self.assembler.carriers, reorders=placement.kind == "rerank"
-        )  # fmt: skip
+        columns, lists, carriers = self.assembler.columns, self.reader.lists, self.assembler.carriers
+        if placement.goal == "goes_with":
+            built_in = goes_with_weights(columns, carriers)
+        else:
+            built_in = default_weights(columns, lists, carriers, reorders=placement.kind == "rerank")
         return LinearRanker(columns, {**built_in, **weights, **placement.weights}, rules=self.rules)
 
     def _lesson(self, placement: Placement) -> LessonInputs | None:
@@ -242,6 +254,10 @@ class Decider:
             slate.asked.id: self._answers.reply(slate, moment, explain=request.explain, denied=denied)
             for slate in slates
         }
+        for slate in slates:
+            if slate.new:
+                meter.count("new_items.places", len(slate.order))
+                meter.count("new_items.drawn", int(slate.draw is not None and slate.draw.is_new))
         warnings = [one for asked_for, slate in zip(request.placements, slates, strict=True)
                     for one in _warnings(asked_for, slate, state)]  # fmt: skip
         for one in warnings:
@@ -359,6 +375,31 @@ class Decider:
         tenant = state.catalogue.code_of(moment.tenant)
         return self._next_items.of(state, moment.keys, steps, page_row, moment.now_ms, tenant)
 
+    def _together(self, moment: Moment, asked: Asked, person: Person, ahead: Ahead | None) -> Together | None:
+        """What goes with the item of the page and what is in the cart, or else with the person's newest items; None
+        where nobody asked."""
+        placement = asked.spot.placement
+        if self._goes_with is None or not (placement.goal == "goes_with" or BOUGHT_WITH in placement.sources):
+            return None
+        state = moment.state
+        refs = dict.fromkeys([*((asked.page,) if asked.page else ()), *self._in_cart(person, moment.bought)])
+        rows = np.array([state.find_item(ref) for ref in refs], np.int64)
+        rows = rows[rows >= 0]
+        if not len(rows) and ahead is not None:
+            rows = ahead.own
+        return self._goes_with.of(state, rows)
+
+    def _in_cart(self, person: Person, bought: frozenset[int]) -> list[int]:
+        """What is in the person's cart, the newest first."""
+        refs = [] if self._cart is None else person.last(self._cart)[0].tolist()
+        return [ref for ref in refs if ref not in bought]
+
+    def _cart_of(self, moment: Moment) -> frozenset[int]:
+        """What is in the cart, as references of items and groups."""
+        refs = self._in_cart(moment.person, moment.bought)
+        rows = np.array([moment.state.find_item(ref) for ref in refs], np.int64)
+        return frozenset(refs) | (frozenset(groups_of(moment.state, rows).tolist()) - {0})
+
     def _recent(self, person: Person, page: int) -> list[int]:
         """The page's item, then what the person looked at last: in the live session, else before."""
         recent = [page] if page else []
@@ -412,6 +453,7 @@ class Decider:
             asked.page,
             int(moment.state.catalogue.groups[page_row]) if page_row >= 0 else 0,
             moment.now_ms if looks else 0,
+            self._cart_of(moment) if asked.offers_beside_cart else frozenset(),
         )
 
     def _ranked_rungs(self, moment: Moment, asked: Asked, *, modelled: bool) -> list[str]:
@@ -457,14 +499,18 @@ class Decider:
         person = self.reader.without_profile(moment.person) if rung == SESSION else moment.person
         near = stages.run("candidates", lambda: self._neighbourhood.of(state, self._recent(person, asked.page)))
         ahead = stages.run("candidates", lambda: self._ahead(moment, asked.page, rung))
-        pool = stages.run("candidates", lambda: self._pool(moment, asked, person, near, ahead))
+        goes_with = stages.run("candidates", lambda: self._together(moment, asked, person, ahead))
+        page_row = state.find_item(asked.page) if asked.page else -1
+        context = SourceContext(
+            state, moment.lists, self.reader, person, near, page_row, ahead, self.rules >= BESIDE, goes_with
+        )  # fmt: skip
+        pool = stages.run("candidates", lambda: self._pool(moment, asked, context))
         codes, places = eligible(moment, pool, filters)
         if not len(places):
             return None
         candidates = pool.columns if len(places) == len(pool) else pool.columns.taken(places)
-        page_row = state.find_item(asked.page) if asked.page else -1
         matrix = stages.run("features", lambda: self.assembler.matrix(
-            state, person, candidates, near, moment.lists.averages, moment.now_ms, page_row, ahead
+            state, person, candidates, near, moment.lists.averages, moment.now_ms, page_row, ahead, goes_with
         ))  # fmt: skip
         return Inputs(pool, codes, places, matrix)
 
@@ -498,18 +544,20 @@ class Decider:
             return ranker, scores
         raise Broken("no ranker gave scores")
 
-    def _pool(
-        self, moment: Moment, asked: Asked, person: Person, near: Neighbours, ahead: Ahead | None
-    ) -> Pool:
+    def _pool(self, moment: Moment, asked: Asked, context: SourceContext) -> Pool:
         callers = [] if asked.given is None else [of_caller(moment.state, asked.given, moment.now_ms)]
         if asked.is_callers:
             return callers[0]
-        page_row = moment.state.find_item(asked.page) if asked.page else -1
-        context = SourceContext(moment.state, moment.lists, self.reader, person, near, page_row, ahead)
-        sources = asked.spot.placement.sources
-        return reduce(joined, [*callers, found(
-            context, sources, moment.now_ms, tenant=moment.tenant, parts=self.rules < BESIDE
+        placement, now_ms = asked.spot.placement, moment.now_ms
+        pool = reduce(joined, [*callers, found(
+            context, placement.sources, now_ms, tenant=moment.tenant, parts=self.rules < BESIDE
         )])
+        if not placement.new_items:
+            return pool
+        since_ms = now_ms - placement.new_items_days * DAY_MS
+        rows = moment.lists.fresh(since_ms, placement.new_items_shown, NEW_ITEMS_DRAWN_MAX)
+        fresh = of_rows(moment.state, rows, [(NEW_ITEMS, len(rows))], now_ms)
+        return msgspec.structs.replace(joined(pool, fresh), fresh=frozenset(fresh.columns.refs.tolist()))
 
     # Policy.
 
@@ -524,26 +572,31 @@ class Decider:
     def _drawn(
         self, slates: list[Slate], shown: set[int], decision_id: str, *, by_reference: bool
     ) -> list[Slate]:  # fmt: skip
+        new = allowed([slate.new_keys() for slate in slates], shown)
+        kept = shown.union(*new)
         explores = [bool(slate.order) and slate.asked.spot.exploration > 0.0 for slate in slates]
         pools = [slate.keys if explored else [] for slate, explored in zip(slates, explores, strict=True)]
-        sets = allowed(pools, shown, by_reference=by_reference)
+        sets = allowed(pools, kept, by_reference=by_reference)
         return [
-            self._with_draw(slate, others, decision_id) if explored else slate
-            for slate, others, explored in zip(slates, sets, explores, strict=True)
+            self._with_draw(slate, others, fresh, decision_id) if explored or fresh else slate
+            for slate, others, fresh, explored in zip(slates, sets, new, explores, strict=True)
         ]
 
-    def _with_draw(self, slate: Slate, others: list[int], decision_id: str) -> Slate:
-        incumbent = slate.refs[slate.order[-1]]
-        rng = KeyedRng(f"{decision_id}/{slate.asked.id}")
+    def _with_draw(self, slate: Slate, others: list[int], fresh: list[int], decision_id: str) -> Slate:
+        incumbent, spot = slate.refs[slate.order[-1]], slate.asked.spot
+        name = f"{decision_id}/{slate.asked.id}"
         if len(slate.groups):
             ref_of = dict(zip(slate.keys, slate.refs, strict=True))
-            others = [ref_of[key] for key in others]
-        drawn = draw(incumbent, others, epsilon=slate.asked.spot.exploration, rng=rng)
+            others, fresh = [ref_of[key] for key in others], [ref_of[key] for key in fresh]
+        explored = draw(incumbent, others, epsilon=spot.exploration, rng=KeyedRng(name))
+        chance = min(spot.placement.new_items * len(slate.order), 1.0)
+        drawn = draw_new(explored, fresh, chance=chance, rng=KeyedRng(f"{name}/new"))
         order = slate.order
         if drawn.explored:
             order = [*order[:-1], slate.refs.index(drawn.ref)]
         return msgspec.structs.replace(
-            slate, order=order, draw=drawn, incumbent=incumbent, allowed=len(others) + 1
+            slate, order=order, draw=drawn, incumbent=incumbent, allowed=len(others) + 1, new=len(fresh),
+            new_chance=chance if fresh else 0.0,
         )
 
     # The receipt.

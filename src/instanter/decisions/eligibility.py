@@ -26,13 +26,14 @@ NOT_YET_AVAILABLE: Final = "not_yet_available"
 EXPIRED: Final = "expired"
 SAME_GROUP: Final = "same_group"
 """Another variant of the same group is shown, or is what the page is about."""
+IN_CART: Final = "in_cart"
 
 BOUGHT_MS: Final = 30 * 86_400_000
 """How long something bought is not offered again."""
 
 _REASONS: Final = (
     "", OUT_OF_STOCK, JUST_BOUGHT, NOT_IN_CATALOGUE, DELETED, SHOWN_ELSEWHERE, PAGE_ITEM,
-    NOT_YET_AVAILABLE, EXPIRED, SAME_GROUP,
+    NOT_YET_AVAILABLE, EXPIRED, SAME_GROUP, IN_CART,
 )  # fmt: skip
 _CODES: Final = {reason: code for code, reason in enumerate(_REASONS)}
 
@@ -46,6 +47,8 @@ class Filters(msgspec.Struct, frozen=True):
     page_group: int = 0
     now_ms: int = 0
     """Of the decision; 0 for one that looks at no times and no groups, as decisions by the first rules do."""
+    cart: frozenset[int] = frozenset()
+    """What is in the cart, where that is not offered again."""
 
 
 def bought_recently(person: Person, purchases: str | None, now_ms: int) -> frozenset[int]:
@@ -132,7 +135,7 @@ def _judge_times(state: State, pool: Pool, filters: Filters, codes: Bytes) -> No
 
 def _judge_items(state: State, pool: Pool, filters: Filters, codes: Bytes) -> None:
     del state
-    ruled_out = filters.bought.union(filters.shown, (filters.page,) if filters.page else ())
+    ruled_out = filters.bought.union(filters.shown, filters.cart, (filters.page,) if filters.page else ())
     if ruled_out:
         for place, ref in enumerate(pool.columns.refs.tolist()):
             if ref in ruled_out and not codes[place]:
@@ -150,6 +153,8 @@ def _judge_groups(state: State, pool: Pool, filters: Filters, codes: Bytes) -> N
             codes[place] = _CODES[SAME_GROUP]
         elif group in filters.bought:
             codes[place] = _CODES[JUST_BOUGHT]
+        elif group in filters.cart:
+            codes[place] = _CODES[IN_CART]
         elif group in filters.shown:
             codes[place] = _CODES[SHOWN_ELSEWHERE]
 
@@ -173,6 +178,8 @@ def _ruled_out(filters: Filters, ref: int) -> str:
         return PAGE_ITEM
     if ref in filters.bought:
         return JUST_BOUGHT
+    if ref in filters.cart:
+        return IN_CART
     return SHOWN_ELSEWHERE
 
 
@@ -182,8 +189,8 @@ FILTERS: Final = {
         Filter("availability", (OUT_OF_STOCK, NOT_IN_CATALOGUE, DELETED), _judge_availability),
         Filter("stock", (OUT_OF_STOCK,), _judge_stock),
         Filter("times", (NOT_YET_AVAILABLE, EXPIRED), _judge_times),
-        Filter("items", (PAGE_ITEM, JUST_BOUGHT, SHOWN_ELSEWHERE), _judge_items, role="purchases"),
-        Filter("groups", (SAME_GROUP, JUST_BOUGHT, SHOWN_ELSEWHERE), _judge_groups, role="purchases"),
+        Filter("items", (PAGE_ITEM, JUST_BOUGHT, IN_CART, SHOWN_ELSEWHERE), _judge_items, role="purchases"),
+        Filter("groups", (SAME_GROUP, JUST_BOUGHT, IN_CART, SHOWN_ELSEWHERE), _judge_groups, role="purchases"),
     )
 }
 """In this order: the first reason stands, but for the request's own word on the stock. To add one: a function, a line

@@ -24,6 +24,7 @@ EXPLORED: Final = "something different"
 BACK_TO: Final = "back to what you viewed"
 TOGETHER: Final = "often viewed together with what you viewed"
 SIMILAR: Final = "similar to what you viewed"
+BOUGHT_TOGETHER: Final = "often bought together"
 NEXT: Final = "what others turned to next"
 YOUR_LIST: Final = "in your list"
 IN_CATALOGUE: Final = "from the catalogue"
@@ -32,6 +33,7 @@ IN_CATALOGUE: Final = "from the catalogue"
 _TEXTS: Final = {
     "cross.co_viewed": TOGETHER,
     "next.chance": NEXT,
+    "with.chance": BOUGHT_TOGETHER,
     "cross.price_fit": "in your price range",
     "item.click_lift": POPULAR_NOW,
     "item.cart_lift": "often added to the cart",
@@ -49,7 +51,9 @@ _GROUNDS: Final = {"next.chance": "next.kin"}
 """Columns that are a reason only where another one is more than 0: what goes on among all adds to chances too."""
 
 
-_OF_SOURCE: Final = {"co_viewed": TOGETHER, "same_category": SIMILAR, "candidates": YOUR_LIST}
+_OF_SOURCE: Final = {
+    "bought_with": BOUGHT_TOGETHER, "co_viewed": TOGETHER, "same_category": SIMILAR, "candidates": YOUR_LIST,
+}  # fmt: skip
 
 
 def reason_of_source(source: str, *, wanted: bool, newer: bool) -> str:
@@ -61,7 +65,7 @@ def reason_of_source(source: str, *, wanted: bool, newer: bool) -> str:
     >>> reason_of_source("popular", wanted=False, newer=True)
     'from the catalogue'
     """
-    if source == "newest":
+    if source in ("newest", "new_items"):
         return NEW if newer else IN_CATALOGUE
     return _OF_SOURCE.get(source) or (POPULAR_NOW if wanted else IN_CATALOGUE)
 

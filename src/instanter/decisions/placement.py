@@ -12,7 +12,7 @@ from ..features.carriers import Carriers
 from ..foundation.errors import ConfigRejected
 from ..foundation.limits import LIST_LIMIT_MAX, NAME_CHARS_MAX
 from ..models.online import LearnerDeclaration
-from ..models.sources import SOURCES
+from ..models.sources import BOUGHT_WITH, SOURCES, SOURCES_USUAL
 
 if TYPE_CHECKING:
     Source = str
@@ -34,7 +34,11 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     sources: Annotated[tuple[Source, ...], Meta(
         min_length=1, max_length=6,
         description="Where candidates come from, the first the most important; candidates is the caller's list.")] = (
-        tuple(SOURCES))
+        SOURCES_USUAL)
+    goal: Annotated[Literal["next", "goes_with"], Meta(
+        description="What its built-in order is for. next: what the person turns to next, beside an item what is like "
+                    "it. goes_with: what is bought together with the item of the page, or with what is in the cart; "
+                    "no more of the same category, and nothing of the cart.")] = "next"
     diversity: Annotated[float, Meta(
         ge=0, le=1, description="0 arranges by score alone, 1 by difference from what stands above (MMR).")] = 0.1
     repeats: Annotated[bool, Meta(
@@ -42,6 +46,15 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     exploration: Annotated[Annotated[float, Meta(ge=0, le=1)] | None, Meta(
         description="Chance that one slot shows an item the ranker did not choose; else decide.exploration.")] = (
         None)
+    new_items: Annotated[float, Meta(
+        ge=0, le=1,
+        description="Share of its places, at most, that is given to new items so that they can be judged: a place, the "
+                    "last one, of so many of its lists. 0 gives none.")] = 0.0
+    new_items_shown: Annotated[int, Meta(
+        ge=1, le=1_000_000,
+        description="An item is new until it has been shown, or looked at, so often.")] = 100
+    new_items_days: Annotated[int, Meta(
+        ge=1, le=3_650, description="... and for so many days after it came into the catalogue.")] = 30
     needs_item: Annotated[bool, Meta(
         description="Whether it is about an item: a request that names none is answered, with a warning.")] = False
     weights: Annotated[dict[str, Weight], Meta(
@@ -83,6 +96,11 @@ def first_fault(placement: Placement) -> Fault | None:
         return Fault("sources", "it names the same source twice")
     if placement.kind == "rerank" and placement.sources != ("candidates",):
         return Fault("sources", "a rerank orders the caller's list and nothing else", 'sources = ["candidates"]')
+    if placement.goal == "goes_with" and placement.kind == "items" and BOUGHT_WITH not in placement.sources:
+        return Fault("sources", f'it is about what goes with what, and the source "{BOUGHT_WITH}" is not among them',
+                     f'sources = ["{BOUGHT_WITH}", "co_viewed", "popular"]')
+    if placement.kind == "rerank" and placement.new_items:
+        return Fault("new_items", "a rerank orders the caller's list and nothing else")
     if placement.kind == "items" and placement.sources == ("candidates",):
         return Fault("sources", "items finds items itself, and the caller's list alone is a rerank", 'kind = "rerank"')
     return None
@@ -111,7 +129,10 @@ DEFAULT_PLACEMENTS: Final[tuple[Placement, ...]] = (
     Placement(
         id="product.similar", limit=8, sources=("next_items", "same_category", "co_viewed", "popular"), needs_item=True
     ),
-    Placement(id="cart.addons", limit=4, sources=("next_items", "co_viewed", "trending", "popular")),
+    Placement(
+        id="cart.addons", limit=4, sources=("bought_with", "next_items", "co_viewed", "trending", "popular"),
+        goal="goes_with",
+    ),
     Placement(id="search", kind="rerank", limit=LIST_LIMIT_MAX, sources=("candidates",), diversity=0.0, repeats=True),
 )
 """What a server without a configuration offers; a configuration adds to it, and replaces by id."""

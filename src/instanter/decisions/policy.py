@@ -9,6 +9,13 @@ uniform draw from the items allowed there, the incumbent among them. With A the 
 
 Over several placements of one decision an item is allowed in one of them at most, so the draws are independent and
 the propensities exact. The generator is keyed by the decision and the placement: a replay draws the same.
+
+New items: a placement may give a share of its places to items that few have been shown. Of a list of n places that has
+none of them by itself, with probability p = min(1, share x n) the same last place goes to a uniform draw from the set F
+of new items, before anything else is explored. F is disjoint from A, so with it
+
+    any of F             p / |F|
+    the others           (1 - p) x what is said above
 """
 
 from __future__ import annotations
@@ -27,6 +34,8 @@ class Draw(msgspec.Struct, frozen=True):
     propensity: float
     explored: bool
     """Whether it is another item than the incumbent."""
+    is_new: bool = False
+    """Whether it was drawn among the new items."""
 
 
 def allowed(
@@ -64,3 +73,12 @@ def draw(incumbent: int, others: Sequence[int], *, epsilon: float, rng: KeyedRng
     if place == 0:
         return Draw(incumbent, stays, explored=False)
     return Draw(others[place - 1], epsilon / size, explored=True)
+
+
+def draw_new(otherwise: Draw, fresh: Sequence[int], *, chance: float, rng: KeyedRng) -> Draw:
+    """Who stands in the slot, where with this chance it goes to one of the new items."""
+    if chance <= 0.0 or not fresh:
+        return otherwise
+    if rng.uniform() >= chance:
+        return msgspec.structs.replace(otherwise, propensity=(1.0 - chance) * otherwise.propensity)
+    return Draw(fresh[rng.below(len(fresh))], chance / len(fresh), explored=True, is_new=True)

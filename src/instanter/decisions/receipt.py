@@ -39,6 +39,9 @@ class ExploredSlot(msgspec.Struct, array_like=True, frozen=True):
     epsilon: float
     propensity: float
     """Of the item that stands there."""
+    new: int = 0
+    """New items, one of which stands there with `new_chance`."""
+    new_chance: float = 0.0
 
 
 class PlacementReceipt(msgspec.Struct, array_like=True, frozen=True):

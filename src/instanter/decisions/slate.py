@@ -47,6 +47,11 @@ class Asked(msgspec.Struct, frozen=True):
         return self.spot.placement.id
 
     @property
+    def offers_beside_cart(self) -> bool:
+        """Whether what is in the cart is not offered again."""
+        return self.spot.placement.goal == "goes_with" and self.spot.placement.kind == "items"
+
+    @property
     def is_callers(self) -> bool:
         """Whether only the caller's list may be shown."""
         if self.spot.placement.kind == "rerank":
@@ -105,6 +110,9 @@ class Slate(msgspec.Struct, frozen=True):
     draw: Draw | None = None
     incumbent: int = 0
     allowed: int = 1
+    new: int = 0
+    """New items among which the slot was drawn with `new_chance`; 0 where there was none, or one was shown already."""
+    new_chance: float = 0.0
     lesson: Matrix | None = None
     """[eligible candidates, 1 + inputs]: what the online learner read."""
     learned: int = -1
@@ -128,6 +136,13 @@ class Slate(msgspec.Struct, frozen=True):
         if not len(self.groups):
             return self.refs
         return [group or ref for ref, group in zip(self.refs, self.groups.tolist(), strict=True)]
+
+    def new_keys(self) -> list[int]:
+        """New items that its last place may go to: none where it has one by itself."""
+        fresh = self.pool.fresh
+        if not fresh or not self.order or any(self.refs[place] in fresh for place in self.order):
+            return []
+        return [key for key, ref in zip(self.keys, self.refs, strict=True) if ref in fresh]
 
     def shown(self) -> list[int]:
         """References in the order of the list."""

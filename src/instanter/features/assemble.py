@@ -17,6 +17,7 @@
     person.<feature>    a number of the person or of the session: the same for all candidates
     list.<...>          the candidate among the others, see `relative`
     next.<...>, own.<...>  what a walk of people's steps says of the candidate, see `next_items`
+    with.<...>          the candidate in orders of the item of the page or of the cart, see `together`
     beside.<...>        the candidate beside the item of the page, or that of the person's newest step, see `beside`
 """
 
@@ -40,12 +41,13 @@ from ..state.layout import BySource, FeatureSpec, Placed, Scope, ValueSource
 from ..state.memory import State
 from ..state.program import AT, TILE_MS, TRAITS
 from ..state.schema import Schema
-from . import beside, next_items, relative
+from . import beside, next_items, relative, together
 from .carriers import carriers
 from .declaration import FeatureDeclaration
 from .neighbours import Neighbours, place_of
 from .next_items import Ahead
 from .roles import FeatureRole
+from .together import Together
 from .view import Person, Reader, blank, declared_defaults, is_number
 
 Matrix = npt.NDArray[np.float32]
@@ -57,6 +59,8 @@ RATES: tuple[tuple[str, FeatureRole, FeatureRole], ...] = (
     ("buy", "buys", "item_views"),
 )
 """Rate, and the roles of its numerator and of its denominator; a rate exists where both have a feature."""
+EXPOSURES: Final[tuple[FeatureRole, ...]] = ("impressions", "item_views")
+"""Roles of what says how often an item was shown or looked at."""
 RATE_STRENGTH = 10.0
 """How many impressions at the average rate an item starts with, at least."""
 RATE_EVIDENCE = 1.0
@@ -163,6 +167,7 @@ class Assembler:
             *(Column(name, unbounded=name in relative.UNBOUNDED) for name in relative.NAMES),
             *(Column(name) for name in (beside.names(schema.attributes) if rules >= BESIDE else ())),
             *(Column(name, name in next_items.UNBOUNDED) for name in (next_items.NAMES if rules >= BESIDE else ())),
+            *(Column(name) for name in (together.NAMES if rules >= BESIDE else ())),
         )
         self.rules = rules
         if rules >= EVIDENCE:
@@ -185,6 +190,12 @@ class Assembler:
         self._rates = np.array([rate[1:] for rate in rates] or np.zeros((0, 2)), np.int64)
         offsets = np.array([placed.offset for _, placed in numeric], np.int64)
         self._rate_offsets: Ints = offsets[self._rates]
+        there = {rate[0] for rate in rates}
+        of_rates = [role for name, part, whole in RATES if name in there for role in (part, whole)]
+        # As a part of a rate, a number is no more than its whole: what was counted stands where it is one, later on.
+        places = {role: place for place, role in enumerate(of_rates)}
+        self.exposures = [places[role] for role in EXPOSURES if role in places]
+        """Which of the numbers that `count` gives say how often an item was shown or looked at."""
         self._crosses = np.array(
             [[i, how, spec.by_column, reader.starts[i]] for i, spec, how in crosses] or np.zeros((0, 4)), np.int64
         )
@@ -193,7 +204,8 @@ class Assembler:
         self._click_rate = at.get("item.click_rate", relative.NO_RATE)
         self._first_of_list = at[relative.NAMES[0]]
         self._first_beside = self._first_of_list + len(relative.NAMES)
-        self._first_of_next = len(self.columns) - len(next_items.NAMES)
+        self._first_of_with = len(self.columns) - len(together.NAMES)
+        self._first_of_next = self._first_of_with - len(next_items.NAMES)
         self._first_of_person = self._first_of_list - self._person_numbers
 
     @property
@@ -220,10 +232,10 @@ class Assembler:
 
     def matrix(
         self, state: State, person: Person, candidates: Candidates, neighbours: Neighbours, averages: Averages,
-        now_ms: int, page_row: int = -1, ahead: Ahead | None = None,
+        now_ms: int, page_row: int = -1, ahead: Ahead | None = None, goes_with: Together | None = None,
     ) -> Matrix:
         """The inputs, [candidates, columns]; `page_row` is the row of the item that the page is about, and `ahead` what
-        a walk has found, if there was one. Four compiled calls."""
+        a walk has found, if there was one; so is `goes_with`. Few compiled calls."""
         matrix = np.empty((len(candidates), len(self.columns)), np.float32)
         _assemble(
             state.program.features, self._items, self._defaults, self._blank, self._rates, self._crosses,
@@ -246,9 +258,13 @@ class Assembler:
                 state, beside_row, now_ms, candidates.attributes, candidates.numbers[:, 0], self._first_beside, matrix
             )
             if ahead is None:
-                matrix[:, self._first_of_next :] = 0.0
+                matrix[:, self._first_of_next : self._first_of_with] = 0.0
             else:
                 ahead.fill(candidates.rows, now_ms, self._first_of_next, matrix)
+            if goes_with is None:
+                matrix[:, self._first_of_with :] = np.nan
+            else:
+                goes_with.fill(candidates.rows, candidates.attributes, self._first_of_with, matrix)
         return matrix
 
 

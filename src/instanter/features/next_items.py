@@ -115,7 +115,8 @@ class NextItems:
         ints, ring = state.tables.memory.ints, state.ring(self._feature)
         heads = state.published[own.rows * self._words + self._head]
         owners = owners_of(np.array(keys, np.int64)) if keys else _NOTHING
-        walk(ints, ring, as_of(ints, ring), now_ms, Own(own.rows, heads, own.weights, owners), self._walked)
+        theirs = Own(own.rows, heads, own.weights, owners, state.catalogue.tenants, tenant)
+        walk(ints, ring, as_of(ints, ring), now_ms, theirs, self._walked)
         returns = self._returns.of(state, ring, tenant)
         _judge(
             self._walked, own.rows, own.times, own.in_visit, returns, _WEIGHTS, _KINDS, self._amounts, self._chances

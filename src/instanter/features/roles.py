@@ -11,7 +11,7 @@ from ..state.aggregations import DECLARED, declared
 
 FeatureRole = Literal[
     "purchases", "co_views", "trending", "popularity", "impressions", "clicks", "item_views", "carts", "buys",
-    "sequences", "baskets", "none",
+    "sequences", "baskets", "cart", "none",
 ]
 """`none` is declared to have no role, where the name of a built-in feature would give one."""
 
@@ -38,7 +38,10 @@ ROLES: Final[dict[FeatureRole, RoleRule]] = {
     "carts": RoleRule(("count",), ("item",), "the rate of carts"),
     "buys": RoleRule(("count",), ("item",), "the rate of buys"),
     "sequences": RoleRule(("sequences",), ("item",), "what people did one after another"),
-    "baskets": RoleRule(("sequences",), ("item",), "what people ordered one after another"),
+    "baskets": RoleRule(("sequences",), ("item",), "the source `bought_with`, the inputs `with.*`"),
+    "cart": RoleRule(
+        ("last_k",), ("profile", "session"), "the items that `bought_with` goes by, the filter `in_cart`", by="item"
+    ),
 }
 
 

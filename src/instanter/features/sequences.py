@@ -15,12 +15,12 @@ Whoever is the same person to the ring (`owner_in`) is no neighbour. A visit end
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from ..foundation.limits import WALK_FOUND_MAX, WALK_HITS_MAX, WALK_ITEMS_MAX, WALK_VISITS_MAX
-from ..state.compiled import Ints, Reals, kernel
+from ..state.compiled import Ints, Reals, Shorts, kernel
 from ..state.steps import after_in, before_in, earlier_in, is_kept, item_at, item_in, owner_in, time_in, word_of
 
 REST_MS = 30 * 60 * 1000
@@ -34,7 +34,9 @@ RULE_ITEMS = 3
 OLDER_HITS_DIVISOR = 8
 """Of the own items before the newest, so much fewer steps are looked at: they say less."""
 LATELY_STEPS = 1_000
-"""The newest steps of all people, which say what goes on."""
+"""The newest steps of the tenant's people, which say what goes on ..."""
+LATELY_LOOKED_AT = 4_096
+"""... among so many of all tenants, whose steps lie in one ring."""
 
 AHEAD_FADES, BACK_FADES = 0.75, 0.7
 """What one step further from the shared one counts, after it and before it."""
@@ -76,6 +78,9 @@ _LIKENESS, _FADED = 0, 1
 VISITS, FOUND, HITS = 0, 1, 2
 
 
+ALL_ONE: Final[Shorts] = np.zeros(0, np.int32)
+
+
 class Own(NamedTuple):
     """What this person did last."""
 
@@ -87,6 +92,9 @@ class Own(NamedTuple):
     """How much each says of what comes next: 1 for the newest."""
     owners: Ints
     """What steps say of this person's own cells, see `steps.owner_of`."""
+    tenants: Shorts = ALL_ONE
+    """By row of an item: whose it is; empty where all are one tenant's."""
+    tenant: int = 0
 
 
 class Walked(NamedTuple):
@@ -134,7 +142,7 @@ def walk(ints: Ints, ring: int, until: int, now_ms: int, own: Own, walked: Walke
     for visit in range(walked.counts[VISITS]):
         _look_ahead(ints, ring, until, now_ms, own, visit, walked)
         _look_back(ints, ring, now_ms, own, visit, walked)
-    _see_newest(ints, ring, until, walked)
+    _see_newest(ints, ring, until, own, walked)
     for found in range(walked.counts[FOUND]):
         for column in range(len(COLUMNS)):
             walked.totals[column] += walked.scores[found, column]
@@ -307,11 +315,17 @@ def _add_kin(walked: Walked, visit: int, found: int, near: float, aged: float) -
 
 
 @kernel
-def _see_newest(ints: Ints, ring: int, until: int, walked: Walked) -> None:
-    for step in range(until, max(until - LATELY_STEPS, 0), -1):
-        if not is_kept(ints, ring, step):
+def _see_newest(ints: Ints, ring: int, until: int, own: Own, walked: Walked) -> None:
+    """What the newest steps of the tenant are about; those of others say nothing and take no room."""
+    left = LATELY_STEPS
+    for step in range(until, max(until - LATELY_LOOKED_AT, 0), -1):
+        if left == 0 or not is_kept(ints, ring, step):
             return
-        found = find_or_add(walked, item_at(ints, ring, step))
+        row = item_at(ints, ring, step)
+        if len(own.tenants) > 0 and (row < 0 or own.tenants[row] != own.tenant):
+            continue
+        left -= 1
+        found = find_or_add(walked, row)
         if found >= 0:
             walked.scores[found, LATELY] += 1.0
 

@@ -199,6 +199,16 @@ WALK_VISITS_MAX = 1_024
 """People whose visits a walk looks at; those met first are of the newest items."""
 WALK_FOUND_MAX = 2_048
 """Items that a walk finds; those met first are nearest."""
+TOGETHER_ITEMS_MAX = 8
+"""Items, of a cart for instance, from which a decision walks the ring of orders."""
+TOGETHER_HITS_MAX = 600
+"""Orders of all of them together that a walk looks at, the newest of each."""
+TOGETHER_REACH = 32
+"""Lines of a person's orders that are looked at on each side of the shared one."""
+TOGETHER_FOUND_MAX = 2_048
+"""Items that such a walk finds."""
+NEW_ITEMS_DRAWN_MAX = 32
+"""New items of a tenant among which one decision draws; those shown least come first."""
 COLD_FILE_BYTES = 64 * 1024 * 1024
 """Size at which a file of idle people is closed and the next one begun."""
 COLD_RECORD_BYTES_MAX = 16 * 1024 * 1024

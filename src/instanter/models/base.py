@@ -11,6 +11,7 @@ from ..features.assemble import Column, Matrix
 from ..features.neighbours import Neighbours
 from ..features.next_items import Ahead
 from ..features.roles import FeatureRole
+from ..features.together import Together
 from ..features.view import Person, Reader
 from ..state.compiled import Ints, Reals
 from ..state.memory import State
@@ -41,6 +42,10 @@ class SourceContext(msgspec.Struct, frozen=True):
     """Row of the item that the page is about."""
     ahead: Ahead | None = None
     """What may come next, by a walk of people's steps; None where there was none."""
+    by_every_field: bool = False
+    """Whether an item of the page that is nearly alone in its category is followed by its other text fields."""
+    goes_with: Together | None = None
+    """What is bought together with the page's item or the cart's; None where nobody asked."""
 
 
 class Source(Protocol):

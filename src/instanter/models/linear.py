@@ -50,6 +50,21 @@ that somebody asked for, people go back (of RankLens lists, 80 % of what was cli
 the rest)."""
 
 
+_GOES_WITH_WEIGHTS = {"with.chance": 1.0, "next.chance": 0.2, "with.substitute": -4.0, "item.buy_lift": 0.3}
+"""Where it counts what goes with what: what is bought together leads; where nothing is known of that, what is looked at
+together of other categories does."""
+
+
+def goes_with_weights(columns: Sequence[Column], carriers: Carriers) -> dict[str, float]:
+    """The built-in weight of each column that has one, for what goes with an item or a cart: no column that speaks for
+    what is like it, or like what the person looks at, has one."""
+    weights = _GOES_WITH_WEIGHTS | {
+        f"item.{carriers[role]}": weight for role, weight in _ROLE_WEIGHTS.items() if role in carriers
+    }
+    names = {column.name for column in columns}
+    return {name: weight for name, weight in weights.items() if name in names}
+
+
 def default_weights(
     columns: Sequence[Column], lists: Sequence[FeatureSpec], carriers: Carriers, *, reorders: bool = False
 ) -> dict[str, float]:

@@ -8,11 +8,15 @@ from typing import Final
 import numpy as np
 
 from ..features.roles import FeatureRole
+from ..features.together import CATEGORY
 from ..state.compiled import Ints, Reals
 from ..state.layout import Scope
 from .base import Found, Source, SourceContext
 from .standing import TenantLists
 
+BOUGHT_WITH: Final = "bought_with"
+COMPANY = 12
+"""Items of a category from which on it is enough company for one of them."""
 VALUES_FOLLOWED = 3
 """Values of each top-k that `same_category` follows."""
 
@@ -34,6 +38,20 @@ class NextItems:
         return Found(rows[showable][:limit], chances[showable][:limit])
 
 
+class BoughtWith:
+    """What is ordered together with the item of the page, or with what is in the cart, see `features.together`."""
+
+    name = BOUGHT_WITH
+    role: FeatureRole | None = "baskets"
+
+    def candidates(self, context: SourceContext, limit: int) -> Found:
+        if context.goes_with is None:
+            return _NOTHING
+        rows, shares = context.goes_with.best()
+        showable = context.state.catalogue.available[rows] == 1
+        return Found(rows[showable][:limit], shares[showable][:limit])
+
+
 class CoViewed:
     """What other people looked at in the same session as this person's recent items."""
 
@@ -52,7 +70,8 @@ class CoViewed:
 class SameCategory:
     """The most popular items with the text fields the person looks at most: category first, in turns.
 
-    The page's own category leads; then come the strongest values of each top-k by a field of the item (category,
+    The page's own category leads, with the item's other text fields where hardly anything else is of it; then come the
+    strongest values of each top-k by a field of the item (category,
     brand and whatever else is declared), the session's before the profile's.
     """
 
@@ -66,17 +85,24 @@ class SameCategory:
 
     def _followed(self, context: SourceContext) -> Iterator[tuple[int, int]]:
         """Values as (text field, reference), the most important first."""
-        state = context.state
-        if context.page_row >= 0 and "category" in state.schema.attributes:
-            column = state.schema.attributes.index("category")
-            for ref in state.tables.attributes.refs[context.page_row, column].tolist():
-                if ref:
-                    yield column, ref
+        if context.page_row >= 0:
+            of_category = list(self._of_page(context, of_category=True))
+            yield from of_category
+            alone = not of_category or len(context.lists.like(of_category, COMPANY)) < COMPANY
+            if context.by_every_field and alone:
+                yield from self._of_page(context, of_category=False)
         for scope in (Scope.SESSION, Scope.PROFILE):
             for spec in context.reader.lists:
                 if spec.scope is scope and spec.is_taste:
                     for ref in context.person.top(spec.name)[0][:VALUES_FOLLOWED].tolist():
                         yield spec.by_column, ref
+
+
+    def _of_page(self, context: SourceContext, *, of_category: bool) -> Iterator[tuple[int, int]]:
+        for column, name in enumerate(context.state.schema.attributes):
+            if (name == CATEGORY) == of_category:
+                refs = context.state.tables.attributes.refs[context.page_row, column].tolist()
+                yield from ((column, ref) for ref in refs if ref)
 
 
 class Listed:
@@ -103,7 +129,10 @@ SOURCES: Final[dict[str, Source]] = {
         Listed("trending", "trending", lambda lists: (lists.trending.rows, lists.trending.scores)),
         Listed("newest", None, lambda lists: (lists.newest.rows, None)),
         Listed("popular", "popularity", lambda lists: (lists.popular.rows, lists.popular.scores)),
+        BoughtWith(),
     )
 }
 """By the name that placements use, the most important by default first; the caller's list is no source of ours. To add
 one: a class with these three names, and a line here. `tests/models/test_sources.py` runs over all of them."""
+SOURCES_USUAL: Final = tuple(name for name in SOURCES if name != BOUGHT_WITH)
+"""Of a placement that names none: what goes with what is asked for by name."""

@@ -208,6 +208,19 @@ class TenantLists:
         """Whether anybody has shown interest in any of the items."""
         return self._met > 0
 
+    def fresh(self, since_ms: int, shown_max: int, limit: int) -> Ints:
+        """Rows of items that came since then and have been shown, or looked at, less than so often as of the epoch:
+        those shown least first, of these the newest. Nothing where no feature counts either."""
+        exposures = self._assembler.exposures
+        if not exposures:
+            return np.zeros(0, np.int64)
+        rows = self.newest.rows
+        rows = rows[self._state.catalogue.created_ms[rows] >= since_ms]
+        shown = self._scores.counts[rows][:, exposures].max(axis=1, initial=0)
+        order = np.argsort(shown, kind="stable")
+        chosen: Ints = rows[order[: np.searchsorted(shown[order], shown_max)]][:limit]
+        return chosen
+
     def like(self, values: Sequence[tuple[int, int]], limit: int) -> Ints:
         """Up to `limit` rows of popular items with one of these values, see `ByValue.like`."""
         return self._by_value.like(values, limit)

@@ -209,6 +209,9 @@ COUNTED: Final = (
     Counted("quarantine_refused", "instanter_quarantine_refused", "Rejected events that the disk did not take."),
     Counted("records_refused", "instanter_records_refused", "Records the disk did not take, none acknowledged."),
     Counted("served.", "instanter_placements_served", "Placements answered, by rung.", "rung"),
+    Counted("new_items.", "instanter_new_items_places",
+            "Lists of placements with a share for new items that had none by themselves: all their places, and those "
+            "that a new item was drawn for.", "which"),
     Counted("degraded.", "instanter_decisions_degraded", "Decisions in which a stage was cut or failed, by stage.",
             "stage"),
     Counted("acts_noted", "instanter_acts_noted", "Acts of administrators written to the audit record."),
