@@ -17,7 +17,8 @@ import numpy as np
 
 from ..events.envelope import Decided, Lesson
 from ..events.subjects import NOBODY
-from ..features.assemble import EVIDENCE, ONE_SESSION, RULES_NOW, Assembler, Matrix
+from ..features.assemble import BESIDE, EVIDENCE, ONE_SESSION, RULES_NOW, Assembler, Matrix
+from ..features.beside import Told
 from ..features.declaration import FeatureDeclaration
 from ..features.neighbours import Neighbourhood, Neighbours
 from ..features.view import Person, Reader
@@ -33,25 +34,27 @@ from ..models.linear import LinearRanker, default_weights
 from ..models.lineup import Fault, NoRankers, Rankers
 from ..models.online import LearnedWeights, LessonInputs, NothingLearned, Taught
 from ..models.standing import Standing
+from ..models.words import Words
 from ..state.catalogue import Catalogue
 from ..state.compiled import Ints, Reals
 from ..state.layout import Scope
 from ..state.memory import State
 from ..state.schema import Schema
 from .answer import Answers, placement_receipt, query_hash
-from .arrange import arrange
+from .arrange import arrange, in_tiers
 from .candidates import STOCK, Given, Pool, found, given_by, joined, of_caller
 from .eligibility import Filters, beside_the_best, best_of_groups, bought_recently, groups_of
-from .enclosed import enclose, given_again
+from .enclosed import enclose, given_again, query_again
 from .explain import Explainer
 from .fallback import DEFAULT, PERSONAL, POPULAR, RANKER_FAILURES, SESSION, StageFailed, Stages, descend
 from .placement import Placement
-from .plain import default, eligible, empty, popular
+from .plain import NOTHING_MATCHED, default, eligible, empty, popular, told_of
 from .policy import allowed, draw
 from .receipt import RECEIPT_VERSION, PlacementReceipt, Receipt, encode_receipt, inputs_hash
 from .request import DecideReply, DecideRequest, PlacementReply, PlacementRequest, RankReply, Warned, id_text
 from .score import score as checked_scores
 from .score import shown_scores
+from .searching import popular_instead, searched
 from .slate import Asked, Inputs, Moment, Slate, Spot
 
 _encoder = msgspec.json.Encoder()
@@ -153,6 +156,7 @@ class Decider:
         self._purchases = carriers.get("purchases")
         self._neighbourhood = Neighbourhood(schema, carriers)
         self._standing = Standing(schema.layout, self.assembler)
+        self._words = Words()
         self._answers = Answers(
             Explainer(
                 self.assembler.columns, self.reader.lists, schema.attributes,
@@ -184,7 +188,8 @@ class Decider:
         """The built-in weights, then the configuration's, then the placement's own."""
         columns, lists = self.assembler.columns, self.reader.lists
         built_in = default_weights(
-            columns, lists, self.assembler.carriers, reorders=placement.kind == "rerank"
+            columns, lists, self.assembler.carriers, reorders=placement.kind == "rerank",
+            about_item=placement.needs_item and self.rules >= BESIDE,
         )  # fmt: skip
         return LinearRanker(columns, {**built_in, **weights, **placement.weights}, rules=self.rules)
 
@@ -204,6 +209,8 @@ class Decider:
     def follow(self, state: State) -> None:
         """Keep what holds for everybody up with the state, so that no decision has to: call it after a fold."""
         self._standing.follow(state)
+        if self.rules >= BESIDE:
+            self._words.of(state)
 
     def admit(self, request: DecideRequest) -> None:
         """Raise `RequestRejected` if the request names a placement that there is not, or one twice."""
@@ -248,7 +255,7 @@ class Decider:
             decision_id=decision_id, position=str(position), epoch=state.epoch, took_ms=round(deadline.elapsed_ms(), 3),
             degraded=stages.degraded, placements=replies, warnings=warnings[:REQUEST_WARNINGS_MAX],
         )  # fmt: skip
-        enclosed = enclose((one.id, one.given) for one in asked)
+        enclosed = enclose((one.id, one.given, one.query) for one in asked)
         return Decision(
             decision_id, reply, encode_receipt(receipt), enclosed, tuple(stages.faults), tuple(_lessons(slates)),
             tuple(_promised(slates)),
@@ -276,20 +283,22 @@ class Decider:
         return made, slates
 
     def asked(
-        self, placement: str, *, limit: int = 0, page: int = 0, given: Given | None = None, query_hash: int = 0
-    ) -> Asked:
-        """A question about one placement, in references; `RequestRejected` if there is no such placement."""
+        self, placement: str, *, limit: int = 0, page: int = 0, given: Given | None = None, query_hash: int = 0,
+        query: str = "",
+    ) -> Asked:  # fmt: skip
+        """A question about one placement, in references, `query` where items are found by one; `RequestRejected` if
+        there is no such placement."""
         spot = self._spots.get(placement)
         if spot is None:
             raise RequestRejected("unknown_placement", f'there is no placement "{placement}"')
-        return Asked(spot, limit or spot.placement.limit, page, given, query_hash)
+        return Asked(spot, limit or spot.placement.limit, page, given, query_hash, query)
 
     def asked_again(self, receipt: Receipt, enclosed: bytes, catalogue: Catalogue) -> list[Asked]:
         """What a receipt was asked; `RequestRejected` if it was not kept, or a placement is gone."""
         return [
             self.asked(
                 one.id, limit=one.limit, page=one.page, given=given_again(one, enclosed, receipt.tenant, catalogue),
-                query_hash=one.query_hash,
+                query_hash=one.query_hash, query=query_again(one, enclosed) if self._is_search(one) else "",
             )
             for one in receipt.placements
         ]  # fmt: skip
@@ -307,7 +316,10 @@ class Decider:
 
     def _asked(self, catalogue: Catalogue, tenant: str, request: PlacementRequest) -> Asked:
         given = None
-        if request.candidates is not None or self._spots[request.id].placement.kind == "rerank":
+        is_rerank = self._spots[request.id].placement.kind == "rerank"
+        query = request.query if is_rerank and request.candidates is None and self.rules >= BESIDE else ""
+        query = "" if query.isspace() else query
+        if request.candidates is not None or (is_rerank and not query):
             given = given_by(catalogue, tenant, request.candidates or (), self._fields, self._numbers)
         try:
             page = catalogue.ref_of(tenant, id_text(request.item)) if request.item != "" else 0
@@ -315,8 +327,13 @@ class Decider:
             page = 0
         return self.asked(
             request.id, limit=request.limit or 0, page=page, given=given,
-            query_hash=query_hash(request.query, catalogue.references),
+            query_hash=query_hash(request.query, catalogue.references), query=query,
         )
+
+    def _is_search(self, made: PlacementReceipt) -> bool:
+        """Whether items were found by a query: the placement orders the caller's list, and there was none."""
+        spot = self._spots.get(made.id)
+        return made.given < 0 and spot is not None and spot.placement.kind == "rerank"
 
     def look(
         self, state: State, keys: Sequence[int], tenant: str, now_ms: int, stages: Stages,
@@ -332,7 +349,7 @@ class Decider:
         if bought and self.rules >= EVIDENCE:
             rows = np.array([state.find_item(ref) for ref in bought], np.int64)
             bought |= set(groups_of(state, rows).tolist()) - {0}
-        return Moment(state, tenant, now_ms, person, lists, bought, stages)
+        return Moment(state, tenant, now_ms, person, lists, bought, stages, self._words)
 
     def _recent(self, person: Person, page: int) -> list[int]:
         """The page's item, then what the person looked at last: in the live session, else before."""
@@ -416,14 +433,17 @@ class Decider:
         if best is not None:
             inputs, scored, groups = _of_best(inputs, best), scored.of(best), groups[best]
         candidates = pool.columns if len(inputs.eligible) == len(pool) else pool.columns.taken(inputs.eligible)
+        ordered_by = scored.scores
+        if pool.matches is not None:
+            ordered_by = in_tiers(ordered_by, pool.matches.words[inputs.eligible])
         arranged = stages.run("arrange", lambda: arrange(
-            candidates, scored.scores, limit=asked.limit, diversity=asked.spot.placement.diversity
+            candidates, ordered_by, limit=asked.limit, diversity=asked.spot.placement.diversity
         ))  # fmt: skip
         return Slate(
             asked, rung, f"{scored.ranker.name}@{scored.ranker.version}", pool, inputs.codes, inputs.eligible,
             candidates.refs.tolist(), scored.scores, arranged.order.tolist(), arranged,
             inputs.matrix, scored.ranker, lesson=scored.lesson, learned=scored.learned,
-            groups=groups if groups.any() else _NO_GROUPS,
+            groups=groups if groups.any() else _NO_GROUPS, reason=told_of(asked, pool),
         )  # fmt: skip
 
     def _inputs(self, moment: Moment, asked: Asked, filters: Filters, rung: str) -> Inputs | None:
@@ -433,14 +453,28 @@ class Decider:
         near = stages.run("candidates", lambda: self._neighbourhood.of(state, self._recent(person, asked.page)))
         pool = stages.run("candidates", lambda: self._pool(moment, asked, person, near))
         codes, places = eligible(moment, pool, filters)
+        if asked.query and not len(places):
+            pool = popular_instead(moment)
+            codes, places = eligible(moment, pool, filters)
         if not len(places):
             return None
         candidates = pool.columns if len(places) == len(pool) else pool.columns.taken(places)
         page_row = state.find_item(asked.page) if asked.page else -1
         matrix = stages.run("features", lambda: self.assembler.matrix(
-            state, person, candidates, near, moment.lists.averages, moment.now_ms, page_row
+            state, person, candidates, near, moment.lists.averages, moment.now_ms, page_row,
+            self._told(moment, pool, places, near, page_row),
         ))  # fmt: skip
         return Inputs(pool, codes, places, matrix)
+
+    def _told(self, moment: Moment, pool: Pool, places: Ints, near: Neighbours, page_row: int) -> Told:
+        """What words tell of the candidates: beside the page's item, else what was looked at last, and the query."""
+        if self.rules < BESIDE:
+            return Told()
+        row = page_row
+        if row < 0 and len(near.recent):
+            row = moment.state.find_item(int(near.recent[0]))
+        words = moment.words.of(moment.state).likeness(moment.tenant, row, pool.columns.rows[places])
+        return Told(words, None if pool.matches is None else pool.matches.shares[places])
 
     def _scored(self, moment: Moment, asked: Asked, inputs: Inputs, scorers: Scorers) -> Scored:
         """What the ranker gives, with what the online learner adds."""
@@ -476,8 +510,12 @@ class Decider:
         callers = [] if asked.given is None else [of_caller(moment.state, asked.given, moment.now_ms)]
         if asked.is_callers:
             return callers[0]
+        if asked.query:
+            return searched(moment, asked)
         page_row = moment.state.find_item(asked.page) if asked.page else -1
-        context = SourceContext(moment.state, moment.lists, self.reader, person, near, page_row)
+        context = SourceContext(
+            moment.state, moment.lists, self.reader, person, near, page_row, moment.words
+        )  # fmt: skip
         sources = asked.spot.placement.sources
         return reduce(joined, [*callers, found(context, sources, moment.now_ms, tenant=moment.tenant)])
 
@@ -559,6 +597,9 @@ def _warnings(request: PlacementRequest, slate: Slate, state: State) -> Iterator
     if not asked.page and asked.spot.placement.needs_item and request.item == "":
         yield Warned(code="item_missing", message=f'placement "{asked.id}" is about an item, and the request names '
                      'none: give the id of the page\'s item as "item"')
+    if slate.reason == NOTHING_MATCHED:
+        yield Warned(code=NOTHING_MATCHED, message=f'placement "{asked.id}": no item that may be shown has a word of '
+                     "the query: what is popular stands in its place")
     if asked.page and not state.catalogue.has(asked.page):
         seen = "events have named it" if state.find_item(asked.page) >= 0 else "no event has named it either"
         yield Warned(code="unknown_item", message=f'placement "{asked.id}": the item "{request.item}" is not in the '

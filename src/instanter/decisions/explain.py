@@ -24,6 +24,7 @@ EXPLORED: Final = "something different"
 BACK_TO: Final = "back to what you viewed"
 TOGETHER: Final = "often viewed together with what you viewed"
 SIMILAR: Final = "similar to what you viewed"
+MATCHING: Final = "matches your search"
 YOUR_LIST: Final = "in your list"
 IN_CATALOGUE: Final = "from the catalogue"
 """What is true of every item that was found."""
@@ -45,7 +46,9 @@ _LEAST: Final = {"cross.price_fit": 0.7, "item.recency": 0.7}
 """Values below which a column is no reason, however much it adds."""
 
 
-_OF_SOURCE: Final = {"co_viewed": TOGETHER, "same_category": SIMILAR, "candidates": YOUR_LIST}
+_OF_SOURCE: Final = {
+    "co_viewed": TOGETHER, "same_category": SIMILAR, "content": SIMILAR, "candidates": YOUR_LIST, "query": MATCHING,
+}  # fmt: skip
 
 
 def reason_of_source(source: str, *, wanted: bool, newer: bool) -> str:

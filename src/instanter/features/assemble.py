@@ -17,6 +17,7 @@
     person.<feature>    a number of the person or of the session: the same for all candidates
     list.<...>          the candidate among the others, see `relative`
     page.<...>          the candidate beside the item that the page is about, see `beside`
+    query.match         how well it matches the query that candidates were found by, likewise
 """
 
 from __future__ import annotations
@@ -215,10 +216,10 @@ class Assembler:
 
     def matrix(
         self, state: State, person: Person, candidates: Candidates, neighbours: Neighbours, averages: Averages,
-        now_ms: int, page_row: int = -1,
+        now_ms: int, page_row: int = -1, told: beside.Told = beside.NOTHING_TOLD,
     ) -> Matrix:
-        """The inputs, [candidates, columns]; `page_row` is the row of the item that the page is about. Three compiled
-        calls."""
+        """The inputs, [candidates, columns]; `page_row` is the row of the item that the page is about, `told` what is
+        known of words. Three compiled calls."""
         matrix = np.empty((len(candidates), len(self.columns)), np.float32)
         _assemble(
             state.program.features, self._items, self._defaults, self._blank, self._rates, self._crosses,
@@ -237,8 +238,9 @@ class Assembler:
         )  # fmt: skip
         if self.rules >= BESIDE:
             beside.stand_beside(
-                state, page_row, now_ms, candidates.attributes, candidates.numbers[:, 0], self._first_beside, matrix
-            )
+                state, page_row, now_ms, candidates.attributes, candidates.numbers[:, 0], self._first_beside, matrix,
+                told,
+            )  # fmt: skip
         return matrix
 
 

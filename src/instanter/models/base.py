@@ -14,6 +14,7 @@ from ..features.view import Person, Reader
 from ..state.compiled import Ints, Reals
 from ..state.memory import State
 from .standing import TenantLists
+from .words import Words
 
 Chosen = Ints | slice
 """Rows or columns of a matrix."""
@@ -38,6 +39,8 @@ class SourceContext(msgspec.Struct, frozen=True):
     neighbours: Neighbours
     page_row: int = -1
     """Row of the item that the page is about."""
+    words: Words = msgspec.field(default_factory=Words)
+    """One that is kept between decisions; else the index is made anew."""
 
 
 class Source(Protocol):

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from ..features.roles import FeatureRole
+from ..foundation.limits import ALIKE_TO_MAX
 from ..state.compiled import Ints, Reals
 from ..state.layout import Scope
 from .base import Found, Source, SourceContext
@@ -64,6 +65,24 @@ class SameCategory:
                         yield spec.by_column, ref
 
 
+class Content:
+    """What is alike in words to the page's item, else to what the person looked at last, the newest counting most.
+
+    It needs nobody to have looked at an item: one that came just now is found like the others.
+    """
+
+    name = "content"
+    role: FeatureRole | None = None
+
+    def candidates(self, context: SourceContext, limit: int) -> Found:
+        if context.page_row >= 0:
+            rows = [context.page_row]
+        else:
+            recent = context.neighbours.recent[:ALIKE_TO_MAX].tolist()
+            rows = [row for ref in recent if (row := context.state.find_item(ref)) >= 0]
+        return Found(*context.words.of(context.state).alike(context.lists.tenant, rows, limit)) if rows else _NOTHING
+
+
 class Listed:
     """A list that stands for everybody of the tenant."""
 
@@ -84,6 +103,7 @@ SOURCES: Final[dict[str, Source]] = {
     for source in (
         CoViewed(),
         SameCategory(),
+        Content(),
         Listed("trending", "trending", lambda lists: (lists.trending.rows, lists.trending.scores)),
         Listed("newest", None, lambda lists: (lists.newest.rows, None)),
         Listed("popular", "popularity", lambda lists: (lists.popular.rows, lists.popular.scores)),
