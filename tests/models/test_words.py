@@ -23,6 +23,7 @@ from instanter.foundation.limits import (
     PREFIX_WORDS_MAX,
     QUERY_WORDS_MAX,
     WORD_CHARS_MAX,
+    WORDS_FOLLOWED_MAX,
 )
 from instanter.models import words
 from instanter.models.item_words import Query, read_query, words_in, words_of
@@ -237,6 +238,28 @@ def test_more_changes_than_are_remembered_one_by_one_are_followed_all_the_same()
         shelf.put(f"item-{number}", title=f"Lamp {number}")
     assert shelf.search("lamp 77", 1) == ["item-77"]
     assert shelf.search("sofa") == ["first"]
+
+
+def test_after_a_fold_a_bounded_step_is_taken_and_who_asks_finds_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf, read = Shelf(), list[int]()
+    shelf.put("first", title="Sofa")
+    shelf.words.follow(shelf.state)
+    known = WordIndex._read
+
+    def reading(index: WordIndex, row: int) -> None:
+        read.append(row)
+        known(index, row)
+
+    monkeypatch.setattr(WordIndex, "_read", reading)
+    for number in range(2 * WORDS_FOLLOWED_MAX):
+        shelf.put(f"item-{number}", title=f"Lamp {number}")
+    shelf.words.follow(shelf.state)
+    assert len(read) == WORDS_FOLLOWED_MAX
+    shelf.put("item-1", title="Chair")
+    assert shelf.search("chair") == ["item-1"]
+    assert len(read) == 2 * WORDS_FOLLOWED_MAX + 1
+    shelf.words.follow(shelf.state)
+    assert len(read) == 2 * WORDS_FOLLOWED_MAX + 1, "nothing is left to do"
 
 
 def test_words_that_no_item_has_any_more_leave_nothing_behind() -> None:

@@ -210,7 +210,7 @@ class Decider:
         """Keep what holds for everybody up with the state, so that no decision has to: call it after a fold."""
         self._standing.follow(state)
         if self.rules >= BESIDE:
-            self._words.of(state)
+            self._words.follow(state)
 
     def admit(self, request: DecideRequest) -> None:
         """Raise `RequestRejected` if the request names a placement that there is not, or one twice."""

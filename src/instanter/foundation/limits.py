@@ -339,6 +339,8 @@ WORD_CHARS_MAX = 32
 """A longer word counts by its beginning."""
 FIELD_WORDS_CHARS_MAX = 256
 """Characters of one text field that words are taken from: of a description, its beginning."""
+WORDS_FOLLOWED_MAX = 256
+"""Changed items whose words are read at once (6 ms) while nobody asks; a decision reads those that are left."""
 QUERY_WORDS_MAX = 16
 """Different words of a query that are looked for, the first ones."""
 PREFIX_WORDS_MAX = 64

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from ..foundation.limits import (
     ITEM_WORDS_MAX,
     PREFIX_WORDS_MAX,
     SEARCHED_ENTRIES_MAX,
+    WORDS_FOLLOWED_MAX,
 )
 from ..foundation.pages import mapped_zeros
 from ..state.compiled import Bytes, Ints, Reals, Shorts, kernel
@@ -150,6 +152,9 @@ class WordIndex:
         self._free: list[int] = []
         """Slots of words that no item has any more."""
         self._followed = 0
+        """Changes of the catalogue that are known ..."""
+        self._unread: dict[int, None] = {}
+        """... and the rows among them whose words have still to be read."""
         self._given_back = state.given_back
 
     @property
@@ -159,13 +164,16 @@ class WordIndex:
         by_row = sum(column.itemsize * (column.size // len(column)) for column in (*self._items, *self._sums))
         return used * by_row + 5 * self._end + 24 * len(self._texts)
 
-    def follow(self) -> None:
-        """Keep up with the catalogue; free of cost where nothing has changed."""
+    def follow(self, rows_max: int | None = None) -> None:
+        """Keep up with the catalogue, or come so many rows nearer to it; free of cost where nothing has changed."""
         state, catalogue = self._state, self._state.catalogue
         if self._followed != catalogue.changes:
-            for row in catalogue.rows_changed_since(self._followed).tolist():
-                self._read(row)
+            self._unread |= dict.fromkeys(catalogue.rows_changed_since(self._followed).tolist())
             self._followed = catalogue.changes
+        if self._unread:
+            for row in [*islice(self._unread, rows_max)]:
+                self._read(row)
+                del self._unread[row]
         if self._given_back != state.given_back:
             self._given_back = state.given_back
             state.give_back_vacant(self._owners, *self._items)
@@ -395,9 +403,19 @@ class Words:
 
     def of(self, state: State) -> WordIndex:
         """The index as the catalogue stands now."""
+        index = self._index_of(state)
+        index.follow()
+        return index
+
+    def follow(self, state: State) -> None:
+        """Keep up with the catalogue a bounded step at a time, so that decisions find little left to do; an index that
+        is new is made whole."""
+        is_new = self._state is not state
+        self._index_of(state).follow(None if is_new else WORDS_FOLLOWED_MAX)
+
+    def _index_of(self, state: State) -> WordIndex:
         if self._index is None or self._state is not state:
             self._state, self._index = state, WordIndex(state)
-        self._index.follow()
         return self._index
 
 
