@@ -78,3 +78,8 @@ def _existing(name: str) -> Path:
 @pytest.fixture(scope="session")
 def next_item() -> ModuleType:
     return load("example_next_item", EXAMPLES / "next_item" / "run.py")
+
+
+@pytest.fixture(scope="session")
+def similar() -> ModuleType:
+    return load("example_similar", EXAMPLES / "similar" / "run.py")

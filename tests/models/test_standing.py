@@ -16,6 +16,7 @@ from instanter.features.neighbours import Neighbourhood
 from instanter.features.view import Reader
 from instanter.foundation.ids import item_reference, reference
 from instanter.foundation.limits import (
+    ALIKE_TO_MAX,
     CHANGES_FOLLOWED_MAX,
     PUBLISHED_EPOCHS_MAX,
     STANDING_LIST_MAX,
@@ -124,7 +125,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     look = TenantLists.look
 
     def counting(lists: TenantLists) -> None:
-        counted.append(lists._tenant)
+        counted.append(lists.tenant)
         look(lists)
 
     monkeypatch.setattr(TenantLists, "look", counting)
@@ -271,6 +272,18 @@ def test_the_most_popular_of_a_value_come_first_and_stay_when_the_list_is_full(l
     column = shop.schema.attributes.index("category")
     alike = ids(shop, standing_of(shop).of(shop.state, "shop").like([(column, reference("all"))], 3))
     assert alike == [f"sku-{VALUE_LIST_MAX + 4}", "sku-0", "sku-1"]
+
+
+def test_items_alike_to_so_many_of_the_last_ones_are_found_and_to_the_page_s_alone_where_there_is_one(little) -> None:
+    shop = little()
+    looked_at = [f"seen-{number}" for number in range(ALIKE_TO_MAX + 1)]
+    for number, item_id in enumerate(looked_at):
+        shop.item(item_id, title=f"word{number}"), shop.item(f"like-{number}", title=f"word{number} other")
+    for number in range(30):
+        shop.item(f"thing-{number}", title="Nothing alike")
+    assert found(shop, "content", recent=looked_at) == [f"like-{number}" for number in range(ALIKE_TO_MAX)]
+    assert found(shop, "content", recent=["nowhere", "seen-1"]) == ["like-1"]
+    assert found(shop, "content", recent=looked_at, page="seen-2") == ["like-2"]
 
 
 def test_values_are_followed_in_turns(furniture) -> None:

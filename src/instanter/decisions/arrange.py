@@ -8,7 +8,7 @@ is the share of text fields with a common value, and nearness in price, 0..1.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from ..features.assemble import Candidates
 from ..foundation.limits import DIVERSE_PLACES_MAX
 from ..state.compiled import Bytes, Ints, Reals, allocating_kernel, kernel
 
+_APART: Final = 1.0
+"""By so much the lowest of those that match more words stands above the highest of the others."""
 _CONSIDERED_PER_PLACE = 4
 _CONSIDERED_MIN = 48
 """Candidates that are considered for difference: what scores lower would not be wanted however different it is."""
@@ -102,3 +104,18 @@ def _share_a_value(left: Ints, right: Ints) -> bool:
             if one == other:
                 return True
     return False
+
+
+def in_tiers(scores: Reals, words: Ints) -> Reals:
+    """The scores lowered so far that whatever matches more words of a query stands above whatever matches fewer; among
+    those that match as many nothing changes.
+
+    >>> in_tiers(np.array([0.5, 2.0, 1.0]), np.array([2, 1, 2])).tolist()
+    [0.5, -0.5, 1.0]
+    """
+    lowered, least = scores.copy(), np.inf
+    for tier in np.unique(words)[::-1]:
+        own = words == tier
+        lowered[own] -= max(float(lowered[own].max()) - least + _APART, 0.0)
+        least = float(lowered[own].min())
+    return lowered

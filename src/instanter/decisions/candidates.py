@@ -16,6 +16,7 @@ from ..foundation.errors import ReferenceTaken
 from ..foundation.limits import ATTRIBUTE_VALUES_MAX, FOUND_MAX
 from ..models.base import SourceContext
 from ..models.sources import SOURCES
+from ..models.words import Matches
 from ..state.catalogue import Catalogue, texts_of
 from ..state.compiled import Ints, Shorts, kernel
 from ..state.memory import State
@@ -25,6 +26,8 @@ from .request import Candidate, id_text
 CALLER: Final = "candidates"
 NEW_ITEMS: Final = "new_items"
 """What gave the new items to a placement that has a share of places for them."""
+QUERY: Final = "query"
+"""What found the items that match a query."""
 STOCK: Final = "stock"
 _WORD: Final = 2**63
 _NO_FIELDS: Final[dict[str, Any]] = {}
@@ -62,6 +65,8 @@ class Pool(msgspec.Struct, frozen=True):
     """References of new items, among which one place may be drawn."""
     fields_hash: bytes = b""
     """Of the fields that came with the request, b"" if none did."""
+    matches: Matches | None = None
+    """How candidates match the query that they were found by, place by place; None where none was asked for."""
 
     def __len__(self) -> int:
         return len(self.columns)

@@ -18,6 +18,7 @@ import numpy as np
 from ..events.envelope import Decided, Lesson
 from ..events.subjects import NOBODY
 from ..features.assemble import BESIDE, EVIDENCE, ONE_SESSION, RULES_NOW, Assembler, Matrix
+from ..features.beside import Told
 from ..features.declaration import FeatureDeclaration
 from ..features.neighbours import Neighbourhood
 from ..features.next_items import NO_STEPS, Ahead, NextItems, live_steps
@@ -42,6 +43,7 @@ from ..models.lineup import Fault, NoRankers, Rankers
 from ..models.online import LearnedWeights, LessonInputs, NothingLearned, Taught
 from ..models.sources import BOUGHT_WITH
 from ..models.standing import Standing
+from ..models.words import Words
 from ..state.catalogue import Catalogue
 from ..state.compiled import Ints, Reals
 from ..state.layout import Scope
@@ -49,19 +51,20 @@ from ..state.memory import State
 from ..state.recent import Steps
 from ..state.schema import Schema
 from .answer import Answers, placement_receipt, query_hash
-from .arrange import arrange
+from .arrange import arrange, in_tiers
 from .candidates import NEW_ITEMS, STOCK, Given, Pool, found, given_by, joined, of_caller, of_rows
 from .eligibility import Filters, beside_the_best, best_of_groups, bought_recently, groups_of
-from .enclosed import enclose, given_again
+from .enclosed import enclose, given_again, query_again
 from .explain import Explainer
 from .fallback import DEFAULT, PERSONAL, POPULAR, RANKER_FAILURES, SESSION, StageFailed, Stages, descend
 from .placement import Placement
-from .plain import default, eligible, empty, popular
+from .plain import NOTHING_MATCHED, default, eligible, empty, popular, told_of
 from .policy import allowed, draw, draw_new
 from .receipt import RECEIPT_VERSION, PlacementReceipt, Receipt, encode_receipt, inputs_hash
 from .request import DecideReply, DecideRequest, PlacementReply, PlacementRequest, RankReply, Warned, id_text
 from .score import score as checked_scores
 from .score import shown_scores
+from .searching import popular_instead, searched
 from .slate import Asked, Inputs, Moment, Slate, Spot
 
 _encoder = msgspec.json.Encoder()
@@ -167,6 +170,7 @@ class Decider:
         self._goes_with = GoesWith(schema, carriers) if rules >= BESIDE else None
         self._cart = carriers.get("cart")
         self._standing = Standing(schema.layout, self.assembler)
+        self._words = Words()
         self._answers = Answers(
             Explainer(
                 self.assembler.columns, self.reader.lists, schema.attributes,
@@ -200,7 +204,10 @@ class Decider:
         if placement.goal == "goes_with":
             built_in = goes_with_weights(columns, carriers)
         else:
-            built_in = default_weights(columns, lists, carriers, reorders=placement.kind == "rerank")
+            built_in = default_weights(
+                columns, lists, carriers, reorders=placement.kind == "rerank",
+                about_item=placement.needs_item and self.rules >= BESIDE,
+            )  # fmt: skip
         return LinearRanker(columns, {**built_in, **weights, **placement.weights}, rules=self.rules)
 
     def _lesson(self, placement: Placement) -> LessonInputs | None:
@@ -219,6 +226,8 @@ class Decider:
     def follow(self, state: State) -> None:
         """Keep what holds for everybody up with the state, so that no decision has to: call it after a fold."""
         self._standing.follow(state)
+        if self.rules >= BESIDE:
+            self._words.follow(state)
 
     def admit(self, request: DecideRequest) -> None:
         """Raise `RequestRejected` if the request names a placement that there is not, or one twice."""
@@ -267,7 +276,7 @@ class Decider:
             decision_id=decision_id, position=str(position), epoch=state.epoch, took_ms=round(deadline.elapsed_ms(), 3),
             degraded=stages.degraded, placements=replies, warnings=warnings[:REQUEST_WARNINGS_MAX],
         )  # fmt: skip
-        enclosed = enclose((one.id, one.given) for one in asked)
+        enclosed = enclose((one.id, one.given, one.query) for one in asked)
         return Decision(
             decision_id, reply, encode_receipt(receipt), enclosed, tuple(stages.faults), tuple(_lessons(slates)),
             tuple(_promised(slates)),
@@ -295,20 +304,22 @@ class Decider:
         return made, slates
 
     def asked(
-        self, placement: str, *, limit: int = 0, page: int = 0, given: Given | None = None, query_hash: int = 0
-    ) -> Asked:
-        """A question about one placement, in references; `RequestRejected` if there is no such placement."""
+        self, placement: str, *, limit: int = 0, page: int = 0, given: Given | None = None, query_hash: int = 0,
+        query: str = "",
+    ) -> Asked:  # fmt: skip
+        """A question about one placement, in references, `query` where items are found by one; `RequestRejected` if
+        there is no such placement."""
         spot = self._spots.get(placement)
         if spot is None:
             raise RequestRejected("unknown_placement", f'there is no placement "{placement}"')
-        return Asked(spot, limit or spot.placement.limit, page, given, query_hash)
+        return Asked(spot, limit or spot.placement.limit, page, given, query_hash, query)
 
     def asked_again(self, receipt: Receipt, enclosed: bytes, catalogue: Catalogue) -> list[Asked]:
         """What a receipt was asked; `RequestRejected` if it was not kept, or a placement is gone."""
         return [
             self.asked(
                 one.id, limit=one.limit, page=one.page, given=given_again(one, enclosed, receipt.tenant, catalogue),
-                query_hash=one.query_hash,
+                query_hash=one.query_hash, query=query_again(one, enclosed) if self._is_search(one) else "",
             )
             for one in receipt.placements
         ]  # fmt: skip
@@ -326,7 +337,10 @@ class Decider:
 
     def _asked(self, catalogue: Catalogue, tenant: str, request: PlacementRequest) -> Asked:
         given = None
-        if request.candidates is not None or self._spots[request.id].placement.kind == "rerank":
+        is_rerank = self._spots[request.id].placement.kind == "rerank"
+        query = request.query if is_rerank and request.candidates is None and self.rules >= BESIDE else ""
+        query = "" if query.isspace() else query
+        if request.candidates is not None or (is_rerank and not query):
             given = given_by(catalogue, tenant, request.candidates or (), self._fields, self._numbers)
         try:
             page = catalogue.ref_of(tenant, id_text(request.item)) if request.item != "" else 0
@@ -334,8 +348,13 @@ class Decider:
             page = 0
         return self.asked(
             request.id, limit=request.limit or 0, page=page, given=given,
-            query_hash=query_hash(request.query, catalogue.references),
+            query_hash=query_hash(request.query, catalogue.references), query=query,
         )
+
+    def _is_search(self, made: PlacementReceipt) -> bool:
+        """Whether items were found by a query: the placement orders the caller's list, and there was none."""
+        spot = self._spots.get(made.id)
+        return made.given < 0 and spot is not None and spot.placement.kind == "rerank"
 
     def look(
         self, state: State, keys: Sequence[int], tenant: str, now_ms: int, stages: Stages,
@@ -352,7 +371,7 @@ class Decider:
             rows = np.array([state.find_item(ref) for ref in bought], np.int64)
             bought |= set(groups_of(state, rows).tolist()) - {0}
         return Moment(
-            state, tenant, now_ms, person, lists, bought, stages, tuple(keys),
+            state, tenant, now_ms, person, lists, bought, stages, self._words, tuple(keys),
             self._steps(state, keys, stages, denied),
         )  # fmt: skip
 
@@ -483,14 +502,17 @@ class Decider:
         if best is not None:
             inputs, scored, groups = _of_best(inputs, best), scored.of(best), groups[best]
         candidates = pool.columns if len(inputs.eligible) == len(pool) else pool.columns.taken(inputs.eligible)
+        ordered_by = scored.scores
+        if pool.matches is not None:
+            ordered_by = in_tiers(ordered_by, pool.matches.words[inputs.eligible])
         arranged = stages.run("arrange", lambda: arrange(
-            candidates, scored.scores, limit=asked.limit, diversity=asked.spot.placement.diversity
+            candidates, ordered_by, limit=asked.limit, diversity=asked.spot.placement.diversity
         ))  # fmt: skip
         return Slate(
             asked, rung, f"{scored.ranker.name}@{scored.ranker.version}", pool, inputs.codes, inputs.eligible,
             candidates.refs.tolist(), scored.scores, arranged.order.tolist(), arranged,
             inputs.matrix, scored.ranker, lesson=scored.lesson, learned=scored.learned,
-            groups=groups if groups.any() else _NO_GROUPS,
+            groups=groups if groups.any() else _NO_GROUPS, reason=told_of(asked, pool),
         )  # fmt: skip
 
     def _inputs(self, moment: Moment, asked: Asked, filters: Filters, rung: str) -> Inputs | None:
@@ -502,17 +524,30 @@ class Decider:
         goes_with = stages.run("candidates", lambda: self._together(moment, asked, person, ahead))
         page_row = state.find_item(asked.page) if asked.page else -1
         context = SourceContext(
-            state, moment.lists, self.reader, person, near, page_row, ahead, self.rules >= BESIDE, goes_with
+            state, moment.lists, self.reader, person, near, page_row, ahead, self.rules >= BESIDE, goes_with,
+            moment.words,
         )  # fmt: skip
         pool = stages.run("candidates", lambda: self._pool(moment, asked, context))
         codes, places = eligible(moment, pool, filters)
+        if asked.query and not len(places):
+            pool = popular_instead(moment)
+            codes, places = eligible(moment, pool, filters)
         if not len(places):
             return None
         candidates = pool.columns if len(places) == len(pool) else pool.columns.taken(places)
+        beside_row = int(ahead.own[0]) if ahead is not None and len(ahead.own) else page_row
         matrix = stages.run("features", lambda: self.assembler.matrix(
-            state, person, candidates, near, moment.lists.averages, moment.now_ms, page_row, ahead, goes_with
+            state, person, candidates, near, moment.lists.averages, moment.now_ms, beside_row,
+            self._told(moment, pool, places, beside_row), ahead, goes_with,
         ))  # fmt: skip
         return Inputs(pool, codes, places, matrix)
+
+    def _told(self, moment: Moment, pool: Pool, places: Ints, row: int) -> Told:
+        """What words tell of the candidates: beside the item of this row, and of the query."""
+        if self.rules < BESIDE:
+            return Told()
+        words = moment.words.of(moment.state).likeness(moment.tenant, row, pool.columns.rows[places])
+        return Told(words, None if pool.matches is None else pool.matches.shares[places])
 
     def _scored(self, moment: Moment, asked: Asked, inputs: Inputs, scorers: Scorers) -> Scored:
         """What the ranker gives, with what the online learner adds."""
@@ -548,6 +583,8 @@ class Decider:
         callers = [] if asked.given is None else [of_caller(moment.state, asked.given, moment.now_ms)]
         if asked.is_callers:
             return callers[0]
+        if asked.query:
+            return searched(moment, asked)
         placement, now_ms = asked.spot.placement, moment.now_ms
         pool = reduce(joined, [*callers, found(
             context, placement.sources, now_ms, tenant=moment.tenant, parts=self.rules < BESIDE
@@ -642,6 +679,9 @@ def _warnings(request: PlacementRequest, slate: Slate, state: State) -> Iterator
     if not asked.page and asked.spot.placement.needs_item and request.item == "":
         yield Warned(code="item_missing", message=f'placement "{asked.id}" is about an item, and the request names '
                      'none: give the id of the page\'s item as "item"')
+    if slate.reason == NOTHING_MATCHED:
+        yield Warned(code=NOTHING_MATCHED, message=f'placement "{asked.id}": no item that may be shown has a word of '
+                     "the query: what is popular stands in its place")
     if asked.page and not state.catalogue.has(asked.page):
         seen = "events have named it" if state.find_item(asked.page) >= 0 else "no event has named it either"
         yield Warned(code="unknown_item", message=f'placement "{asked.id}": the item "{request.item}" is not in the '

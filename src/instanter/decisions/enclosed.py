@@ -1,4 +1,5 @@
-"""What was asked, where the receipt has no room for it: long lists of the caller, and fields that came with them.
+"""What was asked, where the receipt has no room for it: long lists of the caller, fields that came with them, and the
+queries that items were found by.
 
 Lies sealed beside the receipt in the same record, so a decision can be recomputed from the log alone.
 """
@@ -19,28 +20,32 @@ from .receipt import PlacementReceipt, id_of, packed
 
 
 class _Enclosed(msgspec.Struct, array_like=True, frozen=True):
-    """The caller's list of one placement."""
+    """The caller's list of one placement, or its query. New fields go last and have defaults."""
 
     placement: str
     refs: bytes
     """References, 8 bytes each, little endian; empty where the receipt has them."""
     fields: Sequence[tuple[int, dict[str, Any]]]
+    query: str = ""
+    """The text that items were found by; a receipt has its hash alone."""
 
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[_Enclosed])
 
 
-def enclose(lists: Iterable[tuple[str, Given | None]]) -> bytes:
-    """What has to lie beside the receipt, b"" if nothing has.
+def enclose(questions: Iterable[tuple[str, Given | None, str]]) -> bytes:
+    """What has to lie beside the receipt, b"" if nothing has, of placements with the caller's lists and queries.
 
     More than `ENCLOSED_BYTES_MAX` is not kept, and the decision cannot be recomputed.
     """
-    enclosed = [
-        _Enclosed(placement, packed(given.refs) if len(given.refs) > RECEIPT_CANDIDATES_MAX else b"", given.fields)
-        for placement, given in lists
-        if given is not None and (given.fields or len(given.refs) > RECEIPT_CANDIDATES_MAX)
-    ]
+    enclosed = []
+    for placement, given, query in questions:
+        if query:
+            enclosed.append(_Enclosed(placement, b"", (), query))
+        elif given is not None and (given.fields or len(given.refs) > RECEIPT_CANDIDATES_MAX):
+            refs = packed(given.refs) if len(given.refs) > RECEIPT_CANDIDATES_MAX else b""
+            enclosed.append(_Enclosed(placement, refs, given.fields))
     if not enclosed:
         return b""
     raw = _encoder.encode(enclosed)
@@ -60,6 +65,14 @@ def given_again(placement: PlacementReceipt, enclosed: bytes, tenant: str, catal
     if len(refs) != placement.given or (placement.fields_hash and beside is None):
         raise RequestRejected("not_kept", f"the list that {placement.id} was asked about was not kept", status=410)
     return Given(ids_of(refs.tolist(), tenant, catalogue), refs, beside.fields if beside is not None else ())
+
+
+def query_again(placement: PlacementReceipt, enclosed: bytes) -> str:
+    """The query that items were found by; `RequestRejected` (not_kept) if it is not there."""
+    beside = _beside(placement.id, enclosed)
+    if beside is None or not beside.query:
+        raise RequestRejected("not_kept", f"the query that {placement.id} was asked was not kept", status=410)
+    return beside.query
 
 
 def ids_of(refs: Iterable[int], tenant: str, catalogue: Catalogue) -> list[str]:

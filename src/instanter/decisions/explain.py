@@ -26,6 +26,7 @@ TOGETHER: Final = "often viewed together with what you viewed"
 SIMILAR: Final = "similar to what you viewed"
 BOUGHT_TOGETHER: Final = "often bought together"
 NEXT: Final = "what others turned to next"
+MATCHING: Final = "matches your search"
 YOUR_LIST: Final = "in your list"
 IN_CATALOGUE: Final = "from the catalogue"
 """What is true of every item that was found."""
@@ -52,7 +53,8 @@ _GROUNDS: Final = {"next.chance": "next.kin"}
 
 
 _OF_SOURCE: Final = {
-    "bought_with": BOUGHT_TOGETHER, "co_viewed": TOGETHER, "same_category": SIMILAR, "candidates": YOUR_LIST,
+    "bought_with": BOUGHT_TOGETHER, "co_viewed": TOGETHER, "same_category": SIMILAR, "content": SIMILAR,
+    "candidates": YOUR_LIST, "query": MATCHING,
 }  # fmt: skip
 
 

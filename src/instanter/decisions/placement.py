@@ -28,11 +28,11 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     id: Annotated[str, Meta(
         min_length=1, max_length=NAME_CHARS_MAX, description='The name that requests use, e.g. "home.recommended".')]
     kind: Annotated[Literal["items", "rerank"], Meta(
-        description="items finds the items itself; rerank orders the caller's own list and gives every id back.")] = (
-        "items")
+        description="items finds the items itself; rerank orders the caller's own list and gives every id back, or "
+                    "finds what matches the query where the request has one and no list.")] = "items"
     limit: Annotated[int, Meta(ge=1, le=LIST_LIMIT_MAX, description="Most items in a reply.")] = 12
     sources: Annotated[tuple[Source, ...], Meta(
-        min_length=1, max_length=6,
+        min_length=1, max_length=12,
         description="Where candidates come from, the first the most important; candidates is the caller's list.")] = (
         SOURCES_USUAL)
     goal: Annotated[Literal["next", "goes_with"], Meta(
@@ -127,7 +127,8 @@ DEFAULT_PLACEMENTS: Final[tuple[Placement, ...]] = (
     Placement(id="home.hero", limit=1),
     Placement(id="home.recommended", limit=12),
     Placement(
-        id="product.similar", limit=8, sources=("next_items", "same_category", "co_viewed", "popular"), needs_item=True
+        id="product.similar", limit=8, sources=("next_items", "same_category", "co_viewed", "content", "popular"),
+        diversity=0.0, needs_item=True,
     ),
     Placement(
         id="cart.addons", limit=4, sources=("bought_with", "next_items", "co_viewed", "trending", "popular"),

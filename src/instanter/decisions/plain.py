@@ -9,14 +9,19 @@ import numpy as np
 
 from ..features.assemble import Candidates
 from ..state.compiled import Bytes, Ints, Reals
+from .arrange import in_tiers
 from .candidates import Pool, joined, of_caller, of_rows
 from .eligibility import Filters, beside_the_best, best_of_groups, groups_of, judge
 from .fallback import DEFAULT, POPULAR
+from .searching import searched
 from .slate import Asked, Moment, Slate
 
 EMPTY_CATALOGUE: Final = "empty_catalogue"
 NOTHING_ELIGIBLE: Final = "nothing_eligible"
 NO_CANDIDATES: Final = "no_candidates"
+_NEWEST: Final = "newest"
+NOTHING_MATCHED: Final = "nothing_matched"
+"""No item that may be shown has a word of the query: the list is of what is popular."""
 
 
 def eligible(moment: Moment, pool: Pool, filters: Filters) -> tuple[Bytes, Ints]:
@@ -35,12 +40,14 @@ def popular(moment: Moment, asked: Asked, filters: Filters) -> Slate:
 
 def default(moment: Moment, asked: Asked, filters: Filters) -> Slate:
     """The newest, looking through the whole catalogue if need be; a caller's list in its own order."""
-    slate = _by_age(moment, asked, filters, moment.lists.newest.rows)
-    if slate.order or asked.is_callers or moment.lists.count == len(moment.lists.newest.rows):
+    newest = moment.lists.newest.rows
+    slate = _by_age(moment, asked, filters, _pool(moment, asked, newest, _NEWEST))
+    if slate.order or asked.is_callers or (moment.lists.count == len(newest) and not asked.query):
         return slate
     rows = moment.lists.rows
     created = moment.state.catalogue.created_ms[rows].astype(np.float64)
-    return _by_age(moment, asked, filters, rows[np.argsort(-created, kind="stable")])
+    everything = rows[np.argsort(-created, kind="stable")]
+    return _by_age(moment, asked, filters, _pool(moment, asked, everything, _NEWEST, searching=False))
 
 
 def empty(asked: Asked) -> Slate:
@@ -53,13 +60,16 @@ def empty(asked: Asked) -> Slate:
     )  # fmt: skip
 
 
-def _by_age(moment: Moment, asked: Asked, filters: Filters, rows: Ints) -> Slate:
-    pool = _pool(moment, asked, rows, "newest")
+def _by_age(moment: Moment, asked: Asked, filters: Filters, pool: Pool) -> Slate:
     return _listed(moment, asked, filters, pool, 1.0 / np.arange(1.0, len(pool) + 1.0), DEFAULT)
 
 
-def _pool(moment: Moment, asked: Asked, rows: Ints, source: str) -> Pool:
+def _pool(moment: Moment, asked: Asked, rows: Ints, source: str, *, searching: bool = True) -> Pool:
     def made() -> Pool:
+        if asked.query and searching:
+            matching = searched(moment, asked)
+            if len(matching):
+                return matching
         listed = [] if asked.is_callers else [of_rows(moment.state, rows, [(source, len(rows))], moment.now_ms)]
         callers = [] if asked.given is None else [of_caller(moment.state, asked.given, moment.now_ms)]
         return reduce(joined, [*callers, *listed])
@@ -75,12 +85,18 @@ def _listed(moment: Moment, asked: Asked, filters: Filters, pool: Pool, scores: 
         beside_the_best(codes, np.delete(places, best))
         places, groups = places[best], groups[best]
     kept = scores[places]
-    order = np.argsort(-kept, kind="stable")[: asked.limit].tolist()
-    reason = "" if order else _why_empty(moment, asked, pool)
+    ordered_by = kept if pool.matches is None else in_tiers(kept, pool.matches.words[places])
+    order = np.argsort(-ordered_by, kind="stable")[: asked.limit].tolist()
+    reason = told_of(asked, pool) if order else _why_empty(moment, asked, pool)
     return Slate(
         asked, rung, rung, pool, codes, places, pool.columns.refs[places].tolist(), kept, order, reason=reason,
         groups=groups if groups.any() else groups[:0],
     )  # fmt: skip
+
+
+def told_of(asked: Asked, pool: Pool) -> str:
+    """What is to be said of a list that is not empty: whether it is what was asked for."""
+    return NOTHING_MATCHED if asked.query and pool.matches is None else ""
 
 
 def _why_empty(moment: Moment, asked: Asked, pool: Pool) -> str:

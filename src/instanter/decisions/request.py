@@ -72,6 +72,7 @@ class PlacementRequest(Wire, frozen=True, kw_only=True):
     limit: Limit | None = None
     """Fewer or more than the placement is configured for."""
     query: Annotated[str, Meta(max_length=QUERY_CHARS_MAX)] = ""
+    """What somebody searches for. A placement that reranks finds what matches it where `candidates` is left out."""
     item: Annotated[str, Meta(max_length=ID_CHARS_MAX)] | WholeNumber | WrittenWhole = ""
     """The item that the page is about; it leads the list of what the person has looked at and is not shown."""
     candidates: Candidates | None = None
@@ -206,7 +207,7 @@ class PlacementReply(Wire, frozen=True, kw_only=True, omit_defaults=True):
     score_kind: ScoreKind
     """What the scores are: the probability of a reward by calibration, or numbers that put in order and no more."""
     reason: str = ""
-    """Why the list is empty, when it is."""
+    """Why the list is empty, when it is, or is not of what was asked for: `nothing_matched`."""
     rules: list[str] | None = None
     """With `explain`: what took part besides the ranker."""
 

@@ -11,6 +11,7 @@ from ..features.view import Person
 from ..models.base import Ranker, gives_probabilities
 from ..models.online import LessonInputs
 from ..models.standing import TenantLists
+from ..models.words import Words
 from ..state.compiled import Bytes, Ints, Reals
 from ..state.memory import State
 from ..state.recent import Steps
@@ -41,6 +42,8 @@ class Asked(msgspec.Struct, frozen=True):
     given: Given | None = None
     """The caller's own list."""
     query_hash: int = 0
+    query: str = ""
+    """What items are found by; "" where the caller's list or the placement's sources say which there are."""
 
     @property
     def id(self) -> str:
@@ -55,7 +58,7 @@ class Asked(msgspec.Struct, frozen=True):
     def is_callers(self) -> bool:
         """Whether only the caller's list may be shown."""
         if self.spot.placement.kind == "rerank":
-            return True
+            return not self.query
         return self.given is not None and CALLER not in self.spot.placement.sources
 
 
@@ -69,6 +72,7 @@ class Moment(msgspec.Struct, frozen=True):
     lists: TenantLists
     bought: frozenset[int]
     stages: Stages
+    words: Words
     keys: tuple[int, ...] = ()
     """The cells of the person."""
     steps: Steps = NO_STEPS

@@ -17,6 +17,7 @@ from ..foundation.measure import NoMeter
 from ..log.frames import LogPosition
 from ..models.online import warm_up as warm_up_learners
 from ..models.trained import warm_up as warm_up_models
+from ..models.words import warm_up as warm_up_words
 from ..privacy.roll import warm_up as warm_up_roll
 from ..state.checkpoint import Snapshot
 from ..state.cold import warm_up as warm_up_cold
@@ -75,17 +76,23 @@ def _do_all(schema: Schema, decider: Decider, placements: tuple[str, ...]) -> No
     warm_up_models()
     warm_up_learners()
     warm_up_reasons()
+    warm_up_words()
     known = tuple(DecideRequest(placements=[PlacementRequest(id=placement)]) for placement in placements)
     together = DecideRequest(
         placements=[PlacementRequest(id=placement, item=_item(0)) for placement in placements], explain=True
     )
+    searches = tuple(
+        DecideRequest(placements=[PlacementRequest(id=placement, query=query) for placement in placements])
+        for query in ("text te", "nothing")
+    )
     for keys in ([], [1], [1, 2]):
-        for request in (*known, together):
+        for request in (*known, together, *searches):
             for deadline_ms in (_DEADLINE_MS, _PASSED_MS):
                 _decide(decider, state, request, keys, deadline_ms)
         # The lists that stand follow the catalogue from now on.
         sold_out = ItemPatched(_START_MS + _HOUR_MS, _TENANT, _item(len(keys)), {"stock": 0})
-        partition.apply([sold_out], ends=[LogPosition(1)])
+        renamed = ItemPatched(_START_MS + _HOUR_MS, _TENANT, _item(len(keys)), {"title": f"text {len(keys)}"})
+        partition.apply([sold_out, renamed], ends=[LogPosition(1), LogPosition(2)])
     warm_up_cold(state.tables.memory, state.tables.cell_index)
     state.erase([_PEOPLE])
 

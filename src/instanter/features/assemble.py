@@ -19,6 +19,7 @@
     next.<...>, own.<...>  what a walk of people's steps says of the candidate, see `next_items`
     with.<...>          the candidate in orders of the item of the page or of the cart, see `together`
     beside.<...>        the candidate beside the item of the page, or that of the person's newest step, see `beside`
+    query.match         how well it matches the query that candidates were found by, likewise
 """
 
 from __future__ import annotations
@@ -232,10 +233,11 @@ class Assembler:
 
     def matrix(
         self, state: State, person: Person, candidates: Candidates, neighbours: Neighbours, averages: Averages,
-        now_ms: int, page_row: int = -1, ahead: Ahead | None = None, goes_with: Together | None = None,
+        now_ms: int, beside_row: int = -1, told: beside.Told = beside.NOTHING_TOLD, ahead: Ahead | None = None,
+        goes_with: Together | None = None,
     ) -> Matrix:
-        """The inputs, [candidates, columns]; `page_row` is the row of the item that the page is about, and `ahead` what
-        a walk has found, if there was one; so is `goes_with`. Few compiled calls."""
+        """The inputs, [candidates, columns]; `beside_row` is the row of the item that candidates are compared with, `told` what is
+        known of words, and `ahead` what a walk has found, if there was one; so is `goes_with`. Few compiled calls."""
         matrix = np.empty((len(candidates), len(self.columns)), np.float32)
         _assemble(
             state.program.features, self._items, self._defaults, self._blank, self._rates, self._crosses,
@@ -253,10 +255,10 @@ class Assembler:
             self._first_of_list, matrix,
         )  # fmt: skip
         if self.rules >= BESIDE:
-            beside_row = int(ahead.own[0]) if ahead is not None and len(ahead.own) else page_row
             beside.stand_beside(
-                state, beside_row, now_ms, candidates.attributes, candidates.numbers[:, 0], self._first_beside, matrix
-            )
+                state, beside_row, now_ms, candidates.attributes, candidates.numbers[:, 0], self._first_beside, matrix,
+                told,
+            )  # fmt: skip
             if ahead is None:
                 matrix[:, self._first_of_next : self._first_of_with] = 0.0
             else:

@@ -362,6 +362,25 @@ STANDING_LIST_MAX = 400
 VALUES_LISTED_MAX = 8_192
 """Values of text fields whose most popular items are listed; those of further values are found by other sources."""
 VALUE_LIST_MAX = 64
+ITEM_WORDS_MAX = 32
+"""Different words of one item that searches and likeness look at: the first ones, title before category, brand, tags
+and further texts."""
+WORD_CHARS_MAX = 32
+"""A longer word counts by its beginning."""
+FIELD_WORDS_CHARS_MAX = 256
+"""Characters of one text field that words are taken from: of a description, its beginning."""
+WORDS_FOLLOWED_MAX = 256
+"""Changed items whose words are read at once (6 ms) while nobody asks; a decision reads those that are left."""
+QUERY_WORDS_MAX = 16
+"""Different words of a query that are looked for, the first ones."""
+PREFIX_WORDS_MAX = 64
+"""Words that the beginning of one may stand for in a query: those that most items have."""
+SEARCHED_ENTRIES_MAX = 262_144
+"""Times that an item has a word, looked at for one query; what is left of it are its most common words."""
+ALIKE_ENTRIES_MAX = 16_384
+"""Likewise for the items that are alike in words."""
+ALIKE_TO_MAX = 4
+"""Items looked at last that others are alike to in words, where the page is about none."""
 DELETED_KNOWN_MAX = 65_536
 """Deleted items that nothing was counted of and that are still known to have been deleted: the last ones."""
 CHANGES_FOLLOWED_MAX = 1_024

@@ -16,6 +16,7 @@ from ..features.view import Person, Reader
 from ..state.compiled import Ints, Reals
 from ..state.memory import State
 from .standing import TenantLists
+from .words import Words
 
 Chosen = Ints | slice
 """Rows or columns of a matrix."""
@@ -46,6 +47,8 @@ class SourceContext(msgspec.Struct, frozen=True):
     """Whether an item of the page that is nearly alone in its category is followed by its other text fields."""
     goes_with: Together | None = None
     """What is bought together with the page's item or the cart's; None where nobody asked."""
+    words: Words = msgspec.field(default_factory=Words)
+    """One that is kept between decisions; else the index is made anew."""
 
 
 class Source(Protocol):

@@ -30,6 +30,7 @@ _BASE_WEIGHTS = {
     "cross.price_fit": 0.6,
     "cross.co_viewed": 1.5,
     "position": 0.2,
+    "query.match": 6.0,
 }
 """Click and buy rates decide; what the person looks at moves the list; the caller's order breaks the tie."""
 _ROLE_WEIGHTS: dict[FeatureRole, float] = {"trending": 0.05, "popularity": 0.05}
@@ -37,9 +38,19 @@ _ROLE_WEIGHTS: dict[FeatureRole, float] = {"trending": 0.05, "popularity": 0.05}
 _CHANCE_WEIGHTS = {False: 1.0, True: 0.3}
 """For what may come next, by what people did one after another; by whether the caller's own list is ordered. Where
 nothing of the kind is known it is the same for all, and where it is, it says more than all else."""
-_BESIDE_WEIGHTS = {"beside.category": 1.5, "beside.price_fit": 0.3}
+_BESIDE_WEIGHTS = {"beside.category": 1.5, "beside.price_fit": 0.3, "beside.words": 0.5}
 _BESIDE_WEIGHT = 0.3
 """Beside an item: of the same category first; of each further text field in common."""
+_ABOUT_AN_ITEM_WEIGHTS = {
+    "beside.category": 0.7, "beside.words": 3.0, "beside.price_fit": 1.0, "cross.co_viewed": 3.0
+}  # fmt: skip
+_ABOUT_AN_ITEM_TASTES = 0.25
+"""Part of what else the person's tastes count."""
+_VIEWS_WEIGHT = 1.0
+"""Of the number of the item's feature with the role item_views. In a placement that is about an item these count
+instead: the item before the person, its words before its category, and what others look at. Chosen on made-up shops of
+another seed than those that are reported (examples/similar): with the weights above, lists hold one category alone and
+less of what is viewed next than the most viewed items of the category do."""
 _SHARE_WEIGHTS = {Scope.SESSION: 1.6, Scope.PROFILE: 0.8}
 """For each top-k by a field of the item."""
 _SEEN_WEIGHT_FINDING = -0.5
@@ -66,10 +77,12 @@ def goes_with_weights(columns: Sequence[Column], carriers: Carriers) -> dict[str
 
 
 def default_weights(
-    columns: Sequence[Column], lists: Sequence[FeatureSpec], carriers: Carriers, *, reorders: bool = False
-) -> dict[str, float]:
+    columns: Sequence[Column], lists: Sequence[FeatureSpec], carriers: Carriers, *, reorders: bool = False,
+    about_item: bool = False,
+) -> dict[str, float]:  # fmt: skip
     """The built-in weight of each column that has one. `lists` are the person's top-k and last-k features, `carriers`
-    the features that have a role; `reorders` says that the ranker orders the caller's own list.
+    the features that have a role; `reorders` says that the ranker orders the caller's own list, `about_item` that the
+    placement is about an item.
     """
     names = {column.name for column in columns}
     weights = dict(_BASE_WEIGHTS)
@@ -84,6 +97,12 @@ def default_weights(
                 weights[f"cross.{spec.name}"] = _SEEN_WEIGHT_FINDING
     weights["next.chance"] = _CHANCE_WEIGHTS[reorders]
     weights |= {name: _BESIDE_WEIGHTS.get(name, _BESIDE_WEIGHT) for name in names if name.startswith("beside.")}
+    if about_item:
+        weights |= _ABOUT_AN_ITEM_WEIGHTS
+        tastes = [f"cross.{spec.name}" for spec in lists if spec.is_taste]
+        weights |= {name: _ABOUT_AN_ITEM_TASTES * weights[name] for name in tastes}
+        if "item_views" in carriers:
+            weights[f"item.{carriers['item_views']}"] = _VIEWS_WEIGHT
     return {name: weight for name, weight in weights.items() if name in names}
 
 

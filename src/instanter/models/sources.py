@@ -9,6 +9,7 @@ import numpy as np
 
 from ..features.roles import FeatureRole
 from ..features.together import CATEGORY
+from ..foundation.limits import ALIKE_TO_MAX
 from ..state.compiled import Ints, Reals
 from ..state.layout import Scope
 from .base import Found, Source, SourceContext
@@ -97,12 +98,29 @@ class SameCategory:
                     for ref in context.person.top(spec.name)[0][:VALUES_FOLLOWED].tolist():
                         yield spec.by_column, ref
 
-
     def _of_page(self, context: SourceContext, *, of_category: bool) -> Iterator[tuple[int, int]]:
         for column, name in enumerate(context.state.schema.attributes):
             if (name == CATEGORY) == of_category:
                 refs = context.state.tables.attributes.refs[context.page_row, column].tolist()
                 yield from ((column, ref) for ref in refs if ref)
+
+
+class Content:
+    """What is alike in words to the page's item, else to what the person looked at last, the newest counting most.
+
+    It needs nobody to have looked at an item: one that came just now is found like the others.
+    """
+
+    name = "content"
+    role: FeatureRole | None = None
+
+    def candidates(self, context: SourceContext, limit: int) -> Found:
+        if context.page_row >= 0:
+            rows = [context.page_row]
+        else:
+            recent = context.neighbours.recent[:ALIKE_TO_MAX].tolist()
+            rows = [row for ref in recent if (row := context.state.find_item(ref)) >= 0]
+        return Found(*context.words.of(context.state).alike(context.lists.tenant, rows, limit)) if rows else _NOTHING
 
 
 class Listed:
@@ -126,6 +144,7 @@ SOURCES: Final[dict[str, Source]] = {
         NextItems(),
         CoViewed(),
         SameCategory(),
+        Content(),
         Listed("trending", "trending", lambda lists: (lists.trending.rows, lists.trending.scores)),
         Listed("newest", None, lambda lists: (lists.newest.rows, None)),
         Listed("popular", "popularity", lambda lists: (lists.popular.rows, lists.popular.scores)),

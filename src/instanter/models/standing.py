@@ -121,7 +121,7 @@ class TenantLists:
     """
 
     def __init__(self, state: State, tenant: str, scores: Scores, assembler: Assembler) -> None:
-        self._state, self._tenant, self._scores, self._assembler = state, tenant, scores, assembler
+        self._state, self.tenant, self._scores, self._assembler = state, tenant, scores, assembler
         self.looks = 0
         """How often all items were looked at."""
         self._averages: Averages | None = None
@@ -133,7 +133,7 @@ class TenantLists:
         """Make the lists from all items."""
         self.looks += 1
         state, scores, catalogue = self._state, self._scores, self._state.catalogue
-        used, code = scores.know(state), catalogue.code_of(self._tenant)
+        used, code = scores.know(state), catalogue.code_of(self.tenant)
         self._there[:used] = (catalogue.tenants[:used] == code) & self._showable(slice(used))
         rows = self.rows
         self.count = len(rows)
@@ -150,7 +150,7 @@ class TenantLists:
     def concerns(self, changed: Ints) -> Ints:
         """Those of these rows that stand in the lists, or may have to."""
         catalogue = self._state.catalogue
-        own = catalogue.tenants[changed] == catalogue.code_of(self._tenant)
+        own = catalogue.tenants[changed] == catalogue.code_of(self.tenant)
         concerned: Ints = changed[own | (self._there[changed] == 1)]
         return concerned
 
@@ -168,7 +168,7 @@ class TenantLists:
     def put_in(self, changed: Ints, gone: Ints) -> bool:
         """The second half: put in those that can be shown; False if all rows have to be looked at again."""
         catalogue, scores = self._state.catalogue, self._scores
-        own = catalogue.tenants[changed] == catalogue.code_of(self._tenant)
+        own = catalogue.tenants[changed] == catalogue.code_of(self.tenant)
         come = changed[own & self._showable(changed)]
         if not len(gone) and not len(come):
             return True

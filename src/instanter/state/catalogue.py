@@ -166,6 +166,8 @@ class Catalogue:
         """Counts the changes; what is derived from the catalogue is stale once it differs."""
         self._changed: Ints = np.zeros(CHANGES_FOLLOWED_MAX, np.int64)
         """Rows of the newest changes, in a ring."""
+        self._changed_at: Ints = np.zeros(rows_max, np.int64)
+        """By row: how many changes there were after its last one."""
         self._attribute_names = attribute_names
         self._number_names = number_names
         self._row_of = row_of
@@ -414,11 +416,18 @@ class Catalogue:
         rows = np.unique(self._changed[np.arange(changes, self.changes) % len(self._changed)])
         return rows[rows >= 0]
 
+    def rows_changed_since(self, changes: int) -> Ints:
+        """Likewise, however many those are: beyond what is remembered one by one it takes a pass over all rows."""
+        rows = self.changed_since(changes)
+        return np.flatnonzero(self._changed_at > changes) if rows is None else rows
+
     def _changed_row(self, ref: int) -> int:
         """The row of an item that changes, -1 when there is no room."""
         row = self._row_of(ref)
         self._changed[self.changes % len(self._changed)] = row
         self.changes += 1
+        if row >= 0:
+            self._changed_at[row] = self.changes
         return row
 
     def _noted(self, tenant: str, text: str) -> int:
