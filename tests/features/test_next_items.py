@@ -60,7 +60,7 @@ def names_of(shop: Little, ahead: Ahead) -> list[str]:
 def filled(shop: Little, ahead: Ahead, *names: str, after_ms: int = 0) -> list[dict[str, float]]:
     rows = np.array([row_of(shop, name) for name in names], np.int64)
     matrix = np.full((len(rows), 1 + len(NAMES)), -7.0, np.float32)
-    ahead.fill(rows, START_MS + after_ms, 1, matrix)
+    ahead.fill(rows, START_MS + after_ms, -1, 1, matrix)
     assert (matrix[:, 0] == -7.0).all()
     return [dict(zip(NAMES, row[1:].tolist(), strict=True)) for row in matrix]
 

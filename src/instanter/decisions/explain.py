@@ -34,6 +34,7 @@ IN_CATALOGUE: Final = "from the catalogue"
 _TEXTS: Final = {
     "cross.co_viewed": TOGETHER,
     "next.chance": NEXT,
+    "next.evident": NEXT,
     "with.chance": BOUGHT_TOGETHER,
     "cross.price_fit": "in your price range",
     "item.click_lift": POPULAR_NOW,
@@ -48,7 +49,7 @@ _COLUMNS_SAID: Final = 4
 _NO_COLUMN: Final = -1
 _LEAST: Final = {"cross.price_fit": 0.7, "item.recency": 0.7}
 """Values below which a column is no reason, however much it adds."""
-_GROUNDS: Final = {"next.chance": "next.kin"}
+_GROUNDS: Final = {"next.chance": "next.kin", "next.evident": "next.kin"}
 """Columns that are a reason only where another one is more than 0: what goes on among all adds to chances too."""
 
 

@@ -202,6 +202,7 @@ class Assembler:
         )
         self._prices = _price_means(schema.layout.features)
         at = {column.name: place for place, column in enumerate(self.columns)}
+        self._views = at.get(f"item.{self.carriers.get('item_views', '')}", -1)
         self._click_rate = at.get("item.click_rate", relative.NO_RATE)
         self._first_of_list = at[relative.NAMES[0]]
         self._first_beside = self._first_of_list + len(relative.NAMES)
@@ -236,8 +237,9 @@ class Assembler:
         now_ms: int, beside_row: int = -1, told: beside.Told = beside.NOTHING_TOLD, ahead: Ahead | None = None,
         goes_with: Together | None = None,
     ) -> Matrix:
-        """The inputs, [candidates, columns]; `beside_row` is the row of the item that candidates are compared with, `told` what is
-        known of words, and `ahead` what a walk has found, if there was one; so is `goes_with`. Few compiled calls."""
+        """The inputs, [candidates, columns]; `beside_row` is the row of the item that candidates are compared with,
+        `told` what is known of words, and `ahead` and `goes_with` what walks have found, if there were any. Few
+        compiled calls."""
         matrix = np.empty((len(candidates), len(self.columns)), np.float32)
         _assemble(
             state.program.features, self._items, self._defaults, self._blank, self._rates, self._crosses,
@@ -262,7 +264,7 @@ class Assembler:
             if ahead is None:
                 matrix[:, self._first_of_next : self._first_of_with] = 0.0
             else:
-                ahead.fill(candidates.rows, now_ms, self._first_of_next, matrix)
+                ahead.fill(candidates.rows, now_ms, self._views, self._first_of_next, matrix)
             if goes_with is None:
                 matrix[:, self._first_of_with :] = np.nan
             else:

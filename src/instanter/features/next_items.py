@@ -3,6 +3,8 @@
     next.<column>   share (0 to 1) of what the walk found of this kind, see `sequences.COLUMNS`; 0 if it did not find it
     next.chance     by all of these together, as a logarithm: 0 for what is not found, the larger, the likelier it comes
                     next, see `_judge`
+    next.evident    the same, the less the fewer visits of the newest item there are
+    next.usual      logarithm of 1 + the views of the item, the less the more visits of the newest item there are
     own.place       1 for the item of the person's newest step, 1/2 for the item before ..., 0 if none is about it
     own.times       how many of the person's newest steps are about it
     own.age         seconds since the newest of these, NaN if none is about it
@@ -28,10 +30,13 @@ from ..state.steps import as_of, before, is_kept, item_at, owners_of
 from .carriers import Carriers
 from .sequences import COLUMNS, FOUND, HITS, NEXT, REST_MS, Own, Walked, find_or_add, find_row, make_room, walk
 
-NAMES: Final = (*(f"next.{name}" for name in COLUMNS), "next.chance", "own.place", "own.times", "own.age")
+NAMES: Final = (
+    *(f"next.{name}" for name in COLUMNS), "next.chance", "next.evident", "next.usual", "own.place", "own.times",
+    "own.age",
+)  # fmt: skip
 UNBOUNDED: Final = frozenset({"own.times", "own.age"})
 _CHANCE: Final = len(COLUMNS)
-_PLACE, _TIMES, _AGE = _CHANCE + 1, _CHANCE + 2, _CHANCE + 3
+_EVIDENT, _USUAL, _PLACE, _TIMES, _AGE = range(_CHANCE + 1, _CHANCE + 6)
 
 STEP_FADES: Final = 0.75
 """What a step of the person counts of the next newer one ..."""
@@ -64,6 +69,8 @@ TRUSTED_HITS: Final = 8.0
 KIN_HITS: Final = 300.0
 LEAST: Final = 1e-6
 """Added to the mixture: the share of what was never met."""
+EVIDENT_HITS: Final = 8.0
+"""Visits of the newest item at which the chance counts half where it counts by its evidence."""
 RETURN_HITS: Final = 5.0
 """Visits of an item that its own returns weigh as much as the returns of all items."""
 # What each part adds to the chance.
@@ -188,9 +195,11 @@ class Ahead(NamedTuple):
         order = np.argsort(-chances, kind="stable")
         return self.walked.rows[order], chances[order]
 
-    def fill(self, rows: Ints, now_ms: int, first: int, matrix: npt.NDArray[np.float32]) -> None:
-        """Fill the columns of candidates from `first` on."""
-        _fill(self.walked, self.chances, self.own, self.times, self.times_ms, rows, now_ms, first, matrix)
+    def fill(
+        self, rows: Ints, now_ms: int, views: int, first: int, matrix: npt.NDArray[np.float32]
+    ) -> None:
+        """Fill the columns of candidates from `first` on; `views` is the column of the views of an item, -1 for none."""
+        _fill(self.walked, self.chances, self.own, self.times, self.times_ms, rows, now_ms, views, first, matrix)
 
 
 class _Returns:
@@ -272,8 +281,8 @@ def _judge(
             amounts[column] *= 1.0 - hits / (hits + KIN_HITS)
         total += amounts[column]
     for found in range(walked.counts[FOUND]):
-        mixed = math.log(_mixed(walked, found, amounts, total) / LEAST)
-        chances[found] = (BY_MIXTURE + BY_TRUST * trust) * mixed
+        mixed = _mixed(walked, found, amounts, total)
+        chances[found] = (BY_MIXTURE + BY_TRUST * trust) * math.log(mixed / LEAST)
     for i in range(len(own)):
         found = find_row(walked, own[i])
         if found < 0:
@@ -301,9 +310,10 @@ def _mixed(walked: Walked, found: int, amounts: Reals, total: float) -> float:
 
 @kernel
 def _fill(
-    walked: Walked, chances: Reals, own: Ints, times: Ints, times_ms: Ints, rows: Ints, now_ms: int, first: int,
-    matrix: npt.NDArray[np.float32],
+    walked: Walked, chances: Reals, own: Ints, times: Ints, times_ms: Ints, rows: Ints, now_ms: int, views: int,
+    first: int, matrix: npt.NDArray[np.float32],
 ) -> None:  # fmt: skip
+    evidence = walked.counts[HITS] / (walked.counts[HITS] + EVIDENT_HITS)
     for c in range(len(rows)):
         found = find_row(walked, rows[c]) if rows[c] >= 0 else -1
         for column in range(_CHANCE):
@@ -312,6 +322,9 @@ def _fill(
                 share = walked.scores[found, column] / walked.totals[column]
             matrix[c, first + column] = share
         matrix[c, first + _CHANCE] = chances[found] if found >= 0 else 0.0
+        seen = matrix[c, views] if views >= 0 else 0.0
+        matrix[c, first + _USUAL] = (1.0 - evidence) * math.log(1.0 + max(seen, 0.0)) if seen == seen else 0.0
+        matrix[c, first + _EVIDENT] = evidence * matrix[c, first + _CHANCE]
         place = -1
         for i in range(len(own)):
             if own[i] == rows[c]:

@@ -42,15 +42,14 @@ _BESIDE_WEIGHTS = {"beside.category": 1.5, "beside.price_fit": 0.3, "beside.word
 _BESIDE_WEIGHT = 0.3
 """Beside an item: of the same category first; of each further text field in common."""
 _ABOUT_AN_ITEM_WEIGHTS = {
-    "beside.category": 0.7, "beside.words": 3.0, "beside.price_fit": 1.0, "cross.co_viewed": 3.0
+    "beside.category": 0.7, "beside.words": 3.0, "beside.price_fit": 1.0, "cross.co_viewed": 2.0,
+    "next.chance": 0.0, "next.evident": 2.0, "next.usual": 1.0,
 }  # fmt: skip
 _ABOUT_AN_ITEM_TASTES = 0.25
 """Part of what else the person's tastes count."""
-_VIEWS_WEIGHT = 1.0
-"""Of the number of the item's feature with the role item_views. In a placement that is about an item these count
-instead: the item before the person, its words before its category, and what others look at. Chosen on made-up shops of
-another seed than those that are reported (examples/similar): with the weights above, lists hold one category alone and
-less of what is viewed next than the most viewed items of the category do."""
+"""In a placement that is about an item these count instead: the item before the person, its words before its category;
+what others turned to next as far as it is evident, and what is usual as far as it is not. Chosen on made-up shops of
+another seed than those that are reported (examples/similar), and on the first parts of real logs."""
 _SHARE_WEIGHTS = {Scope.SESSION: 1.6, Scope.PROFILE: 0.8}
 """For each top-k by a field of the item."""
 _SEEN_WEIGHT_FINDING = -0.5
@@ -101,8 +100,6 @@ def default_weights(
         weights |= _ABOUT_AN_ITEM_WEIGHTS
         tastes = [f"cross.{spec.name}" for spec in lists if spec.is_taste]
         weights |= {name: _ABOUT_AN_ITEM_TASTES * weights[name] for name in tastes}
-        if "item_views" in carriers:
-            weights[f"item.{carriers['item_views']}"] = _VIEWS_WEIGHT
     return {name: weight for name, weight in weights.items() if name in names}
 
 
