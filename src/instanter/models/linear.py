@@ -34,8 +34,8 @@ _BASE_WEIGHTS = {
 """Click and buy rates decide; what the person looks at moves the list; the caller's order breaks the tie."""
 _ROLE_WEIGHTS: dict[FeatureRole, float] = {"trending": 0.05, "popularity": 0.05}
 """For the number of the item's feature that has the role, in lists that we find. Somebody else's list is in an order
-that knows what is liked: of 370 lists of hotels (trivago, before the cut) for people of whom nothing was known, these two
-made the reciprocal rank 0.559 where that order had 0.571."""
+that knows what is liked: of 370 lists of hotels (trivago, before the cut) for people of whom nothing was known, these
+two made the reciprocal rank 0.559 where that order had 0.571."""
 _CHANCE_WEIGHTS = {False: 1.0, True: 0.3}
 """For what may come next, by what people did one after another; by whether the caller's own list is ordered. Where
 nothing of the kind is known it is the same for all, and where it is, it says more than all else."""
