@@ -59,14 +59,14 @@ def default_weights(
     the features that have a role; `reorders` says that the ranker orders the caller's own list.
     """
     weights = dict(_BASE_WEIGHTS)
-    if not reorders:
+    names = {column.name for column in columns}
+    if not reorders or "next.chance" not in names:  # By the rules from before it, as before.
         weights |= {f"item.{carriers[role]}": weight for role, weight in _ROLE_WEIGHTS.items() if role in carriers}
     for spec in lists:
         if spec.is_taste:
             weights[f"cross.{spec.name}"] = _SHARE_WEIGHTS[spec.scope]
         elif spec.is_history and spec.scope is Scope.SESSION:
             weights[f"cross.{spec.name}"] = _SEEN_WEIGHT_REORDERING if reorders else _SEEN_WEIGHT_FINDING
-    names = {column.name for column in columns}
     if "next.chance" in names and not reorders:  # It knows of returns.
         weights = {name: weight for name, weight in weights.items() if weight != _SEEN_WEIGHT_FINDING}
     weights["next.chance"] = _CHANCE_WEIGHTS[reorders]
