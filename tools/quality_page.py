@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -87,6 +87,8 @@ class NextItem(Result, frozen=True, kw_only=True):
     note: str
     about: dict[str, float]
     tables: dict[str, Table]
+    training: dict[str, dict[str, Any]] = {}
+    """By list of the engine: what it learned of the train part, or why it did not."""
 
 
 class NextBound(NamedTuple):
@@ -140,7 +142,8 @@ _NEXT_FIGURES = {
     "hit": "HR", "mrr": "MRR", "ndcg": "NDCG", "map": "MAP", "coverage": "coverage", "popularity": "popularity bias",
     "novelty": "novelty", "diversity": "diversity",
 }  # fmt: skip
-_NEXT_SIDES = ("home", "similar")
+_NEXT_SIDES = ("home", "home trained", "similar", "similar trained")
+_TRAINED = " trained"
 
 
 class Bound(NamedTuple):
@@ -251,6 +254,8 @@ def next_details(name: str, result: NextItem) -> list[str]:
     for kind, said in (("repeats", "repeats of what was seen allowed"), ("new", "what was seen taken out")):
         table = result.tables[kind]
         lines += ["", f"At {result.k}, {said}: {table.n:,} steps.", "", *_next_figures(table)]
+    if result.training:
+        lines += ["", "; ".join(_gate_said(side, told) for side, told in result.training.items()) + "."]
     table = result.tables[result.headline]
     sides = [side for side in (*_NEXT_SIDES, "v_sknn", "co_occurrence", "popular") if side in table.figures]
     lines += ["", "HR / MRR by the acts of the visit so far, and by the views of the next item.", "",
@@ -270,8 +275,28 @@ def _next_figures(table: Table) -> list[str]:
         more = [f"{other[figure][1]:+.4f} to {other[figure][2]:+.4f}" if other else "" for figure in ("hit", "mrr")]
         lines.append(f"| {side} | " + " | ".join(_shown(told, figure) for figure in _NEXT_FIGURES) + " | "
                      + " | ".join(more) + " |")
+    for side, others in table.differences.items():
+        if side.endswith(_TRAINED):
+            apart = "; ".join(_of_trained(other, told) for other, told in others.items())
+            lines += ["", f"{side} minus: {apart}."]
     ceiling = ", ".join(f"{side} {share:.4f}" for side, share in table.ceiling.items())
     return [*lines, "", f"Next item among the candidates, before they are ranked: {ceiling}."]
+
+
+def _of_trained(other: str, told: Mapping[str, Interval]) -> str:
+    return f"{other} " + ", ".join(
+        f"{_NEXT_FIGURES[figure]} {told[figure][0]:+.4f} ({told[figure][1]:+.4f} to {told[figure][2]:+.4f})"
+        for figure in ("hit", "mrr")
+    )
+
+
+def _gate_said(side: str, told: Mapping[str, Any]) -> str:
+    if "verdict" not in told:
+        return f"{side}: nothing was learned, {told['refused']}"
+    verdict = told["verdict"]
+    return (f"{side}: {told['lists']:,} acts learned in {told['seconds']:.0f} s, the gate "
+            f"{'lets it rank' if verdict['passes'] else 'keeps it back'} ({verdict['why']}; NDCG@10 "
+            f"{verdict['difference']:+.4f}, {verdict['low']:+.4f} to {verdict['high']:+.4f})")
 
 
 def next_part(results: Mapping[str, Result | None]) -> list[str]:

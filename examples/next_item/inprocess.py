@@ -26,8 +26,10 @@ from instanter.engine.importing import Piece
 from instanter.engine.loop import Engine
 from instanter.events.envelope import ItemUpserted
 from instanter.foundation.deadline import Deadline
-from instanter.foundation.errors import ReferenceTaken
+from instanter.foundation.errors import ReferenceTaken, RequestRejected
 from instanter.foundation.measure import NoMeter
+from instanter.ops.reading import reading
+from instanter.ops.training import Job, TrainReport, trained
 from instanter.ops.wiring import load_checked, open_engine
 
 TENANT = "default"
@@ -134,6 +136,21 @@ class InProcess:
             {name: [item.id for item in one.items] for name, one in placed.items()},
             {name: one.served_by for name, one in placed.items()}, decision.reply.degraded, took_ms,
         )  # fmt: skip
+
+    def train(self, placement: str) -> TrainReport:
+        """Learn from what people did next, as the server does by itself, with the verdict of its gate. `RunnerError` if
+        there is too little to learn from."""
+        data = Path(self._directory.name) / "data"
+        job = Job(TENANT, placement, {}, examples="next_acts", gated=True)
+        try:
+            with reading(load_checked(self._config), data) as read:
+                return trained(read, load_checked(self._config), job)
+        except RequestRejected as error:
+            raise RunnerError(str(error)) from None
+
+    def place(self, placement: str, model: str) -> None:
+        """Put a model in charge, whatever the gate says of it."""
+        self._loop.run_until_complete(self._engine.models.place(TENANT, placement, model, actor="runner"))
 
     def found(self, item: str, person: str, at_ms: int, spots: Sequence[Spot]) -> dict[str, bool]:
         """By placement: whether the item is among the candidates of such a list, before they are ranked."""

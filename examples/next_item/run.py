@@ -15,11 +15,12 @@ import json
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -47,9 +48,18 @@ from sets import CLICK_MS, TASKS, VIEW, Log, Task, columns, drawn, foreign_steps
 
 HERE = Path(__file__).resolve().parent
 HOME, SIMILAR = "home", "similar"
-PLACED = {HOME: "home.recommended", SIMILAR: "product.similar"}
-UNSEEN = {HOME: "home.unseen", SIMILAR: "product.unseen"}
+TRAINED = {HOME: "home trained", SIMILAR: "similar trained"}
+"""The same placements once more, with a model that the engine made of the train part."""
+PLACED = {
+    HOME: "home.recommended", SIMILAR: "product.similar",
+    TRAINED[HOME]: "home.trained", TRAINED[SIMILAR]: "product.trained",
+}  # fmt: skip
+UNSEEN = {
+    HOME: "home.unseen", SIMILAR: "product.unseen",
+    TRAINED[HOME]: "home.trained_unseen", TRAINED[SIMILAR]: "product.trained_unseen",
+}  # fmt: skip
 """The same, made longer by as many items as the person has seen."""
+SIDES = tuple(PLACED)
 REPEATS, NEW = "repeats", "new"
 LIMIT_MAX = 200
 """The longest list that the engine makes."""
@@ -245,9 +255,9 @@ class Judged:
                 kept = [item for item in shown if table == REPEATS or item not in seen][:k]
                 self.lists[table][side].append(np.array(kept, np.int32))
                 self.values[table][side].append(measured(kept, step.wanted, left, k, self.catalogue))
-            for side in {HOME, SIMILAR} - ours[table].keys():
+            for side in PLACED.keys() - ours[table].keys():
                 self.values[table][side].append([np.nan] * len(FIGURES))
-        for side in (HOME, SIMILAR):
+        for side in SIDES:
             self.found[side].append(float(found[side]) if side in found else np.nan)
 
     def note(self, answered: Answered) -> None:
@@ -260,14 +270,19 @@ class Judged:
 class Asking:
     """Asks the engine about steps, and hands what it says to who judges."""
 
-    def __init__(self, engine: InProcess, log: Log, task: Task, judged: Judged) -> None:
+    def __init__(
+        self, engine: InProcess, log: Log, task: Task, judged: Judged, trained: Collection[str] = ()
+    ) -> None:
+        """`trained` are the sides whose placements once more have a model."""
         self._engine, self._log, self._k, self._judged = engine, log, task.k, judged
+        self._trained = {side: TRAINED[side] for side in trained}
 
     def ask(self, step: Step, person: str) -> None:
         """One step of this person."""
         at_ms, seen = step.asked.now_ms, set(step.asked.viewed)
         item = self._log.item_names[step.current] if step.current >= 0 else ""
         sides = {HOME: "", **({SIMILAR: item} if item else {})}
+        sides |= {self._trained[side]: page for side, page in sides.items() if side in self._trained}
         plain = [Spot(PLACED[side], self._k, page) for side, page in sides.items()]
         longer = [
             Spot(UNSEEN[side], min(self._k + len(seen), LIMIT_MAX), page)
@@ -288,9 +303,10 @@ class Asking:
 
 def run(
     name: str, folder: Path, cut_ms: int | None, *, steps_max: int | None = None, acts_max: int | None = None,
-    foreign: Path | None = None,
+    foreign: Path | None = None, trains: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """The whole run; what the last line holds. `acts_max` takes only the beginning of the log."""
+    """The whole run; what the last line holds. `acts_max` takes only the beginning of the log. With `trains` the engine
+    learns from the train part, and what it learned is asked beside the order that it begins with."""
     task = TASKS[name]
     log = read_log(task, folder, acts_max)
     test = np.zeros(len(log), bool) if foreign else split(log, task, cut_ms)
@@ -307,8 +323,9 @@ def run(
             past.learn(part)
         for learner in learners:
             learner.end_training()
+        training = {side: trained(engine, side) for side in TRAINED} if trains else {}
         judged = Judged(task, Catalogue.of(past.views, categories_of(log)), methods)
-        asking = Asking(engine, log, task, judged)
+        asking = Asking(engine, log, task, judged, [side for side, told in training.items() if "model" in told])
         began_s = time.perf_counter()
         if foreign:
             ask_foreign(engine, log, past, asking, foreign_steps(foreign)[:steps_max])
@@ -332,8 +349,22 @@ def run(
     }  # fmt: skip
     return {
         "cut": cut, "n": told[headline]["n"], "metrics": rounded(metrics), "baselines": rounded(baselines),
-        "k": task.k, "headline": headline, "note": task.note, "about": rounded(about), "tables": rounded(told),
+        "k": task.k, "headline": headline, "note": task.note, "about": rounded(about), "training": rounded(training),
+        "tables": rounded(told),
     }  # fmt: skip
+
+
+def trained(engine: InProcess, side: str) -> dict[str, Any]:
+    """Let the engine learn from what people did next, put the model in charge of the placement's twins, and tell what
+    its gate says; only why, where there is too little to learn from."""
+    try:
+        report = engine.train(PLACED[side])
+    except RunnerError as error:
+        return {"refused": str(error)}
+    for placed in (PLACED, UNSEEN):
+        engine.place(placed[TRAINED[side]], report.model)
+    told: dict[str, Any] = msgspec.to_builtins(report)
+    return told
 
 
 def read_log(task: Task, folder: Path, acts_max: int | None) -> Log:
@@ -438,11 +469,11 @@ def tables(judged: Judged, *, cluster: bool) -> dict[str, Any]:
             "figures": {side: _means(one, judged, name, side) for side, one in values.items()},
             "ceiling": {
                 side: mean(found[~np.isnan(found)].tolist())
-                for side, found in ((side, np.array(judged.found[side])[rows]) for side in (HOME, SIMILAR))
+                for side, found in ((side, np.array(judged.found[side])[rows]) for side in SIDES if side in values)
             },
             "differences": {
                 side: differences(values, side, people if cluster else np.arange(len(chosen)))
-                for side in (HOME, SIMILAR) if side in values
+                for side in SIDES if side in values
             },
             "groups": groups(values, chosen),
         }  # fmt: skip
@@ -461,11 +492,12 @@ def _means(values: npt.NDArray[np.float64], judged: Judged, table: str, side: st
 def differences(
     values: Mapping[str, npt.NDArray[np.float64]], side: str, people: npt.NDArray[np.int64]
 ) -> dict[str, dict[str, list[float]]]:
-    """The engine's list minus each plain method's on the steps that have both: (mean, low, high) by figure."""
+    """The engine's list minus each plain method's on the steps that have both: (mean, low, high) by figure; of what was
+    trained also minus the order that the engine begins with."""
     rows = ~np.isnan(values[side][:, 0])
     if not rows.any():
         return {}
-    others = [name for name in values if name not in (HOME, SIMILAR)]
+    others = [name for name in values if name not in SIDES or TRAINED.get(name) == side]
     stacked = np.concatenate([values[side][rows] - values[name][rows] for name in others], axis=1)
     low, high = Bootstrap(people[rows]).interval(stacked)
     columns_of = iter(zip(stacked.mean(axis=0).tolist(), low.tolist(), high.tolist(), strict=True))
@@ -499,7 +531,7 @@ def flattened(table: Mapping[str, Any], k: int) -> tuple[dict[str, float], dict[
     names = {"hit": f"hit_at_{k}", "mrr": f"mrr_at_{k}", "ndcg": f"ndcg_at_{k}", "map": f"map_at_{k}"}
     sides: tuple[dict[str, float], dict[str, float]] = {}, {}
     for side, figures in table["figures"].items():
-        flat = sides[0] if side in (HOME, SIMILAR) else sides[1]
+        flat = sides[0] if side in SIDES else sides[1]
         flat.update({f"{side}.{names.get(figure, figure)}": value for figure, value in figures.items()})
     sides[0].update({f"{side}.ceiling": value for side, value in table["ceiling"].items()})
     return sides
@@ -524,6 +556,8 @@ def show(result: Mapping[str, Any], *, only_new: bool) -> None:
           f"neighbours of {about['v_sknn_sample']}, chosen inside the train part")
     if result["note"]:
         print(result["note"])
+    for side, told in result["training"].items():
+        print(f"{side}: {_told_of(told)}")
     for name, title in ((REPEATS, "repeats of what was seen allowed"), (NEW, "what was seen taken out")):
         if only_new and name == REPEATS:
             continue
@@ -537,11 +571,25 @@ def show(result: Mapping[str, Any], *, only_new: bool) -> None:
             print(f"{side:<28}{told}   {_difference(table, HOME, side)}")
         ceiling = ", ".join(f"{side} {share:.4f}" for side, share in table["ceiling"].items())
         print(f"next item among the candidates, before they are ranked: {ceiling}")
+        for side in TRAINED.values():
+            if side in table["differences"]:
+                print(f"{side} minus: " + "; ".join(
+                    f"{other} {_difference(table, side, other)}" for other in table["differences"][side]
+                ))  # fmt: skip
         for group, told in table["groups"].items():
             print(f"  {group:<16}{told['n']:>7,}   " + "   ".join(
                 f"{side} {told[side]['hit']:.3f} / {told[side]['mrr']:.3f}"
-                for side in (HOME, SIMILAR, "v_sknn", "co_occurrence", "popular") if side in told
+                for side in (*SIDES, "v_sknn", "co_occurrence", "popular") if side in told
             ))  # fmt: skip
+
+
+def _told_of(training: Mapping[str, Any]) -> str:
+    if "refused" in training:
+        return f"not trained: {training['refused']}"
+    verdict = training["verdict"]
+    return (f"{training['lists']:,} acts learned in {training['seconds']:.0f} s; the gate "
+            f"{'lets it rank' if verdict['passes'] else 'keeps it back'}: {verdict['why']}, NDCG@10 "
+            f"{verdict['difference']:+.4f} ({verdict['low']:+.4f} to {verdict['high']:+.4f})")
 
 
 def _difference(table: Mapping[str, Any], side: str, other: str) -> str:
@@ -563,13 +611,16 @@ def main(argv: Sequence[str] | None = None) -> int:
                         help="a test part of others, lines of `prefix items<TAB>next item`: the whole set is fed, then "
                              "each prefix asked as a new person")
     parser.add_argument("--steps", type=int, metavar="N", help="ask about so many steps instead of the set's number")
+    parser.add_argument("--untrained", action="store_true",
+                        help="do not let the engine learn from the train part: half as many lists are asked for")
     parser.add_argument("--no-repeats", action="store_true", help="show only the table without what was seen before")
     parser.add_argument("--json", action="store_true", help="print nothing but the result, as one line of JSON")
     arguments = parser.parse_args(argv)
     started_s = time.perf_counter()
     try:
         folder = data_folder(arguments.set, arguments.data)
-        result = run(arguments.set, folder, arguments.cut, steps_max=arguments.steps, foreign=arguments.test)
+        result = run(arguments.set, folder, arguments.cut, steps_max=arguments.steps, foreign=arguments.test,
+                     trains=not arguments.untrained)
     except (RunnerError, OSError) as error:
         print(f"{arguments.set}: {error}", file=sys.stderr)
         return 1

@@ -21,7 +21,7 @@ from instanter.models.artefact import Artefact, Calibration, Input, Kind, make_c
 from instanter.models.bodies import Body
 from instanter.models.online import LearnerDeclaration
 from instanter.models.store import ModelStore
-from instanter.models.trained import ranker_of
+from instanter.models.trained import row_ranker_of
 from instanter.state.cold_files import ColdPlace
 from instanter.state.compiled import Reals
 from instanter.state.compiling import compiled
@@ -49,7 +49,7 @@ def artefacts() -> list[Artefact]:
         def artefact(scores: Reals, kind: Kind = kind, body: Body = body) -> Artefact:
             return Artefact(kind=kind, inputs=tuple(Input(one.name) for one in columns), body=body,
                             check=make_check(matrix, scores), calibration=calibration)
-        made.append(artefact(ranker_of(columns, artefact(np.zeros(3))).raw_scores(matrix, columns)))
+        made.append(artefact(row_ranker_of(columns, artefact(np.zeros(3))).raw_scores(matrix, columns)))
     return made
 
 

@@ -428,6 +428,35 @@ def test_a_run_measures_the_engine_and_every_plain_method_on_the_same_steps(
     assert json.loads(json.dumps(result)) == result
 
 
+def test_what_the_engine_learned_of_the_train_part_is_asked_beside_the_order_it_begins_with(
+    next_item: ModuleType
+) -> None:
+    result = next_item.run(
+        "yoochoose_100k", existing("yoochoose_100k"), None, steps_max=STEPS_SMOKE, acts_max=ACTS_SMOKE, trains=True
+    )
+    assert set(result["training"]) == {"home", "similar"}
+    for side, told in result["training"].items():
+        assert told["counts"]["next_acts"] > 0
+        assert told["placement"] == next_item.PLACED[side]
+        assert told["verdict"]["why"]
+    table = result["tables"]["repeats"]
+    methods = set(table["figures"]) - set(next_item.SIDES)
+    assert set(table["differences"]["home trained"]) == {"home", *methods}
+    assert set(table["differences"]["similar trained"]) == {"similar", *methods}
+    assert set(table["differences"]["home"]) == methods
+    assert table["ceiling"]["home trained"] == table["ceiling"]["home"]
+    assert result["tables"]["new"]["figures"]["home trained"]["hit"] <= 1.0
+
+
+def test_too_little_to_learn_from_is_told(next_item: ModuleType, tmp_path: Path) -> None:
+    zipped(tmp_path / "train.txt.gz", "1 2\n" * 3)
+    file = tmp_path / "test.txt"
+    file.write_text("1\t2\n")
+    result = next_item.run("yoochoose_1_64", tmp_path, None, foreign=file, trains=True)
+    assert all("refused" in told for told in result["training"].values())
+    assert set(result["tables"]["repeats"]["figures"]) & set(next_item.SIDES) == {"home", "similar"}
+
+
 def asked_about(next_item: ModuleType, folder: Path, visits: Sequence[str], test: Sequence[str]) -> dict[str, float]:
     """By list of the engine: how many of the next items of a test part are in it."""
     zipped(folder / "train.txt.gz", "\n".join(visits) + "\n")

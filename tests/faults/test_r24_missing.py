@@ -19,7 +19,7 @@ from instanter.foundation.disk import RealDisk
 from instanter.models.artefact import Artefact, Input, make_check
 from instanter.models.bodies import Weights
 from instanter.models.store import ModelStore
-from instanter.models.trained import ranker_of
+from instanter.models.trained import row_ranker_of
 
 from ..engine.harness import decide, event, stock_shop, take, with_engine
 from ..engine.test_replay import made_in
@@ -60,7 +60,7 @@ def learned() -> Artefact:
         check=make_check(matrix, np.zeros(2)), tenant="default", placement=HOME,
     )  # fmt: skip
     read = tuple(column for name in READ for column in columns if column.name == name)
-    scores = ranker_of(read, artefact).raw_scores(matrix, read)
+    scores = row_ranker_of(read, artefact).raw_scores(matrix, read)
     return msgspec.structs.replace(artefact, check=make_check(matrix, scores))
 
 

@@ -8,7 +8,7 @@ from instanter.features.assemble import Column
 from instanter.models.artefact import Artefact, Input, make_check
 from instanter.models.bodies import DEFAULT_LEFT, MISSING_NAN, MISSING_SHIFT, Trees, Weights
 from instanter.models.dataset import Dataset
-from instanter.models.trained import ranker_of
+from instanter.models.trained import row_ranker_of
 
 COLUMNS = 6
 
@@ -53,6 +53,6 @@ def small_artefact(*, made_ms: int = 0, logistic: bool = False) -> Artefact:
         tenant="shop", placement="home.hero", made_ms=made_ms, metrics={"ndcg_10": 0.5},
     )  # fmt: skip
     columns = [Column("item.a"), Column("item.b")]
-    scores = ranker_of(columns, artefact).raw_scores(matrix, columns)
+    scores = row_ranker_of(columns, artefact).raw_scores(matrix, columns)
     return Artefact(**{**{name: getattr(artefact, name) for name in artefact.__struct_fields__},
                        "check": make_check(matrix, scores)})  # fmt: skip

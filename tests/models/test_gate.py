@@ -75,3 +75,14 @@ def test_plain_orders_go_by_the_inputs_of_roles_and_put_the_missing_last() -> No
     assert {name: scores.tolist() for name, scores in orders.items()} == {
         "by popularity": [1.0, -np.inf], "by what is viewed together": [0.5, 0.25]
     }  # fmt: skip
+
+
+def test_rules_and_visits_of_the_same_kind_are_plain_orders() -> None:
+    names = ("next.after", "next.next", "next.kin", "next.chance")
+    dataset = Dataset(
+        names, np.arange(8, dtype=np.float32).reshape(2, 4), np.array([0, 2]), np.ones(2), np.ones(2, np.int32),
+        np.ones(2), np.array([1]),
+    )  # fmt: skip
+    assert [scores.tolist() for scores in plain_orders(dataset, {}).values()] == [
+        [float(place), place + 4.0] for place in range(4)
+    ]  # fmt: skip

@@ -114,3 +114,16 @@ def test_every_default_weight_has_a_column_in_the_default_configuration(little) 
     assert "cross.session_items" not in weights, "the chance of what comes next knows of returns"
     before = Assembler(shop.schema, shop.declarations, reader, EVIDENCE).columns
     assert default_weights(before, reader.lists, having)["cross.session_items"] < 0
+
+
+def test_a_list_of_others_is_not_ordered_by_what_everybody_likes(little) -> None:
+    shop = little()
+    reader = Reader(shop.schema, shop.declarations)
+    assembler = Assembler(shop.schema, shop.declarations, reader)
+    finding, reordering = (
+        default_weights(assembler.columns, reader.lists, assembler.carriers, reorders=reorders)
+        for reorders in (False, True)
+    )
+    popular = {f"item.{assembler.carriers[role]}" for role in ("popularity", "trending")}
+    assert popular <= set(finding)
+    assert not popular & set(reordering)

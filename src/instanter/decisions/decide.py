@@ -384,13 +384,17 @@ class Decider:
         except StageFailed:
             return NO_STEPS
 
-    def _ahead(self, moment: Moment, page: int, rung: str) -> Ahead | None:
-        """What may come next; on the rung of the session by the steps of the live visit alone."""
+    def _ahead(self, moment: Moment, asked: Asked, rung: str) -> Ahead | None:
+        """What may come next; on the rung of the session by the steps of the live visit alone. Of a list that somebody
+        else ordered nothing is said where neither steps nor a page are known: what goes on elsewhere is no reason
+        against that order."""
         if self._next_items is None:
             return None
         state = moment.state
         steps = live_steps(moment.steps, moment.now_ms) if rung == SESSION else moment.steps
-        page_row = state.find_item(page) if page else -1
+        page_row = state.find_item(asked.page) if asked.page else -1
+        if asked.is_callers and page_row < 0 and not len(steps.rows):
+            return None
         tenant = state.catalogue.code_of(moment.tenant)
         return self._next_items.of(state, moment.keys, steps, page_row, moment.now_ms, tenant)
 
@@ -520,7 +524,7 @@ class Decider:
         stages, state = moment.stages, moment.state
         person = self.reader.without_profile(moment.person) if rung == SESSION else moment.person
         near = stages.run("candidates", lambda: self._neighbourhood.of(state, self._recent(person, asked.page)))
-        ahead = stages.run("candidates", lambda: self._ahead(moment, asked.page, rung))
+        ahead = stages.run("candidates", lambda: self._ahead(moment, asked, rung))
         goes_with = stages.run("candidates", lambda: self._together(moment, asked, person, ahead))
         page_row = state.find_item(asked.page) if asked.page else -1
         context = SourceContext(

@@ -29,6 +29,7 @@ from ..foundation.measure import NoMeter
 from ..log.base import Readable
 from ..log.frames import LogPosition
 from ..models.dataset import Dataset
+from ..models.head import Head, standing_order
 from ..privacy.subjects import KeyStore
 from ..state.compiled import Ints, Reals
 from .joining import Joined
@@ -43,8 +44,10 @@ PRICE: Final = "price"
 PROGRESS_LISTS: Final = 1_000
 WHOLE_SHARE: Final = 0.15
 """Of acts, the newest: they are measured on, so all that could have been shown is there."""
-BEST_TAKEN: Final = 40
 OTHERS_TAKEN: Final = 20
+"""Of those behind the head of a list: without them a model makes too much of what was acted on there."""
+CHANCE: Final = "next.chance"
+"""The input that says which rows come first of what people may turn to next."""
 
 
 class Counts(msgspec.Struct):
@@ -109,25 +112,28 @@ class Gathering:
         """Rows out of what people did next: what the placement could have shown right before, where it would have found
         what they then acted on. Raises as `gather`.
 
-        Of most acts the best by the built-in order stand for the others, and some of the rest. Of the newest ones,
-        which models are measured on, all do.
+        Where what people do one after another is kept, the likeliest stand for the others and some of the rest, and a
+        model of these orders the head of a list; see `Head`. Of the newest acts, which models are measured on, all
+        stand there.
         """
         decider, _ = self._replay.footing(self._configuration)
+        head = Head(CHANCE) if "sequences" in decider.assembler.carriers else None
         whole_from = int(len(acts) * (1.0 - WHOLE_SHARE))
         with RowFile(file, decider.assembler.columns) as rows:
             for number, act in enumerate(acts):
-                self._add_act(rows, act, whole=number >= whole_from)
+                self._add_act(rows, act, None if number >= whole_from else head)
                 if progress is not None and number % PROGRESS_LISTS == 0:
                     progress(number, len(acts))
             if not len(rows):
                 raise RequestRejected(
                     "no_examples", f'"{self._placement}" would have found nothing of what people did next'
                 )
-            dataset = rows.dataset()
+            dataset = msgspec.structs.replace(rows.dataset(), head=head)
         at_ms = [act.at_ms for act in acts]
         return Gathered(dataset, decider.assembler.columns, self.counts, min(at_ms), max(at_ms))
 
-    def _add_act(self, rows: RowFile, act: NextAct, *, whole: bool) -> None:
+    def _add_act(self, rows: RowFile, act: NextAct, head: Head | None) -> None:
+        """The rows of one act: those of the head, or all."""
         decider, _ = self._replay.footing(self._configuration)
         partition = self._as_of(act.position, act.at_ms)
         moment = decider.look(
@@ -149,8 +155,10 @@ class Gathering:
             self.counts.unfound += 1
             return
         self.counts.next_acts += 1
-        scores = asked.spot.ranker.score(inputs.matrix, decider.assembler.columns)
-        places = np.arange(len(acted_on)) if whole else standing_for_all(scores, acted_on)
+        places = np.arange(len(acted_on))
+        if head is not None:
+            values = inputs.matrix[:, [column.name for column in decider.assembler.columns].index(head.by)]
+            places = standing_for_all(values.astype(np.float64), acted_on, head.rows)
         taken = Taken(places.tolist(), inputs.matrix[places], decider.assembler.columns)
         rows.add_unshown(act.at_ms, taken, acted_on[places].astype(np.float64).tolist())
 
@@ -227,18 +235,17 @@ class Gathering:
         return Taken(inputs.eligible.tolist(), inputs.matrix, decider.assembler.columns)
 
 
-def standing_for_all(scores: Reals, acted_on: npt.NDArray[np.bool_]) -> Ints:
-    """Places of what was acted on, of the `BEST_TAKEN` best of the others and of `OTHERS_TAKEN` evenly out of the rest,
-    in their order.
+def standing_for_all(values: Reals, acted_on: npt.NDArray[np.bool_], count: int) -> Ints:
+    """Places of what was acted on, of the first `count` by an input and of `OTHERS_TAKEN` evenly out of the rest, in
+    their order.
 
-    >>> standing_for_all(np.arange(3.0), np.array([True, False, False])).tolist()
+    >>> standing_for_all(np.arange(3.0), np.array([True, False, False]), 1).tolist()
     [0, 1, 2]
     """
-    others = np.argsort(-scores, kind="stable")
-    others = others[~acted_on[others]]
-    rest = others[BEST_TAKEN:]
+    order = standing_order(values)
+    rest = order[count:]
     some = rest[np.linspace(0, len(rest) - 1, min(OTHERS_TAKEN, len(rest))).astype(np.int64)]
-    places: Ints = np.sort(np.concatenate([np.flatnonzero(acted_on), others[:BEST_TAKEN], some]))
+    places: Ints = np.unique(np.concatenate([order[:count], some, np.flatnonzero(acted_on)]))
     return places
 
 

@@ -198,7 +198,7 @@ class Ahead(NamedTuple):
     def fill(
         self, rows: Ints, now_ms: int, views: int, first: int, matrix: npt.NDArray[np.float32]
     ) -> None:
-        """Fill the columns of candidates from `first` on; `views` is the column of the views of an item, -1 for none."""
+        """Fill the columns of candidates from `first` on; `views` is the column of the views of items, -1 for none."""
         _fill(self.walked, self.chances, self.own, self.times, self.times_ms, rows, now_ms, views, first, matrix)
 
 

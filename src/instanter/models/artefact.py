@@ -20,6 +20,7 @@ from ..foundation.errors import Broken, Corrupt
 from ..foundation.limits import CALIBRATION_KNOTS_MAX, MODEL_BYTES_MAX, MODEL_INPUTS_MAX
 from ..state.compiled import Reals
 from .bodies import Body, LogisticBody, Trees, TreesBody, Weights, unpacked
+from .head import Head
 
 MAGIC: Final = b"INSTMODL"
 FORMAT: Final = 1
@@ -104,6 +105,8 @@ class Artefact(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     options: dict[str, str | int | float | bool] = {}
     position: Position = "input"
     calibration: Calibration | None = None
+    head: Head | None = None
+    """Which rows of a list it orders; None for all."""
 
     def model(self) -> Trees | Weights:
         """What it learned, as arrays; `ValueError` if no model can have them."""

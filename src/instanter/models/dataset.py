@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ..features.assemble import Matrix
 from ..foundation.errors import Broken, RequestRejected
 from ..state.compiled import Ints, Reals
+from .head import Head
 
 
 class TrainingRows:
@@ -75,6 +76,9 @@ class Dataset(msgspec.Struct, frozen=True, eq=False):
     """When each list was shown; never goes back."""
     unbounded: tuple[str, ...] = ()
     """Columns that may be of any size, see `Column`."""
+    head: Head | None = None
+    """Which rows of a list a model of these is to order, where only some of the others stand in lists. The newest
+    lists, which models are measured on, may have all."""
 
     def __post_init__(self) -> None:
         rows = len(self.labels)
@@ -112,12 +116,13 @@ class Dataset(msgspec.Struct, frozen=True, eq=False):
         rows = slice(int(self.groups[first]), int(self.groups[last]))
         return Dataset(
             self.columns, self.matrix[rows], self.groups[first : last + 1] - self.groups[first], self.labels[rows],
-            self.positions[rows], self.weights[rows], self.at_ms[first:last], self.unbounded,
+            self.positions[rows], self.weights[rows], self.at_ms[first:last], self.unbounded, self.head,
         )  # fmt: skip
 
     def identity(self) -> str:
         """A hash of everything in it."""
-        digest = hashlib.blake2b(repr((self.columns, self.unbounded, self.matrix.shape)).encode(), digest_size=16)
+        shape = (self.columns, self.unbounded, self.matrix.shape, *(() if self.head is None else (self.head,)))
+        digest = hashlib.blake2b(repr(shape).encode(), digest_size=16)
         for part, kind in (
             (self.matrix, "<f4"), (self.groups, "<i8"), (self.labels, "<f8"), (self.positions, "<i4"),
             (self.weights, "<f8"), (self.at_ms, "<i8"),

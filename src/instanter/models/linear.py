@@ -34,7 +34,9 @@ _BASE_WEIGHTS = {
 }
 """Click and buy rates decide; what the person looks at moves the list; the caller's order breaks the tie."""
 _ROLE_WEIGHTS: dict[FeatureRole, float] = {"trending": 0.05, "popularity": 0.05}
-"""For the number of the item's feature that has the role."""
+"""For the number of the item's feature that has the role, in lists that we find. Somebody else's list is in an order
+that knows what is liked: of 370 lists of hotels (trivago, before the cut) for people of whom nothing was known, these
+two made the reciprocal rank 0.559 where that order had 0.571."""
 _CHANCE_WEIGHTS = {False: 1.0, True: 0.3}
 """For what may come next, by what people did one after another; by whether the caller's own list is ordered. Where
 nothing of the kind is known it is the same for all, and where it is, it says more than all else."""
@@ -85,7 +87,8 @@ def default_weights(
     """
     names = {column.name for column in columns}
     weights = dict(_BASE_WEIGHTS)
-    weights |= {f"item.{carriers[role]}": weight for role, weight in _ROLE_WEIGHTS.items() if role in carriers}
+    if not reorders or "next.chance" not in names:  # By the rules from before it, as before.
+        weights |= {f"item.{carriers[role]}": weight for role, weight in _ROLE_WEIGHTS.items() if role in carriers}
     for spec in lists:
         if spec.is_taste:
             weights[f"cross.{spec.name}"] = _SHARE_WEIGHTS[spec.scope]

@@ -14,7 +14,14 @@ from .dataset import Dataset
 
 _BY_ROLE: Final[dict[str, FeatureRole]] = {"by popularity": "popularity", "by what is trending": "trending"}
 """Of the number of the item's feature that has the role."""
-_BY_INPUT: Final = {"by what is viewed together": "cross.co_viewed"}
+_BY_INPUT: Final = {
+    "by what is viewed together": "cross.co_viewed",
+    "by what came after": "next.after",
+    "by what came right after": "next.next",
+    "by visits of the same kind": "next.kin",
+    "by what may come next": "next.chance",
+}
+"""The inputs that sequential rules and session kNN are alone, and all readings of people's steps in one."""
 
 
 def plain_orders(dataset: Dataset, carriers: Carriers) -> Mapping[str, Reals]:

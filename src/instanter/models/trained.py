@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -12,8 +13,10 @@ from ..features.assemble import Column
 from ..foundation.errors import Broken
 from ..state.compiled import Reals
 from .artefact import Artefact, Calibration, Input, Kind, make_check
+from .base import Ranker
 from .bodies import Body, Trees, Weights
 from .dataset import Dataset
+from .head import HeadRanker
 from .logistic import LogisticRanker
 from .trees import TreeRanker
 
@@ -22,8 +25,14 @@ RANKERS: Final[dict[Kind, type[TrainedRanker]]] = {"lambdamart": TreeRanker, "lo
 """By the kind that a model names. `tests/models/test_rankers.py` runs over all of them."""
 
 
-def ranker_of(columns: Sequence[Column], artefact: Artefact, version: str = "") -> TrainedRanker:
+def ranker_of(columns: Sequence[Column], artefact: Artefact, version: str = "") -> Ranker:
     """The ranker of a model. `missing` names its inputs that have no column; it works without them."""
+    ranker = row_ranker_of(columns, artefact, version)
+    return ranker if artefact.head is None else HeadRanker(ranker, columns, artefact.head)
+
+
+def row_ranker_of(columns: Sequence[Column], artefact: Artefact, version: str = "") -> TrainedRanker:
+    """What scores each row by itself, whatever list it is of."""
     return RANKERS[artefact.kind](columns, artefact, version)
 
 
@@ -32,7 +41,7 @@ def check_scores(artefact: Artefact) -> None:
     compiled yet, so it warms as well."""
     matrix, expected = artefact.check.unpacked(len(artefact.inputs))
     columns = [Column(one.name) for one in artefact.inputs]
-    ranker = ranker_of(columns, artefact)
+    ranker = row_ranker_of(columns, artefact)
     scores = ranker.raw_scores(matrix, columns)
     if scores.tobytes() != expected.tobytes():
         furthest = float(np.abs(scores - expected).max())
@@ -44,8 +53,13 @@ def check_scores(artefact: Artefact) -> None:
 
 def scores_of(artefact: Artefact, dataset: Dataset) -> Reals:
     """What the model would have said of each row, position fixed as at serving. Takes 8 bytes a row."""
-    columns = [Column(name, name in dataset.unbounded) for name in dataset.columns]
-    return ranker_of(columns, artefact).score(dataset.matrix, columns)
+    columns = tuple(Column(name, name in dataset.unbounded) for name in dataset.columns)
+    ranker = ranker_of(columns, artefact)
+    if artefact.head is None:
+        return ranker.score(dataset.matrix, columns)
+    return np.concatenate([
+        ranker.score(dataset.matrix[first:last], columns) for first, last in pairwise(dataset.groups.tolist())
+    ])  # fmt: skip
 
 
 def warm_up() -> None:

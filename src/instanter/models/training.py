@@ -11,7 +11,7 @@ The same examples, options and library versions give the same bytes.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -27,7 +27,7 @@ from .calibration import calibration_error, fit, probabilities
 from .dataset import Dataset, TrainingRows
 from .evaluate import log_loss, mean, ndcg, reciprocal_ranks
 from .logistic import fit as fit_logistic
-from .trained import check_scores, ranker_of, scores_of
+from .trained import check_scores, row_ranker_of, scores_of
 from .trees import add_up, from_lightgbm, walk_of
 
 if TYPE_CHECKING:
@@ -65,6 +65,10 @@ class TrainingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     min_data_in_leaf: int = 50
     l2: float = 1.0
     feature_fraction: float = 0.8
+    row_fraction: float = 1.0
+    """Of the rows, drawn anew for every tree."""
+    bins: int = 255
+    """Different values of an input that trees tell apart."""
     early_stopping_rounds: int = 20
     position: Position = "input"
     """What is done about where rows were shown: nothing, an input that is 1 at serving, or LightGBM's own de-bias."""
@@ -80,6 +84,7 @@ class TrainingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             ("trees_max", self.trees_max, 1, 5_000), ("leaves", self.leaves, 2, 1_024),
             ("learning_rate", self.learning_rate, 1e-4, 1.0), ("min_data_in_leaf", self.min_data_in_leaf, 1, 1e6),
             ("l2", self.l2, 0.0, 1e6), ("feature_fraction", self.feature_fraction, 0.01, 1.0),
+            ("row_fraction", self.row_fraction, 0.01, 1.0), ("bins", self.bins, 2, 255),
             ("early_stopping_rounds", self.early_stopping_rounds, 0, 1_000),
             ("later_share", self.later_share, 0.01, 0.9), ("seed", self.seed, 0, 2**31 - 1),
             ("threads", self.threads, 1, 256),
@@ -91,6 +96,14 @@ class TrainingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise RequestRejected("bad_option", f"the trees may have more than {MODEL_NODES_MAX} nodes together")
         if self.kind == "logistic" and self.position == "debiased":
             raise RequestRejected("bad_option", "a logistic model has no de-bias; take the position as an input")
+
+
+NEXT_ACTS_OPTIONS: Final[Mapping[str, object]] = {
+    "trees_max": 120, "leaves": 15, "learning_rate": 0.1, "min_data_in_leaf": 100, "l2": 5.0, "feature_fraction": 0.6,
+    "row_fraction": 0.7, "bins": 63, "early_stopping_rounds": 0, "later_share": 0.1,
+}  # fmt: skip
+"""What is another default where people's next acts are learned from: many short lists with one reward each, of which
+trees of this number learn what there is to be learned. So no list is kept from them to say when to stop."""
 
 
 def _silent(stage: str, share: float) -> None:
@@ -105,6 +118,8 @@ def train(
     origin = origin or Origin()
     if SHOWN_POSITION in dataset.columns or not 1 <= len(dataset.columns) < MODEL_INPUTS_MAX:
         raise RequestRejected("bad_examples", f"there are 1 to {MODEL_INPUTS_MAX - 1} inputs, none {SHOWN_POSITION}")
+    if dataset.head is not None and options.calibration != "none":
+        raise RequestRejected("bad_option", "what people did next says nothing of how likely a reward is where shown")
     earlier, later = dataset.split(at_share=1.0 - options.later_share)
     if not earlier.labels.any() or not later.labels.any():
         raise RequestRejected("no_examples", "there is no reward in the earlier or none in the later lists")
@@ -143,10 +158,11 @@ def _artefact(model: Trees | Weights, dataset: Dataset, options: TrainingOptions
         parent=origin.parent,
         options=msgspec.structs.asdict(options),
         position=options.position,
+        head=dataset.head,
     )
     columns = [Column(name) for name in names]
     matrix = artefact.check.unpacked(len(names))[0]
-    scores = ranker_of(columns, artefact).raw_scores(matrix, columns)
+    scores = row_ranker_of(columns, artefact).raw_scores(matrix, columns)
     return msgspec.structs.replace(artefact, check=make_check(matrix, scores))
 
 
@@ -245,7 +261,8 @@ def _parameters(options: TrainingOptions, gains: list[float]) -> dict[str, Any]:
         "objective": "lambdarank", "metric": "ndcg", "eval_at": [_NDCG_AT], "label_gain": gains,
         "num_leaves": options.leaves, "learning_rate": options.learning_rate,
         "min_data_in_leaf": options.min_data_in_leaf, "lambda_l2": options.l2,
-        "feature_fraction": options.feature_fraction, "seed": options.seed, "num_threads": options.threads,
+        "feature_fraction": options.feature_fraction, "bagging_fraction": options.row_fraction,
+        "bagging_freq": int(options.row_fraction < 1.0), "seed": options.seed, "num_threads": options.threads,
         "deterministic": True, "force_row_wise": True, "verbosity": -1,
     }  # fmt: skip
 
@@ -279,7 +296,10 @@ def _examples(
     return lightgbm.Dataset(
         _source(part, options), grades.astype(np.int32), weight=part.weights, group=np.diff(part.groups),
         position=part.positions if debiased else None, reference=reference, free_raw_data=True,
-        params={"num_threads": options.threads, "verbosity": -1, "deterministic": True, "force_row_wise": True},
+        params={
+            "num_threads": options.threads, "verbosity": -1, "deterministic": True, "force_row_wise": True,
+            "max_bin": options.bins,
+        },
     )  # fmt: skip
 
 

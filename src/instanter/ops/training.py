@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, Literal
@@ -28,7 +28,7 @@ from ..models.dataset import Dataset
 from ..models.gate import GateVerdict, judge
 from ..models.plain_orders import plain_orders
 from ..models.trained import scores_of
-from ..models.training import Origin, TrainingOptions, train
+from ..models.training import NEXT_ACTS_OPTIONS, Origin, TrainingOptions, train
 from ..state.compiled import Reals
 from .datadir import DataDirectory
 from .reading import Reading
@@ -76,7 +76,8 @@ class Job(msgspec.Struct, frozen=True):
 
     tenant: str
     placement: str
-    options: TrainingOptions
+    chosen: Mapping[str, object]
+    """Options of the training, by name; the others are the defaults of what is learned from."""
     examples: Examples = "auto"
     gated: bool = False
     incumbent: str = ""
@@ -107,7 +108,9 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
         name = read.configurations.keep(configuration)
         gathering = Gathering(read.replay, read.log, read.subjects, configuration=name, placement=job.placement)
         rows, next_acts = Path(folder) / "rows", joining.next_acts.newest()
+        options = options_of(job.chosen)
         if _learns_from_acts(job, joined, next_acts):
+            options = options_of({**NEXT_ACTS_OPTIONS, **job.chosen})
             gathered = gathering.gather_next(next_acts, rows, progress)
         else:
             if not joined and joining.waiting:
@@ -118,7 +121,7 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
         if job.gated:
             seen, newest = seen.split(at_share=1.0 - NEWEST_SHARE)
         origin = _origin(configuration, job, gathered)
-        artefact = train(seen, job.options, origin)
+        artefact = train(seen, options, origin)
         _make_room(read, joining)
         model_id = read.models.put(artefact)
         verdict = None if newest is None else _verdict(read, job, name, artefact, newest)
@@ -129,6 +132,14 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
         joining.unreadable, artefact.metrics, origin.parent, SystemClock().now_ms(),
         round(joining_s + gathering_s + training_s, 3), joining_s, gathering_s, training_s, verdict,
     )  # fmt: skip
+
+
+def options_of(chosen: Mapping[str, object]) -> TrainingOptions:
+    """Options by name, numbers also as text; `RequestRejected` for what is none."""
+    try:
+        return msgspec.convert(chosen, TrainingOptions, strict=False)
+    except msgspec.ValidationError as error:
+        raise RequestRejected("bad_option", f"--set: {error}") from None
 
 
 def acts_of(config: Config) -> frozenset[str]:

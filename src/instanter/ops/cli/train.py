@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 import threading
+from collections.abc import Mapping
 from contextlib import closing
 from typing import Final
 from urllib.parse import quote
@@ -18,7 +19,7 @@ from ...foundation.errors import ConfigRejected, InstanterError, RequestRejected
 from ...models.training import TrainingOptions
 from ..config import load
 from ..reading import reading
-from ..training import Job, TrainReport, remember, trained
+from ..training import Job, TrainReport, options_of, remember, trained
 from .arguments import add_config, add_data, add_key
 from .connection import Connection
 from .erase import add_tenant
@@ -82,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         pause.wait(max(arguments.every - (elapsed_ns() - began_ns) / 1e9, 0.0))
 
 
-def _once(arguments: argparse.Namespace, options: TrainingOptions) -> TrainReport:
+def _once(arguments: argparse.Namespace, options: Mapping[str, object]) -> TrainReport:
     config = load(arguments.config)
     gated = arguments.gate or bool(arguments.every)
     incumbent = _in_charge(arguments) if arguments.url else ""
@@ -111,8 +112,8 @@ def _place(arguments: argparse.Namespace, report: TrainReport) -> None:
         connection.call("PUT", path, ModelRequest(report.model, keeps), reply=ModelShown)
 
 
-def _options(arguments: argparse.Namespace) -> TrainingOptions:
-    """What `--kind`, `--position` and `--set` say."""
+def _options(arguments: argparse.Namespace) -> dict[str, str]:
+    """What `--kind`, `--position` and `--set` say, by name."""
     chosen: dict[str, str] = {"kind": arguments.kind, "position": arguments.position}
     for text in arguments.chosen:
         name, equals, value = text.partition("=")
@@ -120,10 +121,8 @@ def _options(arguments: argparse.Namespace) -> TrainingOptions:
             known = ", ".join(TrainingOptions.__struct_fields__)
             raise RequestRejected("bad_option", f'--set takes NAME=VALUE of {known}, not "{text}"')
         chosen[name] = value
-    try:
-        return msgspec.convert(chosen, TrainingOptions, strict=False)
-    except msgspec.ValidationError as error:
-        raise RequestRejected("bad_option", f"--set: {error}") from None
+    options_of(chosen)
+    return chosen
 
 
 def _span_s(text: str) -> int:

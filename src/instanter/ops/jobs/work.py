@@ -20,7 +20,6 @@ from ...engine.decision_ids import find_decision
 from ...foundation.clock import elapsed_ns
 from ...foundation.errors import Broken, InstanterError, Rejected, RequestRejected, Unavailable
 from ...foundation.limits import JOB_MEMORY_MB_MAX
-from ...models.training import TrainingOptions
 from .. import training
 from ..reading import Reading, reading
 from ..replaying import made_at
@@ -80,7 +79,7 @@ def _train(work: Work, tell: Callable[[Told], None]) -> bytes:
     def progress(done: int, of: int) -> None:
         reached[0] = Progress(done, of)
 
-    wanted = training.Job(order.tenant, order.subject, TrainingOptions(), gated=True, incumbent=order.incumbent)
+    wanted = training.Job(order.tenant, order.subject, {}, gated=True, incumbent=order.incumbent)
     with _read(work) as read, _progressing(lambda: reached[0], tell):
         report = training.trained(read, work.config, wanted, progress)
     return msgspec.json.encode(report)
