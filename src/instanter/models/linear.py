@@ -44,7 +44,7 @@ _BESIDE_WEIGHTS = {"beside.category": 1.5, "beside.price_fit": 0.3, "beside.word
 _BESIDE_WEIGHT = 0.3
 """Beside an item: of the same category first; of each further text field in common."""
 _ABOUT_AN_ITEM_WEIGHTS = {
-    "beside.category": 0.7, "beside.words": 3.0, "beside.price_fit": 1.0, "cross.co_viewed": 2.0,
+    "beside.category": 1.2, "beside.words": 3.0, "beside.price_fit": 1.0, "cross.co_viewed": 2.0,
     "next.chance": 0.0, "next.evident": 2.0, "next.usual": 1.0,
 }  # fmt: skip
 _ABOUT_AN_ITEM_TASTES = 0.25
