@@ -244,3 +244,27 @@ def test_the_steps_of_erased_people_are_in_no_chance_any_more(little) -> None:
     left = names_of(shop, ahead_of(shop, 1, after_ms=6, made=made))
     assert "i2" not in left
     assert "i3" in left
+
+
+def test_what_is_evident_counts_by_the_visits_it_is_told_from_and_what_is_usual_by_those_that_lack(little) -> None:
+    shop = shop_of(little)
+    for key in range(2, 2 + 8):
+        for place, name in enumerate(("i0", "i1")):
+            view(shop, name, key=key, after_ms=place)
+    view(shop, "i0", key=1, after_ms=5)
+    shop.publish()
+    ahead, rows = ahead_of(shop, 1, after_ms=6), np.array([row_of(shop, "i1"), row_of(shop, "i7")], np.int64)
+    matrix = np.zeros((2, len(NAMES) + 1), np.float32)
+    matrix[:, 0] = [9.0, np.nan]
+    ahead.fill(rows, START_MS + 6, 0, 1, matrix)
+    found, never = (dict(zip(NAMES, row[1:].tolist(), strict=True)) for row in matrix)
+    evidence = 8 / (8 + module.EVIDENT_HITS)
+    assert found["next.evident"] == pytest.approx(evidence * found["next.chance"])
+    assert found["next.usual"] == pytest.approx((1 - evidence) * math.log(10.0))
+    assert (never["next.evident"], never["next.usual"]) == (0.0, 0.0), "views that are not known are none"
+
+
+def test_where_no_walk_was_made_nothing_is_known() -> None:
+    known = dict(zip(NAMES, module.NOTHING_KNOWN.tolist(), strict=True))
+    assert math.isnan(known.pop("own.age"))
+    assert set(known.values()) == {0.0}

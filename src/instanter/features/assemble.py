@@ -262,7 +262,7 @@ class Assembler:
                 told,
             )  # fmt: skip
             if ahead is None:
-                matrix[:, self._first_of_next : self._first_of_with] = 0.0
+                matrix[:, self._first_of_next : self._first_of_with] = next_items.NOTHING_KNOWN
             else:
                 ahead.fill(candidates.rows, now_ms, self._views, self._first_of_next, matrix)
             if goes_with is None:

@@ -49,6 +49,8 @@ RETURNS_EVERY: Final = 1_024
 _RETURNS_PRIOR: Final = 20.0
 """Steps that are taken to have been no returns."""
 
+NOTHING_KNOWN: Final = np.array([np.nan if name == "own.age" else 0.0 for name in NAMES], np.float32)
+"""The columns of a candidate of which no walk has told anything."""
 _NOTHING: Final[Ints] = np.zeros(0, np.int64)
 NO_STEPS: Final = Steps(_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING)
 
