@@ -265,8 +265,9 @@ class Decider:
         }
         for slate in slates:
             if slate.new:
-                meter.count("new_items.places", len(slate.order))
-                meter.count("new_items.drawn", int(slate.draw is not None and slate.draw.is_new))
+                drawn = int(slate.draw is not None and slate.draw.is_new)
+                for which, count in (("places", len(slate.order)), ("drawn", drawn)):
+                    meter.count(f"new_items.{which}", count)
         warnings = [one for asked_for, slate in zip(request.placements, slates, strict=True)
                     for one in _warnings(asked_for, slate, state)]  # fmt: skip
         for one in warnings:

@@ -151,7 +151,7 @@ class Catalogue:
         """By row: 1 for an item of the catalogue that is in stock."""
         self.created_ms: Ints = np.zeros(rows_max, np.int64)
         self.tenants: Shorts = np.zeros(rows_max, np.int32)
-        """By row: the code of the tenant whose item it is or was, 0 where there was none."""
+        """By row: the code of the tenant whose item it is, 0 where there is none."""
         self.from_ms: Ints = np.zeros(rows_max, np.int64)
         """By row: not shown before this time; 0: it does not say."""
         self.until_ms: Ints = np.zeros(rows_max, np.int64)
@@ -316,12 +316,12 @@ class Catalogue:
         row = self._changed_row(ref)
         if row >= 0:
             self._refs[row] = 0
-            self.available[row] = 0
+            self.available[row] = self.tenants[row] = 0
             self.attributes.refs[row] = 0
             self.attributes.numbers[row] = np.nan
             self._fill_meaning(row, _MEANS_NOTHING, 0)
             if self._leave(row):
-                self.tenants[row] = self.created_ms[row] = 0
+                self.created_ms[row] = 0
                 self.attributes.numbers[row] = 0
                 self.rows_left.add(ref, row)
 

@@ -49,6 +49,8 @@ class Connection:
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._prefix = parts.path.rstrip("/")
         self._http = kind(parts.hostname, parts.port, timeout=timeout_s)
+        self._answered = False
+        """Whether there has been an answer on the connection that stands now."""
 
     def call(self, method: str, path: str, body: object = None, *, reply: type[T]) -> T:
         """Send `body` as JSON (None: no body) and return the reply's JSON as `reply`."""
@@ -68,7 +70,7 @@ class Connection:
 
     def close(self) -> None:
         """Hang up. May be called twice."""
-        self._http.close()
+        self._hang_up()
 
     def _exchange(self, method: str, path: str, body: bytes | None) -> bytes:
         started_ns = elapsed_ns()
@@ -86,17 +88,33 @@ class Connection:
         if accept:
             headers = {**headers, "Accept": accept}
         try:
-            with contextlib.suppress(BrokenPipeError):  # Refused before all of it was sent: the answer says why.
-                self._http.request(method, self._prefix + path, body=body, headers=headers)
-            response = self._http.getresponse()
+            try:
+                response = self._sent(method, path, body, headers)
+            except ConnectionResetError:  # A server hangs up on who has said nothing for long, and may do so right now.
+                if not self._answered:
+                    raise
+                self._hang_up()
+                response = self._sent(method, path, body, headers)
+            self._answered = True
             if response.status >= 400:
                 raise _refusal(f"{method} {path}", response, response.read())
         except (OSError, http.client.HTTPException) as error:
             raise self._no_answer(error) from None
         return response
 
-    def _no_answer(self, error: Exception) -> Unavailable:
+    def _sent(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> http.client.HTTPResponse:
+        with contextlib.suppress(BrokenPipeError):  # Refused before all of it was sent: the answer says why.
+            self._http.request(method, self._prefix + path, body=body, headers=headers)
+        return self._http.getresponse()
+
+    def _hang_up(self) -> None:
         self._http.close()
+        self._answered = False
+
+    def _no_answer(self, error: Exception) -> Unavailable:
+        self._hang_up()
         return Unavailable(f"no answer from {self.base_url}: {error}")
 
 
