@@ -123,6 +123,8 @@ def train(
     earlier, later = dataset.split(at_share=1.0 - options.later_share)
     if not earlier.labels.any() or not later.labels.any():
         raise RequestRejected("no_examples", "there is no reward in the earlier or none in the later lists")
+    if options.row_fraction * len(earlier.labels) < 1.0:
+        raise RequestRejected("no_examples", f"{len(earlier.labels)} rows are too few to take a part of them")
     model = (_logistic if options.kind == "logistic" else _lambdamart)(earlier, later, options, progress)
     progress("measure", 0.0)
     artefact = _artefact(model, dataset, options, origin)

@@ -43,6 +43,9 @@ REWARDED_ENOUGH: Final = 2_000
 ACTS_LEAST: Final = 1_000
 """Acts of people: fewer say too little about what they do next."""
 
+ACTS_FEWEST: Final = 20
+"""... and of fewer nothing is learned, whoever asks for it."""
+
 Examples = Literal["auto", "lists", "next_acts"]
 """What is learned from: lists that were shown, or what people did next; auto takes lists where there are enough."""
 
@@ -112,6 +115,8 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
         if _learns_from_acts(job, joined, next_acts):
             options = options_of({**NEXT_ACTS_OPTIONS, **job.chosen})
             gathered = gathering.gather_next(next_acts, rows, progress)
+            if len(gathered.dataset) < ACTS_FEWEST:
+                raise RequestRejected("no_examples", f"{len(gathered.dataset)} acts of people are too few to learn from")
         else:
             if not joined and joining.waiting:
                 raise RequestRejected("no_examples", _waiting(joining.waiting, job, config))
