@@ -116,7 +116,7 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
             options = options_of({**NEXT_ACTS_OPTIONS, **job.chosen})
             gathered = gathering.gather_next(next_acts, rows, progress)
             if len(gathered.dataset) < ACTS_FEWEST:
-                raise RequestRejected("no_examples", f"{len(gathered.dataset)} acts of people are too few to learn from")
+                raise RequestRejected("no_examples", f"{len(gathered.dataset)} acts are too few to learn from")
         else:
             if not joined and joining.waiting:
                 raise RequestRejected("no_examples", _waiting(joining.waiting, job, config))
