@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instanter.features.assemble import EVIDENCE, FIRST_RULES, Assembler, Column
+from instanter.features.assemble import BESIDE, EVIDENCE, FIRST_RULES, ORDERED_BY_OTHERS, Assembler, Column
 from instanter.features.view import Reader
 from instanter.foundation.errors import Broken, ConfigRejected
 from instanter.models.linear import LinearRanker, default_weights
@@ -127,3 +127,20 @@ def test_a_list_of_others_is_not_ordered_by_what_everybody_likes(little) -> None
     popular = {f"item.{assembler.carriers[role]}" for role in ("popularity", "trending")}
     assert popular <= set(finding)
     assert not popular & set(reordering)
+
+
+def test_a_list_of_others_is_not_ordered_by_what_comes_next(little) -> None:
+    shop = little()
+    reader = Reader(shop.schema, shop.declarations)
+    assembler = Assembler(shop.schema, shop.declarations, reader)
+
+    def weighed(*, rules: int, reorders: bool = True, about_item: bool = False) -> set[str]:
+        weights = default_weights(
+            assembler.columns, reader.lists, assembler.carriers, reorders=reorders, about_item=about_item, rules=rules
+        )
+        return {name for name, weight in weights.items() if name.startswith(("next.", "beside.")) and weight}
+
+    assert weighed(rules=ORDERED_BY_OTHERS) == set()
+    assert {"next.chance", "beside.category"} <= weighed(rules=BESIDE), "as receipts from before are decided again"
+    assert weighed(rules=ORDERED_BY_OTHERS, reorders=False) == weighed(rules=BESIDE, reorders=False)
+    assert "beside.category" in weighed(rules=ORDERED_BY_OTHERS, about_item=True)

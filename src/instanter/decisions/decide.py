@@ -206,7 +206,7 @@ class Decider:
         else:
             built_in = default_weights(
                 columns, lists, carriers, reorders=placement.kind == "rerank",
-                about_item=placement.needs_item and self.rules >= BESIDE,
+                about_item=placement.needs_item and self.rules >= BESIDE, rules=self.rules,
             )  # fmt: skip
         return LinearRanker(columns, {**built_in, **weights, **placement.weights}, rules=self.rules)
 

@@ -81,7 +81,9 @@ ONE_SESSION: Final = 3
 BESIDE: Final = 4
 """From these rules on there are inputs that compare candidates with the item that the page is about, and inputs of what
 people do one after another."""
-RULES_NOW: Final = BESIDE
+ORDERED_BY_OTHERS: Final = 5
+"""From these rules on these inputs have no built-in weight where a list of the caller is ordered."""
+RULES_NOW: Final = ORDERED_BY_OTHERS
 FIRST_RULES: Final = 1
 _CHANGED: Final = "2"
 """Version of the columns that are made otherwise since."""
