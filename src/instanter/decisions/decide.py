@@ -33,6 +33,7 @@ from ..foundation.limits import (
     NEW_ITEMS_DRAWN_MAX,
     RANKER_MS_MAX,
     REQUEST_WARNINGS_MAX,
+    SEEN_STEPS_MAX,
 )
 from ..foundation.measure import Meter
 from ..foundation.rng import KeyedRng
@@ -53,7 +54,7 @@ from ..state.schema import Schema
 from .answer import Answers, placement_receipt, query_hash
 from .arrange import arrange, in_tiers
 from .candidates import NEW_ITEMS, STOCK, Given, Pool, found, given_by, joined, of_caller, of_rows
-from .eligibility import Filters, beside_the_best, best_of_groups, bought_recently, groups_of
+from .eligibility import Filters, beside_the_best, best_of_groups, bought_recently, count_seen, groups_of
 from .enclosed import enclose, given_again, query_again
 from .explain import Explainer
 from .fallback import DEFAULT, PERSONAL, POPULAR, RANKER_FAILURES, SESSION, StageFailed, Stages, descend
@@ -264,6 +265,8 @@ class Decider:
             for slate in slates
         }
         for slate in slates:
+            if slate.asked.leaves_out_seen:
+                meter.count("seen_before_left_out", count_seen(slate.codes))
             if slate.new:
                 drawn = int(slate.draw is not None and slate.draw.is_new)
                 for which, count in (("places", len(slate.order)), ("drawn", drawn)):
@@ -424,6 +427,15 @@ class Decider:
         rows = np.array([moment.state.find_item(ref) for ref in refs], np.int64)
         return frozenset(refs) | (frozenset(groups_of(moment.state, rows).tolist()) - {0})
 
+    def _seen_by(self, moment: Moment) -> frozenset[int]:
+        """What the person has looked at, as far as features they agreed to tell, as references of items and groups."""
+        state, steps = moment.state, moment.steps
+        if len(steps.rows) and self._next_items is not None:  # They agreed, and may have more steps.
+            steps = self._next_items.steps(state, moment.keys, frozenset(), SEEN_STEPS_MAX)
+        refs = {ref for name in self._looked_at for ref in moment.person.top(name)[0].tolist()}
+        rows = np.concatenate([steps.rows, np.array([state.find_item(ref) for ref in refs], np.int64)])
+        return frozenset(refs).union(steps.refs.tolist(), groups_of(state, rows).tolist()) - {0}
+
     def _recent(self, person: Person, page: int) -> list[int]:
         """The page's item, then what the person looked at last: in the live session, else before."""
         recent = [page] if page else []
@@ -478,6 +490,7 @@ class Decider:
             int(moment.state.catalogue.groups[page_row]) if page_row >= 0 else 0,
             moment.now_ms if looks else 0,
             self._cart_of(moment) if asked.offers_beside_cart else frozenset(),
+            self._seen_by(moment) if asked.leaves_out_seen else frozenset(),
         )
 
     def _ranked_rungs(self, moment: Moment, asked: Asked, *, modelled: bool) -> list[str]:

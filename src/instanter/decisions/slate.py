@@ -55,6 +55,11 @@ class Asked(msgspec.Struct, frozen=True):
         return self.spot.placement.goal == "goes_with" and self.spot.placement.kind == "items"
 
     @property
+    def leaves_out_seen(self) -> bool:
+        """Whether what the person has looked at before is not shown."""
+        return self.spot.placement.seen_before == "leave_out"
+
+    @property
     def is_callers(self) -> bool:
         """Whether only the caller's list may be shown."""
         if self.spot.placement.kind == "rerank":

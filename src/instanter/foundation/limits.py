@@ -191,6 +191,8 @@ STEP_ITEMS_MAX = 32
 """Items of one event that become steps; further ones are counted as ever and are no steps."""
 STEPS_READ_MAX = 20
 """Steps of one person that a decision reads, the newest."""
+SEEN_STEPS_MAX = 256
+"""Steps of one person, the newest, by which a placement leaves out what they have looked at before."""
 WALK_ITEMS_MAX = 12
 """A person's newest items from which a decision walks the ring of steps."""
 WALK_HITS_MAX = 800

@@ -212,6 +212,8 @@ COUNTED: Final = (
     Counted("new_items.", "instanter_new_items_places",
             "Lists of placements with a share for new items that had none by themselves: all their places, and those "
             "that a new item was drawn for.", "which"),
+    Counted("seen_before_left_out", "instanter_seen_before_left_out",
+            "Candidates left out because the person had looked at them before, in lists of placements that say so."),
     Counted("degraded.", "instanter_decisions_degraded", "Decisions in which a stage was cut or failed, by stage.",
             "stage"),
     Counted("acts_noted", "instanter_acts_noted", "Acts of administrators written to the audit record."),
