@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from .. import __version__
-from ..decisions.request import DecideReply, DecideRequest, RankReply, RankRequest
+from ..decisions.request import CompleteReply, CompleteRequest, DecideReply, DecideRequest, RankReply, RankRequest
 from ..engine.acts import Acts
 from ..engine.effects import DataHealth
 from ..engine.erase import ErasureReceipt
@@ -110,6 +110,9 @@ OPERATIONS = (
         BatchRequest, TrackReply, (*_BODY, *_STORES), tracking=True),
     Operation("post", "/v1/decide", "Decide what a person sees", DecideRequest, DecideReply, (*_BODY, *_STORES)),
     Operation("post", "/v1/rank", "Order the caller's own list", RankRequest, RankReply, (*_BODY, *_STORES)),
+    Operation(
+        "post", "/v1/complete", "Complete what is being typed into a search box, with items that match",
+        CompleteRequest, CompleteReply, (*_BODY, 429, 503)),
     Operation(
         "get", "/v1/decisions", "The newest decisions, a page at a time", reply=Decisions, errors=(400, 429),
         query=_PAGE),

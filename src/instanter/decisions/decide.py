@@ -54,6 +54,7 @@ from ..state.schema import Schema
 from .answer import Answers, placement_receipt, query_hash
 from .arrange import arrange, in_tiers
 from .candidates import NEW_ITEMS, STOCK, Given, Pool, found, given_by, joined, of_caller, of_rows
+from .completing import asked_for, completed, told_of_items
 from .eligibility import Filters, beside_the_best, best_of_groups, bought_recently, count_seen, groups_of
 from .enclosed import enclose, given_again, query_again
 from .explain import Explainer
@@ -62,7 +63,17 @@ from .placement import Placement
 from .plain import NOTHING_MATCHED, default, eligible, empty, popular, told_of
 from .policy import allowed, draw, draw_new
 from .receipt import RECEIPT_VERSION, PlacementReceipt, Receipt, encode_receipt, inputs_hash
-from .request import DecideReply, DecideRequest, PlacementReply, PlacementRequest, RankReply, Warned, id_text
+from .request import (
+    CompleteReply,
+    CompleteRequest,
+    DecideReply,
+    DecideRequest,
+    PlacementReply,
+    PlacementRequest,
+    RankReply,
+    Warned,
+    id_text,
+)
 from .score import score as checked_scores
 from .score import shown_scores
 from .searching import popular_instead, searched
@@ -234,13 +245,47 @@ class Decider:
         """Raise `RequestRejected` if the request names a placement that there is not, or one twice."""
         seen: set[str] = set()
         for placement in request.placements:
-            if placement.id not in self._spots:
-                close = difflib.get_close_matches(placement.id, self._spots, n=1)
-                hint = f'did you mean "{close[0]}"?' if close else "there are " + ", ".join(self._spots)
-                raise RequestRejected("unknown_placement", f'there is no placement "{placement.id}" ({hint})')
+            self._check_placement(placement.id)
             if placement.id in seen:
                 raise RequestRejected("duplicate_placement", f'placement "{placement.id}" is asked for twice')
             seen.add(placement.id)
+
+    def admit_complete(self, request: CompleteRequest) -> None:
+        """Raise `RequestRejected` if the request names a placement that there is not, or that does not search."""
+        self._check_placement(request.placement)
+        asked_for(self._spots[request.placement], request.query, request.items)
+
+    def _check_placement(self, name: str) -> None:
+        if name not in self._spots:
+            close = difflib.get_close_matches(name, self._spots, n=1)
+            hint = f'did you mean "{close[0]}"?' if close else "there are " + ", ".join(self._spots)
+            raise RequestRejected("unknown_placement", f'there is no placement "{name}" ({hint})')
+
+    def complete(
+        self, request: CompleteRequest, *, state: State, keys: Sequence[int], tenant: str, now_ms: int,
+        position: LogPosition, deadline: Deadline, meter: Meter, denied: frozenset[str] = frozenset(),
+        rankers: Rankers = _BUILT_IN, learned: LearnedWeights = _NOTHING_LEARNED, cut: frozenset[str] = frozenset(),
+    ) -> CompleteReply:  # fmt: skip
+        """What somebody may be typing, and what matches it: as `decide`, but no decision. Nothing is explored, and
+        there is no receipt. Raises what `admit_complete` raises and nothing else."""
+        self.admit_complete(request)
+        stages = Stages(deadline, meter, cut=cut)
+        moment = self.look(state, keys, tenant, now_ms, stages, denied)
+        try:
+            completions = stages.run("candidates", lambda: completed(moment, request.query, request.limit))
+        except StageFailed:
+            completions = []
+        placed: PlacementReply | None = None
+        if request.items:
+            asked = asked_for(self._spots[request.placement], request.query, request.items)
+            slate = self._serve(moment, asked, set(), Scorers(rankers, learned), None)
+            placed = self._answers.reply(slate, moment, explain=False, denied=denied)
+        stages.report()
+        return CompleteReply(
+            completions=completions, items=placed.items if placed else [], served_by=placed.served_by if placed else "",
+            position=str(position), epoch=state.epoch, took_ms=round(deadline.elapsed_ms(), 3),
+            degraded=stages.degraded, reason=told_of_items(request.query, placed.reason) if placed else "",
+        )  # fmt: skip
 
     def decide(
         self, request: DecideRequest, *, state: State, keys: Sequence[int], tenant: str, now_ms: int,

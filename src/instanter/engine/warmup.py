@@ -9,7 +9,7 @@ import msgspec
 
 from ..decisions.decide import Decider
 from ..decisions.explain import warm_up as warm_up_reasons
-from ..decisions.request import DecideRequest, PlacementRequest
+from ..decisions.request import CompleteRequest, DecideRequest, PlacementRequest
 from ..events.envelope import Configured, Epoch, ItemPatched, ItemUpserted, Record, Ticked, Tracked
 from ..foundation.deadline import Deadline
 from ..foundation.ids import References
@@ -89,6 +89,9 @@ def _do_all(schema: Schema, decider: Decider, placements: tuple[str, ...]) -> No
         for request in (*known, together, *searches):
             for deadline_ms in (_DEADLINE_MS, _PASSED_MS):
                 _decide(decider, state, request, keys, deadline_ms)
+        for placement in decider.placements:
+            if placement.kind == "rerank":
+                _complete(decider, state, placement.id, keys)
         # The lists that stand follow the catalogue from now on.
         sold_out = ItemPatched(_START_MS + _HOUR_MS, _TENANT, _item(len(keys)), {"stock": 0})
         renamed = ItemPatched(_START_MS + _HOUR_MS, _TENANT, _item(len(keys)), {"title": f"text {len(keys)}"})
@@ -103,6 +106,14 @@ def _decide(decider: Decider, state: State, request: DecideRequest, keys: list[i
         decision_id="d_warm_up", deadline=Deadline(deadline_ms), meter=NoMeter(),
     )  # fmt: skip
     decision.encode()
+
+
+def _complete(decider: Decider, state: State, placement: str, keys: list[int]) -> None:
+    for query in ("te", "text te", "nothing"):
+        decider.complete(
+            CompleteRequest(query=query, placement=placement), state=state, keys=keys, tenant=_TENANT,
+            now_ms=_START_MS + _HOUR_MS, position=LogPosition(1), deadline=Deadline(_DEADLINE_MS), meter=NoMeter(),
+        )  # fmt: skip
 
 
 def _item(number: int) -> str:

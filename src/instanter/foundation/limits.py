@@ -379,6 +379,15 @@ PREFIX_WORDS_MAX = 64
 """Words that the beginning of one may stand for in a query: those that most items have."""
 SEARCHED_ENTRIES_MAX = 262_144
 """Times that an item has a word, looked at for one query; what is left of it are its most common words."""
+COMPLETIONS_MAX = 20
+"""Completions of one question."""
+COMPLETED_ITEMS_MAX = 20
+"""Items beside them."""
+COMPLETED_ENTRIES_MAX = 131_072
+"""Times that an item has one of the words that may be meant, looked at to say how many items have each; of more, the
+same share of each."""
+COMPLETED_ROWS_MAX = 16_384
+"""Items looked at that have the rarest of the words before it."""
 ALIKE_ENTRIES_MAX = 16_384
 """Likewise for the items that are alike in words."""
 ALIKE_TO_MAX = 4

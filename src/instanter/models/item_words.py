@@ -43,6 +43,8 @@ _SINGULAR_CHARS_MIN: Final = 4
 _SORTS_KNOWN_MAX: Final = 4_096
 _ENDS: Final = re.compile(r"[\W_]$")
 """A word that is followed by a blank or a sign is not being typed any more."""
+_TYPED: Final = re.compile(r"[^\W_]+$")
+_TOKENS: Final = re.compile(r"[^\W_]+").findall
 _words_in = re.compile(rf"([^\W_]{{1,{WORD_CHARS_MAX}}})[^\W_]*").findall
 _without_tags = partial(re.compile(r"<[^<>]*>").sub, " ")
 
@@ -91,6 +93,30 @@ def read_query(text: str) -> Query:
     words, typed = list(dict.fromkeys(words_in(text)))[:QUERY_WORDS_MAX], _words_in(plain)
     is_open = bool(typed) and not _ENDS.search(plain) and words_in(typed[-1]) == words[-1:]
     return Query(words, typed[-1] if is_open else "")
+
+
+def typed_last(text: str) -> tuple[str, str]:
+    """What stands before the word that is being typed, and that word as it stands there; "" for no such word.
+
+    >>> typed_last("Red So"), typed_last("red ")
+    (('Red ', 'So'), ('red ', ''))
+    """
+    plain = unicodedata.normalize("NFC", text)
+    found = _TYPED.search(plain)
+    return (plain, "") if found is None else (plain[: found.start()], found[0])
+
+
+def written_in(fields: Mapping[str, Any], word: str) -> str:
+    """How an item writes one of its words, in small letters; the word itself where it does not have it.
+
+    >>> written_in({"title": "Adidas Café"}, "adida"), written_in({"title": "Adidas Café"}, "cafe")
+    ('adidas', 'café')
+    """
+    for value, _ in _texts(fields):
+        for token in _TOKENS(unicodedata.normalize("NFC", _without_tags(value[:FIELD_WORDS_CHARS_MAX]))):
+            if words_in(token)[:1] == [word]:
+                return str(token.lower()[:WORD_CHARS_MAX])
+    return word
 
 
 def words_of(fields: Mapping[str, Any]) -> dict[str, int]:

@@ -25,6 +25,7 @@ from ..foundation.limits import (
 from ..foundation.pages import mapped_zeros
 from ..state.compiled import Bytes, Ints, Reals, Shorts, kernel
 from ..state.memory import State
+from .completions import Completion, Tally, together
 from .item_words import Query, words_of
 
 SATURATION: Final = 1.2
@@ -211,6 +212,34 @@ class WordIndex:
         best = sum(term.gain for term in kept) * _counts(_WEIGHT_MAX, 1.0)
         shares = WORDS_SHARE * matched / asked + (1.0 - WORDS_SHARE) * np.minimum(scores / best, 1.0)
         return Matches(chosen[in_order], matched[in_order], shares[in_order])
+
+    def complete(self, tenant: str, query: Query, popular: Ints, own: Ints, limit: int) -> list[Completion]:
+        """Up to `limit` words of available items that the query's last one may be, the likeliest first, see
+        `completions`; none where nothing is being typed. Only such as items have together with the words before it.
+
+        `popular` are rows of items that are popular, `own` those that the person acted on, the newest first.
+        """
+        words = self._words_of_tenant(tenant)
+        if words is None or not query.beginning:
+            return []
+        sizes, last = self._lists.sizes, query.words[-1]
+        begun = {one for one in words.beginning(query.beginning) if one != last}
+        meant = [last] * (last in words.slots) + sorted(begun, key=lambda one: (-int(sizes[words.slots[one]]), one))
+        meant = meant[:PREFIX_WORDS_MAX]
+        if not meant:
+            return []
+        needed = np.array([words.slots[one] for one in query.words[:-1] if one in words.slots], np.int64)
+        slots = np.array([words.slots[one] for one in meant], np.int64)
+        tally = Tally(slots, self._marks, needed, self._items.slots, self._state.catalogue.available)
+        try:
+            liked = tally.among(popular, np.ones(len(popular)))
+            theirs = tally.among(own, 1.0 / np.arange(1.0, len(own) + 1.0))
+            items = tally.items_with(*self._lists[:2], self._lists.rows)
+        finally:
+            tally.forget()
+        scores = together(items, liked, theirs)
+        order = sorted(np.flatnonzero(items > 0.0).tolist(), key=lambda place: (-scores[place], meant[place]))
+        return [Completion(meant[place], round(items[place]), int(tally.rows[place])) for place in order[:limit]]
 
     def alike(self, tenant: str, to: Sequence[int], limit: int) -> tuple[Ints, Reals]:
         """Up to `limit` available items alike in words to the items of these rows, the most alike first, and how much:

@@ -268,6 +268,7 @@ STAGES: Final[Mapping[str, str]] = {
     "policy": "The explored place is drawn.",
     "receipt": "What the decision stood on is written down.",
     "decide": "A whole decision, queueing included.",
+    "complete": "Completions of what is being typed, with items, queueing included.",
     "checkpoint": "A checkpoint is written, beside everything else.",
     "overwrite": "What is left in memory of people who were erased is overwritten, beside everything else.",
     "loop_lag": "How late the loop comes to its beat of 2 ms.",
