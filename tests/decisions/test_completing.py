@@ -5,11 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from instanter.decisions.completing import asked_for
+from instanter.decisions.fallback import Stages
 from instanter.decisions.request import CompleteReply, CompleteRequest
+from instanter.decisions.searching import searched
 from instanter.events.envelope import ItemPatched
 from instanter.foundation.deadline import Deadline
 from instanter.foundation.errors import RequestRejected
-from instanter.foundation.limits import COMPLETED_ENTRIES_MAX, COMPLETED_ROWS_MAX, PREFIX_WORDS_MAX
+from instanter.foundation.limits import (
+    COMPLETED_ENTRIES_MAX,
+    COMPLETED_FOUND_MAX,
+    COMPLETED_ROWS_MAX,
+    PREFIX_WORDS_MAX,
+)
 from instanter.models import completions
 from instanter.models.completions import together
 from instanter.models.item_words import read_query, words_of
@@ -124,6 +132,14 @@ def test_as_many_as_were_asked_for(furniture) -> None:
     assert len(complete(furniture, "sof", items=2).items) == 2
 
 
+def test_items_are_the_first_of_fewer_candidates_than_a_decision_has(shop) -> None:
+    for number in range(COMPLETED_FOUND_MAX + 30):
+        shop.item(f"item-{number}", title="sofa", stock=1)
+    asked = asked_for(shop.decider._spots["search"], "sofa", 6)
+    moment = shop.decider.look(shop.state, (), TENANT, START_MS, Stages(Deadline(600_000), shop.meter))
+    assert len(searched(moment, asked)) == COMPLETED_FOUND_MAX
+
+
 def test_another_tenants_words_are_nobodys_business(furniture) -> None:
     reply = furniture.decider.complete(
         CompleteRequest(query="sof"), state=furniture.state, keys=(), tenant="other", now_ms=START_MS, position=77,
@@ -207,10 +223,10 @@ def test_it_is_what_looking_at_every_item_comes_to(shop, seed: int) -> None:
 def test_of_more_than_is_looked_at_the_counts_are_about_right(shop, monkeypatch) -> None:
     for number in range(400):
         shop.item(f"item-{number}", title="sofa red" if number % 2 else "sofa", stock=1)
-    monkeypatch.setattr(completions, "COMPLETED_ENTRIES_MAX", COMPLETED_ENTRIES_MAX // 2_048)
+    monkeypatch.setattr(completions, "COMPLETED_ENTRIES_MAX", COMPLETED_ENTRIES_MAX // 512)
     assert [one.items for one in complete(shop, "sof").completions] == [400]
-    monkeypatch.setattr(completions, "COMPLETED_ROWS_MAX", COMPLETED_ROWS_MAX // 256)
-    assert complete(shop, "red sof").completions[0].items <= COMPLETED_ROWS_MAX // 256
+    monkeypatch.setattr(completions, "COMPLETED_ROWS_MAX", COMPLETED_ROWS_MAX // 64)
+    assert complete(shop, "red sof").completions[0].items <= COMPLETED_ROWS_MAX // 64
 
 
 def test_what_nobody_has_adds_nothing() -> None:

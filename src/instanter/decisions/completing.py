@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from ..foundation.errors import RequestRejected
+from ..foundation.limits import COMPLETED_ENTRIES_MAX, COMPLETED_FOUND_MAX
 from ..models.item_words import folded, read_query, typed_last, written_in
 from .plain import NOTHING_MATCHED
 from .request import CompletedQuery
@@ -27,7 +28,10 @@ def asked_for(spot: Spot, query: str, items: int) -> Asked:
     if spot.placement.kind != "rerank":
         reason = f'placement "{spot.placement.id}" finds nothing by a query: name one of kind rerank, as search is'
         raise RequestRejected("schema", reason)
-    return Asked(spot, items, query=query if query.strip() else _NOTHING_ASKED)
+    return Asked(
+        spot, items, query=query if query.strip() else _NOTHING_ASKED, found_max=COMPLETED_FOUND_MAX,
+        entries_max=COMPLETED_ENTRIES_MAX,
+    )  # fmt: skip
 
 
 def completed(moment: Moment, query: str, limit: int) -> list[CompletedQuery]:

@@ -8,6 +8,7 @@ import numpy as np
 from ..features.assemble import Matrix
 from ..features.next_items import NO_STEPS
 from ..features.view import Person
+from ..foundation.limits import FOUND_MAX, SEARCHED_ENTRIES_MAX
 from ..models.base import Ranker, gives_probabilities
 from ..models.online import LessonInputs
 from ..models.standing import TenantLists
@@ -44,6 +45,10 @@ class Asked(msgspec.Struct, frozen=True):
     query_hash: int = 0
     query: str = ""
     """What items are found by; "" where the caller's list or the placement's sources say which there are."""
+    found_max: int = FOUND_MAX
+    """Candidates that the query finds, at most."""
+    entries_max: int = SEARCHED_ENTRIES_MAX
+    """As `WordIndex.search` has it."""
 
     @property
     def id(self) -> str:

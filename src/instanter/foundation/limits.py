@@ -383,10 +383,12 @@ COMPLETIONS_MAX = 20
 """Completions of one question."""
 COMPLETED_ITEMS_MAX = 20
 """Items beside them."""
-COMPLETED_ENTRIES_MAX = 131_072
+COMPLETED_FOUND_MAX = 60
+"""Candidates among which these are the first."""
+COMPLETED_ENTRIES_MAX = 32_768
 """Times that an item has one of the words that may be meant, looked at to say how many items have each; of more, the
 same share of each."""
-COMPLETED_ROWS_MAX = 16_384
+COMPLETED_ROWS_MAX = 4_096
 """Items looked at that have the rarest of the words before it."""
 ALIKE_ENTRIES_MAX = 16_384
 """Likewise for the items that are alike in words."""

@@ -14,6 +14,8 @@ from ..foundation.limits import COMPLETED_ENTRIES_MAX, COMPLETED_ROWS_MAX
 from ..state.compiled import Bytes, Ints, Reals, Shorts, kernel
 
 NO_ROW: Final = -1
+_NEEDED: Final = -1.0
+"""The mark of a word that an item has to have."""
 
 
 class Completion(NamedTuple):
@@ -32,15 +34,17 @@ class Tally:
 
     def __init__(self, slots: Ints, marks: Reals, needed: Ints, words: Shorts, available: Bytes) -> None:
         """`marks` are by slot, all zeros before, and after `forget`; `needed` are the words that an item has to have
-        besides; `words` are those of the items, by row."""
+        besides, none of them a candidate; `words` are those of the items, by row."""
         self._slots, self._marks, self._needed = slots, marks, needed
         self._words, self._available = words, available
         marks[slots] = np.arange(1.0, len(slots) + 1.0)
+        marks[needed] = _NEEDED
         self._rows: Ints = np.full(len(slots), NO_ROW, np.int64)
 
     def forget(self) -> None:
         """Leave the marks as they were."""
         self._marks[self._slots] = 0.0
+        self._marks[self._needed] = 0.0
 
     @property
     def rows(self) -> Ints:
@@ -50,7 +54,7 @@ class Tally:
     def among(self, rows: Ints, weights: Reals) -> Reals:
         """What these items weigh by candidate that they have."""
         sums = np.zeros(len(self._slots))
-        _tally(rows, weights, self._needed, self._marks, self._words, self._available, sums, self._rows)
+        _tally(rows, weights, len(self._needed), self._marks, self._words, self._available, sums, self._rows)
         return sums
 
     def items_with(self, starts: Ints, sizes: Ints, rows: Shorts) -> Reals:
@@ -85,19 +89,21 @@ def together(*amounts: Reals) -> Reals:
 
 @kernel
 def _tally(
-    rows: Ints, weights: Reals, needed: Ints, marks: Reals, words: Shorts, available: Bytes, sums: Reals, met: Ints
+    rows: Ints, weights: Reals, needed: int, marks: Reals, words: Shorts, available: Bytes, sums: Reals, met: Ints
 ) -> None:
+    """Add the weight of each item that has all that is needed to the candidates that it has; note the first one met."""
     for i in range(len(rows)):
         row = rows[i]
         if row < 0 or available[row] == 0:
             continue
-        lacking = False
-        for slot in needed:
-            has = False
-            for place in range(words.shape[1]):
-                has = has or words[row, place] == slot + 1
-            lacking = lacking or not has
-        if lacking:
+        has, meant = 0, False
+        for place in range(words.shape[1]):
+            slot = words[row, place] - 1
+            if slot < 0:
+                break
+            has += marks[slot] < 0.0
+            meant = meant or marks[slot] > 0.0
+        if has < needed or not meant:
             continue
         for place in range(words.shape[1]):
             slot = words[row, place] - 1

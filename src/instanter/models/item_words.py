@@ -113,7 +113,13 @@ def written_in(fields: Mapping[str, Any], word: str) -> str:
     ('adidas', 'café')
     """
     for value, _ in _texts(fields):
-        for token in _TOKENS(unicodedata.normalize("NFC", _without_tags(value[:FIELD_WORDS_CHARS_MAX]))):
+        text = _without_tags(value[:FIELD_WORDS_CHARS_MAX])
+        if word not in (words := words_in(text)):
+            continue
+        tokens = _TOKENS(text if text.isascii() else unicodedata.normalize("NFC", text))
+        if text.isascii():  # Word by word the same.
+            return str(tokens[words.index(word)].lower()[:WORD_CHARS_MAX])
+        for token in tokens:
             if words_in(token)[:1] == [word]:
                 return str(token.lower()[:WORD_CHARS_MAX])
     return word

@@ -9,8 +9,10 @@ of the tenant have a word, and on nothing in which order items came but that equ
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from heapq import nsmallest
 from itertools import islice
+from operator import neg
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -181,10 +183,13 @@ class WordIndex:
 
     # What is asked.
 
-    def search(self, tenant: str, query: Query, popular: Ints, limit: int) -> Matches:
+    def search(
+        self, tenant: str, query: Query, popular: Ints, limit: int, entries_max: int = SEARCHED_ENTRIES_MAX
+    ) -> Matches:
         """Up to `limit` available items with words of the query, the best first. Half of the places are for those of
         the `popular` rows, the most popular first, that have as many of its words as the best: a query of one word may
-        match thousands."""
+        match thousands. Of several words the most common ones are left out with which it would look at more than
+        `entries_max` entries."""
         words = self._words_of_tenant(tenant)
         terms = [] if words is None else self._terms(words, query)
         if words is None or not terms:
@@ -193,7 +198,7 @@ class WordIndex:
         entries, kept = 0, list[_Term]()
         for number in order:
             entries += terms[number].entries
-            if kept and entries > SEARCHED_ENTRIES_MAX:
+            if kept and entries > entries_max:
                 break
             kept.append(terms[number])
         # A word that is left out is had by so many that it tells nobody apart, a word that no item has by none.
@@ -222,13 +227,14 @@ class WordIndex:
         words = self._words_of_tenant(tenant)
         if words is None or not query.beginning:
             return []
-        sizes, last = self._lists.sizes, query.words[-1]
-        begun = {one for one in words.beginning(query.beginning) if one != last}
-        meant = [last] * (last in words.slots) + sorted(begun, key=lambda one: (-int(sizes[words.slots[one]]), one))
+        last = query.words[-1]
+        before = [one for one in query.words[:-1] if one in words.slots]
+        begun = set(words.beginning(query.beginning)).difference((last, *before))
+        meant = [last] * (last in words.slots) + self._most_had(words, begun)
         meant = meant[:PREFIX_WORDS_MAX]
         if not meant:
             return []
-        needed = np.array([words.slots[one] for one in query.words[:-1] if one in words.slots], np.int64)
+        needed = np.array([words.slots[one] for one in before], np.int64)
         slots = np.array([words.slots[one] for one in meant], np.int64)
         tally = Tally(slots, self._marks, needed, self._items.slots, self._state.catalogue.available)
         try:
@@ -295,15 +301,21 @@ class WordIndex:
         for place, word in enumerate(query.words):
             counts = {word: 1.0} if word in words.slots else {}
             if query.beginning and place == len(query.words) - 1:
-                begun = words.beginning(query.beginning)
-                begun.sort(key=lambda one: (-int(sizes[words.slots[one]]), one))
-                counts |= {one: BEGUN for one in begun[:PREFIX_WORDS_MAX] if one not in counts}
+                begun = self._most_had(words, words.beginning(query.beginning))
+                counts |= {one: BEGUN for one in begun if one not in counts}
             if counts:
                 slots = [words.slots[one] for one in counts]
                 entries = int(sizes[slots].sum())
                 rarity = _rarity(min(entries, words.items), words.items)
                 terms.append(_Term(rarity, slots, list(counts.values()), entries))
         return terms
+
+    def _most_had(self, words: _Tenant, among: Collection[str]) -> list[str]:
+        """The `PREFIX_WORDS_MAX` of these words that most items have, such as are had by as many in their order."""
+        slots = words.slots
+        sizes = self._lists.sizes[np.fromiter(map(slots.__getitem__, among), np.int64, len(among))].tolist()
+        first = nsmallest(PREFIX_WORDS_MAX, zip(map(neg, sizes), among, strict=True))
+        return [word for _, word in first]
 
     def _asked(self, words: _Tenant, row: int) -> tuple[Ints, Reals]:
         """The words of an item, as slots, and what each adds to the likeness of one that has it as it has. Those of
