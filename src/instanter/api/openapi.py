@@ -96,6 +96,7 @@ class Operation(NamedTuple):
 
 
 _AFTER = ("after", {"type": "string"}, "What the page before says as `next`")
+_VECTOR = ("vector", {"enum": ["true", "false"]}, "Also the vectors of items, as they are kept")
 _PAGE = (("limit", {"type": "integer", "minimum": 1, "maximum": PAGE_ENTRIES_MAX}, "Entries of the page"), _AFTER)
 
 OPERATIONS = (
@@ -132,11 +133,12 @@ OPERATIONS = (
     Operation(
         "get", "/v1/items", "The catalogue, page by page", reply=ItemListing, errors=(400, 409, 429), query=(
             ("limit", {"type": "integer", "minimum": 1, "maximum": ITEMS_LISTED_MAX}, "Items of the page"),
-            _AFTER,
+            _AFTER, _VECTOR,
         )),
     Operation(
         "post", "/v1/items/delete", "Take items out", DeleteRequest, DeleteReply, (*_BODY, *_STORES)),
-    Operation("get", "/v1/items/{id}", "An item", reply=ItemReply, errors=(400, 404, 409, 429)),
+    Operation(
+        "get", "/v1/items/{id}", "An item", reply=ItemReply, errors=(400, 404, 409, 429), query=(_VECTOR,)),
     Operation(
         "patch", "/v1/items/{id}", "Change fields of an item; null removes one", PatchRequest, ChangeReply,
         (*_BODY, 404, 409, *_STORES)),

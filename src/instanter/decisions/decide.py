@@ -42,8 +42,9 @@ from ..models.base import Ranker, SourceContext
 from ..models.linear import LinearRanker, default_weights, goes_with_weights
 from ..models.lineup import Fault, NoRankers, Rankers
 from ..models.online import LearnedWeights, LessonInputs, NothingLearned, Taught
-from ..models.sources import BOUGHT_WITH
+from ..models.sources import BOUGHT_WITH, VECTORS
 from ..models.standing import Standing
+from ..models.vectors import Vectors
 from ..models.words import Words
 from ..state.catalogue import Catalogue
 from ..state.compiled import Ints, Reals
@@ -183,6 +184,8 @@ class Decider:
         self._cart = carriers.get("cart")
         self._standing = Standing(schema.layout, self.assembler)
         self._words = Words()
+        self._vectors = Vectors()
+        self._reads_vectors = any(VECTORS in placement.sources for placement in placements)
         self._answers = Answers(
             Explainer(
                 self.assembler.columns, self.reader.lists, schema.attributes,
@@ -240,6 +243,8 @@ class Decider:
         self._standing.follow(state)
         if self.rules >= BESIDE:
             self._words.follow(state)
+        if self._reads_vectors:
+            self._vectors.follow(state)
 
     def admit(self, request: DecideRequest) -> None:
         """Raise `RequestRejected` if the request names a placement that there is not, or one twice."""
@@ -420,7 +425,7 @@ class Decider:
             rows = np.array([state.find_item(ref) for ref in bought], np.int64)
             bought |= set(groups_of(state, rows).tolist()) - {0}
         return Moment(
-            state, tenant, now_ms, person, lists, bought, stages, self._words, tuple(keys),
+            state, tenant, now_ms, person, lists, bought, stages, self._words, self._vectors, tuple(keys),
             self._steps(state, keys, stages, denied),
         )  # fmt: skip
 
@@ -588,7 +593,7 @@ class Decider:
         page_row = state.find_item(asked.page) if asked.page else -1
         context = SourceContext(
             state, moment.lists, self.reader, person, near, page_row, ahead, self.rules >= BESIDE, goes_with,
-            moment.words,
+            moment.words, moment.vectors,
         )  # fmt: skip
         pool = stages.run("candidates", lambda: self._pool(moment, asked, context))
         codes, places = eligible(moment, pool, filters)

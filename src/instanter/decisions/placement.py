@@ -130,7 +130,8 @@ DEFAULT_PLACEMENTS: Final[tuple[Placement, ...]] = (
     Placement(id="home.hero", limit=1),
     Placement(id="home.recommended", limit=12),
     Placement(
-        id="product.similar", limit=8, sources=("next_items", "same_category", "co_viewed", "content", "popular"),
+        id="product.similar", limit=8,
+        sources=("next_items", "same_category", "co_viewed", "vectors", "content", "popular"),
         diversity=0.0, needs_item=True,
     ),
     Placement(

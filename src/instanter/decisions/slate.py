@@ -12,6 +12,7 @@ from ..foundation.limits import FOUND_MAX, SEARCHED_ENTRIES_MAX
 from ..models.base import Ranker, gives_probabilities
 from ..models.online import LessonInputs
 from ..models.standing import TenantLists
+from ..models.vectors import Vectors
 from ..models.words import Words
 from ..state.compiled import Bytes, Ints, Reals
 from ..state.memory import State
@@ -83,6 +84,7 @@ class Moment(msgspec.Struct, frozen=True):
     bought: frozenset[int]
     stages: Stages
     words: Words
+    vectors: Vectors
     keys: tuple[int, ...] = ()
     """The cells of the person."""
     steps: Steps = NO_STEPS

@@ -10,7 +10,8 @@ import msgspec
 from ..decisions.decide import Decider
 from ..decisions.explain import warm_up as warm_up_reasons
 from ..decisions.request import CompleteRequest, DecideRequest, PlacementRequest
-from ..events.envelope import Configured, Epoch, ItemPatched, ItemUpserted, Record, Ticked, Tracked
+from ..events.envelope import CANONICAL_FIELDS, Configured, Epoch, ItemPatched, ItemUpserted, Record, Ticked, Tracked
+from ..events.vectors import VECTOR, pack_vector
 from ..foundation.deadline import Deadline
 from ..foundation.ids import References
 from ..foundation.measure import NoMeter
@@ -122,9 +123,10 @@ def _item(number: int) -> str:
 
 def _records(schema: Schema) -> list[Record]:
     items, references = [_item(number) for number in range(_ITEMS)], References()
-    fields = {"price": 1.0, "stock": 1, **dict.fromkeys(schema.attributes, "text")}
+    vector = pack_vector([1.0, 0.5])
+    fields = {"price": 1.0, "stock": 1, VECTOR: vector, **dict.fromkeys(schema.attributes, "text")}
     records: list[Record] = [Configured(_START_MS, dict(schema.settings), schema.declared())]
-    records += [ItemUpserted(_START_MS, _TENANT, item, fields) for item in items]
+    records += [ItemUpserted(_START_MS, _TENANT, item, fields, CANONICAL_FIELDS) for item in items]
     for place, name in enumerate(schema.codes):
         for person in range(1, _PEOPLE + 1):
             at_ms = _START_MS + 1_000 * place

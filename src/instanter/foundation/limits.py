@@ -168,6 +168,13 @@ CATALOGUE_MEMORY_DIVISOR = 8
 CATALOGUE_ITEM_BYTES = 448
 """What an item of the catalogue is reckoned to take beside its aggregates; of larger ones there is room for fewer."""
 ITEM_FIELDS_BYTES_MAX = 16 * 1024
+VECTOR_LENGTH_MAX = 1_024
+"""Numbers of an item's vector."""
+VECTORS_BYTES_MAX = 64 * 1024 * 1024
+"""Numbers of all vectors of one tenant, a byte each, since a decision looks at all of them: 524,288 items of 128, or
+174,762 of 384."""
+VECTORS_FOLLOWED_MAX = 256
+"""Changed vectors that are read at once (6 ms) while nobody asks; a decision reads those that are left."""
 ATTRIBUTE_VALUES_MAX = 4
 """Values of one multi-valued item field that features can see."""
 FIELDS_TYPED_MAX = 1_024

@@ -25,6 +25,7 @@ from ..events.items import (
     SHOWN_UNTIL,
     TAGS,
 )
+from ..events.vectors import VECTOR
 from ..foundation.limits import FIELD_WORDS_CHARS_MAX, ITEM_WORDS_MAX, QUERY_WORDS_MAX, WORD_CHARS_MAX
 
 TITLE_WEIGHT: Final = 3
@@ -33,7 +34,7 @@ SORT_WEIGHT: Final = 2
 TEXT_WEIGHT: Final = 1
 _SORTS: Final = (CATEGORY, BRAND, TAGS)
 _NO_WORDS: Final = frozenset(
-    {CURRENCY, AVAILABILITY, SHOWN_FROM, SHOWN_UNTIL, CREATED, GROUP, SALE_PERIOD, "id", "condition"}
+    {CURRENCY, AVAILABILITY, SHOWN_FROM, SHOWN_UNTIL, CREATED, GROUP, SALE_PERIOD, VECTOR, "id", "condition"}
 )
 """Fields that hold no words that anybody would search by."""
 _TITLES: Final = CALLED["title"]

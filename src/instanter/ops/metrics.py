@@ -70,6 +70,11 @@ GAUGES: Final = (
           lambda engine: engine.partition.state.cells_max),
     Gauge("instanter_catalogue_items", "Items in the catalogue.",
           lambda engine: len(engine.partition.state.catalogue.items)),
+    Gauge("instanter_catalogue_vectors", "Items of the catalogue that have a vector.",
+          lambda engine: engine.partition.state.catalogue.vectors),
+    Gauge("instanter_catalogue_vectors_bytes",
+          "Numbers of these vectors, a byte each; they are held twice, with the items and side by side.",
+          lambda engine: engine.partition.state.catalogue.vector_bytes),
     Gauge("instanter_links", "Links between cells.", lambda engine: len(engine.partition.links)),
     Gauge("instanter_messages_forgotten",
           "Message ids forgotten before their time since the start, since a person sent more of them than "
