@@ -54,6 +54,7 @@ class Tally:
     def among(self, rows: Ints, weights: Reals) -> Reals:
         """What these items weigh by candidate that they have."""
         sums = np.zeros(len(self._slots))
+        rows = np.ascontiguousarray(rows)  # One kind of array to the compiler.
         _tally(rows, weights, len(self._needed), self._marks, self._words, self._available, sums, self._rows)
         return sums
 
