@@ -27,12 +27,15 @@ from instanter.engine.loop import Engine
 from instanter.events.envelope import ItemUpserted
 from instanter.foundation.deadline import Deadline
 from instanter.foundation.errors import ReferenceTaken, RequestRejected
+from instanter.foundation.limits import SEEN_STEPS_MAX
 from instanter.foundation.measure import NoMeter
 from instanter.ops.reading import reading
 from instanter.ops.training import Job, TrainReport, trained
 from instanter.ops.wiring import load_checked, open_engine
 
 TENANT = "default"
+REMEMBERED = SEEN_STEPS_MAX
+"""Acts of a person, the newest, by which a placement leaves out what was seen."""
 PIECE_EVENTS = 2_000
 ITEMS_PER_CALL = 1_000
 

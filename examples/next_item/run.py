@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from figures import FIGURES, Bootstrap, Catalogue, measured, spread
-from inprocess import Answered, InProcess, Spot, memory_mb
+from inprocess import REMEMBERED, Answered, InProcess, Spot, memory_mb
 from plain import (
     HOUR_MS,
     Asked,
@@ -58,7 +58,7 @@ UNSEEN = {
     HOME: "home.unseen", SIMILAR: "product.unseen",
     TRAINED[HOME]: "home.trained_unseen", TRAINED[SIMILAR]: "product.trained_unseen",
 }  # fmt: skip
-"""The same, made longer by as many items as the person has seen."""
+"""The same, without what the person has seen."""
 SIDES = tuple(PLACED)
 REPEATS, NEW = "repeats", "new"
 LIMIT_MAX = 200
@@ -284,15 +284,16 @@ class Asking:
         sides = {HOME: "", **({SIMILAR: item} if item else {})}
         sides |= {self._trained[side]: page for side, page in sides.items() if side in self._trained}
         plain = [Spot(PLACED[side], self._k, page) for side, page in sides.items()]
-        longer = [
-            Spot(UNSEEN[side], min(self._k + len(seen), LIMIT_MAX), page)
+        beyond = max(len(seen) - REMEMBERED, 0)  # Which the engine does not look back to.
+        unseen = [
+            Spot(UNSEEN[side], min(self._k + beyond, LIMIT_MAX), page)
             for side, page in sides.items()
         ] if seen and step.wanted not in seen else []  # fmt: skip
         answered = self._engine.ask(person, at_ms, plain)
         self._judged.note(answered)
         lists = answered.lists
-        if longer:
-            lists = {**lists, **self._engine.ask(person, at_ms, longer).lists}
+        if unseen:
+            lists = {**lists, **self._engine.ask(person, at_ms, unseen).lists}
         numbered = {name: [self._log.number_of(one) for one in shown] for name, shown in lists.items()}
         ours = {side: numbered[PLACED[side]] for side in sides}
         new = {side: numbered.get(UNSEEN[side], ours[side]) for side in sides}

@@ -17,6 +17,7 @@ HOME = "home.recommended"
 MISNAMED: list[tuple[str, str, Any, str]] = [
     ("PUT", f"/v1/models/{HOME}", {"model": "plain@1", "share": 0.1}, "there are keepStandIn, model"),
     ("PUT", f"/v1/models/{HOME}", {"model": "plain@1", "keepStandin": True}, "did you mean keepStandIn?"),
+    ("POST", "/v1/complete", {"query": "so", "limt": 3}, "did you mean limit?"),
     ("PUT", f"/v1/learners/{HOME}", {"act": "freeze", "acts": 1}, "did you mean act?"),
     ("POST", "/v1/keys", {"name": "shop", "scopes": ["write"], "pubic": True}, "did you mean public?"),
     ("POST", "/v1/keys", {"name": "shop", "roles": "viewer"}, "did you mean role?"),

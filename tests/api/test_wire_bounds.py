@@ -46,6 +46,7 @@ def repair(**more: Any) -> dict[str, Any]:
     ("POST", "/v1/rank", {**RANKED, "deadlineMs": DEADLINE_MS_MAX}, {**RANKED, "deadlineMs": DEADLINE_MS_MAX + 1}),
     ("POST", "/v1/decide", {**PLACED, "placements": [{"id": "search", "query": "q" * QUERY_CHARS_MAX}]},
      {**PLACED, "placements": [{"id": "search", "query": "q" * (QUERY_CHARS_MAX + 1)}]}),
+    ("POST", "/v1/complete", {"query": "q" * QUERY_CHARS_MAX}, {"query": "q" * (QUERY_CHARS_MAX + 1)}),
     ("POST", "/v1/rank", {**RANKED, "query": "q" * QUERY_CHARS_MAX}, {**RANKED, "query": "q" * (QUERY_CHARS_MAX + 1)}),
     ("POST", "/v1/items", [{"id": number, "price": 1} for number in range(ITEMS_PER_REQUEST_MAX - 1_000)],
      [{"id": number, "price": 1} for number in range(ITEMS_PER_REQUEST_MAX + 1)]),

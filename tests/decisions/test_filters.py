@@ -22,6 +22,7 @@ EXPECTED = {
     "later": "not_yet_available", "over": "expired", "page": "page_item", "bought": "just_bought",
     "shown": "shown_elsewhere", "page's twin": "same_group", "bought's twin": "just_bought",
     "shown's twin": "shown_elsewhere", "cart": "in_cart", "cart's twin": "in_cart",
+    "seen": "seen_before", "seen's twin": "seen_before",
 }  # fmt: skip
 STOCKS = {"back": 1, "none left": 0}
 """What the request says of the stock."""
@@ -35,7 +36,7 @@ FIELDS: dict[str, dict[str, object]] = {
     "sold out": {"stock": 0}, "back": {"stock": 0}, "later": {SHOWN_FROM: at(1)}, "over": {SHOWN_UNTIL: at(-1)},
     **{
         name: {GROUP: name.split("'")[0]}
-        for name in EXPECTED if name.split("'")[0] in ("page", "bought", "shown", "cart")
+        for name in EXPECTED if name.split("'")[0] in ("page", "bought", "shown", "cart", "seen")
     },
 }  # fmt: skip
 
@@ -61,12 +62,12 @@ def pool_of(state, *names: str) -> Pool:
 
 def ruled_out(state) -> Filters:
     catalogue = state.catalogue
-    bought, shown, page, cart = (
-        int(catalogue.groups[state.find_item(ref(name))]) for name in ("bought", "shown", "page", "cart")
+    bought, shown, page, cart, seen = (
+        int(catalogue.groups[state.find_item(ref(name))]) for name in ("bought", "shown", "page", "cart", "seen")
     )
     return Filters(
         frozenset({ref("bought"), bought}), {ref("shown"), shown}, ref("page"), page, START_MS,
-        frozenset({ref("cart"), cart}),
+        frozenset({ref("cart"), cart}), frozenset({ref("seen"), seen}),
     )  # fmt: skip
 
 
@@ -85,7 +86,7 @@ def test_together_they_give_every_candidate_its_reason(state) -> None:
 def test_a_filter_is_registered_by_its_name_with_its_reasons() -> None:
     assert [one.name for one in FILTERS.values()] == list(FILTERS)
     assert {one.role for one in FILTERS.values()} - {None} <= set(ROLES)
-    known = {reason_of(code) for code in range(11)} - {""}
+    known = {reason_of(code) for code in range(12)} - {""}
     assert {reason for one in FILTERS.values() for reason in one.reasons} == known
 
 

@@ -109,6 +109,8 @@ async def serve(client: Client, models: list[str], run: int) -> None:
         asked = {"query": "lamp", "candidates": candidates}
         await client.decide(placement="search", placements=[{"id": "search", **asked}], explain=True)
         await done(client, "POST", "/v1/rank", {"anonymousId": "a1", "placement": "search", **asked})
+    for query in ("la", "lamp i", "unheard", ""):
+        await done(client, "POST", "/v1/complete", {"anonymousId": "a1", "query": query})
     shown: Any = {}
     for placement in ("home.hero", HOME, "product.similar", "cart.addons", LEARNING.id):
         of_page = {"id": placement, "item": "sku-9", "limit": 4}

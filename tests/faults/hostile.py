@@ -45,6 +45,7 @@ SOUND: dict[tuple[str, str], bytes] = {
     ("POST", "/v1/batch"): json.dumps({"batch": [EVENT, EVENT], "context": {"locale": "en"}}).encode(),
     ("POST", "/v1/decide"): json.dumps(DECIDE).encode(),
     ("POST", "/v1/rank"): json.dumps(RANK).encode(),
+    ("POST", "/v1/complete"): json.dumps({"anonymousId": "a", "query": "Lamp o", "context": {"locale": "en"}}).encode(),
     ("POST", "/v1/items"): json.dumps(ITEMS).encode(),
     ("PATCH", "/v1/items/i1"): json.dumps({"fields": {"stock": 3}}).encode(),
 }  # fmt: skip

@@ -140,7 +140,7 @@ def test_more_than_may_wait_for_the_disk_is_refused_with_429_and_taken_later(tmp
 
 @pytest.mark.parametrize(("path", "size_bytes"), [
     ("/v1/batch", BATCH_BYTES_MAX + 1), ("/v1/track", EVENT_BYTES_MAX + 1), ("/v1/decide", 1_048_577),
-    ("/v1/rank", 1_048_577), ("/v1/items", 1_048_577),
+    ("/v1/rank", 1_048_577), ("/v1/complete", 1_048_577), ("/v1/items", 1_048_577),
 ])  # fmt: skip
 def test_a_body_over_its_limit_is_refused_with_413(path: str, size_bytes: int, tmp_path: Path) -> None:
     async def run() -> None:

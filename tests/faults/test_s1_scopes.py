@@ -36,6 +36,7 @@ BODIES: dict[str, Any] = {
     "/v1/batch": {"batch": [{"type": "track", **track(7)}]},
     "/v1/decide": ASKED,
     "/v1/rank": {"placement": "search", "candidates": ["sku-1"], "anonymousId": "a1", "deadlineMs": 10_000},
+    "/v1/complete": {"query": "cha", "anonymousId": "a1", "deadlineMs": 10_000},
     "/v1/items": {"items": [{"id": "sku-1", "fields": {"title": "Chair"}}]},
     "/v1/items/{id}": {"fields": {"stock": 3}},
     "/v1/items/delete": {"ids": ["sku-1"]},
@@ -56,7 +57,7 @@ BEFORE = {
         "/v1/track", "/v1/identify", "/v1/page", "/v1/screen", "/v1/group", "/v1/alias", "/v1/batch", "/v1/imports",
         "/v1/imports/{id}", "/sourceConfig",
     },
-    "decide": {"/v1/decide", "/v1/rank", "/v1/decisions/{id}"},
+    "decide": {"/v1/decide", "/v1/rank", "/v1/complete", "/v1/decisions/{id}"},
     "catalog": {"/v1/items", "/v1/items/{id}", "/v1/items/delete"},
 }
 """What each scope was good for before there were finer ones; `admin`, for all other routes with a key."""

@@ -9,6 +9,7 @@ import pytest
 
 from instanter.decisions.placement import DEFAULT_PLACEMENTS, Source
 from instanter.events.envelope import ItemPatched
+from instanter.events.vectors import pack_vector
 from instanter.features.assemble import Assembler
 from instanter.features.carriers import carriers
 from instanter.features.neighbours import Neighbourhood
@@ -60,7 +61,8 @@ def shop(little):
     """Items of three categories that several people have met together."""
     shop = little()
     for number in range(ITEMS):
-        shop.item(f"item-{number}", category=f"category {number % 3}", created_at=START_MS + number)
+        vector = pack_vector([1, number % 4, number % 3])
+        shop.item(f"item-{number}", category=f"category {number % 3}", created_at=START_MS + number, vector=vector)
     for key in (SOMEBODY, 2, 3):
         for number in range(8):
             shop.happen("Product Viewed", f"item-{(number + key) % ITEMS}", key=key, after_ms=number)

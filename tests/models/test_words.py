@@ -330,13 +330,12 @@ def test_a_beginning_stands_for_the_words_that_most_items_have() -> None:
     assert f"i{PREFIX_WORDS_MAX - 1}" not in found
 
 
-def test_the_most_common_words_of_a_long_query_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(words, "SEARCHED_ENTRIES_MAX", 5)
+def test_the_most_common_words_of_a_long_query_are_left_out() -> None:
     assert limits.SEARCHED_ENTRIES_MAX > 5
     shelf = Shelf()
     for number in range(9):
         shelf.put(f"i{number}", title="sofa red" if number < 4 else "sofa")
-    found = shelf.index.search("shop", read_query("red sofa "), NOBODY_LIKED, 20)
+    found = shelf.index.search("shop", read_query("red sofa "), NOBODY_LIKED, 20, 5)
     assert shelf.ids(found.rows) == ["i0", "i1", "i2", "i3"]
     assert found.shares[0] > WORDS_SHARE, "all that was looked for is there"
 

@@ -37,6 +37,7 @@ async def traffic(client: Client) -> None:
     for deadline_ms in (10_000, 0.001):
         await client.decide(anonymousId="planted-anonymous", userId="planted-user", deadlineMs=deadline_ms)
     await client.post("/v1/decide", {"placements": [{"id": "planted-placement"}]})
+    await client.post("/v1/complete", {"anonymousId": "planted-anonymous", "query": "planted-query"})
     await client.get("/v1/profiles/planted-nobody")
     await client.get("/v1/items/planted-item")
     await client.get("/v1/planted-path")

@@ -18,6 +18,7 @@ from ..engine.loop import Engine
 from ..foundation.errors import RequestRejected
 from . import (
     audit,
+    complete,
     decide,
     imports,
     items,
@@ -76,6 +77,7 @@ RESOURCES: Final = (
     Resource("/v1/batch", {"POST": ("write", by_intake(track.batch))}, public=True, tracking=True),
     Resource("/v1/decide", {"POST": ("decide", decide.decide)}, public=True, work=DECISION_WORK),
     Resource("/v1/rank", {"POST": ("decide", decide.rank)}, public=True, work=DECISION_WORK),
+    Resource("/v1/complete", {"POST": ("decide", complete.complete)}, public=True, work=DECISION_WORK),
     *(
         Resource(
             path, {"POST": ("write", by_intake(track.batch))}, public=True, tracking=True, alias_of=track.BATCH_PATH

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Collection
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -15,6 +15,7 @@ from ..decisions.decide import Decision
 from ..decisions.misnamed import misnamed
 from ..decisions.receipt import decode_receipt
 from ..decisions.request import (
+    AboutPerson,
     Asking,
     DecideRequest,
     RankedItem,
@@ -51,6 +52,7 @@ REPLAY: Final = "replay"
 ELSEWHERE_WAITS_S: Final = (0.02, 0.1)
 """A receipt that another process made is on its way for a moment: it is looked for again after these pauses."""
 _POSITION_DIGITS_MAX = 19
+_Q = TypeVar("_Q", bound=AboutPerson)
 
 
 class ReplayReply(msgspec.Struct, rename="camel"):
@@ -152,7 +154,7 @@ async def _decide(engine: Engine, asked: Asking, question: DecideRequest, reques
     tenant, gpc = caller.tenant, objects(request)
     user_token = user_token_of(request) or user_token_in(asked.context)
     if caller.public and question.user is not None:
-        question = _of_device(engine, question, tenant, user_token)
+        question = of_device(engine, question, tenant, user_token)
     position = _position(engine, asked.min_position)
     told = without_effect(asked, engine.meter)
     if asked.events:
@@ -190,20 +192,22 @@ def _of_events(warning: EventWarning) -> Warned:
 
 def published(decision: Decision, public_fields: Collection[str]) -> Decision:
     """The decision as everybody may read it: of an item's fields those that are public."""
-    def shown(item: RankedItem) -> RankedItem:
-        if item.fields is None:
-            return item
-        fields = {name: value for name, value in item.fields.items() if name in public_fields}
-        return msgspec.structs.replace(item, fields=fields)
-
     placements = {
-        placement: msgspec.structs.replace(placed, items=[shown(item) for item in placed.items])
+        placement: msgspec.structs.replace(placed, items=[public_item(item, public_fields) for item in placed.items])
         for placement, placed in decision.reply.placements.items()
     }
     return msgspec.structs.replace(decision, reply=msgspec.structs.replace(decision.reply, placements=placements))
 
 
-def _of_device(engine: Engine, question: DecideRequest, tenant: str, user_token: str) -> DecideRequest:
+def public_item(item: RankedItem, public_fields: Collection[str]) -> RankedItem:
+    """The item as everybody may read it."""
+    if item.fields is None:
+        return item
+    fields = {name: value for name, value in item.fields.items() if name in public_fields}
+    return msgspec.structs.replace(item, fields=fields)
+
+
+def of_device(engine: Engine, question: _Q, tenant: str, user_token: str) -> _Q:
     """The question of a public key that names a user: about the device alone, unless a user token confirms it."""
     if engine.signing.confirm(tenant, user_token, question.user or "", engine.clock.now_ms()):
         return question

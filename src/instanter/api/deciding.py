@@ -18,7 +18,14 @@ from starlette.types import Receive, Scope, Send
 
 from ..decisions.fallback import PERSON_SHARE
 from ..decisions.misnamed import misnamed
-from ..decisions.request import DecideRequest, RankRequest, decode_decide, decode_rank, has_unknown_fields
+from ..decisions.request import (
+    DecideRequest,
+    RankRequest,
+    decode_complete,
+    decode_decide,
+    decode_rank,
+    has_unknown_fields,
+)
 from ..engine.follower import Followed, Follower
 from ..engine.receipts import DecidedElsewhere
 from ..events.claims import user_token_in
@@ -31,8 +38,9 @@ from .admission import arrived_ns
 from .app import RESOURCES
 from .auth import CALL, Access
 from .bodies import read_body, skip_body
+from .complete import published_completions
 from .decide import check_caller, position_in, published, without_effect
-from .replies import code_of, encoded, failure, refusal
+from .replies import code_of, encoded, failure, refusal, reply
 from .routing import plain_path
 from .tenancy import Caller, caller_of, objects, user_token_of
 
@@ -40,7 +48,10 @@ log = logging.getLogger("instanter.api")
 
 DECIDE: Final = "/v1/decide"
 RANK: Final = "/v1/rank"
-_DEMANDS: Final = {resource.path: resource.demand("POST") for resource in RESOURCES if resource.path in (DECIDE, RANK)}
+COMPLETE: Final = "/v1/complete"
+_DEMANDS: Final = {
+    resource.path: resource.demand("POST") for resource in RESOURCES if resource.path in (DECIDE, RANK, COMPLETE)
+}
 
 
 def decides(scope: Scope) -> bool:
@@ -74,7 +85,7 @@ HandOn = Callable[[Request, bytes], Awaitable[Response]]
 
 
 class Deciding:
-    """An application of these two routes. Used on the loop's thread."""
+    """An application of these routes. Used on the loop's thread."""
 
     def __init__(
         self, follower: Follower, access: Access, *, hand_on: HandOn, elsewhere: Elsewhere, clock: Clock,
@@ -111,11 +122,8 @@ class Deciding:
         late = not await self._reached(deadline)
         if late:
             body = await read_body(request, bytes_max=BODY_BYTES_MAX)
-            try:
-                return await self._hand_on(request, body)
-            except Unavailable:
-                if self._follower.broken:
-                    raise
+            if (answer := await self._handed_on(request, body)) is not None:
+                return answer
         demand = _DEMANDS[plain_path(request.scope["path"])]
         assert demand is not None
         try:
@@ -130,6 +138,8 @@ class Deciding:
                 await call.begin(body)
             else:
                 body = await read_body(request, bytes_max=BODY_BYTES_MAX)
+            if plain_path(request.scope["path"]) == COMPLETE:
+                return await self._completed(request, body, late=late)
             return await self._decided(request, body, late=late)
         finally:
             call.end()
@@ -146,11 +156,8 @@ class Deciding:
         self._follower.decider.admit(question)
         if not late and not await self._reached(deadline):
             late = True
-            try:
-                return await self._hand_on(request, body)
-            except Unavailable:
-                if self._follower.broken:
-                    raise
+            if (answer := await self._handed_on(request, body)) is not None:
+                return answer
         told = without_effect(asked, self._meter)
         followed = self._follower.decide(
             question, tenant=caller.tenant, deadline=deadline, gpc=objects(request), late=late
@@ -163,6 +170,33 @@ class Deciding:
             decision = published(decision, self._options.public_fields)
         self._note(followed, deadline)
         return encoded(decision.encode_rank() if ranks else decision.encode())
+
+    async def _completed(self, request: Request, body: bytes, *, late: bool) -> Response:
+        asked = decode_complete(body)
+        caller = caller_of(request)
+        confirms = user_token_of(request) or user_token_in(asked.context)
+        if confirms or (caller.public and asked.user is not None):
+            return await self._hand_on(request, body)
+        deadline = Deadline(asked.deadline_ms or self._options.deadline_ms, started_ns=arrived_ns(request))
+        self._follower.decider.admit_complete(asked)
+        if not late and not await self._reached(deadline):
+            late = True
+            if (answer := await self._handed_on(request, body)) is not None:
+                return answer
+        made = self._follower.complete(
+            asked, tenant=caller.tenant, deadline=deadline, gpc=objects(request), late=late
+        )
+        self._meter.observe("complete", int(deadline.elapsed_ms() * 1_000_000))
+        return reply(published_completions(made, self._options.public_fields if caller.public else None))
+
+    async def _handed_on(self, request: Request, body: bytes) -> Response | None:
+        """The writer's answer; None where there is no writer, and this process can answer all the same."""
+        try:
+            return await self._hand_on(request, body)
+        except Unavailable:
+            if self._follower.broken:
+                raise
+            return None
 
     def _is_the_writers(self, request: Request, question: DecideRequest, caller: Caller) -> bool:
         """Whether only the writer can answer this."""

@@ -17,6 +17,7 @@ from ..events.bodies import body_decoder, meant_of
 from ..events.envelope import CANONICAL_FIELDS, ItemPatched, ItemUpserted
 from ..events.items import FieldReader, ItemRefused, Remark
 from ..events.structure import is_deeper
+from ..events.vectors import length_of, shown_fields
 from ..foundation.errors import REFERENCE_TAKEN, Overloaded, ReferenceTaken, RequestRejected
 from ..foundation.limits import (
     BODY_BYTES_MAX,
@@ -30,6 +31,7 @@ from ..foundation.limits import (
     ITEMS_LISTED_MAX,
     ITEMS_PER_REQUEST_MAX,
     SHOWN_ID_CHARS,
+    VECTORS_BYTES_MAX,
 )
 from ..state.catalogue import Catalogue
 from .bodies import read_body
@@ -147,6 +149,7 @@ class ItemReply(msgspec.Struct):
 
     id: str
     fields: dict[str, Any]
+    """Without the vector, unless it is asked for; its numbers are those that are kept, each of 8 bits."""
 
 
 class ItemListing(msgspec.Struct):
@@ -282,7 +285,8 @@ async def _put(engine: Engine, caller: Caller, reading: _Reading) -> int:
     catalogue = engine.partition.state.catalogue
     reading.reject_taken(catalogue, caller.tenant)
     fields_bytes = sum(reading.fields_bytes.values())
-    new, more_bytes = _check_catalogue(engine, caller, set(reading.fit), fields_bytes)
+    vectors = {item_id: length for item_id, fields in reading.fit.items() if (length := length_of(fields))}
+    new, more_bytes = _check_catalogue(engine, caller, set(reading.fit), fields_bytes, vectors)
     size_bytes = fields_bytes + sum(_ENVELOPE_BYTES + len(item_id.encode()) for item_id in reading.fit)
     engine.journal.check_room(size_bytes, entries=len(reading.fit))
     now_ms = engine.clock.now_ms()
@@ -449,15 +453,24 @@ def _is_endless(value: object) -> bool:
     return isinstance(value, float) and value - value != 0.0
 
 
-def _check_catalogue(engine: Engine, caller: Caller, ids: set[str], fields_bytes: int) -> tuple[int, int]:
-    """Refuse what would not fit: items beyond the caller's share, and items or larger fields beyond the memory.
+def _check_catalogue(
+    engine: Engine, caller: Caller, ids: set[str], fields_bytes: int, vectors: Mapping[str, int]
+) -> tuple[int, int]:
+    """Refuse what would not fit: items beyond the caller's share, items or larger fields beyond the memory, and vectors
+    beyond what a decision looks at. `vectors` has the lengths of those that are sent.
 
     Returns how many items are new, and how many bytes more it takes. What others have on the way counts as if it were
     there: many at once get no further than one after the other.
     """
     state, coming = engine.partition.state, engine.feeds.coming(caller.tenant)
     known = [state.catalogue.size_of(caller.tenant, item_id) for item_id in ids]
-    new, more_bytes = known.count(0), fields_bytes - sum(known)
+    more_vectors = sum(length - state.catalogue.vector_length(caller.tenant, item_id)
+                       for item_id, length in vectors.items())  # fmt: skip
+    if more_vectors > 0 and state.catalogue.vectors_of(caller.tenant) + more_vectors > VECTORS_BYTES_MAX:
+        held = state.catalogue.vectors_of(caller.tenant)
+        reason = f"the vectors of the catalogue have {held:,} numbers, and may have {VECTORS_BYTES_MAX:,}"
+        raise Overloaded(f"{reason}: send fewer, or shorter ones", retry_after_s=60)
+    new, more_bytes = known.count(0), fields_bytes - sum(known) + max(more_vectors, 0)
     own, own_max = state.catalogue.count_of(caller.tenant), caller.terms.items_max
     if new and own_max and own + coming.own + new > own_max:
         raise Overloaded(f"the catalogue is full: it holds {own_max} items", retry_after_s=60)
@@ -494,7 +507,8 @@ async def patch(engine: Engine, request: Request) -> Response:
     merged = {name: value for name, value in {**known.fields, **read}.items() if value is not None}
     result_bytes = len(msgspec.msgpack.encode(merged))
     with engine.feeds.changing(caller.tenant, item_id, result_bytes=result_bytes, change_bytes=change_bytes):
-        _check_catalogue(engine, caller, {item_id}, result_bytes)
+        length = length_of(read)
+        _check_catalogue(engine, caller, {item_id}, result_bytes, {item_id: length} if length else {})
         engine.journal.check_room(change_bytes + _ENVELOPE_BYTES + len(item_id.encode()))
         patched = ItemPatched(engine.clock.now_ms(), caller.tenant, item_id, read, CANONICAL_FIELDS)
         position = await engine.change_items([patched])
@@ -534,15 +548,16 @@ async def delete_many(engine: Engine, request: Request) -> Response:
 
 
 async def get(engine: Engine, request: Request) -> Response:
-    """`GET /v1/items/{id}`."""
+    """`GET /v1/items/{id}?vector=`."""
     item_id = _known_id(engine, request)
     item = engine.partition.state.catalogue.get(tenant_of(request), item_id)
     assert item is not None
-    return reply(ItemReply(item.id, item.fields))
+    return reply(ItemReply(item.id, shown_fields(item.fields, vector=_wants_vector(request))))
 
 
 async def list_(engine: Engine, request: Request) -> Response:
-    """`GET /v1/items?limit=&after=`."""
+    """`GET /v1/items?limit=&after=&vector=`."""
+    wants_vector = _wants_vector(request)
     tenant, state = tenant_of(request), engine.partition.state
     limit, after_row = _limit(request), _after_row(engine, request)
     shown: list[msgspec.Raw] = []
@@ -551,13 +566,19 @@ async def list_(engine: Engine, request: Request) -> Response:
         if len(shown) == limit or size_bytes >= ITEMS_LISTED_BYTES_MAX:
             more = True
             break
-        shown.append(msgspec.Raw(msgspec.json.encode(ItemReply(item.id, item.fields))))
+        shown.append(msgspec.Raw(msgspec.json.encode(
+            ItemReply(item.id, shown_fields(item.fields, vector=wants_vector))
+        )))
         last, size_bytes = item.id, size_bytes + len(bytes(shown[-1]))
     page = {
         "items": shown, "count": state.catalogue.count_of(tenant), "next": last if more else None,
         "position": str(engine.partition.position),
     }  # fmt: skip
     return encoded(msgspec.json.encode(page))
+
+
+def _wants_vector(request: Request) -> bool:
+    return _flag(request.query_params, "vector")
 
 
 def _limit(request: Request) -> int:

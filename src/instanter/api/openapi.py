@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from .. import __version__
-from ..decisions.request import DecideReply, DecideRequest, RankReply, RankRequest
+from ..decisions.request import CompleteReply, CompleteRequest, DecideReply, DecideRequest, RankReply, RankRequest
 from ..engine.acts import Acts
 from ..engine.effects import DataHealth
 from ..engine.erase import ErasureReceipt
@@ -96,6 +96,7 @@ class Operation(NamedTuple):
 
 
 _AFTER = ("after", {"type": "string"}, "What the page before says as `next`")
+_VECTOR = ("vector", {"enum": ["true", "false"]}, "Also the vectors of items, as they are kept")
 _PAGE = (("limit", {"type": "integer", "minimum": 1, "maximum": PAGE_ENTRIES_MAX}, "Entries of the page"), _AFTER)
 
 OPERATIONS = (
@@ -110,6 +111,9 @@ OPERATIONS = (
         BatchRequest, TrackReply, (*_BODY, *_STORES), tracking=True),
     Operation("post", "/v1/decide", "Decide what a person sees", DecideRequest, DecideReply, (*_BODY, *_STORES)),
     Operation("post", "/v1/rank", "Order the caller's own list", RankRequest, RankReply, (*_BODY, *_STORES)),
+    Operation(
+        "post", "/v1/complete", "Complete what is being typed into a search box, with items that match",
+        CompleteRequest, CompleteReply, (*_BODY, 429, 503)),
     Operation(
         "get", "/v1/decisions", "The newest decisions, a page at a time", reply=Decisions, errors=(400, 429),
         query=_PAGE),
@@ -129,11 +133,12 @@ OPERATIONS = (
     Operation(
         "get", "/v1/items", "The catalogue, page by page", reply=ItemListing, errors=(400, 409, 429), query=(
             ("limit", {"type": "integer", "minimum": 1, "maximum": ITEMS_LISTED_MAX}, "Items of the page"),
-            _AFTER,
+            _AFTER, _VECTOR,
         )),
     Operation(
         "post", "/v1/items/delete", "Take items out", DeleteRequest, DeleteReply, (*_BODY, *_STORES)),
-    Operation("get", "/v1/items/{id}", "An item", reply=ItemReply, errors=(400, 404, 409, 429)),
+    Operation(
+        "get", "/v1/items/{id}", "An item", reply=ItemReply, errors=(400, 404, 409, 429), query=(_VECTOR,)),
     Operation(
         "patch", "/v1/items/{id}", "Change fields of an item; null removes one", PatchRequest, ChangeReply,
         (*_BODY, 404, 409, *_STORES)),

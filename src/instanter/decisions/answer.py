@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..events.vectors import shown_fields
 from ..features.assemble import Column, Matrix
 from ..features.carriers import Carriers
 from ..features.roles import FeatureRole
@@ -113,7 +114,7 @@ def _named(
     ids = [
         pool.ids[place] if item is None else item.id for place, item in zip(places.tolist(), found, strict=True)
     ]
-    return ids, [None if item is None else item.fields for item in found]
+    return ids, [None if item is None else shown_fields(item.fields) for item in found]
 
 
 def placement_receipt(slate: Slate) -> PlacementReceipt:

@@ -33,6 +33,7 @@ from ..foundation.limits import (
     NEW_ITEMS_DRAWN_MAX,
     RANKER_MS_MAX,
     REQUEST_WARNINGS_MAX,
+    SEEN_STEPS_MAX,
 )
 from ..foundation.measure import Meter
 from ..foundation.rng import KeyedRng
@@ -41,8 +42,9 @@ from ..models.base import Ranker, SourceContext
 from ..models.linear import LinearRanker, default_weights, goes_with_weights
 from ..models.lineup import Fault, NoRankers, Rankers
 from ..models.online import LearnedWeights, LessonInputs, NothingLearned, Taught
-from ..models.sources import BOUGHT_WITH
+from ..models.sources import BOUGHT_WITH, VECTORS
 from ..models.standing import Standing
+from ..models.vectors import Vectors
 from ..models.words import Words
 from ..state.catalogue import Catalogue
 from ..state.compiled import Ints, Reals
@@ -53,7 +55,8 @@ from ..state.schema import Schema
 from .answer import Answers, placement_receipt, query_hash
 from .arrange import arrange, in_tiers
 from .candidates import NEW_ITEMS, STOCK, Given, Pool, found, given_by, joined, of_caller, of_rows
-from .eligibility import Filters, beside_the_best, best_of_groups, bought_recently, groups_of
+from .completing import asked_for, completed, told_of_items
+from .eligibility import Filters, beside_the_best, best_of_groups, bought_recently, count_seen, groups_of
 from .enclosed import enclose, given_again, query_again
 from .explain import Explainer
 from .fallback import DEFAULT, PERSONAL, POPULAR, RANKER_FAILURES, SESSION, StageFailed, Stages, descend
@@ -61,7 +64,17 @@ from .placement import Placement
 from .plain import NOTHING_MATCHED, default, eligible, empty, popular, told_of
 from .policy import allowed, draw, draw_new
 from .receipt import RECEIPT_VERSION, PlacementReceipt, Receipt, encode_receipt, inputs_hash
-from .request import DecideReply, DecideRequest, PlacementReply, PlacementRequest, RankReply, Warned, id_text
+from .request import (
+    CompleteReply,
+    CompleteRequest,
+    DecideReply,
+    DecideRequest,
+    PlacementReply,
+    PlacementRequest,
+    RankReply,
+    Warned,
+    id_text,
+)
 from .score import score as checked_scores
 from .score import shown_scores
 from .searching import popular_instead, searched
@@ -171,6 +184,8 @@ class Decider:
         self._cart = carriers.get("cart")
         self._standing = Standing(schema.layout, self.assembler)
         self._words = Words()
+        self._vectors = Vectors()
+        self._reads_vectors = any(VECTORS in placement.sources for placement in placements)
         self._answers = Answers(
             Explainer(
                 self.assembler.columns, self.reader.lists, schema.attributes,
@@ -228,18 +243,54 @@ class Decider:
         self._standing.follow(state)
         if self.rules >= BESIDE:
             self._words.follow(state)
+        if self._reads_vectors:
+            self._vectors.follow(state)
 
     def admit(self, request: DecideRequest) -> None:
         """Raise `RequestRejected` if the request names a placement that there is not, or one twice."""
         seen: set[str] = set()
         for placement in request.placements:
-            if placement.id not in self._spots:
-                close = difflib.get_close_matches(placement.id, self._spots, n=1)
-                hint = f'did you mean "{close[0]}"?' if close else "there are " + ", ".join(self._spots)
-                raise RequestRejected("unknown_placement", f'there is no placement "{placement.id}" ({hint})')
+            self._check_placement(placement.id)
             if placement.id in seen:
                 raise RequestRejected("duplicate_placement", f'placement "{placement.id}" is asked for twice')
             seen.add(placement.id)
+
+    def admit_complete(self, request: CompleteRequest) -> None:
+        """Raise `RequestRejected` if the request names a placement that there is not, or that does not search."""
+        self._check_placement(request.placement)
+        asked_for(self._spots[request.placement], request.query, request.items)
+
+    def _check_placement(self, name: str) -> None:
+        if name not in self._spots:
+            close = difflib.get_close_matches(name, self._spots, n=1)
+            hint = f'did you mean "{close[0]}"?' if close else "there are " + ", ".join(self._spots)
+            raise RequestRejected("unknown_placement", f'there is no placement "{name}" ({hint})')
+
+    def complete(
+        self, request: CompleteRequest, *, state: State, keys: Sequence[int], tenant: str, now_ms: int,
+        position: LogPosition, deadline: Deadline, meter: Meter, denied: frozenset[str] = frozenset(),
+        rankers: Rankers = _BUILT_IN, learned: LearnedWeights = _NOTHING_LEARNED, cut: frozenset[str] = frozenset(),
+    ) -> CompleteReply:  # fmt: skip
+        """What somebody may be typing, and what matches it: as `decide`, but no decision. Nothing is explored, and
+        there is no receipt. Raises what `admit_complete` raises and nothing else."""
+        self.admit_complete(request)
+        stages = Stages(deadline, meter, cut=cut)
+        moment = self.look(state, keys, tenant, now_ms, stages, denied)
+        try:
+            completions = stages.run("candidates", lambda: completed(moment, request.query, request.limit))
+        except StageFailed:
+            completions = []
+        placed: PlacementReply | None = None
+        if request.items:
+            asked = asked_for(self._spots[request.placement], request.query, request.items)
+            slate = self._serve(moment, asked, set(), Scorers(rankers, learned), None)
+            placed = self._answers.reply(slate, moment, explain=False, denied=denied)
+        stages.report()
+        return CompleteReply(
+            completions=completions, items=placed.items if placed else [], served_by=placed.served_by if placed else "",
+            position=str(position), epoch=state.epoch, took_ms=round(deadline.elapsed_ms(), 3),
+            degraded=stages.degraded, reason=told_of_items(request.query, placed.reason) if placed else "",
+        )  # fmt: skip
 
     def decide(
         self, request: DecideRequest, *, state: State, keys: Sequence[int], tenant: str, now_ms: int,
@@ -264,6 +315,8 @@ class Decider:
             for slate in slates
         }
         for slate in slates:
+            if slate.asked.leaves_out_seen:
+                meter.count("seen_before_left_out", count_seen(slate.codes))
             if slate.new:
                 drawn = int(slate.draw is not None and slate.draw.is_new)
                 for which, count in (("places", len(slate.order)), ("drawn", drawn)):
@@ -372,7 +425,7 @@ class Decider:
             rows = np.array([state.find_item(ref) for ref in bought], np.int64)
             bought |= set(groups_of(state, rows).tolist()) - {0}
         return Moment(
-            state, tenant, now_ms, person, lists, bought, stages, self._words, tuple(keys),
+            state, tenant, now_ms, person, lists, bought, stages, self._words, self._vectors, tuple(keys),
             self._steps(state, keys, stages, denied),
         )  # fmt: skip
 
@@ -423,6 +476,15 @@ class Decider:
         refs = self._in_cart(moment.person, moment.bought)
         rows = np.array([moment.state.find_item(ref) for ref in refs], np.int64)
         return frozenset(refs) | (frozenset(groups_of(moment.state, rows).tolist()) - {0})
+
+    def _seen_by(self, moment: Moment) -> frozenset[int]:
+        """What the person has looked at, as far as features they agreed to tell, as references of items and groups."""
+        state, steps = moment.state, moment.steps
+        if len(steps.rows) and self._next_items is not None:  # They agreed, and may have more steps.
+            steps = self._next_items.steps(state, moment.keys, frozenset(), SEEN_STEPS_MAX)
+        refs = {ref for name in self._looked_at for ref in moment.person.top(name)[0].tolist()}
+        rows = np.concatenate([steps.rows, np.array([state.find_item(ref) for ref in refs], np.int64)])
+        return frozenset(refs).union(steps.refs.tolist(), groups_of(state, rows).tolist()) - {0}
 
     def _recent(self, person: Person, page: int) -> list[int]:
         """The page's item, then what the person looked at last: in the live session, else before."""
@@ -478,6 +540,7 @@ class Decider:
             int(moment.state.catalogue.groups[page_row]) if page_row >= 0 else 0,
             moment.now_ms if looks else 0,
             self._cart_of(moment) if asked.offers_beside_cart else frozenset(),
+            self._seen_by(moment) if asked.leaves_out_seen else frozenset(),
         )
 
     def _ranked_rungs(self, moment: Moment, asked: Asked, *, modelled: bool) -> list[str]:
@@ -530,7 +593,7 @@ class Decider:
         page_row = state.find_item(asked.page) if asked.page else -1
         context = SourceContext(
             state, moment.lists, self.reader, person, near, page_row, ahead, self.rules >= BESIDE, goes_with,
-            moment.words,
+            moment.words, moment.vectors,
         )  # fmt: skip
         pool = stages.run("candidates", lambda: self._pool(moment, asked, context))
         codes, places = eligible(moment, pool, filters)

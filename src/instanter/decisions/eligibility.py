@@ -27,13 +27,15 @@ EXPIRED: Final = "expired"
 SAME_GROUP: Final = "same_group"
 """Another variant of the same group is shown, or is what the page is about."""
 IN_CART: Final = "in_cart"
+SEEN_BEFORE: Final = "seen_before"
+"""The person has looked at it, or at another variant of it, and the placement shows what is new to them."""
 
 BOUGHT_MS: Final = 30 * 86_400_000
 """How long something bought is not offered again."""
 
 _REASONS: Final = (
     "", OUT_OF_STOCK, JUST_BOUGHT, NOT_IN_CATALOGUE, DELETED, SHOWN_ELSEWHERE, PAGE_ITEM,
-    NOT_YET_AVAILABLE, EXPIRED, SAME_GROUP, IN_CART,
+    NOT_YET_AVAILABLE, EXPIRED, SAME_GROUP, IN_CART, SEEN_BEFORE,
 )  # fmt: skip
 _CODES: Final = {reason: code for code, reason in enumerate(_REASONS)}
 
@@ -49,6 +51,8 @@ class Filters(msgspec.Struct, frozen=True):
     """Of the decision; 0 for one that looks at no times and no groups, as decisions by the first rules do."""
     cart: frozenset[int] = frozenset()
     """What is in the cart, where that is not offered again."""
+    seen: frozenset[int] = frozenset()
+    """What the person has looked at, where that is not shown again."""
 
 
 def bought_recently(person: Person, purchases: str | None, now_ms: int) -> frozenset[int]:
@@ -135,7 +139,8 @@ def _judge_times(state: State, pool: Pool, filters: Filters, codes: Bytes) -> No
 
 def _judge_items(state: State, pool: Pool, filters: Filters, codes: Bytes) -> None:
     del state
-    ruled_out = filters.bought.union(filters.shown, filters.cart, (filters.page,) if filters.page else ())
+    page = (filters.page,) if filters.page else ()
+    ruled_out = filters.bought.union(filters.shown, filters.cart, filters.seen, page)
     if ruled_out:
         for place, ref in enumerate(pool.columns.refs.tolist()):
             if ref in ruled_out and not codes[place]:
@@ -157,6 +162,13 @@ def _judge_groups(state: State, pool: Pool, filters: Filters, codes: Bytes) -> N
             codes[place] = _CODES[IN_CART]
         elif group in filters.shown:
             codes[place] = _CODES[SHOWN_ELSEWHERE]
+        elif group in filters.seen:
+            codes[place] = _CODES[SEEN_BEFORE]
+
+
+def count_seen(codes: Bytes) -> int:
+    """How many candidates are left out because the person has looked at them before."""
+    return int(np.count_nonzero(codes == _CODES[SEEN_BEFORE]))
 
 
 def reason_of(code: int) -> str:
@@ -180,7 +192,7 @@ def _ruled_out(filters: Filters, ref: int) -> str:
         return JUST_BOUGHT
     if ref in filters.cart:
         return IN_CART
-    return SHOWN_ELSEWHERE
+    return SHOWN_ELSEWHERE if ref in filters.shown else SEEN_BEFORE
 
 
 FILTERS: Final = {
@@ -189,8 +201,12 @@ FILTERS: Final = {
         Filter("availability", (OUT_OF_STOCK, NOT_IN_CATALOGUE, DELETED), _judge_availability),
         Filter("stock", (OUT_OF_STOCK,), _judge_stock),
         Filter("times", (NOT_YET_AVAILABLE, EXPIRED), _judge_times),
-        Filter("items", (PAGE_ITEM, JUST_BOUGHT, IN_CART, SHOWN_ELSEWHERE), _judge_items, role="purchases"),
-        Filter("groups", (SAME_GROUP, JUST_BOUGHT, IN_CART, SHOWN_ELSEWHERE), _judge_groups, role="purchases"),
+        Filter(
+            "items", (PAGE_ITEM, JUST_BOUGHT, IN_CART, SHOWN_ELSEWHERE, SEEN_BEFORE), _judge_items, role="purchases"
+        ),
+        Filter(
+            "groups", (SAME_GROUP, JUST_BOUGHT, IN_CART, SHOWN_ELSEWHERE, SEEN_BEFORE), _judge_groups, role="purchases"
+        ),
     )
 }
 """In this order: the first reason stands, but for the request's own word on the stock. To add one: a function, a line

@@ -55,7 +55,7 @@ _GROUNDS: Final = {"next.chance": "next.kin", "next.evident": "next.kin"}
 
 _OF_SOURCE: Final = {
     "bought_with": BOUGHT_TOGETHER, "co_viewed": TOGETHER, "same_category": SIMILAR, "content": SIMILAR,
-    "candidates": YOUR_LIST, "query": MATCHING,
+    "vectors": SIMILAR, "candidates": YOUR_LIST, "query": MATCHING,
 }  # fmt: skip
 
 

@@ -43,6 +43,9 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         ge=0, le=1, description="0 arranges by score alone, 1 by difference from what stands above (MMR).")] = 0.1
     repeats: Annotated[bool, Meta(
         description="Whether it may show what another placement of the same call shows.")] = False
+    seen_before: Annotated[Literal["allow", "leave_out"], Meta(
+        description="Whether it may show what the person has looked at before, or another variant of it. leave_out "
+                    "shows what is new to them, and excludes the rest as seen_before.")] = "allow"
     exploration: Annotated[Annotated[float, Meta(ge=0, le=1)] | None, Meta(
         description="Chance that one slot shows an item the ranker did not choose; else decide.exploration.")] = (
         None)
@@ -127,7 +130,8 @@ DEFAULT_PLACEMENTS: Final[tuple[Placement, ...]] = (
     Placement(id="home.hero", limit=1),
     Placement(id="home.recommended", limit=12),
     Placement(
-        id="product.similar", limit=8, sources=("next_items", "same_category", "co_viewed", "content", "popular"),
+        id="product.similar", limit=8,
+        sources=("next_items", "same_category", "co_viewed", "vectors", "content", "popular"),
         diversity=0.0, needs_item=True,
     ),
     Placement(

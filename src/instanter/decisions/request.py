@@ -17,6 +17,8 @@ from ..foundation.errors import EventRejected, RequestRejected
 from ..foundation.limits import (
     BATCH_EVENTS_MAX,
     CANDIDATES_MAX,
+    COMPLETED_ITEMS_MAX,
+    COMPLETIONS_MAX,
     DEADLINE_MS_MAX,
     ID_CHARS_MAX,
     ITEM_DEPTH_MAX,
@@ -84,18 +86,14 @@ class KnownPlacement(PlacementRequest, frozen=True, kw_only=True, forbid_unknown
     candidates: KnownCandidates | None = None
 
 
-class Asking(Wire, frozen=True, kw_only=True):
-    """What every question about a person has."""
+class AboutPerson(Wire, frozen=True, kw_only=True):
+    """Who somebody asks about, under which circumstances, and how long the answer may take."""
 
     user_id: AnyId | None = None
     anonymous_id: AnyId | None = None
     context: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
     """The circumstances, in the shape of the tracking routes; kept as they came until something asks for them."""
-    events: Annotated[list[msgspec.Raw], Meta(max_length=BATCH_EVENTS_MAX)] = []
-    min_position: Annotated[str, Meta(max_length=ID_CHARS_MAX)] | None = None
     deadline_ms: Annotated[float, Meta(gt=0, le=DEADLINE_MS_MAX)] | None = None
-    timestamp: str | int | float | None = None
-    explain: bool = False
 
     @property
     def user(self) -> str | None:
@@ -115,6 +113,15 @@ class Asking(Wire, frozen=True, kw_only=True):
         held = {"userId": self.user_id is not None and self.user is None,
                 "anonymousId": self.anonymous_id is not None and self.device is None}  # fmt: skip
         return [field for field, is_held in held.items() if is_held]
+
+
+class Asking(AboutPerson, frozen=True, kw_only=True):
+    """What every question for a decision has."""
+
+    events: Annotated[list[msgspec.Raw], Meta(max_length=BATCH_EVENTS_MAX)] = []
+    min_position: Annotated[str, Meta(max_length=ID_CHARS_MAX)] | None = None
+    timestamp: str | int | float | None = None
+    explain: bool = False
 
     @property
     def timestamp_ms(self) -> int:
@@ -157,6 +164,19 @@ class KnownRank(RankRequest, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The same without a field that means nothing."""
 
     candidates: KnownCandidates
+
+
+class CompleteRequest(AboutPerson, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/complete`: what somebody has typed into a search box so far."""
+
+    query: Annotated[str, Meta(max_length=QUERY_CHARS_MAX)] = ""
+    """As it stands there: a blank at its end says that the last word is whole."""
+    limit: Annotated[int, Meta(ge=1, le=COMPLETIONS_MAX)] = 8
+    """Most completions."""
+    items: Annotated[int, Meta(ge=0, le=COMPLETED_ITEMS_MAX)] = 6
+    """Most items beside them; 0 asks for none."""
+    placement: Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)] = "search"
+    """Whose order the items have: a placement that finds by a query."""
 
 
 class Warned(Wire, frozen=True, kw_only=True):
@@ -226,6 +246,32 @@ class DecideReply(Wire, frozen=True, kw_only=True, omit_defaults=True):
     """What of the question had no effect, and the remedy."""
 
 
+class CompletedQuery(Wire, frozen=True):
+    """What may be meant."""
+
+    query: str
+    """All that was typed, with its last word completed as an item writes it."""
+    items: int
+    """How many items that can be shown have these words; about, where thousands have."""
+
+
+class CompleteReply(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """Reply of `POST /v1/complete`."""
+
+    completions: list[CompletedQuery]
+    """The likeliest first."""
+    items: list[RankedItem]
+    """What matches, in the order of the placement; or what is popular, and then `reason` says why."""
+    served_by: str
+    """The rung that ordered the items; empty where none were asked for."""
+    position: str
+    epoch: int
+    took_ms: float
+    degraded: list[str]
+    reason: str = ""
+    """`nothing_typed` or `nothing_matched` where items are not those of the query."""
+
+
 class RankReply(PlacementReply, frozen=True, kw_only=True, omit_defaults=True):
     """Reply of `POST /v1/rank`: a decision's one placement, flattened."""
 
@@ -238,7 +284,9 @@ class RankReply(PlacementReply, frozen=True, kw_only=True, omit_defaults=True):
 
 
 _T = TypeVar("_T", bound=Asking)
+_Q = TypeVar("_Q", bound=AboutPerson)
 _known_decide, _decide_of = body_decoder(KnownDecide), body_decoder(DecideRequest)
+_complete_of = body_decoder(CompleteRequest)
 _known_rank, _rank_of = body_decoder(KnownRank), body_decoder(RankRequest)
 
 
@@ -259,6 +307,15 @@ def decode_rank(raw: bytes) -> RankRequest:
     request = _checked(_decoded(raw, _known_rank, _rank_of))
     _check_candidates(request.candidates)
     return request
+
+
+def decode_complete(raw: bytes) -> CompleteRequest:
+    """The body of `POST /v1/complete`, or `RequestRejected`; never anything else.
+
+    >>> decode_complete(b'{"query": "red so"}').limit
+    8
+    """
+    return _with_context(_complete_of(raw))
 
 
 def _check_candidates(candidates: Sequence[AnyId | Candidate]) -> None:
@@ -289,12 +346,18 @@ def _decoded(raw: bytes, known: Callable[[bytes], _T], lenient: Callable[[bytes]
     return lenient(raw)
 
 
-def _checked(request: _T) -> _T:
-    """The request, if its context is an object and its time is one."""
+def _with_context(request: _Q) -> _Q:
+    """The request, if its context is an object; null counts as none."""
     if bytes(memoryview(request.context)[:1]) not in (b"", b"{"):
         if bytes(request.context) == b"null":
-            return _checked(msgspec.structs.replace(request, context=msgspec.Raw()))
+            return msgspec.structs.replace(request, context=msgspec.Raw())
         raise RequestRejected("schema", "context is no object where an object is wanted")
+    return request
+
+
+def _checked(request: _T) -> _T:
+    """The request, if its context is an object and its time is one."""
+    request = _with_context(request)
     if request.timestamp is not None:
         try:
             read_time_ms(request.timestamp, "timestamp")

@@ -14,8 +14,8 @@ def searched(moment: Moment, asked: Asked) -> Pool:
     """The items that match the query, those with all of its words first. Empty if none does."""
     state = moment.state
     found = moment.words.of(state).search(
-        moment.tenant, read_query(asked.query), moment.lists.popular.rows, FOUND_MAX
-    )  # fmt: skip
+        moment.tenant, read_query(asked.query), moment.lists.popular.rows, asked.found_max, asked.entries_max
+    )
     pool = of_rows(state, found.rows, [(QUERY, len(found.rows))], moment.now_ms)
     return msgspec.structs.replace(pool, matches=found)
 

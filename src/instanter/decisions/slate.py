@@ -8,9 +8,11 @@ import numpy as np
 from ..features.assemble import Matrix
 from ..features.next_items import NO_STEPS
 from ..features.view import Person
+from ..foundation.limits import FOUND_MAX, SEARCHED_ENTRIES_MAX
 from ..models.base import Ranker, gives_probabilities
 from ..models.online import LessonInputs
 from ..models.standing import TenantLists
+from ..models.vectors import Vectors
 from ..models.words import Words
 from ..state.compiled import Bytes, Ints, Reals
 from ..state.memory import State
@@ -44,6 +46,10 @@ class Asked(msgspec.Struct, frozen=True):
     query_hash: int = 0
     query: str = ""
     """What items are found by; "" where the caller's list or the placement's sources say which there are."""
+    found_max: int = FOUND_MAX
+    """Candidates that the query finds, at most."""
+    entries_max: int = SEARCHED_ENTRIES_MAX
+    """As `WordIndex.search` has it."""
 
     @property
     def id(self) -> str:
@@ -53,6 +59,11 @@ class Asked(msgspec.Struct, frozen=True):
     def offers_beside_cart(self) -> bool:
         """Whether what is in the cart is not offered again."""
         return self.spot.placement.goal == "goes_with" and self.spot.placement.kind == "items"
+
+    @property
+    def leaves_out_seen(self) -> bool:
+        """Whether what the person has looked at before is not shown."""
+        return self.spot.placement.seen_before == "leave_out"
 
     @property
     def is_callers(self) -> bool:
@@ -73,6 +84,7 @@ class Moment(msgspec.Struct, frozen=True):
     bought: frozenset[int]
     stages: Stages
     words: Words
+    vectors: Vectors
     keys: tuple[int, ...] = ()
     """The cells of the person."""
     steps: Steps = NO_STEPS

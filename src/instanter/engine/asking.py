@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ..decisions.request import DecideRequest
+from ..decisions.request import AboutPerson
 from ..events.identifiers import identifiers_of
 from ..events.statements import Statements
 from ..events.subjects import ANONYMOUS_PREFIX
@@ -37,7 +37,7 @@ class PersonLookup:
         self._agreements = agreements
         self._statements = statements
 
-    def asked_about(self, tenant: str, request: DecideRequest, *, gpc: bool) -> AskedAbout:
+    def asked_about(self, tenant: str, request: AboutPerson, *, gpc: bool) -> AskedAbout:
         """Who that is as things stand now. With `gpc`, or without their agreement, it is nobody."""
         identifiers = identifiers_of(request.device, request.user)
         stated = self._statements.in_context(request.context)

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ..decisions.decide import Decider, Decision
-from ..decisions.request import DecideRequest
+from ..decisions.request import AboutPerson, CompleteReply, CompleteRequest, DecideRequest
 from ..events.envelope import ModelPlaced, Tracked
 from ..events.statements import Statements
 from ..foundation.clock import Clock
@@ -149,7 +149,7 @@ class Follower:
         self._subjects.follow()
         return await self._models_stand(left_ms)
 
-    def asked_about(self, tenant: str, request: DecideRequest, *, gpc: bool) -> AskedAbout:
+    def asked_about(self, tenant: str, request: AboutPerson, *, gpc: bool) -> AskedAbout:
         """As `PersonLookup.asked_about`."""
         return self._asking.asked_about(tenant, request, gpc=gpc)
 
@@ -180,6 +180,18 @@ class Follower:
             decision.promised if personal else (), tuple(faults_by_name(decision.faults)),
         )  # fmt: skip
         return Followed(decision, told)
+
+    def complete(
+        self, request: CompleteRequest, *, tenant: str, deadline: Deadline, gpc: bool = False, late: bool = False
+    ) -> CompleteReply:
+        """Complete what is being typed on what has been folded; `late` as in `decide`. There is nothing to tell."""
+        about = self.asked_about(tenant, request, gpc=gpc)
+        reply = self.decider.complete(
+            request, state=self.partition.state, keys=about.cells, tenant=tenant, now_ms=self._clock.now_ms(),
+            position=self.partition.position, deadline=deadline, meter=self.meter, denied=about.agreement.denied,
+            rankers=self.lineup, learned=self.partition.learners,
+        )  # fmt: skip
+        return msgspec.structs.replace(reply, degraded=[POSITION, *reply.degraded]) if late else reply
 
     def _fold_some(self, records: int) -> int:
         return catch_up(self.partition, _Some(self._frames, records, start=self._log.start))[0]

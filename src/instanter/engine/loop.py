@@ -14,7 +14,7 @@ import msgspec
 
 from ..decisions.decide import Decider, Decision
 from ..decisions.fallback import PERSON_SHARE
-from ..decisions.request import DecideRequest
+from ..decisions.request import AboutPerson, CompleteReply, CompleteRequest, DecideRequest
 from ..events.decode import Door
 from ..events.envelope import (
     Audited,
@@ -373,19 +373,9 @@ class Engine:
 
         Without the person's agreement, or with `gpc`, it stands on the request alone and names nobody.
         """
-        if self.broken:
-            raise Unavailable(self.broken)
-        in_time = await self.fetch_person(
-            lambda: self._asking.asked_about(tenant, request, gpc=gpc).cells,
-            left_ms=partial(deadline.left_ms, PERSON_SHARE),
-        )  # fmt: skip
-        if not in_time:
-            self.meter.count("people_late")
+        in_time = await self._person_read(tenant, request, deadline, gpc=gpc)
         now_ms = self.clock.now_ms() if request.timestamp is None else request.timestamp_ms
-        if self.options.epoch_on_read and self._epoch_due(now_ms):
-            await self._publish_if_possible(now_ms)
-        if self.broken:
-            raise Unavailable(self.broken)
+        await self._publish_before(now_ms)
         about = self._asking.asked_about(tenant, request, gpc=gpc)
         made_as = new_decision_id(self._ids.token(TOKEN_BYTES), self.clock.now_ms(), made_by=WRITER)
         decision = self.decider.decide(
@@ -408,6 +398,42 @@ class Engine:
         for placed in decision.reply.placements.values():
             self.meter.count(f"served.{placed.served_by}")
         return decision
+
+    async def complete(
+        self, request: CompleteRequest, *, tenant: str, deadline: Deadline, gpc: bool = False
+    ) -> CompleteReply:
+        """Complete what is being typed, on everything acknowledged so far; as `decide`, and nothing is written."""
+        in_time = await self._person_read(tenant, request, deadline, gpc=gpc)
+        now_ms = self.clock.now_ms()
+        await self._publish_before(now_ms)
+        about = self._asking.asked_about(tenant, request, gpc=gpc)
+        reply = self.decider.complete(
+            request, state=self.partition.state, keys=about.cells, tenant=tenant, now_ms=now_ms,
+            position=self.partition.position, deadline=deadline, meter=self.meter, denied=about.agreement.denied,
+            rankers=self.models.lineup, learned=self.partition.learners,
+            cut=frozenset() if in_time else frozenset({"context"}),
+        )  # fmt: skip
+        self.meter.observe("complete", int(deadline.elapsed_ms() * 1_000_000))
+        return reply
+
+    async def _person_read(self, tenant: str, request: AboutPerson, deadline: Deadline, *, gpc: bool) -> bool:
+        """Whether the person has been read from disk in time, if they lie there."""
+        if self.broken:
+            raise Unavailable(self.broken)
+        in_time = await self.fetch_person(
+            lambda: self._asking.asked_about(tenant, request, gpc=gpc).cells,
+            left_ms=partial(deadline.left_ms, PERSON_SHARE),
+        )  # fmt: skip
+        if not in_time:
+            self.meter.count("people_late")
+        return in_time
+
+    async def _publish_before(self, now_ms: int) -> None:
+        """Publish an epoch that is due, where reading is to see it."""
+        if self.options.epoch_on_read and self._epoch_due(now_ms):
+            await self._publish_if_possible(now_ms)
+        if self.broken:
+            raise Unavailable(self.broken)
 
     async def fetch_person(self, keys: Callable[[], Sequence[int]], *, left_ms: Callable[[], float]) -> bool:
         """Returns when whoever of `keys` lies on disk has been read, or once the time is over: False then."""

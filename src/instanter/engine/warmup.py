@@ -9,8 +9,9 @@ import msgspec
 
 from ..decisions.decide import Decider
 from ..decisions.explain import warm_up as warm_up_reasons
-from ..decisions.request import DecideRequest, PlacementRequest
-from ..events.envelope import Configured, Epoch, ItemPatched, ItemUpserted, Record, Ticked, Tracked
+from ..decisions.request import CompleteRequest, DecideRequest, PlacementRequest
+from ..events.envelope import CANONICAL_FIELDS, Configured, Epoch, ItemPatched, ItemUpserted, Record, Ticked, Tracked
+from ..events.vectors import VECTOR, pack_vector
 from ..foundation.deadline import Deadline
 from ..foundation.ids import References
 from ..foundation.measure import NoMeter
@@ -89,6 +90,9 @@ def _do_all(schema: Schema, decider: Decider, placements: tuple[str, ...]) -> No
         for request in (*known, together, *searches):
             for deadline_ms in (_DEADLINE_MS, _PASSED_MS):
                 _decide(decider, state, request, keys, deadline_ms)
+        for placement in decider.placements:
+            if placement.kind == "rerank":
+                _complete(decider, state, placement.id, keys)
         # The lists that stand follow the catalogue from now on.
         sold_out = ItemPatched(_START_MS + _HOUR_MS, _TENANT, _item(len(keys)), {"stock": 0})
         renamed = ItemPatched(_START_MS + _HOUR_MS, _TENANT, _item(len(keys)), {"title": f"text {len(keys)}"})
@@ -105,15 +109,24 @@ def _decide(decider: Decider, state: State, request: DecideRequest, keys: list[i
     decision.encode()
 
 
+def _complete(decider: Decider, state: State, placement: str, keys: list[int]) -> None:
+    for query in ("te", "text te", "nothing"):
+        decider.complete(
+            CompleteRequest(query=query, placement=placement), state=state, keys=keys, tenant=_TENANT,
+            now_ms=_START_MS + _HOUR_MS, position=LogPosition(1), deadline=Deadline(_DEADLINE_MS), meter=NoMeter(),
+        )  # fmt: skip
+
+
 def _item(number: int) -> str:
     return f"item-{number}"
 
 
 def _records(schema: Schema) -> list[Record]:
     items, references = [_item(number) for number in range(_ITEMS)], References()
-    fields = {"price": 1.0, "stock": 1, **dict.fromkeys(schema.attributes, "text")}
+    vector = pack_vector([1.0, 0.5])
+    fields = {"price": 1.0, "stock": 1, VECTOR: vector, **dict.fromkeys(schema.attributes, "text")}
     records: list[Record] = [Configured(_START_MS, dict(schema.settings), schema.declared())]
-    records += [ItemUpserted(_START_MS, _TENANT, item, fields) for item in items]
+    records += [ItemUpserted(_START_MS, _TENANT, item, fields, CANONICAL_FIELDS) for item in items]
     for place, name in enumerate(schema.codes):
         for person in range(1, _PEOPLE + 1):
             at_ms = _START_MS + 1_000 * place

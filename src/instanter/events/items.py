@@ -20,6 +20,7 @@ from .nothing import names_no_group
 from .numbers import AMOUNT_MAX, EMPTY, FAULTS, SHARED_SIGNS, NumberRead, currencies_agree, currency_of, read_number
 from .shown import HIDING, signs_of, stock_said_beside
 from .times import parse_time_ms, time_text
+from .vectors import VECTOR, VectorRefused, is_meant, length_of, pack_vector
 
 PRICE: Final = "price"
 CATEGORY: Final = "category"
@@ -227,6 +228,8 @@ class FieldTypes:
     def __init__(self) -> None:
         self.currency = ""
         self.kinds: dict[str, str] = {}
+        self.vector_length = 0
+        """Of the vectors that there are, 0 where there are none."""
 
     def learn(self, fields: Mapping[str, Any]) -> None:
         """Take notice of an item's canonical fields; what is known already stays."""
@@ -236,6 +239,8 @@ class FieldTypes:
                 kind = _kind(value)
                 if kind:
                     kinds[name] = kind
+        if not self.vector_length and VECTOR in fields:
+            self.vector_length = length_of(fields)
         if CURRENCY in fields and (not self.currency or self.currency in SHARED_SIGNS):
             self._learn_currency(fields)
 
@@ -243,6 +248,7 @@ class FieldTypes:
         """The same, to learn from items that are not written yet."""
         other = FieldTypes()
         other.currency, other.kinds = self.currency, dict(self.kinds)
+        other.vector_length = self.vector_length
         return other
 
     def _learn_currency(self, fields: Mapping[str, Any]) -> None:
@@ -291,6 +297,8 @@ class FieldReader:
             self._read_prices(fields, known)
         self._read_times(fields)
         self._read_group(fields)
+        if VECTOR in fields:
+            self._read_vector(fields)
         for name in self._texts & fields.keys():
             if isinstance(fields[name], dict | list):
                 self._read_names(fields, name)
@@ -508,6 +516,19 @@ class FieldReader:
             fields[GROUP] = str(group)
         elif not isinstance(group, str):
             self._remark(GROUP, "unreadable", f"is {_kind(group)}: the id of a group is text or a whole number")
+
+    def _read_vector(self, fields: dict[str, Any]) -> None:
+        """What is meant for one is one, or the item is refused; another thing of that name stays as it is."""
+        sent = fields[VECTOR]
+        if sent is None:
+            return
+        if not is_meant(sent):
+            self._remark(VECTOR, "without_effect", f"is {_kind(sent)}: as a list of numbers it would say what is alike")
+            return
+        try:
+            fields[VECTOR] = pack_vector(sent, length=self._types.vector_length)
+        except VectorRefused as refused:
+            raise ItemRefused(VECTOR, str(refused)) from None
 
     def _read_number(self, fields: dict[str, Any], name: str) -> None:
         """A number that features read; what cannot be read stays as it is and is none."""

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..foundation.limits import WALK_ITEMS_MAX
+from ..foundation.limits import STEPS_READ_MAX, WALK_ITEMS_MAX
 from ..state.compiled import Ints, Reals, Shorts, kernel
 from ..state.memory import State
 from ..state.recent import Steps, steps_of
@@ -107,11 +107,13 @@ class NextItems:
         self._chances: Reals = np.zeros(len(self._walked.rows))
         self._returns = _Returns()
 
-    def steps(self, state: State, keys: Sequence[int], denied: frozenset[str]) -> Steps:
-        """The newest steps of the person with these cells; none where they have not agreed to their being used."""
+    def steps(
+        self, state: State, keys: Sequence[int], denied: frozenset[str], count: int = STEPS_READ_MAX
+    ) -> Steps:
+        """The newest `count` steps of the person with these cells; none where they have not agreed to that."""
         if self._feature is None or not keys or self._purpose in denied:
             return NO_STEPS
-        return steps_of(state, keys, self._feature)
+        return steps_of(state, keys, self._feature, count)
 
     def of(self, state: State, keys: Sequence[int], steps: Steps, page_row: int, now_ms: int, tenant: int) -> Ahead:
         """What may come next after these steps and the item of the page (-1: there is none), as of the epoch.

@@ -168,6 +168,13 @@ CATALOGUE_MEMORY_DIVISOR = 8
 CATALOGUE_ITEM_BYTES = 448
 """What an item of the catalogue is reckoned to take beside its aggregates; of larger ones there is room for fewer."""
 ITEM_FIELDS_BYTES_MAX = 16 * 1024
+VECTOR_LENGTH_MAX = 1_024
+"""Numbers of an item's vector."""
+VECTORS_BYTES_MAX = 64 * 1024 * 1024
+"""Numbers of all vectors of one tenant, a byte each, since a decision looks at all of them: 524,288 items of 128, or
+174,762 of 384."""
+VECTORS_FOLLOWED_MAX = 256
+"""Changed vectors that are read at once (6 ms) while nobody asks; a decision reads those that are left."""
 ATTRIBUTE_VALUES_MAX = 4
 """Values of one multi-valued item field that features can see."""
 FIELDS_TYPED_MAX = 1_024
@@ -191,6 +198,8 @@ STEP_ITEMS_MAX = 32
 """Items of one event that become steps; further ones are counted as ever and are no steps."""
 STEPS_READ_MAX = 20
 """Steps of one person that a decision reads, the newest."""
+SEEN_STEPS_MAX = 256
+"""Steps of one person, the newest, by which a placement leaves out what they have looked at before."""
 WALK_ITEMS_MAX = 12
 """A person's newest items from which a decision walks the ring of steps."""
 WALK_HITS_MAX = 800
@@ -377,6 +386,17 @@ PREFIX_WORDS_MAX = 64
 """Words that the beginning of one may stand for in a query: those that most items have."""
 SEARCHED_ENTRIES_MAX = 262_144
 """Times that an item has a word, looked at for one query; what is left of it are its most common words."""
+COMPLETIONS_MAX = 20
+"""Completions of one question."""
+COMPLETED_ITEMS_MAX = 20
+"""Items beside them."""
+COMPLETED_FOUND_MAX = 60
+"""Candidates among which these are the first."""
+COMPLETED_ENTRIES_MAX = 32_768
+"""Times that an item has one of the words that may be meant, looked at to say how many items have each; of more, the
+same share of each."""
+COMPLETED_ROWS_MAX = 4_096
+"""Items looked at that have the rarest of the words before it."""
 ALIKE_ENTRIES_MAX = 16_384
 """Likewise for the items that are alike in words."""
 ALIKE_TO_MAX = 4

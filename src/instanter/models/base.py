@@ -16,6 +16,7 @@ from ..features.view import Person, Reader
 from ..state.compiled import Ints, Reals
 from ..state.memory import State
 from .standing import TenantLists
+from .vectors import Vectors
 from .words import Words
 
 Chosen = Ints | slice
@@ -49,6 +50,8 @@ class SourceContext(msgspec.Struct, frozen=True):
     """What is bought together with the page's item or the cart's; None where nobody asked."""
     words: Words = msgspec.field(default_factory=Words)
     """One that is kept between decisions; else the index is made anew."""
+    vectors: Vectors = msgspec.field(default_factory=Vectors)
+    """Likewise."""
 
 
 class Source(Protocol):

@@ -25,6 +25,7 @@ from ..events.items import (
     SHOWN_UNTIL,
     TAGS,
 )
+from ..events.vectors import VECTOR
 from ..foundation.limits import FIELD_WORDS_CHARS_MAX, ITEM_WORDS_MAX, QUERY_WORDS_MAX, WORD_CHARS_MAX
 
 TITLE_WEIGHT: Final = 3
@@ -33,7 +34,7 @@ SORT_WEIGHT: Final = 2
 TEXT_WEIGHT: Final = 1
 _SORTS: Final = (CATEGORY, BRAND, TAGS)
 _NO_WORDS: Final = frozenset(
-    {CURRENCY, AVAILABILITY, SHOWN_FROM, SHOWN_UNTIL, CREATED, GROUP, SALE_PERIOD, "id", "condition"}
+    {CURRENCY, AVAILABILITY, SHOWN_FROM, SHOWN_UNTIL, CREATED, GROUP, SALE_PERIOD, VECTOR, "id", "condition"}
 )
 """Fields that hold no words that anybody would search by."""
 _TITLES: Final = CALLED["title"]
@@ -43,6 +44,8 @@ _SINGULAR_CHARS_MIN: Final = 4
 _SORTS_KNOWN_MAX: Final = 4_096
 _ENDS: Final = re.compile(r"[\W_]$")
 """A word that is followed by a blank or a sign is not being typed any more."""
+_TYPED: Final = re.compile(r"[^\W_]+$")
+_TOKENS: Final = re.compile(r"[^\W_]+").findall
 _words_in = re.compile(rf"([^\W_]{{1,{WORD_CHARS_MAX}}})[^\W_]*").findall
 _without_tags = partial(re.compile(r"<[^<>]*>").sub, " ")
 
@@ -91,6 +94,36 @@ def read_query(text: str) -> Query:
     words, typed = list(dict.fromkeys(words_in(text)))[:QUERY_WORDS_MAX], _words_in(plain)
     is_open = bool(typed) and not _ENDS.search(plain) and words_in(typed[-1]) == words[-1:]
     return Query(words, typed[-1] if is_open else "")
+
+
+def typed_last(text: str) -> tuple[str, str]:
+    """What stands before the word that is being typed, and that word as it stands there; "" for no such word.
+
+    >>> typed_last("Red So"), typed_last("red ")
+    (('Red ', 'So'), ('red ', ''))
+    """
+    plain = unicodedata.normalize("NFC", text)
+    found = _TYPED.search(plain)
+    return (plain, "") if found is None else (plain[: found.start()], found[0])
+
+
+def written_in(fields: Mapping[str, Any], word: str) -> str:
+    """How an item writes one of its words, in small letters; the word itself where it does not have it.
+
+    >>> written_in({"title": "Adidas Café"}, "adida"), written_in({"title": "Adidas Café"}, "cafe")
+    ('adidas', 'café')
+    """
+    for value, _ in _texts(fields):
+        text = _without_tags(value[:FIELD_WORDS_CHARS_MAX])
+        if word not in (words := words_in(text)):
+            continue
+        tokens = _TOKENS(text if text.isascii() else unicodedata.normalize("NFC", text))
+        if text.isascii():  # Word by word the same.
+            return str(tokens[words.index(word)].lower()[:WORD_CHARS_MAX])
+        for token in tokens:
+            if words_in(token)[:1] == [word]:
+                return str(token.lower()[:WORD_CHARS_MAX])
+    return word
 
 
 def words_of(fields: Mapping[str, Any]) -> dict[str, int]:

@@ -16,6 +16,7 @@ from .base import Found, Source, SourceContext
 from .standing import TenantLists
 
 BOUGHT_WITH: Final = "bought_with"
+VECTORS: Final = "vectors"
 COMPANY = 12
 """Items of a category from which on it is enough company for one of them."""
 VALUES_FOLLOWED = 3
@@ -123,6 +124,21 @@ class Content:
         return Found(*context.words.of(context.state).alike(context.lists.tenant, rows, limit)) if rows else _NOTHING
 
 
+class NearVectors:
+    """What is near the page's item, else what the person looked at last, by the vectors that the caller loaded."""
+
+    name = VECTORS
+    role: FeatureRole | None = None
+
+    def candidates(self, context: SourceContext, limit: int) -> Found:
+        if context.page_row >= 0:
+            rows = [context.page_row]
+        else:
+            recent = context.neighbours.recent[:ALIKE_TO_MAX].tolist()
+            rows = [row for ref in recent if (row := context.state.find_item(ref)) >= 0]
+        return Found(*context.vectors.of(context.state).near(context.lists.tenant, rows, limit)) if rows else _NOTHING
+
+
 class Listed:
     """A list that stands for everybody of the tenant."""
 
@@ -144,6 +160,7 @@ SOURCES: Final[dict[str, Source]] = {
         NextItems(),
         CoViewed(),
         SameCategory(),
+        NearVectors(),
         Content(),
         Listed("trending", "trending", lambda lists: (lists.trending.rows, lists.trending.scores)),
         Listed("newest", None, lambda lists: (lists.newest.rows, None)),
@@ -153,5 +170,5 @@ SOURCES: Final[dict[str, Source]] = {
 }
 """By the name that placements use, the most important by default first; the caller's list is no source of ours. To add
 one: a class with these three names, and a line here. `tests/models/test_sources.py` runs over all of them."""
-SOURCES_USUAL: Final = tuple(name for name in SOURCES if name != BOUGHT_WITH)
-"""Of a placement that names none: what goes with what is asked for by name."""
+SOURCES_USUAL: Final = tuple(name for name in SOURCES if name not in (BOUGHT_WITH, VECTORS))
+"""Of a placement that names none: what goes with what, and what is near by vectors, is asked for by name."""

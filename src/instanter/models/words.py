@@ -9,8 +9,10 @@ of the tenant have a word, and on nothing in which order items came but that equ
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from heapq import nsmallest
 from itertools import islice
+from operator import neg
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -25,6 +27,7 @@ from ..foundation.limits import (
 from ..foundation.pages import mapped_zeros
 from ..state.compiled import Bytes, Ints, Reals, Shorts, kernel
 from ..state.memory import State
+from .completions import Completion, Tally, together
 from .item_words import Query, words_of
 
 SATURATION: Final = 1.2
@@ -180,10 +183,13 @@ class WordIndex:
 
     # What is asked.
 
-    def search(self, tenant: str, query: Query, popular: Ints, limit: int) -> Matches:
+    def search(
+        self, tenant: str, query: Query, popular: Ints, limit: int, entries_max: int = SEARCHED_ENTRIES_MAX
+    ) -> Matches:
         """Up to `limit` available items with words of the query, the best first. Half of the places are for those of
         the `popular` rows, the most popular first, that have as many of its words as the best: a query of one word may
-        match thousands."""
+        match thousands. Of several words the most common ones are left out with which it would look at more than
+        `entries_max` entries."""
         words = self._words_of_tenant(tenant)
         terms = [] if words is None else self._terms(words, query)
         if words is None or not terms:
@@ -192,7 +198,7 @@ class WordIndex:
         entries, kept = 0, list[_Term]()
         for number in order:
             entries += terms[number].entries
-            if kept and entries > SEARCHED_ENTRIES_MAX:
+            if kept and entries > entries_max:
                 break
             kept.append(terms[number])
         # A word that is left out is had by so many that it tells nobody apart, a word that no item has by none.
@@ -211,6 +217,35 @@ class WordIndex:
         best = sum(term.gain for term in kept) * _counts(_WEIGHT_MAX, 1.0)
         shares = WORDS_SHARE * matched / asked + (1.0 - WORDS_SHARE) * np.minimum(scores / best, 1.0)
         return Matches(chosen[in_order], matched[in_order], shares[in_order])
+
+    def complete(self, tenant: str, query: Query, popular: Ints, own: Ints, limit: int) -> list[Completion]:
+        """Up to `limit` words of available items that the query's last one may be, the likeliest first, see
+        `completions`; none where nothing is being typed. Only such as items have together with the words before it.
+
+        `popular` are rows of items that are popular, `own` those that the person acted on, the newest first.
+        """
+        words = self._words_of_tenant(tenant)
+        if words is None or not query.beginning:
+            return []
+        last = query.words[-1]
+        before = [one for one in query.words[:-1] if one in words.slots]
+        begun = set(words.beginning(query.beginning)).difference((last, *before))
+        meant = [last] * (last in words.slots) + self._most_had(words, begun)
+        meant = meant[:PREFIX_WORDS_MAX]
+        if not meant:
+            return []
+        needed = np.array([words.slots[one] for one in before], np.int64)
+        slots = np.array([words.slots[one] for one in meant], np.int64)
+        tally = Tally(slots, self._marks, needed, self._items.slots, self._state.catalogue.available)
+        try:
+            liked = tally.among(popular, np.ones(len(popular)))
+            theirs = tally.among(own, 1.0 / np.arange(1.0, len(own) + 1.0))
+            items = tally.items_with(*self._lists[:2], self._lists.rows)
+        finally:
+            tally.forget()
+        scores = together(items, liked, theirs)
+        order = sorted(np.flatnonzero(items > 0.0).tolist(), key=lambda place: (-scores[place], meant[place]))
+        return [Completion(meant[place], round(items[place]), int(tally.rows[place])) for place in order[:limit]]
 
     def alike(self, tenant: str, to: Sequence[int], limit: int) -> tuple[Ints, Reals]:
         """Up to `limit` available items alike in words to the items of these rows, the most alike first, and how much:
@@ -266,15 +301,21 @@ class WordIndex:
         for place, word in enumerate(query.words):
             counts = {word: 1.0} if word in words.slots else {}
             if query.beginning and place == len(query.words) - 1:
-                begun = words.beginning(query.beginning)
-                begun.sort(key=lambda one: (-int(sizes[words.slots[one]]), one))
-                counts |= {one: BEGUN for one in begun[:PREFIX_WORDS_MAX] if one not in counts}
+                begun = self._most_had(words, words.beginning(query.beginning))
+                counts |= {one: BEGUN for one in begun if one not in counts}
             if counts:
                 slots = [words.slots[one] for one in counts]
                 entries = int(sizes[slots].sum())
                 rarity = _rarity(min(entries, words.items), words.items)
                 terms.append(_Term(rarity, slots, list(counts.values()), entries))
         return terms
+
+    def _most_had(self, words: _Tenant, among: Collection[str]) -> list[str]:
+        """The `PREFIX_WORDS_MAX` of these words that most items have, such as are had by as many in their order."""
+        slots = words.slots
+        sizes = self._lists.sizes[np.fromiter(map(slots.__getitem__, among), np.int64, len(among))].tolist()
+        first = nsmallest(PREFIX_WORDS_MAX, zip(map(neg, sizes), among, strict=True))
+        return [word for _, word in first]
 
     def _asked(self, words: _Tenant, row: int) -> tuple[Ints, Reals]:
         """The words of an item, as slots, and what each adds to the likeness of one that has it as it has. Those of

@@ -70,6 +70,11 @@ GAUGES: Final = (
           lambda engine: engine.partition.state.cells_max),
     Gauge("instanter_catalogue_items", "Items in the catalogue.",
           lambda engine: len(engine.partition.state.catalogue.items)),
+    Gauge("instanter_catalogue_vectors", "Items of the catalogue that have a vector.",
+          lambda engine: engine.partition.state.catalogue.vectors),
+    Gauge("instanter_catalogue_vectors_bytes",
+          "Numbers of these vectors, a byte each; they are held twice, with the items and side by side.",
+          lambda engine: engine.partition.state.catalogue.vector_bytes),
     Gauge("instanter_links", "Links between cells.", lambda engine: len(engine.partition.links)),
     Gauge("instanter_messages_forgotten",
           "Message ids forgotten before their time since the start, since a person sent more of them than "
@@ -212,6 +217,8 @@ COUNTED: Final = (
     Counted("new_items.", "instanter_new_items_places",
             "Lists of placements with a share for new items that had none by themselves: all their places, and those "
             "that a new item was drawn for.", "which"),
+    Counted("seen_before_left_out", "instanter_seen_before_left_out",
+            "Candidates left out because the person had looked at them before, in lists of placements that say so."),
     Counted("degraded.", "instanter_decisions_degraded", "Decisions in which a stage was cut or failed, by stage.",
             "stage"),
     Counted("acts_noted", "instanter_acts_noted", "Acts of administrators written to the audit record."),
@@ -266,6 +273,7 @@ STAGES: Final[Mapping[str, str]] = {
     "policy": "The explored place is drawn.",
     "receipt": "What the decision stood on is written down.",
     "decide": "A whole decision, queueing included.",
+    "complete": "Completions of what is being typed, with items, queueing included.",
     "checkpoint": "A checkpoint is written, beside everything else.",
     "overwrite": "What is left in memory of people who were erased is overwritten, beside everything else.",
     "loop_lag": "How late the loop comes to its beat of 2 ms.",

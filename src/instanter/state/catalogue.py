@@ -18,6 +18,7 @@ from ..events.envelope import ItemDeleted, ItemPatched, ItemUpserted
 from ..events.folding import Change
 from ..events.items import FieldTypes, Meaning, is_available, meaning_of
 from ..events.times import parse_time_ms
+from ..events.vectors import length_of
 from ..foundation.errors import EventRejected, ReferenceTaken
 from ..foundation.ids import References
 from ..foundation.limits import ATTRIBUTE_VALUES_MAX, CHANGES_FOLLOWED_MAX, TEXTS_NAMED_MAX
@@ -56,6 +57,14 @@ class _Named(msgspec.Struct, frozen=True, array_like=True):
     tenant: str
 
 
+class _Held(NamedTuple):
+    """Of vectors, how many there are and how many numbers they have."""
+
+    vectors: int
+    size_bytes: int
+
+
+_NO_VECTORS = _Held(0, 0)
 _pack = msgspec.msgpack.Encoder().encode
 _pack_name = msgspec.msgpack.Encoder().encode
 _MEANS_NOTHING = Meaning()
@@ -78,6 +87,7 @@ class _Columns(NamedTuple):
     available: bool
     meaning: Meaning
     group: int
+    vector_length: int
 
 
 class Items(Mapping[int, Item]):
@@ -140,7 +150,7 @@ class Catalogue:
         self.items: Mapping[int, Item] = Items(self._packed)
         self.at_row: Mapping[int, Item] = ItemsByRow(self._refs, Items(self._packed))
         self.size_bytes = 0
-        """Of all packed items."""
+        """Of all packed items, and of what is kept of their vectors besides."""
         self._counts: dict[str, int] = {}
         self._codes: dict[str, int] = {}
         self._texts: dict[str, dict[int, str]] = {}
@@ -158,6 +168,10 @@ class Catalogue:
         """By row: not shown from this time on; 0: it does not say."""
         self.groups: Ints = np.zeros(rows_max, np.int64)
         """By row: the reference of its group of variants, which tenants do not share; 0: it has none."""
+        self.vector_lengths: Shorts = np.zeros(rows_max, np.int32)
+        """By row: how many numbers its vector has; 0: it has none."""
+        self._vectors: dict[str, _Held] = {}
+        """By tenant, of those that have any."""
         self.has_sales = False
         """Whether any item has had a sale price; where none has, nobody has to look for them."""
         self.has_windows = False
@@ -315,6 +329,7 @@ class Catalogue:
         self.size_bytes -= len(packed)
         row = self._changed_row(ref)
         if row >= 0:
+            self._note_vector(row, tenant, 0)
             self._refs[row] = 0
             self.available[row] = self.tenants[row] = 0
             self.attributes.refs[row] = 0
@@ -367,7 +382,10 @@ class Catalogue:
     @property
     def columns(self) -> tuple[Ints | Bytes | Shorts, ...]:
         """What stands by row here; zeros where no item ever stood or one that left its row to others."""
-        return (self._refs, self.available, self.created_ms, self.tenants, self.from_ms, self.until_ms, self.groups)
+        return (
+            self._refs, self.available, self.created_ms, self.tenants, self.from_ms, self.until_ms, self.groups,
+            self.vector_lengths,
+        )  # fmt: skip
 
     @property
     def tenants_known(self) -> Iterable[str]:
@@ -393,6 +411,7 @@ class Catalogue:
             [texts_of(item.fields.get(name)) for name in self._attribute_names],
             [float(one) if isinstance(one, int | float) and not isinstance(one, bool) else np.nan for one in numbers],
             item.available, meaning, self.references.group(item.tenant, meaning.group) if meaning.group else 0,
+            length_of(item.fields),
         )  # fmt: skip
 
     def _keep(self, item: Item, packed: bytes, columns: _Columns) -> None:
@@ -444,6 +463,7 @@ class Catalogue:
         row = self._changed_row(item.ref)
         if row < 0:
             return
+        self._note_vector(row, item.tenant, columns.vector_length)
         self._refs[row] = item.ref
         self.tenants[row] = self._codes.setdefault(item.tenant, len(self._codes) + 1)
         self.available[row] = columns.available
@@ -454,6 +474,40 @@ class Catalogue:
         for column, number in enumerate(columns.numbers):
             self.attributes.numbers[row, column] = number
         self._fill_meaning(row, columns.meaning, columns.group)
+
+    def _note_vector(self, row: int, tenant: str, length: int) -> None:
+        """The item in a row has a vector of this length now."""
+        before = int(self.vector_lengths[row])
+        if before == length:
+            return
+        self.vector_lengths[row] = length
+        self.size_bytes += length - before
+        held = self._vectors.get(tenant, _NO_VECTORS)
+        held = _Held(held.vectors + (length > 0) - (before > 0), held.size_bytes + length - before)
+        self._vectors[tenant] = held
+        if not held.vectors:
+            del self._vectors[tenant]
+            if tenant in self._types:
+                self._types[tenant].vector_length = 0
+
+    def vectors_of(self, tenant: str) -> int:
+        """Bytes of all vectors of a tenant."""
+        return self._vectors.get(tenant, _NO_VECTORS).size_bytes
+
+    def vector_length(self, tenant: str, item_id: str) -> int:
+        """Of an item's vector, 0 where it has none."""
+        item = self.get(tenant, item_id) if self.vectors_of(tenant) else None
+        return 0 if item is None else length_of(item.fields)
+
+    @property
+    def vectors(self) -> int:
+        """How many items have a vector."""
+        return sum(held.vectors for held in self._vectors.values())
+
+    @property
+    def vector_bytes(self) -> int:
+        """Of the vectors of all tenants, once."""
+        return sum(held.size_bytes for held in self._vectors.values())
 
     def _fill_meaning(self, row: int, meaning: Meaning, group: int) -> None:
         self.from_ms[row], self.until_ms[row] = meaning.from_ms, meaning.until_ms

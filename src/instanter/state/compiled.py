@@ -1,7 +1,7 @@
 """One decorator for the loops that are compiled. Without the compiler the same function is the oracle.
 
 Set NUMBA_DISABLE_JIT=1 and every kernel runs as plain Python; tests compare the two forms bit for bit. For that to
-hold, kernels use + - * /, math.exp and math.log in fixed loop order and nothing vectorised.
+hold, kernels use + - * /, math.exp and math.log in fixed loop order and nothing vectorised but sums of whole numbers.
 """
 
 from __future__ import annotations
@@ -34,6 +34,12 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     call took longer than the work (6.7 us an event against 2.7). So a kernel makes no array and returns none.
     """
     return cast("Callable[P, R]", compiled_kernel(function, fastmath=False, **_WITHOUT_RUNTIME_MEMORY))
+
+
+def wide_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """A kernel whose innermost loop sums up whole numbers, many at once: the order of a sum of those changes nothing.
+    Real numbers are summed up in their order here, too."""
+    return cast("Callable[P, R]", compiled_kernel(function, wide=True, fastmath=False, **_WITHOUT_RUNTIME_MEMORY))
 
 
 def allocating_kernel(function: Callable[P, R]) -> Callable[P, R]:

@@ -87,10 +87,12 @@ def _note(state: Any) -> None:
     compiled.on_compile()
 
 
-def _tuned() -> Any:
-    """Optimised in full, but a loop stays one loop: few go round often, and copies of each took a third of the time."""
+def _tuned(*, wide: bool = False) -> Any:
+    """Optimised in full, but a loop stays one loop: few go round often, and copies of each took a third of the time.
+    Unless it is a `wide` kernel."""
     options = llvm.create_pipeline_tuning_options(speed_level=3)
-    options.loop_unrolling = options.loop_vectorization = options.slp_vectorization = False
+    options.loop_unrolling = options.loop_vectorization = wide
+    options.slp_vectorization = False
     return options
 
 
@@ -122,15 +124,23 @@ class _PartLibrary(_Library):
 class _WholeLibrary(_Library):
     """Takes in all parts, and the parts of parts, once each, and optimises what has come together."""
 
+    wide = False
+
     def finalize(self) -> None:
         self._linking_libraries = list(dict.fromkeys(_taken_in(self)))
         super().finalize()
 
     def _optimize_final_module(self) -> None:
-        builder = llvm.create_pass_builder(self._codegen._tm, _tuned())
+        builder = llvm.create_pass_builder(self._codegen._tm, _tuned(wide=self.wide))
         passes = builder.getModulePassManager()
         passes.add_refprune_pass()  # For those few kernels that make arrays of their own.
         passes.run(self._final_module, builder)
+
+
+class _WideLibrary(_WholeLibrary):
+    """Of a kernel whose loops are done many rounds at once."""
+
+    wide = True
 
 
 def _taken_in(library: Any) -> Iterator[Any]:
@@ -166,12 +176,19 @@ class _LowerPart(NativeLowering):
 @register_pass(mutates_CFG=True, analysis_only=False)
 class _LowerWhole(NativeLowering):
     _name = "lower_whole"
+    _library: type[_WholeLibrary] = _WholeLibrary
 
     def run_pass(self, state: Any) -> bool:
         _note(state)
-        state.library = _WholeLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library = self._library(state.targetctx.codegen(), state.func_id.func_qualname)
         state.library.enable_object_caching()
         return bool(super().run_pass(state))
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _LowerWide(_LowerWhole):
+    _name = "lower_wide"
+    _library = _WideLibrary
 
 
 _NEEDLESS = frozenset({
@@ -205,11 +222,17 @@ class _WholeCompiler(compiler.CompilerBase):
         return _pipelines(self.state, _LowerWhole)
 
 
-def compiled_kernel(function: Any, **options: Any) -> Any:
+class _WideCompiler(compiler.CompilerBase):
+    def define_pipelines(self) -> list[Any]:
+        return _pipelines(self.state, _LowerWide)
+
+
+def compiled_kernel(function: Any, *, wide: bool = False, **options: Any) -> Any:
     """The whole of a kernel, which Python calls; kernels that call it take in its part."""
     if vars(numba.config)["DISABLE_JIT"]:
         return function
-    whole = njit(pipeline_class=_WholeCompiler, no_cfunc_wrapper=True, **options)(function)
+    pipeline = _WideCompiler if wide else _WholeCompiler
+    whole = njit(pipeline_class=pipeline, no_cfunc_wrapper=True, **options)(function)
     part = njit(pipeline_class=_PartCompiler, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
 
     def get_call_template(args: tuple[Any, ...], kws: Mapping[str, Any]) -> Any:
