@@ -8,7 +8,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from ..events.decode import Admitted, Door, Meet
+from ..events.admitted import Admitted
+from ..events.decode import Door, Meet
 from ..events.envelope import CONTROL_PARTITION, Imported, Record, Tracked, Withheld, encode_record
 from ..events.kinds import ALIASED, IDENTIFIED
 from ..events.meanings import BY_NAME
@@ -278,20 +279,10 @@ class Intake:
         """What goes in, and the places of what does not with the reasons; without `mend` no JSON that is broken."""
         started_ns = elapsed_ns()
         received_ms = self._clock.now_ms()
-        admit = self._door.admit
-        admitted: list[Admitted] = []
-        refused: list[tuple[int, EventRejected]] = []
-        for place, raw in enumerate(raws):
-            try:
-                admitted.append(
-                    admit(
-                        raw, kind=kind, received_ms=received_ms, tenant=tenant, sent_at_ms=sent_at_ms,
-                        defaults=defaults, gpc=gpc, public=public, user_token=user_token, history=history, mend=mend,
-                        meet=meet,
-                    )
-                )
-            except EventRejected as error:
-                refused.append((place, error))
+        admitted, refused = self._door.admit_step(
+            raws, kind=kind, received_ms=received_ms, tenant=tenant, sent_at_ms=sent_at_ms, defaults=defaults, gpc=gpc,
+            public=public, user_token=user_token, history=history, mend=mend, meet=meet,
+        )  # fmt: skip
         enriched_ns = self._door.enrich_ns_taken()
         decoded_ns = elapsed_ns() - started_ns - enriched_ns
         self._meter.observe("decode", decoded_ns // len(raws), times=len(raws))
@@ -311,7 +302,7 @@ class Intake:
             entries.append((CONTROL_PARTITION, marked.at_ms, encode_record(marked), marked))
         heard, hears_all = self._partition.state.schema.codes, self._partition.state.schema.hears_all
         unknown = self._partition.state.catalogue.unknown(
-            [ref for one in admitted if isinstance(one.record, Tracked) for ref in one.record.items]
+            [ref for one in admitted if type(one.record) is Tracked for ref in one.record.items]
         )
         newest_ms = received_ms = 0
         taken: dict[str, int] = {}
