@@ -117,7 +117,8 @@ class UsualEvents:
         notes: list[Note] = []
         for place, raw in enumerate(raws):
             text = bytes(raw).strip(_SPACES)
-            if len(text) > EVENT_BYTES_MAX or text.count(b"{") + text.count(b"[") > BRACKETS_UNCHECKED:
+            brackets = text.count(b"{") + (text.count(b"[") if b"[" in text else 0)
+            if brackets > BRACKETS_UNCHECKED or len(text) > EVENT_BYTES_MAX:
                 continue
             try:
                 event = (
