@@ -118,7 +118,8 @@ def test_whatever_it_takes_becomes_the_same(
 
 
 @pytest.mark.parametrize("more", [
-    {}, {"userId": "u1", "anonymousId": None}, {"timestamp": None}, {"context": None}, {"properties": None, "event": "x"},
+    {}, {"userId": "u1", "anonymousId": None}, {"timestamp": None}, {"context": None},
+    {"properties": None, "event": "x"},
     {"timestamp": "2025-06-15 15:06:40"}, {"properties": {"product_id": "p1", "price": 9, "quantity": 2, "name": "n"}},
     {"properties": {"products": [{"product_id": "p1", "position": 1}, {"sku": 7}]}, "event": "Product List Viewed"},
     {"properties": {"query": "sofa"}, "event": "Products Searched"}, {"type": "page", "name": "Home"},
@@ -129,7 +130,8 @@ def test_what_shops_send_is_taken(door: Door, more: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("more", [
-    {"userId": "u1"}, {"messageId": None}, {"writeKey": "k"}, {"context": {"ip": "192.0.2.7"}}, {"type": "page", "context": {}},
+    {"userId": "u1"}, {"messageId": None}, {"writeKey": "k"}, {"context": {"ip": "192.0.2.7"}},
+    {"type": "page", "context": {}},
     {"event": "Order Completed"}, {"traits": {"a": 1}}, {"timestamp": "2035-01-01T00:00:00Z"}, {"mine": 1},
     {"properties": {"price": 9.5}}, {"properties": {"product_id": "p", "price": "1.299"}}, {"anonymousId": "null"},
     {"properties": {"product_id": "a\x00"}}, {"properties": {"product_id": "p", "list_id": [1]}}, {"event": ""},

@@ -98,12 +98,12 @@ def _read_ahead(tables: Tables, key: int) -> int:
     if row >= 0:
         cell = address(regions, CELLS, row)
         for word in range(cell, cell + regions[CELLS, WORDS], WORDS_PER_LINE):
-            found += ints[word]
+            found ^= ints[word]
         session_row = ints[cell + CELL_SESSION] - 1
         if session_row >= 0:
             session = address(regions, SESSIONS, session_row)
             for word in range(session, session + regions[SESSIONS, WORDS], WORDS_PER_LINE):
-                found += ints[word]
+                found ^= ints[word]
     return found
 
 
