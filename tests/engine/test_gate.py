@@ -223,3 +223,15 @@ def test_tombstones_that_are_over_are_not_kept_for_ever() -> None:
         erased(door, f"u{number}", until_ms=door.clock.now_ms() + 15)
         door.come(f"u{number}", at_ms=START_MS)
     assert len(door.gate._erased) < 60
+
+
+def test_it_is_open_until_somebody_has_said_something_or_was_erased() -> None:
+    assert Door().gate.is_open
+    assert not Door(required=True).gate.is_open
+    door = Door()
+    door.come("u1", stated=REFUSED)
+    assert not door.gate.is_open
+    door = Door()
+    stone = door.subjects.tombstone("shop", "u1")
+    door.apply(Erased(START_MS, "shop", "e1", (door.cell("u1"),), tombstones=(stone,), until_ms=START_MS + 1))
+    assert not door.gate.is_open

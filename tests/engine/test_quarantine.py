@@ -16,7 +16,7 @@ from instanter.engine.intake import EVENTS_PER_STEP, SecondTry
 from instanter.engine.loop import Engine
 from instanter.engine.quarantine import Kept, Listing, entries, is_open, normalised, outcomes
 from instanter.engine.repair import RepairReply, RepairRequest
-from instanter.events.decode import Admitted
+from instanter.events.admitted import Admitted
 from instanter.events.envelope import Tracked, decode_record
 from instanter.events.reject import BATCH, QUARANTINE_VERSION, Quarantined, encode_quarantined, quarantined
 from instanter.events.subjects import NOBODY

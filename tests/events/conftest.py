@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from instanter.events.decode import Admitted, Door
+from instanter.events.admitted import Admitted
+from instanter.events.decode import Door
 from instanter.events.enrich import Enricher
 from instanter.events.subjects import HashedSubjects
 from instanter.foundation.ids import Ids, PersonKeys

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from instanter.events.admitted import Admitted
 from instanter.events.batch import decode_batch, write_key_of
-from instanter.events.decode import Admitted, Door
+from instanter.events.decode import Door
 from instanter.events.mend import mended
 from instanter.events.notes import sentence
 from instanter.events.parts import split_batch

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from instanter.events.admitted import Admitted
 from instanter.events.batch import decode_batch
-from instanter.events.decode import Admitted, Door
+from instanter.events.decode import Door
 from instanter.events.envelope import Flag, Tied, decode_record
 from instanter.events.gate import OpenGate
 from instanter.events.sent import kept_fields

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from instanter.events.admitted import Admitted
 from instanter.events.amounts import Amounts
-from instanter.events.decode import Admitted, Door
+from instanter.events.decode import Door
 from instanter.events.enrich import Enricher
 from instanter.events.named_items import HOLDERS, ID_FIELDS, LIST_FIELDS, NAMING_ITEMS, UNREAD, ItemFinder
 from instanter.events.notes import Note

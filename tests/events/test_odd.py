@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from instanter.events.decode import Admitted
+from instanter.events.admitted import Admitted
 from instanter.events.schema import Campaign, Page, SentContext, TrackingEvent
 from instanter.events.sent import kept_fields
 from instanter.foundation.errors import EventRejected

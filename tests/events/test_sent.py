@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instanter.events.decode import Admitted
+from instanter.events.admitted import Admitted
 from instanter.events.sent import kept_fields, read_event
 from instanter.foundation.errors import EventRejected
 

@@ -32,8 +32,9 @@ from instanter.api.imports import _lines_of
 from instanter.api.items import _items_in, _Reading
 from instanter.decisions.request import decode_decide, decode_rank
 from instanter.engine.holdings import Holdings, read_holdings, write_holdings
+from instanter.events.admitted import Admitted
 from instanter.events.batch import decode_batch
-from instanter.events.decode import Admitted, Door
+from instanter.events.decode import Door
 from instanter.events.enrich import Enricher
 from instanter.events.envelope import decode_record, encode_record
 from instanter.events.items import FieldReader, FieldTypes

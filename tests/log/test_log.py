@@ -432,3 +432,16 @@ def test_a_group_behind_a_refused_one_is_refused_too() -> None:
 
 def checksum(raw: bytes | bytearray) -> bytes:
     return zlib.crc32(raw).to_bytes(4, "little")
+
+
+def test_many_entries_make_the_group_that_one_after_the_other_makes() -> None:
+    entries = [(number % 3, 1_000 + number, bytes(number), None) for number in range(20)]
+    together, apart = Group(start=40, segment=0, opening=b""), Group(start=40, segment=0, opening=b"")
+    positions = together.extend(entries[:1]) + together.extend(entries[1:])
+    assert positions == [apart.append(*entry[:3]) for entry in entries]
+    assert (together.buffer, together.end) == (apart.buffer, apart.end)
+    assert together.extend([]) == []
+    assert together.append(1, 1, b"more") == apart.append(1, 1, b"more")
+    with pytest.raises(AssertionError):
+        together.extend([(1, 1, b"x", None), (1, 1, bytes(FRAME_BYTES_MAX + 1), None)])
+    assert together.buffer == apart.buffer, "all of them or none"

@@ -233,24 +233,24 @@ def broken(worlds: Worlds, seeds: Iterable[int]) -> list[str]:
 
 
 @pytest.mark.parametrize(("worlds", "seeds", "told"), [
-    pytest.param(LyingWorlds("sync"), range(1, 4), "damaged at byte", id="syncs that do nothing"),
+    pytest.param(LyingWorlds("sync"), range(2, 5), "damaged at byte", id="syncs that do nothing"),
     # Not every seed has somebody erased whose keys are looked for again.
     pytest.param(LyingWorlds("overwrite"), range(10, 17), "P8", id="keys that stay"),
-    # Few seeds have somebody come again who had refused, and was idle for longer than people are kept.
-    pytest.param(ObliviousWorlds(), range(618, 619), "went with the keys", id="refusals that go with idle people"),
+    # Not every seed has somebody come again who had refused, and was idle for longer than people are kept.
+    pytest.param(ObliviousWorlds(), range(2, 3), "went with the keys", id="refusals that go with idle people"),
     # In some worlds it is noticed first that a clock that ran away was believed, as in those of the seeds 0 and 1.
     pytest.param(BackwardWorlds(), range(2, 26), "R10", id="a clock that goes back"),
     # In few seeds a life ends between the record of an erasure and the end of the keys.
-    pytest.param(UnfinishedWorlds(), range(6, 9), "can be read", id="erasures that no start finishes"),
+    pytest.param(UnfinishedWorlds(), range(20, 23), "can be read", id="erasures that no start finishes"),
     pytest.param(WelcomingWorlds(), SEEDS, "was to be withheld: erased", id="late events of the erased"),
-    pytest.param(ForgetfulWorlds(), SEEDS, "P2", id="messages that are forgotten"),
+    pytest.param(ForgetfulWorlds(), range(2, 25), "P2", id="messages that are forgotten"),
     pytest.param(DeafWorlds(KeyRevoked), SEEDS, "P2", id="keys that are not revoked"),
     pytest.param(DeafWorlds(ModelPlaced), SEEDS, "rank, not", id="models that are not placed"),
     pytest.param(DeafWorlds(LearnerTurned), SEEDS, "the learner was to", id="learners that are not turned"),
     pytest.param(DeafWorlds(Imported), SEEDS, "P2", id="imports that are forgotten"),
     pytest.param(CarelessWorlds(), SEEDS, "P2", id="records that nobody can fold"),
     pytest.param(DeafWorlds(LearnerDeclared), SEEDS, "declared", id="learners that are not declared"),
-    pytest.param(TrustingWorlds(), SEEDS, "P2", id="items that are known by their references alone"),
+    pytest.param(TrustingWorlds(), range(7, 25), "P2", id="items that are known by their references alone"),
     pytest.param(StrangerWorlds(), SEEDS, "is no alias", id="aliases that nobody knows"),
     pytest.param(LastUserWorlds(), SEEDS, "P2", id="shared devices that are somebody's"),
     pytest.param(AnonymousWorlds(), SEEDS, "P2", id="events that lie in the cell of their device"),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+import numba
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -146,3 +147,17 @@ def test_compiled_and_plain_unpack_alike() -> None:
 def test_the_story_has_what_the_schema_looks_for() -> None:
     assert (SCHEMA.contexts, SCHEMA.properties) == (("device",), ("dwell_ms",))
     assert len(NAMES) > len(SCHEMA.codes) > 3
+
+
+def test_columns_are_of_the_types_that_the_fold_was_resolved_for_whoever_makes_them() -> None:
+    """`State.fold_columns` calls the compiled form for these without looking at types again."""
+    events = story(3, 40)
+    payloads_of = EncodedRecords([encode_record(event) for event in events], times_of(events))
+    unpacked_ones = Unpacking(PURPOSES, REFERENCES).columns(payloads_of, 0)
+    assert len(unpacked_ones.keys)
+    plain = columns_of(PURPOSES, events, REFERENCES)
+    forms = [plain, plain.part(0, 7), plain.part(7, 9), unpacked_ones, columns_of(PURPOSES, [], REFERENCES),
+             columns_of(PURPOSES, events[:1], REFERENCES)]  # fmt: skip
+    assert len({numba.typeof(form) for form in forms}) == 1
+    for form in forms:
+        assert all(column.flags.c_contiguous and column.flags.aligned for column in form)

@@ -101,6 +101,10 @@ class Gate:
         """How many there were when those that are over were taken out last."""
         self._tombstones_seen = 0
 
+    @property
+    def is_open(self) -> bool:
+        return not (self._required or self._partition.consents or self._partition.tombstones.added)
+
     def judge(
         self, tenant: str, identifiers: tuple[str, ...], *, stated: Mapping[str, bool] | None, gpc: bool,
         happened_ms: int, message: int, others: tuple[str, ...] = (),

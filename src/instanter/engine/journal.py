@@ -11,7 +11,6 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from itertools import islice
 from typing import NamedTuple
 
 from ..events.envelope import CONTROL_PARTITION, Record, Tracked, Unreadable, encode_record
@@ -35,14 +34,30 @@ HALTED_S = 1.0
 """Between two tries to fold on while memory is full and the disk takes nobody who is idle."""
 
 
-class _Unfolded(NamedTuple):
-    """A record that is durable, with the positions before and behind it and the time of its frame."""
+class _Records(NamedTuple):
+    """Records that are durable, with the positions before and behind each and the times of their frames, in
+    parallel."""
 
-    record: Record | Unreadable
-    position: RecordPosition
-    end: LogPosition
-    time_ms: int
+    records: list[Record | Unreadable]
+    positions: list[RecordPosition]
+    ends: list[LogPosition]
+    times_ms: list[int]
 
+    def add(self, group: Durable[Record | Unreadable]) -> None:
+        """Put a group behind them."""
+        self.records.extend(group.carried)
+        self.positions.extend(group.positions)
+        self.ends.extend(group.ends)
+        self.times_ms.extend(group.times_ms)
+
+    def first(self, count: int) -> _Records:
+        """The first ones, at most so many."""
+        return _Records(self.records[:count], self.positions[:count], self.ends[:count], self.times_ms[:count])
+
+    def drop(self, count: int) -> None:
+        """Let the first ones go."""
+        for column in self:
+            del column[:count]
 
 class Journal:
     """Appends records, and folds them into one partition once they are durable. Used on the loop's thread."""
@@ -61,7 +76,7 @@ class Journal:
         self._on_folded = on_folded
         self._on_broken = on_broken
         self._on_noticed = on_noticed
-        self._unfolded: deque[_Unfolded] = deque()
+        self._unfolded = _Records([], [], [], [])
         self._waiting: deque[tuple[LogPosition, asyncio.Future[None]]] = deque()
         self._loop = asyncio.get_running_loop()
         self._broken = ""
@@ -102,11 +117,11 @@ class Journal:
     @property
     def unfolded(self) -> int:
         """Records durable and not yet folded."""
-        return len(self._unfolded)
+        return len(self._unfolded.records)
 
     def in_flight(self) -> Iterator[Record | Unreadable]:
         """Records appended and not folded yet."""
-        yield from (one.record for one in self._unfolded)
+        yield from self._unfolded.records
         yield from self._committer.in_flight()
 
     @property
@@ -120,7 +135,7 @@ class Journal:
             raise Broken(self._broken)
         if self._halted:
             raise DiskFull(self._halted)
-        if len(self._unfolded) > UNFOLDED_RECORDS_MAX:
+        if self.unfolded > UNFOLDED_RECORDS_MAX:
             raise Overloaded("the state is behind: too much is waiting to be folded")
         self._committer.check_room(payload_bytes, entries=entries)
 
@@ -132,11 +147,11 @@ class Journal:
         """
         if self._broken:
             raise Broken(self._broken)
-        if self._halted and len(self._unfolded) > UNFOLDED_RECORDS_MAX:
+        if self._halted and self.unfolded > UNFOLDED_RECORDS_MAX:
             raise DiskFull(self._halted)
         position = self._committer.extend(entries)
-        if self._people is not None:
-            self._people.begin([record.key for *_, record in entries if isinstance(record, Tracked)])
+        if self._people is not None and self._partition.state.cells_cold:
+            self._people.begin([entry[3].key for entry in entries if isinstance(entry[3], Tracked)])
         self._received_ms = max(self._received_ms, entries[-1][1])
         return position
 
@@ -197,20 +212,20 @@ class Journal:
         """Commit and fold what was appended, within the deadline."""
         await self._committer.close(deadline)
         self._halted = ""
-        while self._unfolded and not (self._broken or self._halted):
+        while self.unfolded and not (self._broken or self._halted):
             self._fold_now()
         self._cancel_again()
 
     def abandon(self) -> None:
         """Give the log up without committing anything more."""
         self._committer.abandon()
-        self._unfolded.clear()
+        self._unfolded.drop(self.unfolded)
         self._cancel_again()
 
     def _durable(self, group: Durable[Record | Unreadable]) -> None:
         self._meter.observe("append", group.disk_ns)
-        busy = bool(self._unfolded)
-        self._unfolded.extend(map(_Unfolded, group.carried, group.positions, group.ends, group.times_ms))
+        busy = self.unfolded > 0
+        self._unfolded.add(group)
         if not busy:
             self._fold_step()
 
@@ -219,7 +234,7 @@ class Journal:
 
     def _fold_step(self) -> None:
         """Fold the next records, once the people they are about have been read."""
-        count = min(len(self._unfolded), RECORDS_PER_STEP)
+        count = min(self.unfolded, RECORDS_PER_STEP)
         coming = self._coming(count)
         if not coming:
             self._fold_now(count)
@@ -230,22 +245,22 @@ class Journal:
         """What has to be done before the people of the next records have been read."""
         if self._people is None or self._partition.state.cells_cold == 0:
             return []
-        records = (one.record for one in islice(self._unfolded, count))
+        records = self._unfolded.records[:count]
         return self._people.coming([record.key for record in records if isinstance(record, Tracked)])
 
     def _fold_now(self, count: int = RECORDS_PER_STEP) -> None:
         """Fold the next records, at most so many; whoever has not been read is read here."""
-        if self._broken or not self._unfolded:
+        if self._broken or not self.unfolded:
             return
         started_ns, halted_before = elapsed_ns(), self._halted
-        step, noticed = self._folded_step(count)
-        for _ in step:
-            self._unfolded.popleft()
-        if step:
-            self._meter.observe("fold", (elapsed_ns() - started_ns) // len(step), times=len(step))
+        step = self._unfolded.first(count)
+        folded, noticed = self._folded_step(step)
+        self._unfolded.drop(folded)
+        if folded:
+            self._meter.observe("fold", (elapsed_ns() - started_ns) // folded, times=folded)
         self._tell()
         for one in noticed:
-            self._on_noticed(step[one.place].position, step[one.place].record, one)
+            self._on_noticed(step.positions[one.place], step.records[one.place], one)
         self._on_folded()
         if self._halted:
             if not halted_before:
@@ -253,25 +268,22 @@ class Journal:
                 reports.warning("folding waits for room", extra={"reason": self._halted})
             self._cancel_again()
             self._again = self._loop.call_later(HALTED_S, self._fold_step)
-        elif self._unfolded:
+        elif self.unfolded:
             self._loop.call_soon(self._fold_step)
 
-    def _folded_step(self, count: int) -> tuple[list[_Unfolded], list[Noticed]]:
-        """Fold the next records; those that were, and what of them was noticed."""
-        step = list(islice(self._unfolded, count))
-        ended = False
+    def _folded_step(self, step: _Records) -> tuple[int, list[Noticed]]:
+        """Fold the next records; how many were, and what of them was noticed."""
+        folded, ended = len(step.records), False
         try:
-            noticed = self._partition.apply(
-                [one.record for one in step], ends=[one.end for one in step], times_ms=[one.time_ms for one in step]
-            )
+            noticed = self._partition.apply(step.records, ends=step.ends, times_ms=step.times_ms)
             self._halted, ended = "", True
         except Halted as halted:
             self._halted, ended = halted.message, True
-            step, noticed = step[: halted.applied], halted.noticed
+            folded, noticed = halted.applied, halted.noticed
         finally:
             if not ended:
                 self._break(sys.exception())
-        return step, noticed
+        return folded, noticed
 
     def _cancel_again(self) -> None:
         if self._again is not None:

@@ -196,7 +196,7 @@ class Partition:
         tracked: list[Tracked] = []
         times = repeat(None, len(records)) if times_ms is None else times_ms
         for place, (record, end, time_ms) in enumerate(zip(records, ends, times, strict=True), first_place):
-            if isinstance(record, Tracked) and (time_ms is None or is_in_time(record, time_ms)):
+            if type(record) is Tracked and (time_ms is None or is_in_time(record, time_ms)):
                 tracked.append(record)
                 continue
             self._fold(tracked, place, noticed)

@@ -16,9 +16,9 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from ..events.admitted import Admitted
 from ..events.batch import decode_batch
 from ..events.bodies import body_decoder
-from ..events.decode import Admitted
 from ..events.envelope import Tracked, Withheld, read_record
 from ..events.reject import BATCH, LATE, LATE_FOR_SEQUENCES, Quarantined, quarantined
 from ..events.rewrite import Rewrite, Step

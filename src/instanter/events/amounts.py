@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from math import inf, nan, nextafter
 from typing import Any, Final
@@ -37,6 +37,14 @@ class Amounts:
     def __init__(self, names: Collection[str]) -> None:
         self._names = frozenset(names)
         self._paths = tuple((name, tuple(name.split("."))) for name in sorted(names) if "." in name)
+
+    def among(self, names: Sequence[str]) -> tuple[str, ...] | None:
+        """Which of the names of properties are such, in their order, where each that is a decimal number stands as it
+        is sent, but for a price that is none; None where there is more to it."""
+        found = tuple(name for name in names if name in self._names)
+        if "quantity" in found or len(found) > VALUES_PER_EVENT_MAX:
+            return None
+        return None if any(steps[0] in names for _, steps in self._paths) else found
 
     def values_of(self, properties: Mapping[str, Any], notes: list[Note]) -> dict[str, float]:
         """The numeric properties of these names, the first `VALUES_PER_EVENT_MAX` of them; the body has all."""

@@ -13,6 +13,7 @@ import msgspec
 from ..foundation.errors import EventRejected, ReferenceTaken
 from ..foundation.ids import Ids, References
 from ..foundation.limits import NAME_CHARS_MAX
+from .admitted import Admitted
 from .amounts import WORTH_SOMETHING, Amounts, with_worth
 from .claims import FORBIDDEN, NoUserTokens, UserTokens, claimed_name
 from .enrich import Enricher
@@ -44,6 +45,7 @@ from .sent import Sent, read_event
 from .statements import BESIDE, MISPLACED, Statements, consented, says_something
 from .statements import UNREAD as UNREAD_CONSENT
 from .subjects import ANONYMOUS_PREFIX, CLAIM_PREFIX, Subject, Subjects, claimed
+from .usual import UsualEvents
 from .wrapped import WRAPPERS, unwrapped
 
 _MESSAGE_ID_BYTES = 16
@@ -57,21 +59,6 @@ _TELLING = frozenset({*WRAPPERS, *MISPLACED, "item_list_id", "decisionId", "deci
 """Properties of which few events have one, that change how the others are read: one look for all of them."""
 _NOT_RETOLD = 0
 _EMPTY: Mapping[str, Any] = {}
-
-
-class Admitted(msgspec.Struct, frozen=True, gc=False):
-    """An event that goes into the log, or the stub of one that may not."""
-
-    record: Tracked | Withheld
-    payload: bytes
-    """The record, encoded."""
-    message_id: str
-    links: tuple[LinkClaim, ...] = ()
-    """Of an event with both ids one, and of an `alias` two more: its previousId may be of either sort."""
-    consents: tuple[Consented, ...] = ()
-    """What the event says about purposes, where that is news: one for each id, since they need not be linked."""
-    notes: tuple[Note, ...] = ()
-    """What of it has no effect, or another one than was meant."""
 
 
 Meet = Callable[[], None]
@@ -118,6 +105,40 @@ class Door:
         self._items = ItemFinder(item_from, self._ref_of)
         self.statements = statements or Statements()
         self._user_tokens: UserTokens = user_tokens or NoUserTokens()
+        self._usual = UsualEvents(
+            subjects=subjects, enricher=enrich, gate=self._gate, amounts=self._amounts, items=self._items,
+            name_of=self._track_name, checked=self._schemas, telling=_TELLING, references=self._references,
+            ref_of=self._ref_of,
+        )  # fmt: skip
+
+    def admit_step(
+        self, raws: Sequence[bytes | msgspec.Raw], *, kind: str | None, received_ms: int, tenant: str,
+        sent_at_ms: int | None = None, defaults: dict[str, Any] | None = None, gpc: bool = False,
+        public: bool = False, user_token: str = "", history: bool = False, mend: bool = True, meet: Meet | None = None,
+    ) -> tuple[list[Admitted], list[tuple[int, EventRejected]]]:  # fmt: skip
+        """As `admit` of each of these: what goes in, in their order, and the places of what does not with the reasons.
+
+        What is usual among them takes a short way, see `usual`.
+        """
+        admitted: list[Admitted] = []
+        refused: list[tuple[int, EventRejected]] = []
+        left: Sequence[int] = range(len(raws))
+        if not (defaults or gpc or public or history or self._events_set_time):
+            admitted, left = self._usual.admit(
+                raws, kind=kind, received_ms=received_ms, tenant=tenant, sent_at_ms=sent_at_ms
+            )
+        for place in left:
+            try:
+                one = self.admit(
+                    raws[place], kind=kind, received_ms=received_ms, tenant=tenant, sent_at_ms=sent_at_ms,
+                    defaults=defaults, gpc=gpc, public=public, user_token=user_token, history=history, mend=mend,
+                    meet=meet,
+                )  # fmt: skip
+            except EventRejected as error:
+                refused.append((place, error))
+            else:
+                admitted.insert(place - len(refused), one)
+        return admitted, refused
 
     def admit(
         self,
@@ -361,6 +382,7 @@ class Door:
 
     def forget(self) -> None:
         """Empty all caches: they may hold what somebody sent who has been erased."""
+        self._usual.forget()
         self._enricher.forget()
         self._names.forget()
         self._references.forget()

@@ -11,7 +11,7 @@ from .addresses import Countries, truncated
 from .agents import NO_AGENT, Agents
 from .envelope import Context, Flag
 from .referrers import Referrers, campaign_of
-from .schema import Page, ReferrerLink, SentContext
+from .schema import Circumstances, Page, ReferrerLink
 
 _PERSON = int(Flag.NONE)
 _BOT = int(Flag.BOT)
@@ -63,7 +63,7 @@ class Enricher:
         """One that knows countries from `file`; `ConfigRejected` when that cannot be read."""
         return cls(countries=Countries(file))
 
-    def enrich(self, sent: SentContext) -> tuple[Context, int]:
+    def enrich(self, sent: Circumstances) -> tuple[Context, int]:
         """The circumstances of one event and its `Flag` bits. About 0.4 us when all of it was seen before."""
         country = self._countries.country(truncated(sent.ip)) if self._countries and sent.ip else ""
         page = sent.page or _NO_PAGE
@@ -112,7 +112,7 @@ class Enricher:
             self._known[user_agent, locale, timezone, country, origin] = enriched
         return enriched
 
-    def _origin(self, sent: SentContext, page: Page) -> Origin:
+    def _origin(self, sent: Circumstances, page: Page) -> Origin:
         source, medium, name = _campaign(sent, page.url)
         referrer = page.referrer or _referrer_text(sent)
         referral = self._referrers.refer(referrer, page_url=page.url or "", source=source, medium=medium)
@@ -124,14 +124,14 @@ def _timezone_name(sent: str) -> str:
     return name if _TIMEZONE.fullmatch(name) else ""
 
 
-def _referrer_text(sent: SentContext) -> str:
+def _referrer_text(sent: Circumstances) -> str:
     referrer = sent.referrer
     if isinstance(referrer, ReferrerLink):
         return referrer.url or referrer.link or ""
     return referrer or ""
 
 
-def _campaign(sent: SentContext, url: str | None) -> tuple[str, str, str]:
+def _campaign(sent: Circumstances, url: str | None) -> tuple[str, str, str]:
     """Source, medium and name: as sent, else from the page address."""
     campaign = sent.campaign
     if campaign is not None:

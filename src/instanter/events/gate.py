@@ -25,6 +25,11 @@ FREE: Final = Judgement()
 class Gate(Protocol):
     """Judges events by who they are about."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it keeps every event that says nothing of consent and came without `Sec-GPC: 1`; as of now."""
+        ...
+
     def judge(
         self, tenant: str, identifiers: tuple[str, ...], *, stated: Mapping[str, bool] | None, gpc: bool,
         happened_ms: int, message: int, others: tuple[str, ...] = (),
@@ -40,6 +45,10 @@ class Gate(Protocol):
 
 class OpenGate:
     """Keeps everything."""
+
+    @property
+    def is_open(self) -> bool:
+        return True
 
     def judge(
         self, tenant: str, identifiers: tuple[str, ...], *, stated: Mapping[str, bool] | None, gpc: bool,

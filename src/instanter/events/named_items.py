@@ -85,6 +85,10 @@ _MATOMO_LINE: Final = ("sku", "name", "category", "price", "quantity")
 _decode_text = msgspec.json.Decoder(list[Any] | dict[str, Any]).decode
 
 
+ONE_WITH_PRICE, NONE, ANY = 0, 1, 2
+"""What the names of properties say of items: `product_id` and `price`, and nothing else that is read of an item; no
+name of an item; or anything else."""
+
 RefOf = Callable[[str, str], int]
 """Gives the reference of a tenant's item; raises `ReferenceTaken`, see `Catalogue.ref_of`."""
 
@@ -125,6 +129,16 @@ class ItemFinder:
                 return self._found(properties, tenant, notes)
             return _of_products(item_id, properties, products, tenant, notes, self._ref_of)
         return _one_item(self._ref_of(tenant, item_id), properties, notes) if item_id else NO_ITEMS
+
+    def in_shape(self, names: Sequence[str]) -> int:
+        """What these names of properties say of items: `ONE_WITH_PRICE`, `NONE` or `ANY`. Of the first the item is the
+        one of `product_id`, if that is printable text, at that price, if it is a decimal number and one."""
+        if self._own:
+            return ANY
+        if ITEM_FIELDS.isdisjoint(names):
+            return NONE
+        one = "product_id" in names and "price" in names and _BESIDE_ONE.isdisjoint(names)
+        return ONE_WITH_PRICE if one else ANY
 
     def nearly_named(self, name: str, properties: Mapping[str, Any], tenant: str, notes: list[Note]) -> Items:
         """What an event of that name says under fields that are nearly those of ids, where it names no item otherwise.
@@ -382,6 +396,7 @@ def _one_item(item: int, properties: Mapping[str, Any], notes: list[Note]) -> It
     return (item,), prices, quantities, positions
 
 
+_BESIDE_ONE: Final = frozenset({LIST_FIELDS[0], "quantity", "position"})
 _RARE_PRICES: Final = frozenset(PRICE_FIELDS[1:])
 
 

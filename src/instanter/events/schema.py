@@ -49,8 +49,8 @@ class ReferrerLink(Wire, frozen=True, gc=False):
     link: str | None = None
 
 
-class SentContext(Wire, frozen=True, gc=False):
-    """The circumstances as the sender tells them."""
+class Circumstances(Wire, frozen=True, gc=False):
+    """What enrichment reads of them."""
 
     user_agent: str | None = None
     ip: str | None = None
@@ -59,6 +59,11 @@ class SentContext(Wire, frozen=True, gc=False):
     locale: str | None = None
     timezone: str | None = None
     campaign: Campaign | None = None
+
+
+class SentContext(Circumstances, frozen=True, gc=False):
+    """The circumstances as the sender tells them."""
+
     session_id: WireId | None = None
     decision_id: str | None = None
     consent: Any = None
@@ -134,6 +139,38 @@ class PlainEvent(TrackingEvent, frozen=True, gc=False, forbid_unknown_fields=Tru
     project_id: msgspec.Raw = ABSENT
     rudder_id: msgspec.Raw = ABSENT
     version: msgspec.Raw = ABSENT
+    metadata: msgspec.Raw = msgspec.field(default=ABSENT, name="_metadata")
+
+
+class UsualContext(Circumstances, frozen=True, gc=False, forbid_unknown_fields=True):
+    """A `PlainContext` that says nothing of consent, sessions or decisions."""
+
+    ip: None = None
+    app: msgspec.Raw = ABSENT
+    channel: msgspec.Raw = ABSENT
+    device: msgspec.Raw = ABSENT
+    library: msgspec.Raw = ABSENT
+    os: msgspec.Raw = ABSENT
+    screen: msgspec.Raw = ABSENT
+    user_agent_data: msgspec.Raw = ABSENT
+
+
+class UsualEvent(Wire, frozen=True, gc=False, forbid_unknown_fields=True):
+    """A `PlainEvent` with what most have and nothing else, so that it is read in two thirds of the time. Whatever this
+    takes that does too, and finds the same in it."""
+
+    message_id: str
+    type: str | msgspec.UnsetType = msgspec.UNSET
+    anonymous_id: str | None = None
+    user_id: str | None = None
+    event: str | None = None
+    name: str | None = None
+    category: str | None = None
+    properties: dict[str, Any] | None = None
+    timestamp: str | None = None
+    context: UsualContext | None = None
+    integrations: Any = None
+    channel: msgspec.Raw = ABSENT
     metadata: msgspec.Raw = msgspec.field(default=ABSENT, name="_metadata")
 
 

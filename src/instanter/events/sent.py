@@ -24,13 +24,11 @@ from .mend import mended, within_bounds
 from .notes import Note
 from .odd import MISSPELT, event_of, mend_context, take_near_misses
 from .schema import PlainEvent, TrackingEvent
-from .structure import BRACKETS_UNCHECKED, check_structure, finite, has_extreme_number
+from .structure import BRACKETS_UNCHECKED, SHORT_BYTES, check_structure, finite, has_extreme_number
 from .wanted import wanted
 
 _SPACES: Final = b" \t\r\n"
 """Those of JSON."""
-_SHORT_BYTES: Final = 512
-"""Up to here looking for extreme numbers costs more than decoding so that they do not matter."""
 _TOO_BROKEN: Final = (
     f"this is not JSON, and it was not looked into: {BROKEN_EVENTS_MAX} events of its body, or "
     f"{BROKEN_EVENTS_BYTES_MAX // 1024} KiB, were none either; sent again by itself it is mended, or told what is wrong"
@@ -119,7 +117,7 @@ def read_event(
     """
     text = _within_structure(raw)
     if not defaults:
-        steadily = len(text) <= _SHORT_BYTES or has_extreme_number(text)
+        steadily = len(text) <= SHORT_BYTES or has_extreme_number(text)
         decode = _decode_plain_steadily if steadily else _decode_plain
         try:
             return Sent(decode(text), text, notes)
@@ -161,7 +159,7 @@ def _within_structure(raw: bytes | msgspec.Raw) -> bytes:
 
 
 def _fields_of(text: bytes, notes: list[Note], *, mend: bool) -> dict[str, Any]:
-    steadily = len(text) <= _SHORT_BYTES or has_extreme_number(text)
+    steadily = len(text) <= SHORT_BYTES or has_extreme_number(text)
     try:
         return _decode_map_steadily(text) if steadily else _decode_map(text)
     except msgspec.ValidationError as error:

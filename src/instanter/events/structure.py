@@ -18,6 +18,8 @@ _OTHER = bytes(set(range(256)) - set(b'{}[]"'))
 _DIGITS = bytes.maketrans(b"123456789E", b"000000000e")
 
 
+SHORT_BYTES = 512
+"""Up to here looking for extreme numbers costs more than decoding so that they do not matter."""
 BRACKETS_UNCHECKED = min(EVENT_DEPTH_MAX, EVENT_BRACKETS_FREE)
 """Up to so many `{` and `[` an event is neither too deep nor too complex; honest ones have fewer."""
 

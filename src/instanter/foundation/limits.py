@@ -297,6 +297,10 @@ PARSED_AGENTS_MAX = 8_192
 PARSED_REFERRERS_MAX = 8_192
 EVENT_NAMES_MAX = 4_096
 """Event names whose canonical form is remembered."""
+SHAPES_MAX = 1_024
+"""Rows of names that properties of events have together, of which it is remembered what follows from them, ..."""
+SHAPE_CHARS_MAX = 1_024
+"""... and the characters of all names of one; an event with longer ones is worked out each time."""
 PARSED_ADDRESSES_MAX = 16_384
 CONTEXTS_MAX = 8_192
 """Circumstances, as sent, whose enriched form is remembered."""

@@ -148,14 +148,13 @@ class GroupCommitter(Generic[T]):
 
     def extend(self, entries: Sequence[Entry[T]]) -> RecordPosition:
         """Take entries, at least one, all of them or none, and return the position of the last; as `append`."""
-        self.check_room(sum(len(payload) for _, _, payload, _ in entries), entries=len(entries))
+        _, times_ms, payloads, carried = zip(*entries, strict=True)
+        self.check_room(sum(map(len, payloads)), entries=len(entries))
         gathering = self._gathering or self._gather()
-        append, positions, carrying = gathering.group.append, gathering.positions, gathering.carried
-        for partition, time_ms, payload, carried in entries:
-            positions.append(append(partition, time_ms, payload))
-            carrying.append(carried)
-        gathering.times_ms += [entry[1] for entry in entries]
-        return RecordPosition(LogPosition(positions[-1]))
+        gathering.positions += gathering.group.extend(entries)
+        gathering.times_ms += times_ms
+        gathering.carried += carried
+        return RecordPosition(LogPosition(gathering.positions[-1]))
 
     def next_position(self) -> int:
         """The position that `append` will give next in this step of the loop; means nothing if it then raises."""

@@ -18,7 +18,7 @@ durable once, and if it is not readable now it is damaged, not torn.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import NewType, cast
 from zlib import crc32
@@ -108,6 +108,24 @@ class Group:
         self._flags = 0
         self.end = position + FRAME_HEADER_BYTES + size_bytes
         return position
+
+
+    def extend(self, entries: Sequence[tuple[int, int, bytes, object]]) -> list[int]:
+        """As `append` of (partition, time_ms, payload, anything) each; their positions. Half the work for many."""
+        positions: list[int] = []
+        pieces: list[bytes] = []
+        position, flags, pack, pack_crc = self.end, self._flags, _CHECKED.pack, _CRC.pack
+        for partition, time_ms, payload, _ in entries:
+            size_bytes = len(payload)
+            assert size_bytes <= FRAME_BYTES_MAX, "an entry is over limits.FRAME_BYTES_MAX"
+            checked = pack(size_bytes, position, time_ms, partition, FRAME_VERSION, flags)
+            pieces += (pack_crc(crc32(payload, crc32(checked))), checked, payload)
+            positions.append(position)
+            position += FRAME_HEADER_BYTES + size_bytes
+            flags = 0
+        self.buffer += b"".join(pieces)
+        self.end, self._flags = position, flags
+        return positions
 
 
 class FrameFault(Enum):

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from .compiling import compiled_kernel
+from .compiling import compiled_kernel, entry_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,3 +45,12 @@ def wide_kernel(function: Callable[P, R]) -> Callable[P, R]:
 def allocating_kernel(function: Callable[P, R]) -> Callable[P, R]:
     """A kernel that needs an array of its own while it runs, or calls one that does."""
     return cast("Callable[P, R]", compiled_kernel(function, fastmath=False))
+
+
+def form_of(whole: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> Callable[P, R]:
+    """The compiled form of a kernel that has been called with arguments of the types of these, to be called with such.
+
+    Finding the form takes longer at each call than ten events take to fold: numba looks at the type of every array.
+    """
+    assert not named, "kernels are called by place"
+    return cast("Callable[P, R]", entry_of(whole, arguments))

@@ -247,6 +247,14 @@ def compiled_kernel(function: Any, *, wide: bool = False, **options: Any) -> Any
     return whole
 
 
+def entry_of(whole: Any, arguments: tuple[Any, ...]) -> Any:
+    """What numba calls in the end where a kernel is called with arguments of these types, as it has been."""
+    if not isinstance(whole, Dispatcher):
+        return whole
+    compiled_form: Any = whole.overloads[tuple(numba.typeof(one) for one in arguments)]
+    return compiled_form.entry_point
+
+
 # What is kept on disk.
 
 

@@ -6,7 +6,7 @@ Driven by one thread. `fold` and the control methods change it; readers look at 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -33,7 +33,7 @@ from .catalogue import Catalogue
 from .cold import COLD_KEY, COLD_RECEIVED_MS, COLD_WORDS, RESERVED_CELLS, Cold
 from .cold_files import ColdPlace, Stored
 from .columns import TABLE_OF
-from .compiled import Bytes, Ints, Reals, Shorts
+from .compiled import Bytes, Ints, Reals, Shorts, form_of
 from .fetched import ColdRecord
 from .fold import APPLIED, DUPLICATE, LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS, TABLE_FULL, TOLD_AGAIN, fold_batch
 from .layout import CELL_KEY, CELL_RECEIVED_MS, CHUNK_WORDS, ITEM_KEY, STEP_WORDS, Scope, declared_name
@@ -46,6 +46,7 @@ from .program import (
     STEPS_KEPT,
     VACANT_SINCE,
     Columns,
+    Program,
     Tables,
     activate,
     blank_numbers,
@@ -127,6 +128,8 @@ class State:
         `references` gets the key of the log when that is read."""
         self.references = references or References()
         layout, room = schema.layout, schema.capacity
+        self._fold_form: Callable[[Program, Tables, Columns, Bytes], None] | None = None
+        """`fold_batch` for the types that all arguments have here, once it was called."""
         self.schema = schema
         self.program = make_program(
             layout, codes=len(schema.codes) + 1, settings=schema.settings, names=schema.codes
@@ -375,7 +378,11 @@ class State:
             raise Broken("memory holds not even one person: raise state.memory_mb")
         self._relieve()
         outcomes = np.zeros(count, np.uint8)
-        fold_batch(self.program, self.tables, columns, outcomes)
+        if self._fold_form is None:
+            fold_batch(self.program, self.tables, columns, outcomes)
+            self._fold_form = form_of(fold_batch, self.program, self.tables, columns, outcomes)
+        else:
+            self._fold_form(self.program, self.tables, columns, outcomes)
         counts = np.bincount(outcomes, minlength=len(VERDICTS))
         for verdict, name in VERDICTS.items():
             if counts[verdict]:
