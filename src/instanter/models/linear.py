@@ -41,10 +41,10 @@ _CHANCE_WEIGHT_FINDING = 1.0
 """For what may come next, by what people did one after another. Where nothing of the kind is known it is the same for
 all, and where it is, it says more than all else."""
 _CHANCE_WEIGHT_REORDERING = 0.3
-"""By the rules before `ORDERED_BY_OTHERS`. From these on it and what is beside the newest step have none in a list of the
-caller: what people do next there is what they were shown next. On the newer 40 % of the lists before the cut it moved
-NDCG@10 from 0.613 to 0.580 (RankLens) and MRR from 0.601 to 0.600 (trivago), and what is beside the newest step from
-0.613 to 0.607 and not at all."""
+"""By the rules before `ORDERED_BY_OTHERS`. From these on it and what is beside the newest step have none in a list of
+the caller: what people do next there is what they were shown next. On the newer 40 % of the lists before the cut it
+moved NDCG@10 from 0.613 to 0.580 (RankLens) and MRR from 0.601 to 0.600 (trivago), and what is beside the newest step
+from 0.613 to 0.607 and not at all."""
 _BESIDE_WEIGHTS = {"beside.category": 1.5, "beside.price_fit": 0.3, "beside.words": 0.5}
 _BESIDE_WEIGHT = 0.3
 """Beside an item: of the same category first; of each further text field in common."""
