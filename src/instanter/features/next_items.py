@@ -125,7 +125,7 @@ class NextItems:
         own = _own_of(steps, page_row, now_ms)
         ints, ring = state.tables.memory.ints, state.ring(self._feature)
         heads = state.published[own.rows * self._words + self._head]
-        owners = owners_of(np.array(keys, np.int64)) if keys else _NOTHING
+        owners = owners_of(keys)
         theirs = Own(own.rows, heads, own.weights, owners, state.catalogue.tenants, tenant)
         walk(ints, ring, as_of(ints, ring), now_ms, theirs, self._walked)
         returns = self._returns.of(state, ring, tenant)

@@ -162,6 +162,8 @@ class State:
             np.zeros(1, np.int64),
             np.zeros(1, np.int64),
         )
+        self._rings = {spec.name: table for table, spec in zip(self._ring_tables, layout.rings, strict=True)}
+        """Which table a feature's ring is; every decision looks for some."""
         for table in self._ring_tables:
             begin(self.tables.memory, table)
         self._fit_rings()
@@ -553,10 +555,7 @@ class State:
 
     def ring(self, name: str) -> int:
         """The first word of the ring of the feature of that name, see `steps`; KeyError if there is none."""
-        for table, spec in zip(self._ring_tables, self.schema.layout.rings, strict=True):
-            if spec.name == name:
-                return first_word(self.tables.memory, table)
-        raise KeyError(name)
+        return first_word(self.tables.memory, self._rings[name])
 
     def _clear(self, features: frozenset[tuple[str, str]]) -> None:
         """Take out what features have counted. Costs a pass over the records that hold any, and touches no others:
@@ -591,7 +590,7 @@ class State:
 
     def _blank_steps(self, keys: Sequence[int]) -> None:
         self.blanked += 1
-        owners = owners_of(np.array(keys, np.int64))
+        owners = owners_of(keys)
         sieve = sieve_of(owners)
         for table in self._ring_tables:
             row = 1
