@@ -18,8 +18,9 @@ from ..models.base import SourceContext
 from ..models.sources import SOURCES
 from ..models.words import Matches
 from ..state.catalogue import Catalogue, texts_of
-from ..state.compiled import Ints, Shorts, kernel
+from ..state.compiled import Ints, Reals, Shorts, kernel
 from ..state.memory import State
+from ..state.program import Attributes, price_at
 from ..state.table import BASE, ITEMS, Index, find
 from .request import Candidate, id_text
 
@@ -145,13 +146,13 @@ def given_by(
     `numbers` are those that are numbers; text in them is read as that of an item is.
     """
     fields, duplicates = _fields_by_id(candidates, known, numbers)
+    # Whatever is known by name is an item that the catalogue holds, and no two of these have one reference.
     refs, taken = list(map(catalogue.named(tenant).get, fields)), list[str]()
-    if None in refs or len(set(refs)) < len(refs):
+    if None in refs:
         refs, taken = _looked_up(catalogue, tenant, fields)
     for item_id in taken:
         del fields[item_id]
-    has_own = any(fields.values())
-    overridden = [(place, own) for place, own in enumerate(fields.values()) if own] if has_own else []
+    overridden = [(place, own) for place, own in enumerate(fields.values()) if own]
     return Given(list(fields), np.array(refs, np.int64), overridden, duplicates, taken)
 
 
@@ -236,15 +237,10 @@ def joined(first: Pool, second: Pool) -> Pool:
 
 def _columns(state: State, refs: Ints, rows: Ints, ranks: Ints, now_ms: int) -> Candidates:
     """What the catalogue says of items, their prices as of now."""
-    attributes, numbers = state.tables.attributes.refs[rows], state.tables.attributes.numbers[rows]
-    if state.catalogue.has_sales:
-        between = state.tables.attributes.sale_ms[rows]
-        on_sale = (between[:, 0] <= now_ms) & (now_ms < between[:, 1])
-        numbers[on_sale, 0] = state.tables.attributes.sale_prices[rows[on_sale]]
-    unknown = rows < 0
-    if unknown.any():
-        attributes[unknown] = 0
-        numbers[unknown] = np.nan
+    items = state.tables.attributes
+    attributes = np.empty((len(rows), *items.refs.shape[1:]), np.int64)
+    numbers = np.empty((len(rows), items.numbers.shape[1]))
+    _read_columns(items, rows, now_ms, state.catalogue.has_sales, attributes, numbers)
     return Candidates(refs, rows, ranks, attributes, numbers)
 
 
@@ -263,6 +259,22 @@ def _override(state: State, columns: Candidates, place: int, fields: dict[str, A
         if name in schema.attributes:
             refs = [state.references.of(text) for text in texts_of(value)]
             columns.attributes[place, schema.attributes.index(name)] = refs + [0] * (ATTRIBUTE_VALUES_MAX - len(refs))
+
+
+@kernel
+def _read_columns(
+    items: Attributes, rows: Ints, now_ms: int, has_sales: bool, attributes: Ints, numbers: Reals
+) -> None:
+    """Of each row what the catalogue says; nothing of a row of -1."""
+    for i in range(len(rows)):
+        row = rows[i]
+        for field in range(attributes.shape[1]):
+            for place in range(attributes.shape[2]):
+                attributes[i, field, place] = items.refs[row, field, place] if row >= 0 else 0
+        for field in range(numbers.shape[1]):
+            numbers[i, field] = items.numbers[row, field] if row >= 0 else np.nan
+        if has_sales and row >= 0:
+            numbers[i, 0] = price_at(items, row, now_ms)
 
 
 @kernel

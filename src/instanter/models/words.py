@@ -285,8 +285,7 @@ class WordIndex:
         words = self._words_of_tenant(tenant)
         if words is not None and row >= 0:
             slots, gains = self._asked(words, row)
-            _compare(rows, slots, gains, words.mean_length, self._items, self._marks, found)
-            found[rows == row] = np.nan
+            _compare(row, rows, slots, gains, words.mean_length, self._items, self._marks, found)
         return found
 
     def _words_of_tenant(self, tenant: str) -> _Tenant | None:
@@ -723,17 +722,17 @@ def _goes_first(sums: _Sums, left: int, right: int) -> bool:
 
 @kernel
 def _compare(
-    rows: Ints, slots: Ints, gains: Reals, mean_length: float, items: _Items, marks: Reals, found: Reals
+    itself: int, rows: Ints, slots: Ints, gains: Reals, mean_length: float, items: _Items, marks: Reals, found: Reals
 ) -> None:
-    """How alike items are to the one that has these words; where one has none, `found` stays as it is. `marks` are all
-    zeros before and after."""
+    """How alike items are to the one of row `itself`, which has these words; for it and where one has none, `found`
+    stays as it is. `marks` are all zeros before and after."""
     if len(slots) == 0:
         return
     for i in range(len(slots)):
         marks[slots[i]] = gains[i]
     for i in range(len(rows)):
         row = rows[i]
-        if row < 0 or items.slots[row, 0] == 0:
+        if row < 0 or row == itself or items.slots[row, 0] == 0:
             continue
         total, relative = 0.0, items.lengths[row] / mean_length
         for place in range(items.slots.shape[1]):
