@@ -565,11 +565,13 @@ class Decider:
             return default(moment, asked, filters)
         pool, inputs = read.pool, read
         scored = stages.run("score", lambda: self._scored(moment, asked, read, scorers))
-        groups = groups_of(moment.state, pool.columns.rows[inputs.eligible]) if filters.now_ms else _NO_GROUPS
-        best = best_of_groups(groups, scored.scores)
+        candidates = pool.columns if len(inputs.eligible) == len(pool) else pool.columns.taken(inputs.eligible)
+        groups = groups_of(moment.state, candidates.rows) if filters.now_ms else _NO_GROUPS
+        groups = groups if groups.any() else _NO_GROUPS
+        best = best_of_groups(groups, scored.scores) if len(groups) else None
         if best is not None:
             inputs, scored, groups = _of_best(inputs, best), scored.of(best), groups[best]
-        candidates = pool.columns if len(inputs.eligible) == len(pool) else pool.columns.taken(inputs.eligible)
+            candidates = candidates.taken(best)
         ordered_by = scored.scores
         if pool.matches is not None:
             ordered_by = in_tiers(ordered_by, pool.matches.words[inputs.eligible])
@@ -580,7 +582,7 @@ class Decider:
             asked, rung, f"{scored.ranker.name}@{scored.ranker.version}", pool, inputs.codes, inputs.eligible,
             candidates.refs.tolist(), scored.scores, arranged.order.tolist(), arranged,
             inputs.matrix, scored.ranker, lesson=scored.lesson, learned=scored.learned,
-            groups=groups if groups.any() else _NO_GROUPS, reason=told_of(asked, pool),
+            groups=groups, reason=told_of(asked, pool),
         )  # fmt: skip
 
     def _inputs(self, moment: Moment, asked: Asked, filters: Filters, rung: str) -> Inputs | None:
@@ -695,7 +697,7 @@ class Decider:
             others, fresh = [ref_of[key] for key in others], [ref_of[key] for key in fresh]
         explored = draw(incumbent, others, epsilon=spot.exploration, rng=KeyedRng(name))
         chance = min(spot.placement.new_items * len(slate.order), 1.0)
-        drawn = draw_new(explored, fresh, chance=chance, rng=KeyedRng(f"{name}/new"))
+        drawn = draw_new(explored, fresh, chance=chance, rng=KeyedRng(f"{name}/new")) if fresh else explored
         order = slate.order
         if drawn.explored:
             order = [*order[:-1], slate.refs.index(drawn.ref)]
