@@ -32,6 +32,7 @@ QUERY: Final = "query"
 STOCK: Final = "stock"
 _WORD: Final = 2**63
 _NO_FIELDS: Final[dict[str, Any]] = {}
+_NO_OWN: Final[dict[str, dict[str, Any]]] = {}
 _TEXT: Final[frozenset[type]] = frozenset({str})
 
 
@@ -145,25 +146,32 @@ def given_by(
     An id whose reference is that of another item, or of one before it in the list, is no candidate but `taken`.
     `numbers` are those that are numbers; text in them is read as that of an item is.
     """
-    fields, duplicates = _fields_by_id(candidates, known, numbers)
+    ids, fields, duplicates = _bare_ids(candidates), _NO_OWN, list[str]()
+    if ids is None:
+        fields, duplicates = _fields_by_id(candidates, known, numbers)
+        ids = list(fields)
     # Whatever is known by name is an item that the catalogue holds, and no two of these have one reference.
-    refs, taken = list(map(catalogue.named(tenant).get, fields)), list[str]()
+    refs, taken = list(map(catalogue.named(tenant).get, ids)), list[str]()
     if None in refs:
-        refs, taken = _looked_up(catalogue, tenant, fields)
-    for item_id in taken:
-        del fields[item_id]
-    overridden = [(place, own) for place, own in enumerate(fields.values()) if own]
-    return Given(list(fields), np.array(refs, np.int64), overridden, duplicates, taken)
+        refs, taken = _looked_up(catalogue, tenant, ids)
+        lost = frozenset(taken)
+        ids = [item_id for item_id in ids if item_id not in lost]
+    overridden = [(place, own) for place, item_id in enumerate(ids) if (own := fields[item_id])] if fields else []
+    return Given(ids, np.array(refs, np.int64), overridden, duplicates, taken)
+
+
+def _bare_ids(candidates: Sequence[str | float | Candidate]) -> list[str] | None:
+    """The ids of a list that is nothing but ids, none of them twice, as most are; None of another one."""
+    if not _TEXT.issuperset(map(type, candidates)):
+        return None
+    ids = cast("list[str]", list(candidates))
+    return ids if len(set(ids)) == len(ids) else None
 
 
 def _fields_by_id(
     candidates: Sequence[str | float | Candidate], known: frozenset[str], numbers: Sequence[str]
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """The candidates by id, each with what of its own fields counts; and the ids that are named again."""
-    if _TEXT.issuperset(map(type, candidates)):  # Most lists: no candidate has to be looked at by itself.
-        bare = dict.fromkeys(cast("Sequence[str]", candidates), _NO_FIELDS)
-        if len(bare) == len(candidates):
-            return bare, []
     fields: dict[str, dict[str, Any]] = {}
     duplicates: list[str] = []
     for candidate in candidates:

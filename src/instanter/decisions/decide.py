@@ -50,6 +50,7 @@ from ..state.catalogue import Catalogue
 from ..state.compiled import Ints, Reals
 from ..state.layout import Scope
 from ..state.memory import State
+from ..state.program import FOLDING
 from ..state.recent import Steps
 from ..state.schema import Schema
 from .answer import Answers, placement_receipt, query_hash
@@ -670,7 +671,7 @@ class Decider:
 
     def _explore(self, slates: list[Slate], shown: set[int], decision_id: str, moment: Moment) -> list[Slate]:
         """Draw the explored slot of each list that has one."""
-        stages, by_reference = moment.stages, moment.state.settings["folding"] < 4
+        stages, by_reference = moment.stages, int(moment.state.program.settings[FOLDING]) < 4
         try:
             return stages.run("policy", lambda: self._drawn(slates, shown, decision_id, by_reference=by_reference))
         except StageFailed:
@@ -682,7 +683,9 @@ class Decider:
         new = allowed([slate.new_keys() for slate in slates], shown)
         kept = shown.union(*new)
         explores = [bool(slate.order) and slate.asked.spot.exploration > 0.0 for slate in slates]
-        pools = [slate.keys if explored else [] for slate, explored in zip(slates, explores, strict=True)]
+        # Of a list that shows all it has there is nothing to draw.
+        pools = [slate.keys if explored and len(slate.order) < len(slate.refs) else []
+                 for slate, explored in zip(slates, explores, strict=True)]  # fmt: skip
         sets = allowed(pools, kept, by_reference=by_reference)
         return [
             self._with_draw(slate, others, fresh, decision_id) if explored or fresh else slate
@@ -757,7 +760,7 @@ def _warnings(request: PlacementRequest, slate: Slate, state: State) -> Iterator
         yield Warned(code="unknown_item", message=f'placement "{asked.id}": the item "{request.item}" is not in the '
                      f"catalogue, and {seen}: is it the id that the catalogue has?")
     if asked.given is not None and len(asked.given.refs):
-        unknown = np.flatnonzero(~state.catalogue.stands_in(slate.pool.columns.rows[: len(asked.given.refs)]))
+        unknown = state.catalogue.lacking(slate.pool.columns.rows[: len(asked.given.refs)])
         if len(unknown):
             yield Warned(code="unknown_candidates", message=f'placement "{asked.id}": {len(unknown)} of '
                          f"{len(asked.given.refs)} candidates are not in the catalogue, the first "

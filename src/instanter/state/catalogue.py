@@ -23,7 +23,7 @@ from ..foundation.errors import EventRejected, ReferenceTaken
 from ..foundation.ids import References
 from ..foundation.limits import ATTRIBUTE_VALUES_MAX, CHANGES_FOLLOWED_MAX, TEXTS_NAMED_MAX
 from .blocks import PackedItems
-from .compiled import Bytes, Ints, Shorts
+from .compiled import Bytes, Ints, Shorts, kernel
 from .program import Attributes
 from .rows_left import RowsLeft
 
@@ -253,10 +253,10 @@ class Catalogue:
         """Whether an item that is not in the catalogue once was; of those that left their rows the last are known."""
         return ref in self.rows_left or (row >= 0 and bool(self.created_ms[row]))
 
-    def stands_in(self, rows: Ints) -> Bytes:
-        """Which of these rows hold an item of the catalogue; -1 holds none."""
-        found: Bytes = (rows >= 0) & (self._refs[rows] != 0)
-        return found
+    def lacking(self, rows: Ints) -> Ints:
+        """Places of those of these rows that hold no item of the catalogue; -1 holds none."""
+        places = np.empty(len(rows), np.int64)
+        return places[: _find_lacking(self._refs, rows, places)]
 
     def text_of(self, tenant: str, ref: int) -> str | None:
         """The text that a field of a tenant's item has, or had, by its reference."""
@@ -547,3 +547,13 @@ def _created_ms(value: object, *, otherwise_ms: int) -> int:
         except EventRejected:
             return otherwise_ms
     return otherwise_ms
+
+
+@kernel
+def _find_lacking(refs: Ints, rows: Ints, places: Ints) -> int:
+    count = 0
+    for place in range(len(rows)):
+        if rows[place] < 0 or refs[rows[place]] == 0:
+            places[count] = place
+            count += 1
+    return count

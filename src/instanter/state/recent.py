@@ -10,10 +10,10 @@ import numpy as np
 from ..foundation.limits import STEPS_READ_MAX
 from .cold_files import parts_of
 from .compiled import Ints, kernel
-from .layout import ITEM_KEY, companion_of
+from .layout import ITEM_KEY
 from .memory import State
 from .steps import at_ms, before, code_at, is_kept, item_at
-from .table import CELLS, ITEMS, rows_of
+from .table import CELLS, ITEMS, address, rows_of
 
 _STEP, _ROW, _CODE, _AT_MS = 0, 1, 2, 3
 
@@ -51,14 +51,11 @@ def steps_of(state: State, keys: Sequence[int], feature: str, count: int = STEPS
 
 def _newest_steps(state: State, keys: Sequence[int], feature: str) -> list[int]:
     """The newest step of each cell that there is."""
-    layout = state.schema.layout
-    spec = layout.named(feature).spec
-    assert spec.aggregation.companion is not None
-    word = layout.named(companion_of(feature, spec.aggregation.companion)).offset
-    cells = rows_of(state.tables.memory, CELLS)
+    layout, memory, word = state.schema.layout, state.tables.memory, state.newest_step_word(feature)
     rows = [state.cell_row(key) for key in keys]
     on_disk = [parts_of(one.words, layout).cell for one in state.lying(keys).values()]
-    return [int(cells[row, word]) for row in rows if row >= 0] + [int(cell[word]) for cell in on_disk]
+    in_memory = [int(memory.ints[address(memory.regions, CELLS, row) + word]) for row in rows if row >= 0]
+    return in_memory + [int(cell[word]) for cell in on_disk]
 
 
 @kernel
