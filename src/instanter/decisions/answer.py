@@ -108,7 +108,7 @@ def _named(
         return list(map(pool.ids.__getitem__, places.tolist())), repeat(None)
     rows = pool.columns.rows[places].tolist()
     found = [
-        state.catalogue.at_row[row] if place >= len(pool.ids) else None
+        state.catalogue.shown(row) if place >= len(pool.ids) else None
         for place, row in zip(places.tolist(), rows, strict=True)
     ]
     ids = [

@@ -90,6 +90,7 @@ def found(
     What is another tenant's is not found: a person may have met it before it was that, under a name of one reference.
     """
     rows, seen, count = np.empty(limit, np.int64), np.zeros(_places_for(limit), np.int64), 0
+    found_by = np.empty(limit, np.int64)
     owners, own = context.state.catalogue.tenants, context.state.catalogue.code_of(tenant)
     origins = []
     finders = [SOURCES[name] for name in sources if name != CALLER]
@@ -100,7 +101,8 @@ def found(
         given = np.ascontiguousarray(source.candidates(context, share + known).rows)
         count = _add_new(rows, known, seen, given, owners, own, known + share)
         origins.append((source.name, count - known))
-    return of_rows(context.state, rows[:count].copy(), origins, now_ms)
+        found_by[known:count] = number
+    return _of_rows(context.state, rows[:count].copy(), origins, found_by[:count], now_ms)
 
 
 def _places_for(rows: int) -> int:
@@ -131,9 +133,13 @@ def _add_new(rows: Ints, count: int, seen: Ints, given: Ints, owners: Shorts, ow
 
 def of_rows(state: State, rows: Ints, origins: list[tuple[str, int]], now_ms: int) -> Pool:
     """Items of the catalogue by row."""
+    by = np.repeat(np.arange(len(origins)), [count for _, count in origins]) if origins else np.zeros(0, np.int64)
+    return _of_rows(state, rows, origins, by, now_ms)
+
+
+def _of_rows(state: State, rows: Ints, origins: list[tuple[str, int]], by: Ints, now_ms: int) -> Pool:
     words = state.schema.layout.item_words
     refs = state.tables.memory.ints[int(state.tables.memory.regions[ITEMS, BASE]) + rows * words]
-    by = np.repeat(np.arange(len(origins)), [count for _, count in origins]) if origins else np.zeros(0, np.int64)
     return Pool(_columns(state, refs, rows, np.full(len(rows), -1, np.int64), now_ms), [], origins=origins, found_by=by)
 
 

@@ -147,8 +147,11 @@ class WordIndex:
             mapped_zeros(rows_max, np.int32),
         )
         self._sums = _Sums(
-            mapped_zeros((rows_max, 4), np.float64), mapped_zeros(rows_max, np.int32), mapped_zeros(rows_max, np.float64)
-        )
+            mapped_zeros((rows_max, 4), np.float64), mapped_zeros(rows_max + 1, np.int32),
+            mapped_zeros(rows_max, np.float64),
+        )  # fmt: skip
+        self._less: Reals = np.zeros(2 + ITEM_WORDS_MAX * int(_WEIGHT_MAX))
+        """By an item's length what `_less` gives, as far as it was asked for, for the mean length that stands last."""
         self._lists = _lists_of(_SLOTS_MIN, _ENTRIES_MIN)
         self._marks: Reals = mapped_zeros(_SLOTS_MIN, np.float64)
         """By slot what the word adds, all zeros between two questions."""
@@ -274,7 +277,8 @@ class WordIndex:
         rows, scores = np.empty(limit, np.int64), np.empty(limit)
         count = _find_alike(
             np.array(kept, np.int64), np.array([gains[slot] for slot in kept]), words.mean_length,
-            self._state.catalogue.available, self._lists, self._items, self._sums, np.array(to, np.int64), rows, scores,
+            self._state.catalogue.available, self._lists, self._items, self._sums, self._less, np.array(to, np.int64),
+            rows, scores,
         )  # fmt: skip
         return rows[:count], np.minimum(scores[:count], 1.0)
 
@@ -487,8 +491,13 @@ def _rarity(having: int, items: int) -> float:
 @kernel
 def _counts(weight: float, relative_length: float) -> float:
     """What a word of this weight counts in an item so much longer than the average."""
-    less = SATURATION * (1.0 - LENGTH_SHARE + LENGTH_SHARE * relative_length)
-    return weight * (SATURATION + 1.0) / (weight + less)
+    return weight * (SATURATION + 1.0) / (weight + _less(relative_length))
+
+
+@kernel
+def _less(relative_length: float) -> float:
+    """At which weight a word counts half of what it can."""
+    return SATURATION * (1.0 - LENGTH_SHARE + LENGTH_SHARE * relative_length)
 
 
 @kernel
@@ -609,21 +618,27 @@ def _add(
 @kernel
 def _find_alike(
     slots: Ints, gains: Reals, mean_length: float, available: Bytes, lists: _Lists, items: _Items, sums: _Sums,
-    itself: Ints, rows: Ints, scores: Reals,
+    less: Reals, itself: Ints, rows: Ints, scores: Reals,
 ) -> int:  # fmt: skip
     """Fill `rows` and `scores` with what has most of these words, the best first, ties by row; how many. Not among them
     are the items `itself` and those that are hardly alike."""
     touched, alike = 0, sums.alike
+    if less[len(less) - 1] != mean_length:
+        for length in range(len(less)):
+            less[length] = 0.0
+        less[len(less) - 1] = mean_length
     for number in range(len(slots)):
         first, gain = lists.starts[slots[number]], gains[number]
         for at in range(first, first + lists.sizes[slots[number]]):
             row = lists.rows[at]
-            if available[row] == 0:
-                continue
-            if alike[row] == 0.0:
-                sums.touched[touched] = row
-                touched += 1
-            alike[row] += gain * _counts(float(lists.weights[at]), items.lengths[row] / mean_length)
+            length = items.lengths[row]
+            if less[length] == 0.0:
+                less[length] = _less(length / mean_length)
+            before = alike[row]
+            sums.touched[touched] = row
+            touched += 1 if before == 0.0 else 0
+            weight = float(lists.weights[at])
+            alike[row] = before + gain * (weight * (SATURATION + 1.0) / (weight + less[length]))
     for row in itself:
         alike[row] = 0.0
     count = 0
@@ -631,7 +646,7 @@ def _find_alike(
         row = sums.touched[i]
         score = alike[row]
         alike[row] = 0.0
-        if score < ALIKE_MIN:
+        if score < ALIKE_MIN or available[row] == 0:
             continue
         if count < len(rows):
             rows[count], scores[count] = row, score
