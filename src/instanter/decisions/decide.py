@@ -63,7 +63,7 @@ from .explain import Explainer
 from .fallback import DEFAULT, PERSONAL, POPULAR, RANKER_FAILURES, SESSION, StageFailed, Stages, descend
 from .placement import Placement
 from .plain import NOTHING_MATCHED, default, eligible, empty, popular, told_of
-from .policy import allowed, draw, draw_new
+from .policy import Draw, allowed, draw, draw_new
 from .receipt import RECEIPT_VERSION, PlacementReceipt, Receipt, encode_receipt, inputs_hash
 from .request import (
     CompleteReply,
@@ -698,7 +698,9 @@ class Decider:
         if len(slate.groups):
             ref_of = dict(zip(slate.keys, slate.refs, strict=True))
             others, fresh = [ref_of[key] for key in others], [ref_of[key] for key in fresh]
-        explored = draw(incumbent, others, epsilon=spot.exploration, rng=KeyedRng(name))
+        explored = Draw(incumbent, 1.0, explored=False)
+        if others:
+            explored = draw(incumbent, others, epsilon=spot.exploration, rng=KeyedRng(name))
         chance = min(spot.placement.new_items * len(slate.order), 1.0)
         drawn = draw_new(explored, fresh, chance=chance, rng=KeyedRng(f"{name}/new")) if fresh else explored
         order = slate.order
