@@ -223,7 +223,8 @@ def test_of_many_that_are_alike_the_best_are_kept_in_order_and_those_that_cannot
     assert scores.tolist() == pytest.approx([score for _, score in plain.alike(rows, limit)])
     assert scores.tolist() == sorted(scores.tolist(), reverse=True)
     pairs = [*zip(scores.tolist(), found.tolist(), strict=True)]
-    assert all(row < after for (score, row), (same, after) in itertools.pairwise(pairs) if score == same < 1.0), "by row"
+    alike = [(row, after) for (score, row), (same, after) in itertools.pairwise(pairs) if score == same < 1.0]
+    assert all(row < after for row, after in alike), "ties go by row"
     again, others = shelf.index.alike("shop", rows, limit)
     assert (again.tobytes(), others.tobytes()) == (found.tobytes(), scores.tobytes()), "nothing is left behind"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any, Final
 
@@ -74,7 +74,8 @@ class Answers:
 
     def _reasons(self, slate: Slate, moment: Moment, places: Ints) -> list[list[str]]:
         """Of each place what adds most to its score; where nothing is to be said of that, where it was found."""
-        pool, told = slate.pool, self._explainer.told
+        pool = slate.pool
+        told: Callable[[int], list[str]] = self._explainer.told
         if slate.matrix is None or slate.ranker is None:
             matrix, interest = _NO_MATRIX, _NO_COLUMNS
             liked = slate.scores[places] > 0.0 if slate.rung == POPULAR else np.zeros(len(places), bool)
