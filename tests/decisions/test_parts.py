@@ -152,13 +152,15 @@ def test_what_is_known_of_origins_is_what_looking_at_each_item_says(seed: int) -
     oldest_ms = int(rng.integers(0, 3))
     matrix = rng.choice(np.array([0.0, 1.0, np.nan], np.float32), (len(eligible), 4))
     interest = np.flatnonzero(rng.random(4) < 0.5)
-    origins = np.full(len(places), -1, np.int64)
-    find_origins(places, eligible, found_by, rows, created_ms, oldest_ms, matrix, interest, origins)
-    for place, number in zip(places.tolist(), origins.tolist(), strict=True):
+    before = rng.choice(np.array([0, 0, 7]), len(places))
+    sorts = before.copy()
+    find_origins(places, eligible, found_by, rows, created_ms, oldest_ms, matrix, interest, sorts)
+    assert (sorts[before != 0] == 7).all(), "of these something else is to be said"
+    for place, number in zip(places[before == 0].tolist(), sorts[before == 0].tolist(), strict=True):
         row = rows[eligible[place]]
         wanted = bool((matrix[place, interest] > 0.0).any())
         newer = bool(row >= 0 and oldest_ms > 0 and created_ms[row] > oldest_ms)
-        assert number == 4 * found_by[eligible[place]] + 2 * wanted + newer
+        assert number == -1 - (4 * found_by[eligible[place]] + 2 * wanted + newer)
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c", "bed", "cot", "gone", "5"]), max_size=9))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from typing import Any
@@ -209,6 +210,23 @@ def test_what_is_alike_is_what_a_look_at_every_item_finds(changes, to, limit) ->
         every = np.array([*plain.items, -1], np.int64)
         likeness = shelf.index.likeness("shop", row, every).tolist()
         assert likeness == pytest.approx([plain.likeness(row, other) for other in every.tolist()], nan_ok=True)
+
+
+@pytest.mark.parametrize("limit", [1, 7, 60, 500])
+def test_of_many_that_are_alike_the_best_are_kept_in_order_and_those_that_cannot_be_shown_are_not(limit: int) -> None:
+    shelf, words = Shelf(), ["red", "blue", "sofa", "oak", "table", "lamp", "linen", "small"]
+    for number in range(300):
+        own = [word for place, word in enumerate(words) if number * 2_654_435_761 >> place & 3 == 0]
+        shelf.put(f"item-{number}", title=" ".join(own), stock=int(number % 7 > 0))
+    plain, rows = Plain(shelf.state, "shop"), [shelf.row("item-3"), shelf.row("item-8")]
+    found, scores = shelf.index.alike("shop", rows, limit)
+    assert scores.tolist() == pytest.approx([score for _, score in plain.alike(rows, limit)])
+    assert scores.tolist() == sorted(scores.tolist(), reverse=True)
+    pairs = [*zip(scores.tolist(), found.tolist(), strict=True)]
+    alike = [(row, after) for (score, row), (same, after) in itertools.pairwise(pairs) if score == same < 1.0]
+    assert all(row < after for row, after in alike), "ties go by row"
+    again, others = shelf.index.alike("shop", rows, limit)
+    assert (again.tobytes(), others.tobytes()) == (found.tobytes(), scores.tobytes()), "nothing is left behind"
 
 
 def test_the_words_of_another_tenant_are_nobodys_business() -> None:

@@ -17,6 +17,7 @@ from instanter.foundation.limits import (
     CATALOGUE_ITEM_BYTES,
     CATALOGUE_ITEMS_ALWAYS,
     DELETED_KNOWN_MAX,
+    ITEMS_SHOWN_MAX,
     TEXTS_NAMED_MAX,
 )
 from instanter.sim.disk import SimulatedDisk
@@ -516,3 +517,47 @@ def test_a_row_that_nobody_had_is_blank_again_after_the_memory_behind_those_that
     row = state.item_row(ref("only met"))
     assert row == count
     assert np.isnan(state.catalogue.attributes.numbers[row]).all()
+
+
+def test_what_is_shown_is_unpacked_once_until_it_changes(state: State) -> None:
+    row = put(state, title="Sofa")
+    first = state.catalogue.shown(row)
+    assert state.catalogue.shown(row) is first
+    assert first == state.catalogue.at_row[row]
+    put(state, title="Couch")
+    assert state.catalogue.shown(row).fields["title"] == "Couch"
+    state.catalogue.patch(ItemPatched(2, TENANT, "sofa", {"title": "Settee"}))
+    assert state.catalogue.shown(row).fields["title"] == "Settee"
+    state.catalogue.delete(ItemDeleted(3, TENANT, "sofa"))
+    with pytest.raises(KeyError):
+        state.catalogue.shown(row)
+
+
+def test_a_row_that_went_to_another_item_shows_that_one() -> None:
+    state = empty_state(msgspec.structs.replace(SCHEMA, capacity=Capacity(cells=64, items=1)))
+    row = put(state, title="Sofa")
+    assert state.catalogue.shown(row).id == "sofa"
+    state.catalogue.delete(ItemDeleted(2, TENANT, "sofa"))
+    assert put(state, "lamp", title="Lamp") == row, "the row of what is gone goes to the next"
+    assert state.catalogue.shown(row).id == "lamp"
+
+
+def test_so_many_shown_items_are_kept_unpacked() -> None:
+    room = Capacity(cells=64, items=2 * ITEMS_SHOWN_MAX)
+    state = empty_state(msgspec.structs.replace(SCHEMA, capacity=room))
+    rows = [put(state, f"item-{number}") for number in range(ITEMS_SHOWN_MAX + 1)]
+    first = state.catalogue.shown(rows[0])
+    for row in rows[1:ITEMS_SHOWN_MAX]:
+        state.catalogue.shown(row)
+    assert state.catalogue.shown(rows[0]) is first
+    state.catalogue.shown(rows[-1])
+    again = state.catalogue.shown(rows[0])
+    assert again is not first
+    assert again == first
+
+
+def test_it_says_which_rows_hold_no_item(state: State) -> None:
+    rows = [put(state, "sofa"), put(state, "lamp")]
+    state.catalogue.delete(ItemDeleted(2, TENANT, "lamp"))
+    assert state.catalogue.lacking(np.array([*rows, -1], np.int64)).tolist() == [1, 2]
+    assert state.catalogue.lacking(np.zeros(0, np.int64)).tolist() == []

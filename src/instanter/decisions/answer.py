@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from ..foundation.ids import References
 from ..foundation.limits import MISSING_TOLD_MAX
 from ..state.compiled import Ints
 from ..state.memory import State
+from .candidates import Pool
 from .eligibility import DUPLICATE, OVER_LIMIT, reason_of
 from .explain import EXPLORED, NEW, POPULAR_NOW, Explainer, find_origins, reason_of_source
 from .fallback import POPULAR
@@ -45,9 +46,7 @@ class Answers:
         """As it stands on the wire. What is kept for a purpose in `denied` is not told."""
         state = moment.state
         places = np.array(slate.order, np.int64)
-        reasons = self._reasons(slate, places)
-        if not all(reasons):
-            reasons = self._completed(slate, moment, reasons)
+        reasons = self._reasons(slate, moment, places)
         raw = slate.scores[places]
         scores = shown_amounts(raw) if slate.matrix is None else shown_scores(raw)
         count, drawn = len(slate.order), slate.draw
@@ -73,29 +72,35 @@ class Answers:
     def _features(self, slate: Slate, place: int, denied: Container[str]) -> dict[str, float] | None:
         return None if slate.matrix is None else self._explainer.features(slate.matrix[place], denied)
 
-    def _reasons(self, slate: Slate, places: Ints) -> list[list[str]]:
+    def _reasons(self, slate: Slate, moment: Moment, places: Ints) -> list[list[str]]:
+        """Of each place what adds most to its score; where nothing is to be said of that, where it was found."""
+        pool = slate.pool
+        told: Callable[[int], list[str]] = self._explainer.told
         if slate.matrix is None or slate.ranker is None:
-            wanted = slate.scores > 0.0 if slate.rung == POPULAR else np.zeros(len(slate.scores), bool)
-            return [[POPULAR_NOW] if wanted[place] else [] for place in slate.order]
-        added = slate.ranker.contributions(slate.matrix, self._columns, places, self._explainer.spoken)
-        return self._explainer.reasons(slate.matrix, added, places)
-
-    def _completed(self, slate: Slate, moment: Moment, reasons: list[list[str]]) -> list[list[str]]:
-        """With a reason for the items that nothing else is to be said of."""
-        places = np.array([place for place, texts in zip(slate.order, reasons, strict=True) if not texts], np.int64)
-        pool, origins = slate.pool, np.empty(len(places), np.int64)
-        matrix, interest = (_NO_MATRIX, _NO_COLUMNS) if slate.matrix is None else (slate.matrix, self._interest)
+            matrix, interest = _NO_MATRIX, _NO_COLUMNS
+            liked = slate.scores[places] > 0.0 if slate.rung == POPULAR else np.zeros(len(places), bool)
+            sorts, told = liked.astype(np.int64), _popular_now
+        else:
+            matrix, interest = slate.matrix, self._interest
+            added = slate.ranker.contributions(matrix, self._columns, places, self._explainer.spoken)
+            sorts = self._explainer.sorts(matrix, added, places)
         find_origins(
             places, slate.eligible, pool.found_by, pool.columns.rows, moment.state.catalogue.created_ms,
-            moment.lists.averages.oldest_ms, matrix, interest, origins,
+            moment.lists.averages.oldest_ms, matrix, interest, sorts,
         )  # fmt: skip
-        numbers = origins.tolist()
-        words = {  # Of many items there are few sorts.
-            number: [reason_of_source(pool.origins[number >> 2][0], wanted=bool(number & 2), newer=bool(number & 1))]
-            for number in set(numbers)
-        }
-        further = iter(numbers)
-        return [texts or words[next(further)] for texts in reasons]
+        numbers: list[int] = sorts.tolist()
+        # Of many items there are few sorts.
+        texts = {number: told(number) if number > 0 else _of_origin(pool, -1 - number) for number in set(numbers)}
+        return list(map(texts.__getitem__, numbers))
+
+
+def _popular_now(_: int) -> list[str]:
+    return [POPULAR_NOW]
+
+
+def _of_origin(pool: Pool, number: int) -> list[str]:
+    """The reason for an item of which nothing else is to be said, by what `find_origins` found."""
+    return [reason_of_source(pool.origins[number >> 2][0], wanted=bool(number & 2), newer=bool(number & 1))]
 
 
 def _named(
@@ -108,7 +113,7 @@ def _named(
         return list(map(pool.ids.__getitem__, places.tolist())), repeat(None)
     rows = pool.columns.rows[places].tolist()
     found = [
-        state.catalogue.at_row[row] if place >= len(pool.ids) else None
+        state.catalogue.shown(row) if place >= len(pool.ids) else None
         for place, row in zip(places.tolist(), rows, strict=True)
     ]
     ids = [

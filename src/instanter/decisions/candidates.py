@@ -18,8 +18,9 @@ from ..models.base import SourceContext
 from ..models.sources import SOURCES
 from ..models.words import Matches
 from ..state.catalogue import Catalogue, texts_of
-from ..state.compiled import Ints, Shorts, kernel
+from ..state.compiled import Ints, Reals, Shorts, kernel
 from ..state.memory import State
+from ..state.program import Attributes, price_at
 from ..state.table import BASE, ITEMS, Index, find
 from .request import Candidate, id_text
 
@@ -31,6 +32,7 @@ QUERY: Final = "query"
 STOCK: Final = "stock"
 _WORD: Final = 2**63
 _NO_FIELDS: Final[dict[str, Any]] = {}
+_NO_OWN: Final[dict[str, dict[str, Any]]] = {}
 _TEXT: Final[frozenset[type]] = frozenset({str})
 
 
@@ -88,6 +90,7 @@ def found(
     What is another tenant's is not found: a person may have met it before it was that, under a name of one reference.
     """
     rows, seen, count = np.empty(limit, np.int64), np.zeros(_places_for(limit), np.int64), 0
+    found_by = np.empty(limit, np.int64)
     owners, own = context.state.catalogue.tenants, context.state.catalogue.code_of(tenant)
     origins = []
     finders = [SOURCES[name] for name in sources if name != CALLER]
@@ -98,7 +101,8 @@ def found(
         given = np.ascontiguousarray(source.candidates(context, share + known).rows)
         count = _add_new(rows, known, seen, given, owners, own, known + share)
         origins.append((source.name, count - known))
-    return of_rows(context.state, rows[:count].copy(), origins, now_ms)
+        found_by[known:count] = number
+    return _of_rows(context.state, rows[:count].copy(), origins, found_by[:count], now_ms)
 
 
 def _places_for(rows: int) -> int:
@@ -129,9 +133,13 @@ def _add_new(rows: Ints, count: int, seen: Ints, given: Ints, owners: Shorts, ow
 
 def of_rows(state: State, rows: Ints, origins: list[tuple[str, int]], now_ms: int) -> Pool:
     """Items of the catalogue by row."""
+    by = np.repeat(np.arange(len(origins)), [count for _, count in origins]) if origins else np.zeros(0, np.int64)
+    return _of_rows(state, rows, origins, by, now_ms)
+
+
+def _of_rows(state: State, rows: Ints, origins: list[tuple[str, int]], by: Ints, now_ms: int) -> Pool:
     words = state.schema.layout.item_words
     refs = state.tables.memory.ints[int(state.tables.memory.regions[ITEMS, BASE]) + rows * words]
-    by = np.repeat(np.arange(len(origins)), [count for _, count in origins]) if origins else np.zeros(0, np.int64)
     return Pool(_columns(state, refs, rows, np.full(len(rows), -1, np.int64), now_ms), [], origins=origins, found_by=by)
 
 
@@ -144,25 +152,32 @@ def given_by(
     An id whose reference is that of another item, or of one before it in the list, is no candidate but `taken`.
     `numbers` are those that are numbers; text in them is read as that of an item is.
     """
-    fields, duplicates = _fields_by_id(candidates, known, numbers)
-    refs, taken = list(map(catalogue.named(tenant).get, fields)), list[str]()
-    if None in refs or len(set(refs)) < len(refs):
-        refs, taken = _looked_up(catalogue, tenant, fields)
-    for item_id in taken:
-        del fields[item_id]
-    has_own = any(fields.values())
-    overridden = [(place, own) for place, own in enumerate(fields.values()) if own] if has_own else []
-    return Given(list(fields), np.array(refs, np.int64), overridden, duplicates, taken)
+    ids, fields, duplicates = _bare_ids(candidates), _NO_OWN, list[str]()
+    if ids is None:
+        fields, duplicates = _fields_by_id(candidates, known, numbers)
+        ids = list(fields)
+    # Whatever is known by name is an item that the catalogue holds, and no two of these have one reference.
+    refs, taken = list(map(catalogue.named(tenant).get, ids)), list[str]()
+    if None in refs:
+        refs, taken = _looked_up(catalogue, tenant, ids)
+        lost = frozenset(taken)
+        ids = [item_id for item_id in ids if item_id not in lost]
+    overridden = [(place, own) for place, item_id in enumerate(ids) if (own := fields[item_id])] if fields else []
+    return Given(ids, np.array(refs, np.int64), overridden, duplicates, taken)
+
+
+def _bare_ids(candidates: Sequence[str | float | Candidate]) -> list[str] | None:
+    """The ids of a list that is nothing but ids, none of them twice, as most are; None of another one."""
+    if not _TEXT.issuperset(map(type, candidates)):
+        return None
+    ids = cast("list[str]", list(candidates))
+    return ids if len(set(ids)) == len(ids) else None
 
 
 def _fields_by_id(
     candidates: Sequence[str | float | Candidate], known: frozenset[str], numbers: Sequence[str]
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """The candidates by id, each with what of its own fields counts; and the ids that are named again."""
-    if _TEXT.issuperset(map(type, candidates)):  # Most lists: no candidate has to be looked at by itself.
-        bare = dict.fromkeys(cast("Sequence[str]", candidates), _NO_FIELDS)
-        if len(bare) == len(candidates):
-            return bare, []
     fields: dict[str, dict[str, Any]] = {}
     duplicates: list[str] = []
     for candidate in candidates:
@@ -236,15 +251,10 @@ def joined(first: Pool, second: Pool) -> Pool:
 
 def _columns(state: State, refs: Ints, rows: Ints, ranks: Ints, now_ms: int) -> Candidates:
     """What the catalogue says of items, their prices as of now."""
-    attributes, numbers = state.tables.attributes.refs[rows], state.tables.attributes.numbers[rows]
-    if state.catalogue.has_sales:
-        between = state.tables.attributes.sale_ms[rows]
-        on_sale = (between[:, 0] <= now_ms) & (now_ms < between[:, 1])
-        numbers[on_sale, 0] = state.tables.attributes.sale_prices[rows[on_sale]]
-    unknown = rows < 0
-    if unknown.any():
-        attributes[unknown] = 0
-        numbers[unknown] = np.nan
+    items = state.tables.attributes
+    attributes = np.empty((len(rows), *items.refs.shape[1:]), np.int64)
+    numbers = np.empty((len(rows), items.numbers.shape[1]))
+    _read_columns(items, rows, now_ms, state.catalogue.has_sales, attributes, numbers)
     return Candidates(refs, rows, ranks, attributes, numbers)
 
 
@@ -263,6 +273,22 @@ def _override(state: State, columns: Candidates, place: int, fields: dict[str, A
         if name in schema.attributes:
             refs = [state.references.of(text) for text in texts_of(value)]
             columns.attributes[place, schema.attributes.index(name)] = refs + [0] * (ATTRIBUTE_VALUES_MAX - len(refs))
+
+
+@kernel
+def _read_columns(
+    items: Attributes, rows: Ints, now_ms: int, has_sales: bool, attributes: Ints, numbers: Reals
+) -> None:
+    """Of each row what the catalogue says; nothing of a row of -1."""
+    for i in range(len(rows)):
+        row = rows[i]
+        for field in range(attributes.shape[1]):
+            for place in range(attributes.shape[2]):
+                attributes[i, field, place] = items.refs[row, field, place] if row >= 0 else 0
+        for field in range(numbers.shape[1]):
+            numbers[i, field] = items.numbers[row, field] if row >= 0 else np.nan
+        if has_sales and row >= 0:
+            numbers[i, 0] = price_at(items, row, now_ms)
 
 
 @kernel

@@ -50,6 +50,7 @@ from ..state.catalogue import Catalogue
 from ..state.compiled import Ints, Reals
 from ..state.layout import Scope
 from ..state.memory import State
+from ..state.program import FOLDING
 from ..state.recent import Steps
 from ..state.schema import Schema
 from .answer import Answers, placement_receipt, query_hash
@@ -62,7 +63,7 @@ from .explain import Explainer
 from .fallback import DEFAULT, PERSONAL, POPULAR, RANKER_FAILURES, SESSION, StageFailed, Stages, descend
 from .placement import Placement
 from .plain import NOTHING_MATCHED, default, eligible, empty, popular, told_of
-from .policy import allowed, draw, draw_new
+from .policy import Draw, allowed, draw, draw_new
 from .receipt import RECEIPT_VERSION, PlacementReceipt, Receipt, encode_receipt, inputs_hash
 from .request import (
     CompleteReply,
@@ -565,11 +566,13 @@ class Decider:
             return default(moment, asked, filters)
         pool, inputs = read.pool, read
         scored = stages.run("score", lambda: self._scored(moment, asked, read, scorers))
-        groups = groups_of(moment.state, pool.columns.rows[inputs.eligible]) if filters.now_ms else _NO_GROUPS
-        best = best_of_groups(groups, scored.scores)
+        candidates = pool.columns if len(inputs.eligible) == len(pool) else pool.columns.taken(inputs.eligible)
+        groups = groups_of(moment.state, candidates.rows) if filters.now_ms else _NO_GROUPS
+        groups = groups if groups.any() else _NO_GROUPS
+        best = best_of_groups(groups, scored.scores) if len(groups) else None
         if best is not None:
             inputs, scored, groups = _of_best(inputs, best), scored.of(best), groups[best]
-        candidates = pool.columns if len(inputs.eligible) == len(pool) else pool.columns.taken(inputs.eligible)
+            candidates = candidates.taken(best)
         ordered_by = scored.scores
         if pool.matches is not None:
             ordered_by = in_tiers(ordered_by, pool.matches.words[inputs.eligible])
@@ -580,7 +583,7 @@ class Decider:
             asked, rung, f"{scored.ranker.name}@{scored.ranker.version}", pool, inputs.codes, inputs.eligible,
             candidates.refs.tolist(), scored.scores, arranged.order.tolist(), arranged,
             inputs.matrix, scored.ranker, lesson=scored.lesson, learned=scored.learned,
-            groups=groups if groups.any() else _NO_GROUPS, reason=told_of(asked, pool),
+            groups=groups, reason=told_of(asked, pool),
         )  # fmt: skip
 
     def _inputs(self, moment: Moment, asked: Asked, filters: Filters, rung: str) -> Inputs | None:
@@ -668,7 +671,7 @@ class Decider:
 
     def _explore(self, slates: list[Slate], shown: set[int], decision_id: str, moment: Moment) -> list[Slate]:
         """Draw the explored slot of each list that has one."""
-        stages, by_reference = moment.stages, moment.state.settings["folding"] < 4
+        stages, by_reference = moment.stages, int(moment.state.program.settings[FOLDING]) < 4
         try:
             return stages.run("policy", lambda: self._drawn(slates, shown, decision_id, by_reference=by_reference))
         except StageFailed:
@@ -680,7 +683,9 @@ class Decider:
         new = allowed([slate.new_keys() for slate in slates], shown)
         kept = shown.union(*new)
         explores = [bool(slate.order) and slate.asked.spot.exploration > 0.0 for slate in slates]
-        pools = [slate.keys if explored else [] for slate, explored in zip(slates, explores, strict=True)]
+        # Of a list that shows all it has there is nothing to draw.
+        pools = [slate.keys if explored and len(slate.order) < len(slate.refs) else []
+                 for slate, explored in zip(slates, explores, strict=True)]  # fmt: skip
         sets = allowed(pools, kept, by_reference=by_reference)
         return [
             self._with_draw(slate, others, fresh, decision_id) if explored or fresh else slate
@@ -693,9 +698,11 @@ class Decider:
         if len(slate.groups):
             ref_of = dict(zip(slate.keys, slate.refs, strict=True))
             others, fresh = [ref_of[key] for key in others], [ref_of[key] for key in fresh]
-        explored = draw(incumbent, others, epsilon=spot.exploration, rng=KeyedRng(name))
+        explored = Draw(incumbent, 1.0, explored=False)
+        if others:
+            explored = draw(incumbent, others, epsilon=spot.exploration, rng=KeyedRng(name))
         chance = min(spot.placement.new_items * len(slate.order), 1.0)
-        drawn = draw_new(explored, fresh, chance=chance, rng=KeyedRng(f"{name}/new"))
+        drawn = draw_new(explored, fresh, chance=chance, rng=KeyedRng(f"{name}/new")) if fresh else explored
         order = slate.order
         if drawn.explored:
             order = [*order[:-1], slate.refs.index(drawn.ref)]
@@ -755,7 +762,7 @@ def _warnings(request: PlacementRequest, slate: Slate, state: State) -> Iterator
         yield Warned(code="unknown_item", message=f'placement "{asked.id}": the item "{request.item}" is not in the '
                      f"catalogue, and {seen}: is it the id that the catalogue has?")
     if asked.given is not None and len(asked.given.refs):
-        unknown = np.flatnonzero(~state.catalogue.stands_in(slate.pool.columns.rows[: len(asked.given.refs)]))
+        unknown = state.catalogue.lacking(slate.pool.columns.rows[: len(asked.given.refs)])
         if len(unknown):
             yield Warned(code="unknown_candidates", message=f'placement "{asked.id}": {len(unknown)} of '
                          f"{len(asked.given.refs)} candidates are not in the catalogue, the first "

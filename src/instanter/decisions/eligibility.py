@@ -10,7 +10,7 @@ import numpy as np
 
 from ..features.roles import FeatureRole
 from ..features.view import Person
-from ..state.compiled import Bytes, Ints, Reals
+from ..state.compiled import Bytes, Ints, Reals, kernel
 from ..state.memory import State
 from .candidates import Pool
 
@@ -84,8 +84,8 @@ def judge(state: State, pool: Pool, filters: Filters) -> Bytes:
 
 def groups_of(state: State, rows: Ints) -> Ints:
     """The groups of variants that items of these rows are in, 0 for none."""
-    groups = state.catalogue.groups[rows]
-    groups[rows < 0] = 0
+    groups = np.empty(len(rows), np.int64)
+    _read_groups(state.catalogue.groups, rows, groups)
     return groups
 
 
@@ -113,9 +113,9 @@ def beside_the_best(codes: Bytes, places: Ints) -> None:
 
 def _judge_availability(state: State, pool: Pool, filters: Filters, codes: Bytes) -> None:
     del filters
-    rows, refs = pool.columns.rows, pool.columns.refs
-    available = state.catalogue.available[rows]
-    for place in np.flatnonzero((available == 0) | (rows < 0)).tolist():
+    rows, refs, places = pool.columns.rows, pool.columns.refs, np.empty(len(pool), np.int64)
+    count = _find_unavailable(state.catalogue.available, rows, places)
+    for place in places[:count].tolist():
         by_caller = place < len(pool.ids)
         codes[place] = _CODES[_unavailable(state, int(refs[place]), int(rows[place]), by_caller=by_caller)]
 
@@ -141,8 +141,9 @@ def _judge_items(state: State, pool: Pool, filters: Filters, codes: Bytes) -> No
     del state
     page = (filters.page,) if filters.page else ()
     ruled_out = filters.bought.union(filters.shown, filters.cart, filters.seen, page)
-    if ruled_out:
-        for place, ref in enumerate(pool.columns.refs.tolist()):
+    refs = pool.columns.refs.tolist() if ruled_out else []
+    if not ruled_out.isdisjoint(refs):
+        for place, ref in enumerate(refs):
             if ref in ruled_out and not codes[place]:
                 codes[place] = _CODES[_ruled_out(filters, ref)]
 
@@ -151,9 +152,10 @@ def _judge_groups(state: State, pool: Pool, filters: Filters, codes: Bytes) -> N
     """Another variant of what is ruled out is ruled out like it."""
     if not filters.now_ms:
         return
-    groups = groups_of(state, pool.columns.rows)
-    for place in np.flatnonzero((groups != 0) & (codes == 0)).tolist():
-        group = int(groups[place])
+    places = np.empty(len(pool), np.int64)
+    count = _find_grouped(state.catalogue.groups, pool.columns.rows, codes, places)
+    for place in places[:count].tolist():
+        group = int(state.catalogue.groups[pool.columns.rows[place]])
         if group == filters.page_group:
             codes[place] = _CODES[SAME_GROUP]
         elif group in filters.bought:
@@ -193,6 +195,34 @@ def _ruled_out(filters: Filters, ref: int) -> str:
     if ref in filters.cart:
         return IN_CART
     return SHOWN_ELSEWHERE if ref in filters.shown else SEEN_BEFORE
+
+
+@kernel
+def _find_unavailable(available: Bytes, rows: Ints, places: Ints) -> int:
+    """Fill in the places of what cannot be shown or has no row; how many."""
+    count = 0
+    for place in range(len(rows)):
+        if rows[place] < 0 or available[rows[place]] == 0:
+            places[count] = place
+            count += 1
+    return count
+
+
+@kernel
+def _find_grouped(groups: Ints, rows: Ints, codes: Bytes, places: Ints) -> int:
+    """Fill in the places of what is in a group and not ruled out yet; how many."""
+    count = 0
+    for place in range(len(rows)):
+        if rows[place] >= 0 and groups[rows[place]] != 0 and codes[place] == 0:
+            places[count] = place
+            count += 1
+    return count
+
+
+@kernel
+def _read_groups(groups: Ints, rows: Ints, found: Ints) -> None:
+    for place in range(len(rows)):
+        found[place] = groups[rows[place]] if rows[place] >= 0 else 0
 
 
 FILTERS: Final = {

@@ -108,13 +108,15 @@ class Explainer:
         """For each of these rows of the matrix, all by default, the texts of the columns that add most, at most
         `REASONS_MAX`. `contributions` are those of the spoken columns to these rows."""
         chosen = np.arange(len(matrix)) if rows is None else rows
-        sorts = np.empty(len(chosen), np.int64)
+        return list(map(self.told, self.sorts(matrix, contributions, chosen).tolist()))
+
+    def sorts(self, matrix: Matrix, contributions: Reals, rows: Ints) -> Ints:
+        """For each of these rows a number of which `told` makes the texts, 0 where there is nothing to say."""
+        sorts = np.empty(len(rows), np.int64)
         _find_sorts(
-            matrix, chosen, contributions, self.spoken, self._least, self._grounds, self._viewed, self._steps, sorts
+            matrix, rows, contributions, self.spoken, self._least, self._grounds, self._viewed, self._steps, sorts
         )
-        numbers: list[int] = sorts.tolist()
-        texts = {number: self._told(number) for number in set(numbers)}  # Most rows share theirs with others.
-        return [texts[number] for number in numbers]
+        return sorts
 
     def features(self, row: Matrix, denied: Container[str] = ()) -> dict[str, float]:
         """The inputs of one candidate by name, without the absent ones and those kept for a purpose in `denied`."""
@@ -123,7 +125,8 @@ class Explainer:
             if value == value and purpose not in denied
         }  # fmt: skip
 
-    def _told(self, number: int) -> list[str]:
+    def told(self, number: int) -> list[str]:
+        """The texts of a sort of rows; most rows share theirs with others."""
         said = self._known.get(number)
         if said is None:
             if len(self._known) >= EXPLANATIONS_MAX:
@@ -177,11 +180,14 @@ def _find_sorts(
 @kernel
 def find_origins(
     places: Ints, eligible: Ints, found_by: Ints, item_rows: Ints, created_ms: Ints, oldest_ms: int, matrix: Matrix,
-    interest: Ints, origins: Ints,
+    interest: Ints, sorts: Ints,
 ) -> None:  # fmt: skip
-    """What `reason_of_source` needs to know of candidates, as one number: which of the origins gave it, times 4, and 2
-    where somebody has shown interest, by the columns of `interest`, and 1 where there are older ones."""
+    """In the place of a 0 in `sorts`, -1 less what `reason_of_source` needs to know of the candidate: which of the
+    origins gave it, times 4, and 2 where somebody has shown interest, by the columns of `interest`, and 1 where there
+    are older ones."""
     for i in range(len(places)):
+        if sorts[i] != 0:
+            continue
         in_pool = eligible[places[i]]
         row = item_rows[in_pool]
         number = found_by[in_pool] * 4
@@ -190,7 +196,7 @@ def find_origins(
                 number |= 2
         if row >= 0 and oldest_ms > 0 and created_ms[row] > oldest_ms:
             number |= 1
-        origins[i] = number
+        sorts[i] = -1 - number
 
 
 def warm_up() -> None:

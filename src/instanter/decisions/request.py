@@ -186,8 +186,8 @@ class Warned(Wire, frozen=True, kw_only=True):
     message: str
 
 
-class RankedItem(Wire, frozen=True, omit_defaults=True):
-    """One item of an answer."""
+class RankedItem(Wire, frozen=True, omit_defaults=True, gc=False):
+    """One item of an answer. Leads back to nothing, so the collector need not look at it: a reply has hundreds."""
 
     id: str
     position: int
@@ -208,7 +208,7 @@ class RankedItem(Wire, frozen=True, omit_defaults=True):
 ScoreKind = Literal["probability", "order"]
 
 
-class ExcludedItem(Wire, frozen=True):
+class ExcludedItem(Wire, frozen=True, gc=False):
     """A candidate that is not shown, and why."""
 
     id: str

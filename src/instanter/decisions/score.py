@@ -34,7 +34,7 @@ def shown_scores(scores: Reals) -> list[float]:
     """
     shown = np.empty(len(scores))
     _logistic(scores, shown)
-    rounded: list[float] = np.round(shown, _DIGITS).tolist()
+    rounded: list[float] = shown.round(_DIGITS).tolist()
     return rounded
 
 

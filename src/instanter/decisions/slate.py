@@ -162,4 +162,4 @@ class Slate(msgspec.Struct, frozen=True):
 
     def shown(self) -> list[int]:
         """References in the order of the list."""
-        return [self.refs[place] for place in self.order]
+        return list(map(self.refs.__getitem__, self.order))

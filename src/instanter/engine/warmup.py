@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable
 
 import msgspec
+import numpy as np
 
 from ..decisions.decide import Decider
 from ..decisions.explain import warm_up as warm_up_reasons
@@ -78,6 +79,7 @@ def _do_all(schema: Schema, decider: Decider, placements: tuple[str, ...]) -> No
     warm_up_learners()
     warm_up_reasons()
     warm_up_words()
+    state.catalogue.lacking(np.zeros(0, np.int64))
     known = tuple(DecideRequest(placements=[PlacementRequest(id=placement)]) for placement in placements)
     together = DecideRequest(
         placements=[PlacementRequest(id=placement, item=_item(0)) for placement in placements], explain=True

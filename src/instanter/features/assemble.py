@@ -254,13 +254,15 @@ class Assembler:
         # The person's numbers are the same for all: one row, copied.
         of_person = person.values[: self._person_numbers].astype(np.float32)
         matrix[:, self._first_of_person : self._first_of_list] = of_person
+        # A column of one candidate lies together by itself: kernels are to see one kind of array.
+        prices = np.ascontiguousarray(candidates.numbers[:, 0])
         relative.stand(
-            candidates.refs, candidates.ranks, candidates.numbers[:, 0], neighbours.recent, self._click_rate,
+            candidates.refs, candidates.ranks, prices, neighbours.recent, self._click_rate,
             self._first_of_list, matrix,
         )  # fmt: skip
         if self.rules >= BESIDE:
             beside.stand_beside(
-                state, beside_row, now_ms, candidates.attributes, candidates.numbers[:, 0], self._first_beside, matrix,
+                state, beside_row, now_ms, candidates.attributes, prices, self._first_beside, matrix,
                 told,
             )  # fmt: skip
             if ahead is None:

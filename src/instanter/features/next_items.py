@@ -125,7 +125,7 @@ class NextItems:
         own = _own_of(steps, page_row, now_ms)
         ints, ring = state.tables.memory.ints, state.ring(self._feature)
         heads = state.published[own.rows * self._words + self._head]
-        owners = owners_of(np.array(keys, np.int64)) if keys else _NOTHING
+        owners = owners_of(keys)
         theirs = Own(own.rows, heads, own.weights, owners, state.catalogue.tenants, tenant)
         walk(ints, ring, as_of(ints, ring), now_ms, theirs, self._walked)
         returns = self._returns.of(state, ring, tenant)
@@ -284,9 +284,12 @@ def _judge(
         elif kinds[column] == 2:
             amounts[column] *= 1.0 - hits / (hits + KIN_HITS)
         total += amounts[column]
+    known, chance = LEAST, 0.0
     for found in range(walked.counts[FOUND]):
         mixed = _mixed(walked, found, amounts, total)
-        chances[found] = (BY_MIXTURE + BY_TRUST * trust) * math.log(mixed / LEAST)
+        if mixed != known:  # Most items were only met among the newest steps, so often as the one before.
+            known, chance = mixed, (BY_MIXTURE + BY_TRUST * trust) * math.log(mixed / LEAST)
+        chances[found] = chance
     for i in range(len(own)):
         found = find_row(walked, own[i])
         if found < 0:
@@ -307,7 +310,7 @@ def _judge(
 def _mixed(walked: Walked, found: int, amounts: Reals, total: float) -> float:
     mixed: float = LEAST
     for column in range(len(amounts)):
-        if walked.totals[column] > 0.0:
+        if walked.scores[found, column] > 0.0:  # Most are 0, and divisions are dear.
             mixed += amounts[column] * walked.scores[found, column] / walked.totals[column] / (total + 1e-9)
     return mixed
 
@@ -322,7 +325,7 @@ def _fill(
         found = find_row(walked, rows[c]) if rows[c] >= 0 else -1
         for column in range(_CHANCE):
             share = 0.0
-            if found >= 0 and walked.totals[column] > 0.0:
+            if found >= 0 and walked.scores[found, column] > 0.0:
                 share = walked.scores[found, column] / walked.totals[column]
             matrix[c, first + column] = share
         matrix[c, first + _CHANCE] = chances[found] if found >= 0 else 0.0

@@ -36,15 +36,24 @@ def stand(
     refs: Ints, ranks: Ints, prices: Reals, recent: Ints, rate: int, first: int, matrix: Matrix
 ) -> None:
     """Fill the columns from `first` on; `rate` is the column of the click rate, or `NO_RATE`."""
-    # What has no price is sorted to the end, where nothing that has one looks.
-    by_price = np.sort(np.where(prices > 0.0, prices, np.inf))
-    rates = matrix[:, rate].astype(np.float64) if rate >= 0 else np.zeros(len(refs))
-    _stand(refs, ranks, np.ascontiguousarray(prices), recent, by_price, rates, np.sort(rates), first, matrix)
+    by_price, by_rate = np.empty(len(refs)), np.empty(len(refs))
+    _gather(prices, rate, matrix, by_price, by_rate)
+    by_price.sort()
+    by_rate.sort()
+    _stand(refs, ranks, prices, recent, by_price, rate, by_rate, first, matrix)
+
+
+@kernel
+def _gather(prices: Reals, rate: int, matrix: Matrix, by_price: Reals, by_rate: Reals) -> None:
+    """What is to be sorted. What has no price goes to the end, where nothing that has one looks."""
+    for c in range(len(prices)):
+        by_price[c] = prices[c] if prices[c] > 0.0 else np.inf
+        by_rate[c] = matrix[c, rate] if rate >= 0 else 0.0
 
 
 @kernel
 def _stand(
-    refs: Ints, ranks: Ints, prices: Reals, recent: Ints, by_price: Reals, rates: Reals, by_rate: Reals, first: int,
+    refs: Ints, ranks: Ints, prices: Reals, recent: Ints, by_price: Reals, rate: int, by_rate: Reals, first: int,
     matrix: Matrix,
 ) -> None:  # fmt: skip
     size = len(refs)
@@ -59,7 +68,8 @@ def _stand(
         matrix[c, first + SIZE] = size
         matrix[c, first + PRICE_RANK] = _share_below(by_price, prices[c], priced) if prices[c] > 0.0 else np.nan
         matrix[c, first + PRICE_RATIO] = _log_ratio(prices[c], mean)
-        matrix[c, first + CLICK_RANK] = _share_below(by_rate, rates[c], size) if rates[c] == rates[c] else np.nan
+        own = float(matrix[c, rate]) if rate >= 0 else 0.0
+        matrix[c, first + CLICK_RANK] = _share_below(by_rate, own, size) if own == own else np.nan
         matrix[c, first + TOUCHED] = touched
         known = newest >= 0 and ranks[newest] >= 0 and ranks[c] >= 0
         matrix[c, first + FROM_NEWEST] = ranks[c] - ranks[newest] if known else np.nan

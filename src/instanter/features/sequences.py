@@ -142,10 +142,13 @@ def walk(ints: Ints, ring: int, until: int, now_ms: int, own: Own, walked: Walke
     for visit in range(walked.counts[VISITS]):
         _look_ahead(ints, ring, until, now_ms, own, visit, walked)
         _look_back(ints, ring, now_ms, own, visit, walked)
+    beside_or_before = walked.counts[FOUND]
     _see_newest(ints, ring, until, own, walked)
-    for found in range(walked.counts[FOUND]):
-        for column in range(len(COLUMNS)):
+    for found in range(beside_or_before):
+        for column in range(LATELY):
             walked.totals[column] += walked.scores[found, column]
+    for found in range(walked.counts[FOUND]):
+        walked.totals[LATELY] += walked.scores[found, LATELY]
 
 
 @kernel

@@ -403,6 +403,8 @@ COMPLETED_ROWS_MAX = 4_096
 """Items looked at that have the rarest of the words before it."""
 ALIKE_ENTRIES_MAX = 16_384
 """Likewise for the items that are alike in words."""
+ITEMS_SHOWN_MAX = 512
+"""Items that were shown lately and are kept unpacked; from then on they are unpacked anew."""
 ALIKE_TO_MAX = 4
 """Items looked at last that others are alike to in words, where the page is about none."""
 DELETED_KNOWN_MAX = 65_536

@@ -93,6 +93,8 @@ class _Sums(NamedTuple):
     """By row, all zeros between two: see `_SCORE` and what follows it; together, since they are read together."""
     touched: Shorts
     """Rows, one after the other."""
+    alike: Reals
+    """By row what it has of the words of others, all zeros between two questions."""
 
 
 class _Tenant:
@@ -144,7 +146,12 @@ class WordIndex:
             mapped_zeros((rows_max, ITEM_WORDS_MAX), np.int32), mapped_zeros((rows_max, ITEM_WORDS_MAX), np.uint8),
             mapped_zeros(rows_max, np.int32),
         )
-        self._sums = _Sums(mapped_zeros((rows_max, 4), np.float64), mapped_zeros(rows_max, np.int32))
+        self._sums = _Sums(
+            mapped_zeros((rows_max, 4), np.float64), mapped_zeros(rows_max + 1, np.int32),
+            mapped_zeros(rows_max, np.float64),
+        )  # fmt: skip
+        self._less: Reals = np.zeros(2 + ITEM_WORDS_MAX * int(_WEIGHT_MAX))
+        """By an item's length what `_less` gives, as far as it was asked for, for the mean length that stands last."""
         self._lists = _lists_of(_SLOTS_MIN, _ENTRIES_MIN)
         self._marks: Reals = mapped_zeros(_SLOTS_MIN, np.float64)
         """By slot what the word adds, all zeros between two questions."""
@@ -261,25 +268,19 @@ class WordIndex:
             for slot, gain in zip(slots.tolist(), added.tolist(), strict=True):
                 gains[slot] = gains.get(slot, 0.0) + gain / (1.0 + place)
         sizes = self._lists.sizes[np.fromiter(gains, np.int64, len(gains))].tolist()
-        entries, kept = 0, list[_Term]()
+        entries, kept = 0, list[int]()
         for size, slot in sorted(zip(sizes, gains, strict=True), key=lambda one: one[0]):
             entries += size
             if kept and entries > ALIKE_ENTRIES_MAX:
                 break
-            kept.append(_Term(gains[slot], [slot], [1.0], size))
-        if not kept:
-            return _NO_ROWS, _NO_SCORES
-        count = self._add_up(words, kept)
-        self._sums.table[self._sums.touched[:count], _WORDS] = 0.0  # By scores alone.
-        try:
-            itself = np.array(to, np.int64)
-            found = self._best(count, limit + len(itself))
-            found = found[~np.isin(found, itself)][:limit]
-            scores = np.minimum(self._sums.table[found, _SCORE], 1.0)
-        finally:
-            _forget(count, self._sums)
-        enough = scores >= ALIKE_MIN
-        return found[enough], scores[enough]
+            kept.append(slot)
+        rows, scores = np.empty(limit, np.int64), np.empty(limit)
+        count = _find_alike(
+            np.array(kept, np.int64), np.array([gains[slot] for slot in kept]), words.mean_length,
+            self._state.catalogue.available, self._lists, self._items, self._sums, self._less, np.array(to, np.int64),
+            rows, scores,
+        )  # fmt: skip
+        return rows[:count], np.minimum(scores[:count], 1.0)
 
     def likeness(self, tenant: str, row: int, rows: Ints) -> Reals:
         """How alike in words the items of `rows` are to that of `row`, from 0 to 1; NaN where one of them has none, and
@@ -288,8 +289,7 @@ class WordIndex:
         words = self._words_of_tenant(tenant)
         if words is not None and row >= 0:
             slots, gains = self._asked(words, row)
-            _compare(rows, slots, gains, words.mean_length, self._items, self._marks, found)
-            found[rows == row] = np.nan
+            _compare(row, rows, slots, gains, words.mean_length, self._items, self._marks, found)
         return found
 
     def _words_of_tenant(self, tenant: str) -> _Tenant | None:
@@ -491,8 +491,13 @@ def _rarity(having: int, items: int) -> float:
 @kernel
 def _counts(weight: float, relative_length: float) -> float:
     """What a word of this weight counts in an item so much longer than the average."""
-    less = SATURATION * (1.0 - LENGTH_SHARE + LENGTH_SHARE * relative_length)
-    return weight * (SATURATION + 1.0) / (weight + less)
+    return weight * (SATURATION + 1.0) / (weight + _less(relative_length))
+
+
+@kernel
+def _less(relative_length: float) -> float:
+    """At which weight a word counts half of what it can."""
+    return SATURATION * (1.0 - LENGTH_SHARE + LENGTH_SHARE * relative_length)
 
 
 @kernel
@@ -611,6 +616,78 @@ def _add(
 
 
 @kernel
+def _find_alike(
+    slots: Ints, gains: Reals, mean_length: float, available: Bytes, lists: _Lists, items: _Items, sums: _Sums,
+    less: Reals, itself: Ints, rows: Ints, scores: Reals,
+) -> int:  # fmt: skip
+    """Fill `rows` and `scores` with what has most of these words, the best first, ties by row; how many. Not among them
+    are the items `itself` and those that are hardly alike."""
+    touched, alike = 0, sums.alike
+    if less[len(less) - 1] != mean_length:
+        for length in range(len(less)):
+            less[length] = 0.0
+        less[len(less) - 1] = mean_length
+    for number in range(len(slots)):
+        first, gain = lists.starts[slots[number]], gains[number]
+        for at in range(first, first + lists.sizes[slots[number]]):
+            row = lists.rows[at]
+            length = items.lengths[row]
+            if less[length] == 0.0:
+                less[length] = _less(length / mean_length)
+            before = alike[row]
+            sums.touched[touched] = row
+            touched += 1 if before == 0.0 else 0
+            weight = float(lists.weights[at])
+            alike[row] = before + gain * (weight * (SATURATION + 1.0) / (weight + less[length]))
+    for row in itself:
+        alike[row] = 0.0
+    count = 0
+    for i in range(touched):
+        row = sums.touched[i]
+        score = alike[row]
+        alike[row] = 0.0
+        if score < ALIKE_MIN or available[row] == 0:
+            continue
+        if count < len(rows):
+            rows[count], scores[count] = row, score
+            count += 1
+            if count == len(rows):
+                for root in range(count // 2 - 1, -1, -1):
+                    _sink_pair(rows, scores, count, root)
+        elif score > scores[0] or (score == scores[0] and row < rows[0]):
+            rows[0], scores[0] = row, score
+            _sink_pair(rows, scores, count, 0)
+    if count < len(rows):
+        for root in range(count // 2 - 1, -1, -1):
+            _sink_pair(rows, scores, count, root)
+    for last in range(count - 1, 0, -1):  # The worst goes to the end, then the next worst before it.
+        rows[0], rows[last] = rows[last], rows[0]
+        scores[0], scores[last] = scores[last], scores[0]
+        _sink_pair(rows, scores, last, 0)
+    return count
+
+
+@kernel
+def _sink_pair(rows: Ints, scores: Reals, size: int, root: int) -> None:
+    """Let the pair at `root` sink in a heap of so many, whose root is the worst."""
+    row, score = rows[root], scores[root]
+    while True:
+        child = 2 * root + 1
+        if child >= size:
+            break
+        other = child + 1
+        if other < size and (
+            scores[other] < scores[child] or (scores[other] == scores[child] and rows[other] > rows[child])
+        ):
+            child = other
+        if not (scores[child] < score or (scores[child] == score and rows[child] > row)):
+            break
+        rows[root], scores[root] = rows[child], scores[child]
+        root = child
+    rows[root], scores[root] = row, score
+
+
+@kernel
 def _forget(count: int, sums: _Sums) -> None:
     for i in range(count):
         for column in range(4):
@@ -660,17 +737,17 @@ def _goes_first(sums: _Sums, left: int, right: int) -> bool:
 
 @kernel
 def _compare(
-    rows: Ints, slots: Ints, gains: Reals, mean_length: float, items: _Items, marks: Reals, found: Reals
+    itself: int, rows: Ints, slots: Ints, gains: Reals, mean_length: float, items: _Items, marks: Reals, found: Reals
 ) -> None:
-    """How alike items are to the one that has these words; where one has none, `found` stays as it is. `marks` are all
-    zeros before and after."""
+    """How alike items are to the one of row `itself`, which has these words; for it and where one has none, `found`
+    stays as it is. `marks` are all zeros before and after."""
     if len(slots) == 0:
         return
     for i in range(len(slots)):
         marks[slots[i]] = gains[i]
     for i in range(len(rows)):
         row = rows[i]
-        if row < 0 or items.slots[row, 0] == 0:
+        if row < 0 or row == itself or items.slots[row, 0] == 0:
             continue
         total, relative = 0.0, items.lengths[row] / mean_length
         for place in range(items.slots.shape[1]):

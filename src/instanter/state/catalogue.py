@@ -21,9 +21,9 @@ from ..events.times import parse_time_ms
 from ..events.vectors import length_of
 from ..foundation.errors import EventRejected, ReferenceTaken
 from ..foundation.ids import References
-from ..foundation.limits import ATTRIBUTE_VALUES_MAX, CHANGES_FOLLOWED_MAX, TEXTS_NAMED_MAX
+from ..foundation.limits import ATTRIBUTE_VALUES_MAX, CHANGES_FOLLOWED_MAX, ITEMS_SHOWN_MAX, TEXTS_NAMED_MAX
 from .blocks import PackedItems
-from .compiled import Bytes, Ints, Shorts
+from .compiled import Bytes, Ints, Shorts, kernel
 from .program import Attributes
 from .rows_left import RowsLeft
 
@@ -192,6 +192,8 @@ class Catalogue:
         self._named: dict[str, dict[str, int]] = {}
         """By tenant and id the references of items of the catalogue that were asked for lately, see `named`."""
         self._named_count = 0
+        self._shown: dict[int, tuple[int, Item]] = {}
+        """By row the items that were shown lately, with what `_changed_at` said then, see `shown`."""
 
     def ref_of(self, tenant: str, item_id: str) -> int:
         """The reference of an item that the catalogue holds or may come to hold; `ReferenceTaken` if it holds another
@@ -241,6 +243,19 @@ class Catalogue:
         """The id of the item in a row."""
         return _unpack_name(self._packed[int(self._refs[row])]).id
 
+    def shown(self, row: int) -> Item:
+        """The item in a row, for those who show it and change nothing of it: most of what is shown is in fashion, and
+        need not be unpacked again. KeyError if there is none."""
+        changed_at = int(self._changed_at[row])
+        known = self._shown.get(row)
+        if known is not None and known[0] == changed_at:
+            return known[1]
+        item = self.at_row[row]
+        if len(self._shown) >= ITEMS_SHOWN_MAX:
+            self._shown.clear()
+        self._shown[row] = changed_at, item
+        return item
+
     def has(self, ref: int) -> bool:
         """Whether an item is in the catalogue, by a reference that `ref_of` gave."""
         return ref in self._packed
@@ -253,10 +268,10 @@ class Catalogue:
         """Whether an item that is not in the catalogue once was; of those that left their rows the last are known."""
         return ref in self.rows_left or (row >= 0 and bool(self.created_ms[row]))
 
-    def stands_in(self, rows: Ints) -> Bytes:
-        """Which of these rows hold an item of the catalogue; -1 holds none."""
-        found: Bytes = (rows >= 0) & (self._refs[rows] != 0)
-        return found
+    def lacking(self, rows: Ints) -> Ints:
+        """Places of those of these rows that hold no item of the catalogue; -1 holds none."""
+        places = np.empty(len(rows), np.int64)
+        return places[: _find_lacking(self._refs, rows, places)]
 
     def text_of(self, tenant: str, ref: int) -> str | None:
         """The text that a field of a tenant's item has, or had, by its reference."""
@@ -343,6 +358,7 @@ class Catalogue:
     def forget_named(self) -> None:
         """Empty the caches of names: those of items that are gone would lie in their midst."""
         self._named, self._named_count = {}, 0
+        self._shown = {}
         self._packed.forget()
         self.references.forget()
 
@@ -547,3 +563,13 @@ def _created_ms(value: object, *, otherwise_ms: int) -> int:
         except EventRejected:
             return otherwise_ms
     return otherwise_ms
+
+
+@kernel
+def _find_lacking(refs: Ints, rows: Ints, places: Ints) -> int:
+    count = 0
+    for place in range(len(rows)):
+        if rows[place] < 0 or refs[rows[place]] == 0:
+            places[count] = place
+            count += 1
+    return count

@@ -36,7 +36,16 @@ from .columns import TABLE_OF
 from .compiled import Bytes, Ints, Reals, Shorts, form_of
 from .fetched import ColdRecord
 from .fold import APPLIED, DUPLICATE, LATE_FOR_SEQUENCES, LATE_FOR_WINDOWS, TABLE_FULL, TOLD_AGAIN, fold_batch
-from .layout import CELL_KEY, CELL_RECEIVED_MS, CHUNK_WORDS, ITEM_KEY, STEP_WORDS, Scope, declared_name
+from .layout import (
+    CELL_KEY,
+    CELL_RECEIVED_MS,
+    CHUNK_WORDS,
+    ITEM_KEY,
+    STEP_WORDS,
+    Scope,
+    companion_of,
+    declared_name,
+)
 from .ledger import PAGE_WORDS
 from .program import (
     FOLDING,
@@ -165,6 +174,12 @@ class State:
             np.zeros(1, np.int64),
             np.zeros(1, np.int64),
         )
+        self._rings = {spec.name: table for table, spec in zip(self._ring_tables, layout.rings, strict=True)}
+        """Which table a feature's ring is; every decision looks for some."""
+        self._newest_step_words = {
+            spec.name: layout.named(companion_of(spec.name, spec.aggregation.companion)).offset
+            for spec in layout.rings if spec.aggregation.companion is not None
+        }  # fmt: skip
         for table in self._ring_tables:
             begin(self.tables.memory, table)
         self._fit_rings()
@@ -560,10 +575,12 @@ class State:
 
     def ring(self, name: str) -> int:
         """The first word of the ring of the feature of that name, see `steps`; KeyError if there is none."""
-        for table, spec in zip(self._ring_tables, self.schema.layout.rings, strict=True):
-            if spec.name == name:
-                return first_word(self.tables.memory, table)
-        raise KeyError(name)
+        return first_word(self.tables.memory, self._rings[name])
+
+    def newest_step_word(self, name: str) -> int:
+        """Which word of a cell is the number of its newest step in the ring of the feature of that name; KeyError if
+        there is none."""
+        return self._newest_step_words[name]
 
     def _clear(self, features: frozenset[tuple[str, str]]) -> None:
         """Take out what features have counted. Costs a pass over the records that hold any, and touches no others:
@@ -598,7 +615,7 @@ class State:
 
     def _blank_steps(self, keys: Sequence[int]) -> None:
         self.blanked += 1
-        owners = owners_of(np.array(keys, np.int64))
+        owners = owners_of(keys)
         sieve = sieve_of(owners)
         for table in self._ring_tables:
             row = 1

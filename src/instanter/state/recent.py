@@ -10,10 +10,10 @@ import numpy as np
 from ..foundation.limits import STEPS_READ_MAX
 from .cold_files import parts_of
 from .compiled import Ints, kernel
-from .layout import ITEM_KEY, companion_of
+from .layout import ITEM_KEY
 from .memory import State
 from .steps import at_ms, before, code_at, is_kept, item_at
-from .table import CELLS, ITEMS, rows_of
+from .table import CELLS, ITEMS, address, rows_of
 
 _STEP, _ROW, _CODE, _AT_MS = 0, 1, 2, 3
 
@@ -43,22 +43,19 @@ def steps_of(state: State, keys: Sequence[int], feature: str, count: int = STEPS
     end = 0
     for newest in _newest_steps(state, keys, feature):
         end = _walk(memory.ints, ring, newest, found, end, end + count)
-    taken = found[:end]
-    taken = taken[np.lexsort((-taken[:, _STEP], -taken[:, _AT_MS]))][:count]
+    _sort(found, end)
+    taken = found[: min(end, count)]
     refs = rows_of(memory, ITEMS)[taken[:, _ROW], ITEM_KEY]
     return Steps(taken[:, _STEP], refs, taken[:, _ROW], taken[:, _CODE], taken[:, _AT_MS])
 
 
 def _newest_steps(state: State, keys: Sequence[int], feature: str) -> list[int]:
     """The newest step of each cell that there is."""
-    layout = state.schema.layout
-    spec = layout.named(feature).spec
-    assert spec.aggregation.companion is not None
-    word = layout.named(companion_of(feature, spec.aggregation.companion)).offset
-    cells = rows_of(state.tables.memory, CELLS)
+    layout, memory, word = state.schema.layout, state.tables.memory, state.newest_step_word(feature)
     rows = [state.cell_row(key) for key in keys]
     on_disk = [parts_of(one.words, layout).cell for one in state.lying(keys).values()]
-    return [int(cells[row, word]) for row in rows if row >= 0] + [int(cell[word]) for cell in on_disk]
+    in_memory = [int(memory.ints[address(memory.regions, CELLS, row) + word]) for row in rows if row >= 0]
+    return in_memory + [int(cell[word]) for cell in on_disk]
 
 
 @kernel
@@ -74,3 +71,21 @@ def _walk(ints: Ints, ring: int, step: int, found: Ints, end: int, limit: int) -
             end += 1
         step = before(ints, ring, step)
     return end
+
+
+@kernel
+def _sort(found: Ints, count: int) -> None:
+    """The newest first, in place. A cell's own steps nearly are in this order."""
+    for i in range(1, count):
+        step, row, code, time_ms = found[i, _STEP], found[i, _ROW], found[i, _CODE], found[i, _AT_MS]
+        place = i
+        while place > 0 and (
+            found[place - 1, _AT_MS] < time_ms
+            or (found[place - 1, _AT_MS] == time_ms and found[place - 1, _STEP] < step)
+        ):
+            for word in range(4):
+                found[place, word] = found[place - 1, word]
+            place -= 1
+        if place != i:
+            found[place, _STEP], found[place, _ROW] = step, row
+            found[place, _CODE], found[place, _AT_MS] = code, time_ms

@@ -24,7 +24,7 @@ written then (`as_of`), so that it sees one state of all items.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -40,6 +40,7 @@ _WHAT, _WHEN, _BACK, _ON = 0, 1, 2, 3
 
 _LOW = 0xFFFF_FFFF
 _ROLE_AT, _OWNER_AT, _OWNER_HIGH = 32, 40, 0xFF_FFFF
+_OWNER_MAX = 0xFF_FFFF_FFFF_FFFF
 _SIEVE_PLACES = 1 << 12
 HASHED_AT_ONCE = 65_536
 """Steps in one part of the state hash."""
@@ -195,7 +196,7 @@ def append(memory: Memory, table: int, row: int, code: int, time_ms: int, key: i
 @kernel
 def owner_of(key: int) -> int:
     """What a step says of the cell with this key."""
-    return (key >> 8) & 0xFF_FFFF_FFFF_FFFF
+    return (key >> 8) & _OWNER_MAX
 
 
 @kernel
@@ -207,10 +208,9 @@ def publish_steps(memory: Memory, table: int) -> None:
         memory.ints[ring + AS_OF] = memory.ints[ring + WRITTEN]
 
 
-def owners_of(keys: Ints) -> Ints:
+def owners_of(keys: Sequence[int]) -> Ints:
     """What steps say of these cells, sorted."""
-    owners: Ints = np.unique((keys >> 8) & 0xFF_FFFF_FFFF_FFFF)
-    return owners
+    return np.array(sorted({key >> 8 & _OWNER_MAX for key in keys}), np.int64)
 
 
 def sieve_of(owners: Ints) -> Bytes:
