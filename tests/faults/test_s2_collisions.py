@@ -66,7 +66,7 @@ class Crossing:
         self.wrong: list[tuple[Any, ...]] = []
         self.steps: list[Callable[[str], Any]] = [
             *[self.put] * 4, *[self.patch] * 2, *[self.delete] * 2, self.delete_many, *[self.get] * 2, self.list,
-            *[self.view] * 6, self.buy, *[self.decide] * 4, *[self.rank] * 2, *[self.receipt] * 2, self.profile,
+            *[self.view] * 6, self.buy, *[self.decide] * 4, *[self.rank] * 2, self.complete, *[self.receipt] * 2, self.profile,
             self.export, self.page_after, self.say, *[self.consent] * 2, self.unlink, self.import_, self.govern,
             *[self.hand_out] * 2, *[self.use_anothers] * 3, self.use_own,
         ]  # fmt: skip
@@ -365,6 +365,15 @@ class Crossing:
         self.warned += len(told)
         self.expect(tenant, "rank", {one["id"] for one in body["items"]} & set(taken), set())
         self.decisions[tenant].append(body["decisionId"])
+
+    async def complete(self, tenant: str) -> None:
+        """All items of both tenants have the word in their titles."""
+        status, body = await self.call(tenant, "POST", "/v1/complete", {
+            "anonymousId": self.chance.choice(PEOPLE), "deadlineMs": 10_000, "query": self.chance.choice(("ti", "no")),
+        })  # fmt: skip
+        self.expect(tenant, "complete", status, 200)
+        for one in body["items"]:
+            self.expect(tenant, f"completed {one['id']}", self.owns(tenant, one["id"]), True)
 
     async def receipt(self, tenant: str) -> None:
         for of in TENANTS:
