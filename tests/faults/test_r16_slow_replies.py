@@ -21,8 +21,8 @@ pytestmark = pytest.mark.faults
 MIB = 1024 * 1024
 PAGE = "/v1/items?limit=1000"
 ITEMS = 250
-SLACK = 24 * MIB
-"""A reply in the making, with what the allocator keeps of it."""
+SLACK = 48 * MIB
+"""Replies in the making, with what the allocator keeps of them: 8 to 27 MiB in ten runs of the cut form, on a busy machine."""
 
 
 def stocked(server: ForkedServer) -> int:
