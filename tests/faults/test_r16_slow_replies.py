@@ -22,7 +22,7 @@ MIB = 1024 * 1024
 PAGE = "/v1/items?limit=1000"
 ITEMS = 250
 SLACK = 48 * MIB
-"""Replies in the making, with what the allocator keeps of them: 8 to 27 MiB in ten runs of the cut form, on a busy machine."""
+"""Replies in the making, with what the allocator keeps of them: 8 to 27 MiB in ten runs of the cut form."""
 
 
 def stocked(server: ForkedServer) -> int:
