@@ -26,7 +26,7 @@ PLACEMENT, UNTRAINED = "hotels.list", "hotels.untrained"
 """Two placements that differ in their ranker only."""
 TRAINING = (
     "--set", "leaves=7", "--set", "learning_rate=0.03", "--set", "min_data_in_leaf=100", "--set", "trees_max=600",
-    "--set", "early_stopping_rounds=0", "--set", "later_share=0.01", "--set", "feature_fraction=0.3",
+    "--set", "early_stopping_rounds=0", "--set", "later_share=0.05", "--set", "feature_fraction=0.3",
     "--set", "row_fraction=0.6", "--set", "l2=5",
 )
 CLICK_OUT = "clickout item"

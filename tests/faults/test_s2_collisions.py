@@ -67,8 +67,8 @@ class Crossing:
         self.steps: list[Callable[[str], Any]] = [
             *[self.put] * 4, *[self.patch] * 2, *[self.delete] * 2, self.delete_many, *[self.get] * 2, self.list,
             *[self.view] * 6, self.buy, *[self.decide] * 4, *[self.rank] * 2, self.complete, *[self.receipt] * 2,
-            self.profile, self.export, self.page_after, self.say, *[self.consent] * 2, self.unlink, self.import_, self.govern,
-            *[self.hand_out] * 2, *[self.use_anothers] * 3, self.use_own,
+            self.profile, self.export, self.page_after, self.say, *[self.consent] * 2, self.unlink, self.import_,
+            self.govern, *[self.hand_out] * 2, *[self.use_anothers] * 3, self.use_own,
         ]  # fmt: skip
         self.called: set[tuple[str, str]] = set()
         """(method, path of the document) of all calls."""
