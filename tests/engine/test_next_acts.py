@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from instanter.decisions.decide import Decider
 from instanter.decisions.placement import DEFAULT_PLACEMENTS
 from instanter.engine.configuration import Configuration, Configurations
 from instanter.engine.joining import Joining, ListsWanted
 from instanter.engine.loop import Engine
 from instanter.engine.next_acts import NextActs
 from instanter.engine.replay import NoModels, Replay
-from instanter.engine.training import CHANCE, OTHERS_TAKEN, Gathered, Gathering, standing_for_all
+from instanter.engine.training import OTHERS_TAKEN, Gathered, Gathering, standing_for_all
 from instanter.events.envelope import Flag, Tracked
 from instanter.features.assemble import RULES_NOW
 from instanter.features.compile import compile_features
@@ -26,7 +27,7 @@ from instanter.foundation.errors import RequestRejected
 from instanter.foundation.limits import NEXT_ACTS_MAX
 from instanter.log.frames import LogPosition
 from instanter.log.segments import SegmentReader
-from instanter.models.head import HEAD_ROWS, Head
+from instanter.models.head import HEAD_ROWS
 from instanter.privacy.subjects import KeyStore
 
 from .harness import SECRET, event, stock_shop, take, with_engine
@@ -83,9 +84,9 @@ def test_erased_people_have_done_nothing() -> None:
 
 
 def test_the_likeliest_stand_for_all_beside_what_was_acted_on() -> None:
-    values, acted_on = np.arange(200.0), np.zeros(200, bool)
+    order, acted_on = np.arange(200)[::-1], np.zeros(200, bool)
     acted_on[[3, 150]] = True
-    places = standing_for_all(values, acted_on, HEAD_ROWS).tolist()
+    places = standing_for_all(order, acted_on, HEAD_ROWS).tolist()
     assert {3, 150, *range(200 - HEAD_ROWS, 200)} <= set(places)
     assert HEAD_ROWS + OTHERS_TAKEN <= len(places) <= HEAD_ROWS + OTHERS_TAKEN + 2
     assert places == sorted(set(places))
@@ -136,8 +137,12 @@ def test_each_act_is_one_row_of_what_could_have_been_shown(tmp_path: Path, place
     first_rows = [dataset.labels[first:last] for first, last in zip(dataset.groups, dataset.groups[1:], strict=False)]
     assert all(labels.sum() == 1.0 for labels in first_rows)
     assert not dataset.positions.any()
-    assert dataset.head == Head(CHANCE)
-    assert CHANCE in dataset.columns
+    schema = compile_features(DEFAULT_FEATURES, memory_mb=64)
+    built_in = Decider(schema, DEFAULT_FEATURES, DEFAULT_PLACEMENTS).asked(placement).spot.ranker
+    assert dataset.head is not None
+    assert dataset.head.rows == HEAD_ROWS
+    weights = dict(dataset.head.weights)
+    assert [weights.get(column.name, 0.0) for column in built_in.columns] == built_in.weights.tolist()
 
 
 def test_what_happens_later_changes_no_row_and_twice_is_the_same(tmp_path: Path) -> None:

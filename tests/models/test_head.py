@@ -12,7 +12,8 @@ from instanter.features.assemble import Column
 from instanter.foundation.errors import RequestRejected
 from instanter.models.artefact import decode, encode
 from instanter.models.dataset import Dataset
-from instanter.models.head import Head, standing_order
+from instanter.models.head import Head
+from instanter.models.head_ranker import standing_order
 from instanter.models.trained import ranker_of, row_ranker_of, scores_of
 from instanter.models.training import TrainingOptions, train
 
@@ -45,6 +46,19 @@ def test_without_the_input_all_rows_are_ordered() -> None:
     assert headed.score(matrix, COLUMNS[:2]).tolist() == (
         row_ranker_of(COLUMNS[:2], artefact).score(matrix, COLUMNS[:2]).tolist()
     )
+
+
+def test_which_rows_are_the_head_is_said_by_a_linear_order_where_there_is_one() -> None:
+    matrix = np.array([[0.0, 3.0, 9.0], [1.0, 1.0, 0.0], [0.0, 2.0, 0.0], [1.0, 0.0, 0.0]], np.float32)
+    weights = (("item.b", 1.0), ("item.gone", 5.0))
+    headed = ranker_of(COLUMNS, msgspec.structs.replace(small_artefact(), head=Head("next.chance", 2, weights)))
+    scores = headed.score(matrix, COLUMNS)
+    assert set(np.argsort(-scores)[:2].tolist()) == {0, 2}
+    assert np.argsort(-scores)[2:].tolist() == [1, 3]
+
+
+def test_a_head_from_before_there_were_weights_is_read() -> None:
+    assert msgspec.convert(["next.chance", 60], Head) == Head("next.chance")
 
 
 def with_head(dataset: Dataset, rows: int) -> Dataset:

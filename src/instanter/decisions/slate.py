@@ -10,6 +10,7 @@ from ..features.next_items import NO_STEPS
 from ..features.view import Person
 from ..foundation.limits import FOUND_MAX, SEARCHED_ENTRIES_MAX
 from ..models.base import Ranker, gives_probabilities
+from ..models.linear import LinearRanker
 from ..models.online import LessonInputs
 from ..models.standing import TenantLists
 from ..models.vectors import Vectors
@@ -28,7 +29,7 @@ class Spot(msgspec.Struct, frozen=True):
     """A placement as configured, with the ranker that always answers for it."""
 
     placement: Placement
-    ranker: Ranker
+    ranker: LinearRanker
     exploration: float
     lesson: LessonInputs | None = None
     """What its online learner reads, if it has one."""

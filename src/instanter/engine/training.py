@@ -29,9 +29,10 @@ from ..foundation.measure import NoMeter
 from ..log.base import Readable
 from ..log.frames import LogPosition
 from ..models.dataset import Dataset
-from ..models.head import Head, standing_order
+from ..models.head import HEAD_ROWS, Head
+from ..models.head_ranker import Order, order_of
 from ..privacy.subjects import KeyStore
-from ..state.compiled import Ints, Reals
+from ..state.compiled import Ints
 from .joining import Joined
 from .next_acts import NextAct
 from .partition import Partition
@@ -117,11 +118,12 @@ class Gathering:
         stand there.
         """
         decider, _ = self._replay.footing(self._configuration)
-        head = Head(CHANCE) if "sequences" in decider.assembler.carriers else None
+        head = self._head()
+        order = None if head is None else order_of(head, decider.assembler.columns)
         whole_from = int(len(acts) * (1.0 - WHOLE_SHARE))
         with RowFile(file, decider.assembler.columns) as rows:
             for number, act in enumerate(acts):
-                self._add_act(rows, act, None if number >= whole_from else head)
+                self._add_act(rows, act, None if number >= whole_from else order)
                 if progress is not None and number % PROGRESS_LISTS == 0:
                     progress(number, len(acts))
             if not len(rows):
@@ -132,8 +134,17 @@ class Gathering:
         at_ms = [act.at_ms for act in acts]
         return Gathered(dataset, decider.assembler.columns, self.counts, min(at_ms), max(at_ms))
 
-    def _add_act(self, rows: RowFile, act: NextAct, head: Head | None) -> None:
-        """The rows of one act: those of the head, or all."""
+    def _head(self) -> Head | None:
+        """What a model of next acts orders: the rows that the built-in ranker has first."""
+        decider, _ = self._replay.footing(self._configuration)
+        if "sequences" not in decider.assembler.carriers:
+            return None
+        ranker = decider.asked(self._placement).spot.ranker
+        weights = zip((column.name for column in ranker.columns), ranker.weights.tolist(), strict=True)
+        return Head(CHANCE, weights=tuple((name, weight) for name, weight in weights if weight))
+
+    def _add_act(self, rows: RowFile, act: NextAct, order: Order | None) -> None:
+        """The rows of one act: those of the head, by this order, or all."""
         decider, _ = self._replay.footing(self._configuration)
         partition = self._as_of(act.position, act.at_ms)
         moment = decider.look(
@@ -156,9 +167,8 @@ class Gathering:
             return
         self.counts.next_acts += 1
         places = np.arange(len(acted_on))
-        if head is not None:
-            values = inputs.matrix[:, [column.name for column in decider.assembler.columns].index(head.by)]
-            places = standing_for_all(values.astype(np.float64), acted_on, head.rows)
+        if order is not None:
+            places = standing_for_all(order(inputs.matrix), acted_on, HEAD_ROWS)
         taken = Taken(places.tolist(), inputs.matrix[places], decider.assembler.columns)
         rows.add_unshown(act.at_ms, taken, acted_on[places].astype(np.float64).tolist())
 
@@ -235,14 +245,13 @@ class Gathering:
         return Taken(inputs.eligible.tolist(), inputs.matrix, decider.assembler.columns)
 
 
-def standing_for_all(values: Reals, acted_on: npt.NDArray[np.bool_], count: int) -> Ints:
-    """Places of what was acted on, of the first `count` by an input and of `OTHERS_TAKEN` evenly out of the rest, in
-    their order.
+def standing_for_all(order: Ints, acted_on: npt.NDArray[np.bool_], count: int) -> Ints:
+    """Places of what was acted on, of the first `count` of an order and of `OTHERS_TAKEN` evenly out of the rest, the
+    smallest first.
 
-    >>> standing_for_all(np.arange(3.0), np.array([True, False, False]), 1).tolist()
+    >>> standing_for_all(np.array([2, 1, 0]), np.array([True, False, False]), 1).tolist()
     [0, 1, 2]
     """
-    order = standing_order(values)
     rest = order[count:]
     some = rest[np.linspace(0, len(rest) - 1, min(OTHERS_TAKEN, len(rest))).astype(np.int64)]
     places: Ints = np.unique(np.concatenate([order[:count], some, np.flatnonzero(acted_on)]))

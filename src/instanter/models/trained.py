@@ -16,7 +16,7 @@ from .artefact import Artefact, Calibration, Input, Kind, make_check
 from .base import Ranker
 from .bodies import Body, Trees, Weights
 from .dataset import Dataset
-from .head import HeadRanker
+from .head_ranker import HeadRanker
 from .logistic import LogisticRanker
 from .trees import TreeRanker
 
