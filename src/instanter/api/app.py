@@ -25,6 +25,7 @@ from . import (
     jobs,
     keys,
     learners,
+    live,
     models,
     operations,
     profiles,
@@ -36,6 +37,7 @@ from . import (
 )
 from .auth import Access
 from .jobs import Jobs, NoJobs
+from .live import NoSeries, Series
 from .openapi import openapi_document
 from .outgoing import Outgoing
 from .replies import encoded, refusal
@@ -50,6 +52,7 @@ REPLAY_WORK: Final = 12
 LISTING_WORK: Final = 60
 """Reading a piece of the log, mostly in another thread."""
 NO_JOBS: Final = NoJobs()
+NO_SERIES: Final = NoSeries()
 
 
 async def show_metrics(request: Request) -> Response:
@@ -148,6 +151,7 @@ RESOURCES: Final = (
     Resource(
         "/metrics", {"GET": ("metrics:read", alone(show_metrics))}, all_tenants=True, limited=False, always=True
     ),
+    Resource("/v1/live", {"GET": ("metrics:read", alone(live.live))}, all_tenants=True, work=LIST_WORK),
     Resource("/openapi.json", {"GET": ("open", alone(show_openapi))}),
 )  # fmt: skip
 """Every route, with what it asks of an access key."""
@@ -155,9 +159,10 @@ RESOURCES: Final = (
 
 def make_app(
     engine: Engine, *, metrics: Callable[[], bytes], access: Access, jobs: Jobs = NO_JOBS, proxies: Sequence[str] = (),
+    series: Series = NO_SERIES,
 ) -> Starlette:  # fmt: skip
-    """All routes over one engine. `metrics` renders what `GET /metrics` answers; what `proxies` say of addresses
-    is believed.
+    """All routes over one engine. `metrics` renders what `GET /metrics` answers, `series` has what `GET /v1/live` does;
+    what `proxies` say of addresses is believed.
     """
     outgoing = Outgoing()
     app = Starlette(
@@ -167,6 +172,7 @@ def make_app(
     )
     app.state.metrics = metrics
     app.state.jobs = jobs
+    app.state.live = series
     app.state.dev = access.dev
     app.state.proxies = Proxies(proxies)
     app.router.redirect_slashes = False

@@ -45,6 +45,7 @@ from .jobs import JobListing, JobShown
 from .keys import KeyCreated, KeyListing, KeyRequest, KeyShown
 from .learners import LearnerListing, LearnerRequest, LearnerShown
 from .lines import NDJSON_MEDIA_TYPE
+from .live import LiveReply
 from .models import ModelListing, ModelRequest, ModelShown
 from .operations import HealthReply, NotReadyReply, ReadyReply, StateReply, WelcomeReply
 from .profiles import ConsentReply, ConsentRequest, UnlinkReply
@@ -231,6 +232,9 @@ OPERATIONS = (
         "get", "/v1/projects/{key}/settings", "What Segment's Analytics.js asks before it begins", errors=(400,)),
     Operation("get", "/healthz", "Whether the process answers", reply=HealthReply),
     Operation("get", "/readyz", "Whether decisions can be answered", reply=ReadyReply, errors=(503,)),
+    Operation(
+        "get", "/v1/live", "How the server has been doing, by the second, over the last hour", reply=LiveReply,
+        errors=(400, 429), query=(("since", {"type": "string"}, "What the reply before says as `next`"),)),
     Operation("get", "/metrics", "Measurements in the Prometheus text format", media_type="text/plain"),
     Operation("get", "/openapi.json", "This document"),
 )  # fmt: skip

@@ -117,6 +117,9 @@ KEYS_SPARED_MAX = 64
 FILES_RESERVED = 256
 """Open files kept for the log, checkpoints and so on; the others may be connections."""
 
+LIVE_SAMPLES_MAX = 3_600
+"""Samples, one a second, that `GET /v1/live` can look back on; the oldest goes for a new one."""
+
 # Engine.
 UNFOLDED_RECORDS_MAX = 200_000
 """Records durable and not yet folded; beyond it ingest is refused with 429."""

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate
+from operator import add, sub
 from typing import Protocol
 
 _SUB_BITS = 3
@@ -75,6 +76,40 @@ class Histogram:
             if entries and reached >= rank:
                 return _upper_ns(bucket) / 1_000_000
         return 0.0
+
+
+class Lately:
+    """What a histogram observed from one look to the next, which come more often than it turns; at the first look, what
+    is recent.
+
+    >>> histogram = Histogram()
+    >>> lately = Lately(histogram)
+    >>> for ms in range(1, 101): histogram.observe(ms * 1_000_000)
+    >>> [round(ms) for ms in lately.quantiles_ms(0.5, 0.99)], lately.quantiles_ms(0.5)
+    ([50, 101], ())
+    """
+
+    __slots__ = ("_histogram", "_looked_at", "_seen")
+
+    def __init__(self, histogram: Histogram) -> None:
+        self._histogram = histogram
+        self._looked_at: list[int] | None = None
+        self._seen: list[int] = []
+
+    def quantiles_ms(self, *shares: float) -> tuple[float, ...]:
+        """The durations that these shares of what came since the last look did not exceed, in ms; none if nothing
+        came."""
+        current, last = self._histogram._current, self._histogram._last
+        if current is self._looked_at:
+            came = map(sub, current, self._seen)
+        else:
+            before = map(sub, last, self._seen) if last is self._looked_at else last
+            came = map(add, before, current)
+        up_to = list(accumulate(came))
+        self._looked_at, self._seen = current, current.copy()
+        if not up_to[-1]:
+            return ()
+        return tuple(_upper_ns(bisect_left(up_to, share * up_to[-1])) / 1_000_000 for share in shares)
 
 
 def _upper_ns(bucket: int) -> int:

@@ -42,6 +42,7 @@ from ..foundation.measure import Meter
 from ..state.compiling import compiled
 from . import metrics
 from .jobs.queue import JobQueue
+from .live import LiveSeries
 from .remains import Remains
 from .settings import ServeSettings
 from .workers.board import WorkerSeen
@@ -88,9 +89,11 @@ async def serve(
     async with AsyncExitStack() as entered:
         jobs = await entered.enter_async_context(with_jobs(engine))
         access = Access(engine, SystemClock(), terms, dev=dev)
+        seen = workers.seen if workers is not None else list
+        series = LiveSeries(engine, SystemClock(), working=lambda: admission.working, workers=seen)
         app = make_app(
-            engine, metrics=lambda: metrics.render(engine, admission, jobs, workers.seen() if workers else ()),
-            jobs=jobs, access=access, proxies=settings.proxies,
+            engine, metrics=lambda: metrics.render(engine, admission, jobs, seen()), jobs=jobs, access=access,
+            proxies=settings.proxies, series=series,
         )  # fmt: skip
         options = AdmissionOptions(requests_max=settings.requests_max, body_read_s=settings.body_read_s)
         pulse = Pulse()
@@ -107,7 +110,7 @@ async def serve(
 
         ended = await answer(
             edge, listener, settings=settings, connections_max=connections_max, meter=engine.meter,
-            headers_for=edge.headers_for, beside=[pulse.beat(), remains.watch()], on_ready=ready,
+            headers_for=edge.headers_for, beside=[pulse.beat(), remains.watch(), series.run()], on_ready=ready,
         )  # fmt: skip
     await engine.stop(ended.deadline)
     if ended.reason:
