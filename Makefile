@@ -53,7 +53,7 @@ NEXT_ITEM := yoochoose_1_64 amazon_beauty yoochoose_100k serenade_toy eshop_clot
 	rees46_night
 
 .PHONY: help setup demo test alone parts unit check style faults faults-long fuzz pythons bench compare quality docs \
-	wheels dist lock clean
+	site wheels dist lock clean
 
 help:
 	@echo "make demo     start a shop and watch a visitor's page change"
@@ -69,6 +69,7 @@ help:
 	@echo "make compare  what an event and a decision cost beside the checkout in BEFORE, which has a .venv"
 	@echo "make quality  rank real lists and serve the simulator's people, beside plain rankings; writes docs/quality.md"
 	@echo "make docs     write the generated pages, and check all of them"
+	@echo "make site     build the docs into build/site, a site with a search"
 	@echo "make setup    only install what the others need"
 	@echo "make wheels   put what the locks name into $(WHEELS), to install from where there is no index"
 	@echo "make dist     build a wheel and an sdist into dist"
@@ -215,8 +216,12 @@ docs: $(VENV)/.development
 	$(BIN)/python tools/access_page.py docs/access.md
 	$(BIN)/python tools/dependencies.py bill sbom.cdx.json
 	$(BIN)/python tools/dependencies.py page docs/dependencies.md
-	$(BIN)/python tools/tour.py README.md --write
+	$(BIN)/python tools/tour.py docs/tour.md --write
 	$(BIN)/python -m pytest -q tests/tidy/test_docs.py tests/tidy/test_docs_names.py tests/tidy/test_docs_blocks.py
+
+# Its search asks for a file, which a browser allows over HTTP alone: python3 -m http.server -d build/site
+site: $(VENV)/.development
+	@$(BIN)/python tools/site.py build
 
 wheels: | $(VENV)/.made
 	$(PIP) download $(LOCKED) -d $(WHEELS) -r requirements-dev.lock

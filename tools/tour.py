@@ -1,7 +1,7 @@
-"""Run the commands of the README's tour, and hold what they print against what the README says they print.
+"""Run the commands of the tour, and hold what they print against what its page says they print.
 
-    python tools/tour.py README.md            exit code 1, and a diff, if a reader would see something else
-    python tools/tour.py README.md --write    put what they print now in its place
+    python tools/tour.py docs/tour.md            exit code 1, and a diff, if a reader would see something else
+    python tools/tour.py docs/tour.md --write    put what they print now in its place
 
 The tour lies between `<!-- tour -->` and `<!-- /tour -->`: blocks of `bash` and `python`, each followed by a block of
 `text` with its output if it has any. All of it runs as one shell in an empty folder, on a free port instead of 8080.
@@ -45,7 +45,7 @@ _VARYING = (
 
 
 class Step(NamedTuple):
-    """One block of commands, and what the README says it prints."""
+    """One block of commands, and what the page says it prints."""
 
     commands: str
     output: str
@@ -59,7 +59,7 @@ class TourFailed(Exception):
 
 
 def steps(text: str) -> list[Step]:
-    """The steps of the tour in the text of a README."""
+    """The steps of the tour in the text of its page."""
     first, last = text.index(BEGIN), text.index(END)
     found = []
     for match in _STEP.finditer(text, first, last):
@@ -103,7 +103,7 @@ def normalised(output: str) -> str:
 
 
 def rewritten(text: str, outputs: list[str]) -> str:
-    """The README with these outputs, all from one run; as it is, if they are equal to its own but for what varies."""
+    """The page with these outputs, all from one run; as it is, if they are equal to its own but for what varies."""
     written = steps(text)
     if [normalised(step.output) for step in written] == [normalised(output) for output in outputs]:
         return text
@@ -123,12 +123,12 @@ def _free_port() -> int:
 
 
 def main() -> int:
-    """Check or rewrite one README."""
+    """Check or rewrite one page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("readme", type=Path)
+    parser.add_argument("page", type=Path)
     parser.add_argument("--write", action="store_true", help="put what the commands print into the file")
     arguments = parser.parse_args()
-    text = arguments.readme.read_text(encoding="utf-8")
+    text = arguments.page.read_text(encoding="utf-8")
     try:
         fresh = text
         for _ in range(TRIES):
@@ -139,7 +139,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     if arguments.write:
-        arguments.readme.write_text(fresh, encoding="utf-8")
+        arguments.page.write_text(fresh, encoding="utf-8")
     elif fresh != text:
         print("".join(difflib.unified_diff(
             text.splitlines(keepends=True), fresh.splitlines(keepends=True), "as written", "as it is")))

@@ -532,9 +532,9 @@ def test_what_is_counted_of_revoked_keys_is_forgotten_when_there_is_no_room(tmp_
     with_engine(tmp_path, work)
 
 
-def test_the_keys_that_the_readme_makes_load_a_catalogue_send_decide_and_look(tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
-    made = [line for line in readme.splitlines() if "keys create" in line]
+def test_the_keys_that_the_tour_makes_load_a_catalogue_send_decide_and_look(tmp_path: Path) -> None:
+    tour = (Path(__file__).parents[2] / "docs" / "tour.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    made = [line for line in tour.splitlines() if "keys create" in line]
     assert len(made) == 2
 
     async def work(client: Client) -> None:

@@ -1,4 +1,4 @@
-"""Docs that run: every block of code parses as what it says it is, and the README's tour prints what stands there."""
+"""Docs that run: every block of code parses as what it says it is, and the tour prints what stands there."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from instanter.ops.cli.main import VERBS
 from instanter.ops.config import parse
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TOUR = "docs/tour.md"
 LANGUAGES = {"", "bash", "json", "python", "text", "toml"}
 
 
@@ -114,8 +115,8 @@ def test_every_toml_block_is_a_configuration_that_loads(blocks: list[Block]) -> 
         parse(block.text, file=block.page)
 
 
-def test_the_features_that_the_readme_declares_are_three(root: Path, blocks: list[Block]) -> None:
-    (block,) = (block for block in blocks if block.page == "README.md" and block.language == "toml")
+def test_the_features_that_the_tour_declares_are_three(root: Path, blocks: list[Block]) -> None:
+    (block,) = (block for block in blocks if block.page == TOUR and block.language == "toml")
     names = re.findall(r'^name = "(\w+)"', block.text, re.MULTILINE)
     assert len(names) == 3
     assert set(names) <= {feature.name for feature in parse(block.text).features}
@@ -162,19 +163,19 @@ def test_a_command_that_does_not_exist_is_found(line: str, root: Path) -> None:
     assert wrong_command(shlex.split(line), {"demo"}, root)
 
 
-def test_the_tour_prints_what_the_readme_says(root: Path) -> None:
+def test_the_tour_prints_what_its_page_says(root: Path) -> None:
     for needed in ("bash", "curl"):
         if shutil.which(needed) is None:
             pytest.skip(f"the tour needs {needed}")
     ran = subprocess.run(
-        [sys.executable, root / "tools" / "tour.py", root / "README.md"], capture_output=True, text=True, check=False)
+        [sys.executable, root / "tools" / "tour.py", root / TOUR], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, f"run `make docs`\n{ran.stdout}\n{ran.stderr}"
 
 
 def test_a_tour_whose_port_is_taken_says_so_and_ends(root: Path, tour: ModuleType, tmp_path: Path) -> None:
     if shutil.which("bash") is None or shutil.which("curl") is None:
         pytest.skip("the tour needs bash and curl")
-    start = tour.steps((root / "README.md").read_text(encoding="utf-8"))[0].commands
+    start = tour.steps((root / TOUR).read_text(encoding="utf-8"))[0].commands
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
