@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from instanter.events.envelope import ItemDeleted
 from instanter.features import next_items as module
 from instanter.features.carriers import carriers
 from instanter.features.declaration import FeatureDeclaration
@@ -169,9 +170,9 @@ def test_returns_are_told_from_the_newest_steps_of_the_tenant(little_once, acts:
     shop.publish()
     counts = np.zeros((2, WALK_ITEMS_MAX))
     tenant = shop.state.catalogue.code_of(TENANT)
-    recent = np.zeros(WALK_ITEMS_MAX, np.int64)
+    recent, rows = np.zeros(WALK_ITEMS_MAX, np.int64), np.zeros(module.RETURNS_LOOKED_AT, np.int64)
     ints, ring = shop.state.tables.memory.ints, shop.state.ring("sequences")
-    module._count_returns(ints, ring, len(acts), shop.state.catalogue.tenants, tenant, recent, counts)
+    module._count_returns(ints, ring, len(acts), shop.state.catalogue.tenants, tenant, recent, rows, counts)
     expected, before = np.zeros((2, WALK_ITEMS_MAX)), dict[int, list[int]]()
     for key, item in acts:
         seen = before.setdefault(key, [])
@@ -180,7 +181,7 @@ def test_returns_are_told_from_the_newest_steps_of_the_tenant(little_once, acts:
             expected[0, seen.index(item)] += 1.0
         before[key] = [item, *(one for one in seen if one != item)]
     assert counts.tolist() == expected.tolist()
-    module._count_returns(ints, ring, len(acts), shop.state.catalogue.tenants, tenant + 1, recent, counts)
+    module._count_returns(ints, ring, len(acts), shop.state.catalogue.tenants, tenant + 1, recent, rows, counts)
     assert counts.tolist() == expected.tolist(), "nothing of another tenant's"
 
 
@@ -268,3 +269,21 @@ def test_where_no_walk_was_made_nothing_is_known() -> None:
     known = dict(zip(NAMES, module.NOTHING_KNOWN.tolist(), strict=True))
     assert math.isnan(known.pop("own.age"))
     assert set(known.values()) == {0.0}
+
+
+def test_returns_that_are_known_are_those_of_the_items_that_are_the_tenants_now(little) -> None:
+    shop = shop_of(little)
+    for place in range(module.RETURNS_EVERY):
+        view(shop, f"i{place % 2}", key=1 + place // 8, after_ms=place)
+    shop.publish()
+    ring, tenant = shop.state.ring("sequences"), shop.state.catalogue.code_of(TENANT)
+    kept = module._Returns()
+    known = kept.of(shop.state, ring, tenant)
+    shop.item("i0", price=2.0)
+    assert kept.of(shop.state, ring, tenant) is known, "a price says nothing of returns"
+    shop.state.catalogue.delete(ItemDeleted(START_MS, TENANT, "i0"))
+    told = kept.of(shop.state, ring, tenant)
+    assert told.tolist() == module._Returns().of(shop.state, ring, tenant).tolist()
+    assert told.tolist() != known.tolist()
+    shop.item("i0", price=2.0)
+    assert kept.of(shop.state, ring, tenant).tolist() == known.tolist(), "it is back"

@@ -206,13 +206,28 @@ class Ahead(NamedTuple):
         _fill(self.walked, self.chances, self.own, self.times, self.times_ms, rows, now_ms, views, first, matrix)
 
 
+class _Told(NamedTuple):
+    """What was told of one tenant's returns."""
+
+    stands: tuple[int, ...]
+    """The steps it was told from ..."""
+    changes: int
+    """... as of so many changes of the catalogue, of which none since has changed whose items these are: ..."""
+    rows: Ints
+    """... those of the steps that were looked at ..."""
+    owned: npt.NDArray[np.bool_]
+    """... and which of them are the tenant's."""
+    logarithms: Reals
+
+
 class _Returns:
     """How often people return to what they did something with before, by how many items lie between."""
 
     def __init__(self) -> None:
         self._state: State | None = None
-        self._known: dict[int, tuple[tuple[int, ...], Reals]] = {}
-        """By tenant: what it was told from, and the logarithms."""
+        self._known: dict[int, _Told] = {}
+        """By tenant."""
+        self._rows: Ints = np.zeros(RETURNS_LOOKED_AT, np.int64)
 
     def of(self, state: State, ring: int, tenant: int) -> Reals:
         """Logarithm of the share of steps that return to the last item, to the one before ...; [`WALK_ITEMS_MAX`]."""
@@ -221,28 +236,51 @@ class _Returns:
         stands = (until, state.blanked, state.configured)
         if state is not self._state:
             self._state, self._known = state, {}
-        known = self._known.get(tenant)
-        if known is None or known[0] != stands:
-            counts = np.zeros((2, WALK_ITEMS_MAX))
-            recent = np.zeros(WALK_ITEMS_MAX, np.int64)
-            _count_returns(ints, ring, until, state.catalogue.tenants, tenant, recent, counts)
-            rates = (counts[0] + 0.5) / (counts[1] + _RETURNS_PRIOR)
+        told = self._known.get(tenant)
+        if told is None or told.stands != stands or not self._still(told, state, tenant):
             if len(self._known) > _TENANTS_KNOWN:
                 self._known.clear()
-            known = self._known[tenant] = (stands, np.log(rates))
-        return known[1]
+            told = self._known[tenant] = self._counted(state, ring, tenant, stands)
+        return told.logarithms
+
+    def _still(self, told: _Told, state: State, tenant: int) -> bool:
+        """Whether the items of the steps are whose they were: one that came after it was looked at, or is gone, changes
+        what counts."""
+        catalogue = state.catalogue
+        if told.changes == catalogue.changes:
+            return True
+        if not np.array_equal(catalogue.tenants[told.rows] == tenant, told.owned):
+            return False
+        self._known[tenant] = told._replace(changes=catalogue.changes)
+        return True
+
+    def _counted(self, state: State, ring: int, tenant: int, stands: tuple[int, ...]) -> _Told:
+        tenants = state.catalogue.tenants
+        counts, recent = np.zeros((2, WALK_ITEMS_MAX)), np.zeros(WALK_ITEMS_MAX, np.int64)
+        count = _count_returns(
+            state.tables.memory.ints, ring, stands[0], tenants, tenant, recent, self._rows, counts
+        )
+        rows = np.unique(self._rows[:count])
+        logarithms = np.log((counts[0] + 0.5) / (counts[1] + _RETURNS_PRIOR))
+        return _Told(stands, state.catalogue.changes, rows, tenants[rows] == tenant, logarithms)
 
 
 @kernel
 def _count_returns(
-    ints: Ints, ring: int, until: int, tenants: Shorts, tenant: int, recent: Ints, counts: Reals
-) -> None:
-    """By how many items lie between: returns, and steps that had an item to return to."""
+    ints: Ints, ring: int, until: int, tenants: Shorts, tenant: int, recent: Ints, rows: Ints, counts: Reals
+) -> int:
+    """By how many items lie between: returns, and steps that had an item to return to. Puts the rows of all steps that
+    it looks at into `rows`; how many."""
+    looked_at = 0
     for step in range(until, max(until - RETURNS_LOOKED_AT, 0), -1):
         if not is_kept(ints, ring, step):
             break
         row = item_at(ints, ring, step)
-        if row < 0 or tenants[row] != tenant:
+        if row < 0:
+            continue
+        rows[looked_at] = row
+        looked_at += 1
+        if tenants[row] != tenant:
             continue
         known, earlier = 0, before(ints, ring, step)
         place = -1
@@ -260,6 +298,7 @@ def _count_returns(
             counts[1, i] += 1.0
         if place >= 0:
             counts[0, place] += 1.0
+    return looked_at
 
 
 @kernel
