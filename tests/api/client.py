@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 
 from instanter.api.app import RESOURCES, document, make_app
 from instanter.api.auth import Access
+from instanter.api.decide import WHY, asked_why
 from instanter.api.jobs import Job, Jobs
 from instanter.api.openapi import OPERATIONS
 from instanter.api.routing import plain_path
@@ -50,7 +51,11 @@ class JobsInNoTime:
         self.jobs: dict[str, Job] = {}
 
     def start(self, tenant: str, kind: str, subject: str) -> Job:
-        outcome = {"decisionId": subject, "identical": True, "differences": [], "foldedEvents": 1, "tookMs": 0.5}
+        outcome: dict[str, Any] = {"decisionId": subject, "identical": True, "differences": [], "foldedEvents": 1,
+                                   "tookMs": 0.5}  # fmt: skip
+        if kind == WHY:
+            outcome["decisionId"], outcome["item"] = asked_why(subject)
+            outcome |= {"inCatalogue": True, "placements": {}}
         job = Job(
             f"j_{len(self.jobs)}", tenant, kind, subject, "done", 1_000, 2_000, 3_000,
             outcome=json.dumps(outcome).encode(),

@@ -14,7 +14,7 @@ from instanter.api.tenancy import Terms
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.errors import Overloaded
 from instanter.foundation.ids import Ids
-from instanter.foundation.limits import REPLAY_WAIT_MS_MAX
+from instanter.foundation.limits import ID_CHARS_MAX, REPLAY_WAIT_MS_MAX
 from instanter.foundation.measure import Measurements
 from instanter.ops.jobs.queue import Finished, JobQueue, Order
 
@@ -84,6 +84,47 @@ def test_a_replay_that_takes_long_is_a_job_to_be_asked_for(tmp_path: Path) -> No
     with_client(tmp_path, work, jobs=Impatient(slow, clock=ManualClock(), ids=Ids(), meter=Measurements()))
 
 
+def test_why_an_item_is_not_there_is_a_job_about_the_decision_and_the_item(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        decision = await decided(client)
+        reply = await client.get(f"/v1/decisions/{decision}?item=red%20sofa%2F2")
+        assert reply.status_code == 200
+        assert (reply.json()["decisionId"], reply.json()["item"]) == (decision, "red sofa/2")
+        (job,) = (await client.get("/v1/jobs")).json()["jobs"]
+        assert (job["kind"], job["subject"]) == ("why", f"{decision} red sofa/2")
+        assert (await client.get("/v1/decisions/d_1?item=sku-1")).status_code == 404
+
+    with_client(tmp_path, work)
+
+
+def test_why_that_takes_long_is_a_job_to_be_asked_for(tmp_path: Path) -> None:
+    class Never(JobsInNoTime):
+        def start(self, tenant: str, kind: str, subject: str) -> Job:
+            return Job("j_1", tenant, kind, subject, "running", 1_000, 2_000, progress=Progress(5))
+
+    async def work(client: Client) -> None:
+        reply = await client.get(f"/v1/decisions/{await decided(client)}?item=sku-1")
+        assert (reply.status_code, reply.headers["Location"]) == (202, "/v1/jobs/j_1")
+        assert reply.json()["progress"] == {"done": 5, "of": 0}
+
+    with_client(tmp_path, work, jobs=Never())
+
+
+@pytest.mark.parametrize(("query", "said"), [
+    ("item=", "item is one id of an item"), (f"item={'x' * (ID_CHARS_MAX + 1)}", "item is one id of an item"),
+    ("item=a&item=b", "item is one id of an item"), ("itemId=a", "there is item"),
+    ("item=a&explain=1", "there is item"),
+])  # fmt: skip
+def test_what_is_no_item_is_refused_and_no_job(query: str, said: str, tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        reply = await client.get(f"/v1/decisions/{await decided(client)}?{query}")
+        assert (reply.status_code, reply.json()["error"]["code"]) == (400, "schema")
+        assert said in reply.json()["error"]["message"]
+        assert (await client.get("/v1/jobs")).json() == {"jobs": []}
+
+    with_client(tmp_path, work)
+
+
 @pytest.mark.parametrize(("decision", "status"), [("nothing", 404), ("d_" + "0" * 17, 404), ("%ff", 400)])
 def test_what_is_no_decision_is_no_job(decision: str, status: int, tmp_path: Path) -> None:
     async def work(client: Client) -> None:
@@ -100,6 +141,8 @@ def test_the_decision_of_somebody_erased_is_gone(tmp_path: Path) -> None:
         decision = await decided(client)
         assert (await client.call("DELETE", "/v1/profiles/anonymous:a1")).status_code == 200
         reply = await client.post(f"/v1/decisions/{decision}/replay")
+        assert (reply.status_code, reply.json()["error"]["code"]) == (410, "erased")
+        reply = await client.get(f"/v1/decisions/{decision}?item=sku-1")
         assert (reply.status_code, reply.json()["error"]["code"]) == (410, "erased")
 
     with_client(tmp_path, work)

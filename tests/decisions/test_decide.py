@@ -459,7 +459,7 @@ def test_the_receipt_says_what_the_decision_stood_on(shop) -> None:
     assert placement.slot is not None
     assert placement.slot.propensity == shown[-1].propensity == 1.0 / placement.slot.allowed
     readable = receipt.readable(shop.state.catalogue)
-    assert [item["id"] for item in readable["placements"]["home"]["items"]] == [item.id for item in shown]
+    assert [item.id for item in readable.placements["home"].items] == [item.id for item in shown]
     assert b"secret" not in decision.receipt
     assert b"sofa" not in decision.receipt
 

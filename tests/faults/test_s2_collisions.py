@@ -300,6 +300,7 @@ class Crossing:
         elif kind == "replay" and self.decisions[tenant]:
             decision = self.chance.choice(self.decisions[tenant])
             await self.call(tenant, "POST", f"/v1/decisions/{decision}/replay")
+            handed.append(("GET", f"/v1/decisions/{decision}?item=sku-1"))
             _, body = await self.call(tenant, "GET", "/v1/jobs")
             handed += [("POST", f"/v1/decisions/{decision}/replay"), ("GET", f"/v1/jobs/{body['jobs'][0]['id']}")]
         elif kind == "quarantine":

@@ -45,7 +45,11 @@ class Shop:
 
     def replayed(self, decision: str) -> dict[str, Any]:
         """What a replay comes to, waited for if it takes long."""
-        reply = self.call("POST", f"/v1/decisions/{decision}/replay")
+        return self.outcome("POST", f"/v1/decisions/{decision}/replay")
+
+    def outcome(self, method: str, path: str) -> dict[str, Any]:
+        """What comes of a call that may be a job, waited for if it is."""
+        reply = self.call(method, path)
         if reply.status_code == 200:
             return dict(reply.json())
         assert reply.status_code == 202, reply.text
@@ -134,6 +138,23 @@ def test_a_decision_about_nobody_and_one_with_a_list_of_its_own_are_the_same_too
     nobody = shop.decided(anonymousId=None)
     listed = shop.decided(placements=[{"id": "search", "candidates": [{"id": "sku-2", "fields": {"price": 90}}, "x"]}])
     assert [shop.replayed(decision)["identical"] for decision in (nobody, listed)] == [True, True]
+
+
+def test_what_became_of_each_item_is_told_of_the_decision_as_it_was_made(shop: Shop) -> None:
+    asked = {"anonymousId": "a1", "placements": [{"id": HOME, "limit": 3}], "deadlineMs": 10_000}
+    made = shop.call("POST", "/v1/decide", asked).json()
+    shown = {item["id"]: item for item in made["placements"][HOME]["items"]}
+    for item_id in ("sku-0", "sku-8", "never heard of"):
+        told = shop.outcome("GET", f"/v1/decisions/{made['decisionId']}?item={item_id}")
+        assert (told["identical"], told["item"]) == (True, item_id)
+        placed = told["placements"][HOME]
+        assert told["inCatalogue"] is (item_id != "never heard of")
+        assert (placed["outcome"] == "shown") is (item_id in shown)
+        if item_id in shown:
+            assert placed["reasons"] == shown[item_id]["reasons"]
+            assert placed["inputs"]
+        if not told["inCatalogue"]:
+            assert (placed["outcome"], placed["excluded"]) == ("excluded", "not_in_catalogue")
 
 
 @LINUX

@@ -25,6 +25,7 @@ from ..decisions.request import (
     decode_rank,
     has_unknown_fields,
 )
+from ..decisions.why import PlacementWhy
 from ..engine.decision_ids import is_decision_id, is_from_elsewhere
 from ..engine.loop import Engine
 from ..engine.tally import EventWarning
@@ -34,7 +35,7 @@ from ..events.notes import CONSENT_UNREAD, PLACEHOLDER, Note, sentence
 from ..events.statements import unread_in
 from ..foundation.deadline import Deadline
 from ..foundation.errors import DiskFull, RequestRejected, Unavailable
-from ..foundation.limits import BODY_BYTES_MAX, REPLAY_WAIT_MS_MAX
+from ..foundation.limits import BODY_BYTES_MAX, ID_CHARS_MAX, REPLAY_WAIT_MS_MAX
 from ..foundation.measure import Meter
 from ..log.frames import LogPosition
 from .admission import arrived_ns
@@ -49,6 +50,9 @@ from .visitors import context_of
 
 REPLAY: Final = "replay"
 """The kind of job that makes a decision again."""
+WHY: Final = "why"
+"""The kind of job that tells what became of an item in a decision."""
+ITEM: Final = "item"
 ELSEWHERE_WAITS_S: Final = (0.02, 0.1)
 """A receipt that another process made is on its way for a moment: it is looked for again after these pauses."""
 _POSITION_DIGITS_MAX = 19
@@ -65,6 +69,37 @@ class ReplayReply(msgspec.Struct, rename="camel"):
     folded_events: int
     """Records of the log that were folded to come to where it was made."""
     took_ms: float
+
+
+class WhyReply(msgspec.Struct, rename="camel"):
+    """`GET /v1/decisions/{id}?item=`: what became of an item in each list of the decision, which was made again."""
+
+    decision_id: str
+    item: str
+    in_catalogue: bool
+    """Whether the catalogue had such an item when the decision was made."""
+    identical: bool
+    """Whether the decision came out as it was made. If not, what is told is of the one made again."""
+    differences: list[str]
+    """As a replay names them."""
+    placements: dict[str, PlacementWhy]
+    folded_events: int
+    took_ms: float
+
+
+def why_subject(decision_id: str, item_id: str) -> str:
+    """What a job is about that tells what became of an item; no id of a decision has a blank.
+
+    >>> asked_why(why_subject("d_1", "red sofa"))
+    ('d_1', 'red sofa')
+    """
+    return f"{decision_id} {item_id}"
+
+
+def asked_why(subject: str) -> tuple[str, str]:
+    """The id of the decision and that of the item that such a job is about."""
+    decision_id, _, item_id = subject.partition(" ")
+    return decision_id, item_id
 
 
 async def decide(engine: Engine, request: Request) -> Response:
@@ -88,9 +123,28 @@ async def rank(engine: Engine, request: Request) -> Response:
 
 
 async def receipt(engine: Engine, request: Request) -> Response:
-    """`GET /v1/decisions/{id}`: what the decision stood on; one just made is waited for until it is on disk."""
+    """`GET /v1/decisions/{id}`: what the decision stood on; one just made is waited for until it is on disk. With
+    `?item=` what became of that item in it."""
+    item_id = _item_in(request)
     receipt = await _receipt(engine, tenant_of(request), path_id(request))
+    if item_id:
+        return await _told_by_job(request, WHY, why_subject(path_id(request), item_id))
     return reply(decode_receipt(receipt).readable(engine.partition.state.catalogue))
+
+
+def _item_in(request: Request) -> str:
+    """The item that is asked about, "" where none is; `RequestRejected` for what cannot be one, and for anything else
+    that is asked."""
+    query = request.query_params
+    for name in query:
+        if name != ITEM:
+            raise RequestRejected("schema", f'"{name[:40]}" is not a parameter here; there is {ITEM}')
+    named = query.getlist(ITEM)
+    if not named:
+        return ""
+    if len(named) > 1 or not 1 <= len(named[0]) <= ID_CHARS_MAX:
+        raise RequestRejected("schema", f"{ITEM} is one id of an item, of 1 to {ID_CHARS_MAX} characters")
+    return named[0]
 
 
 async def list_(engine: Engine, request: Request) -> Response:
@@ -103,9 +157,15 @@ async def list_(engine: Engine, request: Request) -> Response:
 async def replay(engine: Engine, request: Request) -> Response:
     """`POST /v1/decisions/{id}/replay`: make it again from the log. What takes longer is answered 202, with the job."""
     await read_nothing(request)
-    tenant, decision_id, jobs = tenant_of(request), path_id(request), jobs_of(request)
-    await _receipt(engine, tenant, decision_id)
-    job = await jobs.ended(jobs.start(tenant, REPLAY, decision_id), REPLAY_WAIT_MS_MAX / 1_000)
+    decision_id = path_id(request)
+    await _receipt(engine, tenant_of(request), decision_id)
+    return await _told_by_job(request, REPLAY, decision_id)
+
+
+async def _told_by_job(request: Request, kind: str, subject: str) -> Response:
+    """The outcome of a job, or 202 with the job where that takes longer."""
+    jobs = jobs_of(request)
+    job = await jobs.ended(jobs.start(tenant_of(request), kind, subject), REPLAY_WAIT_MS_MAX / 1_000)
     if job.refusal is not None:
         raise _not_replayed(job.refusal)
     return encoded(job.outcome) if job.state == "done" else accepted(job)

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from .. import __version__
+from ..decisions.receipt import ReceiptReply
 from ..decisions.request import CompleteReply, CompleteRequest, DecideReply, DecideRequest, RankReply, RankRequest
 from ..engine.acts import Acts
 from ..engine.effects import DataHealth
@@ -25,11 +26,12 @@ from ..foundation.limits import (
     BATCH_EVENTS_MAX,
     BODY_BYTES_MAX,
     EVENT_BYTES_MAX,
+    ID_CHARS_MAX,
     ITEMS_LISTED_MAX,
     PAGE_ENTRIES_MAX,
 )
 from ..privacy.roles import roles_with, wide_with
-from .decide import ReplayReply
+from .decide import ITEM, ReplayReply, WhyReply
 from .imports import ImportListing, PieceRequest
 from .items import (
     ChangeReply,
@@ -92,6 +94,8 @@ class Operation(NamedTuple):
     media_type: str = "application/json"
     accepted: type | None = None
     """The reply to a call whose work goes on, with 202."""
+    other_reply: type | None = None
+    """The reply where a parameter of the query asks for something else."""
     query: tuple[tuple[str, dict[str, Any], str], ...] = ()
     """Name, schema and meaning of what may stand in the query."""
 
@@ -118,7 +122,12 @@ OPERATIONS = (
     Operation(
         "get", "/v1/decisions", "The newest decisions, a page at a time", reply=Decisions, errors=(400, 429),
         query=_PAGE),
-    Operation("get", "/v1/decisions/{id}", "The receipt of a decision", errors=(400, 404, 410, 429)),
+    Operation(
+        "get", "/v1/decisions/{id}", "The receipt of a decision; or what became of an item in it, told by making it "
+        "again: 202 and a job when that takes long", reply=ReceiptReply, errors=(400, 404, 409, 410, 429, 503),
+        accepted=JobShown, other_reply=WhyReply,
+        query=((ITEM, {"type": "string", "minLength": 1, "maxLength": ID_CHARS_MAX}, "Why this item is in a list of "
+                "the decision, or why it is not: its id"),)),
     Operation(
         "post", "/v1/decisions/{id}/replay", "Make a decision again from the log; 202 and a job when that takes long",
         reply=ReplayReply, errors=(*_BODY, 404, 410, 429, 503), accepted=JobShown),
@@ -244,8 +253,8 @@ def openapi_document(resources: Sequence[Resource]) -> dict[str, Any]:
     """The document, OpenAPI 3.1; what each route asks of an access key is what the resources say."""
     resource_of = {resource.template: resource for resource in resources}
     types = [
-        kind for operation in OPERATIONS for kind in (operation.request, operation.reply, operation.accepted)
-        if kind is not None
+        kind for operation in OPERATIONS
+        for kind in (operation.request, operation.reply, operation.other_reply, operation.accepted) if kind is not None
     ]
     unique = list(dict.fromkeys([*types, NotReadyReply]))
     schemas, components = msgspec.json.schema_components(unique, ref_template="#/components/schemas/{name}")
@@ -322,6 +331,8 @@ def _described(
     operation: Operation, resource: Resource, schema_of: dict[type, dict[str, Any]], also: Sequence[str]
 ) -> dict[str, Any]:
     schema = schema_of[operation.reply] if operation.reply else _any_of(operation.media_type)
+    if operation.other_reply is not None:
+        schema = {"oneOf": [schema, schema_of[operation.other_reply]]}
     described: dict[str, Any] = {
         "operationId": _operation_id(operation),
         "summary": operation.summary,

@@ -35,7 +35,7 @@ from ..foundation.limits import (
     REQUEST_WARNINGS_MAX,
     SEEN_STEPS_MAX,
 )
-from ..foundation.measure import Meter
+from ..foundation.measure import Meter, NoMeter
 from ..foundation.rng import KeyedRng
 from ..log.frames import LogPosition
 from ..models.base import Ranker, SourceContext
@@ -80,6 +80,7 @@ from .score import score as checked_scores
 from .score import shown_scores
 from .searching import popular_instead, searched
 from .slate import Asked, Inputs, Moment, Slate, Spot
+from .why import AskedItem, Beside, PlacementWhy, Reasons
 
 _encoder = msgspec.json.Encoder()
 _BUILT_IN: Final = NoRankers()
@@ -187,15 +188,12 @@ class Decider:
         self._words = Words()
         self._vectors = Vectors()
         self._reads_vectors = any(VECTORS in placement.sources for placement in placements)
-        self._answers = Answers(
-            Explainer(
-                self.assembler.columns, self.reader.lists, schema.attributes,
-                {placed.spec.name: placed.spec.purpose for placed in schema.layout.features},
-                carriers,
-            ),
-            self.assembler.columns,
-            carriers,
-        )
+        explainer = Explainer(
+            self.assembler.columns, self.reader.lists, schema.attributes,
+            {placed.spec.name: placed.spec.purpose for placed in schema.layout.features}, carriers,
+        )  # fmt: skip
+        self._answers = Answers(explainer, self.assembler.columns, carriers)
+        self._reasons = Reasons(explainer, self.assembler.columns)
         self.config_hash = config_hash
         self._features_hash = hashlib.blake2b(repr(schema.declared()).encode(), digest_size=8).hexdigest()
         self._numbers = schema.numbers
@@ -358,6 +356,36 @@ class Decider:
         )  # fmt: skip
         return made, slates
 
+    def why(self, receipt: Receipt, slates: Sequence[Slate], item_id: str, *, state: State) -> dict[str, PlacementWhy]:
+        """What became of an item in each list of a decision made again: `slates` are what `again` made on this state.
+
+        Raises `ReferenceTaken` for an id that cannot be told from another item's.
+        """
+        denied = frozenset(receipt.denied)
+        stages = Stages(Deadline(UNHURRIED_MS), NoMeter(), cut=frozenset(receipt.degraded) & {"context", "policy"})
+        moment = self.look(state, receipt.keys, receipt.tenant, receipt.at_ms, stages, denied)
+        ref = state.catalogue.ref_of(receipt.tenant, item_id)
+        item = AskedItem(item_id, ref, state.find_item(ref))
+        shown_in = [slate.asked.id for slate in slates if ref in slate.shown()]
+        told: dict[str, PlacementWhy] = {}
+        shown: set[int] = set()
+        for slate in slates:
+            elsewhere = next((one for one in shown_in if one != slate.asked.id), "")
+            told[slate.asked.id] = self._reasons.told(item, slate, Beside(
+                moment, self._filters(moment, slate.asked, frozenset(shown)),
+                self._answers.reply(slate, moment, explain=False, denied=denied), elsewhere,
+                self._context_again(moment, slate),
+            ), denied)  # fmt: skip
+            shown.update(slate.keys_shown())
+        return told
+
+    def _context_again(self, moment: Moment, slate: Slate) -> SourceContext | None:
+        """What the sources of a list looked at; None where a stage failed then and does now."""
+        try:
+            return self._source_context(moment, slate.asked, slate.rung)
+        except StageFailed:
+            return None
+
     def asked(
         self, placement: str, *, limit: int = 0, page: int = 0, given: Given | None = None, query_hash: int = 0,
         query: str = "",
@@ -508,10 +536,7 @@ class Decider:
         for asked in questions:
             slate = self._serve(moment, asked, shown, scorers, rungs.get(asked.id) if rungs else None)
             slates.append(slate)
-            shown.update(slate.shown())
-            if len(slate.groups):
-                keys = slate.keys
-                shown.update(keys[place] for place in slate.order)
+            shown.update(slate.keys_shown())
         return self._explore(slates, shown, decision_id, moment)
 
     def _serve(
@@ -589,15 +614,7 @@ class Decider:
     def _inputs(self, moment: Moment, asked: Asked, filters: Filters, rung: str) -> Inputs | None:
         """The matrix of the eligible, or None if nothing is."""
         stages, state = moment.stages, moment.state
-        person = self.reader.without_profile(moment.person) if rung == SESSION else moment.person
-        near = stages.run("candidates", lambda: self._neighbourhood.of(state, self._recent(person, asked.page)))
-        ahead = stages.run("candidates", lambda: self._ahead(moment, asked, rung))
-        goes_with = stages.run("candidates", lambda: self._together(moment, asked, person, ahead))
-        page_row = state.find_item(asked.page) if asked.page else -1
-        context = SourceContext(
-            state, moment.lists, self.reader, person, near, page_row, ahead, self.rules >= BESIDE, goes_with,
-            moment.words, moment.vectors,
-        )  # fmt: skip
+        context = self._source_context(moment, asked, rung)
         pool = stages.run("candidates", lambda: self._pool(moment, asked, context))
         codes, places = eligible(moment, pool, filters)
         if asked.query and not len(places):
@@ -606,12 +623,26 @@ class Decider:
         if not len(places):
             return None
         candidates = pool.columns if len(places) == len(pool) else pool.columns.taken(places)
-        beside_row = int(ahead.own[0]) if ahead is not None and len(ahead.own) else page_row
+        ahead = context.ahead
+        beside_row = int(ahead.own[0]) if ahead is not None and len(ahead.own) else context.page_row
         matrix = stages.run("features", lambda: self.assembler.matrix(
-            state, person, candidates, near, moment.lists.averages, moment.now_ms, beside_row,
-            self._told(moment, pool, places, beside_row), ahead, goes_with,
+            state, context.person, candidates, context.neighbours, moment.lists.averages, moment.now_ms, beside_row,
+            self._told(moment, pool, places, beside_row), ahead, context.goes_with,
         ))  # fmt: skip
         return Inputs(pool, codes, places, matrix)
+
+    def _source_context(self, moment: Moment, asked: Asked, rung: str) -> SourceContext:
+        """What the sources look at on this rung."""
+        stages, state = moment.stages, moment.state
+        person = self.reader.without_profile(moment.person) if rung == SESSION else moment.person
+        near = stages.run("candidates", lambda: self._neighbourhood.of(state, self._recent(person, asked.page)))
+        ahead = stages.run("candidates", lambda: self._ahead(moment, asked, rung))
+        goes_with = stages.run("candidates", lambda: self._together(moment, asked, person, ahead))
+        page_row = state.find_item(asked.page) if asked.page else -1
+        return SourceContext(
+            state, moment.lists, self.reader, person, near, page_row, ahead, self.rules >= BESIDE, goes_with,
+            moment.words, moment.vectors,
+        )  # fmt: skip
 
     def _told(self, moment: Moment, pool: Pool, places: Ints, row: int) -> Told:
         """What words tell of the candidates: beside the item of this row, and of the query."""

@@ -125,6 +125,10 @@ class Explainer:
             if value == value and purpose not in denied
         }  # fmt: skip
 
+    def told_columns(self, denied: Container[str] = ()) -> Ints:
+        """The columns that may be told where those that are kept for a purpose in `denied` may not."""
+        return np.flatnonzero([purpose not in denied for purpose in self._purposes])
+
     def told(self, number: int) -> list[str]:
         """The texts of a sort of rows; most rows share theirs with others."""
         said = self._known.get(number)

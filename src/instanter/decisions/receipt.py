@@ -79,6 +79,42 @@ class PlacementReceipt(msgspec.Struct, array_like=True, frozen=True):
         return [int(ref) for ref in np.frombuffer(self.items, "<i8")]
 
 
+class ItemOfReceipt(msgspec.Struct, frozen=True, rename="camel"):
+    """An item that was shown."""
+
+    id: str
+    position: int
+    propensity: float
+
+
+class PlacementOfReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """A list as its receipt has it."""
+
+    served_by: str
+    model: str
+    lessons: int | None = None
+    """That the online learner had had; left out where none added to the scores."""
+    missing: list[str] = []
+    """Inputs that the model would have read and that there were not."""
+    candidates: int
+    candidates_hash: str
+    items: list[ItemOfReceipt]
+
+
+class ReceiptReply(msgspec.Struct, frozen=True, rename="camel"):
+    """Reply of `GET /v1/decisions/{id}`: what the decision stood on."""
+
+    decision_id: str
+    at_ms: int
+    position: str
+    epoch: int
+    configuration: str
+    features: str
+    inputs: str
+    degraded: list[str]
+    placements: dict[str, PlacementOfReceipt]
+
+
 class Receipt(msgspec.Struct, array_like=True, frozen=True):
     """One decision. New fields go last and have defaults."""
 
@@ -103,19 +139,13 @@ class Receipt(msgspec.Struct, array_like=True, frozen=True):
     denied: tuple[str, ...] = ()
     """Purposes the person had not agreed to: features for them were left out."""
 
-    def readable(self, catalogue: Catalogue) -> dict[str, Any]:
+    def readable(self, catalogue: Catalogue) -> ReceiptReply:
         """As `GET /v1/decisions/{id}` shows it: ids for references where the catalogue still knows them."""
-        return {
-            "decisionId": self.decision_id,
-            "atMs": self.at_ms,
-            "position": str(self.position),
-            "epoch": self.epoch,
-            "configuration": self.config_hash,
-            "features": self.features_hash,
-            "inputs": self.inputs_hash.hex(),
-            "degraded": list(self.degraded),
-            "placements": {one.id: _readable(one, self.tenant, catalogue) for one in self.placements},
-        }
+        return ReceiptReply(
+            self.decision_id, self.at_ms, str(self.position), self.epoch, self.config_hash, self.features_hash,
+            self.inputs_hash.hex(), list(self.degraded),
+            {one.id: _readable(one, self.tenant, catalogue) for one in self.placements},
+        )  # fmt: skip
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -164,26 +194,20 @@ def inputs_hash(person: Person, epoch_hash: str, pools: Iterable[Pool]) -> bytes
     return mmh3.hash_bytes(b"".join(read))
 
 
-def _readable(placement: PlacementReceipt, tenant: str, catalogue: Catalogue) -> dict[str, Any]:
+def _readable(placement: PlacementReceipt, tenant: str, catalogue: Catalogue) -> PlacementOfReceipt:
     slot = placement.slot
     items = [
-        {
-            "id": id_of(ref, tenant, catalogue),
-            "position": position,
-            "propensity": slot.propensity if slot is not None and slot.position == position else 1.0,
-        }
+        ItemOfReceipt(
+            id_of(ref, tenant, catalogue), position,
+            slot.propensity if slot is not None and slot.position == position else 1.0,
+        )
         for position, ref in enumerate(placement.shown(), start=1)
-    ]
-    learned = {} if placement.learned < 0 else {"lessons": placement.learned}
-    return {
-        "servedBy": placement.rung,
-        "model": placement.model,
-        **learned,
-        **({"missing": list(placement.missing)} if placement.missing else {}),
-        "candidates": placement.candidates,
-        "candidatesHash": placement.candidates_hash.hex(),
-        "items": items,
-    }
+    ]  # fmt: skip
+    return PlacementOfReceipt(
+        served_by=placement.rung, model=placement.model, candidates=placement.candidates, items=items,
+        candidates_hash=placement.candidates_hash.hex(), missing=list(placement.missing),
+        lessons=None if placement.learned < 0 else placement.learned,
+    )  # fmt: skip
 
 
 def id_of(ref: int, tenant: str, catalogue: Catalogue) -> str:

@@ -18,7 +18,7 @@ from ..models.words import Words
 from ..state.compiled import Bytes, Ints, Reals
 from ..state.memory import State
 from ..state.recent import Steps
-from .arrange import Arrangement
+from .arrange import Arrangement, in_tiers
 from .candidates import CALLER, Given, Pool
 from .fallback import Stages
 from .placement import Placement
@@ -142,6 +142,19 @@ class Slate(msgspec.Struct, frozen=True):
         """Whether the scores are log-odds of a reward."""
         return self.matrix is not None and self.ranker is not None and gives_probabilities(self.ranker)
 
+    @property
+    def order_before_draw(self) -> list[int]:
+        """The order as it was before the last place was drawn, if it was."""
+        if self.draw is None or not self.draw.explored:
+            return self.order
+        return [*self.order[:-1], self.refs.index(self.incumbent)]
+
+    @property
+    def ordered_by(self) -> Reals:
+        """By place: what puts the items in order before they are arranged, the scores by how many words match."""
+        matches = self.pool.matches
+        return self.scores if matches is None else in_tiers(self.scores, matches.words[self.eligible])
+
     def gains(self) -> dict[int, float]:
         """What each of the arranged places was won with."""
         won = self.arranged
@@ -153,6 +166,15 @@ class Slate(msgspec.Struct, frozen=True):
         if not len(self.groups):
             return self.refs
         return [group or ref for ref, group in zip(self.refs, self.groups.tolist(), strict=True)]
+
+    def keys_shown(self) -> set[int]:
+        """References and groups of what the list shows, before a place was drawn: no list below shows them again."""
+        order = self.order_before_draw
+        shown = {self.refs[place] for place in order}
+        if len(self.groups):
+            keys = self.keys
+            shown.update(keys[place] for place in order)
+        return shown
 
     def new_keys(self) -> list[int]:
         """New items that its last place may go to: none where it has one by itself."""

@@ -446,6 +446,10 @@ CHECKPOINTS_KEPT_MAX = 64
 """Checkpoints kept for replays; with more, those that are kept lie twice as far apart."""
 CHECKPOINTS_KEPT_BYTES_MAX = 4 * 1024 * 1024 * 1024
 """Disk that they may take, with the files of idle people that only they name; beyond it likewise."""
+WHY_INPUTS_MAX = 8
+"""Inputs that are told of an item where somebody asks why it stands in a list or does not."""
+SOURCE_LOOKED_MAX = 10_000
+"""So far down a source's list an item is looked for where somebody asks why it is no candidate."""
 DIFFERING_TOLD_MAX = 1_000
 """Decisions of one replay that are told with what came out differently; further ones are only counted."""
 

@@ -14,9 +14,10 @@ from typing import Final
 
 import msgspec
 
-from ...api.decide import REPLAY, ReplayReply
+from ...api.decide import REPLAY, WHY, ReplayReply, WhyReply, asked_why
 from ...api.jobs import Progress, Refusal
 from ...engine.decision_ids import find_decision
+from ...engine.replay import Again
 from ...foundation.clock import elapsed_ns
 from ...foundation.errors import Broken, InstanterError, Rejected, RequestRejected, Unavailable
 from ...foundation.limits import JOB_MEMORY_MB_MAX
@@ -61,15 +62,40 @@ def refusal_of(error: InstanterError) -> Refusal:
 
 def _replay(work: Work, tell: Callable[[Told], None]) -> bytes:
     """A decision made again."""
-    began_ns = elapsed_ns()
+    began_ns, decision_id = elapsed_ns(), work.order.subject
     with _read(work) as read, _progressing(lambda: Progress(read.replay.folded), tell):
-        named = find_decision(work.order.subject, read.log, read.moved)
-        if named is None:
-            raise RequestRejected("unknown_decision", "the log holds no such decision", status=404)
-        again = read.replay.decision(made_at(read, named[0]))
-        took_ms = round((elapsed_ns() - began_ns) / 1e6, 3)
-        reply = ReplayReply(work.order.subject, again.identical, again.differences, read.replay.folded, took_ms)
+        again = _again(read, decision_id)
+        reply = ReplayReply(
+            decision_id, again.identical, again.differences, read.replay.folded, _ms_since(began_ns)
+        )
     return msgspec.json.encode(reply)
+
+
+def _why(work: Work, tell: Callable[[Told], None]) -> bytes:
+    """What became of an item in a decision."""
+    began_ns, (decision_id, item_id) = elapsed_ns(), asked_why(work.order.subject)
+    with _read(work) as read, _progressing(lambda: Progress(read.replay.folded), tell):
+        again = _again(read, decision_id)
+        receipt, state = again.made.receipt, again.partition.state
+        decider, _ = read.replay.footing(receipt.config_hash)
+        told = decider.why(receipt, again.slates, item_id, state=state)
+        reply = WhyReply(
+            decision_id, item_id, state.catalogue.holds(receipt.tenant, item_id), again.identical, again.differences,
+            told, read.replay.folded, _ms_since(began_ns),
+        )  # fmt: skip
+    return msgspec.json.encode(reply)
+
+
+def _again(read: Reading, decision_id: str) -> Again:
+    """The decision of an id, made again."""
+    named = find_decision(decision_id, read.log, read.moved)
+    if named is None:
+        raise RequestRejected("unknown_decision", "the log holds no such decision", status=404)
+    return read.replay.decision(made_at(read, named[0]))
+
+
+def _ms_since(began_ns: int) -> float:
+    return round((elapsed_ns() - began_ns) / 1e6, 3)
 
 
 def _train(work: Work, tell: Callable[[Told], None]) -> bytes:
@@ -118,5 +144,5 @@ def _progressing(progress: Callable[[], Progress], tell: Callable[[Told], None])
 
 
 KINDS: Final[Mapping[str, Callable[[Work, Callable[[Told], None]], bytes]]] = {
-    REPLAY: _replay, TRAIN: _train,
+    REPLAY: _replay, WHY: _why, TRAIN: _train,
 }  # fmt: skip
