@@ -116,7 +116,7 @@ def test_a_preflight_is_answered_on_every_route_a_public_key_may_use(path: str, 
         for asked in (path, path + "/"):
             answer = await ask_first(site, asked)
             assert (answer.status_code, answer.content, is_told(answer)) == (204, b"", True)
-            method = "GET" if path in ("/sourceConfig", "/v1/projects/k/settings") else "POST"
+            method = "GET" if path in ("/instanter.js", "/sourceConfig", "/v1/projects/k/settings") else "POST"
             assert method in answer.headers["access-control-allow-methods"]
             allowed = answer.headers["access-control-allow-headers"].split(", ")
             assert {"authorization", "content-type", "anonymousid", "sentat", "x-write-key"} <= {*allowed}

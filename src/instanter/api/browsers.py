@@ -39,6 +39,8 @@ Standing = Literal["listed", "same", "any", "foreign"]
 """Of a page: named in `serve.origins`; served under this server's own name; let in because everybody is; not let in."""
 PROBES: Final = frozenset({"/healthz", "/healthz/", "/readyz", "/readyz/"})
 """Asked for by address, by whoever watches the server: answered under every name."""
+_SHOWN_ANYWHERE: Final = PROBES | {"/", "/instanter.js", "/instanter.js/"}
+"""What these answer is nobody's secret: pages of other sites may show it with `--dev`, too."""
 ALLOWED_HEADERS: Final = (
     "authorization", "content-type", "content-encoding", "anonymousid", "sentat", "x-write-key", "x-user-token",
     "x-retry-count",
@@ -304,9 +306,10 @@ class Edge:
         """Why a developer's server does not take what a page could have sent it without asking first.
 
         What names no origin is what a page shows or links to: reads of profiles are noted, and a hash of the state
-        takes long, so a foreign page is given nothing but the first page, which tells where to look.
+        takes long, so a foreign page is given nothing but the library for pages and the first page, which tells
+        where to look.
         """
-        if site == b"cross-site" and not origin and scope["path"] != "/" and scope["path"] not in PROBES:
+        if site == b"cross-site" and not origin and scope["path"] not in _SHOWN_ANYWHERE:
             return _FOREIGN_ORIGIN[True]
         if self._is_tracking(scope["path"]):
             return None

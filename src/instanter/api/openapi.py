@@ -46,6 +46,7 @@ from .items import (
 from .jobs import JobListing, JobShown
 from .keys import KeyCreated, KeyListing, KeyRequest, KeyShown
 from .learners import LearnerListing, LearnerRequest, LearnerShown
+from .library import LIBRARY_MEDIA_TYPE
 from .lines import NDJSON_MEDIA_TYPE
 from .live import LiveReply
 from .models import ModelListing, ModelRequest, ModelShown
@@ -239,6 +240,7 @@ OPERATIONS = (
         tracking=True),
     Operation(
         "get", "/v1/projects/{key}/settings", "What Segment's Analytics.js asks before it begins", errors=(400,)),
+    Operation("get", "/instanter.js", "The library for pages", media_type=LIBRARY_MEDIA_TYPE),
     Operation("get", "/healthz", "Whether the process answers", reply=HealthReply),
     Operation("get", "/readyz", "Whether decisions can be answered", reply=ReadyReply, errors=(503,)),
     Operation(
