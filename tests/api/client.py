@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from instanter.api.app import RESOURCES, document, make_app
 from instanter.api.auth import Access
-from instanter.api.decide import WHY, asked_why
+from instanter.api.decide import EXPLAIN, WHY, asked_why
 from instanter.api.jobs import Job, Jobs
 from instanter.api.openapi import OPERATIONS
 from instanter.api.routing import plain_path
@@ -56,6 +56,8 @@ class JobsInNoTime:
         if kind == WHY:
             outcome["decisionId"], outcome["item"] = asked_why(subject)
             outcome |= {"inCatalogue": True, "placements": {}}
+        if kind == EXPLAIN:
+            outcome["placements"] = {}
         job = Job(
             f"j_{len(self.jobs)}", tenant, kind, subject, "done", 1_000, 2_000, 3_000,
             outcome=json.dumps(outcome).encode(),

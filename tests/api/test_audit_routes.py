@@ -27,7 +27,7 @@ def test_reads_and_exports_of_a_profile_are_acts(tmp_path: Path) -> None:
         person = f"anonymous:{sent['anonymousId']}"
         for path, act in (
             (f"/v1/profiles/{person}", "profile.read"), (f"/v1/profiles/{person}/export", "profile.exported"),
-            ("/v1/profiles", "profiles.listed"),
+            (f"/v1/profiles/{person}/timeline", "profile.timeline"), ("/v1/profiles", "profiles.listed"),
         ):  # fmt: skip
             assert (await client.call("GET", path)).status_code == 200
             [noted] = (await client.call("GET", f"/v1/audit?act={act}")).json()["acts"]
@@ -37,7 +37,8 @@ def test_reads_and_exports_of_a_profile_are_acts(tmp_path: Path) -> None:
         seen = {one["subject"] for one in (await client.call("GET", "/v1/audit?act=profile")).json()["acts"]}
         assert len(seen) == 1, "the same person has the same subject"
         assert (await client.call("GET", "/v1/profiles/nobody")).status_code == 404
-        assert len((await client.call("GET", "/v1/audit?act=profile")).json()["acts"]) == 2, "nobody was seen"
+        assert (await client.call("GET", "/v1/profiles/nobody/timeline")).status_code == 404
+        assert len((await client.call("GET", "/v1/audit?act=profile")).json()["acts"]) == 3, "nobody was seen"
 
     with_client(tmp_path, work)
 

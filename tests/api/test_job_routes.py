@@ -97,6 +97,20 @@ def test_why_an_item_is_not_there_is_a_job_about_the_decision_and_the_item(tmp_p
     with_client(tmp_path, work)
 
 
+def test_a_decision_with_its_reasons_is_a_job_and_without_them_its_receipt(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        decision = await decided(client)
+        told = (await client.get(f"/v1/decisions/{decision}?explain=true")).json()
+        assert (told["decisionId"], told["identical"]) == (decision, True)
+        (job,) = (await client.get("/v1/jobs")).json()["jobs"]
+        assert (job["kind"], job["subject"]) == ("explain", decision)
+        plain = [(await client.get(f"/v1/decisions/{decision}{query}")).json() for query in ("", "?explain=false")]
+        assert plain[0] == plain[1]
+        assert "configuration" in plain[0]
+
+    with_client(tmp_path, work)
+
+
 def test_why_that_takes_long_is_a_job_to_be_asked_for(tmp_path: Path) -> None:
     class Never(JobsInNoTime):
         def start(self, tenant: str, kind: str, subject: str) -> Job:
@@ -112,8 +126,9 @@ def test_why_that_takes_long_is_a_job_to_be_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("query", "said"), [
     ("item=", "item is one id of an item"), (f"item={'x' * (ID_CHARS_MAX + 1)}", "item is one id of an item"),
-    ("item=a&item=b", "item is one id of an item"), ("itemId=a", "there is item"),
-    ("item=a&explain=1", "there is item"),
+    ("item=a&item=b", "item is one id of an item"), ("itemId=a", "there are item and explain"),
+    ("explain=1", "explain is true or false"), ("explain=true&explain=true", "explain is true or false"),
+    ("item=a&explain=true", "ask one of them"),
 ])  # fmt: skip
 def test_what_is_no_item_is_refused_and_no_job(query: str, said: str, tmp_path: Path) -> None:
     async def work(client: Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -142,5 +143,41 @@ def test_a_page_that_cannot_be_is_refused_in_a_sentence(tmp_path: Path) -> None:
                 assert (reply.status_code, reply.json()["error"]["message"]) == (400, told)
         assert (await client.get("/v1/profiles?after=999999999")).json()["profiles"] == []
         assert (await client.get("/v1/profiles?after=5")).json()["next"] is None
+
+    with_client(tmp_path, work)
+
+
+def test_a_timeline_has_what_an_export_has_the_newest_first(tmp_path: Path) -> None:
+    clock = ManualClock()
+
+    async def work(client: Client) -> None:
+        await client.stock("sku-1", "sku-2")
+        for number in range(25):
+            clock.advance(1_000)
+            await client.post("/v1/track", track(number, anonymousId=f"a{number % 2}"))
+        await client.decide(anonymousId="a1")
+        await client.call("PUT", "/v1/profiles/anonymous:a1/consent", {"purposes": {"ads": False}})
+        await client.post("/v1/identify", {"messageId": "m", "anonymousId": "a1", "userId": "u1"})
+        lines = (await client.get("/v1/profiles/anonymous:a1/export")).text.splitlines()
+        exported = [one for one in map(json.loads, lines) if one["kind"] != "profile"]
+        assert {one["kind"] for one in exported} == {"event", "decision", "consent", "link"}
+        for limit in (1, 7, 200):
+            assert await pages(client, "/v1/profiles/anonymous:a1/timeline", "entries", limit=limit) == exported[::-1]
+        assert (await client.get("/v1/profiles/u1/timeline")).json()["leftOut"] == 0
+        assert (await client.call("DELETE", "/v1/profiles/u1")).status_code == 200
+        gone = await client.get("/v1/profiles/anonymous:a1/timeline")
+        assert (gone.status_code, gone.json()["error"]["code"]) == (404, "unknown_profile")
+
+    with_client(tmp_path, work, clock=clock)
+
+
+def test_a_profile_names_the_features_that_tell_of_the_session(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        await client.post("/v1/track", track(1))
+        profile = (await client.get("/v1/profiles/anonymous:a1")).json()
+        session = profile["sessionFeatures"]
+        assert session
+        assert set(session) < set(profile["features"])
+        assert "session_categories" in session
 
     with_client(tmp_path, work)

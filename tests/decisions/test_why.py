@@ -21,7 +21,14 @@ from instanter.features.assemble import Column, Matrix
 from instanter.foundation.deadline import Deadline
 from instanter.foundation.errors import ReferenceTaken
 from instanter.foundation.ids import References
-from instanter.foundation.limits import FOUND_MAX, SOURCE_LOOKED_MAX, STANDING_LIST_MAX, WHY_INPUTS_MAX
+from instanter.foundation.limits import (
+    EXPLAINED_ITEMS_MAX,
+    FOUND_MAX,
+    NAME_CHARS_MAX,
+    SOURCE_LOOKED_MAX,
+    STANDING_LIST_MAX,
+    WHY_INPUTS_MAX,
+)
 from instanter.foundation.measure import NoMeter
 from instanter.models.lineup import Lineup, NoRankers, Rankers
 from instanter.state.compiled import Reals
@@ -85,6 +92,32 @@ def test_every_item_of_a_catalogue_is_told_as_the_reply_has_it(shop) -> None:
                 assert (told.outcome, told.excluded) == ("excluded", left_out[item_id])
             assert (told.served_by, told.model) == (placed.served_by, placed.model)
             assert told.why.endswith(".")
+
+
+def test_a_decision_with_its_reasons_says_what_each_source_gave_and_what_was_ruled_out(shop) -> None:
+    for number in range(70):
+        shop.item(f"sku-{number}", title="A title " * 100, category="c", price=10.0, margin="not for people to read")
+    liked(shop, *(f"sku-{number}" for number in range(9)))
+    for number in range(62, 70):
+        shop.happen("Order Completed", f"sku-{number}")
+    shop.publish()
+    many = Placement(id="list", limit=200, sources=("popular", "newest"), diversity=0.0)
+    decider = shop.decider_of((many,), exploration=0.0)
+    decision = shop.decide({"id": "list"}, decider=decider, explain=True)
+    placed = decision.reply.placements["list"]
+    receipt = decode_receipt(decision.receipt)
+    asked_again = decider.asked_again(receipt, decision.enclosed, shop.state.catalogue)
+    _, slates = decider.again(receipt, asked_again, state=shop.state, meter=NoMeter(), rankers=NoRankers())
+    (told,) = decider.explained(receipt, slates, state=shop.state).values()
+    assert (told.candidates, told.eligible, told.places) == (70, 62, 62)
+    assert (told.ruled_out, len(told.excluded)) == ({"just_bought": 8}, 8)
+    assert [(one.source, one.gave) for one in told.sources] == [("popular", 70), ("newest", 0)]
+    assert len(told.items) == EXPLAINED_ITEMS_MAX
+    for item, shown in zip(told.items, placed.items, strict=False):
+        assert (item.id, item.score, item.reasons, item.stages) == (shown.id, shown.score, shown.reasons, shown.stages)
+        assert item.features is None
+        assert list(item.fields or {}) == ["title"]
+        assert len(item.fields["title"]) == NAME_CHARS_MAX
 
 
 def test_what_scores_lower_is_told_its_rank_the_last_items_score_and_what_makes_the_difference(shop) -> None:

@@ -329,6 +329,7 @@ class Crossing:
 
     async def export(self, tenant: str) -> None:
         await self.call(tenant, "GET", f"/v1/profiles/anonymous:{self.chance.choice(PEOPLE)}/export")
+        await self.call(tenant, "GET", f"/v1/profiles/anonymous:{self.chance.choice(PEOPLE)}/timeline")
 
     # Decisions.
 

@@ -144,6 +144,13 @@ def test_what_became_of_each_item_is_told_of_the_decision_as_it_was_made(shop: S
     asked = {"anonymousId": "a1", "placements": [{"id": HOME, "limit": 3}], "deadlineMs": 10_000}
     made = shop.call("POST", "/v1/decide", asked).json()
     shown = {item["id"]: item for item in made["placements"][HOME]["items"]}
+    whole = shop.outcome("GET", f"/v1/decisions/{made['decisionId']}?explain=true")
+    assert (whole["identical"], whole["differences"]) == (True, [])
+    placed = whole["placements"][HOME]
+    told = ("id", "position", "score", "propensity", "reasons")
+    assert [[item[name] for name in told] for item in placed["items"]] == [
+        [item[name] for name in told] for item in shown.values()]  # fmt: skip
+    assert (placed["places"], placed["servedBy"]) == (3, made["placements"][HOME]["servedBy"])
     for item_id in ("sku-0", "sku-8", "never heard of"):
         told = shop.outcome("GET", f"/v1/decisions/{made['decisionId']}?item={item_id}")
         assert (told["identical"], told["item"]) == (True, item_id)

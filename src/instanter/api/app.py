@@ -119,6 +119,7 @@ RESOURCES: Final = (
     Resource("/v1/profiles", {"GET": ("profiles:read", profiles.list_)}, work=LISTING_WORK),
     Resource("/v1/profiles/{id:path}/links/{linked:path}", {"DELETE": ("privacy:write", profiles.unlink)}),
     Resource("/v1/profiles/{id:path}/export", {"GET": ("profiles:export", profiles.export)}),
+    Resource("/v1/profiles/{id:path}/timeline", {"GET": ("profiles:export", profiles.timeline)}, work=LISTING_WORK),
     Resource("/v1/profiles/{id:path}/consent", {"PUT": ("privacy:write", profiles.consent)}),
     Resource("/v1/profiles/{id:path}", {
         "GET": ("profiles:read", profiles.get), "DELETE": ("privacy:write", by_eraser(profiles.erase)),

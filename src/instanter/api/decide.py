@@ -25,7 +25,7 @@ from ..decisions.request import (
     decode_rank,
     has_unknown_fields,
 )
-from ..decisions.why import PlacementWhy
+from ..decisions.why import PlacementExplained, PlacementWhy
 from ..engine.decision_ids import is_decision_id, is_from_elsewhere
 from ..engine.loop import Engine
 from ..engine.tally import EventWarning
@@ -52,6 +52,8 @@ REPLAY: Final = "replay"
 """The kind of job that makes a decision again."""
 WHY: Final = "why"
 """The kind of job that tells what became of an item in a decision."""
+EXPLAIN: Final = "explain"
+"""The kind of job that tells a decision with its reasons, and the parameter that asks for it."""
 ITEM: Final = "item"
 ELSEWHERE_WAITS_S: Final = (0.02, 0.1)
 """A receipt that another process made is on its way for a moment: it is looked for again after these pauses."""
@@ -83,6 +85,18 @@ class WhyReply(msgspec.Struct, rename="camel"):
     differences: list[str]
     """As a replay names them."""
     placements: dict[str, PlacementWhy]
+    folded_events: int
+    took_ms: float
+
+
+class ExplainedReply(msgspec.Struct, rename="camel"):
+    """`GET /v1/decisions/{id}?explain=true`: the decision made again, with scores, reasons and what was ruled out."""
+
+    decision_id: str
+    identical: bool
+    """Whether the decision came out as it was made. If not, what is told is of the one made again."""
+    differences: list[str]
+    placements: dict[str, PlacementExplained]
     folded_events: int
     took_ms: float
 
@@ -124,27 +138,32 @@ async def rank(engine: Engine, request: Request) -> Response:
 
 async def receipt(engine: Engine, request: Request) -> Response:
     """`GET /v1/decisions/{id}`: what the decision stood on; one just made is waited for until it is on disk. With
-    `?item=` what became of that item in it."""
-    item_id = _item_in(request)
-    receipt = await _receipt(engine, tenant_of(request), path_id(request))
+    `?item=` what became of that item in it, with `?explain=true` all of it with its reasons."""
+    item_id, explain = _asked_of(request)
+    decision_id = path_id(request)
+    receipt = await _receipt(engine, tenant_of(request), decision_id)
     if item_id:
-        return await _told_by_job(request, WHY, why_subject(path_id(request), item_id))
+        return await _told_by_job(request, WHY, why_subject(decision_id, item_id))
+    if explain:
+        return await _told_by_job(request, EXPLAIN, decision_id)
     return reply(decode_receipt(receipt).readable(engine.partition.state.catalogue))
 
 
-def _item_in(request: Request) -> str:
-    """The item that is asked about, "" where none is; `RequestRejected` for what cannot be one, and for anything else
-    that is asked."""
+def _asked_of(request: Request) -> tuple[str, bool]:
+    """The item that is asked about, "" where none is, and whether the reasons are; `RequestRejected` for what is no
+    such question."""
     query = request.query_params
     for name in query:
-        if name != ITEM:
-            raise RequestRejected("schema", f'"{name[:40]}" is not a parameter here; there is {ITEM}')
-    named = query.getlist(ITEM)
-    if not named:
-        return ""
-    if len(named) > 1 or not 1 <= len(named[0]) <= ID_CHARS_MAX:
+        if name not in (ITEM, EXPLAIN):
+            raise RequestRejected("schema", f'"{name[:40]}" is not a parameter here; there are {ITEM} and {EXPLAIN}')
+    items, explain = query.getlist(ITEM), query.getlist(EXPLAIN)
+    if items and (len(items) > 1 or not 1 <= len(items[0]) <= ID_CHARS_MAX):
         raise RequestRejected("schema", f"{ITEM} is one id of an item, of 1 to {ID_CHARS_MAX} characters")
-    return named[0]
+    if explain not in ([], ["true"], ["false"]):
+        raise RequestRejected("schema", f"{EXPLAIN} is true or false")
+    if items and explain == ["true"]:
+        raise RequestRejected("schema", f"{ITEM} and {EXPLAIN} are two questions: ask one of them")
+    return items[0] if items else "", explain == ["true"]
 
 
 async def list_(engine: Engine, request: Request) -> Response:

@@ -15,7 +15,7 @@ from ..engine.acts import Acts
 from ..engine.effects import DataHealth
 from ..engine.erase import ErasureReceipt
 from ..engine.importing import PieceTaken
-from ..engine.listing import Decisions, PeopleListed
+from ..engine.listing import Decisions, PeopleListed, Timeline
 from ..engine.profile import Profile
 from ..engine.quarantine import Listing
 from ..engine.remapping import RemapStep
@@ -31,7 +31,7 @@ from ..foundation.limits import (
     PAGE_ENTRIES_MAX,
 )
 from ..privacy.roles import roles_with, wide_with
-from .decide import ITEM, ReplayReply, WhyReply
+from .decide import EXPLAIN, ITEM, ExplainedReply, ReplayReply, WhyReply
 from .imports import ImportListing, PieceRequest
 from .items import (
     ChangeReply,
@@ -95,8 +95,8 @@ class Operation(NamedTuple):
     media_type: str = "application/json"
     accepted: type | None = None
     """The reply to a call whose work goes on, with 202."""
-    other_reply: type | None = None
-    """The reply where a parameter of the query asks for something else."""
+    other_replies: tuple[type, ...] = ()
+    """Replies where a parameter of the query asks for something else."""
     query: tuple[tuple[str, dict[str, Any], str], ...] = ()
     """Name, schema and meaning of what may stand in the query."""
 
@@ -124,11 +124,13 @@ OPERATIONS = (
         "get", "/v1/decisions", "The newest decisions, a page at a time", reply=Decisions, errors=(400, 429),
         query=_PAGE),
     Operation(
-        "get", "/v1/decisions/{id}", "The receipt of a decision; or what became of an item in it, told by making it "
-        "again: 202 and a job when that takes long", reply=ReceiptReply, errors=(400, 404, 409, 410, 429, 503),
-        accepted=JobShown, other_reply=WhyReply,
-        query=((ITEM, {"type": "string", "minLength": 1, "maxLength": ID_CHARS_MAX}, "Why this item is in a list of "
-                "the decision, or why it is not: its id"),)),
+        "get", "/v1/decisions/{id}", "The receipt of a decision; or its reasons, or what became of an item in it, told "
+        "by making it again: 202 and a job when that takes long", reply=ReceiptReply,
+        errors=(400, 404, 409, 410, 429, 503), accepted=JobShown, other_replies=(WhyReply, ExplainedReply), query=(
+            (ITEM, {"type": "string", "minLength": 1, "maxLength": ID_CHARS_MAX}, "Why this item is in a list of the "
+             "decision, or why it is not: its id"),
+            (EXPLAIN, {"enum": ["true", "false"]}, "The lists with scores, reasons and what was ruled out"),
+        )),
     Operation(
         "post", "/v1/decisions/{id}/replay", "Make a decision again from the log; 202 and a job when that takes long",
         reply=ReplayReply, errors=(*_BODY, 404, 410, 429, 503), accepted=JobShown),
@@ -177,6 +179,9 @@ OPERATIONS = (
     Operation(
         "get", "/v1/profiles/{id}/export", "Everything held about a person, one JSON object a line",
         errors=(400, 404, *_STORES), media_type=NDJSON_MEDIA_TYPE),
+    Operation(
+        "get", "/v1/profiles/{id}/timeline", "What a person did and was shown, the newest first, a page at a time",
+        reply=Timeline, errors=(400, 404, *_STORES), query=_PAGE),
     Operation(
         "put", "/v1/profiles/{id}/consent", "State what a person has agreed to", ConsentRequest, ConsentReply,
         (*_BODY, *_STORES)),
@@ -256,7 +261,8 @@ def openapi_document(resources: Sequence[Resource]) -> dict[str, Any]:
     resource_of = {resource.template: resource for resource in resources}
     types = [
         kind for operation in OPERATIONS
-        for kind in (operation.request, operation.reply, operation.other_reply, operation.accepted) if kind is not None
+        for kind in (operation.request, operation.reply, *operation.other_replies, operation.accepted)
+        if kind is not None
     ]
     unique = list(dict.fromkeys([*types, NotReadyReply]))
     schemas, components = msgspec.json.schema_components(unique, ref_template="#/components/schemas/{name}")
@@ -333,8 +339,8 @@ def _described(
     operation: Operation, resource: Resource, schema_of: dict[type, dict[str, Any]], also: Sequence[str]
 ) -> dict[str, Any]:
     schema = schema_of[operation.reply] if operation.reply else _any_of(operation.media_type)
-    if operation.other_reply is not None:
-        schema = {"oneOf": [schema, schema_of[operation.other_reply]]}
+    if operation.other_replies:
+        schema = {"anyOf": [schema, *(schema_of[other] for other in operation.other_replies)]}
     described: dict[str, Any] = {
         "operationId": _operation_id(operation),
         "summary": operation.summary,

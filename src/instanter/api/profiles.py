@@ -79,6 +79,16 @@ async def export(engine: Engine, request: Request) -> Response:
     return LinesResponse(engine.export(tenant, identifier), first=first)
 
 
+async def timeline(engine: Engine, request: Request) -> Response:
+    """`GET /v1/profiles/{id}/timeline`: what a person did and was shown, the newest first."""
+    page = page_of(request)
+    tenant, identifier = tenant_of(request), path_id(request)
+    await engine.journal.settled()
+    told = await engine.listings.timeline(tenant, identifier, limit=page.limit, after=page.after)
+    await _note(engine, request, "profile.timeline")
+    return reply(told)
+
+
 async def consent(engine: Engine, request: Request) -> Response:
     """`PUT /v1/profiles/{id}/consent`: state what the person has agreed to."""
     stated = _consent_of(await read_body(request, bytes_max=BODY_BYTES_MAX))

@@ -80,7 +80,7 @@ from .score import score as checked_scores
 from .score import shown_scores
 from .searching import popular_instead, searched
 from .slate import Asked, Inputs, Moment, Slate, Spot
-from .why import AskedItem, Beside, PlacementWhy, Reasons
+from .why import AskedItem, Beside, PlacementExplained, PlacementWhy, Reasons, explained
 
 _encoder = msgspec.json.Encoder()
 _BUILT_IN: Final = NoRankers()
@@ -362,8 +362,7 @@ class Decider:
         Raises `ReferenceTaken` for an id that cannot be told from another item's.
         """
         denied = frozenset(receipt.denied)
-        stages = Stages(Deadline(UNHURRIED_MS), NoMeter(), cut=frozenset(receipt.degraded) & {"context", "policy"})
-        moment = self.look(state, receipt.keys, receipt.tenant, receipt.at_ms, stages, denied)
+        moment = self._look_again(receipt, state)
         ref = state.catalogue.ref_of(receipt.tenant, item_id)
         item = AskedItem(item_id, ref, state.find_item(ref))
         shown_in = [slate.asked.id for slate in slates if ref in slate.shown()]
@@ -378,6 +377,21 @@ class Decider:
             ), denied)  # fmt: skip
             shown.update(slate.keys_shown())
         return told
+
+    def explained(
+        self, receipt: Receipt, slates: Sequence[Slate], *, state: State
+    ) -> dict[str, PlacementExplained]:
+        """Each list of a decision made again, with scores, reasons and what was ruled out; `slates` as for `why`."""
+        moment, denied = self._look_again(receipt, state), frozenset(receipt.denied)
+        return {
+            slate.asked.id: explained(slate, self._answers.reply(slate, moment, explain=True, denied=denied))
+            for slate in slates
+        }
+
+    def _look_again(self, receipt: Receipt, state: State) -> Moment:
+        """What a decision stood on, on the state that it was made on."""
+        stages = Stages(Deadline(UNHURRIED_MS), NoMeter(), cut=frozenset(receipt.degraded) & {"context", "policy"})
+        return self.look(state, receipt.keys, receipt.tenant, receipt.at_ms, stages, frozenset(receipt.denied))
 
     def _context_again(self, moment: Moment, slate: Slate) -> SourceContext | None:
         """What the sources of a list looked at; None where a stage failed then and does now."""

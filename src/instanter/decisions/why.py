@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from ..features.assemble import Column
-from ..foundation.limits import SOURCE_LOOKED_MAX, WHY_INPUTS_MAX
+from ..foundation.limits import EXPLAINED_ITEMS_MAX, NAME_CHARS_MAX, SOURCE_LOOKED_MAX, WHY_INPUTS_MAX
 from ..models.base import SourceContext
 from ..models.sources import SOURCES
 from ..state.compiled import Ints
@@ -40,13 +40,14 @@ from .eligibility import (
     reason_of,
 )
 from .explain import Explainer
-from .request import PlacementReply, ScoreKind
+from .request import ExcludedItem, PlacementReply, RankedItem, ScoreKind
 from .score import shown_amounts, shown_scores
 from .searching import searched
 from .slate import Moment, Slate
 
 Outcome = Literal["shown", "below", "rearranged", "drawn_away", "excluded", "not_candidate"]
 
+TITLE: Final = "title"
 _UNAVAILABLE: Final = (OUT_OF_STOCK, NOT_IN_CATALOGUE, DELETED)
 """What sources leave out by themselves."""
 REASONS_SAID: Final[Mapping[str, str]] = {
@@ -134,6 +135,35 @@ class PlacementWhy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     compared: ComparedTold | None = None
     inputs: list[InputTold] = []
     """What moves its score most; beside `compared`, what makes it lower than that one's, the most first."""
+
+
+class SourceGave(msgspec.Struct, frozen=True):
+    """A source, and how many candidates it gave that none before it had."""
+
+    source: str
+    gave: int
+
+
+class PlacementExplained(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A list, with what its receipt alone does not say."""
+
+    served_by: str
+    model: str
+    score_kind: ScoreKind
+    reason: str
+    """Why the list is empty, when it is, or is not of what was asked for."""
+    candidates: int
+    eligible: int
+    """Candidates that no filter ruled out."""
+    places: int
+    """Items that the list shows."""
+    sources: list[SourceGave]
+    ruled_out: dict[str, int]
+    """Candidates that filters ruled out, by reason."""
+    items: list[RankedItem]
+    """The first `EXPLAINED_ITEMS_MAX`: of an item's fields its title alone, without the ranker's inputs."""
+    excluded: list[ExcludedItem]
+    """Likewise."""
 
 
 class AskedItem(NamedTuple):
@@ -372,3 +402,22 @@ def _why_not_given(slate: Slate, sources: Iterable[SourceTold]) -> str:
             + ("not got it" if one.rank is None else f"it at number {one.rank}") for one in sources]  # fmt: skip
     named = "The list that came with the question does not name it, and nothing" if slate.pool.ids else "Nothing"
     return f"{named} that gives candidates gave it: {'; '.join(told) or 'nothing was asked'}."
+
+
+def explained(slate: Slate, reply: PlacementReply) -> PlacementExplained:
+    """A list as people read it; `reply` is its answer with what was found and ruled out."""
+    codes, counts = np.unique(slate.codes[slate.codes > 0], return_counts=True)
+    ruled_out = {reason_of(code): count for code, count in zip(codes.tolist(), counts.tolist(), strict=True)}
+    return PlacementExplained(
+        served_by=slate.rung, model=slate.model, score_kind=reply.score_kind, reason=slate.reason,
+        candidates=len(slate.pool), eligible=len(slate.refs), places=len(slate.order),
+        sources=[SourceGave(name, gave) for name, gave in slate.pool.origins], ruled_out=ruled_out,
+        items=[_with_title(item) for item in reply.items[:EXPLAINED_ITEMS_MAX]],
+        excluded=reply.excluded[:EXPLAINED_ITEMS_MAX],
+    )  # fmt: skip
+
+
+def _with_title(item: RankedItem) -> RankedItem:
+    title = (item.fields or {}).get(TITLE)
+    fields = {TITLE: title[:NAME_CHARS_MAX]} if isinstance(title, str) else None
+    return msgspec.structs.replace(item, fields=fields, features=None)

@@ -58,7 +58,7 @@ def export(
     """
     left_out, lines, size_bytes = Counter[str](), list[bytes](), 0
     told = chain(
-        (_line(read_record(frame.payload), person.tenant, person.cells, subjects, catalogue) for frame in log.read()),
+        (line_of(read_record(frame.payload), person.tenant, person.cells, subjects, catalogue) for frame in log.read()),
         _refused(person, quarantine, subjects),
     )
     for number, line in enumerate(told, start=1):
@@ -77,7 +77,7 @@ def export(
 
 
 def _refused(person: Held, quarantine: Readable, subjects: KeyStore) -> Iterator[dict[str, Any] | str | None]:
-    """What the person gets of each entry of the quarantine, as `_line`; the oldest may go meanwhile."""
+    """What the person gets of each entry of the quarantine, as `line_of`; the oldest may go meanwhile."""
     try:
         for frame in quarantine.read():
             entry = decode_quarantined(frame.payload, offset=frame.position)
@@ -155,7 +155,7 @@ def _plain_id(sealed: bytes, subjects: KeyStore) -> str | None:
     return None if plain is None else plain.removeprefix(ANONYMOUS_PREFIX)
 
 
-def _line(
+def line_of(
     record: object, tenant: str, cells: frozenset[int], subjects: KeyStore, catalogue: Catalogue
 ) -> dict[str, Any] | str | None:
     """What the person gets of a record; where it cannot be read, why; None for what is not theirs."""

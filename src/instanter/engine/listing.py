@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,11 +16,12 @@ from ..decisions.receipt import decode_receipt
 from ..events.envelope import Decided, Record, Tracked, read_record
 from ..events.subjects import ANONYMOUS_PREFIX
 from ..events.times import time_text
+from ..foundation.errors import RequestRejected
 from ..log.frames import Frame
 from ..log.segment_log import SegmentLog
 from ..privacy.access import DEFAULT_TENANT
 from ..privacy.subjects import KeyStore
-from .export import opened_receipt, stored_event
+from .export import line_of, opened_receipt, stored_event
 from .partition import Partition
 from .profile import Profile, Profiles
 
@@ -71,6 +72,17 @@ class Decisions(msgspec.Struct, frozen=True, rename="camel"):
     """`GET /v1/decisions`: the newest first."""
 
     decisions: list[DecisionListed]
+    next: str | None
+    """As in `People`."""
+
+
+class Timeline(msgspec.Struct, frozen=True, rename="camel"):
+    """`GET /v1/profiles/{id}/timeline`: the newest first."""
+
+    entries: list[dict[str, Any]]
+    """Events, decisions, links and statements of consent, each as a line of the person's export has it."""
+    left_out: int
+    """Entries of this page that cannot be read any more."""
     next: str | None
     """As in `People`."""
 
@@ -129,6 +141,30 @@ class Listings:
                 following = position if place + 1 < len(found) else following
                 break
         return Decisions(listed, _next(following))
+
+    async def timeline(self, tenant: str, identifier: str, *, limit: int, after: int | None) -> Timeline:
+        """Up to `limit` entries of a person that lie before position `after`. Raises `RequestRejected` for nobody."""
+        cell = self._subjects.find(tenant, identifier)
+        if not cell:
+            raise RequestRejected("unknown_profile", "nothing is known under this identifier", status=404)
+        cells = frozenset(self._partition.links.naming(cell))
+        return await asyncio.to_thread(self._timeline, tenant, cells, limit, after)
+
+    def _timeline(self, tenant: str, cells: frozenset[int], limit: int, after: int | None) -> Timeline:
+        """In a thread."""
+        frames, following = self._log.read_back(after)
+        entries, left_out = list[dict[str, Any]](), 0
+        for place, frame in enumerate(reversed(frames)):
+            told = line_of(
+                read_record(frame.payload), tenant, cells, self._subjects, self._partition.state.catalogue
+            )
+            left_out += isinstance(told, str)
+            if isinstance(told, dict):
+                entries.append(told)
+            if len(entries) == limit:
+                following = frame.position if place + 1 < len(frames) else following
+                break
+        return Timeline(entries, left_out, _next(following))
 
     async def named(self, tenant: str, profile: Profile) -> Profile:
         """As `Profiles.named`, in a thread."""

@@ -34,6 +34,8 @@ class Profile(msgspec.Struct, frozen=True, rename="camel"):
     segments: list[str]
     consent: dict[str, bool]
     position: str
+    session_features: list[str] = []
+    """The names of those features that tell of the live session; the others tell of all that came before, too."""
 
 
 def most_active(state: State, cells: Sequence[int], *, first: int) -> list[int]:
@@ -77,6 +79,7 @@ class Profiles:
             segments=[],
             consent=consent,
             position=str(partition.position),
+            session_features=list(self._reader.of_session),
         )
 
     def identifiers(self, cell: int) -> set[str]:

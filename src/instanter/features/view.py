@@ -125,6 +125,8 @@ class Reader:
         listed = [spec for _, spec in placed if spec.aggregation.listed]
         self.numbers: tuple[str, ...] = tuple(spec.name for spec in numeric)
         self.lists: tuple[FeatureSpec, ...] = tuple(listed)
+        self.of_session = tuple(spec.name for spec in (*numeric, *listed) if spec.scope is Scope.SESSION)
+        """The numbers and lists that tell of the live session."""
         self.starts: Ints = np.cumsum([0, *(spec.k for spec in listed)]).astype(np.int64)
         self._declared: Reals = np.array([defaults.get(name, np.nan) for name in self.numbers] or [0.0], np.float64)
         self._blank: Reals = np.array(

@@ -448,6 +448,8 @@ CHECKPOINTS_KEPT_BYTES_MAX = 4 * 1024 * 1024 * 1024
 """Disk that they may take, with the files of idle people that only they name; beyond it likewise."""
 WHY_INPUTS_MAX = 8
 """Inputs that are told of an item where somebody asks why it stands in a list or does not."""
+EXPLAINED_ITEMS_MAX = 50
+"""Items shown, and items left out, that are told of each list where somebody asks for a decision with its reasons."""
 SOURCE_LOOKED_MAX = 10_000
 """So far down a source's list an item is looked for where somebody asks why it is no candidate."""
 DIFFERING_TOLD_MAX = 1_000

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from ...api.decide import REPLAY, WHY, ReplayReply, WhyReply, asked_why
+from ...api.decide import EXPLAIN, REPLAY, WHY, ExplainedReply, ReplayReply, WhyReply, asked_why
 from ...api.jobs import Progress, Refusal
 from ...engine.decision_ids import find_decision
 from ...engine.replay import Again
@@ -86,6 +86,19 @@ def _why(work: Work, tell: Callable[[Told], None]) -> bytes:
     return msgspec.json.encode(reply)
 
 
+def _explain(work: Work, tell: Callable[[Told], None]) -> bytes:
+    """A decision with its reasons."""
+    began_ns, decision_id = elapsed_ns(), work.order.subject
+    with _read(work) as read, _progressing(lambda: Progress(read.replay.folded), tell):
+        again = _again(read, decision_id)
+        decider, _ = read.replay.footing(again.made.receipt.config_hash)
+        told = decider.explained(again.made.receipt, again.slates, state=again.partition.state)
+        reply = ExplainedReply(
+            decision_id, again.identical, again.differences, told, read.replay.folded, _ms_since(began_ns)
+        )
+    return msgspec.json.encode(reply)
+
+
 def _again(read: Reading, decision_id: str) -> Again:
     """The decision of an id, made again."""
     named = find_decision(decision_id, read.log, read.moved)
@@ -144,5 +157,5 @@ def _progressing(progress: Callable[[], Progress], tell: Callable[[Told], None])
 
 
 KINDS: Final[Mapping[str, Callable[[Work, Callable[[Told], None]], bytes]]] = {
-    REPLAY: _replay, WHY: _why, TRAIN: _train,
+    REPLAY: _replay, WHY: _why, EXPLAIN: _explain, TRAIN: _train,
 }  # fmt: skip
