@@ -31,7 +31,7 @@ LANE_5 := tests/ops tests/fuzz
 LANE_6 := tests/api tests/clients
 LANE_7 := tests/log tests/engine
 LANE_8 := tests/install tests/examples
-LANE_9 := tests/sim tests/tidy
+LANE_9 := tests/sim tests/tidy tests/storefront
 # Rooms that are functions, for `make unit` too.
 LANE_10 := tests/state tests/feedback
 LANE_11 := tests/events tests/features tests/identity tests/privacy

@@ -610,3 +610,23 @@ RECEIPTS_SENT_BYTES_MAX = 1024 * 1024
 """Receipts in one message to the writer, unless a single one is larger."""
 WORKER_PAUSE_S_MAX = 30.0
 """Before a worker that has ended is started again: twice as long each time it ends soon, and no longer than this."""
+
+# The demo's shop.
+STOREFRONT_PICTURES_MAX = 2_048
+"""Drawn pictures that are kept; the one not asked for longest is drawn again."""
+STOREFRONT_ITEMS_MAX = 50_000
+"""Items of a shelf; a file with more is read that far, and said so."""
+STOREFRONT_LISTED_MAX = 200
+"""Items of one category's page that are put in order for a visitor; of more, so many spread over all of it."""
+STOREFRONT_QUERY_CHARS_MAX = 200
+"""Of what is searched for; the rest is left out."""
+STOREFRONT_PLAYED_MAX = 8
+"""Views that a persona begins with."""
+CROWD_VISITORS_MAX = 1_000
+"""Simulated visitors that shop at once."""
+CROWD_CALLS_PER_S = 40
+"""Calls a second that all of them make together, at most."""
+STOREFRONT_BODY_BYTES_MAX = 16 * 1024
+"""Of what a page of the shop asks its server to do."""
+STOREFRONT_CONNECTIONS_MAX = 256
+"""Connections that its server has at once; further ones wait in the kernel."""

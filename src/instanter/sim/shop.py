@@ -110,6 +110,10 @@ class Shop:
         """One product; KeyError if the shop does not carry it."""
         return self._items[self._rows[item_id]]
 
+    def holds(self, item_id: str) -> bool:
+        """Whether the shop carries it."""
+        return item_id in self._rows
+
     def row(self, item_id: str) -> int:
         """Where the product stands in `columns`; KeyError if the shop does not carry it."""
         return self._rows[item_id]

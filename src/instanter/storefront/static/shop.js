@@ -1,0 +1,249 @@
+/* The shop's pages: every list is asked of the engine, everything done is told to it. Needs instanter.js. */
+'use strict'
+const told = JSON.parse(document.getElementById('told').textContent)
+const isNews = told.news
+const scope = isNews ? 'news:' : 'shop:'
+const TIMEOUT_MS = 2000
+const DECISIONS_KEPT = 30
+const LINES_KEPT = 50
+
+const one = (selector, from = document) => from.querySelector(selector)
+const all = (selector, from = document) => [...from.querySelectorAll(selector)]
+const make = (tag, fields = {}, ...children) => {
+  const element = Object.assign(document.createElement(tag), fields)
+  element.append(...children)
+  return element
+}
+const kept = {
+  get(name, otherwise) {
+    try { return JSON.parse(localStorage.getItem(scope + name)) ?? otherwise } catch { return otherwise }
+  },
+  set(name, value) {
+    try { localStorage.setItem(scope + name, JSON.stringify(value)) } catch { /* a page without storage forgets */ }
+  },
+  forget() {
+    try { Object.keys(localStorage).filter((name) => name.startsWith(scope)).forEach((name) => localStorage.removeItem(name)) } catch { /* likewise */ }
+  },
+}
+const money = (price) => price == null ? '' : new Intl.NumberFormat('en', {
+  style: 'currency', currency: 'EUR', minimumFractionDigits: Number.isInteger(price) ? 0 : 2 }).format(price)
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1)
+const picture = (id) => `/picture/${encodeURIComponent(id)}.svg`
+const pageOf = (id) => `/${isNews ? 'news' : 'p'}/${encodeURIComponent(id)}`
+const known = new Map(told.candidates.map((item) => [item.id, item]))
+
+/* Lists. */
+const fieldsOf = (item) => ({ ...known.get(item.id), ...item.fields })
+const lineOf = (fields) => isNews
+  ? [fields.category, fields.minutes && `${fields.minutes} min`].filter(Boolean).join(' · ')
+  : fields.brand || fields.category || ''
+const tile = (item) => {
+  const fields = fieldsOf(item), reason = item.reasons?.[0] ?? ''
+  const image = make('img', { src: picture(item.id), width: 400, height: 400, alt: '' })
+  const words = make('span', { className: 'tile-text' },
+    make('span', { className: 'tile-title', textContent: fields.title ?? item.id }),
+    make('span', { className: 'tile-line', textContent: lineOf(fields) }),
+    make('span', { className: 'tile-price', textContent: money(typeof fields.price === 'number' ? fields.price : null) }),
+    make('span', { className: 'tile-why', textContent: reason, title: (item.reasons ?? []).join(', ') }))
+  const made = make('li', { className: 'tile' }, make('a', { href: pageOf(item.id) }, image, words))
+  made.dataset.instanterItem = item.id
+  return made
+}
+const paintHero = (place, items) => {
+  const item = items[0]
+  if (!item) return
+  const fields = fieldsOf(item), link = one('[data-hero-link]', place)
+  one('[data-hero-why]', place).textContent = capital(item.reasons?.[0] ?? 'chosen for you')
+  one('.hero-title', place).textContent = fields.title ?? item.id
+  one('.hero-line', place).textContent = isNews
+    ? `${fields.category ?? ''} · ${fields.author ?? ''}`
+    : [fields.style, fields.material, money(fields.price)].filter(Boolean).join(' · ')
+  link.href = pageOf(item.id)
+  one('.hero-picture', place).replaceChildren(make('img', { src: picture(item.id), width: 640, height: 420, alt: '' }))
+  place.dataset.instanterItem = item.id
+}
+const paintList = (place, items, decisionId) => {
+  const before = new Set(all('[data-instanter-item]', place).map((each) => each.dataset.instanterItem))
+  const tiles = items.map(tile)
+  if (before.size) for (const each of tiles) each.classList.toggle('fresh', !before.has(each.dataset.instanterItem))
+  const shown = +place.dataset.shown || tiles.length
+  tiles.forEach((each, position) => { each.hidden = position >= shown })
+  place.replaceChildren(...tiles)
+  place.dataset.instanterDecision = decisionId
+  place.dataset.instanterList = place.dataset.place
+  const more = one('[data-more]')
+  if (more && place.dataset.shown > 0) more.hidden = tiles.length <= shown
+}
+const paint = (place, items, decisionId) => {
+  if (place.dataset.shape === 'hero') {
+    paintHero(place, items)
+    // A list of one: the item stands inside the element that names the list.
+    const inner = one('.hero-words', place)
+    place.dataset.instanterList = place.dataset.place
+    place.dataset.instanterDecision = decisionId
+    delete place.dataset.instanterItem
+    if (items[0]) inner.dataset.instanterItem = items[0].id
+    return
+  }
+  paintList(place, items, decisionId)
+}
+const standIn = (place) => {
+  const template = one(`template[data-fallback="${CSS.escape(place.dataset.place)}"]`)
+  if (!template || place.dataset.instanterDecision) return
+  const copy = template.content.cloneNode(true)
+  if (place.dataset.shape !== 'hero') return void place.replaceChildren(copy)
+  const first = one('.tile', copy)
+  if (first) paintHero(place, [{ id: first.dataset.item, fields: { title: one('.tile-title', first).textContent }, reasons: [] }])
+}
+
+const places = () => all('[data-place]').filter((place) => !('later' in place.dataset))
+const asked = (place) => {
+  const question = { id: place.dataset.place, limit: +place.dataset.limit || undefined }
+  if (place.dataset.about) question.item = place.dataset.about
+  if (question.id === 'search' && told.page === 'Search') question.query = told.query
+  if (question.id === 'search' && told.page === 'Category') question.candidates = told.candidates.map((item) => item.id)
+  return question
+}
+const rungs = { personal: 'personal', session: 'this visit', segment: 'your segment', popular: 'popular', default: 'default' }
+
+const notes = { personal: 'chosen for you', session: 'by what you did in this visit', segment: 'what people like you like',
+  popular: 'what everybody likes' }
+
+/* One question for all lists of the page: no item stands in two of them. */
+let asking = 0
+const refresh = async (which = places()) => {
+  const number = ++asking
+  if (!which.length || !window.instanter) return which.forEach(standIn)
+  performance.mark('asked')
+  const began = performance.now()
+  const answer = await instanter.decide(which.map(asked), { timeoutMs: TIMEOUT_MS, fallback: null })
+  if (number !== asking) return undefined
+  if (!answer) {
+    which.forEach(standIn)
+    document.dispatchEvent(new CustomEvent('shop:answered', { detail: null }))
+    return undefined
+  }
+  const answered = performance.now()
+  for (const place of which) {
+    const placed = answer.placements[place.dataset.place]
+    paint(place, placed?.items ?? [], answer.decisionId)
+    all(`[data-rung="${CSS.escape(place.dataset.place)}"]`).forEach((note) => {
+      if (note.dataset.found === undefined) note.textContent = notes[placed?.servedBy] ?? ''
+      else note.textContent = placed?.items.length ? `${placed.items.length} pieces, the likeliest for you first` : ''
+    })
+    const empty = one('[data-empty]')
+    if (empty) empty.hidden = Boolean(placed?.items.length) && placed?.reason !== 'nothing_matched'
+  }
+  await new Promise((done) => requestAnimationFrame(() => setTimeout(done)))
+  performance.mark('painted')
+  const measured = performance.measure('decide-to-paint', 'asked', 'painted')
+  const seen = { answer, paintedMs: measured.duration, answeredMs: answered - began }
+  remember(answer)
+  shop.latest = seen
+  document.body.dataset.painted = measured.duration.toFixed(1)
+  document.body.dataset.decision = answer.decisionId
+  document.dispatchEvent(new CustomEvent('shop:answered', { detail: seen }))
+  return undefined
+}
+const remember = (answer) => {
+  const placed = Object.values(answer.placements)
+  const first = placed.find((each) => each.items.length)?.items[0]
+  const entry = { id: answer.decisionId, at: Date.now(), page: document.title.split(' · ')[0], rung: placed[0]?.servedBy,
+    first: first ? fieldsOf(first).title ?? first.id : '' }
+  kept.set('decisions', [entry, ...kept.get('decisions', [])].slice(0, DECISIONS_KEPT))
+}
+
+/* The cart lies in this browser. */
+const cart = () => kept.get('cart', [])
+const count = () => {
+  const total = cart().reduce((sum, line) => sum + line.quantity, 0)
+  all('[data-cart-count]').forEach((each) => { each.textContent = total })
+}
+const listed = (lines) => lines.map(({ id, price, quantity }) => ({ product_id: id, price, quantity }))
+const put = (item) => {
+  const lines = cart(), there = lines.find((line) => line.id === item.id)
+  if (there) there.quantity += 1
+  else lines.unshift({ id: item.id, title: item.title, price: item.price, quantity: 1 })
+  kept.set('cart', lines.slice(0, LINES_KEPT))
+  instanter.track('Product Added', { product_id: item.id, price: item.price, quantity: 1 })
+  count()
+}
+const take = (id) => {
+  kept.set('cart', cart().filter((line) => line.id !== id))
+  instanter.track('Product Removed', { product_id: id, quantity: 1 })
+  count()
+  drawCart()
+  refresh()
+}
+const drawCart = () => {
+  const lines = cart(), total = lines.reduce((sum, line) => sum + (line.price ?? 0) * line.quantity, 0)
+  all('[data-cart-total]').forEach((each) => { each.textContent = money(total) })
+  const list = one('[data-cart-lines]')
+  if (!list) return
+  list.replaceChildren(...lines.map((line) => make('li', {},
+    make('img', { src: picture(line.id), width: 76, height: 76, alt: '' }),
+    make('a', { href: pageOf(line.id), textContent: line.quantity > 1 ? `${line.quantity} × ${line.title}` : line.title }),
+    make('b', { textContent: money(line.price) }),
+    make('button', { type: 'button', textContent: 'Remove', ariaLabel: `Remove ${line.title}`, onclick: () => take(line.id) }))))
+  one('[data-cart-empty]').hidden = lines.length > 0
+  one('[data-cart-go]').hidden = lines.length === 0
+}
+
+/* What happens on each page, in the words of the tracking specification. */
+const arrived = Date.now()
+const leave = () => {
+  const scrolled = Math.min(100, Math.round(100 * (scrollY + innerHeight) / document.documentElement.scrollHeight))
+  const dwell = { dwell_ms: Date.now() - arrived, scroll_pct: scrolled }
+  if (told.page === 'Article') instanter.track('Article Read', { article_id: told.item.id, product_id: told.item.id, read_ms: dwell.dwell_ms, scroll_pct: scrolled })
+  else instanter.track('Page Left', dwell)
+}
+const begin = () => {
+  const item = told.item
+  instanter.page(told.page === 'Then' ? 'Earlier decision' : told.page)
+  if (told.page === 'Product') {
+    instanter.track('Product Viewed', { product_id: item.id, category: item.category, price: item.price })
+    kept.set('last', item.id)
+  }
+  if (told.page === 'Article') instanter.track('Article Viewed', { product_id: item.id, category: item.category })
+  if (told.page === 'Search' && told.query) instanter.track('Products Searched', { query: told.query })
+  if (told.page === 'Cart') instanter.track('Cart Viewed', { products: listed(cart()) })
+  if (told.page === 'Checkout') instanter.track('Checkout Started', { products: listed(cart()) })
+  if (told.page === 'Help') instanter.track('Help Viewed', {})
+  addEventListener('pagehide', leave, true)
+}
+const wire = () => {
+  one('[data-add]')?.addEventListener('click', () => {
+    put(told.item)
+    one('[data-added]').textContent = 'In your cart.'
+    refresh()
+  })
+  one('[data-more]')?.addEventListener('click', ({ target }) => {
+    all('.tile[hidden]').forEach((each) => { each.hidden = false })
+    target.hidden = true
+  })
+  one('[data-checkout]')?.addEventListener('submit', async (event) => {
+    event.preventDefault()
+    const lines = cart(), revenue = lines.reduce((sum, line) => sum + (line.price ?? 0) * line.quantity, 0)
+    instanter.track('Order Completed', { order_id: `o-${crypto.randomUUID()}`, revenue, currency: 'EUR', products: listed(lines) })
+    kept.set('cart', [])
+    await instanter.flush()
+    location.href = '/thanks'
+  })
+  all('[data-time]').forEach((each) => { each.textContent = new Date(+each.dataset.time).toLocaleTimeString() })
+  const again = one('[data-later]'), last = kept.get('last')
+  if (again && last) {
+    again.dataset.about = last
+    delete again.dataset.later
+    one('[data-again]').textContent = 'Back to what you looked at'
+  }
+  document.addEventListener('visibilitychange', () => { if (!document.hidden) refresh() })
+  addEventListener('pageshow', ({ persisted }) => { if (persisted) refresh() })
+}
+
+const shop = { told, refresh, kept, one, all, make, money, picture, pageOf, fieldsOf, cart, rungs, latest: null, ready: null }
+window.shop = shop
+count()
+if (window.instanter) begin()
+wire()
+drawCart()
+shop.ready = refresh()

@@ -1,0 +1,30 @@
+"""A profile in words."""
+
+import pytest
+
+from instanter.storefront.words import seen_of
+
+from .engine import PROFILE
+
+
+def test_a_profile_is_told_in_a_sentence_with_numbers_tastes_and_items():
+    seen = seen_of(PROFILE, lambda item_id: item_id.upper())
+    assert seen.sentence == "3 views. Leans to mid-century, around 402."
+    assert ("views", "3") in seen.numbers
+    assert ("last act", "4 s ago") in seen.numbers
+    styles = seen.tastes[0]
+    assert (styles.title, [(one.name, one.share) for one in styles.names]) == (
+        "Styles, this visit", [("mid-century", 1.0), ("rustic", 0.5)])  # fmt: skip
+    assert [item.title for item in seen.items[0].items] == ["SKU-0001", "GONE"]
+    assert seen.consent == {"personalization": True}
+
+
+@pytest.mark.parametrize("profile", [
+    {}, {"features": None},
+    {"features": {"views": None, "session_styles": "none", "session_items": [1, {"name": None}]}},
+    {"features": {"views": True, "session_styles": [{"name": "a", "score": "b"}]}, "consent": []},
+    {"features": {"session_styles": [{"name": "a", "score": 0}]}},
+])  # fmt: skip
+def test_what_is_missing_or_of_another_type_is_left_out(profile):
+    seen = seen_of(profile, str)
+    assert (seen.sentence, seen.tastes, seen.items, seen.consent) == ("No view yet.", (), (), {})
