@@ -4,7 +4,8 @@
         client.track("Product Viewed", {"product_id": "sku-1"}, user_id="u1")
         decision = client.decide(["home.hero"], user_id="u1", fallback={"home.hero": ["sku-9"]})
 
-`AsyncClient` has the same methods to be awaited. What can go wrong is one tree, see `errors`.
+`AsyncClient` has the same methods to be awaited, `@instanter/client` (`web/client`) has them for Node. What can go
+wrong is one tree, see `errors`.
 """
 
 from .asked import Candidate, Placement
