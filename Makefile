@@ -36,7 +36,8 @@ LANE_9 := tests/sim tests/tidy tests/storefront
 LANE_10 := tests/state tests/feedback
 LANE_11 := tests/events tests/features tests/identity tests/privacy
 LANE_12 := tests/models tests/decisions
-LANES := 1 2 3 4 5 6 7 8 9 10 11 12
+LANE_13 := tests/console
+LANES := 1 2 3 4 5 6 7 8 9 10 11 12 13
 SIDE_BY_SIDE := $(MAKE) --no-print-directory -j 2
 # In full a test may take longer before it counts as hung.
 IN_FULL := INSTANTER_FULL=1 $(BIN)/python -m pytest -o faulthandler_timeout=7200

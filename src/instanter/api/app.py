@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache, partial
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from ..engine.loop import Engine
 from ..foundation.errors import RequestRejected
@@ -42,7 +43,7 @@ from .live import NoSeries, Series
 from .openapi import openapi_document
 from .outgoing import Outgoing
 from .replies import encoded, refusal
-from .routing import RawPath, Resource, alone, given, plain_path, route_of
+from .routing import RawPath, Resource, Site, alone, console_routes, given, plain_path, route_of
 from .visitors import Proxies
 
 METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -160,12 +161,16 @@ RESOURCES: Final = (
 """Every route, with what it asks of an access key."""
 
 
+Answering = Callable[[Request], Awaitable[Response]]
+
+
 def make_app(
     engine: Engine, *, metrics: Callable[[], bytes], access: Access, jobs: Jobs = NO_JOBS, proxies: Sequence[str] = (),
-    series: Series = NO_SERIES,
+    series: Series = NO_SERIES, console: Callable[[ASGIApp], Answering] | None = None,
 ) -> Starlette:  # fmt: skip
     """All routes over one engine. `metrics` renders what `GET /metrics` answers, `series` has what `GET /v1/live` does;
-    what `proxies` say of addresses is believed.
+    what `proxies` say of addresses is believed. `console` makes what answers at `/console`, given the application,
+    whose API it speaks to.
     """
     outgoing = Outgoing()
     app = Starlette(
@@ -173,6 +178,8 @@ def make_app(
         middleware=[Middleware(RawPath)],
         exception_handlers={HTTPException: _no_route},
     )
+    if console is not None:
+        app.router.routes += console_routes(Site(console(app), engine.meter, outgoing))
     app.state.metrics = metrics
     app.state.jobs = jobs
     app.state.live = series

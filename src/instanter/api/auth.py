@@ -130,6 +130,10 @@ class Access:
         known = self._known.get(key.id)
         return known if known is not None else self._first_met(key)
 
+    def caller(self, text: str) -> Caller:
+        """Likewise, as answers depend on it; with `dev` whoever develops."""
+        return (self._developer or self.holder(text)).caller
+
     def knows(self, text: str) -> bool:
         """Whether this is a key that counts."""
         return self._keys.find(text) is not None

@@ -191,9 +191,10 @@ class Edge:
 
     def __init__(
         self, app: ASGIApp, options: EdgeOptions, meter: Meter, *, page_methods: Callable[[str], tuple[str, ...]],
-        is_tracking: Callable[[str], bool],
+        is_tracking: Callable[[str], bool], guards_itself: Callable[[str], bool] = lambda path: False,
     ) -> None:  # fmt: skip
-        """`page_methods` tells the methods of a path that a page may use, `is_tracking` whether it takes events."""
+        """`page_methods` tells the methods of a path that a page may use, `is_tracking` whether it takes events, and
+        `guards_itself` whether it takes forms, and those of its own pages alone."""
         self._app = app
         self._meter = meter
         self._dev = options.dev
@@ -203,6 +204,7 @@ class Edge:
         self._told: set[str] = set()
         self._page_methods = page_methods
         self._is_tracking = is_tracking
+        self._guards_itself = guards_itself
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -311,7 +313,7 @@ class Edge:
         """
         if site == b"cross-site" and not origin and scope["path"] not in _SHOWN_ANYWHERE:
             return _FOREIGN_ORIGIN[True]
-        if self._is_tracking(scope["path"]):
+        if self._is_tracking(scope["path"]) or self._guards_itself(scope["path"]):
             return None
         told = kind.partition(b";")[0].strip().lower()
         if told == b"text/plain":

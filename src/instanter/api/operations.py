@@ -16,6 +16,7 @@ from .tenancy import tenant_of
 
 RETRY_READY_S = 1
 _WHERE = {
+    "pages for people": "/console",
     "documentation": "/openapi.json",
     "ready": "/readyz",
     "metrics": "/metrics",

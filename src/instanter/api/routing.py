@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -16,7 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..engine.loop import Engine
 from ..foundation.errors import Broken, InstanterError, RateLimited, RequestRejected
 from ..foundation.ids import Ids
-from ..foundation.limits import ID_CHARS_MAX
+from ..foundation.limits import ID_CHARS_MAX, NAME_CHARS_MAX
+from ..foundation.measure import Meter
 from ..privacy.roles import Scope as KeyScope
 from .auth import CALL, Access, Demand
 from .bodies import skip_body
@@ -117,6 +118,46 @@ class Resource(msgspec.Struct, frozen=True):
 def route_of(resource: Resource, engine: Engine, access: Access, outgoing: Outgoing) -> Route:
     """The route of a resource; the large replies of all of them share one room."""
     return Route(resource.path, Endpoint(resource, engine, access, outgoing))
+
+
+class Site:
+    """Answers what is no route of the API, such as pages; nothing but a cancellation gets out of it."""
+
+    def __init__(self, answer: Callable[[Request], Awaitable[Response]], meter: Meter, outgoing: Outgoing) -> None:
+        self._site = answer
+        self._meter = meter
+        self._outgoing = outgoing
+        self._ids = Ids()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._answer(Request(scope, receive))
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response | LargeReply:
+        try:
+            return self._outgoing.held(await self._site(request))
+        except InstanterError as error:
+            self._meter.count(f"requests_refused.{code_of(error)}")
+            return refusal(error)
+        except Exception:
+            incident = self._ids.token()
+            self._meter.count("requests_failed")
+            log.exception("a page failed", extra={"incident": incident, "path": request.scope["path"][:NAME_CHARS_MAX]})
+            return failure(incident)
+
+
+CONSOLE_PATH: Final = "/console"
+"""Where pages for people are, with all that lies below it."""
+
+
+def console_routes(site: Site) -> list[Route]:
+    """What leads to the pages."""
+    return [Route(path, site) for path in (CONSOLE_PATH, f"{CONSOLE_PATH}/{{path:path}}")]
+
+
+def guards_itself(path: str) -> bool:
+    """Whether a path is of pages that look themselves at which page sends them a form."""
+    return path == CONSOLE_PATH or path.startswith(f"{CONSOLE_PATH}/")
 
 
 class Endpoint:

@@ -565,6 +565,20 @@ PAGE_ENTRIES_MAX = 200
 READ_BACK_BYTES_MAX = 1024 * 1024
 """Of the log, what one page of a listing looks at; it may be shorter than asked for, and says where to go on."""
 
+# Console.
+CONSOLE_SESSIONS_MAX = 1_024
+"""People who are logged in at once; of one more the login is refused with 429."""
+CONSOLE_SESSIONS_PER_KEY_MAX = 16
+"""Of these, with one access key; of one more the oldest ends."""
+CONSOLE_SESSION_S_MAX = 8 * 3_600
+"""How long a login lasts."""
+CONSOLE_FORM_BYTES_MAX = 64 * 1024
+"""Of a form that a page sends ..."""
+CONSOLE_FORM_FIELDS_MAX = 64
+"""... and its fields."""
+CONSOLE_ANSWER_BYTES_MAX = 8 * 1024 * 1024
+"""Of one answer of the API that a page reads."""
+
 # Jobs.
 JOBS_WAITING_MAX = 16
 """Jobs that wait for their turn; one more is refused with 429."""

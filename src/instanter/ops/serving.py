@@ -32,11 +32,14 @@ from ..api.app import is_tracking, make_app, page_methods
 from ..api.auth import Access
 from ..api.browsers import Edge, EdgeOptions
 from ..api.replies import refusal
+from ..api.routing import guards_itself
 from ..api.tenancy import Terms
+from ..console.app import Console
 from ..engine.loop import Engine
 from ..foundation.clock import SystemClock
 from ..foundation.deadline import Deadline
 from ..foundation.errors import Overloaded, Unavailable
+from ..foundation.ids import Ids
 from ..foundation.limits import BACKLOG_MAX, FILES_RESERVED, HEAD_BYTES_MAX, SEND_BUFFER_BYTES_MAX
 from ..foundation.measure import Meter
 from ..state.compiling import compiled
@@ -94,6 +97,7 @@ async def serve(
         app = make_app(
             engine, metrics=lambda: metrics.render(engine, admission, jobs, seen()), jobs=jobs, access=access,
             proxies=settings.proxies, series=series,
+            console=lambda app: Console(app, access, SystemClock(), Ids()),
         )  # fmt: skip
         options = AdmissionOptions(requests_max=settings.requests_max, body_read_s=settings.body_read_s)
         pulse = Pulse()
@@ -161,7 +165,7 @@ def make_edge(app: ASGIApp, settings: ServeSettings, meter: Meter, *, dev: bool)
     if dev and (settings.origins or settings.hosts):
         reports.warning("with --dev only this machine is let in: serve.origins and serve.hosts have no effect")
     options = EdgeOptions(origins=settings.origins, hosts=settings.hosts, dev=dev)
-    return Edge(app, options, meter, page_methods=page_methods, is_tracking=is_tracking)
+    return Edge(app, options, meter, page_methods=page_methods, is_tracking=is_tracking, guards_itself=guards_itself)
 
 
 def watch_kernels(meter: Meter) -> None:

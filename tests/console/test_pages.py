@@ -1,0 +1,82 @@
+"""Every page in a browser: in both themes and at the width of a phone, by keyboard; what is wrong is told to people."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page as Tab
+from playwright.sync_api import expect
+
+from instanter.console.pages import PAGES
+
+from ..browser import DESKTOP, PHONE, THEMES, WIDTHS, NewPage, check_page, keep_screenshot, said_by
+from .stall import Stall
+
+ROOM = "console"
+
+
+def log_in(tab: Tab, stall: Stall, key: str = "") -> None:
+    """Log in as an admin, or with another key."""
+    tab.goto(f"{stall.url}/console")
+    tab.get_by_label("Access key").fill(key or stall.admin)
+    tab.get_by_role("button", name="Log in").click()
+    tab.wait_for_selector(".who")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("theme", THEMES)
+def test_every_page_reads_well(theme: str, width: int, stall: Stall, new_page: NewPage) -> None:
+    tab = new_page(theme=theme, width=width)
+    tab.goto(f"{stall.url}/console")
+    check_page(tab)
+    keep_screenshot(tab, ROOM, f"login-{theme}-{width}")
+    log_in(tab, stall)
+    for page in PAGES:
+        tab.goto(stall.url + page.path)
+        tab.wait_for_selector("h1")
+        keep_screenshot(tab, ROOM, f"{page.path.rpartition('/')[2]}-{theme}-{width}")
+        check_page(tab)
+        assert tab.title() == f"{page.title} · Instanter", "no name of data has become a script"
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_page_that_is_refused_says_why(width: int, stall: Stall, new_page: NewPage) -> None:
+    tab = new_page(width=width)
+    log_in(tab, stall, stall.viewer)
+    tab.goto(f"{stall.url}/console/jobs")
+    assert "lacks the scope jobs:read" in tab.inner_text("main")
+    keep_screenshot(tab, ROOM, f"refused-{width}")
+    assert [one for one in said_by(tab) if "403" not in one] == []
+    assert tab.get_by_role("link", name="Jobs").count() == 0
+
+
+def test_a_wrong_key_is_told_where_it_was_typed(stall: Stall, new_page: NewPage) -> None:
+    tab = new_page(width=PHONE)
+    tab.goto(f"{stall.url}/console")
+    tab.get_by_label("Access key").fill("ik_wrong")
+    tab.keyboard.press("Enter")
+    assert "no such key counts" in tab.get_by_role("alert").inner_text()
+    assert [one for one in said_by(tab) if "401" not in one] == []
+
+
+def test_a_table_is_sorted_and_filtered_by_keyboard_and_its_address_says_how(stall: Stall, new_page: NewPage) -> None:
+    tab = new_page(width=DESKTOP)
+    log_in(tab, stall)
+    tab.goto(f"{stall.url}/console/jobs")
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.className") == "skip"
+    tab.keyboard.press("Enter")
+    assert tab.evaluate("document.activeElement.id") == "content"
+    tab.get_by_label("Filter Jobs").focus()
+    tab.keyboard.type("nothing like it")
+    tab.wait_for_selector(".empty")
+    assert "q=nothing" in tab.url
+    shared = new_page(width=DESKTOP)
+    log_in(shared, stall)
+    shared.goto(tab.url)
+    assert shared.locator(".empty").inner_text() == tab.locator(".empty").inner_text()
+    tab.get_by_label("Filter Jobs").fill("replay")
+    expect(tab.locator("tbody tr")).to_have_count(1)
+    tab.get_by_role("link", name="Kind").press("Enter")
+    tab.wait_for_url("**sort=kind**")
+    assert tab.locator("th[aria-sort=ascending]").inner_text().startswith("Kind")
+    check_page(tab)
