@@ -12,6 +12,8 @@ from ..browser import DESKTOP, PHONE, THEMES, WIDTHS, NewPage, check_page, keep_
 from .stall import Stall
 
 ROOM = "console"
+READY = {"/console/live": ".u-legend"}
+"""What is there once a page has fetched all it shows."""
 
 
 def log_in(tab: Tab, stall: Stall, key: str = "") -> None:
@@ -32,7 +34,7 @@ def test_every_page_reads_well(theme: str, width: int, stall: Stall, new_page: N
     log_in(tab, stall)
     for page in PAGES:
         tab.goto(stall.url + page.path)
-        tab.wait_for_selector("h1")
+        tab.wait_for_selector(READY.get(page.path, "h1"))
         keep_screenshot(tab, ROOM, f"{page.path.rpartition('/')[2]}-{theme}-{width}")
         check_page(tab)
         assert tab.title() == f"{page.title} · Instanter", "no name of data has become a script"

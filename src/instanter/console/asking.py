@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -14,7 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..foundation.errors import RequestRejected
 from ..foundation.limits import CONSOLE_ANSWER_BYTES_MAX
 
-_KEPT_OF_SCOPE = ("asgi", "http_version", "scheme", "root_path", "client", "server", "extensions", "state")
+_KEPT_OF_SCOPE: Final = (
+    "asgi", "http_version", "scheme", "root_path", "client", "server", "extensions", "state", "instanter.stands_aside",
+)  # fmt: skip
+"""Of the page's request; the last gives back the place of who stays to be told what happens."""
 
 
 class Refused(RequestRejected):
@@ -54,6 +57,10 @@ class Asking:
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         """The content of a reply. Raises `Refused`."""
         return (await self.call("GET", path, query=query)).json()
+
+    async def send(self, method: str, path: str, body: object = None) -> Any:
+        """The content of a reply to an act. Raises `Refused`."""
+        return (await self.call(method, path, body=body)).json()
 
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: object = None,

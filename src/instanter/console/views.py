@@ -61,6 +61,10 @@ class Visit(msgspec.Struct, frozen=True):
         views: dict[str, Shown] = {table.name or "main": shown(table, query) for table in tables}
         return self.views.page(self, template, tables=views, **what)
 
+    def go(self, to: str) -> Response:
+        """To another page."""
+        return RedirectResponse(to, status_code=303)
+
     def done(self, message: str, to: str = "") -> Response:
         """After an act: back to where it was asked for, or on to another page, which tells what came of it."""
         self.session.notice = Notice(message)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..views import Page
-from . import jobs
+from . import audit, catalogue, jobs, keys, live, models, quarantine
 
-PAGES: Final[Sequence[Page]] = (jobs.PAGE,)
+PAGES: Final[Sequence[Page]] = (
+    live.PAGE, catalogue.PAGE, models.PAGE, quarantine.PAGE, audit.PAGE, keys.PAGE, jobs.PAGE,
+)  # fmt: skip
