@@ -187,6 +187,14 @@ def test_files_may_be_kept_since_their_address_changes_with_them(tmp_path: Path)
     with_desk(tmp_path, work)
 
 
+def test_the_first_page_of_the_server_leads_to_the_console(tmp_path: Path) -> None:
+    async def work(desk: Desk) -> None:
+        assert (await desk.http.get("/")).json()["look"]["pages for people"] == "/console"
+        assert 'href="/console"' in (await desk.http.get("/", headers={"Accept": "text/html"})).text
+
+    with_desk(tmp_path, work)
+
+
 def test_a_form_that_is_too_large_or_none_is_refused(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
         await desk.log_in(await desk.key_of("admin"))

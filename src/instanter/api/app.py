@@ -183,6 +183,7 @@ def make_app(
     app.state.metrics = metrics
     app.state.jobs = jobs
     app.state.live = series
+    app.state.console = console is not None
     app.state.dev = access.dev
     app.state.proxies = Proxies(proxies)
     app.router.redirect_slashes = False

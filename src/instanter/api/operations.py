@@ -12,11 +12,11 @@ from starlette.responses import HTMLResponse, Response
 from ..engine.loop import Engine
 from ..engine.partition import Partition
 from .replies import reply
+from .routing import CONSOLE_PATH
 from .tenancy import tenant_of
 
 RETRY_READY_S = 1
 _WHERE = {
-    "pages for people": "/console",
     "documentation": "/openapi.json",
     "ready": "/readyz",
     "metrics": "/metrics",
@@ -92,7 +92,7 @@ async def welcome(request: Request) -> Response:
         dev=dev,
         access=_ACCESS_DEV if dev else _ACCESS,
         send={"events": "POST /v1/batch", "items": "POST /v1/items", "decisions": "POST /v1/decide"},
-        look=_WHERE,
+        look={"pages for people": CONSOLE_PATH, **_WHERE} if request.app.state.console else _WHERE,
     )
     if "text/html" in request.headers.get("accept", ""):
         return HTMLResponse(_page(told), headers={"Content-Security-Policy": "default-src 'none'"})
