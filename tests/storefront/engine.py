@@ -30,6 +30,8 @@ class FakeEngine:
         self.asked = []
         self.answers = {}
         self.down = down
+        self.stock = None
+        """What the catalogue says of every item; None: it has none of them."""
 
     def transport(self):
         return httpx.MockTransport(self.answer)
@@ -52,7 +54,10 @@ class FakeEngine:
                 return 200, RECEIPT
             case "POST", ["v1", "decisions", "d_1", "replay"]:
                 return 200, {"identical": True, "differences": []}
+            case "GET", ["v1", "items", _]:
+                return (200, {"id": "x", "fields": {"stock": self.stock}}) if self.stock is not None else (404, {})
             case "PATCH", ["v1", "items", _]:
+                self.stock = body["fields"]["stock"]
                 return 200, {"position": "8"}
             case "POST", ["v1", "batch"]:
                 return 200, {"success": True, "accepted": len(body["batch"]), "rejected": [], "position": "9"}

@@ -227,6 +227,15 @@ class TestWhatPagesAsk:
         assert opened.act("/stock", {"id": "sku-0003", "stock": -1}).status_code == 400
         assert opened.act("/stock", {"id": "sku-0003", "stock": "0"}).status_code == 400
 
+    def test_a_products_page_says_what_the_catalogue_has_now(self):
+        opened = Opened(Shelf.of_shop(Shop(products=50)))
+        opened.fake.stock = 0
+        assert "Sold out" in opened.http.get("/p/sku-0004").text
+        opened.fake.stock = 2
+        assert "Only 2 left" in opened.http.get("/p/sku-0004").text
+        opened.fake.down = True
+        assert "Only 2 left" in opened.http.get("/p/sku-0004").text
+
     def test_a_crowd_comes_and_is_sent_home(self):
         opened = Opened()
         assert opened.http.get("/crowd").json()["running"] is False

@@ -6,6 +6,7 @@ there is for the time until it answers, and for when it does not.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -147,7 +148,7 @@ class Storefront:
 
     async def product(self, request: Request) -> Response:
         """One item."""
-        item = self._item(self._shelf, request.path_params["id"])
+        item = await self._in_stock(self._item(self._shelf, request.path_params["id"]))
         section = self._shelf.section_of(item)
         beside = [] if section is None else [each for each in self._listed(section) if each.id != item.id]
         places = {"similar": Place("product.similar", 8, beside[:8])}
@@ -301,6 +302,14 @@ class Storefront:
             return shelf.item(item_id)
         except KeyError:
             raise RequestRejected("unknown_item", "there is no such item", status=404) from None
+
+    async def _in_stock(self, item: ShelfItem) -> ShelfItem:
+        """The item with the stock that the catalogue has now, or else with what the shelf said last."""
+        with contextlib.suppress(Rejected, Unavailable):
+            stock = await self._engine.stock(item.id)
+            if stock is not None and stock != item.stock:
+                self._shelf.set_stock(item.id, stock)
+        return self._shelf.item(item.id)
 
     def _listed(self, section: Section) -> list[ShelfItem]:
         """Items of a section that can be had: spread over all of it where there are more than a page ranks."""

@@ -11,6 +11,7 @@ import msgspec
 from ..foundation.errors import RequestRejected, Unavailable
 
 CALL_S_MAX: Final = 5.0
+STOCK_S_MAX: Final = 0.3
 _CONNECTIONS_MAX: Final = 16
 
 
@@ -41,15 +42,23 @@ class Engine:
         """The same decision made again from the log; without "identical" while that is still being worked on."""
         return await self._call("POST", f"/v1/decisions/{quote(decision_id, safe='')}/replay")
 
+    async def stock(self, item_id: str) -> float | None:
+        """How many the catalogue has now, None where it does not say; a page waits for this, so not for long."""
+        item = await self._call("GET", f"/v1/items/{quote(item_id, safe='')}", within_s=STOCK_S_MAX)
+        stock = (item.get("fields") or {}).get("stock")
+        return float(stock) if isinstance(stock, int | float) and not isinstance(stock, bool) else None
+
     async def set_stock(self, item_id: str, stock: int) -> None:
         """Tell the catalogue how many there are."""
         await self._call("PATCH", f"/v1/items/{quote(item_id, safe='')}", {"fields": {"stock": stock}})
 
-    async def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+    async def _call(
+        self, method: str, path: str, body: object = None, *, within_s: float = CALL_S_MAX
+    ) -> dict[str, Any]:
         try:
             reply = await self._http.request(
                 method, path, content=None if body is None else msgspec.json.encode(body),
-                headers={} if body is None else {"Content-Type": "application/json"})  # fmt: skip
+                headers={} if body is None else {"Content-Type": "application/json"}, timeout=within_s)  # fmt: skip
         except httpx.HTTPError as error:
             raise Unavailable(f"the engine at {self.url} does not answer: {error}") from None
         try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ..sim.wire import iso
+from ..sim.chance import Chance
+from ..sim.wire import Properties, TrackingEvent, iso
 from .shelf import Shelf
 
 NAME: Final = "The Morning Kestrel"
@@ -104,6 +105,23 @@ def articles(*, as_of_ms: int) -> Iterator[dict[str, Any]]:
                     "text": f"{line}\n\n{_SECOND[number % len(_SECOND)]}\n\n{_SECOND[(number + 2) % len(_SECOND)]}",
                     "created_at": iso(as_of_ms - number * _HOUR_MS),
                 }}  # fmt: skip
+
+
+def readings(*, as_of_ms: int, readers: int = 60) -> Iterator[TrackingEvent]:
+    """What some made-up readers have read today, each of two subjects."""
+    shelf = news_shelf(as_of_ms=as_of_ms)
+    subjects = {section.title: section.ids for section in shelf.categories}
+    for reader in range(readers):
+        chance = Chance(f"reader/{reader}", seed=as_of_ms)
+        at_ms = as_of_ms - _HOUR_MS - chance.below(10 * _HOUR_MS)
+        liked = chance.sample(tuple(subjects), 2)
+        for number in range(3 + chance.below(5)):
+            article = chance.pick(subjects[chance.pick(liked)])
+            at_ms += 20_000 + chance.below(120_000)
+            yield TrackingEvent(
+                type="track", event="Article Viewed", message_id=f"m-reader-{as_of_ms}-{reader}-{number}",
+                anonymous_id=f"reader-{as_of_ms}-{reader}", timestamp=iso(at_ms),
+                properties=Properties(product_id=article))  # fmt: skip
 
 
 def news_shelf(*, as_of_ms: int) -> Shelf:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
+import sys
 import tempfile
 import time
+import webbrowser
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import takewhile
@@ -23,12 +26,14 @@ from rich.text import Text
 
 from ...foundation.clock import Clock, SystemClock
 from ...foundation.errors import Broken
-from ...foundation.limits import BATCH_SENT_BYTES_MAX
+from ...foundation.limits import BATCH_SENT_BYTES_MAX, CROWD_VISITORS_MAX
 from ...sim.shop import Item, Shop
 from ...sim.story import Scene, Story
 from ...sim.traffic import Traffic
 from ...sim.wire import Context, TrackingEvent, iso
-from ..child import running_server
+from ...storefront.news import articles, readings
+from ...storefront.serving import ChildStorefront, running_storefront
+from ..child import ChildServer, running_server
 from .arguments import port
 from .connection import Connection
 
@@ -48,6 +53,7 @@ BACKGROUND_SPAN_MS = 20 * 3_600_000
 """Inside the engine's default window of 24 hours, so that the background counts in full."""
 BACKGROUND_SEED = 11
 JSON_HEADER = "-H 'Content-Type: application/json'"
+CROWD_ASK_S = 1.0
 
 
 class _Ingested(msgspec.Struct):
@@ -62,6 +68,18 @@ class _Readiness(msgspec.Struct):
     """Reply of /readyz."""
 
     epoch: int = 1
+
+
+class _Visitors(msgspec.Struct, frozen=True):
+    visitors: int
+
+
+class _Crowd(msgspec.Struct, frozen=True):
+    """Reply of the shop's server about its simulated visitors."""
+
+    running: bool
+    counts: dict[str, int] = {}
+    problem: str = ""
 
 
 class _Changed(msgspec.Struct):
@@ -139,31 +157,99 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `instanter demo`."""
     parser.description = (
         "Start a server with a made-up furniture shop, play a visitor who views three mid-century pieces, and print\n"
-        "after each view how the page changes, why, and in how many milliseconds. The server then stays up to be\n"
-        "looked at; Ctrl-C ends it.")
-    parser.epilog = "examples:\n  instanter demo\n  instanter demo --exit"
+        "after each view how the page changes, why, and in how many milliseconds. Then the shop opens in a browser,\n"
+        "to be walked through by yourself; Ctrl-C ends all of it.")
+    parser.epilog = "examples:\n  instanter demo\n  instanter demo --visitors 200\n  instanter demo --exit"
     parser.add_argument("--exit", action="store_true", help="end after the story instead of staying up")
     parser.add_argument("--port", type=port, default=0, metavar="N", help="port to serve on (default: a free one)")
+    parser.add_argument("--shop-port", type=port, default=0, metavar="N",
+                        help="port to serve the shop on (default: a free one)")
+    parser.add_argument("--visitors", type=_visitors, default=0, metavar="N",
+                        help="let so many simulated visitors shop live; with --exit it ends when they have left")
+
+
+def _visitors(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= CROWD_VISITORS_MAX:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to {CROWD_VISITORS_MAX:,}")
+    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve, play, and stay up unless told otherwise. Everything lies in a directory that is removed afterwards."""
     out = Console(stderr=arguments.json)
+    told = {}
     with tempfile.TemporaryDirectory(prefix="instanter-demo-") as folder:
         out.print("Starting a server.")
         with running_server(
             Path(folder) / "data", config=CONFIG, port=arguments.port, watch=partial(_show_compiling, out)
         ) as server:
+            told["url"] = server.url
             if arguments.exit:
                 out.print("It ends with the story: without --exit the addresses below stay up.")
             play(server.url, shop=Shop(), out=out, clock=SystemClock())
-            if not arguments.exit:
-                out.print(f"\nThe server stays up at {server.url}. Ctrl-C ends it and removes its data.")
-                with contextlib.suppress(KeyboardInterrupt):
-                    server.process.wait()
+            if not arguments.exit or arguments.visitors:
+                told["shop"] = _open_shop(arguments, server, Path(folder) / "news", out)
     if arguments.json:
-        print(msgspec.json.encode({"url": server.url}).decode())
+        print(msgspec.json.encode(told).decode())
     return 0
+
+
+def _open_shop(arguments: argparse.Namespace, server: ChildServer, news_data: Path, out: Console) -> str:
+    """Serve the shop until Ctrl-C, with `--exit` until its visitors have left. Its address."""
+    with contextlib.ExitStack() as closing:
+        news = ""
+        if not arguments.exit:
+            news = closing.enter_context(running_server(news_data)).url
+            load_news(news, clock=SystemClock())
+        shop = closing.enter_context(running_storefront(server.url, port=arguments.shop_port, news=news))
+        _say_where_the_shop_is(shop, server, out)
+        crowd = Connection(shop.url)
+        closing.callback(crowd.close)
+        with contextlib.suppress(KeyboardInterrupt):
+            if arguments.visitors:
+                crowd.call("POST", "/crowd", _Visitors(arguments.visitors), reply=_Crowd)
+                out.print(f"{arguments.visitors:,} visitors with hidden tastes are on their way.")
+            if arguments.exit:
+                _watch_crowd(crowd, out)
+            else:
+                if sys.stdout.isatty() and _has_display():
+                    webbrowser.open(shop.url)
+                server.process.wait()
+        return shop.url
+
+
+def load_news(base_url: str, *, clock: Clock) -> None:
+    """Load the made-up newspaper, and what some of its readers have read today, into the server at `base_url`."""
+    connection = Connection(base_url)
+    try:
+        as_of_ms = clock.now_ms()
+        connection.call("POST", "/v1/items", {"items": list(articles(as_of_ms=as_of_ms))}, reply=_Changed)
+        for batch in _batches(readings(as_of_ms=as_of_ms)):
+            connection.call("POST", "/v1/batch", _Batch(batch), reply=_Ingested)
+    finally:
+        connection.close()
+
+
+def _say_where_the_shop_is(shop: ChildStorefront, server: ChildServer, out: Console) -> None:
+    lines = (("the shop", shop.url), ("a newspaper", f"{shop.url}/news"), ("the console", f"{server.url}/console"),
+             ("the server", server.url))  # fmt: skip
+    out.print(Text("\nOpen it in a browser, and click around:", style="bold"))
+    for what, where in lines:
+        out.print(Text(f"  {what:<12} {where}"), soft_wrap=True)
+    out.print("Ctrl-C ends all of it and removes its data.")
+
+
+def _watch_crowd(crowd: Connection, out: Console) -> None:
+    while (status := crowd.call("GET", "/crowd", reply=_Crowd)).running:
+        time.sleep(CROWD_ASK_S)
+    counts = ", ".join(f"{count:,} {name}" for name, count in sorted(status.counts.items()))
+    out.print(Text(f"They have left: {counts}." if not status.problem else f"They left early: {status.problem}"),
+              soft_wrap=True)  # fmt: skip
+
+
+def _has_display() -> bool:
+    """Whether a browser could be seen here."""
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _show_compiling(out: Console, done: int, at_most: int) -> None:

@@ -64,15 +64,21 @@ const paintHero = (place, items) => {
 }
 const paintList = (place, items, decisionId) => {
   const before = new Set(all('[data-instanter-item]', place).map((each) => each.dataset.instanterItem))
-  const tiles = items.map(tile)
+  const shown = +place.dataset.shown || items.length
+  const tiles = items.slice(0, shown).map(tile)
   if (before.size) for (const each of tiles) each.classList.toggle('fresh', !before.has(each.dataset.instanterItem))
-  const shown = +place.dataset.shown || tiles.length
-  tiles.forEach((each, position) => { each.hidden = position >= shown })
   place.replaceChildren(...tiles)
   place.dataset.instanterDecision = decisionId
   place.dataset.instanterList = place.dataset.place
   const more = one('[data-more]')
-  if (more && place.dataset.shown > 0) more.hidden = tiles.length <= shown
+  if (more && place.dataset.shown > 0) {
+    more.hidden = items.length <= shown
+    // Drawn when they are asked for: of a room with 200 pieces most are never looked at.
+    more.onclick = () => {
+      place.append(...items.slice(shown).map(tile))
+      more.hidden = true
+    }
+  }
 }
 const paint = (place, items, decisionId) => {
   if (place.dataset.shape === 'hero') {
@@ -216,10 +222,6 @@ const wire = () => {
     put(told.item)
     one('[data-added]').textContent = 'In your cart.'
     refresh()
-  })
-  one('[data-more]')?.addEventListener('click', ({ target }) => {
-    all('.tile[hidden]').forEach((each) => { each.hidden = false })
-    target.hidden = true
   })
   one('[data-checkout]')?.addEventListener('submit', async (event) => {
     event.preventDefault()
