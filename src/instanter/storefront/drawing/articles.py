@@ -73,10 +73,11 @@ def _science(light: _Light, turn: int) -> str:
     stars = "".join(
         oval((turn * k * 37) % 400, (turn * k * 53) % 260, 1.5 + k % 3, 1.5 + k % 3, "#fff6e2") for k in range(1, 40)
     )
-    planet = oval(250, 170, 86, 86, mixed(middle, "#ffffff", 0.2)) + path(
-        "M170 140Q250 170 336 150M166 186Q250 216 334 190", stroke=middle, width=9
-    )
-    ring = path("M132 214Q250 250 372 122", stroke="#fff6e2", width=6)
+    x, y, r = 150 + turn % 160, 120 + turn // 5 % 80, 50 + turn // 11 % 44
+    band = path(f"M{x - r * 0.9:g} {y}Q{x} {y + r * 0.4:g} {x + r * 0.9:g} {y}", stroke=middle, width=9)
+    planet = oval(x, y, r, r, mixed(middle, "#ffffff", 0.2)) + band
+    ring = path(f"M{x - r * 1.4:g} {y + r * 0.5:g}Q{x} {y + r:g} {x + r * 1.4:g} "
+                f"{y - r * 0.6:g}", stroke="#fff6e2", width=6)
     dish = (
         path("M60 330Q70 240 150 250Q136 330 60 330Z", "#f4efe4")
         + line(104, 290, 150, 240, "#f4efe4", 5)

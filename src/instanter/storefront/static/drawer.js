@@ -63,7 +63,7 @@
     one('[data-about-visitor]').replaceChildren(
       make('div', { className: 'numbers' }, ...seen.numbers.map(([title, value]) => number(title, value))),
       ...seen.tastes.map(({ title, names }) => make('div', { className: 'taste' },
-      make('h3', { textContent: title }),
+      make('h3', { textContent: told.news ? title.replace('Makers', 'Writers') : title }),
       ...names.map(({ name, share }) => {
         const bar = make('i')
         bar.style.width = `${Math.max(2, share * 100)}%`
@@ -103,6 +103,9 @@
       make('img', { src: picture(item.id), width: 40, height: 40, alt: '', loading: 'lazy' }),
       make('div', {}, make('b', { textContent: fieldsOf(item).title ?? item.id }),
         make('span', { textContent: `${item.reasons.join(', ') || 'in the list'}${item.propensity < 1 ? ` · chance ${item.propensity.toFixed(2)}` : ''}` })))))
+    drawEarlier()
+  }
+  const drawEarlier = () => {
     one('[data-earlier]').replaceChildren(...kept.get('decisions', []).slice(0, 12).map((entry) => make('li', {}, make('a', {
       href: `/then/${encodeURIComponent(entry.id)}${told.news ? '?of=news' : ''}` },
     make('span', { textContent: new Date(entry.at).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit' }) }),
@@ -187,6 +190,11 @@
 
   if (!window.instanter) drawAnswer(null)
   else if (shop.latest) drawAnswer(shop.latest)
+  else if (!one('[data-place]')) {
+    one('[data-answer-rung]').textContent = 'nothing asked'
+    text('answer-words', 'This page has no list.')
+  }
+  drawEarlier()
   tellOpen()
   look()
 })()

@@ -193,6 +193,7 @@ const drawCart = () => {
     make('button', { type: 'button', textContent: 'Remove', ariaLabel: `Remove ${line.title}`, onclick: () => take(line.id) }))))
   one('[data-cart-empty]').hidden = lines.length > 0
   one('[data-cart-go]').hidden = lines.length === 0
+  one('.cart-total').hidden = lines.length === 0
 }
 
 /* What happens on each page, in the words of the tracking specification. */
@@ -225,7 +226,12 @@ const wire = () => {
   })
   one('[data-checkout]')?.addEventListener('submit', async (event) => {
     event.preventDefault()
-    const lines = cart(), revenue = lines.reduce((sum, line) => sum + (line.price ?? 0) * line.quantity, 0)
+    const lines = cart()
+    if (!lines.length) {
+      one('[data-checkout-empty]').textContent = 'There is nothing in the cart to order.'
+      return
+    }
+    const revenue = lines.reduce((sum, line) => sum + (line.price ?? 0) * line.quantity, 0)
     instanter.track('Order Completed', { order_id: `o-${crypto.randomUUID()}`, revenue, currency: 'EUR', products: listed(lines) })
     kept.set('cart', [])
     await instanter.flush()
