@@ -311,6 +311,17 @@ def test_a_time_without_a_zone_and_a_number_that_is_none_are_refused_before_they
         both("track", {"event": "x", "properties": {"what": object()}})
 
 
+@pytest.mark.parametrize(("method", "args", "says"), [
+    ("batch", {"events": [{"type": "track", "event": "x"}]}, "not dict"), ("send", {"event": "x"}, "not str"),
+    ("decide", {"placements": [{"id": "home.hero"}]}, "not dict"),
+    ("decide", {"placements": ["home.hero"], "timeout_s": 0}, "above 0"),
+    ("rank", {"placement": "search", "candidates": "sku-1"}, "is a list"),
+])  # fmt: skip
+def test_a_call_that_is_made_wrongly_says_so(method: str, args: dict[str, Any], says: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=says):
+        Both(lambda: lambda request: httpx.Response(200))(method, args)
+
+
 def test_a_time_with_a_zone_is_sent_as_it_is() -> None:
     seen: list[httpx.Request] = []
     both = Both(lambda: one_by_one([{"status": 200, "body": {"accepted": 1, "position": "1"}}], seen))
@@ -535,9 +546,17 @@ def test_a_full_buffer_says_so_and_keeps_what_it_has(client: Client, server: Ser
     assert server.products == [f"sku-{number}" for number in range(limits.BUFFERED_EVENTS_MAX)]
 
 
-def test_an_event_that_no_server_would_take_is_not_held(client: Client) -> None:
-    with client.buffer() as buffer, pytest.raises(ValueError, match="may have 32768"):
-        buffer.add(Track("x", {"note": "x" * limits.EVENT_BYTES_MAX}, user_id="u1"))
+@pytest.mark.parametrize(("event", "kind"), [
+    (Track("x", {"note": "x" * limits.EVENT_BYTES_MAX}, user_id="u1"), ValueError),
+    (Track("x", {"price": float("inf")}, user_id="u1"), ValueError), ({"type": "track", "event": "x"}, TypeError),
+    (Track("x", {"what": Client}, user_id="u1"), TypeError),
+    (Track("x", timestamp=datetime(2024, 5, 1), user_id="u1"), ValueError),
+])  # fmt: skip
+def test_an_event_that_no_server_would_take_is_not_held(event: Any, kind: type[Exception], client: Client) -> None:
+    with client.buffer() as buffer:
+        with pytest.raises(kind):
+            buffer.add(event)
+        assert len(buffer) == 0
 
 
 def test_batches_have_their_bytes(client: Client, server: Server) -> None:

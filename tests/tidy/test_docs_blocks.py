@@ -28,7 +28,7 @@ from instanter.ops.config import parse
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TOUR = "docs/tour.md"
-LANGUAGES = {"", "bash", "javascript", "json", "python", "text", "toml"}
+LANGUAGES = {"", "bash", "html", "javascript", "json", "python", "text", "toml"}
 
 
 class Block(NamedTuple):

@@ -15,9 +15,10 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from .calls import encoded
 from .errors import ClientError, NotSent
-from .events import Event
-from .outbox import Outbox, event_bytes
+from .events import Event, stamped
+from .outbox import Outbox
 from .surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class _Holding:
         """Hold the event as it is now; its message id."""
         if self.closed:
             raise ValueError("the buffer is closed")
-        held = copy.deepcopy(event).stamped(self._surroundings)
-        self.outbox.add(held, event_bytes(held))
+        held = copy.deepcopy(stamped(event, self._surroundings))
+        self.outbox.add(held, len(encoded(held)) + 1)
         assert held.message_id is not None
         return held.message_id
 
@@ -100,8 +101,8 @@ class Buffer:
     def add(self, event: Event) -> str:
         """Take an event, to be sent soon; returns its message id.
 
-        Raises `BufferFull`; ValueError for an event that is too large, or when the buffer is closed; TypeError for what
-        is no JSON.
+        Raises `BufferFull`; ValueError for an event that is too large or has a number that is none, or when the buffer
+        is closed; TypeError for what is no event or no JSON.
         """
         with self._changed:
             message_id = self._holding.add(event)

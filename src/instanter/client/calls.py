@@ -19,7 +19,7 @@ from .asked import (
     RankQuestion,
 )
 from .errors import ClientError
-from .events import Alias, AnyEventFields, Event, EventFields, Group, Identify, Page, Screen, Track
+from .events import Alias, AnyEventFields, Event, EventFields, Group, Identify, Page, Screen, Track, stamped
 from .replies import (
     CompletionReply,
     ConsentReply,
@@ -115,8 +115,8 @@ class Calls:
 
     def send(self, event: Event) -> Call[TrackReply]:
         """Tell one event; one that cannot be taken is `Refused`."""
-        kind = type(event).__struct_config__.tag
-        return self._post(f"/v1/{kind}", event.stamped(self._surroundings), TrackReply)
+        sent = stamped(event, self._surroundings)
+        return self._post(f"/v1/{type(event).__struct_config__.tag}", sent, TrackReply)
 
     def batch(self, events: Sequence[Event]) -> Call[TrackReply]:
         """Tell many events. Those that cannot be taken are `rejected` in the reply, and the others are kept."""
@@ -133,7 +133,7 @@ class Calls:
         With `fallback` (placement -> ids) nothing is raised but for a wrong call: where there is no answer within
         `timeout_s` those items are the answer, and `failure` says why.
         """
-        spots = [Placement(id=one) if isinstance(one, str) else one for one in _several(placements, "placements")]
+        spots = [_spot_of(one) for one in _several(placements, "placements")]
         question = DecideQuestion(placements=spots, **self._asked(asked))
         answer = None if fallback is None else _decision_of([spot.id for spot in spots], fallback)
         return self._post("/v1/decide", question, DecisionReply, within_s=timeout_s, fallback=answer)
@@ -176,6 +176,8 @@ class Calls:
     def upsert_items(self, items: Mapping[str, Mapping[str, Any]]) -> Call[ItemsReply]:
         """Put items (id -> fields) into the catalogue, whole. Those that do not fit are `rejected` in the reply; it is
         `Refused` where none fits."""
+        if not isinstance(items, Mapping):
+            raise TypeError('items are id -> fields: {"sku-1": {"title": ...}}')
         sent = [{"id": id, "fields": fields} for id, fields in items.items()]
         return self._post("/v1/items", {"items": sent}, ItemsReply)
 
@@ -222,7 +224,7 @@ class Calls:
         return Call(method="GET", path="/readyz", read=read_readiness)
 
     def _stamped(self, events: Sequence[Event]) -> list[Event]:
-        return [event.stamped(self._surroundings) for event in events]
+        return [stamped(event, self._surroundings) for event in events]
 
     def _asked(self, asked: QuestionFields) -> QuestionFields:
         """With events that have their times and ids, for a question that is asked again."""
@@ -239,6 +241,8 @@ class Calls:
         self, method: str, path: str, kind: type[T], *, body: object = None, within_s: float | None = None,
         fallback: Callable[[ClientError], T] | None = None,
     ) -> Call[T]:  # fmt: skip
+        if within_s is not None and not within_s > 0:
+            raise ValueError("timeout_s is above 0")
         return Call(
             method=method, path=path, body=None if body is None else encoded(body), read=_reader(kind),
             within_s=within_s, fallback=fallback,
@@ -279,6 +283,15 @@ def _check_finite(value: object) -> None:
     elif isinstance(value, list | tuple):
         for held in value:
             _check_finite(held)
+
+
+def _spot_of(given: object) -> Placement:
+    """A placement by its name, or as it is; TypeError for anything else."""
+    if isinstance(given, str):
+        return Placement(id=given)
+    if not isinstance(given, Placement):
+        raise TypeError(f"a placement is a name or a Placement, not {type(given).__name__}")
+    return given
 
 
 def _several(given: Sequence[T], name: str) -> Sequence[T]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Self, TypedDict
+from typing import Any, Final, TypedDict, TypeVar
 
 import msgspec
 
 from .surroundings import Surroundings
+
+E = TypeVar("E", bound="Event")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -38,16 +40,6 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, renam
     timestamp: datetime | str | None = None
     message_id: str | None = None
     context: Mapping[str, Any] | None = None
-
-    def stamped(self, surroundings: Surroundings) -> Self:
-        """The event with a time and an id; raises ValueError for a time without a zone."""
-        at = self.timestamp
-        if isinstance(at, datetime) and at.tzinfo is None:
-            raise ValueError("timestamp has no zone: datetime.now(UTC), not datetime.now()")
-        return msgspec.structs.replace(
-            self, timestamp=at or time_text(surroundings.now_ms()),
-            message_id=self.message_id or surroundings.message_id(),
-        )  # fmt: skip
 
 
 class Track(Event, frozen=True, tag="track"):
@@ -88,6 +80,23 @@ class Alias(Event, frozen=True, tag="alias"):
     """A former id of a user."""
 
     previous_id: str
+
+
+def stamped(event: E, surroundings: Surroundings) -> E:
+    """The event with a time and an id; raises ValueError for a time without a zone, TypeError for what is no event."""
+    _check_event(event)
+    at = event.timestamp
+    if isinstance(at, datetime) and at.tzinfo is None:
+        raise ValueError("timestamp has no zone: datetime.now(UTC), not datetime.now()")
+    return msgspec.structs.replace(
+        event, timestamp=at or time_text(surroundings.now_ms()),
+        message_id=event.message_id or surroundings.message_id(),
+    )  # fmt: skip
+
+
+def _check_event(given: object) -> None:
+    if not isinstance(given, Event):
+        raise TypeError(f"an event is a Track, Page, Screen, Identify, Group or Alias, not {type(given).__name__}")
 
 
 def time_text(at_ms: int) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-import msgspec
-
 from .errors import BufferFull, ClientError, NotSent, Refused
 from .events import Event
 from .limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, BUFFERED_EVENTS_MAX, EVENT_BYTES_MAX
@@ -90,8 +88,3 @@ class Outbox:
         self._waiting.clear()
         self._waiting_bytes = 0
         return self.let_go_refused()
-
-
-def event_bytes(event: Event) -> int:
-    """What an event takes in a batch."""
-    return len(msgspec.json.encode(event)) + 1

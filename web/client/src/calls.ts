@@ -87,6 +87,9 @@ export class Calls {
 
   upsertItems(given: { items: Record<string, Json> }): Call<replies.ItemsReply> {
     checkKnown(given, ["items"], "upsertItems");
+    if (typeof given.items !== "object" || given.items === null || Array.isArray(given.items)) {
+      throw new TypeError('items are id -> fields: {"sku-1": {title: ...}}');
+    }
     const items = Object.entries(given.items).map(([id, fields]) => ({ id, fields }));
     return call("POST", "/v1/items", replies.itemsReply, { items });
   }

@@ -77,6 +77,23 @@ for (const [name, properties, kind] of [
   });
 }
 
+for (const [method, given, says] of [
+  ["batch", { events: [{ type: "click" }] }, /has a type/],
+  ["send", "x", /has a type/],
+  ["decide", { placements: [{ id: "home.hero", count: 3 }] }, /has no count/],
+  ["decide", { placements: ["home.hero"], timeoutMs: 0 }, /above 0/],
+  ["rank", { placement: "search", candidates: "sku-1" }, /is a list/],
+  ["getItem", { id: 7 }, /is a text/],
+]) {
+  test(`a call that is made wrongly says so: ${method} ${JSON.stringify(given)}`, async () => {
+    await assert.rejects(async () => server().client[method](given), (error) => {
+      assert.ok(error instanceof TypeError || error instanceof RangeError, String(error));
+      assert.match(error.message, says);
+      return true;
+    });
+  });
+}
+
 test("a date is sent as a time, and one that is none is refused", async () => {
   const { client, batches } = server();
   await client.batch({ events: [{ ...view(), timestamp: new Date("2024-05-01T10:00:00+02:00") }] });
