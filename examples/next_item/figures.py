@@ -9,6 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from instanter.ops.trying.figures import RESAMPLES, Bootstrap
+
+__all__ = ["FIGURES", "RESAMPLES", "Bootstrap", "Catalogue", "measured", "spread"]
+
 Reals = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -16,7 +20,6 @@ FIGURES = ("hit", "mrr", "ndcg", "map", "popularity", "novelty", "diversity")
 """By step: is the next item in the list, 1 / its place, its discounted gain, the average precision over all items that
 the visit still has, how much more popular what is shown is than the catalogue (difference of mean logs), its mean
 -log2 share of views, and the share of different categories."""
-RESAMPLES = 1_000
 
 
 class Catalogue(NamedTuple):
@@ -66,38 +69,6 @@ def measured(shown: Sequence[int], wanted: int, left: Collection[int], k: int, c
         1.0 if place else 0.0, 1.0 / place if place else 0.0, 1.0 / math.log2(place + 1) if place else 0.0,
         precision / min(max(len(left), 1), k), popularity, novelty, len(kinds) / len(shown) if shown else 0.0,
     ]  # fmt: skip
-
-
-class Bootstrap:
-    """Paired resampling of steps, people at a time: the steps of one person hang together.
-
-    >>> people = np.array([0, 0, 1, 2])
-    >>> low, high = Bootstrap(people, resamples=200).interval(np.array([[0.1], [0.1], [0.3], [0.2]]))
-    >>> bool(0.1 <= low[0] < 0.175 < high[0] <= 0.3)
-    True
-    """
-
-    def __init__(self, people: Ints, *, resamples: int = RESAMPLES, seed: int = 1) -> None:
-        _, self._group = np.unique(people, return_inverse=True)
-        self._groups = int(self._group.max()) + 1 if len(people) else 0
-        self._resamples = resamples
-        self._seed = seed
-
-    def interval(self, values: Reals) -> tuple[Reals, Reals]:
-        """The 95 % interval of the mean of each column of `values` [steps, columns]; zeros of nothing."""
-        if not len(values):
-            return np.zeros(values.shape[1]), np.zeros(values.shape[1])
-        sums = np.stack([
-            np.bincount(self._group, column, self._groups) for column in (*values.T, np.ones(len(values)))
-        ], axis=1)  # fmt: skip
-        chance = np.random.default_rng(self._seed)
-        means = np.empty((self._resamples, values.shape[1]))
-        for number in range(self._resamples):
-            drawn = np.bincount(chance.integers(self._groups, size=self._groups), minlength=self._groups)
-            totals = drawn @ sums
-            means[number] = totals[:-1] / totals[-1]
-        low, high = np.quantile(means, (0.025, 0.975), axis=0)
-        return low, high
 
 
 def spread(lists: Sequence[npt.NDArray[np.int32]], items: int) -> dict[str, float]:

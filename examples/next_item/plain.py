@@ -18,6 +18,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from instanter.ops.trying.figures import largest
+
 HOUR_MS = 3_600_000
 RULE_STEPS_MAX = 10
 """So many views back a sequential rule looks."""
@@ -128,21 +130,11 @@ class Popular:
     def rank(self, asked: Asked, count: int, *, live: bool) -> Ranked:
         """With a window always live: what was viewed lately is no matter of a train part."""
         if not live and not self._window_ms:
-            return _largest(self._train, count)
+            return largest(self._train, count)
         while self._oldest < len(self._at_ms) and self._at_ms[self._oldest] < asked.now_ms - self._window_ms:
             self._counts[self._items[self._oldest]] -= 1
             self._oldest += 1
-        return _largest(self._counts, count)
-
-
-def _largest(counts: npt.NDArray[np.int64], count: int) -> Ranked:
-    keys = counts * len(counts) - np.arange(len(counts))
-    count = min(count, int(np.count_nonzero(counts)))
-    if count == 0:
-        return []
-    found = np.argpartition(-keys, count - 1)[:count]
-    ranked: Ranked = found[np.argsort(-keys[found])].tolist()
-    return ranked
+        return largest(self._counts, count)
 
 
 class _Weights:

@@ -529,6 +529,10 @@ FEED_SHAPES_MAX = 1_000
 """Sets of names whose meaning is remembered while items are read."""
 FEED_GROUPS_MAX = 1_000
 """Groups whose items are counted, to tell of one that holds most of them."""
+TRIED_ACTS_MAX = 1_000_000
+"""Acts of a history that `instanter try` takes, the newest; older ones are left out and counted."""
+TRIED_REMARKS_MAX = 100
+"""Reasons, and kinds of events, that are told by themselves; further ones are counted together."""
 FEED_XML_DEPTH_MAX = 32
 FEED_XML_CHARS_MAX = 64 * 1024
 """Of the text of one element, and of all its attributes."""

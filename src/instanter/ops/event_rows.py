@@ -127,7 +127,7 @@ def time_column(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]], n
     for row in rows:
         for column, value in row.items():
             if column not in columns and value not in (None, ""):
-                seen[column] = seen.get(column, True) and _is_moment(value)
+                seen[column] = seen.get(column, True) and is_moment(value)
     found = [column for column, times in seen.items() if times and not any(
         word in column.casefold() for word in _OTHER_TIMES)]
     if len(found) > 1:
@@ -138,7 +138,8 @@ def time_column(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]], n
     return found[0] if found else ""
 
 
-def _is_moment(value: Any) -> bool:
+def is_moment(value: Any) -> bool:
+    """Whether a value is a moment: text that reads as one, or a number of the years 2001 to 2033."""
     if isinstance(value, str) and _FIGURES.fullmatch(value.strip()):
         value = float(value)
     if isinstance(value, int | float) and not isinstance(value, bool):

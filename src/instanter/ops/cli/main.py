@@ -44,6 +44,7 @@ VERBS: Final = (
     Verb("import", "import items and events from files"),
     Verb("remap", "tell kept events that nobody heard again, under today's names and features"),
     Verb("demo", "watch a shop's page change with what a visitor does"),
+    Verb("try", "try the engine on the files of a shop, and measure it on their own past"),
     Verb("replay", "rebuild the state from the log, and compare it with the live one"),
     Verb("whatif", "decide the past anew under another configuration, model or weights"),
     Verb("train", "learn to rank a placement from what was shown and what came of it"),
@@ -68,6 +69,7 @@ and answers "what should this person see now?" in milliseconds."""
 _EXAMPLES: Final = """\
 examples:
   instanter demo                              see it work, in a minute
+  instanter try feed.csv clicks.csv           see it work with your own shop
   instanter init shop                         write shop/instanter.toml
   instanter serve --dev --config shop/instanter.toml --data shop/data
   instanter doctor --config shop/instanter.toml --data shop/data
@@ -79,7 +81,7 @@ _SAID_ABOUT_ITSELF: Final = frozenset({"-h", "--help", "-V", "--version"})
 _OPTION: Final = re.compile(r"--[a-z][a-z-]*")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 """What stands for a byte that is no UTF-8 in an argument."""
-_FILES: Final = frozenset({"events", "items"})
+_FILES: Final = frozenset({"events", "items", "files"})
 """Arguments that are the names of files, and may be more than that."""
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from ...foundation.limits import FEED_LINE_CHARS_MAX, FEED_WRAPS_MAX
 from .columns import IDS, Renamer, letters
-from .found import Broken, FeedItem, Finds, Problem, refused
+from .found import Aside, Broken, FeedItem, Finds, Problem, refused
 from .opening import lines_of
 from .shopify import is_shopify_product, items_of_product
 
@@ -33,23 +33,13 @@ _decode = json.JSONDecoder().raw_decode
 
 def read_lines(text: io.TextIOWrapper, given: Mapping[str, str]) -> tuple[str, Finds]:
     """Lines with an object each."""
-    return "NDJSON", _of_lines(text, given)
+    return "NDJSON", _items_of(objects_of_lines(text), given)
 
 
 def read_document(text: io.TextIOWrapper, given: Mapping[str, str]) -> tuple[str, Finds]:
     """One list, or one object."""
-    stream = _Stream(text)
-    opening = stream.peek()
-    if opening == "[":
-        return "JSON list", _of_list(stream, given)
-    try:
-        name = stream.open_list()
-    except _BreaksOff as broken:
-        raise refused(str(broken)) from None
-    if name is None:
-        raise refused(f"the object holds no list of items: none of {', '.join(LISTS)}; if its names are ids, write a "
-                      "list of items, each with its id")
-    return f'JSON object with "{name}"', _of_list(stream, given)
+    name, objects = objects_of_document(text)
+    return name, _items_of(objects, given)
 
 
 def is_lines(head: str) -> bool:
@@ -72,8 +62,8 @@ def _holds_list(value: dict[str, Any], depth: int = 0) -> bool:
     return any(isinstance(one, dict) and _holds_list(one, depth + 1) for one in within)
 
 
-def _of_lines(text: io.TextIOWrapper, given: Mapping[str, str]) -> Finds:
-    renamer = Renamer(given)
+def objects_of_lines(text: io.TextIOWrapper) -> Iterator[tuple[str, Any]]:
+    """What each line holds, or a `Problem`, with its place."""
     for number, line in enumerate(lines_of(text), start=1):
         plain = line.strip().lstrip("\ufeff")
         if not plain:
@@ -89,22 +79,48 @@ def _of_lines(text: io.TextIOWrapper, given: Mapping[str, str]) -> Finds:
         except ValueError as error:
             yield place, Problem(f"malformed: {error}")
         else:
-            for found in _items(value, renamer, given):
-                yield place, found
+            yield place, value
 
 
-def _of_list(stream: _Stream, given: Mapping[str, str]) -> Finds:
-    renamer = Renamer(given)
+def objects_of_document(
+    text: io.TextIOWrapper, lists: Collection[str] = LISTS
+) -> tuple[str, Iterator[tuple[str, Any]]]:
+    """What the list is called, and what it holds, or a `Broken`, with its place. `lists` are names of lists within an
+    object; `RequestRejected` where it has none of them."""
+    stream = _Stream(text, lists)
+    opening = stream.peek()
+    if opening == "[":
+        return "JSON list", _elements(stream)
+    try:
+        name = stream.open_list()
+    except _BreaksOff as broken:
+        raise refused(str(broken)) from None
+    if name is None:
+        raise refused(f"the object holds no list of items: none of {', '.join(lists)}; if its names are ids, write a "
+                      "list of items, each with its id")
+    return f'JSON object with "{name}"', _elements(stream)
+
+
+def _elements(stream: _Stream) -> Iterator[tuple[str, Any]]:
     number = 0
     try:
         for value in stream.elements():
             number += 1
-            for found in _items(value, renamer, given):
-                yield f"item {number}", found
+            yield f"item {number}", value
         if stream.has_more():
             yield f"item {number + 1}", Broken(_BEHIND)
     except _BreaksOff as broken:
         yield f"item {number + 1}", Broken(str(broken))
+
+
+def _items_of(objects: Iterable[tuple[str, Any]], given: Mapping[str, str]) -> Finds:
+    renamer = Renamer(given)
+    for place, value in objects:
+        if isinstance(value, Aside):
+            yield place, value
+            continue
+        for found in _items(value, renamer, given):
+            yield place, found
 
 
 def _items(value: Any, renamer: Renamer, given: Mapping[str, str]) -> Iterator[FeedItem | Problem]:
@@ -147,8 +163,9 @@ class _BreaksOff(Exception):
 class _Stream:
     """JSON as it comes, so much of it in memory as one element takes."""
 
-    def __init__(self, text: io.TextIOWrapper) -> None:
+    def __init__(self, text: io.TextIOWrapper, lists: Collection[str]) -> None:
         self._text = text
+        self._lists = lists
         self._left = ""
         self._at = 0
         self._ended = False
@@ -170,7 +187,7 @@ class _Stream:
         while self.peek() == '"':
             name = self._value()
             self._take(":")
-            if (sign := self.peek()) == "[" and name in LISTS:
+            if (sign := self.peek()) == "[" and name in self._lists:
                 return str(name)
             if sign == "{" and name in WRAPS and self._open <= FEED_WRAPS_MAX:
                 if (inner := self.open_list()) is not None:

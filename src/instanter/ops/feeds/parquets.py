@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -23,8 +23,11 @@ def read_parquet(source: Path | BinaryIO, given: Mapping[str, str]) -> tuple[str
     return "Parquet", _items(rows, given)
 
 
-def rows_of_parquet(source: Path | BinaryIO) -> tuple[list[str], Iterator[dict[str, Any] | Broken]]:
-    """The names of the columns of a Parquet file, and its rows as JSON has them; `RequestRejected` as above."""
+def rows_of_parquet(
+    source: Path | BinaryIO, only: Sequence[str] | None = None
+) -> tuple[list[str], Iterator[dict[str, Any] | Broken]]:
+    """The names of the columns of a Parquet file, and its rows as JSON has them; `RequestRejected` as above. Of the
+    rows these columns `only`, where they are said."""
     if not isinstance(source, Path):
         raise refused("a Parquet file is read from a file, not from standard input")
     try:
@@ -40,7 +43,7 @@ def rows_of_parquet(source: Path | BinaryIO) -> tuple[list[str], Iterator[dict[s
     if twice := repeated(names):
         file.close()
         raise refused(f'two columns are called "{twice}": rename one of them')
-    return names, _rows(file, (arrow.ArrowException, OSError))
+    return names, _rows(file, (arrow.ArrowException, OSError), only)
 
 
 def _items(rows: Iterator[dict[str, Any] | Broken], given: Mapping[str, str]) -> Finds:
@@ -52,9 +55,11 @@ def _items(rows: Iterator[dict[str, Any] | Broken], given: Mapping[str, str]) ->
             yield f"row {number}", renamer.item(row)
 
 
-def _rows(file: Any, errors: tuple[type[Exception], ...]) -> Iterator[dict[str, Any] | Broken]:
+def _rows(
+    file: Any, errors: tuple[type[Exception], ...], only: Sequence[str] | None
+) -> Iterator[dict[str, Any] | Broken]:
     with file:
-        batches = file.iter_batches(batch_size=_ROWS)
+        batches = file.iter_batches(batch_size=_ROWS, columns=only)
         while True:
             try:
                 batch = next(batches, None)

@@ -41,6 +41,25 @@ class WatchedLines:
         self.row = []
         self._begin_row()
 
+    def take_plain(self) -> str | None:
+        """The next line where no quote stands in it, which is a row by itself; None where one does, or at the end."""
+        if not self._again:
+            try:
+                line = self._read_line()
+            except StopIteration:
+                return None
+            if '"' not in line:
+                self.number += 1
+                self.row = [line]
+                return line
+            self._again.append(line)
+            return None
+        if '"' in self._again[0]:
+            return None
+        self.number += 1
+        self.row = [self._again.popleft()]
+        return self.row[0]
+
     def read_again(self) -> None:
         """Read the lines of this row once more but for its first."""
         self._again.extendleft(reversed(self.row[1:]))

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ...events.nothing import says_nothing
 from ...foundation.limits import FEED_LINE_CHARS_MAX, FEED_QUOTES_MAX, FEED_VALUE_CHARS_MAX
@@ -27,6 +27,31 @@ _NAMED_DELIMITER: Final = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 
 def read_table(text: io.TextIOWrapper, given: Mapping[str, str]) -> tuple[str, Finds]:
     """What kind of table it is, and its items; `RequestRejected` for what is none, or has no id."""
+    table = opened_table(text)
+    names, rows = _names(table.names), table.rows
+    columns = FeedColumns(names, given, tables=True)
+    if not given and is_shopify_table(names):
+        return "Shopify CSV", items_of_rows(names, _plain_rows(names, rows, columns))
+    columns.require_id(names)
+    ours = {columns.ours.get(name, name) for name in names}
+    kind = "Google Merchant" if {"availability", "link", "image_link"} <= ours else ""
+    return f"{kind} {'TSV' if table.delimiter == chr(9) else 'CSV'}".strip(), _items(
+        names, _plain_rows(names, rows, columns), given
+    )
+
+
+class OpenedTable(NamedTuple):
+    """A table whose first row has been read."""
+
+    names: Any
+    """The values of the first row, or why it cannot be read."""
+    rows: Iterator[tuple[str, Any]]
+    """Where each further row begins ("line 7"), and its values or what is wrong with it."""
+    delimiter: str
+
+
+def opened_table(text: io.TextIOWrapper) -> OpenedTable:
+    """The rows of a text of values; `RequestRejected` for what is none."""
     lines = lines_of(text)
     first = list(islice(lines, _LOOKED_AT))
     named = _NAMED_DELIMITER.fullmatch(first[0].rstrip("\r\n")) if first else None
@@ -41,17 +66,9 @@ def read_table(text: io.TextIOWrapper, given: Mapping[str, str]) -> tuple[str, F
     names_row = next(rows.rows, None)
     if names_row is None:
         raise refused("it is empty")
-    names = _names(names_row[1])
-    rows.set_columns(len(names))
-    columns = FeedColumns(names, given, tables=True)
-    if not given and is_shopify_table(names):
-        return "Shopify CSV", items_of_rows(names, _plain_rows(names, rows.rows, columns))
-    columns.require_id(names)
-    ours = {columns.ours.get(name, name) for name in names}
-    kind = "Google Merchant" if {"availability", "link", "image_link"} <= ours else ""
-    return f"{kind} {'TSV' if delimiter == chr(9) else 'CSV'}".strip(), _items(
-        names, _plain_rows(names, rows.rows, columns), given
-    )
+    if isinstance(names_row[1], list):
+        rows.set_columns(len(names_row[1]))
+    return OpenedTable(names_row[1], rows.rows, delimiter)
 
 
 class _RowTooLong(Exception):
@@ -99,11 +116,19 @@ class _Rows:
     def _read(self) -> Iterator[tuple[str, Any]]:
         csv.field_size_limit(FEED_VALUE_CHARS_MAX)
         reader = csv.reader(self._lines, **self._format)
+        delimiter = self._format["delimiter"]
+        spaced = f"{delimiter} "
         while True:
             line = self._lines.number + 1
             self._lines.begin_row()
             try:
-                values = next(reader)
+                plain = self._lines.take_plain()
+                if plain is None:
+                    values = next(reader)
+                elif spaced in plain or plain[0] == " " or len(plain) > FEED_VALUE_CHARS_MAX:
+                    values = next(csv.reader([plain], **self._format), [])
+                else:  # What a reader of CSV would make of it, at a third of the time.
+                    values = plain.rstrip("\r\n").split(delimiter)
             except StopIteration:
                 return
             except csv.Error:
