@@ -15,12 +15,15 @@ from instanter.features.assemble import (
     BESIDE,
     EVIDENCE,
     FIRST_RULES,
+    ORDERED_BY_OTHERS,
     RATE_EXPECTED,
     RATE_STRENGTH,
+    WHAT_IS_COMMON,
     Assembler,
     Candidates,
     _met,
 )
+from instanter.features.beside import NOTHING_TOLD, Told
 from instanter.features.carriers import carriers
 from instanter.features.declaration import FeatureDeclaration
 from instanter.features.neighbours import Neighbourhood
@@ -44,7 +47,8 @@ def candidates(shop, *item_ids: str, ranks: tuple[int, ...] = ()) -> Candidates:
 
 
 def assembled(
-    shop, *item_ids: str, keys=(1,), after_ms: int = 0, ranks=(), recent=(), rules: int = EVIDENCE, page: str = ""
+    shop, *item_ids: str, keys=(1,), after_ms: int = 0, ranks=(), recent=(), rules: int = EVIDENCE, page: str = "",
+    told: Told = NOTHING_TOLD,
 ) -> list[dict[str, float]]:
     reader = Reader(shop.schema, shop.declarations)
     assembler = Assembler(shop.schema, shop.declarations, reader, rules)
@@ -59,7 +63,7 @@ def assembled(
     matrix = assembler.matrix(
         shop.state, person, candidates(shop, *item_ids, ranks=ranks), near,
         assembler.averages(counts.sum(axis=0), int(created.min()) if len(rows) else 0), START_MS + after_ms,
-        page_row,
+        page_row, told,
     )  # fmt: skip
     names = [column.name for column in assembler.columns]
     return [dict(zip(names, row.tolist(), strict=True)) for row in matrix]
@@ -414,6 +418,20 @@ def test_candidates_stand_beside_the_item_of_the_page(little) -> None:
     (nowhere,) = assembled(shop, "alike", rules=BESIDE)
     assert np.isnan([nowhere[f"beside.{name}"] for name in ("category", "brand", "price_fit")]).all()
     assert not any(name.startswith("beside.") for name in assembled(shop, "alike", rules=EVIDENCE)[0])
+
+
+def test_how_people_go_on_is_as_told_and_views_count_as_far_as_it_explains(little) -> None:
+    shop = little()
+    shop.item("page")
+    shop.item("a")
+    shop.happen("Product Viewed", "a")
+    shop.publish()
+    told = Told(chance=np.array([1.5]), explained=0.5)
+    (row,) = assembled(shop, "a", page="page", rules=WHAT_IS_COMMON, told=told)
+    assert (row["similar.chance"], row["similar.liked"]) == (1.5, pytest.approx(0.5 * math.log(2.0)))
+    (nothing,) = assembled(shop, "a", page="page", rules=WHAT_IS_COMMON)
+    assert (nothing["similar.chance"], nothing["similar.liked"]) == (0.0, 0.0)
+    assert not any(name.startswith("similar.") for name in assembled(shop, "a", rules=ORDERED_BY_OTHERS)[0])
 
 
 def test_beside_an_item_on_sale_prices_are_those_of_the_sale(little) -> None:

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instanter.features.assemble import BESIDE, EVIDENCE, FIRST_RULES, ORDERED_BY_OTHERS, Assembler, Column
+from instanter.features.assemble import (
+    BESIDE,
+    EVIDENCE,
+    FIRST_RULES,
+    ORDERED_BY_OTHERS,
+    WHAT_IS_COMMON,
+    Assembler,
+    Column,
+)
 from instanter.features.view import Reader
 from instanter.foundation.errors import Broken, ConfigRejected
 from instanter.models.linear import LinearRanker, default_weights
@@ -144,3 +152,23 @@ def test_a_list_of_others_is_not_ordered_by_what_comes_next(little) -> None:
     assert {"next.chance", "beside.category"} <= weighed(rules=BESIDE), "as receipts from before are decided again"
     assert weighed(rules=ORDERED_BY_OTHERS, reorders=False) == weighed(rules=BESIDE, reorders=False)
     assert "beside.category" in weighed(rules=ORDERED_BY_OTHERS, about_item=True)
+
+
+def test_beside_an_item_what_is_common_counts_by_how_people_go_on_by_it(little) -> None:
+    shop = little()
+    reader = Reader(shop.schema, shop.declarations)
+    assembler = Assembler(shop.schema, shop.declarations, reader)
+
+    def weights(rules: int, *, about_item: bool) -> dict[str, float]:
+        return default_weights(assembler.columns, reader.lists, assembler.carriers, about_item=about_item, rules=rules)
+
+    now, before = (weights(rules, about_item=True) for rules in (WHAT_IS_COMMON, ORDERED_BY_OTHERS))
+    assert min(now["similar.chance"], now["similar.liked"]) > 0.0
+    assert not {"beside.category", "beside.brand"} & set(now)
+    assert before["beside.category"] > 0.0
+    assert not {"similar.chance", "similar.liked"} & set(before), "as receipts from before are decided again"
+    elsewhere = [weights(rules, about_item=False) for rules in (WHAT_IS_COMMON, ORDERED_BY_OTHERS)]
+    assert elsewhere[0] == elsewhere[1]
+    assert {name: now[name] for name in now if name.startswith("next.")} == {
+        name: before[name] for name in before if name.startswith("next.")
+    }, "where items have nothing in common the order is as it was"

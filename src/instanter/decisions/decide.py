@@ -17,7 +17,7 @@ import numpy as np
 
 from ..events.envelope import Decided, Lesson
 from ..events.subjects import NOBODY
-from ..features.assemble import BESIDE, EVIDENCE, ONE_SESSION, RULES_NOW, Assembler, Matrix
+from ..features.assemble import BESIDE, EVIDENCE, ONE_SESSION, RULES_NOW, WHAT_IS_COMMON, Assembler, Matrix
 from ..features.beside import Told
 from ..features.declaration import FeatureDeclaration
 from ..features.neighbours import Neighbourhood
@@ -39,11 +39,13 @@ from ..foundation.measure import Meter, NoMeter
 from ..foundation.rng import KeyedRng
 from ..log.frames import LogPosition
 from ..models.base import Ranker, SourceContext
+from ..models.in_common import Commons
 from ..models.linear import LinearRanker, default_weights, goes_with_weights
 from ..models.lineup import Fault, NoRankers, Rankers
 from ..models.online import LearnedWeights, LessonInputs, NothingLearned, Taught
 from ..models.sources import BOUGHT_WITH, VECTORS
 from ..models.standing import Standing
+from ..models.transitions import Transitions
 from ..models.vectors import Vectors
 from ..models.words import Words
 from ..state.catalogue import Catalogue
@@ -183,6 +185,8 @@ class Decider:
         self._neighbourhood = Neighbourhood(schema, carriers)
         self._next_items = NextItems(schema, carriers) if rules >= BESIDE else None
         self._goes_with = GoesWith(schema, carriers) if rules >= BESIDE else None
+        self._commons = Commons()
+        self._transitions = Transitions(schema, carriers) if rules >= WHAT_IS_COMMON else None
         self._cart = carriers.get("cart")
         self._standing = Standing(schema.layout, self.assembler)
         self._words = Words()
@@ -242,6 +246,8 @@ class Decider:
         self._standing.follow(state)
         if self.rules >= BESIDE:
             self._words.follow(state)
+        if self._transitions is not None:
+            self._commons.follow(state)
         if self._reads_vectors:
             self._vectors.follow(state)
 
@@ -641,7 +647,7 @@ class Decider:
         beside_row = int(ahead.own[0]) if ahead is not None and len(ahead.own) else context.page_row
         matrix = stages.run("features", lambda: self.assembler.matrix(
             state, context.person, candidates, context.neighbours, moment.lists.averages, moment.now_ms, beside_row,
-            self._told(moment, pool, places, beside_row), ahead, context.goes_with,
+            self._told(moment, asked, pool, places, beside_row), ahead, context.goes_with,
         ))  # fmt: skip
         return Inputs(pool, codes, places, matrix)
 
@@ -658,12 +664,19 @@ class Decider:
             moment.words, moment.vectors,
         )  # fmt: skip
 
-    def _told(self, moment: Moment, pool: Pool, places: Ints, row: int) -> Told:
-        """What words tell of the candidates: beside the item of this row, and of the query."""
+    def _told(self, moment: Moment, asked: Asked, pool: Pool, places: Ints, row: int) -> Told:
+        """What words tell of the candidates: beside the item of this row, and of the query; and, where the placement is
+        about an item, how people go on from it."""
         if self.rules < BESIDE:
             return Told()
-        words = moment.words.of(moment.state).likeness(moment.tenant, row, pool.columns.rows[places])
-        return Told(words, None if pool.matches is None else pool.matches.shares[places])
+        state, rows = moment.state, pool.columns.rows[places]
+        words = moment.words.of(state).likeness(moment.tenant, row, rows)
+        match = None if pool.matches is None else pool.matches.shares[places]
+        if self._transitions is None or row < 0 or not asked.spot.placement.needs_item:
+            return Told(words, match)
+        index = self._commons.of(state)
+        chance = self._transitions.chances(state, moment.tenant, row, rows, index)
+        return Told(words, match, chance, self._transitions.of(state, moment.tenant, index).explained)
 
     def _scored(self, moment: Moment, asked: Asked, inputs: Inputs, scorers: Scorers) -> Scored:
         """What the ranker gives, with what the online learner adds."""

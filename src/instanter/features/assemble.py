@@ -19,6 +19,7 @@
     next.<...>, own.<...>  what a walk of people's steps says of the candidate, see `next_items`
     with.<...>          the candidate in orders of the item of the page or of the cart, see `together`
     beside.<...>        the candidate beside the item of the page, or that of the person's newest step, see `beside`
+    similar.<...>       how likely people go on to the candidate from that item, likewise
     query.match         how well it matches the query that candidates were found by, likewise
 """
 
@@ -83,7 +84,10 @@ BESIDE: Final = 4
 people do one after another."""
 ORDERED_BY_OTHERS: Final = 5
 """From these rules on these inputs have no built-in weight where a list of the caller is ordered."""
-RULES_NOW: Final = ORDERED_BY_OTHERS
+WHAT_IS_COMMON: Final = 6
+"""From these rules on there are inputs that say how people go on from the item of the page by what others have in
+common with it, and they have the weight of what candidates have in common with that item."""
+RULES_NOW: Final = WHAT_IS_COMMON
 FIRST_RULES: Final = 1
 _CHANGED: Final = "2"
 """Version of the columns that are made otherwise since."""
@@ -169,6 +173,7 @@ class Assembler:
             *_columns_of_people([one[1] for one in crosses], [schema.feature(name) for name in reader.numbers]),
             *(Column(name, unbounded=name in relative.UNBOUNDED) for name in relative.NAMES),
             *(Column(name) for name in (beside.names(schema.attributes) if rules >= BESIDE else ())),
+            *(Column(name) for name in ((beside.CHANCE, beside.LIKED) if rules >= WHAT_IS_COMMON else ())),
             *(Column(name, name in next_items.UNBOUNDED) for name in (next_items.NAMES if rules >= BESIDE else ())),
             *(Column(name) for name in (together.NAMES if rules >= BESIDE else ())),
         )
@@ -263,7 +268,7 @@ class Assembler:
         if self.rules >= BESIDE:
             beside.stand_beside(
                 state, beside_row, now_ms, candidates.attributes, prices, self._first_beside, matrix,
-                told,
+                told, self._views if self.rules >= WHAT_IS_COMMON else None,
             )  # fmt: skip
             if ahead is None:
                 matrix[:, self._first_of_next : self._first_of_with] = next_items.NOTHING_KNOWN

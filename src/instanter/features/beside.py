@@ -6,9 +6,13 @@ what was asked.
     beside.words         from 0 to 1, how alike they are in words: 1 for one that has all of that item's words, NaN for
                          itself
     query.match          from 0 to 1, how well it matches the query that candidates were found by, NaN if there is none
+    similar.chance        logarithm of how many times as likely people go on to it from that item as to any other, by
+                         what the two have in common; 0 where the placement is not about an item
+    similar.liked         logarithm of 1 + the views of the candidate, the less the more people go on to items that have
+                         nothing in common with theirs; 0 likewise
 
-All but the last are NaN where there is no such item. Words are not known in this room: whoever knows them tells what
-stands in their columns.
+All but the last three are NaN where there is no such item. Neither words nor how people go on are known in this room:
+whoever knows tells what stands in their columns.
 """
 
 from __future__ import annotations
@@ -27,30 +31,43 @@ from ..state.program import Attributes, price_at
 PRICE_FIT = "beside.price_fit"
 WORDS = "beside.words"
 MATCH = "query.match"
+CHANCE = "similar.chance"
+LIKED = "similar.liked"
 
 
 class Told(NamedTuple):
-    """By candidate what is known of words; None where nothing is."""
+    """By candidate what is known of words, and of how people go on, None where nothing is; and which share of their
+    steps what items have in common explains."""
 
     words: Reals | None = None
     match: Reals | None = None
+    chance: Reals | None = None
+    explained: float = 0.0
 
 
 NOTHING_TOLD = Told()
 
 
 def names(fields: Sequence[str]) -> tuple[str, ...]:
-    """Of the columns, by the text fields of items."""
+    """Of the columns but the last two, which are newer, by the text fields of items."""
     return (*(f"beside.{field}" for field in fields), PRICE_FIT, WORDS, MATCH)
 
 
 def stand_beside(
     state: State, row: int, now_ms: int, attributes: Ints, prices: Reals, first: int,
-    matrix: npt.NDArray[np.float32], told: Told = NOTHING_TOLD,
+    matrix: npt.NDArray[np.float32], told: Told = NOTHING_TOLD, views: int | None = None,
 ) -> None:  # fmt: skip
-    """Fill the columns from `first` on; `row` is that of the item, -1 where there is none."""
-    for column, values in enumerate(told, first + attributes.shape[1] + 1):
-        matrix[:, column] = np.nan if values is None else values
+    """Fill the columns from `first` on; `row` is that of the item, -1 where there is none. The last two there are where
+    `views` is the column of the views of items, -1 for none."""
+    words = first + attributes.shape[1] + 1
+    matrix[:, words] = np.nan if told.words is None else told.words
+    matrix[:, words + 1] = np.nan if told.match is None else told.match
+    if views is not None:
+        matrix[:, words + 2] = 0.0 if told.chance is None else told.chance
+        matrix[:, words + 3] = 0.0
+        if told.explained > 0.0 and views >= 0:
+            seen = np.nan_to_num(matrix[:, views], copy=True, nan=0.0)
+            matrix[:, words + 3] = told.explained * np.log1p(np.maximum(seen, 0.0))
     if row < 0:
         matrix[:, first : first + attributes.shape[1] + 1] = np.nan
         return

@@ -385,6 +385,17 @@ WORD_CHARS_MAX = 32
 """A longer word counts by its beginning."""
 FIELD_WORDS_CHARS_MAX = 256
 """Characters of one text field that words are taken from: of a description, its beginning."""
+VALUES_IN_COMMON_MAX = 24
+"""Values of one item by which it has something in common with others: the first ones, words of the title before
+category, brand, tags and further texts."""
+WORDS_IN_COMMON_MAX = 8
+"""Words of a title among them."""
+VALUE_IN_COMMON_CHARS_MAX = 64
+"""A longer text is none that items have in common."""
+FIELDS_IN_COMMON_MAX = 12
+"""Fields of a tenant's items by which people go on from one to another: those with most values."""
+VALUES_FOLLOWED_MAX = 128
+"""Changed items whose values are read at once (3 ms) while nobody asks; a decision reads those that are left."""
 WORDS_FOLLOWED_MAX = 256
 """Changed items whose words are read at once (6 ms) while nobody asks; a decision reads those that are left."""
 QUERY_WORDS_MAX = 16

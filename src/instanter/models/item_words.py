@@ -33,7 +33,7 @@ SORT_WEIGHT: Final = 2
 """Of category, brand and tags."""
 TEXT_WEIGHT: Final = 1
 _SORTS: Final = (CATEGORY, BRAND, TAGS)
-_NO_WORDS: Final = frozenset(
+NO_WORDS: Final = frozenset(
     {CURRENCY, AVAILABILITY, SHOWN_FROM, SHOWN_UNTIL, CREATED, GROUP, SALE_PERIOD, VECTOR, "id", "condition"}
 )
 """Fields that hold no words that anybody would search by."""
@@ -150,17 +150,17 @@ def words_of(fields: Mapping[str, Any]) -> dict[str, int]:
 
 def _texts(fields: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     """The texts of an item and what their words weigh, in the order in which they count."""
-    title = _title_of(fields)
+    title = title_of(fields)
     if title:
         yield from _values(fields[title], TITLE_WEIGHT)
     for name in _SORTS:
         yield from _values(fields.get(name), SORT_WEIGHT)
     for name in sorted(fields):
-        if name != title and name not in _SORTS and name not in _NO_WORDS:
+        if name != title and name not in _SORTS and name not in NO_WORDS:
             yield from _values(fields[name], TEXT_WEIGHT)
 
 
-def _title_of(fields: Mapping[str, Any]) -> str:
+def title_of(fields: Mapping[str, Any]) -> str:
     """The name of the field that is the title, "" if none is."""
     if "title" in fields:
         return "title"

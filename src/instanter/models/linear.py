@@ -9,11 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from ..features.assemble import EVIDENCE, FIRST_RULES, ORDERED_BY_OTHERS, RULES_NOW, Column, Matrix
+from ..features.assemble import (
+    EVIDENCE,
+    FIRST_RULES,
+    ORDERED_BY_OTHERS,
+    RULES_NOW,
+    WHAT_IS_COMMON,
+    Column,
+    Matrix,
+)
 from ..features.carriers import Carriers
 from ..features.roles import FeatureRole
 from ..foundation.errors import Broken, ConfigRejected
@@ -57,6 +65,13 @@ _ABOUT_AN_ITEM_TASTES = 0.25
 """In a placement that is about an item these count instead: the item before the person, its words before its category;
 what others turned to next as far as it is evident, and what is usual as far as it is not. Chosen on made-up shops of
 another seed than those that are reported (examples/similar), and on the first parts of real logs."""
+_BY_WHAT_IS_COMMON_WEIGHTS = {
+    "similar.chance": 1.25, "similar.liked": 0.5, "beside.words": 3.0, "beside.price_fit": 1.2, "cross.price_fit": 0.0,
+    "cross.co_viewed": 2.0, "next.chance": 0.0, "next.evident": 2.0, "next.usual": 1.0,
+}  # fmt: skip
+_BY_WHAT_IS_COMMON_TASTES = 0.1
+"""From `WHAT_IS_COMMON` on these count there: how likely people go on to an item by what it has in common with that of
+the page, and how often it is looked at, as far as that explains what people do. Chosen likewise."""
 _SHARE_WEIGHTS = {Scope.SESSION: 1.6, Scope.PROFILE: 0.8}
 """For each top-k by a field of the item."""
 _SEEN_WEIGHT_FINDING = -0.5
@@ -106,10 +121,19 @@ def default_weights(
         weights["next.chance"] = _CHANCE_WEIGHT_REORDERING if reorders else _CHANCE_WEIGHT_FINDING
         weights |= {name: _BESIDE_WEIGHTS.get(name, _BESIDE_WEIGHT) for name in names if name.startswith("beside.")}
     if about_item:
-        weights |= _ABOUT_AN_ITEM_WEIGHTS
-        tastes = [f"cross.{spec.name}" for spec in lists if spec.is_taste]
-        weights |= {name: _ABOUT_AN_ITEM_TASTES * weights[name] for name in tastes}
+        tastes = {f"cross.{spec.name}" for spec in lists if spec.is_taste}
+        weights = _about_an_item(weights, tastes, rules)
     return {name: weight for name, weight in weights.items() if name in names}
+
+
+def _about_an_item(weights: Mapping[str, float], tastes: Collection[str], rules: int) -> dict[str, float]:
+    """What the weights are in a placement that is about an item; `tastes` are the columns of the person's."""
+    share = _BY_WHAT_IS_COMMON_TASTES if rules >= WHAT_IS_COMMON else _ABOUT_AN_ITEM_TASTES
+    kept = {name: share * weight if name in tastes else weight for name, weight in weights.items()}
+    if rules < WHAT_IS_COMMON:
+        return kept | _ABOUT_AN_ITEM_WEIGHTS
+    others = {name: weight for name, weight in kept.items() if not name.startswith("beside.")}
+    return others | _BY_WHAT_IS_COMMON_WEIGHTS
 
 
 class LinearRanker:
