@@ -10,7 +10,9 @@ from urllib.parse import quote
 import pytest
 
 from instanter.api.tenancy import TenantTerms, Terms
+from instanter.foundation.clock import ManualClock
 from instanter.foundation.limits import (
+    FOUND_MAX,
     ITEM_DELETIONS_PER_WRITE_MAX,
     ITEM_FIELDS_BYTES_MAX,
     ITEM_REMARKS_MAX,
@@ -623,3 +625,38 @@ def test_nobody_knows_whom_nobody_told_of(tmp_path: Path):
             assert (reply.status_code, reply.json()["error"]["code"]) == (404, "unknown_profile")
 
     with_client(tmp_path, work)
+
+
+def test_items_are_found_by_words_with_how_often_they_were_seen(tmp_path: Path) -> None:
+    clock = ManualClock()
+
+    async def work(client: Client) -> None:
+        await client.stock("oak-table", "oak-chair", "lamp")
+        await client.post("/v1/track", track(1, properties={"product_id": "oak-chair"}))
+        for number in (2, 3):
+            clock.advance(2_000)
+            await client.post("/v1/track", track(number, properties={"product_id": "lamp"}))
+        found = (await client.get("/v1/items?query=oak+table&counts=true")).json()
+        assert [item["id"] for item in found["items"]] == ["oak-table", "oak-chair"]
+        assert (found["count"], found["next"]) == (3, None)
+        assert [item["counts"]["item_views"] for item in found["items"]] == [0, 1]
+        assert (await client.get("/v1/items?query=velvet")).json()["items"] == []
+        assert len((await client.get("/v1/items?query=oak&limit=1")).json()["items"]) == 1
+        assert "counts" not in (await client.get("/v1/items")).json()["items"][0]
+        assert set((await client.get("/v1/items/lamp?counts=true")).json()["counts"]) >= {"impressions", "buys"}
+        long = "query=" + 257 * "x"
+        for wrong in (f"query=oak&limit={FOUND_MAX + 1}", "query=oak&after=lamp", long, "counts=1", "query=+"):
+            refused = await client.get(f"/v1/items?{wrong}")
+            assert refused.status_code == 400, wrong
+
+    with_client(tmp_path, work, clock=clock)
+
+
+def test_a_search_of_one_tenant_finds_nothing_of_another(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        own, other = [(await client.key("catalog", tenant=tenant)).headers for tenant in ("one", "two")]
+        await client.post("/v1/items", {"items": [{"id": "oak", "fields": {"title": "oak"}}]}, headers=other)
+        assert (await client.get("/v1/items?query=oak", headers=own)).json()["items"] == []
+        assert len((await client.get("/v1/items?query=oak", headers=other)).json()["items"]) == 1
+
+    with_client(tmp_path, work, terms=Terms(key_requests_per_s=1_000_000))

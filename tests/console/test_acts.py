@@ -55,6 +55,23 @@ def test_an_item_is_found_changed_and_taken_out(tmp_path: Path) -> None:
     with_desk(tmp_path, work)
 
 
+def test_items_are_found_by_words_and_told_how_often_they_were_seen(tmp_path: Path) -> None:
+    async def work(desk: Desk) -> None:
+        api = await enter(desk)
+        await api.stock("oak-table", "lamp")
+        for number in range(3):
+            sent = {"messageId": f"m{number}", "anonymousId": "a1", "event": "Product Viewed",
+                    "properties": {"product_id": "oak-table"}}  # fmt: skip
+            await api.post("/v1/track", sent)
+        found = (await desk.get("/console/catalogue?words=oak")).text
+        assert "oak-table" in found
+        assert ">lamp<" not in found
+        assert "has one of these words" in (await desk.get("/console/catalogue?words=velvet")).text
+        assert "Viewed" in (await desk.get("/console/catalogue/oak-table")).text
+
+    with_desk(tmp_path, work)
+
+
 def test_names_that_are_markup_stay_names_and_formulas_stay_text(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
         api = await enter(desk)

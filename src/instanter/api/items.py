@@ -23,6 +23,7 @@ from ..foundation.limits import (
     BODY_BYTES_MAX,
     EVENT_BRACKETS_FREE,
     EVENT_BYTES_PER_BRACKET_MIN,
+    FOUND_MAX,
     ID_CHARS_MAX,
     ITEM_DEPTH_MAX,
     ITEM_FIELDS_BYTES_MAX,
@@ -30,10 +31,11 @@ from ..foundation.limits import (
     ITEMS_LISTED_BYTES_MAX,
     ITEMS_LISTED_MAX,
     ITEMS_PER_REQUEST_MAX,
+    NAME_CHARS_MAX,
     SHOWN_ID_CHARS,
     VECTORS_BYTES_MAX,
 )
-from ..state.catalogue import Catalogue
+from ..state.catalogue import Catalogue, Item
 from .bodies import read_body
 from .replies import encoded, reply
 from .routing import path_id
@@ -150,6 +152,9 @@ class ItemReply(msgspec.Struct):
     id: str
     fields: dict[str, Any]
     """Without the vector, unless it is asked for; its numbers are those that are kept, each of 8 bits."""
+    counts: dict[str, int] | UnsetType = UNSET
+    """With `counts=true`: how often it was shown (`impressions`), clicked and so on, by the role of the feature that
+    counts it, as decisions read it now."""
 
 
 class ItemListing(msgspec.Struct):
@@ -548,16 +553,17 @@ async def delete_many(engine: Engine, request: Request) -> Response:
 
 
 async def get(engine: Engine, request: Request) -> Response:
-    """`GET /v1/items/{id}?vector=`."""
+    """`GET /v1/items/{id}?vector=&counts=`."""
     item_id = _known_id(engine, request)
     item = engine.partition.state.catalogue.get(tenant_of(request), item_id)
     assert item is not None
-    return reply(ItemReply(item.id, shown_fields(item.fields, vector=_wants_vector(request))))
+    return reply(_shown(engine, request, item))
 
 
 async def list_(engine: Engine, request: Request) -> Response:
-    """`GET /v1/items?limit=&after=&vector=`."""
-    wants_vector = _wants_vector(request)
+    """`GET /v1/items?limit=&after=&vector=&counts=`, or `?query=` in place of `after`."""
+    if "query" in request.query_params:
+        return _found(engine, request)
     tenant, state = tenant_of(request), engine.partition.state
     limit, after_row = _limit(request), _after_row(engine, request)
     shown: list[msgspec.Raw] = []
@@ -566,9 +572,7 @@ async def list_(engine: Engine, request: Request) -> Response:
         if len(shown) == limit or size_bytes >= ITEMS_LISTED_BYTES_MAX:
             more = True
             break
-        shown.append(msgspec.Raw(msgspec.json.encode(
-            ItemReply(item.id, shown_fields(item.fields, vector=wants_vector))
-        )))
+        shown.append(msgspec.Raw(msgspec.json.encode(_shown(engine, request, item))))
         last, size_bytes = item.id, size_bytes + len(bytes(shown[-1]))
     page = {
         "items": shown, "count": state.catalogue.count_of(tenant), "next": last if more else None,
@@ -577,14 +581,32 @@ async def list_(engine: Engine, request: Request) -> Response:
     return encoded(msgspec.json.encode(page))
 
 
-def _wants_vector(request: Request) -> bool:
-    return _flag(request.query_params, "vector")
+def _found(engine: Engine, request: Request) -> Response:
+    """The available items that have words of a query, the best first: as a search finds them, without anybody."""
+    query, state = request.query_params["query"], engine.partition.state
+    if "after" in request.query_params:
+        raise RequestRejected("schema", "what a query finds is one page: leave after out")
+    if not query.strip() or len(query) > NAME_CHARS_MAX:
+        raise RequestRejected("schema", f"a query has words, of at most {NAME_CHARS_MAX} characters in all")
+    rows = engine.decider.find_items(state, tenant_of(request), query, _limit(request, at_most=FOUND_MAX))
+    shown = [_shown(engine, request, state.catalogue.at_row[row]) for row in rows]
+    count, position = state.catalogue.count_of(tenant_of(request)), str(engine.partition.position)
+    return reply(ItemListing(shown, count, None, position))
 
 
-def _limit(request: Request) -> int:
+def _shown(engine: Engine, request: Request, item: Item) -> ItemReply:
+    """An item, with what is asked for beside its fields."""
+    fields = shown_fields(item.fields, vector=_flag(request.query_params, "vector"))
+    if not _flag(request.query_params, "counts"):
+        return ItemReply(item.id, fields)
+    state = engine.partition.state
+    return ItemReply(item.id, fields, engine.decider.assembler.counts_of(state, state.find_item(item.ref)))
+
+
+def _limit(request: Request, *, at_most: int = ITEMS_LISTED_MAX) -> int:
     asked = request.query_params.get("limit", str(_LISTED))
-    if not (asked.isascii() and asked.isdigit()) or not 1 <= int(asked[:9]) <= ITEMS_LISTED_MAX:
-        raise RequestRejected("schema", f"limit is a whole number from 1 to {ITEMS_LISTED_MAX}")
+    if not (asked.isascii() and asked.isdigit()) or not 1 <= int(asked[:9]) <= at_most:
+        raise RequestRejected("schema", f"limit is a whole number from 1 to {at_most}")
     return int(asked[:9])
 
 

@@ -103,6 +103,7 @@ class Operation(NamedTuple):
 
 _AFTER = ("after", {"type": "string"}, "What the page before says as `next`")
 _VECTOR = ("vector", {"enum": ["true", "false"]}, "Also the vectors of items, as they are kept")
+_COUNTS = ("counts", {"enum": ["true", "false"]}, "Also how often items were shown, clicked and so on")
 _PAGE = (("limit", {"type": "integer", "minimum": 1, "maximum": PAGE_ENTRIES_MAX}, "Entries of the page"), _AFTER)
 
 OPERATIONS = (
@@ -146,12 +147,13 @@ OPERATIONS = (
     Operation(
         "get", "/v1/items", "The catalogue, page by page", reply=ItemListing, errors=(400, 409, 429), query=(
             ("limit", {"type": "integer", "minimum": 1, "maximum": ITEMS_LISTED_MAX}, "Items of the page"),
-            _AFTER, _VECTOR,
+            _AFTER, _VECTOR, _COUNTS,
+            ("query", {"type": "string"}, "Words: the available items that have them, the best first, on one page"),
         )),
     Operation(
         "post", "/v1/items/delete", "Take items out", DeleteRequest, DeleteReply, (*_BODY, *_STORES)),
     Operation(
-        "get", "/v1/items/{id}", "An item", reply=ItemReply, errors=(400, 404, 409, 429), query=(_VECTOR,)),
+        "get", "/v1/items/{id}", "An item", reply=ItemReply, errors=(400, 404, 409, 429), query=(_VECTOR, _COUNTS)),
     Operation(
         "patch", "/v1/items/{id}", "Change fields of an item; null removes one", PatchRequest, ChangeReply,
         (*_BODY, 404, 409, *_STORES)),

@@ -40,6 +40,7 @@ from ..foundation.rng import KeyedRng
 from ..log.frames import LogPosition
 from ..models.base import Ranker, SourceContext
 from ..models.in_common import Commons
+from ..models.item_words import read_query
 from ..models.linear import LinearRanker, default_weights, goes_with_weights
 from ..models.lineup import Fault, NoRankers, Rankers
 from ..models.online import LearnedWeights, LessonInputs, NothingLearned, Taught
@@ -259,6 +260,12 @@ class Decider:
             if placement.id in seen:
                 raise RequestRejected("duplicate_placement", f'placement "{placement.id}" is asked for twice')
             seen.add(placement.id)
+
+    def find_items(self, state: State, tenant: str, query: str, limit: int) -> Sequence[int]:
+        """Rows of up to `limit` available items that have words of a query, the best first. No decision: for whoever
+        looks after the catalogue."""
+        rows: Sequence[int] = self._words.of(state).search(tenant, read_query(query), _NO_GROUPS, limit).rows.tolist()
+        return rows
 
     def admit_complete(self, request: CompleteRequest) -> None:
         """Raise `RequestRejected` if the request names a placement that there is not, or that does not search."""

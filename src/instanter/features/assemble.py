@@ -204,6 +204,7 @@ class Assembler:
         places = {role: place for place, role in enumerate(of_rates)}
         self.exposures = [places[role] for role in EXPOSURES if role in places]
         """Which of the numbers that `count` gives say how often an item was shown or looked at."""
+        self._counted = places
         self._crosses = np.array(
             [[i, how, spec.by_column, reader.starts[i]] for i, spec, how in crosses] or np.zeros((0, 4)), np.int64
         )
@@ -225,6 +226,12 @@ class Assembler:
     def count(self, state: State, rows: Ints, counts: Ints) -> None:
         """Put what `averages` averages into `counts`, [rows, numbers], as of the epoch; sums are of its columns."""
         _count(state.published, self._words, rows, self._rate_offsets.ravel(), self.rules, counts)
+
+    def counts_of(self, state: State, row: int) -> dict[str, int]:
+        """How often an item was shown, clicked and so on, by the role of what counts it, as of the epoch."""
+        counts: Ints = np.zeros((1, self.counts), np.int64)
+        self.count(state, np.array([row], np.int64), counts)
+        return {role: int(counts[0, place]) for role, place in self._counted.items()}
 
     def averages(self, counted: Ints, oldest_ms: int = 0) -> Averages:
         """The average of each rate over the items whose counts were summed up."""

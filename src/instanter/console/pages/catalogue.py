@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import msgspec
 from starlette.responses import Response
@@ -18,30 +19,33 @@ _ROWS: Final = 200
 _FIELDS: Final = ("title", "category", "brand", "price", "stock")
 _COLUMNS: Final = (
     Column("id", "Item", "code"), Column("title", "Title"), Column("category", "Category"), Column("brand", "Brand"),
-    Column("price", "Price", "number"), Column("stock", "Stock", "number"),
+    Column("price", "Price", "number"), Column("stock", "Stock", "number"), Column("impressions", "Shown", "number"),
+    Column("item_views", "Viewed", "number"), Column("buys", "Bought", "number"),
 )  # fmt: skip
+_COUNTED: Final = ("impressions", "item_views", "buys")
 
 
 async def show(visit: Visit) -> Response:
-    """A page of it, or the item that is asked for."""
-    wanted = visit.query.get("id", "")
+    """A page of it, what has the words that are asked for, or the one item of an id."""
+    wanted, words = visit.query.get("id", ""), visit.query.get("words", "")
     if wanted:
         return visit.go(f"{_PATH}{path_of(wanted)}")
-    query = {"limit": str(_ROWS), **{name: visit.query[name] for name in ("after",) if visit.query.get(name)}}
-    told = await visit.ask.get("/v1/items", query)
-    more = f"{_PATH}?after={path_of(told['next'])[1:]}" if told["next"] else ""
-    note = f"of {told['count']:,} items" if told["next"] or "after" in query else ""
+    asked = {"query": words} if words else {name: visit.query[name] for name in ("after",) if visit.query.get(name)}
+    told = await visit.ask.get("/v1/items", {"limit": str(_ROWS), "counts": "true", **asked})
+    more = f"{_PATH}?{urlencode({'after': told['next']})}" if told["next"] else ""
+    note = "available ones, the best first" if words else f"of {told['count']:,} items" if more or asked else ""
+    empty = "The catalogue is empty: POST /v1/items, or instanter import, fills it."
     table = Table(
         title="Items", columns=_COLUMNS, rows=[_row(item) for item in told["items"]], note=note, more=more,
-        empty="The catalogue is empty: POST /v1/items, or instanter import, fills it.",
+        empty="No available item has one of these words." if words else empty,
     )  # fmt: skip
-    return visit.tables("catalogue.html", table, count=told["count"])
+    return visit.tables("catalogue.html", table, count=told["count"], words=words)
 
 
 async def show_one(visit: Visit) -> Response:
     """An item with all its fields."""
-    item = await visit.ask.get(path_of("v1", "items", path_id(visit.request)))
-    return visit.render("item.html", item=item, fields=item["fields"])
+    item = await visit.ask.get(path_of("v1", "items", path_id(visit.request)), {"counts": "true"})
+    return visit.render("item.html", item=item, fields=item["fields"], counts=item["counts"])
 
 
 async def change(visit: Visit) -> Response:
@@ -63,7 +67,9 @@ async def delete(visit: Visit) -> Response:
 
 def _row(item: dict[str, Any]) -> Row:
     fields = item["fields"]
-    cells = {"id": item["id"], **{name: fields.get(name) for name in _FIELDS}}
+    counts = item["counts"]
+    cells = {"id": item["id"], **{name: fields.get(name) for name in _FIELDS},
+             **{name: counts.get(name) for name in _COUNTED}}  # fmt: skip
     return Row(cells, href=f"{_PATH}{path_of(item['id'])}")
 
 
@@ -82,6 +88,6 @@ def _value(text: str) -> Any:
 
 
 PAGE: Final = Page(
-    title="Catalogue", path=_PATH, group="Shop", scope="catalog:read", show=show, parameters=("after", "id"),
+    title="Catalogue", path=_PATH, group="Shop", scope="catalog:read", show=show, parameters=("after", "id", "words"),
     ways=(Way("GET", "/{id}", show_one), Way("POST", "/{id}", change), Way("POST", "/{id}/delete", delete)),
 )  # fmt: skip
