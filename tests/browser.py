@@ -47,6 +47,18 @@ async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
   .map(({id, impact, help, nodes}) => ({id, impact, help, nodes: nodes.slice(0, 3).map((node) => node.html)}))
 """
 
+_TOO_WIDE = """
+() => {
+  const width = document.documentElement.clientWidth;
+  if (document.documentElement.scrollWidth <= width + 1) return [];
+  const scrolls = (one) => one && (getComputedStyle(one).overflowX !== "visible" || scrolls(one.offsetParent));
+  return [...document.body.querySelectorAll("*")]
+    .filter((one) => one.getBoundingClientRect().right > width + 1 && !scrolls(one.offsetParent))
+    .map((one) => `${one.tagName} ${one.className} ${Math.round(one.getBoundingClientRect().right)} of ${width}`)
+    .slice(0, 5).concat("the page scrolls sideways");
+}
+"""
+
 NewPage = Callable[..., Page]
 
 
@@ -146,17 +158,19 @@ def shifted(page: Page) -> float:
     return float(page.evaluate("window.shifted"))
 
 
-def is_too_wide(page: Page) -> bool:
-    """Whether the page as a whole scrolls sideways."""
-    return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth + 1"))
+def too_wide(page: Page) -> list[str]:
+    """What makes the page as a whole scroll sideways: elements that end beyond it, but for what scrolls by itself."""
+    found: list[str] = page.evaluate(_TOO_WIDE)
+    return found
 
 
 def check_page(page: Page) -> None:
     """Nothing was said to the console, no serious fault, no shift of the layout, nothing wider than the screen."""
-    assert said_by(page) == []
-    assert faults_of(page) == []
-    assert shifted(page) <= SHIFT_MAX
-    assert not is_too_wide(page)
+    said, faults, shift, wide = said_by(page), faults_of(page), shifted(page), too_wide(page)
+    assert not said, said
+    assert not faults, faults
+    assert shift <= SHIFT_MAX, shift
+    assert not wide, wide
 
 
 def keep_screenshot(page: Page, room: str, name: str) -> Path:

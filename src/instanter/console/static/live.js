@@ -89,7 +89,7 @@
           axes: [{ ...axis, space: 76, values: (_, marks) => marks.map(clock) }, { ...axis, size: 52 }],
           series: [{ label: "UTC", value: (_, second) => (second === null ? "–" : clock(second)) }].concat(
             labels.map((label, index) => ({
-              label, stroke: colours[index], width: 1.5, points: { size: 4 }, spanGaps: true,
+              label, stroke: colours[index], width: 1.5, points: label === "deadline" ? { show: false } : { size: 4 }, spanGaps: true,
               dash: label === "deadline" ? [6, 4] : undefined, value: (_, value) => (value === null ? "–" : number(value)),
             })),
           ),
