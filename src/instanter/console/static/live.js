@@ -179,10 +179,13 @@
   const ROWS = {
     decision: (one) => [
       "decided", one.decisionId,
-      Object.entries(one.placements ?? {}).map(([id, shown]) => `${id}: ${(shown.items ?? []).length} by ${shown.servedBy ?? "?"}`).join(", "),
+      one.placements.map((shown) => `${shown.id}: ${shown.items.length + (shown.itemsLeftOut ?? 0)} items, ${shown.servedBy}`).join("; "),
       `/console/decisions/${encodeURIComponent(one.decisionId)}`,
     ],
-    refusal: (one) => ["refused", one.event || one.code || "", one.message || one.code || "", ""],
+    refusal: (one) => [
+      "refused", one.name || one.code, one.message || one.code,
+      one.entry ? `/console/quarantine/${encodeURIComponent(one.entry)}` : "",
+    ],
   };
 
   const show = () => {
@@ -196,6 +199,7 @@
     const source = new EventSource(live.dataset.entries);
     source.addEventListener("open", () => (said.textContent = "Listening"));
     source.addEventListener("error", () => (said.textContent = "The stream is interrupted; it is tried again."));
+    source.addEventListener("cut", () => (said.textContent = "The stream was cut off: this page did not keep up. It goes on."));
     for (const [kind, read] of Object.entries(ROWS))
       source.addEventListener(kind, (event) => {
         const one = JSON.parse(event.data);
