@@ -591,6 +591,8 @@ CONSOLE_FORM_BYTES_MAX = 64 * 1024
 """Of a form that a page sends ..."""
 CONSOLE_FORM_FIELDS_MAX = 64
 """... and its fields."""
+CONSOLE_PIECES_READ_MAX = 8
+"""Pieces of the log that a page looks through for the next entries of a person's timeline."""
 CONSOLE_ANSWER_BYTES_MAX = 8 * 1024 * 1024
 """Of one answer of the API that a page reads."""
 

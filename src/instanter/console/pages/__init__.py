@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..views import Page
-from . import audit, catalogue, jobs, keys, live, models, quarantine
+from . import audit, catalogue, decisions, jobs, keys, live, models, people, quarantine
 
 PAGES: Final[Sequence[Page]] = (
-    live.PAGE, catalogue.PAGE, models.PAGE, quarantine.PAGE, audit.PAGE, keys.PAGE, jobs.PAGE,
+    live.PAGE, people.PAGE, decisions.PAGE, catalogue.PAGE, models.PAGE, quarantine.PAGE, audit.PAGE, keys.PAGE,
+    jobs.PAGE,
 )  # fmt: skip
