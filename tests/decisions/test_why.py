@@ -36,7 +36,8 @@ from instanter.state.compiled import Reals
 from .test_again import ByPlace
 
 HOME = "home.recommended"
-LIST = Placement(id="list", limit=5, sources=("popular", "newest"), diversity=0.0)
+LIST_PLACES = 5
+LIST = Placement(id="list", limit=LIST_PLACES, sources=("popular", "newest"), diversity=0.0)
 
 
 def why(
@@ -138,6 +139,19 @@ def test_what_scores_lower_is_told_its_rank_the_last_items_score_and_what_makes_
     gaps = [one.adds - (one.compared_adds or 0.0) for one in told.inputs]
     assert gaps == sorted(gaps), "what costs it most comes first"
     assert f"number {told.rank} of {told.eligible}" in told.why
+
+
+def test_what_stands_behind_the_head_that_a_model_orders_is_told_so(shop) -> None:
+    class OfHead(ByPlace):
+        rows_ordered = 6
+
+    shop.stock(12)
+    decider, lineup = shop.decider_of((LIST,), exploration=0.0), Lineup()
+    lineup.stand("shop", "list", [OfHead()])
+    decision = shop.decide({"id": "list"}, decider=decider, rankers=lineup)
+    told = [why(shop, decision, f"sku-{number}", decider, lineup)["list"] for number in range(12)]
+    below = {one.rank: "not among them" in one.why for one in told if one.outcome == "below"}
+    assert below == {rank: rank > OfHead.rows_ordered for rank in range(LIST_PLACES + 1, 13)}
 
 
 def test_so_many_inputs_are_told_and_no_more(shop) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..features.assemble import Column
 from ..foundation.limits import EXPLAINED_ITEMS_MAX, NAME_CHARS_MAX, SOURCE_LOOKED_MAX, WHY_INPUTS_MAX
-from ..models.base import SourceContext
+from ..models.base import SourceContext, rows_ordered
 from ..models.sources import SOURCES
 from ..state.compiled import Ints
 from ..state.memory import State
@@ -242,7 +242,7 @@ class Reasons:
         return msgspec.structs.replace(
             told, outcome="below", compared=compared, inputs=self._inputs(slate, place, ranking.last, denied),
             why=f"By score it is number {ranking.rank} of {len(slate.refs)}, and the list has {len(slate.order)} "
-                f"places.{_of_words(place, ranking.last, slate)}")  # fmt: skip
+                f"places.{_of_words(place, ranking.last, slate)}{_of_head(ranking.rank, slate)}")  # fmt: skip
 
     def _inputs(self, slate: Slate, place: int, other: int, denied: frozenset[str]) -> list[InputTold]:
         """The inputs that add or take most, `other` -1; else those that make the score lower than that of `other`."""
@@ -310,6 +310,15 @@ def _of_words(place: int, last: int, slate: Slate) -> str:
         return ""
     own, others = (int(matches.words[slate.eligible[one]]) for one in (place, last))
     return f" It matches {own} of the query's words, and what is shown {others}." if own < others else ""
+
+
+def _of_head(rank: int, slate: Slate) -> str:
+    """Whether it stands where the model does not order any more."""
+    head = 0 if slate.ranker is None else rows_ordered(slate.ranker)
+    if not head or rank <= head or len(slate.refs) <= head:
+        return ""
+    return (f" The model puts the {head} candidates in order that come first without it; this one is not among them, "
+            "and its score says no more than that.")  # fmt: skip
 
 
 def _list(slate: Slate, beside: Beside, outcome: Outcome, why: str) -> PlacementWhy:

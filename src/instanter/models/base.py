@@ -112,6 +112,12 @@ def gives_probabilities(ranker: Ranker) -> bool:
     return bool(getattr(ranker, "gives_probabilities", False))
 
 
+def rows_ordered(ranker: Ranker) -> int:
+    """How many candidates of a list the ranker puts in order by what it knows, those behind standing as they are; 0 for
+    all. A ranker says so by an attribute of this name."""
+    return int(getattr(ranker, "rows_ordered", 0))
+
+
 class Uncalibrated:
     """A ranker whose probabilities do not hold: it ranks as before, and its scores are no probabilities."""
 
@@ -120,3 +126,4 @@ class Uncalibrated:
     def __init__(self, ranker: Ranker) -> None:
         self.name, self.version, self.missing = ranker.name, ranker.version, ranker.missing
         self.score, self.contributions = ranker.score, ranker.contributions
+        self.rows_ordered = rows_ordered(ranker)

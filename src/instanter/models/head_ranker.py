@@ -54,14 +54,16 @@ class HeadRanker:
     def __init__(self, ranker: Ranker, columns: Sequence[Column], head: Head) -> None:
         """Without the inputs that say which rows come first, all of them are ordered."""
         self.name, self.version, self.missing = ranker.name, ranker.version, ranker.missing
-        self._ranker, self._rows = ranker, head.rows
+        self._ranker, self.rows_ordered = ranker, head.rows
         self._order = order_of(head, columns)
+        if self._order is None:
+            self.rows_ordered = 0
 
     def score(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
-        if len(matrix) <= self._rows or self._order is None:
+        if self._order is None or len(matrix) <= self.rows_ordered:
             return self._ranker.score(matrix, columns)
         order = self._order(matrix)
-        first, behind = order[: self._rows], order[self._rows :]
+        first, behind = order[: self.rows_ordered], order[self.rows_ordered :]
         scores = np.empty(len(matrix))
         scores[first] = self._ranker.score(matrix[first], columns)
         scores[behind] = scores[first].min() - _STEP_DOWN * np.arange(1.0, len(behind) + 1.0)

@@ -23,7 +23,7 @@ from ..features.assemble import Column, Matrix
 from ..foundation.errors import ConfigRejected
 from ..foundation.limits import LEARNER_INPUTS_MAX, LEARNER_WEIGHT_MAX, NAME_CHARS_MAX
 from ..state.compiled import Bytes, Ints, Reals, kernel
-from .base import EVERY_COLUMN, EVERY_ROW, Chosen, Ranker
+from .base import EVERY_COLUMN, EVERY_ROW, Chosen, Ranker, rows_ordered
 from .inputs import check_named
 
 SCORE_TERM_MAX: Final = 1e6
@@ -96,6 +96,7 @@ class Taught:
 
     def __init__(self, ranker: Ranker, inputs: LessonInputs, learned: Learned) -> None:
         self.name, self.version, self.missing = ranker.name, ranker.version, ranker.missing
+        self.rows_ordered = rows_ordered(ranker)
         self._ranker = ranker
         self._inputs = inputs
         self._learned = learned
