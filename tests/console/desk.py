@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,7 +79,9 @@ def with_desk(
         async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as http:
             return await work(Desk(http, engine, clock))
 
-    return with_engine(root, run, **options)
+    # In a thread of its own: in this one a browser that the tests before have started holds the running loop.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: with_engine(root, run, **options)).result()
 
 
 def notice_of(reply: httpx.Response) -> str:
