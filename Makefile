@@ -22,7 +22,7 @@ UNITS := tests
 ALONE := tests/api/test_admission.py tests/faults/test_r11_poison.py tests/faults/test_r14_slow_clients.py \
 	tests/faults/test_r15_spike.py tests/faults/test_r16_full_house.py tests/faults/test_r23_models.py \
 	tests/faults/test_r30_shutdown.py tests/faults/test_r31_chaos.py tests/faults/test_r5_full_disk.py \
-	tests/faults/test_s12_rates.py tests/faults/test_s8_erasure.py
+	tests/faults/test_s12_rates.py tests/faults/test_s8_erasure.py tests/storefront/test_figures.py
 LANE_1 := tests/faults/test_r26_simulation.py
 LANE_2 := $(wildcard tests/faults/test_r28*.py tests/faults/test_r32*.py)
 LANE_3 := $(filter-out $(ALONE) $(LANE_1) $(LANE_2),$(wildcard tests/faults/test_r*.py))

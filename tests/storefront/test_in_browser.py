@@ -1,42 +1,13 @@
 """The shop in a browser, against a real server: what a visitor sees after what they did."""
 
-import io
 import json
-from contextlib import ExitStack
 
 import httpx
 import pytest
-from rich.console import Console
 
-from instanter.foundation.clock import SystemClock
-from instanter.ops.child import running_server
-from instanter.ops.cli.demo import CONFIG, load_news, play
-from instanter.sim.shop import Shop
-from instanter.storefront.serving import running_storefront
+from ..browser import DESKTOP, PHONE, SCREENSHOTS, THEMES, WIDTHS, check_page, keep_screenshot, said_by, shifted
+from .street import ROOM, SHOP, pieces
 
-from ..browser import (
-    DESKTOP,
-    PHONE,
-    SCREENSHOTS,
-    THEMES,
-    WIDTHS,
-    check_page,
-    keep_screenshot,
-    said_by,
-    shifted,
-)
-from ..browser import (
-    axe_source as axe_source,
-)
-from ..browser import (
-    browser as browser,
-)
-from ..browser import (
-    new_page as new_page,
-)
-
-ROOM = "storefront"
-SHOP = Shop()
 PAGES = {
     "home": "/", "categories": "/c", "room": "/c/living-room", "category": "/c/armchair",
     "by-price": "/c/sofa?sort=cheap", "product": "/p/{viewed}", "search": "/search?q=oak+table",
@@ -44,83 +15,6 @@ PAGES = {
     "cart": "/cart", "checkout": "/checkout", "thanks": "/thanks", "help": "/help", "news": "/news",
     "article": "/news/news-003", "missing": "/p/none",
 }  # fmt: skip
-
-
-class Street:
-    """A server with the furniture shop in it, one with the news, and the shop's pages."""
-
-    def __init__(self, server, shop):
-        self.engine, self.url = server.url, shop.url
-
-    def call(self, method, path, body=None):
-        return httpx.request(method, self.engine + path, json=body, trust_env=False, timeout=60).json()
-
-
-@pytest.fixture(scope="module")
-def street(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("street")
-    with ExitStack() as closing:
-        config = folder / "shop.toml"
-        config.write_text(f"{CONFIG.read_text()}\n[decide]\nexploration = 0.0\n")
-        server = closing.enter_context(running_server(folder / "shop", config=config))
-        play(server.url, shop=SHOP, out=Console(file=io.StringIO()), clock=SystemClock())
-        news = closing.enter_context(running_server(folder / "news"))
-        load_news(news.url, clock=SystemClock())
-        yield Street(server, closing.enter_context(running_storefront(server.url, news=news.url)))
-
-
-@pytest.fixture
-def visit(street, new_page):
-    """Opens the shop as somebody new: `visit(theme=..., width=...)`."""
-    return lambda **more: Visit(street, new_page(**more))
-
-
-class Visit:
-    """One visitor's tab."""
-
-    def __init__(self, street, page):
-        self.street, self.page = street, page
-
-    def go(self, path):
-        """Open a page and wait until its lists are painted, where it has any."""
-        self.page.goto(self.street.url + path)
-        if self.page.locator("[data-place]:not([data-later])").count():
-            self.page.wait_for_selector("body[data-painted]")
-        return self
-
-    def shown(self, placement):
-        """Ids of a list, first position first."""
-        items = self.page.locator(f'[data-instanter-list="{placement}"] [data-instanter-item]')
-        return items.evaluate_all("all => all.map((one) => one.dataset.instanterItem)")
-
-    def styles(self, placement):
-        return [SHOP.item(item_id).fields.style for item_id in self.shown(placement)]
-
-    def rung(self):
-        return self.page.locator("[data-answer-rung]").get_attribute("data-rung")
-
-    def view(self, item_ids):
-        for item_id in item_ids:
-            self.go(f"/p/{item_id}")
-        return self
-
-    def again(self):
-        """Ask anew for the lists of the open page, as coming back to the tab does."""
-        self.page.evaluate("shop.refresh()")
-        return self
-
-    def open_tab(self, title):
-        self.page.get_by_role("tab", name=title).click()
-        return self
-
-    def me(self):
-        return self.page.evaluate("instanter.anonymousId")
-
-
-def pieces(style, count, room="living room"):
-    """Pieces of a style, of different categories."""
-    found = {item.fields.category: item.id for item in SHOP.select(style=style, room=room)}
-    return list(found.values())[:count]
 
 
 def test_after_three_mid_century_views_hero_list_and_search_follow(visit):
