@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -92,7 +93,6 @@ class Storefront:
         self._pages = jinja2.Environment(
             loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
             undefined=jinja2.StrictUndefined)  # fmt: skip
-        self._pages.filters["money"] = money
         self._pages.globals.update(picture=picture_path, page_path=page_path, swatch=swatch)
 
     def app(self) -> ASGIApp:
@@ -287,6 +287,7 @@ class Storefront:
             engine=engine_url, key=self._key,
             version=self._version, console_url=self._console_url, is_news=is_news, has_news=self._news is not None,
             navigation=shelf.sections[:NAVIGATION_MAX], personas=personas_of(shelf), has_crowd=self._crowd is not None,
+            price_of=partial(money, sign="" if shelf.kind == "plain" else "€"),
             drawer_open=request.cookies.get("drawer", "open") == "open", path=request.url.path, shown=SHOWN,
             q=given.pop("query", ""), **given)  # fmt: skip
         return HTMLResponse(html, status_code=status, headers={"Cache-Control": "no-store"})
@@ -351,15 +352,15 @@ def drawn(item: ShelfItem, shelf: Shelf) -> str:
     return card(item.title, item.category)
 
 
-def money(price: float | None) -> str:
-    """A price as pages show it; "" where there is none.
+def money(price: float | None, *, sign: str = "€") -> str:
+    """A price as pages show it; "" where there is none. Of a catalogue of somebody's the currency is not known.
 
-    >>> money(1249.0), money(149.95), money(None)
-    ('€1,249', '€149.95', '')
+    >>> money(1249.0), money(149.95), money(None), money(9.5, sign="")
+    ('€1,249', '€149.95', '', '9.50')
     """
     if price is None:
         return ""
-    return f"€{price:,.0f}" if price == int(price) else f"€{price:,.2f}"
+    return f"{sign}{price:,.0f}" if price == int(price) else f"{sign}{price:,.2f}"
 
 
 def picture_path(item: ShelfItem) -> str:

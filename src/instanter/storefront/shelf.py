@@ -264,6 +264,6 @@ def _slug(text: str) -> str:
     """A name as it stands in an address.
 
     >>> _slug("Coffee table"), _slug("Größen / 1")
-    ('coffee-table', 'größen-1')
+    ('coffee-table', 'grössen-1')
     """
     return "-".join(_WORDS.findall(_folded(text))) or "other"

@@ -88,6 +88,7 @@
     if (!detail) {
       badge.textContent = 'no answer'
       text('answer-words', 'The page shows what the shop itself put there.')
+      text('sentence', 'The engine does not answer.')
       return
     }
     const { answer, paintedMs } = detail, placed = Object.entries(answer.placements)

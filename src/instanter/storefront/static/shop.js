@@ -26,7 +26,8 @@ const kept = {
   },
 }
 const money = (price) => price == null ? '' : new Intl.NumberFormat('en', {
-  style: 'currency', currency: 'EUR', minimumFractionDigits: Number.isInteger(price) ? 0 : 2 }).format(price)
+  ...(told.kind !== 'plain' && { style: 'currency', currency: 'EUR' }), maximumFractionDigits: 2,
+  minimumFractionDigits: Number.isInteger(price) ? 0 : 2 }).format(price)
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1)
 const picture = (id) => `/picture/${encodeURIComponent(id)}.svg`
 const pageOf = (id) => `/${isNews ? 'news' : 'p'}/${encodeURIComponent(id)}`
@@ -99,7 +100,7 @@ const standIn = (place) => {
   const copy = template.content.cloneNode(true)
   if (place.dataset.shape !== 'hero') return void place.replaceChildren(copy)
   const first = one('.tile', copy)
-  if (first) paintHero(place, [{ id: first.dataset.item, fields: { title: one('.tile-title', first).textContent }, reasons: [] }])
+  if (first) paintHero(place, [{ id: first.dataset.item, fields: { title: one('.tile-title', first).textContent }, reasons: ['from the shop'] }])
 }
 
 const places = () => all('[data-place]').filter((place) => !('later' in place.dataset))
