@@ -38,9 +38,12 @@ const fieldsOf = (item) => ({ ...known.get(item.id), ...item.fields })
 const lineOf = (fields) => isNews
   ? [fields.category, fields.minutes && `${fields.minutes} min`].filter(Boolean).join(' · ')
   : fields.brand || fields.category || ''
-const tile = (item) => {
+const EAGER = 8
+const tile = (item, place) => {
   const fields = fieldsOf(item), reason = item.reasons?.[0] ?? ''
-  const image = make('img', { src: picture(item.id), width: 400, height: 400, alt: '' })
+  // What is decoded beside the page does not hold up its painting; what lies far down is fetched when it comes near.
+  const image = make('img', { decoding: 'async', loading: place < EAGER ? 'eager' : 'lazy', width: 400, height: 400, alt: '' })
+  image.src = picture(item.id)
   const words = make('span', { className: 'tile-text' },
     make('span', { className: 'tile-title', textContent: fields.title ?? item.id }),
     make('span', { className: 'tile-line', textContent: lineOf(fields) }),
@@ -60,7 +63,7 @@ const paintHero = (place, items) => {
     ? `${fields.category ?? ''} · ${fields.author ?? ''}`
     : [fields.style, fields.material, money(fields.price)].filter(Boolean).join(' · ')
   link.href = pageOf(item.id)
-  one('.hero-picture', place).replaceChildren(make('img', { src: picture(item.id), width: 640, height: 420, alt: '' }))
+  one('.hero-picture', place).replaceChildren(make('img', { decoding: 'async', src: picture(item.id), width: 640, height: 420, alt: '' }))
   place.dataset.instanterItem = item.id
 }
 const paintList = (place, items, decisionId) => {
@@ -76,7 +79,7 @@ const paintList = (place, items, decisionId) => {
     more.hidden = items.length <= shown
     // Drawn when they are asked for: of a room with 200 pieces most are never looked at.
     more.onclick = () => {
-      place.append(...items.slice(shown).map(tile))
+      place.append(...items.slice(shown).map((item) => tile(item, EAGER)))
       more.hidden = true
     }
   }
