@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 from playwright.sync_api import Page as Tab
 from playwright.sync_api import expect
@@ -9,7 +11,7 @@ from playwright.sync_api import expect
 from instanter.console.pages import PAGES
 
 from ..browser import DESKTOP, PHONE, THEMES, WIDTHS, NewPage, check_page, keep_screenshot, said_by
-from .stall import Stall
+from .stall import HOSTILE, Stall
 
 ROOM = "console"
 READY = {"/console/live": ".u-legend"}
@@ -38,6 +40,46 @@ def test_every_page_reads_well(theme: str, width: int, stall: Stall, new_page: N
         keep_screenshot(tab, ROOM, f"{page.path.rpartition('/')[2]}-{theme}-{width}")
         check_page(tab)
         assert tab.title() == f"{page.title} · Instanter", "no name of data has become a script"
+
+
+@pytest.mark.parametrize(("theme", "width"), [(THEMES[0], DESKTOP), (THEMES[1], PHONE)])
+def test_what_pages_lead_to_reads_well(theme: str, width: int, stall: Stall, new_page: NewPage) -> None:
+    tab = new_page(theme=theme, width=width)
+    log_in(tab, stall)
+    entry = stall.call("GET", "/v1/quarantine")["groups"][0]["example"]
+    job = stall.call("GET", "/v1/jobs")["jobs"][0]["id"]
+    for name, path in (
+        ("item", "catalogue/chair-4"), ("hostile", f"catalogue/{quote(HOSTILE, safe='')}"),
+        ("words", "catalogue?words=oak"), ("entry", f"quarantine/{entry}"), ("job", f"jobs/{job}"),
+    ):  # fmt: skip
+        tab.goto(f"{stall.url}/console/{path}")
+        keep_screenshot(tab, ROOM, f"{name}-{theme}-{width}")
+        check_page(tab)
+    tab.goto(f"{stall.url}/console/quarantine")
+    tab.get_by_role("button", name="Try again").first.click()
+    tab.get_by_role("heading", name="What would happen").wait_for()
+    keep_screenshot(tab, ROOM, f"repair-{theme}-{width}")
+    check_page(tab)
+
+
+def test_what_cannot_be_taken_back_is_asked_once_more(stall: Stall, new_page: NewPage) -> None:
+    tab = new_page(width=DESKTOP)
+    log_in(tab, stall)
+    stall.call("POST", "/v1/items", {"items": [{"id": "to-go", "fields": {"title": "To go"}}]})
+    tab.goto(f"{stall.url}/console/catalogue/to-go")
+    take_out = tab.get_by_role("button", name="Take it out")
+    take_out.press("Enter")
+    dialog = tab.get_by_role("dialog")
+    expect(dialog).to_contain_text("Take to-go out")
+    keep_screenshot(tab, ROOM, "dialog")
+    check_page(tab)
+    tab.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    assert stall.call("GET", "/v1/items/to-go")["id"] == "to-go"
+    take_out.press("Enter")
+    tab.get_by_role("button", name="Yes, do it").press("Enter")
+    expect(tab.locator(".notice")).to_have_text("to-go is out of the catalogue.")
+    check_page(tab)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
