@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 UNKNOWN_TO_SIM = {"features", "models"}
+KNOWN_TO_CONSOLE = {"api", "privacy", "foundation"}
+"""Of privacy the names of roles: what pages show and do goes by the API alone."""
 
 
 def rooms_imported(tree: ast.Module, depth: int) -> Iterator[tuple[int, str]]:
@@ -39,6 +41,14 @@ def test_the_simulated_shop_knows_neither_features_nor_models(modules: dict[str,
     found = [
         f"{path}:{line}: sim must not know {room}" for path, tree in modules.items() if path.startswith("sim/")
         for line, room in rooms_imported(tree, path.count("/")) if room in UNKNOWN_TO_SIM
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_the_console_knows_the_api_and_no_engine(modules: dict[str, ast.Module]) -> None:
+    found = [
+        f"{path}:{line}: pages ask the API, not {room}" for path, tree in modules.items() if path.startswith("console/")
+        for line, room in rooms_imported(tree, path.count("/")) if room not in KNOWN_TO_CONSOLE
     ]
     assert not found, "\n".join(found)
 
