@@ -249,7 +249,7 @@ def test_the_table_has_every_kind_of_operation() -> None:
     assert {operation.scope for operation in found} == {"", *SCOPES}
     open_ones = {operation.path for operation in found if not operation.scope}
     assert open_ones == {"/", "/healthz", "/readyz", "/openapi.json", "/instanter.js", "/v1/projects/{key}/settings"}
-    assert {operation.path for operation in found if operation.all_tenants} == {"/metrics", "/v1/state"}
+    assert {operation.path for operation in found if operation.all_tenants} == {"/metrics", "/v1/live", "/v1/state"}
     public = {operation.path for operation in found if operation.public}
     assert {"/v1/batch", "/v1/decide", "/v1/rank"} <= public
     assert {operation.scope for operation in found if operation.public} == PUBLIC_SCOPES
