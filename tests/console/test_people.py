@@ -159,7 +159,8 @@ def test_somebody_is_erased_where_their_id_is_typed_once_more_and_no_other_way(t
 
 def test_an_export_is_the_apis_own(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
-        await somebody(desk)
+        decision = await somebody(desk)
+        await desk.get(f"{DECISIONS}/{decision}")  # Which waits until it is on disk.
         reply = await desk.get(f"{PEOPLE}/anonymous:a1/export")
         assert reply.headers["content-type"].startswith("application/x-ndjson")
         assert reply.headers["content-disposition"].startswith("attachment")
