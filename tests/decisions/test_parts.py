@@ -48,8 +48,8 @@ def test_a_receipt_names_items_that_are_gone_by_their_reference(shop) -> None:
     shop.item("bed")
     shown = decode_receipt(shop.decide({"id": "home.hero"}).receipt)
     shop.state.catalogue.delete(ItemDeleted(START_MS, "shop", "bed"))
-    (item,) = shown.readable(shop.state.catalogue)["placements"]["home.hero"]["items"]
-    assert item["id"].startswith("ref:")
+    (item,) = shown.readable(shop.state.catalogue).placements["home.hero"].items
+    assert item.id.startswith("ref:")
 
 
 def test_a_found_row_that_left_the_catalogue_is_not_eligible(shop) -> None:
