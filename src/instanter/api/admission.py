@@ -46,6 +46,9 @@ Headers = Iterable[tuple[bytes, bytes]]
 """As they came."""
 
 
+STANDS_ASIDE: Final = "instanter.stands_aside"
+"""Where a request's scope holds what gives its place back before it has been answered: whoever stays to be told what
+happens is bounded elsewhere."""
 ARRIVED: Final = "instanter.arrived_ns"
 """Where a request's scope says when its last byte was here, by the stopwatch."""
 
@@ -211,6 +214,7 @@ class Admission:
         scope[ARRIVED] = self.waits_since_ns()
         visit = _Visit(self, scope, receive, self._options.body_read_s, _kept_bytes_max(plain_path(scope["path"])))
         scope[HOLD] = visit.hold_plain
+        scope[STANDS_ASIDE] = visit.stand_aside
         if scope["method"] in _BODILESS:
             visit.begin_work()
         try:
@@ -284,8 +288,8 @@ class _Visit:
     """One request: what it holds of the room inside."""
 
     __slots__ = (
-        "_admission", "_began_s", "_came_bytes", "_gathers", "_held_bytes", "_number", "_plain_bytes", "_read_s",
-        "_receive", "_scope", "_size_bytes_max", "_slow", "_working",
+        "_admission", "_began_s", "_came_bytes", "_gathers", "_held_bytes", "_number", "_place", "_plain_bytes",
+        "_read_s", "_receive", "_scope", "_size_bytes_max", "_slow", "_working",
     )  # fmt: skip
 
     def __init__(
@@ -300,7 +304,7 @@ class _Visit:
         self._size_bytes_max = size_bytes_max
         self._came_bytes = self._plain_bytes = 0
         self._held_bytes = 0
-        self._working = False
+        self._working = self._place = False
         self._slow = 0
         self._gathers = False
         """Whether more is let gather before the next piece is taken."""
@@ -357,7 +361,12 @@ class _Visit:
     def begin_work(self) -> None:
         """All of the request is here, and there is a place: take it."""
         self._admission.working += 1
-        self._working = True
+        self._working = self._place = True
+
+    def stand_aside(self) -> None:
+        """Give the place back, and go on."""
+        self._admission.working -= self._place
+        self._place = False
 
     def leave(self) -> None:
         """Give everything back. The server closes a connection whose body was not read when nobody can read it any
@@ -365,8 +374,9 @@ class _Visit:
         for the same reason."""
         self._receive = _nothing_more
         self._scope.pop(HOLD, None)
+        self._scope.pop(STANDS_ASIDE, None)
         self._admission.bodies_bytes -= self._held_bytes
-        self._admission.working -= self._working
+        self.stand_aside()
 
     def hold_plain(self, size_bytes: int) -> None:
         """Count what a body has come to by now, decompressed, beside what came of it. Raises `Overloaded`."""

@@ -35,6 +35,7 @@ from . import (
     remap,
     signing,
     starting,
+    stream,
     track,
 )
 from .auth import Access
@@ -155,6 +156,7 @@ RESOURCES: Final = (
     Resource(
         "/metrics", {"GET": ("metrics:read", alone(show_metrics))}, all_tenants=True, limited=False, always=True
     ),
+    Resource("/v1/stream", {"GET": ("admin", stream.follow)}),
     Resource("/v1/live", {"GET": ("metrics:read", alone(live.live))}, all_tenants=True, work=LIST_WORK),
     Resource("/openapi.json", {"GET": ("open", alone(show_openapi))}),
 )  # fmt: skip

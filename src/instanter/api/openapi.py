@@ -20,6 +20,7 @@ from ..engine.profile import Profile
 from ..engine.quarantine import Listing
 from ..engine.remapping import RemapStep
 from ..engine.repair import EntryReply, RepairReply, RepairRequest
+from ..engine.streaming.kinds import KIND_NAMES
 from ..events.schema import SentContext, TrackingEvent, WireTime
 from ..foundation.limits import (
     BATCH_BYTES_MAX,
@@ -55,6 +56,7 @@ from .profiles import ConsentReply, ConsentRequest, UnlinkReply
 from .remap import RemapRequest
 from .routing import Resource
 from .signing import SecretCreated, SecretListing, SecretShown
+from .stream import EVENT_STREAM, OLDEST
 from .track import SINGLE_ROUTES, TrackReply
 
 ERROR = "#/components/schemas/Error"
@@ -250,6 +252,13 @@ OPERATIONS = (
     Operation("get", "/instanter.js", "The library for pages", media_type=LIBRARY_MEDIA_TYPE),
     Operation("get", "/healthz", "Whether the process answers", reply=HealthReply),
     Operation("get", "/readyz", "Whether decisions can be answered", reply=ReadyReply, errors=(503,)),
+    Operation(
+        "get", "/v1/stream", "Decisions, outcomes, events and refusals as they come: server-sent events",
+        errors=(400, 404, 410, 429, 503), media_type=EVENT_STREAM, query=(
+            ("kinds", {"type": "string"}, f"Of {', '.join(KIND_NAMES)}, those that are wanted; without it all"),
+            ("placement", {"type": "string"}, "Only what was shown there; what is about none comes all the same"),
+            ("from", {"type": "string"}, f"The id of the last entry that came, or `{OLDEST}`; without it, from now on"),
+        )),
     Operation(
         "get", "/v1/live", "How the server has been doing, by the second, over the last hour", reply=LiveReply,
         errors=(400, 429), query=(("since", {"type": "string"}, "What the reply before says as `next`"),)),

@@ -72,6 +72,7 @@ from .remapping import Remapper
 from .repair import Repairs
 from .replay import unreadable
 from .stores import Stores
+from .streaming.streams import Streams
 
 log = logging.getLogger("instanter.engine")
 
@@ -156,6 +157,10 @@ class Engine:
             stores.log, partition, sync_window_ms=options.sync_window_ms, meter=self.meter,
             on_folded=self._after_fold, on_broken=self._break, on_noticed=self._notice,
             before=stores.subjects.flush, people=self._folding,
+        )  # fmt: skip
+        self.streams = Streams(
+            partition=partition, records=stores.log, quarantine=stores.quarantine, subjects=stores.subjects,
+            rewards=options.rewards, meter=self.meter,
         )  # fmt: skip
         self._holdings = HoldingsFile(stores.disk, stores.places.holdings, self._held)
         self.checkpoints = Checkpoints(

@@ -120,6 +120,28 @@ FILES_RESERVED = 256
 LIVE_SAMPLES_MAX = 3_600
 """Samples, one a second, that `GET /v1/live` can look back on; the oldest goes for a new one."""
 
+STREAM_READERS_MAX = 400
+"""Who follows `GET /v1/stream` at once; one more is refused with 429. So is one more of a tenant with ..."""
+STREAM_READERS_PER_TENANT_MAX = 240
+STREAM_QUEUE_BYTES_MAX = 1024 * 1024
+"""Of entries that wait until a reader takes them; one that has more, or ..."""
+STREAM_QUEUE_ENTRIES_MAX = 8_192
+"""... so many, is cut off and told from where to resume. Readers who ask for the same share the bytes."""
+STREAM_QUEUED_BYTES_MAX = 64 * 1024 * 1024
+"""Of all readers together; beyond it who has the most waiting is cut off."""
+STREAM_CUT_S_MAX = 30
+"""So long what is being sent to a reader who was cut off is waited for, to tell it why; then the connection goes."""
+STREAM_BEHIND_MAX = 4
+"""Readers at once for whom the log is read that lies behind; others wait for their turn."""
+STREAM_RECORDS_PER_STEP = 256
+"""Records looked at before others may use the processor ..."""
+STREAM_ENTRIES_BYTES = 256 * 1024
+"""... or so many bytes of entries made, and the entry that reaches this."""
+STREAM_JOINED_BYTES_MAX = 16 * 1024 * 1024
+"""Of the log before an outcome, in which the decision is looked for that had shown the item."""
+STREAM_ITEMS_MAX = 50
+"""Items of a list, or of an event, that an entry names; it says how many it leaves out."""
+
 # Engine.
 UNFOLDED_RECORDS_MAX = 200_000
 """Records durable and not yet folded; beyond it ingest is refused with 429."""

@@ -65,6 +65,7 @@ GAUGES: Final[dict[str, Read]] = {
     "requestsWorking": lambda of: of.working,
     "pendingBytes": lambda of: of.engine.journal.pending_bytes,
     "unfoldedRecords": lambda of: of.engine.journal.unfolded,
+    "streamReaders": lambda of: of.engine.streams.readers,
     "people": lambda of: of.engine.partition.state.cells_used,
     "items": lambda of: len(of.engine.partition.state.catalogue.items),
     "memoryBytes": lambda of: resident_bytes(),

@@ -91,6 +91,7 @@ GAUGES: Final = (
           lambda engine: engine.partition.learners.lessons),
     Gauge("instanter_records_passed_over", "Records that could not be folded and were passed over since the start.",
           lambda engine: engine.partition.passed_over),
+    Gauge("instanter_stream_readers", "Who follows `GET /v1/stream`.", lambda engine: engine.streams.readers),
     Gauge("instanter_position", "Position behind the last folded record.", lambda engine: engine.partition.position),
     Gauge("instanter_epoch", "Number of the published epoch.", lambda engine: engine.partition.state.epoch),
 )  # fmt: skip
@@ -229,6 +230,9 @@ COUNTED: Final = (
             "What of questions of decide and rank comes to nothing, by what there is to say: an item or candidate that "
             "is not in the catalogue, or whose reference another item has.", "code"),
     Counted("receipts_lost", "instanter_receipts_lost", "Decisions whose receipt the log did not take."),
+    Counted("stream_readers_cut", "instanter_stream_readers_cut",
+            "Readers of `GET /v1/stream` that were cut off, and told from where to resume: they took entries more "
+            "slowly than they came, or their access key counts no longer."),
     Counted("requests_refused.", "instanter_requests_refused", "Requests refused, by reason.", "code"),
     Counted("turns_waited", "instanter_turns_waited", "Requests that had to wait for their tenant's turn."),
     Counted("connections_refused", "instanter_connections_refused",

@@ -114,7 +114,8 @@ async def serve(
 
         ended = await answer(
             edge, listener, settings=settings, connections_max=connections_max, meter=engine.meter,
-            headers_for=edge.headers_for, beside=[pulse.beat(), remains.watch(), series.run()], on_ready=ready,
+            headers_for=edge.headers_for, beside=[pulse.beat(), remains.watch(), series.run(), engine.streams.run()],
+            on_ready=ready,
         )  # fmt: skip
     await engine.stop(ended.deadline)
     if ended.reason:

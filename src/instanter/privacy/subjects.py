@@ -133,6 +133,8 @@ class KeyStore:
         self._slot_of_day: dict[tuple[int, int], int] = {}
         self._day_keys: dict[tuple[int, int], bytes] = {}
         self._retired: list[int] = []
+        self.taken_out = 0
+        """How often somebody was taken out: what was read before may be of people who are not known any more."""
         """Slots of days that are over, not known to be destroyed."""
         self._signing = b""
         self._index_days()
@@ -224,6 +226,7 @@ class KeyStore:
         for cell, slot in there.items():
             self._roll.remove(self._subjects.name(slot), cell)
         if there:
+            self.taken_out += 1
             self._forget(frozenset(there))
         return list(there.values())
 
