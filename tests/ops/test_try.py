@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import msgspec
 import numpy as np
 import pytest
 
-from instanter.events.decode import Door
 from instanter.foundation import limits
 from instanter.foundation.errors import RequestRejected
 from instanter.ops.cli.main import main
@@ -23,7 +23,9 @@ from instanter.ops.trying.columns import said_roles
 from instanter.ops.trying.exports import SNOWPLOW_COLUMNS
 from instanter.ops.trying.figures import planned
 from instanter.ops.trying.history import History, Remarks, Taken, unknown_share
+from instanter.ops.trying.page import standing_page
 from instanter.ops.trying.preparing import Prepared, Said, prepared, taken_history
+from instanter.ops.trying.running import imported
 
 SETS = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 NOW_MS = 1_790_000_000_000
@@ -454,7 +456,6 @@ def test_acts_are_events_that_the_door_takes(written: Callable[[str, str | bytes
         "type": "track", "event": "Product Viewed", "messageId": "act-0", "userId": "u0",
         "timestamp": int(taken.history.at_ms[0]) + 5, "properties": {"product_id": "s000"},
     }  # fmt: skip
-    assert Door is not None
 
 
 def test_only_steps_to_another_known_item_are_asked_about() -> None:
@@ -466,6 +467,22 @@ def test_only_steps_to_another_known_item_are_asked_about() -> None:
     )  # fmt: skip
     assert planned(history, np.array([True, True, True])).places.tolist() == [9], "behind 8, and 8 repeats 7"
     assert planned(history, np.array([True, True, False])).places.tolist() == []
+
+
+@pytest.mark.slow
+def test_the_page_has_the_shops_own_products(written: Callable[[str, str | bytes], Path], tmp_path: Path) -> None:
+    text = "product_id,title,category,price\n" + "".join(f"p{n},Walnut thing {n},walnut,9.5\n" for n in range(30))
+    feed, out, data = written("feed.csv", text), tmp_path / "out", tmp_path / "data"
+    assert main(["try", str(feed), "--yes", "--exit", "--out", str(out)]) == 0
+    imported(out / folders.CONFIG, data, look(feed).items, None, now_ms=NOW_MS, steps_max=1,
+             told=lambda what, done, of: None)  # fmt: skip
+    with standing_page(data, config=out / folders.CONFIG, shelf=out / folders.ITEMS, name="Walnut") as page:
+        with urlopen(page.url) as answer:
+            assert "Walnut" in answer.read().decode()
+        question = json.dumps({"anonymousId": "somebody", "placements": [{"id": "home.recommended"}]}).encode()
+        asked = Request(f"{page.engine.url}/v1/decide", question, {"Content-Type": "application/json"})
+        with urlopen(asked) as answer:
+            assert json.loads(answer.read())["placements"]["home.recommended"]["items"]
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from ..trying.catalogue import Items, titled
 from ..trying.columns import ROLES, said_roles
 from ..trying.figures import STEPS_LEAST, STEPS_MAX, Difference, Figures, K, Side
 from ..trying.history import Taken, unknown_share
+from ..trying.page import standing_page
 from ..trying.preparing import Prepared, Said, prepared, taken_history
 from ..trying.running import Imported, imported
 from .arguments import port, positive
@@ -65,6 +66,7 @@ class TryReport(msgspec.Struct):
     figures: Figures | None = None
     commands: list[str] = []
     seconds: dict[str, float] = {}
+    """What took how long; `page` since the command."""
     url: str = ""
 
 
@@ -75,7 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Parquet, product feeds, exports of Google Analytics 4 and Snowplow). What stands where is guessed from names\n"
         "and values and shown with the reasons; press Enter to go on, or say otherwise. Then the history goes in as\n"
         "it happened, and before some of its last acts the engine says what it would show: how often the next item is\n"
-        f"among {K}, against what is popular. A folder with the configuration and the mapped files is left.")
+        f"among {K}, against what is popular. A folder with the configuration and the mapped files is left, and the\n"
+        "page of a shop with your products stands at the address that is printed (not with --exit).")
     parser.epilog = (
         "examples:\n  instanter try feed.csv clicks.jsonl\n  instanter try events.csv.gz --exit\n"
         "  instanter try feed.csv clicks.csv --yes --map item=sku --map visitor=client --event 'klick=Product Clicked'")
@@ -96,6 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Look, ask, import, measure, write, serve."""
     if len(arguments.files) > 2:
         raise RequestRejected("nothing", "name a file of items, a file of clicks, or both, and no more")
+    began_ns = elapsed_ns()
     clock, out = SystemClock(), Console(stderr=arguments.json, highlight=False)
     quiet()
     seconds: dict[str, float] = {}
@@ -119,9 +123,27 @@ def run(arguments: argparse.Namespace) -> int:
                             now_ms=now_ms, steps_max=arguments.steps, told=told)  # fmt: skip
         _add(report, done, seconds)
         _show_done(out, report, done)
-    if arguments.json:
+        if not arguments.exit:
+            _serve(arguments, out, report, Path(data) / "data", began_ns)
+    if arguments.exit and arguments.json:
         print(msgspec.json.encode(report).decode())
     return 0
+
+
+def _serve(arguments: argparse.Namespace, out: Console, report: TryReport, data: Path, began_ns: int) -> None:
+    """Let the page stand until somebody ends it."""
+    folder = Path(report.folder)
+    name = arguments.files[0].name.partition(".")[0].replace("_", " ").replace("-", " ").capitalize()
+    with standing_page(data, config=folder / folders.CONFIG, shelf=folder / folders.ITEMS, name=name or "Your shop",
+                       port=arguments.port) as page:  # fmt: skip
+        report.url, report.seconds["page"] = page.url, round((elapsed_ns() - began_ns) / 1e9, 2)
+        _say(out, f"\nYour products, in a shop that adapts: {page.url}\n({report.seconds['page']:.1f} s since the "
+                  f"command; the engine is at {page.engine.url}, its console at {page.engine.url}/console)")
+        _say(out, "It stays up until Ctrl-C, which removes its data.", style="dim")
+        if arguments.json:
+            print(msgspec.json.encode(report).decode(), flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            page.engine.process.wait()
 
 
 @contextlib.contextmanager
