@@ -36,6 +36,7 @@ from .harness import decide, event, stock_shop, take, with_engine
 T = TypeVar("T")
 ALL = frozenset(KIND_NAMES)
 HOME = "home.recommended"
+PERSON = "planted-person"
 
 
 def streamed(root: Path, work: Callable[[Engine], Awaitable[T]], **options: Any) -> T:
@@ -59,11 +60,11 @@ def test_decisions_events_outcomes_and_refusals_are_told(tmp_path: Path) -> None
     async def work(engine: Engine) -> None:
         await stock_shop(engine)
         following = await follow(engine)
-        await take(engine, event(1, properties={"product_id": "sku-3"}))
-        decision = await shown(engine)
+        await take(engine, event(1, person=PERSON, properties={"product_id": "sku-3"}))
+        decision = await shown(engine, person=PERSON)
         items = [item["id"] for item in decision["placements"][HOME]["items"]]
         clicked = {"product_id": items[1], "decisionId": decision["decisionId"]}
-        await take(engine, event(2, name="Product Clicked", properties=clicked))
+        await take(engine, event(2, person=PERSON, name="Product Clicked", properties=clicked))
         await take(engine, b'{"type": "track", "event": 7}')
         await engine.quarantine.settled()
         sent = await following.until(5)
@@ -83,7 +84,7 @@ def test_decisions_events_outcomes_and_refusals_are_told(tmp_path: Path) -> None
         assert (joined["decisionId"], joined["item"], joined["outcome"], joined["by"], joined["placement"],
                 joined["place"]) == (decision["decisionId"], items[1], "click", "decision", HOME, 2)  # fmt: skip
         assert told["refusal"]["code"] == "schema"
-        assert "a1" not in json.dumps([one.data for one in sent]), "nobody's id stands in an entry"
+        assert PERSON not in json.dumps([one.data for one in sent]), "nobody's id stands in an entry"
 
     streamed(tmp_path, work)
 

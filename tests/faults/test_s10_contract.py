@@ -24,6 +24,8 @@ EVENT = {"event": "Product Viewed", "anonymousId": "a1", "properties": {"product
 SHORT = {"alone": ("fuzzing", 4), "in a row": ("stateful", 4)}
 FULL = {"alone": ("coverage,fuzzing", 1_000), "in a row": ("stateful", 150)}
 """Phases and examples: of each operation called by itself, and of calls in which one follows from the other."""
+WITHOUT_END = 1
+"""Operations that are left out, since their answer does not end."""
 IN_A_ROW_MIN = 5
 """Operations that are reached at least when only those are called that follow from another call."""
 MINUTES_MAX = 30
@@ -75,5 +77,5 @@ def test_s10_every_operation_asks_for_a_key_and_keeps_the_document(
         assert ask(server.port, "POST", "/v1/track", EVENT).status == 401
         told = examined(server.port, tmp_path, phases=phases, examples=examples, key=key)
         assert_kept(told, figures)
-        assert how != "alone" or told["operations"]["tested"] == told["operations"]["total"] > 20
+        assert how != "alone" or told["operations"]["tested"] == told["operations"]["total"] - WITHOUT_END > 20
     assert_state(site.data, site.config)
