@@ -124,3 +124,23 @@ def test_a_table_is_sorted_and_filtered_by_keyboard_and_its_address_says_how(sta
     tab.wait_for_url("**sort=kind**")
     assert tab.locator("th[aria-sort=ascending]").inner_text().startswith("Kind")
     check_page(tab)
+
+
+def test_the_page_live_tells_a_decision_and_a_refusal_as_they_come(stall: Stall, new_page: NewPage) -> None:
+    tab = new_page(width=DESKTOP)
+    log_in(tab, stall)
+    tab.goto(f"{stall.url}/console/live")
+    tab.wait_for_selector(".u-legend")
+    expect(tab.locator("#entries-state")).to_have_text("Listening")
+    asked = {"anonymousId": "visitor-0", "placements": [{"id": "home.recommended"}], "deadlineMs": 10_000}
+    decision = stall.call("POST", "/v1/decide", asked)["decisionId"]
+    expect(tab.locator("#entries")).to_contain_text(decision)
+    stall.call("POST", "/v1/batch", {"batch": [{"type": "track", "event": HOSTILE, "messageId": "live-1"}]})
+    expect(tab.locator("#entries tr", has_text="refused")).to_have_count(1)
+    expect(tab.locator("#entries tr", has_text="refused")).to_contain_text("anonymousId")
+    tab.get_by_role("button", name="Hold").click()
+    stall.call("POST", "/v1/decide", asked)
+    tab.get_by_role("button", name="Go on").click()
+    expect(tab.locator("#entries tr", has_text="decided")).to_have_count(2)
+    keep_screenshot(tab, ROOM, "live-entries")
+    check_page(tab)
