@@ -281,7 +281,7 @@
   // What visitors may ask about themselves.
   const me = async (method, path = '', body) => {
     if (!known() && !token) throw new Error('nothing is known of this device')
-    const proof = token ? { 'x-user-token': token } : { 'x-visitor-secret': secret() }
+    const proof = { 'x-visitor-secret': get('secret') ?? '', ...(token && { 'x-user-token': token }) }
     const reply = await fetch(`${settings.host}/v1/me${path}`, {
       method, credentials: 'omit', headers: { ...headers(), ...proof }, body: JSON.stringify(body),
     })

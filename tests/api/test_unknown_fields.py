@@ -23,6 +23,7 @@ MISNAMED: list[tuple[str, str, Any, str]] = [
     ("POST", "/v1/keys", {"name": "shop", "roles": "viewer"}, "did you mean role?"),
     ("POST", "/v1/keys", {"name": "shop", "scopes": ["write"], "requestsPerSecond": 5}, "did you mean requestsPerS?"),
     ("PUT", "/v1/profiles/u1/consent", {"purposes": {"personalization": False}, "purpose": {}}, "mean purposes?"),
+    ("PUT", "/v1/me/consent", {"purposes": {"personalization": False}, "purpose": {}}, "mean purposes?"),
     ("POST", "/v1/items/delete", {"ids": ["sku-1"], "dryRun": True}, "there is ids"),
     ("POST", "/v1/items?replace=begin&comit=true", {"items": []}, "did you mean commit?"),
     ("POST", "/v1/items?Replace=begin", {"items": []}, "did you mean replace?"),

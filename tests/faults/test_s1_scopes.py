@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from instanter.api.app import document
+from instanter.api.me import visitor_id
 from instanter.api.tenancy import Terms
 from instanter.decisions.placement import DEFAULT_PLACEMENTS, Placement
 from instanter.foundation.clock import ManualClock
@@ -25,6 +26,9 @@ from .servers import Nursery
 
 pytestmark = pytest.mark.faults
 
+SECRET = "a-secret-of-a-device-of-this-test"
+PROOF = {"X-Visitor-Secret": SECRET}
+"""Of the visitor whom `/v1/me` is about; no other route looks at it."""
 ASKED = {"anonymousId": "a1", "deadlineMs": 10_000, "placements": [{"id": "home.recommended"}]}
 BODIES: dict[str, Any] = {
     "/v1/track": track(1),
@@ -44,6 +48,7 @@ BODIES: dict[str, Any] = {
     "/v1/imports/{id}": {"batch": [{"type": "track", **track(9)}], "lines": [1]},
     "/v1/keys": {"name": "made in a test", "scopes": ["write"]},
     "/v1/profiles/{id}/consent": {"purposes": {"personalization": True}},
+    "/v1/me/consent": {"purposes": {"personalization": True}},
     "/v1/models/{placement}": {"model": "plain@1"},
     "/v1/learners/{placement}": {"act": "freeze"},
     "/v1/quarantine/repair": {"code": "schema", "dryRun": True},
@@ -55,9 +60,12 @@ PUBLIC_KEYS_REFUSED = {"/v1/alias"}
 BEFORE = {
     "write": {
         "/v1/track", "/v1/identify", "/v1/page", "/v1/screen", "/v1/group", "/v1/alias", "/v1/batch", "/v1/imports",
-        "/v1/imports/{id}", "/sourceConfig",
+        "/v1/imports/{id}", "/sourceConfig", "/v1/me/consent", "DELETE /v1/me",
     },
-    "decide": {"/v1/decide", "/v1/rank", "/v1/complete", "/v1/decisions/{id}"},
+    "decide": {
+        "/v1/decide", "/v1/rank", "/v1/complete", "/v1/decisions/{id}", "GET /v1/me", "/v1/me/decisions/{id}",
+        "/v1/me/export",
+    },
     "catalog": {"/v1/items", "/v1/items/{id}", "/v1/items/delete"},
 }
 """What each scope was good for before there were finer ones; `admin`, for all other routes with a key."""
@@ -168,6 +176,11 @@ async def target(client: Client, operation: Operation, owner: AccessKey) -> str:
     if path.startswith("/v1/decisions/"):
         decided = await client.post("/v1/decide", ASKED, headers=owner.headers)
         return path.replace("{id}", decided.json()["decisionId"])
+    if path.startswith("/v1/me"):
+        visitor = {"anonymousId": visitor_id(SECRET)}
+        await client.post("/v1/track", {**track(client.engine.clock.now_ms()), **visitor}, headers=owner.headers)
+        decided = await client.post("/v1/decide", {**ASKED, **visitor}, headers=owner.headers)
+        return path.replace("{id}", decided.json()["decisionId"])
     if path == "/v1/jobs/{id}":
         decision = await target(client, operation._replace(path="/v1/decisions/{id}/replay"), owner)
         await client.post(decision, headers=owner.headers)
@@ -220,12 +233,12 @@ def test_every_key_gets_from_every_operation_what_the_document_says(
         for operation in rows:
             there: dict[str, str] = {}
             for holder in keys:
-                clock.advance(1_000)
+                clock.advance(20_000 if operation.path.startswith("/v1/me") else 1_000)
                 if holder.tenant not in there:
                     there[holder.tenant] = await target(client, operation, owners[holder.tenant])
                 path = there[holder.tenant]
                 body = BODIES.get(operation.path, {}) if operation.method in ("POST", "PUT", "PATCH") else None
-                reply = await client.call(operation.method, path, body, headers=holder.headers)
+                reply = await client.call(operation.method, path, body, headers={**holder.headers, **PROOF})
                 cells += 1
                 if reply.is_success:
                     del there[holder.tenant]  # It may be gone, or full.
@@ -239,8 +252,8 @@ def test_every_key_gets_from_every_operation_what_the_document_says(
 
     clock = ManualClock()
     with_client(
-        tmp_path, work, terms=Terms(key_requests_per_s=1_000_000), clock=clock, models=Shelf("plain@1"),
-        placements=(*DEFAULT_PLACEMENTS, LEARNING),
+        tmp_path, work, terms=Terms(key_requests_per_s=1_000_000), clock=clock, bucket_clock=clock,
+        models=Shelf("plain@1"), placements=(*DEFAULT_PLACEMENTS, LEARNING),
     )  # fmt: skip
 
 
@@ -262,7 +275,8 @@ def test_the_table_has_every_kind_of_operation() -> None:
 def test_the_scopes_of_before_open_what_they_opened_and_nothing_else() -> None:
     """Keys that were given out when there were these four scopes are used as they were."""
     for operation in operations():
-        before = next((scope for scope, paths in BEFORE.items() if operation.path in paths), "admin")
+        names = {operation.path, f"{operation.method} {operation.path}"}
+        before = next((scope for scope, paths in BEFORE.items() if names & paths), "admin")
         if operation.scope:
             assert {operation.scope, *operation.held_by} & {*BEFORE, "admin"} == {before}, operation
 

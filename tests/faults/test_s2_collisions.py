@@ -14,6 +14,7 @@ from urllib.parse import quote
 import pytest
 
 from instanter.api.app import document
+from instanter.api.me import visitor_id
 from instanter.api.tenancy import Terms
 from instanter.decisions.placement import DEFAULT_PLACEMENTS, Placement
 from instanter.foundation.clock import ManualClock
@@ -34,6 +35,7 @@ PEOPLE = ("p0", "p1", "p2")
 USER = "u0"
 LEARNING = Placement(id="home.learning", learner=LearnerDeclaration(inputs=("item.recency",)))
 PLACEMENTS = (*DEFAULT_PLACEMENTS, LEARNING)
+SECRET = "a-secret-of-a-device-of-this-test"
 IMPORT = "0f" * 16
 """An import that both tenants have."""
 WITHOUT_IDS = {"/v1/keys", "/v1/signing-secrets", "/v1/quarantine/repair", "/v1/remap"}
@@ -67,13 +69,15 @@ class Crossing:
         self.steps: list[Callable[[str], Any]] = [
             *[self.put] * 4, *[self.patch] * 2, *[self.delete] * 2, self.delete_many, *[self.get] * 2, self.list,
             *[self.view] * 6, self.buy, *[self.decide] * 4, *[self.rank] * 2, self.complete, *[self.receipt] * 2,
-            self.profile, self.export, self.page_after, self.say, *[self.consent] * 2, self.unlink, self.import_,
-            self.govern, *[self.hand_out] * 2, *[self.use_anothers] * 3, self.use_own,
+            self.profile, self.export, self.page_after, *[self.say] * 2, *[self.consent] * 2, self.me, self.unlink,
+            self.import_, self.govern, *[self.hand_out] * 2, *[self.use_anothers] * 3, self.use_own,
         ]  # fmt: skip
         self.called: set[tuple[str, str]] = set()
         """(method, path of the document) of all calls."""
         self.handed: dict[str, list[tuple[str, str]]] = {tenant: [] for tenant in TENANTS}
         """Calls about what was made for a tenant and has an id that was handed out."""
+        self.mine: dict[str, str] = dict.fromkeys(TENANTS, "")
+        """The newest decision for the visitor who keeps `SECRET`; "" where nothing is known of them."""
         self.agreed: dict[str, set[str]] = {tenant: set() for tenant in TENANTS}
         self.placed: dict[str, bool] = dict.fromkeys(TENANTS, False)
         self.frozen: dict[str, bool] = dict.fromkeys(TENANTS, False)
@@ -84,9 +88,11 @@ class Crossing:
         tenant = self.chance.choice(TENANTS)
         await self.chance.choice(self.steps)(tenant)
 
-    async def call(self, tenant: str, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    async def call(
+        self, tenant: str, method: str, path: str, body: Any = None, **proof: str
+    ) -> tuple[int, Any]:
         """A reply, which names nothing of the other tenant's: all ids and titles begin with whose they are."""
-        reply = await self.client.call(method, path, body, headers=self.keys[tenant].headers)
+        reply = await self.client.call(method, path, body, headers={**self.keys[tenant].headers, **proof})
         self.called.add((method, template_of(path)))
         other = TENANTS[1 - TENANTS.index(tenant)]
         if f"{other}:" in reply.text:
@@ -243,6 +249,31 @@ class Crossing:
             status, body = await self.call(of, "GET", f"/v1/profiles/{cell}")
             agreed = set(body["consent"]) if status == 200 else set()
             self.expect(of, "agreed", agreed, self.agreed[of])
+
+    async def me(self, tenant: str) -> None:
+        """One secret is somebody in each tenant, who are two people: one sees, and erases, what is there alone."""
+        visitor, proof = visitor_id(SECRET), {"X-Visitor-Secret": SECRET}
+        if self.mine[tenant] and self.chance.random() < 0.3:
+            status, _ = await self.call(tenant, "DELETE", "/v1/me", **proof)
+            self.expect(tenant, "erase me", status, 200)
+            self.mine[tenant] = ""
+        else:
+            self.number += 1
+            await self.call(tenant, "POST", "/v1/page", {"messageId": f"m{self.number}", "anonymousId": visitor})
+            _, body = await self.call(tenant, "POST", "/v1/decide", {
+                "anonymousId": visitor, "deadlineMs": 10_000, "placements": [{"id": "home.recommended"}],
+            })  # fmt: skip
+            self.mine[tenant] = body["decisionId"]
+            await self.call(tenant, "PUT", "/v1/me/consent", {"purposes": {f"{tenant}:a": True}}, **proof)
+        for of in TENANTS:
+            status, body = await self.call(of, "GET", "/v1/me", **proof)
+            self.expect(of, "me", status, 200 if self.mine[of] else 404)
+            status, _ = await self.call(of, "GET", "/v1/me/export", **proof)
+            self.expect(of, "my export", status, 200 if self.mine[of] else 404)
+            for whose in TENANTS:
+                if self.mine[whose]:
+                    status, _ = await self.call(of, "GET", f"/v1/me/decisions/{self.mine[whose]}", **proof)
+                    self.expect(of, f"my decision in {whose}", status, 200 if of == whose else 404)
 
     async def unlink(self, tenant: str) -> None:
         person = self.chance.choice(PEOPLE)

@@ -19,7 +19,7 @@ from ..engine.partition import Partition
 from ..events.batch import write_key_of
 from ..foundation.clock import Clock
 from ..foundation.errors import RequestRejected
-from ..foundation.limits import ACCESS_KEYS_MAX, TENANT_PLACES_DIVISOR
+from ..foundation.limits import ACCESS_KEYS_MAX, TENANT_PLACES_DIVISOR, VISITOR_RIGHTS_PER_S
 from ..foundation.measure import Meter
 from ..privacy.access import DEFAULT_TENANT, AccessKey, AccessKeys
 from ..privacy.roles import Scope
@@ -62,12 +62,13 @@ class Demand(msgspec.Struct, frozen=True):
 class _Quotas:
     """What is counted of one tenant."""
 
-    __slots__ = ("events", "line", "requests")
+    __slots__ = ("events", "line", "requests", "rights")
 
     def __init__(self, clock: Clock, caller: Caller) -> None:
         terms = caller.terms
         self.requests = TokenBucket(clock, per_s=terms.requests_per_s) if terms.requests_per_s else None
         self.events = TokenBucket(clock, per_s=terms.events_per_s, of="events") if terms.events_per_s else None
+        self.rights = TokenBucket(clock, per_s=VISITOR_RIGHTS_PER_S, of="parts of what visitors ask of themselves")
         self.line = Line(share=terms.share)
 
 
@@ -243,6 +244,11 @@ class Call:
         if bucket is not None and count:
             bucket.take(count)
 
+    def count_rights(self, cost: int) -> None:
+        """Count what visitors ask of themselves and takes long against the tenant's rate. Raises `RateLimited`."""
+        assert self._known is not None
+        self._known.quotas.rights.take(cost)
+
     def meet(self, proxies: Proxies) -> Callable[[], None] | None:
         """What is asked before anybody is made known by this request; None where nothing is."""
         assert self._known is not None
@@ -269,6 +275,13 @@ def count_events(request: Request, count: int) -> None:
     call = call_of(request)
     assert call is not None
     call.count_events(count)
+
+
+def count_rights(request: Request, cost: int) -> None:
+    """As `Call.count_rights`."""
+    call = call_of(request)
+    assert call is not None
+    call.count_rights(cost)
 
 
 def meet_of(request: Request) -> Callable[[], None] | None:

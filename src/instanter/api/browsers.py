@@ -43,7 +43,7 @@ _SHOWN_ANYWHERE: Final = PROBES | {"/", "/instanter.js", "/instanter.js/"}
 """What these answer is nobody's secret: pages of other sites may show it with `--dev`, too."""
 ALLOWED_HEADERS: Final = (
     "authorization", "content-type", "content-encoding", "anonymousid", "sentat", "x-write-key", "x-user-token",
-    "x-retry-count",
+    "x-visitor-secret", "x-retry-count",
 )  # fmt: skip
 PREFLIGHT_S: Final = 7_200
 """How long a browser may remember the answer to a preflight; none remembers it for longer than Chromium's two hours."""

@@ -141,7 +141,7 @@ async def receipt(engine: Engine, request: Request) -> Response:
     `?item=` what became of that item in it, with `?explain=true` all of it with its reasons."""
     item_id, explain = _asked_of(request)
     decision_id = path_id(request)
-    receipt = await _receipt(engine, tenant_of(request), decision_id)
+    receipt = await read_receipt(engine, tenant_of(request), decision_id)
     if item_id:
         return await _told_by_job(request, WHY, why_subject(decision_id, item_id))
     if explain:
@@ -177,7 +177,7 @@ async def replay(engine: Engine, request: Request) -> Response:
     """`POST /v1/decisions/{id}/replay`: make it again from the log. What takes longer is answered 202, with the job."""
     await read_nothing(request)
     decision_id = path_id(request)
-    await _receipt(engine, tenant_of(request), decision_id)
+    await read_receipt(engine, tenant_of(request), decision_id)
     return await _told_by_job(request, REPLAY, decision_id)
 
 
@@ -196,18 +196,20 @@ def _not_replayed(refusal: Refusal) -> RequestRejected | Unavailable:
     return Unavailable(refusal.message)
 
 
-async def _receipt(engine: Engine, tenant: str, decision_id: str) -> bytes:
+async def read_receipt(
+    engine: Engine, tenant: str, decision_id: str, *, only_of: Collection[int] | None = None
+) -> bytes:
     """The receipt of a decision, which is on disk then. Raises what `Engine.receipt` does."""
     if not is_decision_id(decision_id):
         raise RequestRejected("unknown_decision", "that is not the id of a decision", status=404)
     for wait_s in ELSEWHERE_WAITS_S if is_from_elsewhere(decision_id) else ():
         await engine.journal.settled()
         with contextlib.suppress(RequestRejected):
-            return await asyncio.to_thread(engine.receipt, tenant, decision_id)
+            return await asyncio.to_thread(engine.receipt, tenant, decision_id, only_of=only_of)
         await asyncio.sleep(wait_s)
     await engine.journal.settled()
     # A made-up id can cost a pass over a segment: not on the loop.
-    return await asyncio.to_thread(engine.receipt, tenant, decision_id)
+    return await asyncio.to_thread(engine.receipt, tenant, decision_id, only_of=only_of)
 
 
 def check_caller(caller: Caller, asked: Asking) -> None:

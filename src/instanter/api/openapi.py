@@ -50,6 +50,7 @@ from .learners import LearnerListing, LearnerRequest, LearnerShown
 from .library import LIBRARY_MEDIA_TYPE
 from .lines import NDJSON_MEDIA_TYPE
 from .live import LiveReply
+from .me import MeReply, MyDecisionReply
 from .models import ModelListing, ModelRequest, ModelShown
 from .operations import HealthReply, NotReadyReply, ReadyReply, StateReply, WelcomeReply
 from .profiles import ConsentReply, ConsentRequest, UnlinkReply
@@ -101,6 +102,8 @@ class Operation(NamedTuple):
     """Replies where a parameter of the query asks for something else."""
     query: tuple[tuple[str, dict[str, Any], str], ...] = ()
     """Name, schema and meaning of what may stand in the query."""
+    proved: bool = False
+    """Whether it is for visitors, who prove who they are beside the access key."""
 
 
 _AFTER = ("after", {"type": "string"}, "What the page before says as `next`")
@@ -169,6 +172,20 @@ OPERATIONS = (
     Operation(
         "post", "/v1/imports/{id}", "Take a piece of a file; each line has one effect however often it is sent",
         PieceRequest, PieceTaken, (*_BODY, 404, *_STORES)),
+    Operation(
+        "get", "/v1/me", "What is known of whoever asks, in words and numbers", reply=MeReply,
+        errors=(400, 404, *_STORES), proved=True),
+    Operation(
+        "delete", "/v1/me", "Erase whoever asks", reply=SignedErasureReply, errors=(400, 404, *_STORES), proved=True),
+    Operation(
+        "get", "/v1/me/decisions/{id}", "Why a list was shown to whoever asks", reply=MyDecisionReply,
+        errors=(400, 404, 410, 429), proved=True),
+    Operation(
+        "get", "/v1/me/export", "Everything held about whoever asks, one JSON object a line",
+        errors=(400, 404, *_STORES), media_type=NDJSON_MEDIA_TYPE, proved=True),
+    Operation(
+        "put", "/v1/me/consent", "State what whoever asks agrees to", ConsentRequest, ConsentReply,
+        (*_BODY, 404, *_STORES), proved=True),
     Operation(
         "get", "/v1/profiles", "Who is known, a page at a time; whoever was there last first", reply=PeopleListed,
         errors=(400, *_STORES), query=_PAGE),
@@ -325,6 +342,10 @@ SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An access key"},
     "basic": {"type": "http", "scheme": "basic", "description": "An access key as user name, without a password"},
 }
+_PROOFS = (
+    ("X-User-Token", "A user token that the shop's server has signed"),
+    ("X-Visitor-Secret", "The secret of the device, if nobody has signed in there; one of the two is needed"),
+)
 _IN_BODY = "The access key may stand as `writeKey` in the query, or in the body."
 _OPERATOR = "For keys of the tenant `default`, the operator's."
 _PUBLIC = "A public key will do; it asserts no userId, alias or order."
@@ -374,6 +395,11 @@ def _described(
         {"name": name, "in": "query", "required": False, "schema": schema, "description": meaning}
         for name, schema, meaning in operation.query
     ]
+    if operation.proved:
+        parameters += [
+            {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": meaning}
+            for name, meaning in _PROOFS
+        ]
     if parameters:
         described["parameters"] = parameters
     if operation.request is not None:

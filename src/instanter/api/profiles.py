@@ -60,7 +60,7 @@ async def list_(engine: Engine, request: Request) -> Response:
 async def get(engine: Engine, request: Request) -> Response:
     """`GET /v1/profiles/{id}`."""
     tenant = tenant_of(request)
-    profile = await _profile(engine, tenant, path_id(request))
+    profile = await read_profile(engine, tenant, path_id(request))
     await _note(engine, request, "profile.read")
     return reply(await engine.listings.named(tenant, profile))
 
@@ -73,7 +73,7 @@ async def erase(eraser: Eraser, request: Request) -> Response:
 async def export(engine: Engine, request: Request) -> Response:
     """`GET /v1/profiles/{id}/export`: everything held about the person, one JSON object a line."""
     tenant, identifier = tenant_of(request), path_id(request)
-    profile = await _profile(engine, tenant, identifier)
+    profile = await read_profile(engine, tenant, identifier)
     await _note(engine, request, "profile.exported")
     first = msgspec.json.encode({"kind": "profile", "profile": profile}) + b"\n"
     return LinesResponse(engine.export(tenant, identifier), first=first)
@@ -122,7 +122,7 @@ def _check_identifier(identifier: str) -> None:
         raise RequestRejected("schema", "that cannot be the id of a person")
 
 
-async def _profile(engine: Engine, tenant: str, identifier: str) -> Profile:
+async def read_profile(engine: Engine, tenant: str, identifier: str) -> Profile:
     """The profile; whoever lies on disk is read beside the loop, unless that takes longer than a decision may."""
     left_ms = Deadline(engine.options.deadline_ms).left_ms
     await engine.fetch_person(lambda: engine.profiles.cells_read(tenant, identifier), left_ms=left_ms)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -446,10 +446,11 @@ class Engine:
             return True
         return await self._fetching.arrived(keys, left_ms=left_ms)
 
-    def receipt(self, tenant: str, decision_id: str) -> bytes:
-        """The receipt of a decision, or `RequestRejected` when there is none (any more). May run in a thread."""
+    def receipt(self, tenant: str, decision_id: str, *, only_of: Collection[int] | None = None) -> bytes:
+        """The receipt of a decision, or `RequestRejected` when there is none (any more): with `only_of` for one of
+        these cells. May run in a thread."""
         found = find_decision(decision_id, self._log, self._stores.moved)
-        if found is None or found[1].tenant != tenant:
+        if found is None or found[1].tenant != tenant or (only_of is not None and found[1].key not in only_of):
             raise RequestRejected("unknown_decision", f"no decision {decision_id}", status=404)
         receipt = opened_receipt(found[1], self.subjects)
         if receipt is None:

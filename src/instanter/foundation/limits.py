@@ -57,6 +57,16 @@ NEW_PEOPLE_PER_S = 200
 """People a second whom one public key may make known, unless `new_people_per_s` of its tenant says otherwise ..."""
 NEW_PEOPLE_NETWORK_DIVISOR = 10
 """... of which one network, an IPv4 address or an IPv6 /64, has at most one in so many."""
+VISITOR_SECRET_CHARS_MAX = 128
+"""Of the secret by which a device proves to be an `anonymousId`."""
+VISITOR_RIGHTS_PER_S = 10
+"""What the visitors of a tenant may ask of themselves by a public key, in parts, of which ..."""
+VISITOR_WHY_COST = 1
+"""... a decision that is looked for takes one, ..."""
+VISITOR_ERASURE_COST = 20
+"""... an erasure, which writes a checkpoint, two seconds' worth, ..."""
+VISITOR_EXPORT_COST = 100
+"""... and an export, which reads the whole log, ten seconds' worth."""
 NETWORKS_REMEMBERED_MAX = 4_096
 """Networks of which it is counted how many people came from them; further ones are counted together."""
 HOSTS_REMEMBERED_MAX = 256

@@ -91,8 +91,12 @@ class SigningSecrets:
 
     def confirm(self, tenant: str, token: str, user_id: str, now_ms: int) -> bool:
         """Whether a token says `user_id` and holds now. 20 us for a new one, less than one for a known one."""
+        return self.user_of(tenant, token, now_ms) == user_id != ""
+
+    def user_of(self, tenant: str, token: str, now_ms: int) -> str:
+        """The user that a token names, if it holds now; "" for one that is not good."""
         if not token or not self._texts or len(token) > USER_TOKEN_CHARS_MAX:
-            return False
+            return ""
         verdict = self._known.get((tenant, token))
         if verdict is None:
             verdict = self._verdict(tenant, token)
@@ -100,10 +104,8 @@ class SigningSecrets:
                 self._known.clear()
             self._known[tenant, token] = verdict
         now_s = now_ms / 1_000
-        return (
-            verdict.user_id == user_id != ""
-            and verdict.from_s - SKEW_S <= now_s < verdict.until_s <= now_s + LIFETIME_S_MAX + SKEW_S
-        )
+        holds = verdict.from_s - SKEW_S <= now_s < verdict.until_s <= now_s + LIFETIME_S_MAX + SKEW_S
+        return verdict.user_id if holds else ""
 
     def of_tenant(self, tenant: str) -> list[SigningSecret]:
         """A tenant's secrets, the oldest first."""
