@@ -270,24 +270,25 @@ def test_the_command_measures_writes_its_page_and_leaves_nothing_behind(tmp_path
     scratch.mkdir()
     result = subprocess.run(
         [sys.executable, "-m", "instanter.ops.cli.main", "bench", "--quick", "--json", "--only", "ingest",
-         "--only", "freshness", "--only", "models", "--only", "training", "--write", str(written)],
+         "--only", "readers", "--only", "freshness", "--only", "models", "--only", "training", "--write", str(written)],
         capture_output=True, text=True, check=False, env={**os.environ, "TMPDIR": str(scratch)})
     assert result.returncode == 0, result.stderr
     found = msgspec.json.decode(result.stdout, type=Report)
     assert found.quick
-    assert [one.name for one in found.cases] == ["ingest", "freshness", "models", "training"]
+    assert [one.name for one in found.cases] == ["ingest", "readers", "freshness", "models", "training"]
     unsaid = [one.void for one in found.cases if one.void and not one.void.endswith("ranked by something else")]
     assert unsaid == [], "only a busy machine, on which a decision misses its deadline, makes a case void"
     assert all(one.figures and one.figures[0].at_least is not None for one in found.cases)
-    assert found.cases[1].figures[0].value == 0, "a stale answer"
+    assert found.cases[1].figures[1].value == 0, "a decision that a reader was not told of"
+    assert found.cases[2].figures[0].value == 0, "a stale answer"
     assert "| ingest | events acknowledged |" in written.read_text(encoding="utf-8")
     assert list(scratch.iterdir()) == []
 
 
 def test_every_row_of_the_table_has_its_case() -> None:
     assert list(CASES) == [
-        "ingest", "sealing", "decide", "workers", "models", "freshness", "large_catalogue", "replay", "start",
-        "training", "memory", "pause",
+        "ingest", "sealing", "decide", "workers", "readers", "models", "freshness", "large_catalogue", "replay",
+        "start", "training", "memory", "pause",
     ]  # fmt: skip
 
 
