@@ -137,7 +137,11 @@ def scope_of(method: str = "GET", headers: list[tuple[bytes, bytes]] | None = No
             "headers": headers or [], "client": ("10.0.0.7", 99)}  # fmt: skip
 
 
-async def passed_on(handing: Handing, scope: dict[str, Any], *pieces: bytes) -> list[dict[str, Any]]:
+async def passed_on(
+    handing: Handing, scope: dict[str, Any], *pieces: bytes, left: asyncio.Event | None = None,
+    on_piece: Callable[[], None] = lambda: None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """What is sent to a client that stays until `left`; `on_piece` is called for each part of an answer's body."""
     sent: list[dict[str, Any]] = []
     messages = [
         {"type": "http.request", "body": piece, "more_body": number < len(pieces)}
@@ -145,10 +149,15 @@ async def passed_on(handing: Handing, scope: dict[str, Any], *pieces: bytes) -> 
     ]
 
     async def receive() -> Any:
-        return messages.pop(0) if messages else {"type": "http.disconnect"}
+        if messages:
+            return messages.pop(0)
+        await (left or asyncio.Event()).wait()
+        return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
         sent.append(message)
+        if message.get("body"):
+            on_piece()
 
     await handing.pass_on(scope, receive, send)
     return sent
@@ -231,6 +240,43 @@ def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one(tmp_path: Path) 
             await passed_on(handing, scope_of())
 
     over_socket(tmp_path, answering(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"), work)
+
+
+def without_end(hung_up: asyncio.Event) -> Serve:
+    """Answers with a part of a body, and nothing more until the other side hangs up."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        assert await reader.read() == b""
+        hung_up.set()
+
+    return serve
+
+
+def test_an_answer_without_end_is_hung_up_on_when_the_client_leaves(tmp_path: Path) -> None:
+    hung_up, left = asyncio.Event(), asyncio.Event()
+
+    async def work(handing: Handing) -> None:
+        sent = await passed_on(handing, scope_of(), left=left, on_piece=left.set)
+        assert body_of(sent) == b"abc"
+        assert not sent[-1]["more_body"]
+        await hung_up.wait()
+
+    over_socket(tmp_path, without_end(hung_up), work)
+
+
+def test_an_answer_without_end_is_ended_when_the_decider_ends(tmp_path: Path) -> None:
+    hung_up = asyncio.Event()
+
+    async def work(handing: Handing) -> None:
+        running = asyncio.create_task(handing.run())
+        sent = await passed_on(handing, scope_of(), on_piece=running.cancel)
+        assert body_of(sent) == b"abc"
+        assert not sent[-1]["more_body"]
+        await hung_up.wait()
+
+    over_socket(tmp_path, without_end(hung_up), work)
 
 
 def test_who_sends_a_request_is_told_by_its_address_and_nobody_tells_another_from_outside() -> None:

@@ -175,7 +175,7 @@ async def decide_beside(
         reports.info("a decider is ready", extra={"worker": number, "position": follower.partition.position})
 
     figures = _tell_figures(FiguresFile(folder, number), meter)
-    beside = [pulse.beat(), telling.run(), following.run(), figures]
+    beside = [pulse.beat(), telling.run(), following.run(), handing.run(), figures]
     try:
         ended = await answer(
             front, listener, settings=settings, connections_max=connections_max, meter=meter,

@@ -31,6 +31,10 @@ _HOP: Final = frozenset({
     b"connection", b"keep-alive", b"transfer-encoding", b"te", b"trailer", b"upgrade", b"expect", b"proxy-connection",
     PEER,
 })  # fmt: skip
+_IN_CHUNKS: Final = -1
+"""A body that says of each part how long it is."""
+_TO_THE_END: Final = -2
+"""A body that ends with the connection."""
 _BODILESS: Final = frozenset({204, 304})
 _BROKEN_OFF: Final = (OSError, EOFError, ValueError, asyncio.LimitOverrunError)
 """What reading from a writer that died raises, and from one that says what is no HTTP."""
@@ -58,7 +62,7 @@ class _Head(NamedTuple):
     status: int
     headers: list[tuple[bytes, bytes]]
     length_bytes: int
-    """Of the body; -1 where it comes in chunks, -2 where it ends with the connection."""
+    """Of the body, or one of the two below."""
     keeps: bool
 
 
@@ -75,16 +79,27 @@ class Handing:
     def __init__(self, socket: Path) -> None:
         self._socket = str(socket)
         self._idle: deque[_Connection] = deque()
+        self._ending = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until cancelled. Answers that have no end, which this process would wait for, are ended then."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._ending.set()
 
     async def pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request on as it comes in, and the answer back as it comes. Raises `WriterGone` as long as nothing of
         an answer was sent."""
         connection = await self._connected()
         pump = asyncio.create_task(_pump(scope, receive, connection.writer))
+        over: asyncio.Task[None] | None = None
         kept = begun = False
         try:
             head = await _head(connection.reader)
             begun = True
+            if head.length_bytes == _IN_CHUNKS:
+                over = asyncio.create_task(self._hang_up_when_over(receive, pump, connection.writer))
             await send({"type": "http.response.start", "status": head.status, "headers": head.headers})
             # A short answer in one piece: in two, the second would wait until the client has confirmed the first.
             short = b""
@@ -96,14 +111,31 @@ class Handing:
             await send({"type": "http.response.body", "body": short, "more_body": False})
             kept = head.keeps and pump.done() and pump.exception() is None
         except _BROKEN_OFF:
-            if begun:
+            if not begun:
+                raise WriterGone from None
+            if over is None or not over.done():
                 raise
-            raise WriterGone from None
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            pump.cancel()
-            with contextlib.suppress(asyncio.CancelledError, *_BROKEN_OFF):
-                await pump
+            for task in (pump, over):
+                if task is not None:
+                    task.cancel()
+                    with contextlib.suppress(asyncio.CancelledError, *_BROKEN_OFF):
+                        await task
             self._give_back(connection, kept=kept)
+
+    async def _hang_up_when_over(
+        self, receive: Receive, pump: asyncio.Task[None], writer: asyncio.StreamWriter
+    ) -> None:  # fmt: skip
+        """An answer may have no end: hang up on the writer once the client has left, or this process ends."""
+        await asyncio.wait({pump})
+        waiting = {asyncio.create_task(_left(receive)), asyncio.create_task(self._ending.wait())}
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+        writer.close()
 
     async def ask(self, method: str, target: bytes, headers: Headers, body: bytes) -> Answer:
         """Send a whole request, and get the whole answer. Raises `WriterGone`; nobody knows then what became of it."""
@@ -179,6 +211,13 @@ async def _pump(scope: Scope, receive: Receive, writer: asyncio.StreamWriter) ->
     await writer.drain()
 
 
+async def _left(receive: Receive) -> bool:
+    """Returns when the client is gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    return True
+
+
 def handed_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
     """The headers of a request as they are handed on, with the address of who sent it."""
     headers = [(name, value) for name, value in scope["headers"] if name not in _HOP]
@@ -202,14 +241,14 @@ def peer_in(headers: Headers) -> tuple[str, int] | None:
 async def _head(reader: asyncio.StreamReader) -> _Head:
     status, *lines = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[:-2]
     code = int(status.split(b" ", 2)[1])
-    headers, length_bytes, keeps = list[tuple[bytes, bytes]](), -2, True
+    headers, length_bytes, keeps = list[tuple[bytes, bytes]](), _TO_THE_END, True
     for line in lines:
         name, _, value = line.partition(b":")
         name, value = name.lower(), value.strip()
         if name == b"content-length":
             length_bytes = int(value)
         elif name == b"transfer-encoding":
-            length_bytes = -1
+            length_bytes = _IN_CHUNKS
             continue
         elif name == b"connection":
             keeps = value.lower() != b"close"
@@ -217,7 +256,7 @@ async def _head(reader: asyncio.StreamReader) -> _Head:
         headers.append((name, value))
     if code in _BODILESS:
         length_bytes = 0
-    return _Head(code, headers, length_bytes, keeps and length_bytes != -2)
+    return _Head(code, headers, length_bytes, keeps and length_bytes != _TO_THE_END)
 
 
 async def _body(reader: asyncio.StreamReader, head: _Head, *, is_head: bool) -> AsyncIterator[bytes]:
@@ -230,7 +269,7 @@ async def _body(reader: asyncio.StreamReader, head: _Head, *, is_head: bool) -> 
             left_bytes -= len(piece)
             yield piece
         return
-    if head.length_bytes == -2:
+    if head.length_bytes == _TO_THE_END:
         while piece := await reader.read(PIECE_BYTES):
             yield piece
         return
