@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -358,5 +359,20 @@ def test_broken_events_cost_a_body_no_more_than_so_much(tmp_path: Path, broken: 
         assert looked_into <= told.count(True) < looked_into + EVENTS_PER_STEP
         assert told == sorted(told, reverse=True)
         assert (await take(engine, half)).accepted == 1
+
+    with_engine(tmp_path, work)
+
+
+def test_where_nobody_else_is_on_the_loop_all_steps_go_to_the_disk_together(tmp_path: Path):
+    async def work(engine: Engine) -> None:
+        waiting: dict[bool, int] = {}
+        for alone in (False, True):
+            events = [event(number + 1_000 * alone) for number in range(3 * EVENTS_PER_STEP)]
+            note = partial(lambda alone: waiting.setdefault(alone, engine.journal.pending_bytes), alone)
+            asyncio.get_running_loop().call_soon(note)
+            taken = await engine.intake.take(events, kind=None, tenant="default", alone=alone)
+            assert taken.accepted == len(events)
+            assert engine.journal.pending_bytes == engine.journal.unfolded == 0
+        assert waiting[True] > 2 * waiting[False] > 0
 
     with_engine(tmp_path, work)

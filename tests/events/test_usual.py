@@ -140,6 +140,35 @@ def test_what_has_something_unusual_in_it_is_left(door: Door, more: dict[str, An
     assert not check_same(door, EVENT | more)
 
 
+@pytest.fixture(scope="module")
+def driven(enricher: Enricher) -> Door:
+    """A door whose clock goes by the events."""
+    return Door(subjects=HashedSubjects(SECRET), ids=Ids(), enrich=enricher, events_set_time=True)
+
+
+@pytest.mark.slow
+@settings(max_examples=1_000, deadline=None)
+@given(changes=FIELDS, sent_at_ms=st.sampled_from([None, NOW_MS - 5_000]))
+def test_whatever_it_takes_becomes_the_same_where_events_set_the_time(
+    driven: Door, changes: dict[str, Any], sent_at_ms: int | None
+) -> None:
+    check_same(driven, EVENT | changes, sent_at_ms=sent_at_ms)
+
+
+@pytest.mark.parametrize("timestamp", [
+    "2025-06-15T15:06:40.000Z", "2035-01-01T00:00:00Z", "1999-06-15T15:06:40Z", "1969-06-15T15:06:40Z", None,
+])  # fmt: skip
+def test_where_events_set_the_time_any_time_is_usual(driven: Door, timestamp: str | None) -> None:
+    assert check_same(driven, EVENT | {"timestamp": timestamp}, sent_at_ms=NOW_MS - 5_000)
+
+
+def test_where_events_set_the_time_each_is_received_when_it_happened_or_with_its_step(driven: Door) -> None:
+    times = ["2035-01-01T00:00:00Z", "2025-01-01T00:00:00Z", None, "2034-01-01T00:00:00Z"]
+    events = [EVENT | {"messageId": f"m-{place}", "timestamp": told} for place, told in enumerate(times)]
+    received = [one.record.received_ms for one in taken(driven, *events)]
+    assert received == [2_051_222_400_000, NOW_MS, NOW_MS, 2_019_686_400_000]
+
+
 def test_nearly_all_of_a_shop_s_traffic_is_taken(door: Door) -> None:
     traffic = Traffic(Shop(products=50), seed=3)
     events = [msgspec.json.decode(traffic.event(number % 40, NOW_MS)) for number in range(500)]

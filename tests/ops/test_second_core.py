@@ -44,6 +44,20 @@ known = len(compiled.wholes)
 run()
 print(compiled.wholes[known:], results[0] == results[1])
 """
+WARM_UP = """
+import numpy as np
+from instanter.engine.warmup import warm_up
+from instanter.ops.settings import Config
+from instanter.ops.wiring import decider_of, schema_of
+from instanter.state.ahead import foresee
+from instanter.state.compiling import compiled
+schema = schema_of(Config())
+decider = decider_of(Config(), schema)
+with np.errstate(all="ignore"):
+    calls = foresee(lambda: warm_up(schema, decider, ("home.recommended",)))
+print("fold_batch" in {kernel.py_func.__name__ for kernel, _ in calls})
+print(sorted(compiled.functions))
+"""
 SERVER = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # It is ignored where whoever runs the tests ignores it.
@@ -147,6 +161,10 @@ def is_there(pid: str) -> bool:
         return Path("/proc", pid, "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_the_whole_of_a_start_can_be_looked_at_without_compiling(tmp_path: Path) -> None:
+    assert run(WARM_UP, tmp_path) == ["True", "[]"]
 
 
 needs_two = pytest.mark.skipif(cores() < 2 or free_mb() < 1_000, reason="there is no second core or no memory here")

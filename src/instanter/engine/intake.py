@@ -147,13 +147,15 @@ class Intake:
         self, raws: Sequence[RawEvent], *, kind: str | None, tenant: str, sent_at_ms: int | None = None,
         defaults: dict[str, Any] | None = None, arrived_ns: int | None = None, gpc: bool = False, public: bool = False,
         user_token: str = "", history: bool = False, meet: Meet | None = None,
+        alone: bool = False,
     ) -> Taken:  # fmt: skip
         """Take events; on return they are durable and folded. Bad ones are quarantined and reported.
 
         With `gpc` they came with `Sec-GPC: 1`: nothing of them is kept but a stub. With `public` they came with a
         public access key: whom they name and what they say of orders are claims, but for the user whom `user_token`
         confirms. With `history` they come out of an archive: their timestamps stand as they are. `meet` is asked before
-        anybody is made known.
+        anybody is made known. `alone`: nobody else is on this loop, so it gets no turn between the steps, and all goes
+        to the disk and to the fold together.
 
         Raises `Unavailable` (nothing more than a part may be in the log, and a retry has one effect).
         """
@@ -186,7 +188,7 @@ class Intake:
                     rejected.append(Rejection(entry.message_id, error.code, error.message, first + place))
                     waiters.append(self._set_aside(entry, gpc=gpc))
                 first += len(step)
-                turns = 1 + sum(map(len, step)) // BYTES_PER_TURN
+                turns = 0 if alone else 1 + sum(map(len, step)) // BYTES_PER_TURN
         except Unavailable:
             for waiter in waiters:  # Nobody waits for what went before the refusal.
                 waiter.cancel()

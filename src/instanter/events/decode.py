@@ -108,7 +108,7 @@ class Door:
         self._usual = UsualEvents(
             subjects=subjects, enricher=enrich, gate=self._gate, amounts=self._amounts, items=self._items,
             name_of=self._track_name, checked=self._schemas, telling=_TELLING, references=self._references,
-            ref_of=self._ref_of,
+            ref_of=self._ref_of, events_set_time=events_set_time,
         )  # fmt: skip
 
     def admit_step(
@@ -123,7 +123,7 @@ class Door:
         admitted: list[Admitted] = []
         refused: list[tuple[int, EventRejected]] = []
         left: Sequence[int] = range(len(raws))
-        if not (defaults or gpc or public or history or self._events_set_time):
+        if not (defaults or gpc or public or history):
             admitted, left = self._usual.admit(
                 raws, kind=kind, received_ms=received_ms, tenant=tenant, sent_at_ms=sent_at_ms
             )

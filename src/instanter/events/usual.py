@@ -72,10 +72,10 @@ class UsualEvents:
     def __init__(
         self, *, subjects: Subjects, enricher: Enricher, gate: Gate, amounts: Amounts, items: ItemFinder,
         name_of: Callable[[str | None], str], checked: Mapping[str, object], telling: frozenset[str],
-        references: References, ref_of: RefOf,
+        references: References, ref_of: RefOf, events_set_time: bool = False,
     ) -> None:  # fmt: skip
-        """The parts are the door's. `checked` are names that have a schema, `telling` properties that change how others
-        are read."""
+        """The parts are the door's, and so is `events_set_time`. `checked` are names that have a schema, `telling`
+        properties that change how others are read."""
         self._subjects = subjects
         self._enricher = enricher
         self._gate = gate
@@ -86,6 +86,7 @@ class UsualEvents:
         self._telling = telling
         self._references = references
         self._ref_of = ref_of
+        self._events_set_time = events_set_time
         self._plans: dict[str | None, _Plan] = {}
         """Of track events, by the name as it was sent."""
         self._plans_by_type = {type_: self._planned(NAME_BY_TYPE[type_]) for type_ in ("page", "screen", "identify")}
@@ -113,7 +114,8 @@ class UsualEvents:
         items_of, values_of = self._items.items_of, self._amounts.values_of
         judge = None if self._gate.is_open else self._gate.judge
         reference, fromisoformat = self._references.of, datetime.fromisoformat
-        ahead_ms = received_ms - sent_at_ms if sent_at_ms is not None else 0
+        events_set_time, step_ms = self._events_set_time, received_ms
+        ahead_ms = received_ms - sent_at_ms if sent_at_ms is not None and not events_set_time else 0
         notes: list[Note] = []
         for place, raw in enumerate(raws):
             text = bytes(raw).strip(_SPACES)
@@ -156,7 +158,7 @@ class UsualEvents:
             ) or message_id in PLACEHOLDERS:  # fmt: skip
                 continue
             # When.
-            happened_ms, told = received_ms, event.timestamp
+            happened_ms, told = step_ms, event.timestamp
             if told is not None:
                 if told[4:5] != "-":
                     continue
@@ -166,8 +168,12 @@ class UsualEvents:
                     continue
                 since = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) - _EPOCH
                 happened_ms = (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000 + ahead_ms
-                if not 0 <= happened_ms <= received_ms <= happened_ms + FAR_MS:
+                if events_set_time:
+                    received_ms = max(step_ms, happened_ms)
+                elif not 0 <= happened_ms <= received_ms <= happened_ms + FAR_MS:
                     continue
+            elif events_set_time:
+                received_ms = step_ms
             # About what.
             properties = event.properties
             if properties:

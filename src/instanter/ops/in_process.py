@@ -18,7 +18,6 @@ import msgspec
 
 from ..decisions.decide import UNHURRIED_MS
 from ..decisions.request import DecideRequest, PlacementRequest
-from ..engine.importing import Piece
 from ..engine.intake import Rejection
 from ..engine.loop import Engine
 from ..events.envelope import CANONICAL_FIELDS, ItemUpserted
@@ -29,7 +28,9 @@ from .settings import Config
 from .wiring import open_engine
 
 TENANT: Final = "default"
-PIECE_EVENTS: Final = 2_000
+PIECE_EVENTS: Final = 5_000
+PIECE_BYTES: Final = 4 * 1024 * 1024
+"""One event more than that at most: far less than what may wait for the disk."""
 ITEMS_PER_CALL: Final = 1_000
 STOP_MS: Final = 30_000
 
@@ -122,23 +123,22 @@ class InProcess:
             self._loop.run_until_complete(self._engine.change_items(changes[first : first + ITEMS_PER_CALL]))
 
     def import_events(self, events: Sequence[bytes]) -> list[Rejection]:
-        """Take events of the past in their order, as `instanter import` sends them; on return all are folded. Those
-        that were not taken."""
+        """Take many events of the past in their order; on return all are folded. Those that were not taken.
+
+        It waits for the disk once in a piece, and not once in a step as an import that must be able to go on. The
+        clock of events runs fast then: an epoch and a tick are due behind each group that is folded, so a few large
+        groups cost less than many.
+        """
         rejected: list[Rejection] = []
-        for first in range(0, len(events), PIECE_EVENTS):
-            piece = events[first : first + PIECE_EVENTS]
-            lines = range(1, len(piece) + 1)
-            taken = self._loop.run_until_complete(self._engine.importer.take(
-                Piece(import_id=b"", events=piece, lines=lines, through=len(piece)), tenant=TENANT
-            ))  # fmt: skip
-            rejected += taken.rejected
+        for piece in in_pieces(events):
+            rejected += self.take_events(piece)
         return rejected
 
     def take_events(self, events: Sequence[bytes]) -> list[Rejection]:
         """Take events as they happen, as `POST /v1/batch` does; on return all are folded. Those not taken."""
         if not events:
             return []
-        taken = self._loop.run_until_complete(self._engine.intake.take(events, kind=None, tenant=TENANT))
+        taken = self._loop.run_until_complete(self._engine.intake.take(events, kind=None, tenant=TENANT, alone=True))
         return list(taken.rejected)
 
     def ask(self, person: str, at_ms: int, spots: Sequence[Spot], *, named: bool = True) -> Answered:
@@ -156,6 +156,22 @@ class InProcess:
             {name: [item.id for item in one.items] for name, one in placed.items()},
             {name: one.served_by for name, one in placed.items()}, decision.reply.degraded, decision.reply.took_ms,
         )  # fmt: skip
+
+
+def in_pieces(events: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """Events in parts of what is taken together.
+
+    >>> [len(piece) for piece in in_pieces([b"x"] * 5_001)], [len(piece) for piece in in_pieces([b"x" * 2**21] * 5)]
+    ([5000, 1], [2, 2, 1])
+    """
+    first = held_bytes = 0
+    for place, event in enumerate(events):
+        if place - first == PIECE_EVENTS or held_bytes >= PIECE_BYTES:
+            yield events[first:place]
+            first, held_bytes = place, 0
+        held_bytes += len(event)
+    if first < len(events):
+        yield events[first:]
 
 
 async def _made(make: Callable[[], Engine]) -> Engine:

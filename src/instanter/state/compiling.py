@@ -248,11 +248,12 @@ def compiled_kernel(function: Any, *, wide: bool = False, **options: Any) -> Any
 
 
 def entry_of(whole: Any, arguments: tuple[Any, ...]) -> Any:
-    """What numba calls in the end where a kernel is called with arguments of these types, as it has been."""
+    """What numba calls in the end where a kernel is called with arguments of these types, as it has been; the kernel
+    itself where it has only been looked at (`ahead`)."""
     if not isinstance(whole, Dispatcher):
         return whole
-    compiled_form: Any = whole.overloads[tuple(numba.typeof(one) for one in arguments)]
-    return compiled_form.entry_point
+    compiled_form: Any = whole.overloads.get(tuple(numba.typeof(one) for one in arguments))
+    return whole if compiled_form is None else compiled_form.entry_point
 
 
 # What is kept on disk.

@@ -19,6 +19,7 @@ from ...events.kinds import KNOWN, canonical_name
 from ...foundation.clock import SystemClock, elapsed_ns
 from ...foundation.errors import RequestRejected
 from ..in_process import quiet
+from ..second_core import second_core
 from ..trying import folder as folders
 from ..trying.catalogue import Items, titled
 from ..trying.columns import ROLES, said_roles
@@ -100,6 +101,11 @@ def run(arguments: argparse.Namespace) -> int:
     if len(arguments.files) > 2:
         raise RequestRejected("nothing", "name a file of items, a file of clicks, or both, and no more")
     began_ns = elapsed_ns()
+    with second_core(folders.USUAL_CONFIG):  # From here on: reading takes one core, and kernels take the other.
+        return _tried(arguments, began_ns)
+
+
+def _tried(arguments: argparse.Namespace, began_ns: int) -> int:
     clock, out = SystemClock(), Console(stderr=arguments.json, highlight=False)
     quiet()
     seconds: dict[str, float] = {}
@@ -115,10 +121,12 @@ def run(arguments: argparse.Namespace) -> int:
     report = _report(folder, ready, taken, items, notes)
     _show_taken(out, report, taken)
     source = " and ".join(path.name for path in arguments.files)
-    with _timed(seconds, "write"):
-        _write(folder, source, taken, items)
+    _write(folder, source, taken, items)
     with tempfile.TemporaryDirectory(prefix="instanter-try-") as data:
-        with _timed(seconds, "import"), _progress(out, quiet=arguments.json) as told:
+        with (
+            _timed(seconds, "import"), folders.events_written(folder, taken.history if taken else None),
+            _progress(out, quiet=arguments.json) as told,
+        ):  # fmt: skip
             done = imported(folder / folders.CONFIG, Path(data) / "data", items, taken.history if taken else None,
                             now_ms=now_ms, steps_max=arguments.steps, told=told)  # fmt: skip
         _add(report, done, seconds)
@@ -288,8 +296,6 @@ def _write(folder: Path, source: str, taken: Taken | None, items: Items) -> None
     text = folders.configuration(source=source, kinds=own, only_new=only_new, limit=K)
     (folder / folders.CONFIG).write_text(text, encoding="utf-8")
     folders.write_items(folder, items)
-    if taken is not None:
-        folders.write_events(folder, taken.history)
 
 
 def _add(report: TryReport, done: Imported, seconds: Mapping[str, float]) -> None:

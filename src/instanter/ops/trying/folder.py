@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import multiprocessing
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from ...foundation.errors import RequestRejected
-from .figures import PLACEMENT
+from ...decisions.placement import Placement
+from ...foundation.errors import RequestRejected, Unavailable
+from ..settings import Config
+from .figures import PLACEMENT, K
 from .history import History
 
 CONFIG: Final = "instanter.toml"
@@ -17,6 +21,8 @@ ITEMS: Final = "items.ndjson"
 EVENTS: Final = "events.ndjson"
 GUESS: Final = "guess.json"
 NEXT: Final = "GO-ON.md"
+USUAL_CONFIG: Final = Config(placements=(Placement(id=PLACEMENT, limit=K),))
+"""What `configuration` says but for names of events: its kernels are those of any trial."""
 _FOLDER: Final = "instanter-try"
 _TRIES_MAX: Final = 1_000
 _PIECE: Final = 20_000
@@ -70,6 +76,24 @@ def write_events(folder: Path, history: History) -> None:
         for first in range(0, len(history), _PIECE):
             part = list(history.events(first, min(first + _PIECE, len(history))))
             file.write(b"\n".join([*part, b""]))
+
+
+@contextlib.contextmanager
+def events_written(folder: Path, history: History | None) -> Iterator[None]:
+    """While this lasts a process beside this one writes the acts; at the end they are there. `Unavailable` where that
+    failed. A process, since making a million lines takes a core for seconds."""
+    if history is None:
+        yield
+        return
+    writer = multiprocessing.get_context("spawn").Process(target=write_events, args=(folder, history), daemon=True)
+    writer.start()
+    try:
+        yield
+        writer.join()
+    finally:
+        writer.kill()  # Which does nothing where it has ended.
+    if writer.exitcode:
+        raise Unavailable(f"{folder / EVENTS} could not be written")
 
 
 def commands(folder: Path, *, has_events: bool) -> Sequence[str]:

@@ -130,16 +130,17 @@ class History:
         """Acts as tracking events, in their order; their times are moved by `later_ms`. Lines of one order that stand
         together are one event."""
         who = "userId" if self.named_users else "anonymousId"
+        times = (self.at_ms[first:last] + later_ms).astype("datetime64[ms]").astype("U23")
         rows = zip(
-            self.at_ms[first:last].tolist(), self.people[first:last].tolist(), self.items[first:last].tolist(),
+            times.tolist(), self.people[first:last].tolist(), self.items[first:last].tolist(),
             self.kinds[first:last].tolist(), strict=True,
         )  # fmt: skip
         people, items, until = self._people, self._items, first
-        for place, (at_ms, person, item, kind) in enumerate(rows, start=first):
+        for place, (at, person, item, kind) in enumerate(rows, start=first):
             if kind != _ORDERED:
                 yield (
                     f'{{"type":"track","event":"{KINDS[kind]}","messageId":"act-{place}","{who}":{people[person]},'
-                    f'"timestamp":{at_ms + later_ms},"properties":{{"product_id":{items[item]}'
+                    f'"timestamp":"{at}Z","properties":{{"product_id":{items[item]}'
                     f'{self._price_of(place)}}}}}'
                 ).encode()
             elif place >= until:
@@ -150,7 +151,7 @@ class History:
                 )  # fmt: skip
                 yield (
                     f'{{"type":"track","event":"{ORDER_COMPLETED}","messageId":"act-{place}","{who}":{people[person]},'
-                    f'"timestamp":{at_ms + later_ms},"properties":{{"order_id":"order-{place}","products":[{lines}]}}}}'
+                    f'"timestamp":"{at}Z","properties":{{"order_id":"order-{place}","products":[{lines}]}}}}'
                 ).encode()
 
     def _end_of_order(self, place: int, last: int) -> int:
@@ -197,13 +198,14 @@ class _Gathered:
     def __init__(self) -> None:
         self.columns: list[array[Any]] = [array(code) for code in "qqqqqqdq"]
         """at_ms, sequence, person, item, kind, group, price, quantity."""
+        self._appends = [column.append for column in self.columns]
         self.people: dict[str, int] = {}
         self.items: dict[str, int] = {}
         self.dropped = 0
 
     def add(self, *values: Any) -> None:
-        for column, value in zip(self.columns, values, strict=True):
-            column.append(value)
+        for append, value in zip(self._appends, values, strict=True):
+            append(value)
         if len(self.columns[0]) >= 2 * TRIED_ACTS_MAX:
             self.keep_newest()
 
@@ -219,6 +221,7 @@ class _Gathered:
         self.columns = [
             array(column.typecode, np.frombuffer(column, column.typecode)[kept].tobytes()) for column in self.columns
         ]
+        self._appends = [column.append for column in self.columns]
 
 
 class Reader:
