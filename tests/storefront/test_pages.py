@@ -163,7 +163,7 @@ def test_an_earlier_decision_is_shown_as_it_was_and_made_again(opened):
     text = opened.http.get("/then/d_1").text
     assert "Made again from the log: identical" in text
     assert "&lt;b&gt;gone&lt;/b&gt;" in text
-    assert "with probability 0.95" in text
+    assert "chance 0.95" in text
 
 
 def test_a_replay_that_takes_longer_or_differs_is_told():

@@ -28,3 +28,7 @@ def test_a_profile_is_told_in_a_sentence_with_numbers_tastes_and_items():
 def test_what_is_missing_or_of_another_type_is_left_out(profile):
     seen = seen_of(profile, str)
     assert (seen.sentence, seen.tastes, seen.items, seen.consent) == ("No view yet.", (), (), {})
+
+
+def test_an_act_of_this_second_was_just_now():
+    assert ("last act", "just now") in seen_of({"features": {"last_seen": 0.4}}, str).numbers

@@ -58,6 +58,13 @@ class Place(msgspec.Struct, frozen=True):
     """Whether the engine is asked as soon as the page is there."""
 
 
+_LISTS: Final = {
+    "home.hero": "At the top", "home.recommended": "For you", "product.similar": "Goes the same way",
+    "cart.addons": "Goes well with it", "search": "Found",
+}  # fmt: skip
+"""What the pages call a list; another has its placement's name."""
+
+
 class _About(msgspec.Struct, frozen=True, rename="camel"):
     anonymous_id: str
 
@@ -391,8 +398,8 @@ def _list_of(name: str, placed: dict[str, Any], shelf: Shelf) -> dict[str, Any]:
          "position": one.get("position", 0), "propensity": one.get("propensity", 1.0), "here": one["id"] in shelf}
         for one in placed.get("items", ())
     ]  # fmt: skip
-    return {"name": name, "items": items, "rung": placed.get("servedBy", ""), "model": placed.get("model", ""),
-            "candidates": placed.get("candidates", 0)}  # fmt: skip
+    return {"name": _LISTS.get(name, name), "id": name, "items": items, "rung": placed.get("servedBy", ""),
+            "model": placed.get("model", ""), "candidates": placed.get("candidates", 0)}  # fmt: skip
 
 
 def _decoded(body: bytes, kind: Callable[..., Any]) -> Any:

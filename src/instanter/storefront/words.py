@@ -93,8 +93,14 @@ def _numbers(features: Mapping[str, Any]) -> list[tuple[str, str]]:
     if (price := _number(features.get("session_price"))) is not None:
         shown.append(("price level", f"{price:,.0f}"))
     if (last := _number(features.get("last_seen"))) is not None:
-        shown.append(("last act", f"{last:,.0f} s ago" if last < 120 else f"{last / 60:,.0f} min ago"))
+        shown.append(("last act", _ago(last)))
     return shown
+
+
+def _ago(seconds: float) -> str:
+    if seconds < 1:
+        return "just now"
+    return f"{seconds:,.0f} s ago" if seconds < 120 else f"{seconds / 60:,.0f} min ago"
 
 
 def _names(value: object) -> tuple[Taste, ...]:

@@ -142,7 +142,7 @@ async def _timeline(visit: Visit, person: str, here: str) -> _Timeline:
             break
     rows = [_entry(one, may_see=visit.may("receipts:read")) for one in entries]
     note = f"{left_out:,} of this piece cannot be read any more" if left_out else ""
-    empty = "Nothing in this piece of the log." if after else "Nothing that can still be read."
+    empty = "Nothing in this piece of the log. It may lie further back." if after else "Nothing that can still be read."
     table = Table(
         title="Timeline", columns=_ENTRY_COLUMNS, rows=rows, name="timeline", note=note, empty=empty,
         more=f"{here}?after={after}" if after else "",

@@ -72,6 +72,11 @@
   const clock = (second) => new Date(second * 1000).toISOString().slice(11, 19);
   const seconds = () => kept.at.map((ms) => ms / 1000);
 
+  /* Where no pointer is, the legend says what the newest second was. */
+  const tellNewest = (plot) => {
+    if (plot.cursor.idx == null && kept.at.length) plot.setLegend({ idx: kept.at.length - 1 });
+  };
+
   const draw = () => {
     for (const one of plots) one.destroy();
     plots = [];
@@ -146,6 +151,7 @@
         take(told);
         if (plots.length) plots.forEach((plot) => plot.setData([seconds(), ...plot.readAgain()]));
         else draw();
+        plots.forEach(tellNewest);
         tell();
       } else if (!kept.at.length) state.textContent = "The first sample comes within a second or two.";
     } catch (error) {

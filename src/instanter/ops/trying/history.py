@@ -460,7 +460,8 @@ class Reader:
             notes.append(f"the newest {TRIED_ACTS_MAX:,} acts were taken, and {self._gathered.dropped:,} older ones "
                          "left out")  # fmt: skip
         if KIND not in self._at:
-            notes.append(f"no column says what was done: all rows count as {KINDS[self._kind_of_all]}")
+            notes.append(f"no column says what was done: all rows count as {KINDS[self._kind_of_all]}; where one does, "
+                         "say so: --map event=COLUMN, and --event KIND=NAME for each of its values")  # fmt: skip
         return notes
 
 

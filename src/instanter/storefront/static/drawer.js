@@ -59,7 +59,8 @@
 
   /* The visitor, in words and numbers. */
   const drawSeen = (seen) => {
-    text('sentence', seen.sentence)
+    text('sentence', seen.consent?.personalization === false
+      ? 'Personalization is off. This was known before, and no list uses it.' : seen.sentence)
     one('[data-about-visitor]').replaceChildren(
       make('div', { className: 'numbers' }, ...seen.numbers.map(([title, value]) => number(title, value))),
       ...seen.tastes.map(({ title, names }) => make('div', { className: 'taste' },
@@ -77,6 +78,8 @@
   const look = async () => {
     if (!window.instanter || !isOpen()) return
     text('who', instanter.anonymousId)
+    const known = one('[data-who-known]')
+    if (known) known.href = `${known.dataset.whoKnown}/people/${encodeURIComponent(`anonymous:${instanter.anonymousId}`)}`
     try { drawSeen(await ask(told.news ? '/news/see' : '/see', { anonymousId: instanter.anonymousId })) } catch (error) {
       text('sentence', error.message)
     }
@@ -109,7 +112,7 @@
   const drawEarlier = () => {
     one('[data-earlier]').replaceChildren(...kept.get('decisions', []).slice(0, 12).map((entry) => make('li', {}, make('a', {
       href: `/then/${encodeURIComponent(entry.id)}${told.news ? '?of=news' : ''}` },
-    make('span', { textContent: new Date(entry.at).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit' }) }),
+    make('span', { textContent: new Date(entry.at).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false }) }),
     make('b', { textContent: entry.first || entry.page }), make('span', { textContent: rungs[entry.rung] ?? entry.rung ?? '' })))))
   }
   document.addEventListener('shop:answered', ({ detail }) => {
@@ -121,7 +124,7 @@
   const consent = one('[data-consent]')
   const sayConsent = (on) => {
     consent.checked = on
-    text('consent-words', on ? 'Personalization is on' : 'Personalization is off: nothing is recorded')
+    text('consent-words', on ? 'Personalization is on' : 'Personalization is off: nothing more is recorded')
   }
   sayConsent(kept.get('consent', true))
   consent.addEventListener('change', async () => {
@@ -145,21 +148,24 @@
     location.href = told.news ? '/news' : '/'
   }))
 
-  /* The shopkeeper: the piece is gone, and the page's lists follow. */
+  /* The shopkeeper: the piece is gone, or there again, and the page's lists follow. */
+  const RESTOCKED = 10
   one('[data-sell-out]')?.addEventListener('click', async ({ target }) => {
+    const stock = target.dataset.gone ? RESTOCKED : 0
     target.disabled = true
     try {
-      await ask('/stock', { id: told.item.id, stock: 0 })
-      target.textContent = 'Sold out now'
-      const stock = one('.stock')
-      stock.textContent = 'Sold out'
-      stock.classList.add('out')
-      one('[data-add]').disabled = true
+      await ask('/stock', { id: told.item.id, stock })
+      target.dataset.gone = stock ? '' : '1'
+      target.textContent = stock ? 'Sell this piece out' : 'Put it back into stock'
+      const words = one('.stock')
+      words.textContent = stock ? 'In stock, at your door in 3 days' : 'Sold out'
+      words.classList.toggle('out', !stock)
+      one('[data-add]').disabled = !stock
       await refresh()
     } catch (error) {
-      target.disabled = false
       target.textContent = error.message
     }
+    target.disabled = false
   })
 
   /* The crowd. */
@@ -193,7 +199,7 @@
   else if (shop.latest) drawAnswer(shop.latest)
   else if (!one('[data-place]')) {
     one('[data-answer-rung]').textContent = 'nothing asked'
-    text('answer-words', 'This page has no list.')
+    text('answer-words', told.page === 'Then' ? 'It shows what was decided then.' : 'This page has no list.')
   }
   drawEarlier()
   tellOpen()

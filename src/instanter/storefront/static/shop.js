@@ -119,6 +119,14 @@ const rungs = { personal: 'personal', session: 'this visit', segment: 'your segm
 const notes = { personal: 'chosen for you', session: 'by what you did in this visit', segment: 'what people like you like',
   popular: 'what everybody likes' }
 
+const foundWords = (placed, limit) => {
+  const found = placed?.items.length
+  if (!found) return ''
+  if (placed.reason === 'nothing_matched') return 'What you may like instead'
+  if (found === 1) return '1 piece'
+  return `${found === limit ? `The first ${found}` : found} pieces, the likeliest for you first`
+}
+
 /* One question for all lists of the page: no item stands in two of them. */
 let asking = 0
 const refresh = async (which = places()) => {
@@ -139,7 +147,7 @@ const refresh = async (which = places()) => {
     paint(place, placed?.items ?? [], answer.decisionId)
     all(`[data-rung="${CSS.escape(place.dataset.place)}"]`).forEach((note) => {
       if (note.dataset.found === undefined) note.textContent = notes[placed?.servedBy] ?? ''
-      else note.textContent = placed?.items.length ? `${placed.items.length} pieces, the likeliest for you first` : ''
+      else note.textContent = foundWords(placed, +place.dataset.limit)
     })
     const empty = one('[data-empty]')
     if (empty) empty.hidden = Boolean(placed?.items.length) && placed?.reason !== 'nothing_matched'
@@ -246,7 +254,7 @@ const wire = () => {
   if (again && last) {
     again.dataset.about = last
     delete again.dataset.later
-    one('[data-again]').textContent = 'Back to what you looked at'
+    one('[data-again]').textContent = 'More like what you looked at last'
   }
   document.addEventListener('visibilitychange', () => { if (!document.hidden) refresh() })
   addEventListener('pageshow', ({ persisted }) => { if (persisted) refresh() })
