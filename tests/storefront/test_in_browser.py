@@ -112,7 +112,7 @@ def test_an_earlier_decision_is_looked_at_as_it_was_and_made_again(visit):
             break
         visitor.page.reload()
     assert visitor.page.get_by_text("Made again from the log: identical").count() == 1
-    listed = visitor.page.locator('section[aria-label="home.recommended"] .tile-title').all_inner_texts()
+    listed = visitor.page.locator('section[aria-label="For you"] .tile-title').all_inner_texts()
     assert listed == [SHOP.item(item_id).fields.title for item_id in shown]
     for theme in THEMES:
         visitor.page.emulate_media(color_scheme=theme)
