@@ -45,6 +45,17 @@ def test_an_empty_catalogue_and_a_name_that_nobody_hears_are_told(tmp_path: Path
     with_client(tmp_path, work)
 
 
+def test_a_name_of_the_specification_that_nobody_hears_is_not_taken_for_another(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        await send(client, 1, event="Help Viewed")
+        (unheard,) = await findings(client, "unheard")
+        assert unheard["message"].startswith('1 event "Help Viewed" changes no profile')
+        assert "name it in the `on` of a feature" in unheard["message"]
+        assert "Product Viewed" not in unheard["message"]
+
+    with_client(tmp_path, work)
+
+
 def test_a_feed_that_is_keyed_by_another_field_is_named(tmp_path: Path) -> None:
     async def work(client: Client) -> None:
         items = [{"id": f"p-{n}", "fields": {"title": "T", "gtin": 4_000_000 + n, "mpn": f"M{n}"}} for n in range(30)]

@@ -217,11 +217,9 @@ def test_every_decision_page_is_listed_and_has_its_parts(root: Path) -> None:
     index = page(root, "docs/decisions/README.md")
     pages = sorted(path for path in folder.glob("*.md") if path.name != "README.md")
     assert [path.name for path in pages if f"({path.name})" not in index] == []
-    numbers = [path.name[:4] for path in pages]
-    assert len(set(numbers)) == len(numbers), "a number is given out once, and pages may come in any order"
-    for number, path in zip(numbers, pages, strict=True):
+    for number, path in enumerate(pages, start=1):
         text = path.read_text(encoding="utf-8")
-        assert text.startswith(f"# {number}. "), path.name
+        assert text.startswith(f"# {number:04d}. "), path.name
         parts = re.findall(r"^## (.+)$", text, re.MULTILINE)
         assert parts[:3] == ["Context", "Decision", "Consequences"], path.name
 

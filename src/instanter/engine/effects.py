@@ -16,7 +16,7 @@ import msgspec
 
 from ..decisions.receipt import decode_receipt
 from ..events.envelope import Decided, Tracked, read_record
-from ..events.kinds import NAME_BY_TYPE, ORDER_COMPLETED, PAGE_VIEWED, PRODUCT_ADDED, SCREEN_VIEWED
+from ..events.kinds import KNOWN, NAME_BY_TYPE, ORDER_COMPLETED, PAGE_VIEWED, PRODUCT_ADDED, SCREEN_VIEWED
 from ..events.named_items import NAMING_ITEMS
 from ..events.nearest import likely_name, mapping_line
 from ..events.notes import ITEM_UNKNOWN, UNHEARD
@@ -220,18 +220,24 @@ def _names(
     for name, of in _by_count(seen):
         if name in heard or name in _WITHOUT_FEATURE or name == FURTHER:
             continue
-        near = likely_name(name, heard)
+        # A name of the specification says what it says; a feature is missing, and no other name is meant.
+        near = "" if name in KNOWN else likely_name(name, heard)
         advice = (
-            f'it looks like "{near}": put {mapping_line(name, near)} under [events.names]' if near
+            "name it in the `on` of a feature" if name in KNOWN
+            else f'it looks like "{near}": put {mapping_line(name, near)} under [events.names]' if near
             else "map it under [events.names], or name it in the `on` of a feature"
         )  # fmt: skip
         field = field_with_ids(of.bare, tenant, partition, subjects)
         first = f" Before that: they name no item, and {to_item_from(field)}." if field else ""
         yield Finding(
             UNHEARD, name, of.count,
-            f'{of.count:,} events "{name}" change no profile, since no feature hears the name: {advice}, and run '
-            f"`instanter remap`, which tells the kept ones again, once.{first}",
+            f'{_events(of.count)} "{name}" {"changes" if of.count == 1 else "change"} no profile, since no feature '
+            f"hears the name: {advice}, and run `instanter remap`, which tells the kept ones again, once.{first}",
         )  # fmt: skip
+
+
+def _events(count: int) -> str:
+    return "1 event" if count == 1 else f"{count:,} events"
 
 
 def _items(seen: Observed, tenant: str, partition: Partition, subjects: KeyStore) -> Iterator[Finding]:
@@ -349,13 +355,13 @@ def _times(seen: Observed) -> Iterator[Finding]:
         if of.far:
             yield Finding(
                 "time_far", name, of.far,
-                f'{of.far:,} events "{name}" lie more than ten years before their receipt: send `timestamp` as ISO '
+                f'{_events(of.far)} "{name}" lie more than ten years before their receipt: send `timestamp` as ISO '
                 "8601 with zone, or seconds or milliseconds since 1970.",
             )  # fmt: skip
         if of.ahead:
             yield Finding(
                 "time_ahead", name, of.ahead,
-                f'{of.ahead:,} events "{name}" were sent with a time in the future, and count as of five minutes after '
+                f'{_events(of.ahead)} "{name}" were sent with a time in the future, and count as of five minutes after '
                 "their receipt: set the sender's clock, or send `sentAt`, by which it is put right.",
             )  # fmt: skip
 
@@ -410,7 +416,7 @@ def _tallied(tally: TallyReading | None) -> Iterator[Finding]:
     """What a server has counted of single events since its start, but for what the log has told already."""
     for note in tally.notes if tally is not None else ():
         if note.code not in (UNHEARD, ITEM_UNKNOWN, "no_item", "time_far", "time_clamped"):
-            yield Finding(note.code, note.event, note.count, f'{note.count:,} events "{note.event}": {note.message}.')
+            yield Finding(note.code, note.event, note.count, f'{_events(note.count)} "{note.event}": {note.message}.')
 
 
 def _by_count(seen: Observed) -> list[tuple[str, _Name]]:
