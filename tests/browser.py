@@ -30,6 +30,11 @@ SCREENSHOTS = ROOT / "build" / "screenshots"
 DESKTOP, PHONE = 1280, 390
 THEMES = ("light", "dark")
 WIDTHS = (DESKTOP, PHONE)
+LOOKS = (
+    [(theme, width) for theme in THEMES for width in WIDTHS] if os.environ.get("INSTANTER_FULL")
+    else [(THEMES[0], DESKTOP), (THEMES[1], PHONE)]
+)
+"""In which themes and widths each page is looked at: in all with INSTANTER_FULL=1."""
 HEIGHTS = {DESKTOP: 900, PHONE: 844}
 SHIFT_MAX = 0.05
 INSTALL_S_MAX = 300
@@ -70,9 +75,9 @@ def missing(what: str, how: str) -> NoReturn:
     pytest.skip(told)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A Chromium for all tests of pages."""
+    """A Chromium for the tests of a file: as long as it runs, nothing else can run a loop in this thread."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         missing("Chromium", "apt-get install chromium")

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from instanter.console.pages import PAGES
 
-from ..browser import DESKTOP, PHONE, THEMES, WIDTHS, NewPage, check_page, keep_screenshot, said_by
+from ..browser import DESKTOP, LOOKS, PHONE, WIDTHS, NewPage, check_page, keep_screenshot, said_by
 from .stall import HOSTILE, Stall
 
 ROOM = "console"
@@ -26,8 +26,7 @@ def log_in(tab: Tab, stall: Stall, key: str = "") -> None:
     tab.wait_for_selector(".who")
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize(("theme", "width"), LOOKS)
 def test_every_page_reads_well(theme: str, width: int, stall: Stall, new_page: NewPage) -> None:
     tab = new_page(theme=theme, width=width)
     tab.goto(f"{stall.url}/console")
@@ -42,7 +41,7 @@ def test_every_page_reads_well(theme: str, width: int, stall: Stall, new_page: N
         assert tab.title() == f"{page.title} · Instanter", "no name of data has become a script"
 
 
-@pytest.mark.parametrize(("theme", "width"), [(THEMES[0], DESKTOP), (THEMES[1], PHONE)])
+@pytest.mark.parametrize(("theme", "width"), [("light", DESKTOP), ("dark", PHONE)])
 def test_what_pages_lead_to_reads_well(theme: str, width: int, stall: Stall, new_page: NewPage) -> None:
     tab = new_page(theme=theme, width=width)
     log_in(tab, stall)

@@ -14,7 +14,7 @@ from playwright.sync_api import Page as Tab
 from instanter.foundation.limits import CONSOLE_PIECES_READ_MAX
 
 from ..api.client import track
-from ..browser import PHONE, THEMES, WIDTHS, NewPage, check_page, keep_screenshot, said_by
+from ..browser import LOOKS, PHONE, NewPage, check_page, keep_screenshot, said_by
 from .desk import Desk, notice_of, with_desk
 from .stall import HOSTILE, Stall
 
@@ -215,8 +215,7 @@ def log_in(tab: Tab, stall: Stall) -> None:
     tab.wait_for_selector("nav")
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize(("theme", "width"), LOOKS)
 def test_a_person_and_a_decision_read_well(theme: str, width: int, stall: Stall, new_page: NewPage) -> None:
     tab = new_page(theme=theme, width=width)
     log_in(tab, stall)

@@ -175,7 +175,7 @@ def visitor_id(secret: str) -> str:
     """The `anonymousId` of the device that keeps a secret.
 
     >>> visitor_id("0123456789abcdef0123456789abcdef")
-    'v_PRKbg80WHpQwnhMxLOkyOC'
+    'v_PrG9Q5lH63YpmOVmzMLgmc'
     """
     digest = hashlib.sha256(secret.encode()).digest()
     return VISITOR_PREFIX + base64.urlsafe_b64encode(digest).decode()[:HASH_CHARS]

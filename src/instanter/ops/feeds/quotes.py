@@ -44,14 +44,16 @@ class WatchedLines:
     def take_plain(self) -> str | None:
         """The next line where no quote stands in it, which is a row by itself; None where one does, or at the end."""
         if not self._again:
+            self.number += 1  # Of a line that is too long to be read, too.
             try:
                 line = self._read_line()
             except StopIteration:
+                self.number -= 1
                 return None
             if '"' not in line:
-                self.number += 1
                 self.row = [line]
                 return line
+            self.number -= 1
             self._again.append(line)
             return None
         if '"' in self._again[0]:
