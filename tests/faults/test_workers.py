@@ -254,6 +254,7 @@ def test_while_the_writer_is_dead_decisions_go_on_and_all_else_is_told_why_not(t
                 status, reply = calls.decide(number, person, events=[{"type": "track", "event": "x"}])
                 assert (status, reply["error"]["code"]) == (503, "unavailable")
             assert calls.call(0, "GET", "/v1/profiles")[0] == 503
+            assert _asked_slowly(server.port, times=3) == [503] * 3
         finally:
             os.kill(server.process.pid, signal.SIGCONT)
 
@@ -274,6 +275,28 @@ def test_while_the_writer_is_dead_decisions_go_on_and_all_else_is_told_why_not(t
 
         wait_until(are_accounted_for, "each receipt of that time is in the log, or counted as lost")
         assert calls.figures("instanter_worker_starts_total") == {"1": 1.0}
+
+
+def _asked_slowly(port: int, *, times: int) -> list[int]:
+    """Statuses of events sent one after the other over one connection, each body well after its head."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.connect()
+    connection.auto_open = 0
+    statuses = list[int]()
+    try:
+        for number in range(times):
+            body = json.dumps({"event": "Order Seen", "anonymousId": "slow", "messageId": f"slow-{number}"}).encode()
+            connection.putrequest("POST", "/v1/track")
+            connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders()
+            threading.Event().wait(0.2)
+            connection.send(body)
+            response = connection.getresponse()
+            response.read()
+            statuses.append(response.status)
+    finally:
+        connection.close()
+    return statuses
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])

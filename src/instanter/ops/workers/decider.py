@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...api.admission import Admission, AdmissionOptions, Pulse
 from ...api.app import is_tracking
@@ -49,6 +50,9 @@ REST_S: Final = 0.04
 TURN_S: Final = 30.0
 FIGURES_S: Final = 1.0
 """How often it says what it has measured."""
+UNWANTED_BYTES_MAX: Final = 1024 * 1024
+UNWANTED_S_MAX: Final = 1.0
+"""So much of a request is read, for so long, that is refused because there is no writer."""
 _TOLD_ANEW: Final = frozenset({
     b"content-length", b"content-encoding", b"access-control-allow-origin", b"access-control-expose-headers", b"vary",
 })  # fmt: skip
@@ -95,10 +99,35 @@ class Front:
             await self._app(scope, receive, send)
             return
         self._on_handed()
+        coming = _Coming(receive)
         try:
-            await self._handing.pass_on(scope, receive, send)
+            await self._handing.pass_on(scope, coming, send)
         except WriterGone:
-            await self._without(scope, receive, send)
+            await coming.read_out()
+            await self._without(scope, coming, send)
+
+
+class _Coming:
+    """The body of a request, which is read to its end even where nobody wants it: the HTTP server closes a connection
+    whose request was answered while it was still coming, and what the client sends over it next would be cut off."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._left_bytes = UNWANTED_BYTES_MAX
+        self._more = True
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._more = message["type"] == "http.request" and message.get("more_body", False)
+        self._left_bytes -= len(message.get("body", b""))
+        return message
+
+    async def read_out(self) -> None:
+        """Read what is still to come. It is given up where that is long, or takes long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(UNWANTED_S_MAX):
+                while self._more and self._left_bytes > 0:
+                    await self()
 
 
 async def without_writer(scope: Scope, receive: Receive, send: Send) -> None:
