@@ -3,6 +3,9 @@
 # The first that runs: under a version manager a name can be there and not run.
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	$$name -c 'import venv' 2>/dev/null && { command -v $$name; break; }; done)
+# What Python has compiled of a module is kept, also where the machine is set up not to (images often are): hundreds of
+# processes are started here, and compiling all that one imports takes longer than all else of its start.
+unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
