@@ -1,31 +1,90 @@
-"""How soon pages of the shop are there, and their lists."""
+"""How soon pages of the shop are there, and their lists.
 
+From asking to painted is measured twice. The page's own figure, which its drawer shows, runs from the question until
+the main thread is done with the frame that has the lists in it. The browser's runs from the question until that frame
+was presented on the screen (Element Timing, of the lists' titles): what rasterizes and composes it is in there. What
+has just happened goes along with the question, so no event is waited for before it.
+
+Nothing of Playwright runs in the page meanwhile: what waits for an element is a script of some 10 ms, which would run
+just then.
+"""
+
+import json
 import statistics
 
-from ..browser import SHIFT_MAX, shifted
+import pytest
+
+from ..browser import SHIFT_MAX, WAIT_MS_MAX, said_by, shifted
 from .street import pieces
 
 PAINT_S_MAX = 1.0
 DECIDE_S_MAX = 0.1
 ROUNDS = 9
+_LOOK_EVERY_MS = 20
+_WATCH_LISTS = """
+window.presented = [];
+const watching = new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) window.presented.push(entry.renderTime);
+});
+watching.observe({ type: "element", buffered: true });
+new MutationObserver(() => {
+  for (const title of document.querySelectorAll("[data-instanter-item] :is(.tile-title, .hero-title)"))
+    if (!title.hasAttribute("elementtiming")) title.setAttribute("elementtiming", "list");
+}).observe(document, { childList: true, subtree: true, attributeFilter: ["data-instanter-item"] });
+const tell = (left) => {
+  const at = (name) => performance.getEntriesByName(name)[0]?.startTime;
+  if (!window.presented.length && left) return setTimeout(tell, 20, left - 1);
+  return window.tellFigures(JSON.stringify({ first: at("first-contentful-paint"), asked: at("asked"),
+    painted: at("painted"), presented: Math.max(...window.presented), took: shop.latest.answer.tookMs }));
+};
+document.addEventListener("shop:answered", () => setTimeout(tell, 20, 100));
+"""
 
 
-def test_a_page_is_painted_within_a_second_and_its_lists_within_a_tenth(visit, in_time, figures):
-    visitor = visit().go("/")
+@pytest.fixture
+def timed(visit):
+    """Opens a page and gives its times in ms since it was navigated to."""
+    visitor, told = visit(), []
+    visitor.page.expose_function("tellFigures", lambda text: told.append(json.loads(text)))
+    visitor.page.add_init_script(_WATCH_LISTS)
+
+    def go(path):
+        told.clear()
+        visitor.page.goto(visitor.street.url + path)
+        for _ in range(WAIT_MS_MAX // _LOOK_EVERY_MS):
+            if told:
+                return visitor.page, told[0]
+            visitor.page.wait_for_timeout(_LOOK_EVERY_MS)
+        raise AssertionError(f"the lists of {path} were not painted within {WAIT_MS_MAX} ms")
+
+    return go
+
+
+def test_a_page_is_painted_within_a_second_and_its_lists_within_a_tenth(timed, in_time, figures):
     viewed = pieces("mid-century", 3)
-    first_s, decide_s, shift = [], [], 0.0
+    timed("/")
+    times, shift = [], 0.0
     for number in range(ROUNDS):
         for path in ("/", f"/p/{viewed[number % 3]}", "/c/living-room", "/search?q=oak+table"):
-            visitor.go(path)
-            first_s.append(visitor.page.evaluate(
-                "performance.getEntriesByName('first-contentful-paint')[0].startTime") / 1_000)
-            decide_s.append(float(visitor.page.locator("body").get_attribute("data-painted")) / 1_000)
-            shift = max(shift, shifted(visitor.page))
-    figures(first_paint_s=round(statistics.median(first_s), 3), decide_to_paint_s=round(statistics.median(decide_s), 3),
-            layout_shift_max=round(shift, 4))  # fmt: skip
-    print(f"first contentful paint {statistics.median(first_s) * 1_000:.0f} ms (worst {max(first_s) * 1_000:.0f}), "
-          f"decide to paint {statistics.median(decide_s) * 1_000:.0f} ms (worst {max(decide_s) * 1_000:.0f}), "
-          f"layout shift {shift:.4f}")
+            page, at = timed(path)
+            assert at["asked"] < min(at["painted"], at["presented"]), at
+            times.append(at)
+            shift = max(shift, shifted(page))
+            assert said_by(page) == []
+    first_s = [at["first"] / 1_000 for at in times]
+    painted_s = [(at["painted"] - at["asked"]) / 1_000 for at in times]
+    presented_s = [(at["presented"] - at["asked"]) / 1_000 for at in times]
+    figures(
+        first_paint_s=round(statistics.median(first_s), 3), decide_to_paint_s=round(statistics.median(painted_s), 3),
+        decide_to_presented_s=round(statistics.median(presented_s), 3), layout_shift_max=round(shift, 4),
+        engine_s=round(statistics.median(at["took"] for at in times) / 1_000, 4))  # fmt: skip
+    print(f"first contentful paint {_told(first_s)}, decide to paint {_told(painted_s)}, "
+          f"decide to presented {_told(presented_s)}, layout shift {shift:.4f}")  # fmt: skip
     assert in_time(statistics.median(first_s), PAINT_S_MAX)
-    assert in_time(statistics.median(decide_s), DECIDE_S_MAX)
+    assert in_time(statistics.median(painted_s), DECIDE_S_MAX)
+    assert in_time(statistics.median(presented_s), DECIDE_S_MAX)
     assert shift <= SHIFT_MAX
+
+
+def _told(times_s):
+    return f"{statistics.median(times_s) * 1_000:.0f} ms (worst {max(times_s) * 1_000:.0f})"

@@ -40,7 +40,7 @@
       each.tabIndex = chosen ? 0 : -1
       document.getElementById(each.getAttribute('aria-controls')).hidden = !chosen
     }
-    try { sessionStorage.setItem('drawer:tab', tab.id) } catch { /* it opens with the first one */ }
+    try { localStorage.setItem('drawer:tab', tab.id) } catch { /* it opens with the first one */ }
   }
   for (const tab of tabs) {
     tab.addEventListener('click', () => choose(tab))
@@ -53,7 +53,7 @@
     })
   }
   try {
-    const before = tabs.find((tab) => tab.id === sessionStorage.getItem('drawer:tab'))
+    const before = tabs.find((tab) => tab.id === localStorage.getItem('drawer:tab'))
     if (before) choose(before)
   } catch { /* likewise */ }
 
@@ -109,10 +109,11 @@
         make('span', { textContent: `${item.reasons.join(', ') || 'in the list'}${item.propensity < 1 ? ` · chance ${item.propensity.toFixed(2)}` : ''}` })))))
     drawEarlier()
   }
+  const clock = new Intl.DateTimeFormat([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false })
   const drawEarlier = () => {
     one('[data-earlier]').replaceChildren(...kept.get('decisions', []).slice(0, 12).map((entry) => make('li', {}, make('a', {
       href: `/then/${encodeURIComponent(entry.id)}${told.news ? '?of=news' : ''}` },
-    make('span', { textContent: new Date(entry.at).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false }) }),
+    make('span', { textContent: clock.format(entry.at) }),
     make('b', { textContent: entry.first || entry.page }), make('span', { textContent: rungs[entry.rung] ?? entry.rung ?? '' })))))
   }
   document.addEventListener('shop:answered', ({ detail }) => {
@@ -192,7 +193,6 @@
         text('crowd-words', error.message)
       }
     })
-    watchCrowd().catch(() => text('crowd-words', 'The shop does not answer.'))
   }
 
   if (!window.instanter) drawAnswer(null)
@@ -203,5 +203,9 @@
   }
   drawEarlier()
   tellOpen()
-  look()
+  // The lists come first: what the drawer asks for would take the machine from them.
+  shop.ready.finally(() => {
+    if (!shop.latest) look()
+    if (go) watchCrowd().catch(() => text('crowd-words', 'The shop does not answer.'))
+  })
 })()

@@ -25,9 +25,10 @@ const kept = {
     try { Object.keys(localStorage).filter((name) => name.startsWith(scope)).forEach((name) => localStorage.removeItem(name)) } catch { /* likewise */ }
   },
 }
-const money = (price) => price == null ? '' : new Intl.NumberFormat('en', {
-  ...(told.kind !== 'plain' && { style: 'currency', currency: 'EUR' }), maximumFractionDigits: 2,
-  minimumFractionDigits: Number.isInteger(price) ? 0 : 2 }).format(price)
+const priceWith = (digits) => new Intl.NumberFormat('en', {
+  ...(told.kind !== 'plain' && { style: 'currency', currency: 'EUR' }), maximumFractionDigits: 2, minimumFractionDigits: digits })
+const whole = priceWith(0), exact = priceWith(2)
+const money = (price) => price == null ? '' : (Number.isInteger(price) ? whole : exact).format(price)
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1)
 const picture = (id) => `/picture/${encodeURIComponent(id)}.svg`
 const pageOf = (id) => `/${isNews ? 'news' : 'p'}/${encodeURIComponent(id)}`
@@ -38,12 +39,16 @@ const fieldsOf = (item) => ({ ...known.get(item.id), ...item.fields })
 const lineOf = (fields) => isNews
   ? [fields.category, fields.minutes && `${fields.minutes} min`].filter(Boolean).join(' · ')
   : fields.brand || fields.category || ''
-const EAGER = 8
+/* The first row's pictures come with the words; the others are hung when those are painted, and fetched when they come
+   near: each is a document of its own, and two dozen of them at once would hold up the frame that shows the list. */
+const ROW = 4
+const waiting = []
+const hang = () => waiting.splice(0).forEach(([image, source]) => { image.src = source })
 const tile = (item, place) => {
   const fields = fieldsOf(item), reason = item.reasons?.[0] ?? ''
-  // What is decoded beside the page does not hold up its painting; what lies far down is fetched when it comes near.
-  const image = make('img', { decoding: 'async', loading: place < EAGER ? 'eager' : 'lazy', width: 400, height: 400, alt: '' })
-  image.src = picture(item.id)
+  const image = make('img', { decoding: 'async', loading: place < ROW ? 'eager' : 'lazy', width: 400, height: 400, alt: '' })
+  if (place < ROW) image.src = picture(item.id)
+  else waiting.push([image, picture(item.id)])
   const words = make('span', { className: 'tile-text' },
     make('span', { className: 'tile-title', textContent: fields.title ?? item.id }),
     make('span', { className: 'tile-line', textContent: lineOf(fields) }),
@@ -79,7 +84,8 @@ const paintList = (place, items, decisionId) => {
     more.hidden = items.length <= shown
     // Drawn when they are asked for: of a room with 200 pieces most are never looked at.
     more.onclick = () => {
-      place.append(...items.slice(shown).map((item) => tile(item, EAGER)))
+      place.append(...items.slice(shown).map((item) => tile(item, ROW)))
+      hang()
       more.hidden = true
     }
   }
@@ -155,6 +161,7 @@ const refresh = async (which = places()) => {
   await new Promise((done) => requestAnimationFrame(() => setTimeout(done)))
   performance.mark('painted')
   const measured = performance.measure('decide-to-paint', 'asked', 'painted')
+  hang()
   const seen = { answer, paintedMs: measured.duration, answeredMs: answered - began }
   remember(answer)
   shop.latest = seen
