@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import httpx
+import msgspec
 from jsonschema import Draft202012Validator
 
-from instanter.api.app import RESOURCES, document, make_app
+from instanter.api.app import NO_REGISTRY, RESOURCES, document, make_app
 from instanter.api.auth import Access
 from instanter.api.decide import EXPLAIN, WHY, asked_why
 from instanter.api.jobs import Job, Jobs
+from instanter.api.models import Registry
 from instanter.api.openapi import OPERATIONS
 from instanter.api.routing import plain_path
 from instanter.api.tenancy import Terms
+from instanter.api.whatif import WHATIF, asked_whatif
 from instanter.engine.loop import Engine
 from instanter.engine.warmup import warm_up
 from instanter.foundation.clock import ManualClock
@@ -58,6 +61,9 @@ class JobsInNoTime:
             outcome |= {"inCatalogue": True, "placements": {}}
         if kind == EXPLAIN:
             outcome["placements"] = {}
+        if kind == WHATIF:
+            decision, tried = asked_whatif(subject)
+            outcome |= {"decisionId": decision, "tried": msgspec.to_builtins(tried), "placements": {}}
         job = Job(
             f"j_{len(self.jobs)}", tenant, kind, subject, "done", 1_000, 2_000, 3_000,
             outcome=json.dumps(outcome).encode(),
@@ -156,7 +162,8 @@ def template_of(path: str) -> str:
 def with_client(
     root: Path, work: Callable[[Client], Awaitable[T]], *, per_s: int = 1_000_000,
     bucket_clock: ManualClock | None = None, terms: Terms | None = None,
-    render: Callable[[Engine], bytes] = metrics.render, jobs: Jobs | None = None, **options: Any,
+    render: Callable[[Engine], bytes] = metrics.render, jobs: Jobs | None = None,
+    registry: Registry = NO_REGISTRY, **options: Any,
 ) -> T:  # fmt: skip
     """Run `work` with a client of an application over an engine of its own; `per_s` limits the rate.
 
@@ -168,7 +175,9 @@ def with_client(
     async def run(engine: Engine) -> T:
         clock = bucket_clock or ManualClock()
         access = Access(engine, clock, terms or Terms(key_requests_per_s=per_s), dev=terms is None)
-        app = make_app(engine, metrics=lambda: render(engine), access=access, jobs=jobs or JobsInNoTime())
+        app = make_app(
+            engine, metrics=lambda: render(engine), access=access, jobs=jobs or JobsInNoTime(), registry=registry
+        )
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
         async with httpx.AsyncClient(transport=transport, base_url="http://shop") as http:
             return await work(Client(http, engine))

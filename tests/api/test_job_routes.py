@@ -14,12 +14,13 @@ from instanter.api.tenancy import Terms
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.errors import Overloaded
 from instanter.foundation.ids import Ids
-from instanter.foundation.limits import ID_CHARS_MAX, REPLAY_WAIT_MS_MAX
+from instanter.foundation.limits import ID_CHARS_MAX, REPLAY_WAIT_MS_MAX, WHATIF_BYTES_MAX, WHATIF_WEIGHTS_MAX
 from instanter.foundation.measure import Measurements
 from instanter.ops.jobs.queue import Finished, JobQueue, Order
 
 from .client import Client, JobsInNoTime, track, with_client
 
+HOME = "home.recommended"
 TERMS = Terms(key_requests_per_s=1_000_000)
 
 
@@ -107,6 +108,28 @@ def test_a_decision_with_its_reasons_is_a_job_and_without_them_its_receipt(tmp_p
         plain = [(await client.get(f"/v1/decisions/{decision}{query}")).json() for query in ("", "?explain=false")]
         assert plain[0] == plain[1]
         assert "configuration" in plain[0]
+
+    with_client(tmp_path, work)
+
+
+def test_what_is_tried_instead_is_a_job_about_the_decision_and_the_trial(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        decision = await decided(client)
+        path = f"/v1/decisions/{decision}/whatif"
+        told = (await client.post(path, {"weights": {"item.price": 2}, "asNobody": True})).json()
+        assert (told["decisionId"], told["identical"], told["tried"]["asNobody"]) == (decision, True, True)
+        (job,) = (await client.get("/v1/jobs")).json()["jobs"]
+        assert (job["kind"], job["subject"]) == ("whatif", decision + ' {"weights":{"item.price":2.0},"asNobody":true}')
+        assert (await client.post("/v1/decisions/d_1/whatif", {"asNobody": True})).status_code == 404
+        for wrong, said in (
+            ({}, "nothing to try"), ({"placement": HOME}, "nothing to try"), ({"diversity": 2}, "at most 1"),
+            ({"weights": {"a": 1}, "model": "lambdamart@1"}, "leave model away"), ({"limit": 0}, "at least 1"),
+            ({"weights": dict.fromkeys(map(str, range(WHATIF_WEIGHTS_MAX + 1)), 1)}, f"at most {WHATIF_WEIGHTS_MAX}"),
+            ({"seenBefore": "hide"}, "hide"),
+        ):  # fmt: skip
+            reply = await client.post(path, wrong)
+            assert (reply.status_code, said in reply.json()["error"]["message"]) == (400, True), reply.text
+        assert (await client.post(path, {"refused": ["x" * WHATIF_BYTES_MAX]})).status_code == 413
 
     with_client(tmp_path, work)
 

@@ -36,6 +36,7 @@ MISNAMED: list[tuple[str, str, Any, str]] = [
     ("POST", "/v1/remap", {"dryrun": True}, "did you mean dryRun?"),
     ("POST", "/v1/signing-secrets", {"name": "app"}, "takes no body"),
     ("POST", "/v1/decisions/d_1/replay", {"at": 1}, "takes no body"),
+    ("POST", "/v1/decisions/d_1/whatif", {"weight": {"item.click_lift": 1}}, "did you mean weights?"),
 ]
 LENIENT = {"/v1/batch", "/v1/decide", "/v1/rank", *(one.path for one in RESOURCES if one.tracking)}
 """Events may carry anything; a question that misnames a field is answered, with a warning."""

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 import httpx
 
-from instanter.api.app import make_app
+from instanter.api.app import NO_REGISTRY, make_app
 from instanter.api.auth import Access
+from instanter.api.models import Registry
 from instanter.api.tenancy import Terms
 from instanter.console.app import Console
 from instanter.engine.loop import Engine
@@ -63,8 +64,9 @@ class Desk:
 
 
 def with_desk(
-    root: Path, work: Callable[[Desk], Awaitable[T]], *, dev: bool = False, per_s: int = 1_000_000, **options: Any
-) -> T:
+    root: Path, work: Callable[[Desk], Awaitable[T]], *, dev: bool = False, per_s: int = 1_000_000,
+    registry: Registry = NO_REGISTRY, **options: Any,
+) -> T:  # fmt: skip
     """Run `work` with somebody at the console of an application over an engine of its own."""
 
     async def run(engine: Engine) -> T:
@@ -72,7 +74,7 @@ def with_desk(
         access = Access(engine, clock, Terms(key_requests_per_s=per_s), dev=dev)
         app = make_app(
             engine, metrics=lambda: metrics.render(engine), access=access, jobs=JobsInNoTime(),
-            console=lambda app: Console(app, access, clock, Ids()),
+            registry=registry, console=lambda app: Console(app, access, clock, Ids()),
         )  # fmt: skip
         edge = make_edge(app, ServeSettings(), engine.meter, dev=dev)
         transport = httpx.ASGITransport(app=edge, raise_app_exceptions=True)

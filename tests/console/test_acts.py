@@ -12,6 +12,7 @@ from instanter.decisions.placement import DEFAULT_PLACEMENTS, Placement
 from instanter.models.online import LearnerDeclaration
 
 from ..api.client import Client
+from ..api.test_trained_models import Trained
 from ..engine.rankers import Shelf
 from .desk import OWN, Desk, notice_of, with_desk
 
@@ -138,6 +139,30 @@ def test_a_model_is_put_in_charge_and_rolled_back_and_a_learner_frozen(tmp_path:
         assert "learns" in await told(desk, page, f"{page}/{LEARNING.id}/learner", act="thaw")
 
     with_desk(tmp_path, work, models=Shelf("plain@1"), placements=(*DEFAULT_PLACEMENTS, LEARNING))
+
+
+def test_a_trained_model_is_chosen_where_its_figures_stand(tmp_path: Path) -> None:
+    async def work(desk: Desk) -> None:
+        await enter(desk)
+        page = "/console/models"
+        shown = (await desk.get(page)).text
+        for said in ("yes: as good as what ranks now, or better (+0.0200, between -0.0100 and +0.0500, over 80 lists)",
+                     "0.61", "0.55", "1.3 %", "ranked once", "never took over", "2026-03-01 00:00:00 to"):  # fmt: skip
+            assert said in shown, said
+        for choice in ('<option value="plain@1">', f"<option>{HOME}</option>", f"<option>{LEARNING.id}</option>"):
+            assert choice in shown, choice
+        assert shown.count("Put in charge</button>") == 2
+        assert "plain@2 ranks" in await told(desk, page, page, placement=HOME, model="plain@2")
+        shown = (await desk.get(page)).text
+        assert f"ranks {HOME}" in shown
+        assert shown.count("Put in charge</button>") == 1, "not where it is in charge"
+        csv = (await desk.get(f"{page}?csv=trained&trained.sort=-lists")).text.splitlines()
+        assert [line.partition(",")[0] for line in csv] == ["model", "plain@2", "plain@1"]
+        await desk.log_in(await desk.key_of("viewer"))
+        assert "Put in charge</button>" not in (await desk.get(page)).text
+
+    with_desk(tmp_path, work, models=Shelf("plain@1", "plain@2"), placements=(*DEFAULT_PLACEMENTS, LEARNING),
+              registry=Trained())  # fmt: skip
 
 
 def test_what_is_in_the_quarantine_is_looked_at_and_tried_again(tmp_path: Path) -> None:

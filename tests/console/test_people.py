@@ -14,7 +14,7 @@ from playwright.sync_api import Page as Tab
 from instanter.foundation.limits import CONSOLE_PIECES_READ_MAX
 
 from ..api.client import track
-from ..browser import LOOKS, PHONE, NewPage, check_page, keep_screenshot, said_by
+from ..browser import DESKTOP, LOOKS, PHONE, NewPage, check_page, keep_screenshot, said_by
 from .desk import Desk, notice_of, with_desk
 from .stall import HOSTILE, Stall
 
@@ -191,7 +191,7 @@ def test_a_decision_is_found_read_and_made_again(tmp_path: Path) -> None:
         sent_on = await desk.get(f"{DECISIONS}?id={decision}")
         assert sent_on.headers["location"] == f"{DECISIONS}/{decision}"
         page = await desk.get(f"{DECISIONS}/{decision}")
-        for told in (HOME, "sku-1", "Propensity", "Replay it", "instanter whatif"):
+        for told in (HOME, "sku-1", "Propensity", "Replay it", "What if?", "instanter whatif"):
             assert told in page.text, told
         await desk.act(f"{DECISIONS}/{decision}/replay")
         assert notice_of(await desk.get(f"{DECISIONS}/{decision}")).endswith("it is the same, bit for bit.")
@@ -201,6 +201,32 @@ def test_a_decision_is_found_read_and_made_again(tmp_path: Path) -> None:
         for path, status in ((f"/{decision}?itm=a", 400), ("/d_1", 404), (f"/{decision}/outcome?job=none", 200)):
             assert (await desk.get(DECISIONS + path)).status_code == status
         assert "no such job" in (await desk.get(f"{DECISIONS}/{decision}/outcome?job=none")).text
+
+    with_desk(tmp_path, work)
+
+
+def test_what_if_is_asked_by_a_form_whose_address_says_what(tmp_path: Path) -> None:
+    async def work(desk: Desk) -> None:
+        decision = await somebody(desk)
+        here = f"{DECISIONS}/{decision}/whatif"
+        bare = await desk.get(here)
+        assert (bare.status_code, f'action="{here}"' in bare.text) == (200, True)
+        assert "As it was, and as it would have been" not in bare.text
+        empty = await desk.get(f"{here}?model=&placement=&weights=&limit=")
+        assert "there is nothing to try" in empty.text
+        asked = f"{here}?weights=item.price+%3D+2%0Aitem.x=-1&limit=3&refused=ads,+mail&asNobody=yes&repeats=no"
+        page = await desk.get(asked)
+        assert "Made again from" in page.text
+        for kept in ('value="3"', "item.price = 2\nitem.x=-1", 'value="ads, mail"', "checked", "left out"):
+            assert kept in page.text, kept
+        job = (await desk.api.get("/v1/jobs", headers={"Authorization": f"Bearer {await desk.key_of('admin')}"})).json()
+        tried = {"weights": {"item.price": 2.0, "item.x": -1.0}, "limit": 3, "repeats": False, "asNobody": True,
+                 "refused": ["ads", "mail"]}  # fmt: skip
+        assert json.loads(job["jobs"][0]["subject"].partition(" ")[2]) == tried
+        for wrong, said in (("weights=price", "NAME = VALUE"), ("weights=a=b", "a is a number"),
+                            ("limit=few", "limit is a number"), ("limit=0", "at least 1")):  # fmt: skip
+            assert said in (await desk.get(f"{here}?{wrong}")).text, wrong
+        assert (await desk.get(f"{here}?wieghts=1")).status_code == 400
 
     with_desk(tmp_path, work)
 
@@ -236,6 +262,26 @@ def test_a_person_and_a_decision_read_well(theme: str, width: int, stall: Stall,
     keep_screenshot(tab, ROOM, f"why-{theme}-{width}")
     check_page(tab)
     assert tab.title() == "Decision · Instanter"
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", DESKTOP), ("dark", PHONE)])
+def test_what_if_shows_both_lists_side_by_side(theme: str, width: int, stall: Stall, new_page: NewPage) -> None:
+    tab = new_page(theme=theme, width=width)
+    log_in(tab, stall)
+    tab.goto(f"{stall.url}{DECISIONS}/{stall.decisions[5]}")
+    tab.get_by_text("Made again from").wait_for(timeout=JOB_MS_MAX)
+    tab.get_by_label("Items", exact=True).fill("5")
+    tab.get_by_text("Other weights of the built-in ranker").click()
+    tab.get_by_label("Weights, one on each line").fill("item.price = 40")
+    tab.get_by_role("button", name="What if?").press("Enter")
+    tab.get_by_text("Made again from").wait_for(timeout=JOB_MS_MAX)
+    rows = tab.locator("table.beside tbody tr")
+    assert rows.first.locator("td").nth(2).inner_text() == "1"
+    assert tab.locator("table.beside .badge.good", has_text="comes in").count() > 0
+    assert tab.locator("table.beside .badge", has_text="scored lower").count() > 0
+    assert "limit=5" in tab.url
+    keep_screenshot(tab, ROOM, f"whatif-{theme}-{width}")
+    check_page(tab)
 
 
 def test_a_person_is_found_explained_and_erased(stall: Stall, new_page: NewPage) -> None:

@@ -52,6 +52,7 @@ BODIES: dict[str, Any] = {
     "/v1/models/{placement}": {"model": "plain@1"},
     "/v1/learners/{placement}": {"act": "freeze"},
     "/v1/quarantine/repair": {"code": "schema", "dryRun": True},
+    "/v1/decisions/{id}/whatif": {"asNobody": True},
 }
 PUBLIC_KEYS_REFUSED = {"/v1/alias"}
 """Public keys may call it, and no event they could send there is one they may send."""
@@ -67,7 +68,7 @@ BEFORE = {
     },
     "decide": {
         "/v1/decide", "/v1/rank", "/v1/complete", "/v1/decisions/{id}", "GET /v1/me", "/v1/me/decisions/{id}",
-        "/v1/me/export",
+        "/v1/me/export", "/v1/decisions/{id}/whatif",
     },
     "catalog": {"/v1/items", "/v1/items/{id}", "/v1/items/delete"},
 }

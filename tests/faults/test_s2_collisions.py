@@ -333,6 +333,7 @@ class Crossing:
             await self.call(tenant, "POST", f"/v1/decisions/{decision}/replay")
             handed.append(("GET", f"/v1/decisions/{decision}?item=sku-1"))
             _, body = await self.call(tenant, "GET", "/v1/jobs")
+            handed.append(("POST", f"/v1/decisions/{decision}/whatif"))
             handed += [("POST", f"/v1/decisions/{decision}/replay"), ("GET", f"/v1/jobs/{body['jobs'][0]['id']}")]
         elif kind == "quarantine":
             _, body = await self.call(tenant, "GET", "/v1/quarantine")
@@ -343,13 +344,13 @@ class Crossing:
         of = TENANTS[1 - TENANTS.index(tenant)]
         if self.handed[of]:
             method, path = self.chance.choice(self.handed[of])
-            status, _ = await self.call(tenant, method, path)
+            status, _ = await self.call(tenant, method, path, body_of(path))
             self.expect(tenant, f"{method} {path} of {of}", status, 404)
 
     async def use_own(self, tenant: str) -> None:
         if self.handed[tenant]:
             method, path = self.handed[tenant].pop(self.chance.randrange(len(self.handed[tenant])))
-            status, _ = await self.call(tenant, method, path)
+            status, _ = await self.call(tenant, method, path, body_of(path))
             self.expect(tenant, f"{method} {path}", status in (200, 202), True)
         await self.client.call("GET", f"/v1/projects/{self.keys[tenant].text}/settings")
         self.called.add(("GET", "/v1/projects/{key}/settings"))
@@ -415,6 +416,11 @@ class Crossing:
                 status, _ = await self.call(tenant, "GET", f"/v1/decisions/{decision}")
                 self.expect(tenant, f"a receipt of {of}", status, 200 if of == tenant else 404)
         await self.call(tenant, "GET", "/v1/decisions?limit=10")
+
+
+def body_of(path: str) -> dict[str, Any] | None:
+    """What is posted to a path of something that was handed out."""
+    return {"asNobody": True} if path.endswith("/whatif") else None
 
 
 def taking_ids() -> set[tuple[str, str]]:

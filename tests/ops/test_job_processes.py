@@ -47,9 +47,9 @@ class Shop:
         """What a replay comes to, waited for if it takes long."""
         return self.outcome("POST", f"/v1/decisions/{decision}/replay")
 
-    def outcome(self, method: str, path: str) -> dict[str, Any]:
+    def outcome(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """What comes of a call that may be a job, waited for if it is."""
-        reply = self.call(method, path)
+        reply = self.call(method, path, body)
         if reply.status_code == 200:
             return dict(reply.json())
         assert reply.status_code == 202, reply.text
@@ -162,6 +162,55 @@ def test_what_became_of_each_item_is_told_of_the_decision_as_it_was_made(shop: S
             assert placed["inputs"]
         if not told["inCatalogue"]:
             assert (placed["outcome"], placed["excluded"]) == ("excluded", "not_in_catalogue")
+
+
+def test_what_a_decision_would_have_been_stands_beside_what_it_was(shop: Shop) -> None:
+    asked = {"anonymousId": "a1", "placements": [{"id": HOME, "limit": 4}], "deadlineMs": 10_000}
+    made = shop.call("POST", "/v1/decide", asked).json()
+    path = f"/v1/decisions/{made['decisionId']}/whatif"
+    was = [item["id"] for item in made["placements"][HOME]["items"]]
+
+    told = shop.outcome("POST", path, {"weights": {"item.price": 900.0}})
+    assert (told["identical"], told["tried"]) == (True, {"weights": {"item.price": 900.0}})
+    beside = told["placements"][HOME]
+    rows = {row["id"]: row for row in beside["items"]}
+    assert [row["id"] for row in sorted(rows.values(), key=lambda row: row["before"] or 99) if row["before"]] == was
+    assert beside["changed"]
+    assert beside["before"]["places"] == beside["after"]["places"] == 4
+    assert next(iter(rows)) == "sku-8", "the dearest"
+    for item in made["placements"][HOME]["items"]:
+        assert rows[item["id"]]["scoreBefore"] == item["score"]
+    for row in rows.values():
+        assert (row["why"] == "") is (row["before"] is not None and row["after"] is not None)
+        assert (row["outcome"] == "shown") is (row["after"] is not None)
+        assert None not in (row["scoreBefore"], row["scoreAfter"])
+
+    nobody = shop.outcome("POST", path, {"asNobody": True})["placements"][HOME]
+    asked.pop("anonymousId")
+    of_nobody = shop.call("POST", "/v1/decide", asked).json()["placements"][HOME]
+    assert nobody["after"]["servedBy"] == of_nobody["servedBy"] != nobody["before"]["servedBy"]
+    refused = shop.outcome("POST", path, {"refused": ["personalization"]})["placements"][HOME]
+    assert refused["after"]["servedBy"] == of_nobody["servedBy"]
+
+    longer = shop.outcome("POST", path, {"limit": 6, "placement": HOME})["placements"][HOME]
+    assert (longer["before"]["places"], longer["after"]["places"]) == (4, 6)
+    assert [row["id"] for row in longer["items"]][:3] == was[:3]
+    assert "and the list has 4 places" in longer["items"][-1]["why"]
+
+
+@pytest.mark.parametrize(("tried", "code"), [
+    ({"weights": {"item.prise": 1}}, "unknown_input"), ({"model": "lambdamart@1"}, "unknown_model"),
+    ({"refused": ["persnalization"]}, "unknown_purpose"), ({"limit": 3, "placement": "home.hero"}, "unknown_placement"),
+])  # fmt: skip
+def test_what_there_is_not_cannot_be_tried(tried: dict[str, Any], code: str, shop: Shop) -> None:
+    reply = shop.call("POST", f"/v1/decisions/{shop.decided()}/whatif", tried)
+    if reply.status_code == 202:
+        while (job := shop.call("GET", reply.headers["Location"]).json())["state"] in ("waiting", "running"):
+            pause()
+        assert (job["state"], job["error"]["code"]) == ("failed", code)
+    else:
+        assert reply.status_code in (400, 404)
+        assert reply.json()["error"]["code"] == code
 
 
 @LINUX

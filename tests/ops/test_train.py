@@ -15,7 +15,9 @@ from instanter.ops.cli import main as frame
 from instanter.ops.cli.connection import Connection
 from instanter.ops.config import load
 from instanter.ops.reading import reading
-from instanter.ops.training import history
+from instanter.ops.registry import TrainedModels
+from instanter.ops.settings import Config
+from instanter.ops.training import HISTORY, history
 
 from ..models.examples import small_artefact
 from .clicks import VIEWS, fill, look
@@ -67,6 +69,28 @@ def test_a_model_is_trained_kept_and_remembered(data: Path, config: Path, capsys
         artefact = read.models.get(report["model"].partition("@")[2])
     assert (artefact.placement, artefact.lists, artefact.tenant) == (HOME, VISITS, "default")
     assert {"lightgbm", "numpy"} <= set(artefact.libraries)
+    check_registry(load(config), data, [again, report])
+
+
+def check_registry(config: Config, data: Path, reports: list[dict[str, Any]]) -> None:
+    """What the server tells of these trainings, the newest first; whatever becomes of their files."""
+    with reading(config, data) as read:
+        registry = TrainedModels(read.directory)
+        told = registry.trained("default")
+        assert [(one.model, one.metrics, one.kept) for one in told] == [
+            (report["model"], report["metrics"], True) for report in reports]  # fmt: skip
+        assert all(one.seen_from and one.seen_until and one.trained_at and one.size_bytes for one in told)
+        assert registry.trained("two") == []
+        newest, oldest = (read.directory.models / f"{report['model'].partition('@')[2]}.model" for report in reports)
+        newest.write_bytes(newest.read_bytes()[:-1] + b"?")
+        oldest.unlink()
+        (read.directory.models / HISTORY).write_text("no training\n" + (read.directory.models / HISTORY).read_text())
+        told = TrainedModels(read.directory).trained("default")
+        assert [(one.model, one.kept, bool(one.damage)) for one in told] == [
+            (reports[0]["model"], True, True), (reports[1]["model"], False, False)]  # fmt: skip
+        (read.directory.models / HISTORY).unlink()
+        (forgotten,) = TrainedModels(read.directory).trained("default")
+        assert (forgotten.trained_at, bool(forgotten.damage)) == (None, True)
 
 
 def test_a_shop_that_sends_views_alone_is_learned_from_by_what_people_do_next(

@@ -38,10 +38,12 @@ from . import (
     starting,
     stream,
     track,
+    whatif,
 )
 from .auth import Access
 from .jobs import Jobs, NoJobs
 from .live import NoSeries, Series
+from .models import NoRegistry, Registry
 from .openapi import openapi_document
 from .outgoing import Outgoing
 from .replies import encoded, refusal
@@ -57,6 +59,7 @@ LISTING_WORK: Final = 60
 """Reading a piece of the log, mostly in another thread."""
 NO_JOBS: Final = NoJobs()
 NO_SERIES: Final = NoSeries()
+NO_REGISTRY: Final = NoRegistry()
 
 
 async def show_metrics(request: Request) -> Response:
@@ -108,6 +111,7 @@ RESOURCES: Final = (
     Resource("/v1/projects/{key}/settings", {"GET": ("open", alone(starting.segment_settings))}, public=True),
     Resource("/v1/decisions", {"GET": ("decisions:read", decide.list_)}, work=LISTING_WORK),
     Resource("/v1/decisions/{id:path}/replay", {"POST": ("decisions:replay", decide.replay)}, work=REPLAY_WORK),
+    Resource("/v1/decisions/{id:path}/whatif", {"POST": ("receipts:read", whatif.what_if)}, work=REPLAY_WORK),
     Resource("/v1/decisions/{id:path}", {"GET": ("receipts:read", decide.receipt)}),
     Resource("/v1/items", {"POST": ("catalog", items.upsert), "GET": ("catalog:read", items.list_)}, work=LIST_WORK),
     # An item that is called "delete" as well goes by %64elete.
@@ -144,6 +148,7 @@ RESOURCES: Final = (
     Resource("/v1/models/{placement:path}", {
         "PUT": ("models:write", models.place), "DELETE": ("models:write", models.roll_back),
     }),
+    Resource("/v1/trained-models", {"GET": ("models:read", models.list_trained)}, work=LIST_WORK),
     Resource("/v1/learners", {"GET": ("models:read", by_learners(learners.list_))}),
     Resource("/v1/learners/{placement:path}", {"PUT": ("models:write", by_learners(learners.turn))}),
     Resource("/v1/jobs", {"GET": ("jobs:read", alone(jobs.list_))}),
@@ -173,11 +178,12 @@ Answering = Callable[[Request], Awaitable[Response]]
 
 def make_app(
     engine: Engine, *, metrics: Callable[[], bytes], access: Access, jobs: Jobs = NO_JOBS, proxies: Sequence[str] = (),
-    series: Series = NO_SERIES, console: Callable[[ASGIApp], Answering] | None = None,
+    series: Series = NO_SERIES, registry: Registry = NO_REGISTRY,
+    console: Callable[[ASGIApp], Answering] | None = None,
 ) -> Starlette:  # fmt: skip
-    """All routes over one engine. `metrics` renders what `GET /metrics` answers, `series` has what `GET /v1/live` does;
-    what `proxies` say of addresses is believed. `console` makes what answers at `/console`, given the application,
-    whose API it speaks to.
+    """All routes over one engine. `metrics` renders what `GET /metrics` answers, `series` has what `GET /v1/live` does,
+    `registry` what `GET /v1/trained-models` does; what `proxies` say of addresses is believed. `console` makes what
+    answers at `/console`, given the application, whose API it speaks to.
     """
     outgoing = Outgoing()
     app = Starlette(
@@ -190,6 +196,7 @@ def make_app(
     app.state.metrics = metrics
     app.state.jobs = jobs
     app.state.live = series
+    app.state.registry = registry
     app.state.console = console is not None
     app.state.dev = access.dev
     app.state.proxies = Proxies(proxies)

@@ -143,9 +143,9 @@ async def receipt(engine: Engine, request: Request) -> Response:
     decision_id = path_id(request)
     receipt = await read_receipt(engine, tenant_of(request), decision_id)
     if item_id:
-        return await _told_by_job(request, WHY, why_subject(decision_id, item_id))
+        return await told_by_job(request, WHY, why_subject(decision_id, item_id))
     if explain:
-        return await _told_by_job(request, EXPLAIN, decision_id)
+        return await told_by_job(request, EXPLAIN, decision_id)
     return reply(decode_receipt(receipt).readable(engine.partition.state.catalogue))
 
 
@@ -178,10 +178,10 @@ async def replay(engine: Engine, request: Request) -> Response:
     await read_nothing(request)
     decision_id = path_id(request)
     await read_receipt(engine, tenant_of(request), decision_id)
-    return await _told_by_job(request, REPLAY, decision_id)
+    return await told_by_job(request, REPLAY, decision_id)
 
 
-async def _told_by_job(request: Request, kind: str, subject: str) -> Response:
+async def told_by_job(request: Request, kind: str, subject: str) -> Response:
     """The outcome of a job, or 202 with the job where that takes longer."""
     jobs = jobs_of(request)
     job = await jobs.ended(jobs.start(tenant_of(request), kind, subject), REPLAY_WAIT_MS_MAX / 1_000)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -83,12 +85,99 @@ class ModelListing(msgspec.Struct, rename="camel"):
     models: list[ModelShown]
 
 
+class VerdictShown(msgspec.Struct, rename="camel"):
+    """What the gate said of a model before it took over, and by what: NDCG@10 over the newest lists."""
+
+    passes: bool
+    why: str
+    lists: int
+    difference: float
+    """From what ranked then."""
+    low: float
+    high: float
+    """95 % interval of the difference."""
+
+
+class TrainedModel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A model that was trained: what is remembered of the training, and what is kept of it."""
+
+    model: str
+    """As `PUT /v1/models/{placement}` names it."""
+    placement: str
+    """That it was trained for."""
+    trained_at: str | None
+    """null: it was trained too long ago to be remembered."""
+    seen_from: str | None
+    seen_until: str | None
+    """The part of the log that it was made of; null where the model is not kept any more."""
+    lists: int
+    """That it learned from."""
+    rows: int
+    metrics: dict[str, float]
+    """Of newer lists, which it has not learned from."""
+    verdict: VerdictShown | None
+    """null where no gate was asked."""
+    took_over: bool
+    """Whether it was put in charge when it had been trained."""
+    kept: bool
+    """Whether it can be put in charge: of models that were trained, the oldest make room."""
+    size_bytes: int
+    damage: str
+    """Why it cannot be used, where its file is damaged."""
+
+
+class TrainedShown(TrainedModel, frozen=True, kw_only=True, rename="camel"):
+    """A model that was trained, with where it ranks now."""
+
+    in_charge_of: list[str]
+    stands_in_for: list[str]
+    """Placements."""
+
+
+class TrainedListing(msgspec.Struct, rename="camel"):
+    """`GET /v1/trained-models`: the newest first."""
+
+    models: list[TrainedShown]
+    placements: list[str]
+    """That a model can be put in charge of."""
+
+
+class Registry(Protocol):
+    """Remembers which models were trained."""
+
+    def trained(self, tenant: str) -> Sequence[TrainedModel]:
+        """Those of a tenant, the newest first. It reads files: not for the loop's thread."""
+        ...
+
+
+class NoRegistry:
+    """An application that knows of no trainings."""
+
+    def trained(self, tenant: str) -> Sequence[TrainedModel]:
+        """As `Registry.trained`."""
+        return ()
+
+
 _model_of = body_decoder(ModelRequest)
 
 
 async def list_(engine: Engine, request: Request) -> Response:
     """`GET /v1/models`."""
     return reply(ModelListing([shown(engine, placed) for placed in engine.models.placed(tenant_of(request))]))
+
+
+async def list_trained(engine: Engine, request: Request) -> Response:
+    """`GET /v1/trained-models`."""
+    tenant, registry = tenant_of(request), request.app.state.registry
+    trained = await asyncio.to_thread(registry.trained, tenant)
+    placed = engine.models.placed(tenant)
+    return reply(TrainedListing([
+        TrainedShown(
+            **msgspec.structs.asdict(one), in_charge_of=[at.placement for at in placed if at.model == one.model],
+            stands_in_for=[at.placement for at in placed if at.stand_in == one.model],
+        )
+        for one in trained
+    ], [placement.id for placement in engine.decider.placements]))  # fmt: skip
 
 
 async def place(engine: Engine, request: Request) -> Response:

@@ -51,7 +51,7 @@ from .library import LIBRARY_MEDIA_TYPE
 from .lines import NDJSON_MEDIA_TYPE
 from .live import LiveReply
 from .me import MeReply, MyDecisionReply
-from .models import ModelListing, ModelRequest, ModelShown
+from .models import ModelListing, ModelRequest, ModelShown, TrainedListing
 from .operations import HealthReply, NotReadyReply, ReadyReply, StateReply, WelcomeReply
 from .profiles import ConsentReply, ConsentRequest, UnlinkReply
 from .remap import RemapRequest
@@ -59,6 +59,7 @@ from .routing import Resource
 from .signing import SecretCreated, SecretListing, SecretShown
 from .stream import EVENT_STREAM, OLDEST
 from .track import SINGLE_ROUTES, TrackReply
+from .whatif import WhatIfReply, WhatIfRequest
 
 ERROR = "#/components/schemas/Error"
 TRACKING_ERROR = "#/components/schemas/TrackingError"
@@ -140,6 +141,9 @@ OPERATIONS = (
     Operation(
         "post", "/v1/decisions/{id}/replay", "Make a decision again from the log; 202 and a job when that takes long",
         reply=ReplayReply, errors=(*_BODY, 404, 410, 429, 503), accepted=JobShown),
+    Operation(
+        "post", "/v1/decisions/{id}/whatif", "What the decision would have shown if something had been otherwise; 202 "
+        "and a job when that takes long", WhatIfRequest, WhatIfReply, (*_BODY, 404, 410, 429, 503), accepted=JobShown),
     Operation("get", "/v1/jobs", "The tenant's jobs, the newest first", reply=JobListing, errors=_LIMITED),
     Operation("get", "/v1/jobs/{id}", "How a job stands, and what came of it", reply=JobShown, errors=(400, 404, 429)),
     Operation(
@@ -237,6 +241,9 @@ OPERATIONS = (
     Operation(
         "delete", "/v1/models/{placement}", "Let the stand-in take over, or the built-in ranker", reply=ModelShown,
         errors=(400, 404, *_STORES)),
+    Operation(
+        "get", "/v1/trained-models", "The models that were trained, with their figures, the newest first",
+        reply=TrainedListing, errors=_LIMITED),
     Operation(
         "get", "/v1/learners", "The placements that learn from every outcome, with their weights", reply=LearnerListing,
         errors=_LIMITED),
@@ -426,6 +433,7 @@ def _links(operation: Operation) -> dict[str, Any]:
         return {
             "receipt": _link("get_decisions_id", id=decision),
             "replay": _link("post_decisions_id_replay", id=decision),
+            "whatif": _link("post_decisions_id_whatif", id=decision),
         }
     if operation.request is ItemsRequest:
         return {verb: _link(f"{verb}_items_id", id="$request.body#/items/0/id") for verb in ("get", "patch", "delete")}

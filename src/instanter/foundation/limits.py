@@ -495,6 +495,10 @@ EXPLAINED_ITEMS_MAX = 50
 """Items shown, and items left out, that are told of each list where somebody asks for a decision with its reasons."""
 SOURCE_LOOKED_MAX = 10_000
 """So far down a source's list an item is looked for where somebody asks why it is no candidate."""
+WHATIF_BYTES_MAX = 8 * 1024
+"""Of what is to be tried instead of what was, where a decision is decided otherwise ..."""
+WHATIF_WEIGHTS_MAX = 64
+"""... and weights in it."""
 DIFFERING_TOLD_MAX = 1_000
 """Decisions of one replay that are told with what came out differently; further ones are only counted."""
 

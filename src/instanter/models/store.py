@@ -17,7 +17,7 @@ import msgspec
 from ..foundation.disk import Disk, write_whole
 from ..foundation.errors import Broken, Corrupt, DiskFull, Overloaded, RequestRejected, Unavailable
 from ..foundation.limits import MODEL_BYTES_MAX, MODELS_KEPT_MAX
-from .artefact import Artefact, decode, encode, identify
+from .artefact import Artefact, Window, decode, encode, identify
 
 _SUFFIX: Final = ".model"
 _ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -36,6 +36,10 @@ class Described(msgspec.Struct, frozen=True):
     parent: str = ""
     damage: str = ""
     """Why it cannot be used; nothing else is known of it then."""
+    window: Window = Window()
+    """What part of the log it was made of."""
+    lists: int = 0
+    rows: int = 0
 
 
 class ModelStore:
@@ -138,7 +142,7 @@ class ModelStore:
             return Described(model_id, len(raw), damage=str(error))
         return Described(
             model_id, len(raw), artefact.kind, artefact.tenant, artefact.placement, artefact.made_ms, artefact.metrics,
-            artefact.parent,
+            artefact.parent, window=artefact.window, lists=artefact.lists, rows=artefact.rows,
         )  # fmt: skip
 
     def _remove_unfinished(self) -> None:

@@ -31,6 +31,7 @@ from ..api.admission import Admission, AdmissionOptions, Pulse
 from ..api.app import is_tracking, make_app, page_methods
 from ..api.auth import Access
 from ..api.browsers import Edge, EdgeOptions
+from ..api.models import Registry
 from ..api.replies import refusal
 from ..api.routing import guards_itself
 from ..api.tenancy import Terms
@@ -76,13 +77,13 @@ class Beside(Protocol):
 async def serve(
     make_engine: Callable[[], Engine], *, host: str, port: int, settings: ServeSettings, terms: Terms, dev: bool,
     on_ready: Callable[[Engine], None], with_jobs: Callable[[Engine], AbstractAsyncContextManager[JobQueue]],
-    workers: Beside | None = None,
+    registry: Registry, workers: Beside | None = None,
 ) -> None:  # fmt: skip
     """Serve until SIGTERM or SIGINT, then drain: no new requests, what is in flight done, all on disk.
 
     `host` is an address; with `dev` no access key is asked for. Jobs are done between entering and leaving what
-    `with_jobs` gives. `workers` are those that decide beside this process. Raises `Unavailable` if the server cannot
-    listen there or ends by itself.
+    `with_jobs` gives. `registry` knows the models that were trained. `workers` are those that decide beside this
+    process. Raises `Unavailable` if the server cannot listen there or ends by itself.
     """
     connections_max = room_for(settings.connections_max)
     listener = listen(host, port, write_s=settings.write_s, shared=workers is not None)
@@ -96,7 +97,7 @@ async def serve(
         series = LiveSeries(engine, SystemClock(), working=lambda: admission.working, workers=seen)
         app = make_app(
             engine, metrics=lambda: metrics.render(engine, admission, jobs, seen()), jobs=jobs, access=access,
-            proxies=settings.proxies, series=series,
+            proxies=settings.proxies, series=series, registry=registry,
             console=lambda app: Console(app, access, SystemClock(), Ids()),
         )  # fmt: skip
         options = AdmissionOptions(requests_max=settings.requests_max, body_read_s=settings.body_read_s)

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from ..api.whatif import BUILT_IN_MODEL
 from ..decisions.decide import Decider
 from ..decisions.receipt import PlacementReceipt, id_of
 from ..engine.anew import Anew, Named, OtherPast
@@ -25,8 +26,6 @@ from .reading import Reading
 from .replaying import DAMAGED, Span, made_at, positions_in
 
 EXPOSURES_TOLD: Final = 10
-BUILT_IN_MODEL: Final = "built-in"
-"""The model that a configuration brings with it, as `--model` names it."""
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -113,7 +112,7 @@ def what_if(
     found = _Findings()
     for made in _readable(read, positions, found.skipped):
         try:
-            again = anew.decide(made, _rankers(trial, made, anew, ranker))
+            again = anew.decide(made, rankers_tried(trial, made, anew, ranker))
         except RequestRejected as error:
             found.skipped[error.code] += 1
         except Corrupt:
@@ -180,8 +179,8 @@ def _folds_alike(read: Reading, name: str, configuration: Configuration) -> bool
         return False
 
 
-def _rankers(trial: Trial, made: Made, anew: Anew, ranker: Ranker | None) -> Rankers:
-    """Who ranks: what is tried where it is tried, else whoever ranked then."""
+def rankers_tried(trial: Trial, made: Made, anew: Anew, ranker: Ranker | None) -> Rankers:
+    """Who ranks: what is tried where it is tried, else whoever ranked then; raises as `Anew.named` does."""
     if not trial.model and not trial.weights:
         return anew.named(made.receipt)
     tried = [one.id for one in made.receipt.placements if trial.placement in ("", one.id)]

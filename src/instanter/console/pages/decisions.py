@@ -10,9 +10,11 @@ import msgspec
 from starlette.responses import RedirectResponse, Response
 
 from ...api.routing import path_id
+from ...api.whatif import WHATIF
 from ...foundation.errors import RequestRejected
 from ..asking import Answer, Refused, path_of
 from ..tables import Column, Row, Table
+from ..trial import FIELDS, body_of
 from ..views import Page, Visit, Way
 from ..words import moment
 
@@ -32,7 +34,7 @@ class Part(msgspec.Struct, frozen=True):
     """What comes of a question about a decision, which may be a job that goes on."""
 
     kind: str
-    """Of the job: explain, why or replay."""
+    """Of the job: explain, why, replay or whatif."""
     outcome: Mapping[str, Any] | None = None
     job: Mapping[str, Any] | None = None
     fault: str = ""
@@ -66,7 +68,10 @@ async def show_one(visit: Visit) -> Response:
     elif job := visit.query.get("job", ""):
         part = await _of_job(visit, "replay", job)
     at = at_text(receipt["atMs"])
-    return visit.render("decision.html", receipt=receipt, at=at, item=item, part=part, here=PATH + path_of(decision_id))
+    return visit.render(
+        "decision.html", receipt=receipt, at=at, item=item, part=part, here=PATH + path_of(decision_id), given={},
+        models=await models_to_try(visit),
+    )
 
 
 async def show_reasons(visit: Visit) -> Response:
@@ -103,10 +108,42 @@ def replay_said(told: Mapping[str, Any]) -> str:
     return made + f"it came out differently in {', '.join(told['differences'])}."
 
 
-async def asked(visit: Visit, kind: str, decision_id: str, query: Mapping[str, str]) -> Part:
-    """What the API says to a question about a decision, be it a refusal."""
+async def show_whatif(visit: Visit) -> Response:
+    """What it would have shown if something had been otherwise, beside what it was; the form says what."""
+    for name in visit.query:
+        if name not in FIELDS:
+            raise RequestRejected("schema", f'"{name[:40]}" is not a parameter of this page')
+    decision_id = path_id(visit.request)
+    receipt = await visit.ask.get(path_of("v1", "decisions", decision_id))
+    part = None
+    if visit.query:
+        try:
+            part = await asked(visit, WHATIF, decision_id, body=body_of(visit.query))
+        except RequestRejected as error:
+            part = Part(WHATIF, fault=error.message)
+    return visit.render(
+        "whatif.html", receipt=receipt, part=part, here=PATH + path_of(decision_id), given=visit.query,
+        models=await models_to_try(visit), made_at=time_said(receipt["atMs"]),
+    )  # fmt: skip
+
+
+async def models_to_try(visit: Visit) -> list[str]:
+    """The names of the models that are kept, as far as the key may know of them."""
+    if not visit.may("models:read"):
+        return []
+    told = await visit.ask.get("/v1/trained-models")
+    return [one["model"] for one in told["models"] if one["kept"] and not one["damage"]]
+
+
+async def asked(
+    visit: Visit, kind: str, decision_id: str, query: Mapping[str, str] | None = None, body: Any = None
+) -> Part:
+    """What the API says to a question about a decision, be it a refusal; with a `body` to a what-if."""
     try:
-        answer = await visit.ask.call("GET", path_of("v1", "decisions", decision_id), query=query)
+        if body is None:
+            answer = await visit.ask.call("GET", path_of("v1", "decisions", decision_id), query=query)
+        else:
+            answer = await visit.ask.call("POST", path_of("v1", "decisions", decision_id, WHATIF), body=body)
         return _part(visit, kind, answer)
     except Refused as error:
         return Part(kind, fault=error.message)
@@ -178,6 +215,7 @@ PAGE: Final = Page(
     title="Decisions", path=PATH, group="People", scope="receipts:read", show=show, parameters=("id", "after"),
     ways=(
         Way("GET", "/{id}", show_one), Way("GET", "/{id}/reasons", show_reasons),
-        Way("GET", "/{id}/outcome", show_outcome), Way("POST", "/{id}/replay", replay),
+        Way("GET", "/{id}/outcome", show_outcome), Way("GET", "/{id}/whatif", show_whatif),
+        Way("POST", "/{id}/replay", replay),
     ),
 )  # fmt: skip

@@ -1,4 +1,5 @@
-"""Models: who ranks for which placement, whether its probabilities hold, putting others in charge; online learners."""
+"""Models: who ranks for which placement, whether its probabilities hold, which were trained; putting others in charge;
+online learners."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from ...api.routing import path_id
 from ..asking import path_of
 from ..tables import Button, Column, Row, Table
 from ..views import Page, Visit, Way
+from ..words import moment, pretty
 
 _PATH: Final = "/console/models"
 _BUILT_IN: Final = "built-in ranker"
@@ -24,6 +26,12 @@ _LEARNERS: Final = (
     Column("scoreWeight", "Weight of the score", "number"), Column("state", "State", "badge"),
     Column("strongest", "Strongest inputs"),
 )  # fmt: skip
+_TRAINED: Final = (
+    Column("model", "Model", "code"), Column("placement", "For", "code"), Column("trainedAt", "Trained", "moment"),
+    Column("now", "Now"), Column("verdict", "The gate said"), Column("ndcg", "NDCG@10", "number"),
+    Column("asShown", "As shown", "number"), Column("ece", "Calibration error", "percent"),
+    Column("lists", "Lists", "number"), Column("seen", "Learned from"), Column("size", "Size", "size"),
+)  # fmt: skip
 _STRONGEST: Final = 3
 
 
@@ -31,16 +39,22 @@ async def show(visit: Visit) -> Response:
     """Both tables, and how the probabilities of each model hold."""
     models = (await visit.ask.get("/v1/models"))["models"]
     learners = (await visit.ask.get("/v1/learners"))["learners"]
+    told = await visit.ask.get("/v1/trained-models")
+    trained = told["models"]
     acts = visit.may("models:write")
     calibrated = [model for model in models if model["calibration"]]
     return visit.tables(
         "models.html",
         Table(title="Models in charge", columns=_MODELS, rows=[_model_row(model, acts) for model in models],
               empty="No placement has a model: the built-in ranker orders all lists."),
+        Table(title="Trained models", name="trained", columns=_TRAINED,
+              rows=[_trained_row(model, acts) for model in trained],
+              empty="No model was trained yet: the server trains by itself, and instanter train does."),
         Table(title="Online learners", name="learners", columns=_LEARNERS,
               rows=[_learner_row(learner, acts) for learner in learners],
               empty="No placement declares a learner."),
-        calibrated=calibrated,
+        calibrated=calibrated, kept=[one for one in trained if one["kept"] and not one["damage"]],
+        placements=told["placements"],
     )  # fmt: skip
 
 
@@ -77,6 +91,45 @@ def _model_row(model: dict[str, Any], acts: bool) -> Row:
     ask = f"Let {cells['standIn']} rank {model['placement']}?"
     back = Button("Roll back", f"{_PATH}{path_of(model['placement'])}/back", confirm=ask, is_grave=True)
     return Row(cells, buttons=(back,) if acts and model["model"] else ())
+
+
+def _trained_row(model: dict[str, Any], acts: bool) -> Row:
+    metrics, verdict = model["metrics"], model["verdict"]
+    cells = {
+        **model, "now": _now(model), "verdict": None if verdict is None else _said(verdict),
+        "ndcg": metrics.get("ndcg_10"), "asShown": metrics.get("ndcg_10_as_shown"),
+        "ece": metrics.get("calibration_error"), "size": model["sizeBytes"] if model["kept"] else None,
+        "seen": f"{moment(model['seenFrom'])} to {moment(model['seenUntil'])}" if model["seenUntil"] else None,
+    }  # fmt: skip
+    usable = model["kept"] and not model["damage"] and model["placement"] not in model["inChargeOf"]
+    ask = f"Let {model['model']} rank {model['placement']}?"
+    here = Button("Put in charge", _PATH, {"placement": model["placement"], "model": model["model"]}, ask)
+    return Row(cells, buttons=(here,) if acts and usable and model["placement"] else (), more=pretty(model))
+
+
+def _now(model: dict[str, Any]) -> str:
+    """Where a model ranks.
+
+    >>> _now({"kept": True, "damage": "", "inChargeOf": ["search"], "standsInFor": [], "tookOver": True})
+    'ranks search'
+    """
+    if model["damage"]:
+        return f"damaged: {model['damage']}"
+    ranks = [f"ranks {', '.join(model['inChargeOf'])}"] if model["inChargeOf"] else []
+    if model["standsInFor"]:
+        ranks.append(f"stands in for {', '.join(model['standsInFor'])}")
+    was = "ranked once" if model["tookOver"] else "never took over"
+    return "; ".join(ranks) or (was if model["kept"] else f"{was}, not kept any more")
+
+
+def _said(verdict: dict[str, Any]) -> str:
+    """What the gate said, in a sentence.
+
+    >>> _said({"passes": False, "why": "worse than popular", "lists": 60, "difference": -0.01, "low": -0.02, "high": 0})
+    'no: worse than popular (-0.0100, between -0.0200 and +0.0000, over 60 lists)'
+    """
+    figures = f"{verdict['difference']:+.4f}, between {verdict['low']:+.4f} and {verdict['high']:+.4f}"
+    return f"{'yes' if verdict['passes'] else 'no'}: {verdict['why']} ({figures}, over {verdict['lists']:,} lists)"
 
 
 def _learner_row(learner: dict[str, Any], acts: bool) -> Row:

@@ -16,12 +16,15 @@ import uvloop
 
 from ...engine.loop import Engine
 from ...engine.stores import OpenSubjects
+from ...foundation.disk import RealDisk
 from ...foundation.errors import ConfigRejected, Unavailable
 from ...foundation.freed import forget_what_is_freed
 from ...privacy.subjects import KeyStore
 from ..child import COMPILING
+from ..datadir import DataDirectory
 from ..jobs.supervision import running_jobs
 from ..logs import log_as_json
+from ..registry import TrainedModels
 from ..second_core import second_core
 from ..wiring import load_checked, open_engine, terms_of
 from .arguments import add_address, add_config, add_data, worker_count
@@ -105,6 +108,7 @@ def run_writer(
         make_engine, host=host, port=arguments.port, settings=config.serve,
         terms=terms_of(config, dev=arguments.dev), dev=arguments.dev, on_ready=on_ready,
         with_jobs=partial(running_jobs, config, arguments.data),
+        registry=TrainedModels(DataDirectory(RealDisk(), arguments.data, keys=config.privacy.keys)),
         workers=None if folder is None else WriterSide(folder, count)))
     log.info("stopped")
     if arguments.json:

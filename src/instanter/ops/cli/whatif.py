@@ -10,10 +10,11 @@ from typing import Final
 
 import msgspec
 
+from ...api.whatif import BUILT_IN_MODEL
 from ...foundation.errors import ConfigRejected
 from ..config import load
 from ..reading import reading
-from ..whatif import BUILT_IN_MODEL, PlacementCompared, Trial, WhatIf, what_if
+from ..whatif import PlacementCompared, Trial, WhatIf, what_if
 from ..wiring import configuration_of, load_checked
 from .arguments import add_data
 from .progress import records_progress

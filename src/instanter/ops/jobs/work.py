@@ -16,12 +16,14 @@ import msgspec
 
 from ...api.decide import EXPLAIN, REPLAY, WHY, ExplainedReply, ReplayReply, WhyReply, asked_why
 from ...api.jobs import Progress, Refusal
+from ...api.whatif import WHATIF, asked_whatif
 from ...engine.decision_ids import find_decision
-from ...engine.replay import Again
+from ...engine.replay import Again, Made
 from ...foundation.clock import elapsed_ns
 from ...foundation.errors import Broken, InstanterError, Rejected, RequestRejected, Unavailable
 from ...foundation.limits import JOB_MEMORY_MB_MAX
 from .. import training
+from ..otherwise import decided_otherwise
 from ..reading import Reading, reading
 from ..replaying import made_at
 from .child import Defect, Told, Work
@@ -99,12 +101,25 @@ def _explain(work: Work, tell: Callable[[Told], None]) -> bytes:
     return msgspec.json.encode(reply)
 
 
+def _whatif(work: Work, tell: Callable[[Told], None]) -> bytes:
+    """A decision beside what it would have been."""
+    decision_id, tried = asked_whatif(work.order.subject)
+    with _read(work) as read, _progressing(lambda: Progress(read.replay.folded), tell):
+        reply = decided_otherwise(read, _made(read, decision_id), tried)
+    return msgspec.json.encode(reply)
+
+
 def _again(read: Reading, decision_id: str) -> Again:
     """The decision of an id, made again."""
+    return read.replay.decision(_made(read, decision_id))
+
+
+def _made(read: Reading, decision_id: str) -> Made:
+    """The decision of an id, as the log holds it."""
     named = find_decision(decision_id, read.log, read.moved)
     if named is None:
         raise RequestRejected("unknown_decision", "the log holds no such decision", status=404)
-    return read.replay.decision(made_at(read, named[0]))
+    return made_at(read, named[0])
 
 
 def _ms_since(began_ns: int) -> float:
@@ -157,5 +172,5 @@ def _progressing(progress: Callable[[], Progress], tell: Callable[[Told], None])
 
 
 KINDS: Final[Mapping[str, Callable[[Work, Callable[[Told], None]], bytes]]] = {
-    REPLAY: _replay, WHY: _why, EXPLAIN: _explain, TRAIN: _train,
+    REPLAY: _replay, WHY: _why, EXPLAIN: _explain, WHATIF: _whatif, TRAIN: _train,
 }  # fmt: skip
