@@ -53,12 +53,12 @@ class FakeEngine:
             case "GET", ["v1", "decisions", "d_1"]:
                 return 200, RECEIPT
             case "POST", ["v1", "decisions", "d_1", "replay"]:
-                return 200, {"identical": True, "differences": []}
+                return 200, {"decisionId": "d_1", "identical": True, "differences": []}
             case "GET", ["v1", "items", _]:
                 return (200, {"id": "x", "fields": {"stock": self.stock}}) if self.stock is not None else (404, {})
             case "PATCH", ["v1", "items", _]:
                 self.stock = body["fields"]["stock"]
-                return 200, {"position": "8"}
+                return 200, {"accepted": 1, "position": "8"}
             case "POST", ["v1", "batch"]:
                 return 200, {"success": True, "accepted": len(body["batch"]), "rejected": [], "position": "9"}
             case "POST", ["v1", "decide"]:

@@ -169,9 +169,9 @@ def test_an_earlier_decision_is_shown_as_it_was_and_made_again(opened):
 def test_a_replay_that_takes_longer_or_differs_is_told():
     opened = Opened()
     replay = ("POST", "/v1/decisions/d_1/replay")
-    opened.fake.answers[replay] = (202, {"id": "j_1", "state": "running"})
+    opened.fake.answers[replay] = (202, {"id": "j_1", "kind": "replay", "subject": "d_1", "state": "running"})
     assert "Look again" in opened.http.get("/then/d_1").text
-    opened.fake.answers[replay] = (200, {"identical": False, "differences": ["x"]})
+    opened.fake.answers[replay] = (200, {"decisionId": "d_1", "identical": False, "differences": ["x"]})
     assert "different" in opened.http.get("/then/d_1").text
 
 
@@ -187,7 +187,8 @@ class TestWhatPagesAsk:
 
     def test_of_somebody_new_nothing_is_known(self):
         opened = Opened()
-        opened.fake.answers["GET", f"/v1/profiles/anonymous:{ID}"] = (404, {"error": {"code": "unknown_profile"}})
+        unknown = {"error": {"code": "unknown_profile", "message": "no"}}
+        opened.fake.answers["GET", f"/v1/profiles/anonymous:{ID}"] = (404, unknown)
         assert opened.act("/see", {"anonymousId": ID}).json()["sentence"].startswith("Nothing yet")
 
     def test_other_refusals_are_told_as_they_are(self):

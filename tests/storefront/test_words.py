@@ -1,14 +1,20 @@
 """A profile in words."""
 
+import msgspec
 import pytest
 
+from instanter.client import Profile
 from instanter.storefront.words import seen_of
 
 from .engine import PROFILE
 
 
+def profile(**told):
+    return msgspec.convert({**PROFILE, **told}, Profile)
+
+
 def test_a_profile_is_told_in_a_sentence_with_numbers_tastes_and_items():
-    seen = seen_of(PROFILE, lambda item_id: item_id.upper())
+    seen = seen_of(profile(), lambda item_id: item_id.upper())
     assert seen.sentence == "3 views. Leans to mid-century, around 402."
     assert ("views", "3") in seen.numbers
     assert ("last act", "4 s ago") in seen.numbers
@@ -19,16 +25,15 @@ def test_a_profile_is_told_in_a_sentence_with_numbers_tastes_and_items():
     assert seen.consent == {"personalization": True}
 
 
-@pytest.mark.parametrize("profile", [
-    {}, {"features": None},
-    {"features": {"views": None, "session_styles": "none", "session_items": [1, {"name": None}]}},
-    {"features": {"views": True, "session_styles": [{"name": "a", "score": "b"}]}, "consent": []},
-    {"features": {"session_styles": [{"name": "a", "score": 0}]}},
+@pytest.mark.parametrize("features", [
+    {}, {"views": None, "session_styles": "none", "session_items": [1, {"name": None}]},
+    {"views": True, "session_styles": [{"name": "a", "score": "b"}]},
+    {"session_styles": [{"name": "a", "score": 0}]},
 ])  # fmt: skip
-def test_what_is_missing_or_of_another_type_is_left_out(profile):
-    seen = seen_of(profile, str)
+def test_what_is_missing_or_of_another_type_is_left_out(features):
+    seen = seen_of(profile(features=features, consent={}), str)
     assert (seen.sentence, seen.tastes, seen.items, seen.consent) == ("No view yet.", (), (), {})
 
 
 def test_an_act_of_this_second_was_just_now():
-    assert ("last act", "just now") in seen_of({"features": {"last_seen": 0.4}}, str).numbers
+    assert ("last act", "just now") in seen_of(profile(features={"last_seen": 0.4}), str).numbers

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
+from ..client import Profile
+
 _TASTES: Final = (
     ("session_styles", "Styles, this visit"), ("session_rooms", "Rooms, this visit"),
     ("session_categories", "Categories, this visit"), ("session_brands", "Makers, this visit"),
@@ -59,15 +61,14 @@ class Seen(msgspec.Struct, frozen=True, rename="camel"):
 NOBODY: Final = Seen(sentence="Nothing yet: a new visitor, and what the shop shows is what everybody likes.")
 
 
-def seen_of(profile: Mapping[str, Any], title_of: Callable[[str], str]) -> Seen:
-    """The profile as `GET /v1/profiles/{id}` has it, in words; what is missing or of another type is left out."""
-    features: Mapping[str, Any] = profile.get("features") or {}
+def seen_of(profile: Profile, title_of: Callable[[str], str]) -> Seen:
+    """The profile in words; features that are missing or of another type are left out."""
+    features = profile.features
     tastes = [Tastes(title, names) for key, title in _TASTES if (names := _names(features.get(key)))]
     items = [SeenItems(title, found) for key, title in _ITEMS if (found := _items(features.get(key), title_of))]
-    consent = profile.get("consent")
     return Seen(
         sentence=_sentence(features), numbers=tuple(_numbers(features)), tastes=tuple(tastes), items=tuple(items),
-        consent=consent if isinstance(consent, dict) else {})
+        consent=profile.consent)
 
 
 def _sentence(features: Mapping[str, Any]) -> str:
