@@ -658,6 +658,12 @@ REPLAY_WAIT_MS_MAX = 2_000
 
 NEXT_ACTS_MAX = 20_000
 """Acts of people that a model learns from by what each of them did next."""
+EMBEDDING_STEPS_MAX = 20_000
+"""Newest steps of people from item to item by which it is judged what vectors of texts are worth ..."""
+EMBEDDING_PEOPLE_MAX = 1_000_000
+"""... people whose last item is remembered while they are looked for ..."""
+EMBEDDING_TEXT_CHARS_MAX = 2_000
+"""... and how much of an item's text a vector is made of."""
 HISTORY_LINES_MAX = 1_000
 """Trainings that are remembered, with what became of each model; of more the oldest are forgotten ..."""
 HISTORY_BYTES_MAX = 4 * 1024 * 1024

@@ -148,6 +148,16 @@ def words_of(fields: Mapping[str, Any]) -> dict[str, int]:
     return weights
 
 
+def text_of(fields: Mapping[str, Any]) -> str:
+    """The texts of an item in a row, without marks of HTML: the title first, then as `words_of` has them.
+
+    >>> text_of({"tags": ["oak", "new"], "title": "Table", "price": 3, "link": "https://shop.example/1"})
+    'Table. oak. new'
+    """
+    parts = (" ".join(_without_tags(value[:FIELD_WORDS_CHARS_MAX]).split()) for value, _ in _texts(fields))
+    return ". ".join(part for part in parts if part)
+
+
 def _texts(fields: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     """The texts of an item and what their words weigh, in the order in which they count."""
     title = title_of(fields)

@@ -48,6 +48,7 @@ VERBS: Final = (
     Verb("replay", "rebuild the state from the log, and compare it with the live one"),
     Verb("whatif", "decide the past anew under another configuration, model or weights"),
     Verb("train", "learn to rank a placement from what was shown and what came of it"),
+    Verb("embed", "make vectors of the items' texts, and load them where they find more than words"),
     Verb("verify", "check every checksum of a data directory"),
     Verb("backup", "copy a data directory, also while a server serves it"),
     Verb("restore", "put a backup back into an empty folder"),
