@@ -23,8 +23,8 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
     "--disable-default-apps", "--disable-extensions", "--mute-audio", "--host-resolver-rules=MAP *.test 127.0.0.1",
 )  # fmt: skip
-TELL_S_MAX = 60.0
-ATTACK_S_MAX = 120.0
+TELL_S_MAX = 240.0
+ATTACK_S_MAX = 240.0
 STOP_S_MAX = 20.0
 _KINDS = {".html": "text/html", ".js": "text/javascript", ".txt": "text/javascript"}
 

@@ -31,6 +31,8 @@ from .test_s8_erasure import (
 )
 
 WITHIN_S = 60.0
+WITHIN_S_OF_BUSY = 240.0
+"""The same on a machine that may have other things to do: there it is asked whether, and how long it took is told."""
 LOOKED_EVERY_S = 2.0
 BEHIND_ENDS_MAX = 2
 """Marks that may be left. The C library gives a block whose rest would be too small for another one with that rest, up
@@ -107,10 +109,11 @@ def test_s8_nothing_of_an_erased_person_is_left_in_memory_or_on_disk(
     assert visitor.erase(HER).status == 200
     visitor.client.close()
     found = remnants(server.pid, MARKS)
-    while found and (elapsed_ns() - began_ns) / 1e9 < WITHIN_S:
+    gone_s = 0.0
+    while (found and gone_s < WITHIN_S) or (len(found) > BEHIND_ENDS_MAX and not full and gone_s < WITHIN_S_OF_BUSY):
         threading.Event().wait(LOOKED_EVERY_S)
         found = remnants(server.pid, MARKS)
-    gone_s = (elapsed_ns() - began_ns) / 1e9
+        gone_s = (elapsed_ns() - began_ns) / 1e9
     figures(in_memory_before=before, in_memory_after_erasure=len(found), gone_from_memory_s_max=round(gone_s, 1))
     assert len(found) <= BEHIND_ENDS_MAX, found[:10]
 
