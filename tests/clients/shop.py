@@ -12,7 +12,7 @@ import httpx
 CHAIRS = [f"chair-{number}" for number in range(8)]
 LAMPS = [f"lamp-{number}" for number in range(8)]
 LOOK_S = 0.1
-LOOKS_MAX = 450
+LOOKS_MAX = 1_800
 """Looks until what was sent must be there."""
 
 
