@@ -10,7 +10,7 @@ from rich.console import Console
 
 from instanter.foundation.clock import SystemClock
 from instanter.ops.child import running_server
-from instanter.ops.cli.demo import CONFIG, load_news, play
+from instanter.ops.cli.demo import CONFIG, NEWS_CONFIG, load_news, play
 from instanter.storefront.serving import running_storefront
 
 from ..browser import axe_source as axe_source
@@ -27,9 +27,9 @@ def street(tmp_path_factory):
         config.write_text(f"{CONFIG.read_text()}\n[decide]\nexploration = 0.0\n")
         server = closing.enter_context(running_server(folder / "shop", config=config))
         play(server.url, shop=SHOP, out=Console(file=io.StringIO()), clock=SystemClock())
-        news = closing.enter_context(running_server(folder / "news"))
+        news = closing.enter_context(running_server(folder / "news", config=NEWS_CONFIG))
         load_news(news.url, clock=SystemClock())
-        yield Street(server, closing.enter_context(running_storefront(server.url, news=news.url)))
+        yield Street(server, news, closing.enter_context(running_storefront(server.url, news=news.url)))
 
 
 @pytest.fixture

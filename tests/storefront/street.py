@@ -14,11 +14,11 @@ ROOM = "storefront"
 class Street:
     """A server with the furniture shop in it, one with the news, and the shop's pages."""
 
-    def __init__(self, server, shop):
-        self.engine, self.url = server.url, shop.url
+    def __init__(self, server, news, shop):
+        self.engine, self.news, self.url = server.url, news.url, shop.url
 
-    def call(self, method, path, body=None):
-        return httpx.request(method, self.engine + path, json=body, trust_env=False, timeout=60).json()
+    def call(self, method, path, body=None, *, of=""):
+        return httpx.request(method, (of or self.engine) + path, json=body, trust_env=False, timeout=60).json()
 
 
 class Visit:

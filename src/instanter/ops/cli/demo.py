@@ -39,6 +39,7 @@ from .connection import Connection
 
 CONFIG = Path(__file__).with_name("demo.toml")
 """The shop's own features."""
+NEWS_CONFIG = Path(__file__).with_name("news.toml")
 HERO = "home.hero"
 RECOMMENDED = "home.recommended"
 LIST_LIMIT = 6
@@ -199,7 +200,7 @@ def _open_shop(arguments: argparse.Namespace, server: ChildServer, news_data: Pa
     with contextlib.ExitStack() as closing:
         news = ""
         if not arguments.exit:
-            news = closing.enter_context(running_server(news_data)).url
+            news = closing.enter_context(running_server(news_data, config=NEWS_CONFIG)).url
             load_news(news, clock=SystemClock())
         shop = closing.enter_context(running_storefront(server.url, port=arguments.shop_port, news=news))
         _say_where_the_shop_is(shop, server, out)

@@ -150,7 +150,8 @@ const refresh = async (which = places()) => {
   const answered = performance.now()
   for (const place of which) {
     const placed = answer.placements[place.dataset.place]
-    paint(place, placed?.items ?? [], answer.decisionId)
+    if (place.dataset.shape === 'hero' && !placed?.items.length) standIn(place)
+    else paint(place, placed?.items ?? [], answer.decisionId)
     all(`[data-rung="${CSS.escape(place.dataset.place)}"]`).forEach((note) => {
       if (note.dataset.found === undefined) note.textContent = notes[placed?.servedBy] ?? ''
       else note.textContent = foundWords(placed, +place.dataset.limit)
