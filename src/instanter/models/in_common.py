@@ -7,8 +7,7 @@ two items to tell what both have, and how many others have it too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -24,6 +23,7 @@ from ..foundation.limits import (
 from ..foundation.pages import mapped_zeros
 from ..state.compiled import Ints, Shorts, kernel
 from ..state.memory import State
+from .catalogue_index import CatalogueIndex, IndexOfState
 from .item_words import NO_WORDS, folded, title_of, words_in
 
 TITLE: Final = "\0title"
@@ -81,12 +81,12 @@ class _Tenant:
         self.items = 0
 
 
-class InCommon:
+class InCommon(CatalogueIndex):
     """The values of all items of one state."""
 
     def __init__(self, state: State) -> None:
+        super().__init__(state)
         rows_max = state.schema.capacity.items
-        self._state = state
         self._tenants: dict[int, _Tenant] = {}
         self.values = Values(
             mapped_zeros((rows_max, VALUES_IN_COMMON_MAX), np.int32), mapped_zeros(_SLOTS_MIN, np.int32),
@@ -96,9 +96,6 @@ class InCommon:
         """By slot its field and value."""
         self._free: list[int] = []
         """Slots of values that no item has any more."""
-        self._followed = 0
-        self._unread: dict[int, None] = {}
-        self._given_back = state.given_back
         self.version = 0
         """Counts the changes of values; what depends on them is stale once it differs."""
 
@@ -107,20 +104,6 @@ class InCommon:
         """Of the arrays, as far as they are in use; the texts of values come on top."""
         used = int(np.count_nonzero(self.values.owners))
         return used * 4 * (1 + VALUES_IN_COMMON_MAX) + 8 * len(self._keys)
-
-    def follow(self, rows_max: int | None = None) -> None:
-        """Keep up with the catalogue, or come so many rows nearer to it; free of cost where nothing has changed."""
-        state, catalogue = self._state, self._state.catalogue
-        if self._followed != catalogue.changes:
-            self._unread |= dict.fromkeys(catalogue.rows_changed_since(self._followed).tolist())
-            self._followed = catalogue.changes
-        if self._unread:
-            for row in [*islice(self._unread, rows_max)]:
-                self._read(row)
-                del self._unread[row]
-        if self._given_back != state.given_back:
-            self._given_back = state.given_back
-            state.give_back_vacant(self.values.slots, self.values.owners)
 
     def fields(self, tenant: int) -> Fields:
         """What a tenant's items may have in common: the `FIELDS_IN_COMMON_MAX` fields with most values."""
@@ -135,6 +118,9 @@ class InCommon:
             if name in known.numbers:
                 numbers[known.numbers[name]] = place
         return Fields(names, numbers, names.index(CATEGORY) if CATEGORY in names else -1, known.items)
+
+    def _by_row(self) -> Sequence[Shorts]:
+        return self.values.owners, self.values.slots
 
     def _read(self, row: int) -> None:
         """Take notice of the values of an item that has come, changed or gone."""
@@ -204,29 +190,11 @@ class InCommon:
         self.values.owners[row] = self.values.slots[row] = 0
 
 
-class Commons:
-    """The index of the state that decisions are made on, made when it is first asked for. Owns a cache and nothing
-    else: what it returns depends on the state alone."""
+class Commons(IndexOfState[InCommon]):
+    """What items of the state that decisions are made on have in common."""
 
     def __init__(self) -> None:
-        self._state: State | None = None
-        self._index: InCommon | None = None
-
-    def of(self, state: State) -> InCommon:
-        """The index as the catalogue stands now."""
-        index = self._index_of(state)
-        index.follow()
-        return index
-
-    def follow(self, state: State) -> None:
-        """Keep up with the catalogue a bounded step at a time; an index that is new is made whole."""
-        is_new = self._state is not state
-        self._index_of(state).follow(None if is_new else VALUES_FOLLOWED_MAX)
-
-    def _index_of(self, state: State) -> InCommon:
-        if self._index is None or self._state is not state:
-            self._state, self._index = state, InCommon(state)
-        return self._index
+        super().__init__(InCommon, VALUES_FOLLOWED_MAX)
 
 
 def values_of(fields: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -8,7 +8,6 @@ came to be; equal ones go by row.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -18,6 +17,7 @@ from ..foundation.limits import VECTORS_FOLLOWED_MAX
 from ..foundation.pages import mapped_zeros
 from ..state.compiled import Bytes, Ints, Reals, Shorts, wide_kernel
 from ..state.memory import State
+from .catalogue_index import CatalogueIndex, IndexOfState
 from .ranked import best_of
 
 _PLACES_MIN: Final = 256
@@ -63,12 +63,12 @@ class _Shelf:
         return last
 
 
-class VectorIndex:
+class VectorIndex(CatalogueIndex):
     """The vectors of all items of one state."""
 
     def __init__(self, state: State) -> None:
+        super().__init__(state)
         rows_max = state.schema.capacity.items
-        self._state = state
         self._shelves: dict[tuple[int, int], _Shelf] = {}
         """By tenant and length."""
         self._owners: Shorts = mapped_zeros(rows_max, np.int32)
@@ -77,30 +77,11 @@ class VectorIndex:
         """... how long it is ..."""
         self._places: Shorts = mapped_zeros(rows_max, np.int32)
         """... and where on the shelf it stands."""
-        self._followed = 0
-        self._unread: dict[int, None] = {}
-        self._given_back = state.given_back
 
     @property
     def held_bytes(self) -> int:
         """Of the vectors that stand there, with what stands beside each."""
         return sum(shelf.count * (length + 12) for (_, length), shelf in self._shelves.items())
-
-    def follow(self, rows_max: int | None = None) -> None:
-        """Keep up with the catalogue, or come so many vectors nearer to it; free of cost where nothing has changed."""
-        state, catalogue = self._state, self._state.catalogue
-        if self._followed != catalogue.changes:
-            changed = catalogue.rows_changed_since(self._followed)
-            concerned = changed[(catalogue.vector_lengths[changed] != 0) | (self._owners[changed] != 0)]
-            self._unread |= dict.fromkeys(concerned.tolist())
-            self._followed = catalogue.changes
-        if self._unread:
-            for row in [*islice(self._unread, rows_max)]:
-                self._read(row)
-                del self._unread[row]
-        if self._given_back != state.given_back:
-            self._given_back = state.given_back
-            state.give_back_vacant(self._owners, self._lengths, self._places)
 
     def near(self, tenant: str, to: Sequence[int], limit: int) -> tuple[Ints, Reals]:
         """Up to `limit` available items whose vectors are nearest to those of the items of these rows, the nearest
@@ -134,6 +115,13 @@ class VectorIndex:
 
     # Following.
 
+    def _concerned(self, rows: Ints) -> Ints:
+        concerned: Ints = rows[(self._state.catalogue.vector_lengths[rows] != 0) | (self._owners[rows] != 0)]
+        return concerned
+
+    def _by_row(self) -> Sequence[Shorts]:
+        return self._owners, self._lengths, self._places
+
     def _read(self, row: int) -> None:
         """Take notice of the vector of an item that has come, changed or gone."""
         catalogue = self._state.catalogue
@@ -160,29 +148,11 @@ class VectorIndex:
             del self._shelves[key]
 
 
-class Vectors:
-    """The index of the state that decisions are made on, made when it is first asked for. Owns a cache and nothing
-    else: what it returns depends on the state alone."""
+class Vectors(IndexOfState[VectorIndex]):
+    """The vectors of the state that decisions are made on."""
 
     def __init__(self) -> None:
-        self._state: State | None = None
-        self._index: VectorIndex | None = None
-
-    def of(self, state: State) -> VectorIndex:
-        """The index as the catalogue stands now."""
-        index = self._index_of(state)
-        index.follow()
-        return index
-
-    def follow(self, state: State) -> None:
-        """Keep up with the catalogue a bounded step at a time; an index that is new is made whole."""
-        is_new = self._state is not state
-        self._index_of(state).follow(None if is_new else VECTORS_FOLLOWED_MAX)
-
-    def _index_of(self, state: State) -> VectorIndex:
-        if self._index is None or self._state is not state:
-            self._state, self._index = state, VectorIndex(state)
-        return self._index
+        super().__init__(VectorIndex, VECTORS_FOLLOWED_MAX)
 
 
 def _mean(vectors: Sequence[tuple[Packed, float, int]]) -> Packed:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Sequence
 from heapq import nsmallest
-from itertools import islice
 from operator import neg
 from typing import Final, NamedTuple
 
@@ -27,6 +26,7 @@ from ..foundation.limits import (
 from ..foundation.pages import mapped_zeros
 from ..state.compiled import Bytes, Ints, Reals, Shorts, kernel
 from ..state.memory import State
+from .catalogue_index import CatalogueIndex, IndexOfState
 from .completions import Completion, Tally, together
 from .item_words import Query, words_of
 
@@ -133,12 +133,12 @@ def _heads(word: str) -> Iterable[str]:
     return {word[:chars] for chars in (_SHORT_HEAD, _LONG_HEAD) if len(word) >= chars}
 
 
-class WordIndex:
+class WordIndex(CatalogueIndex):
     """The words of all items of one state."""
 
     def __init__(self, state: State) -> None:
+        super().__init__(state)
         rows_max = state.schema.capacity.items
-        self._state = state
         self._tenants: dict[int, _Tenant] = {}
         self._owners: Shorts = mapped_zeros(rows_max, np.int32)
         """By row: the tenant whose words stand there."""
@@ -161,11 +161,6 @@ class WordIndex:
         """By slot, "" for one that no item has."""
         self._free: list[int] = []
         """Slots of words that no item has any more."""
-        self._followed = 0
-        """Changes of the catalogue that are known ..."""
-        self._unread: dict[int, None] = {}
-        """... and the rows among them whose words have still to be read."""
-        self._given_back = state.given_back
 
     @property
     def held_bytes(self) -> int:
@@ -173,20 +168,6 @@ class WordIndex:
         used = int(np.count_nonzero(self._owners))
         by_row = sum(column.itemsize * (column.size // len(column)) for column in (*self._items, *self._sums))
         return used * by_row + 5 * self._end + 24 * len(self._texts)
-
-    def follow(self, rows_max: int | None = None) -> None:
-        """Keep up with the catalogue, or come so many rows nearer to it; free of cost where nothing has changed."""
-        state, catalogue = self._state, self._state.catalogue
-        if self._followed != catalogue.changes:
-            self._unread |= dict.fromkeys(catalogue.rows_changed_since(self._followed).tolist())
-            self._followed = catalogue.changes
-        if self._unread:
-            for row in [*islice(self._unread, rows_max)]:
-                self._read(row)
-                del self._unread[row]
-        if self._given_back != state.given_back:
-            self._given_back = state.given_back
-            state.give_back_vacant(self._owners, *self._items)
 
     # What is asked.
 
@@ -346,6 +327,9 @@ class WordIndex:
 
     # Following.
 
+    def _by_row(self) -> Sequence[Shorts | Bytes]:
+        return (self._owners, *self._items)
+
     def _read(self, row: int) -> None:
         """Take notice of the words of an item that has come, changed or gone."""
         catalogue = self._state.catalogue
@@ -434,30 +418,11 @@ class WordIndex:
         self._end = _gather(lists.rows, lists.weights, self._lists)
 
 
-class Words:
-    """The index of the state that decisions are made on, made when it is first asked for. Owns a cache and nothing
-    else: what it returns depends on the state alone."""
+class Words(IndexOfState[WordIndex]):
+    """The words of the state that decisions are made on."""
 
     def __init__(self) -> None:
-        self._state: State | None = None
-        self._index: WordIndex | None = None
-
-    def of(self, state: State) -> WordIndex:
-        """The index as the catalogue stands now."""
-        index = self._index_of(state)
-        index.follow()
-        return index
-
-    def follow(self, state: State) -> None:
-        """Keep up with the catalogue a bounded step at a time, so that decisions find little left to do; an index that
-        is new is made whole."""
-        is_new = self._state is not state
-        self._index_of(state).follow(None if is_new else WORDS_FOLLOWED_MAX)
-
-    def _index_of(self, state: State) -> WordIndex:
-        if self._index is None or self._state is not state:
-            self._state, self._index = state, WordIndex(state)
-        return self._index
+        super().__init__(WordIndex, WORDS_FOLLOWED_MAX)
 
 
 class _Term(NamedTuple):
