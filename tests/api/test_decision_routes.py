@@ -50,6 +50,17 @@ def test_the_contracts_example_is_answered_as_the_contract_says(tmp_path: Path):
     with_client(tmp_path, work)
 
 
+def test_a_receipt_says_how_long_its_reply_took(tmp_path: Path):
+    async def work(client: Client) -> None:
+        await client.stock("sku-1")
+        whole = (await client.decide())["whole"]
+        receipt = (await client.get(f"/v1/decisions/{whole['decisionId']}")).json()
+        assert receipt["tookMs"] == whole["tookMs"] > 0
+        assert [one["tookMs"] for one in (await client.get("/v1/decisions")).json()["decisions"]] == [whole["tookMs"]]
+
+    with_client(tmp_path, work)
+
+
 def test_every_id_of_the_callers_own_list_comes_back(tmp_path: Path):
     async def work(client: Client) -> None:
         await client.stock("sku-1", "sku-2", "sku-3")

@@ -141,5 +141,10 @@ def test_the_page_live_tells_a_decision_and_a_refusal_as_they_come(stall: Stall,
     stall.call("POST", "/v1/decide", asked)
     tab.get_by_role("button", name="Go on").click()
     expect(tab.locator("#entries tr", has_text="decided")).to_have_count(2)
+    parts = tab.locator('[data-stage$="-part"]')
+    expect(tab.locator('[data-stage="wait-part"]')).to_contain_text("%")
+    shares = [float(text.removesuffix(" %")) for text in parts.all_inner_texts()]
+    assert shares[-1] == 100.0, "the whole"
+    assert abs(sum(shares[:-1]) - 100.0) < 1.0, "the parts and the rest add up to it"
     keep_screenshot(tab, ROOM, "live-entries")
     check_page(tab)

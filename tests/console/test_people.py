@@ -11,6 +11,9 @@ import httpx
 import pytest
 from playwright.sync_api import Page as Tab
 
+from instanter.console.pages.live import STAGES as LIVE_STAGES
+from instanter.console.words import duration
+from instanter.decisions.fallback import AROUND, STAGES
 from instanter.foundation.limits import CONSOLE_PIECES_READ_MAX
 
 from ..api.client import track
@@ -203,6 +206,22 @@ def test_a_decision_is_found_read_and_made_again(tmp_path: Path) -> None:
         assert "no such job" in (await desk.get(f"{DECISIONS}/{decision}/outcome?job=none")).text
 
     with_desk(tmp_path, work)
+
+
+def test_a_past_decision_says_how_long_it_took(tmp_path: Path) -> None:
+    async def work(desk: Desk) -> None:
+        decision = await somebody(desk)
+        headers = {"Authorization": f"Bearer {await desk.key_of('admin')}"}
+        receipt = (await desk.api.get(f"/v1/decisions/{decision}", headers=headers)).json()
+        took = duration(receipt["tookMs"])
+        assert f"<dt>Took</dt><dd>{took}</dd>" in (await desk.get(f"{DECISIONS}/{decision}")).text
+        assert took in (await desk.get(DECISIONS)).text
+
+    with_desk(tmp_path, work)
+
+
+def test_the_page_live_names_all_that_a_decision_spends_its_time_on() -> None:
+    assert sorted(name for name, _ in LIVE_STAGES) == sorted((*STAGES, *AROUND))
 
 
 def test_what_if_is_asked_by_a_form_whose_address_says_what(tmp_path: Path) -> None:

@@ -156,7 +156,8 @@ def test_every_stage_is_measured(shop) -> None:
     shop.stock()
     shop.ask("home.recommended")
     assert set(shop.meter.stages) == {
-        "context", "candidates", "eligibility", "features", "score", "policy", "arrange", "receipt"
+        "context", "candidates", "eligibility", "features", "score", "policy", "arrange", "receipt",
+        "reply",
     }
 
 

@@ -33,6 +33,15 @@ def test_a_receipt_comes_back_as_it_was() -> None:
     assert decode_receipt(encode_receipt(receipt())) == receipt()
 
 
+def test_a_receipt_from_before_its_time_was_kept_says_that_it_is_not(shop) -> None:
+    shop.item("bed")
+    fields = msgspec.msgpack.decode(shop.decide({"id": "home.hero"}).receipt)
+    old = decode_receipt(msgspec.msgpack.encode(fields[:-1]))
+    assert old.readable(shop.state.catalogue).took_ms is None
+    kept = decode_receipt(msgspec.msgpack.encode([*fields[:-1], 7.5]))
+    assert kept.readable(shop.state.catalogue).took_ms == 7.5
+
+
 def test_a_receipt_of_a_newer_version_is_refused() -> None:
     with pytest.raises(Corrupt, match="version 9"):
         decode_receipt(encode_receipt(receipt(version=9)))

@@ -13,6 +13,7 @@ import pytest
 from instanter.api.app import make_app
 from instanter.api.auth import Access
 from instanter.api.tenancy import Terms
+from instanter.decisions.fallback import AROUND, STAGES
 from instanter.engine.loop import Engine
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.limits import LIVE_SAMPLES_MAX
@@ -84,6 +85,11 @@ def test_a_sample_tells_what_happened_since_the_one_before(tmp_path: Path) -> No
         assert 0 < decide["p50Ms"][1] <= decide["p99Ms"][1]
         assert decide["p99Ms"][2] is None
         assert live["stages"]["freshness"]["p99Ms"][0] > 0
+        parts = [live["stages"][name]["totalMs"] for name in (*STAGES, *AROUND)]
+        assert [part[0] for part in parts] == [None] * len(parts)
+        assert live["stages"]["wait"]["totalMs"][1] > 0
+        assert sum(part[1] or 0.0 for part in parts) <= decide["totalMs"][1] + 0.001 * len(parts)
+        assert decide["p50Ms"][1] <= 1.13 * decide["totalMs"][1], "of two decisions"
         assert [later - before for before, later in zip(live["at"], live["at"][1:], strict=False)] == [1_000, 1_000]
         assert live["deadlineMs"] == 50
 
@@ -136,7 +142,7 @@ def test_others_get_their_turn_while_an_hour_is_told(tmp_path: Path) -> None:
         counting = asyncio.create_task(count())
         live = await seen.live()
         counting.cancel()
-        assert turns > len(live["counts"]) + len(live["gauges"]) + 2 * len(live["stages"])
+        assert turns > len(live["counts"]) + len(live["gauges"]) + 3 * len(live["stages"])
 
     watched(tmp_path, work)
 

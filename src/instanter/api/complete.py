@@ -28,6 +28,7 @@ async def complete(engine: Engine, request: Request) -> Response:
     caller = caller_of(request)
     if caller.public and asked.user is not None:
         asked = of_device(engine, asked, caller.tenant, user_token_of(request) or user_token_in(asked.context))
+    engine.meter.observe("wait", deadline.elapsed_ns())
     made = await engine.complete(asked, tenant=caller.tenant, deadline=deadline, gpc=objects(request))
     return reply(published_completions(made, engine.options.catalogue.public_fields if caller.public else None))
 

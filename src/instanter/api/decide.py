@@ -231,6 +231,7 @@ async def _decide(engine: Engine, asked: Asking, question: DecideRequest, reques
     caller = caller_of(request)
     check_caller(caller, asked)
     deadline = Deadline(asked.deadline_ms or engine.options.deadline_ms, started_ns=arrived_ns(request))
+    waited_ns = deadline.elapsed_ns()
     engine.decider.admit(question)
     tenant, gpc = caller.tenant, objects(request)
     user_token = user_token_of(request) or user_token_in(asked.context)
@@ -251,6 +252,9 @@ async def _decide(engine: Engine, asked: Asking, question: DecideRequest, reques
             raise RequestRejected(first.code, f"events: {first.message}", status=status)
         told += [_of_events(warning) for warning in taken.warnings]
     await _reach(engine, position, deadline)
+    engine.meter.observe("wait", waited_ns)
+    if asked.events or position:
+        engine.meter.observe("events", deadline.elapsed_ns() - waited_ns)
     decision = await engine.decide(question, tenant=tenant, deadline=deadline, gpc=gpc)
     decision = decision.warned(last=told) if told else decision
     public_fields = engine.options.catalogue.public_fields

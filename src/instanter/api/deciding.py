@@ -159,6 +159,7 @@ class Deciding:
             if (answer := await self._handed_on(request, body)) is not None:
                 return answer
         told = without_effect(asked, self._meter)
+        self._meter.observe("wait", deadline.elapsed_ns())
         followed = self._follower.decide(
             question, tenant=caller.tenant, deadline=deadline, gpc=objects(request), late=late
         )
@@ -183,10 +184,11 @@ class Deciding:
             late = True
             if (answer := await self._handed_on(request, body)) is not None:
                 return answer
+        self._meter.observe("wait", deadline.elapsed_ns())
         made = self._follower.complete(
             asked, tenant=caller.tenant, deadline=deadline, gpc=objects(request), late=late
         )
-        self._meter.observe("complete", int(deadline.elapsed_ms() * 1_000_000))
+        self._meter.observe("complete", deadline.elapsed_ns())
         return reply(published_completions(made, self._options.public_fields if caller.public else None))
 
     async def _handed_on(self, request: Request, body: bytes) -> Response | None:
@@ -218,6 +220,6 @@ class Deciding:
             return False
 
     def _note(self, followed: Followed, deadline: Deadline) -> None:
-        self._meter.observe("decide", int(deadline.elapsed_ms() * 1_000_000))
+        self._meter.observe("decide", deadline.elapsed_ns())
         for placed in followed.decision.reply.placements.values():
             self._meter.count(f"served.{placed.served_by}")

@@ -34,8 +34,8 @@ class Samples(NamedTuple):
     """What happened since the sample before."""
     gauges: Mapping[str, Numbers]
     """How it was at that moment."""
-    stages: Mapping[str, tuple[Numbers, Numbers]]
-    """p50 and p99 in ms of what each stage took since the sample before."""
+    stages: Mapping[str, tuple[Numbers, Numbers, Numbers]]
+    """p50 and p99 in ms of what each stage took since the sample before, and what all of it took together."""
 
 
 class Series(Protocol):
@@ -60,11 +60,13 @@ class NoSeries:
         return Samples(np.empty(0), {}, {}, {})
 
 
-class StageColumns(msgspec.Struct, rename={"p50_ms": "p50Ms", "p99_ms": "p99Ms"}):
+class StageColumns(msgspec.Struct, rename={"p50_ms": "p50Ms", "p99_ms": "p99Ms", "total_ms": "totalMs"}):
     """What a stage took, of that second alone; `docs/metrics.md` names the stages."""
 
     p50_ms: Column
     p99_ms: Column
+    total_ms: Column
+    """Of all together: totals of stages can be added and compared, quantiles cannot."""
 
 
 class LiveReply(msgspec.Struct, rename="camel"):
@@ -95,8 +97,8 @@ async def live(request: Request) -> Response:
         "counts": {name: await _column(column) for name, column in samples.counts.items()},
         "gauges": {name: await _column(column) for name, column in samples.gauges.items()},
         "stages": {
-            name: {"p50Ms": await _column(p50), "p99Ms": await _column(p99)}
-            for name, (p50, p99) in samples.stages.items()
+            name: {"p50Ms": await _column(p50), "p99Ms": await _column(p99), "totalMs": await _column(total)}
+            for name, (p50, p99, total) in samples.stages.items()
         },
         "next": str(int(samples.at_ms[-1]) if len(samples.at_ms) else since_ms),
     }  # fmt: skip

@@ -108,7 +108,8 @@ class Decision(msgspec.Struct, frozen=True):
 
     id: str
     reply: DecideReply
-    receipt: bytes
+    made: Receipt
+    """What it stood on: the same for the same question, so it does not say yet how long it took."""
     enclosed: bytes = b""
     """What lies beside the receipt, see `enclosed`."""
     faults: tuple[Fault, ...] = ()
@@ -124,7 +125,13 @@ class Decision(msgspec.Struct, frozen=True):
 
     def record(self, tenant: str, cell: int, at_ms: int, lessons: tuple[Lesson, ...]) -> Decided:
         """As it goes into the log once the receipt, and what lies beside it, is sealed; `cell` 0 is nobody."""
-        return Decided(at_ms, tenant, cell, self.id, self.receipt, cell or NOBODY, self.enclosed, lessons)
+        receipt = encode_receipt(msgspec.structs.replace(self.made, took_ms=self.reply.took_ms))
+        return Decided(at_ms, tenant, cell, self.id, receipt, cell or NOBODY, self.enclosed, lessons)
+
+    @property
+    def receipt(self) -> bytes:
+        """`made` as bytes."""
+        return encode_receipt(self.made)
 
     def encode(self) -> bytes:
         """The body of the reply of `POST /v1/decide`."""
@@ -296,7 +303,9 @@ class Decider:
         if request.items:
             asked = asked_for(self._spots[request.placement], request.query, request.items)
             slate = self._serve(moment, asked, set(), Scorers(rankers, learned), None)
+            began_ns = elapsed_ns()
             placed = self._answers.reply(slate, moment, explain=False, denied=denied)
+            stages.spend("reply", elapsed_ns() - began_ns)
         stages.report()
         return CompleteReply(
             completions=completions, items=placed.items if placed else [], served_by=placed.served_by if placed else "",
@@ -322,6 +331,7 @@ class Decider:
             moment, slates, keys=keys, position=position, decision_id=decision_id, denied=denied,
             deadline_ms=request.deadline_ms or 0.0,
         ))  # fmt: skip
+        began_ns = elapsed_ns()
         replies = {
             slate.asked.id: self._answers.reply(slate, moment, explain=request.explain, denied=denied)
             for slate in slates
@@ -337,6 +347,7 @@ class Decider:
                     for one in _warnings(asked_for, slate, state)]  # fmt: skip
         for one in warnings:
             meter.count(f"questions_warned.{one.code}")
+        stages.spend("reply", elapsed_ns() - began_ns)
         stages.report()
         reply = DecideReply(
             decision_id=decision_id, position=str(position), epoch=state.epoch, took_ms=round(deadline.elapsed_ms(), 3),
@@ -344,7 +355,7 @@ class Decider:
         )  # fmt: skip
         enclosed = enclose((one.id, one.given, one.query) for one in asked)
         return Decision(
-            decision_id, reply, encode_receipt(receipt), enclosed, tuple(stages.faults), tuple(_lessons(slates)),
+            decision_id, reply, receipt, enclosed, tuple(stages.faults), tuple(_lessons(slates)),
             tuple(_promised(slates)),
         )
 
@@ -352,7 +363,8 @@ class Decider:
         self, receipt: Receipt, asked: Sequence[Asked], *, state: State, meter: Meter, rankers: Rankers,
         learned: LearnedWeights = _NOTHING_LEARNED, as_made: bool = True,
     ) -> tuple[Receipt, list[Slate]]:  # fmt: skip
-        """The decision of a receipt once more, on the state it was made on; the receipt that comes of it.
+        """The decision of a receipt once more, on the state it was made on; the receipt that comes of it, which says of
+        the time it took what that one says.
 
         `asked` is what `asked_again` found in it. `as_made` lets answer the rungs that answered then and cuts what was
         cut then; else every placement is decided anew, as if there had been time for all of it.
@@ -367,7 +379,7 @@ class Decider:
             moment, slates, keys=receipt.keys, position=receipt.position, decision_id=receipt.decision_id,
             denied=denied, deadline_ms=receipt.deadline_ms,
         )  # fmt: skip
-        return made, slates
+        return msgspec.structs.replace(made, took_ms=receipt.took_ms), slates
 
     def why(self, receipt: Receipt, slates: Sequence[Slate], item_id: str, *, state: State) -> dict[str, PlacementWhy]:
         """What became of an item in each list of a decision made again: `slates` are what `again` made on this state.

@@ -28,6 +28,9 @@ STAGES: Final = ("context", "candidates", "eligibility", "features", "score", "p
 SHARES: Final = {"candidates": 0.4, "features": 0.6, "score": 0.7, "arrange": 0.8, "policy": 0.9}
 """Part of the deadline that may be used up when a stage begins; the stages not named here always run."""
 
+AROUND: Final = ("wait", "events", "person", "reply", "seal")
+"""What else a decision spends its time on. With the stages, and what lies between them, that is the whole of it."""
+
 PERSON_SHARE: Final = 0.3
 """Part of the deadline after which a person who has not been read yet is not waited for: the stages behind have their
 own."""
@@ -61,7 +64,7 @@ class Stages:
         self._cut = cut
         self._deadline = deadline
         self._meter = meter
-        self._spent_ns = dict.fromkeys(STAGES, 0)
+        self._spent_ns = dict.fromkeys((*STAGES, "reply"), 0)
 
     def run(self, stage: str, work: Callable[[], _T], *, hurried: bool = False) -> _T:
         """What `work` returns, or `StageFailed`. `hurried` runs it even when its share is used up."""
@@ -76,6 +79,10 @@ class Stages:
             raise self._failed(stage, str(error)) from error
         finally:
             self._spent_ns[stage] += elapsed_ns() - began_ns
+
+    def spend(self, stage: str, elapsed_ns: int) -> None:
+        """Time went to what is none of the stages, and cannot be cut."""
+        self._spent_ns[stage] += elapsed_ns
 
     def note(self, fault: Fault, *, failed: bool) -> None:
         """A ranker did not do its work: it failed and another one has to, or it took too long."""

@@ -113,6 +113,8 @@ class ReceiptReply(msgspec.Struct, frozen=True, rename="camel"):
     inputs: str
     degraded: list[str]
     placements: dict[str, PlacementOfReceipt]
+    took_ms: float | None
+    """From when its request was read until its reply; null where it was made before that was kept."""
 
 
 class Receipt(msgspec.Struct, array_like=True, frozen=True):
@@ -138,13 +140,15 @@ class Receipt(msgspec.Struct, array_like=True, frozen=True):
     deadline_ms: float = 0.0
     denied: tuple[str, ...] = ()
     """Purposes the person had not agreed to: features for them were left out."""
+    took_ms: float = 0.0
+    """What the reply said that it took; 0 in receipts of before that was kept."""
 
     def readable(self, catalogue: Catalogue) -> ReceiptReply:
         """As `GET /v1/decisions/{id}` shows it: ids for references where the catalogue still knows them."""
         return ReceiptReply(
             self.decision_id, self.at_ms, str(self.position), self.epoch, self.config_hash, self.features_hash,
             self.inputs_hash.hex(), list(self.degraded),
-            {one.id: _readable(one, self.tenant, catalogue) for one in self.placements},
+            {one.id: _readable(one, self.tenant, catalogue) for one in self.placements}, self.took_ms or None,
         )  # fmt: skip
 
 

@@ -160,8 +160,9 @@ class Follower:
 
         Raises what `Decider.admit` raises and nothing else.
         """
-        now_ms, partition = self._clock.now_ms(), self.partition
+        now_ms, partition, began_ns = self._clock.now_ms(), self.partition, deadline.elapsed_ns()
         about = self.asked_about(tenant, request, gpc=gpc)
+        self.meter.observe("person", deadline.elapsed_ns() - began_ns)
         made_as = new_decision_id(self._ids.token(TOKEN_BYTES), self._acknowledged_ms(), made_by=ELSEWHERE)
         decision = self.decider.decide(
             request, state=partition.state, keys=about.cells, tenant=tenant, now_ms=now_ms,
@@ -174,18 +175,21 @@ class Follower:
             decision = msgspec.structs.replace(
                 decision, reply=msgspec.structs.replace(decision.reply, degraded=degraded)
             )
-        personal = about.agreement.personal
+        personal, decided_ns = about.agreement.personal, deadline.elapsed_ns()
         told = DecidedElsewhere(
             decision.record(tenant, about.cell, now_ms, decision.lessons if personal else ()),
             decision.promised if personal else (), tuple(faults_by_name(decision.faults)),
         )  # fmt: skip
+        self.meter.observe("seal", deadline.elapsed_ns() - decided_ns)
         return Followed(decision, told)
 
     def complete(
         self, request: CompleteRequest, *, tenant: str, deadline: Deadline, gpc: bool = False, late: bool = False
     ) -> CompleteReply:
         """Complete what is being typed on what has been folded; `late` as in `decide`. There is nothing to tell."""
+        began_ns = deadline.elapsed_ns()
         about = self.asked_about(tenant, request, gpc=gpc)
+        self.meter.observe("person", deadline.elapsed_ns() - began_ns)
         reply = self.decider.complete(
             request, state=self.partition.state, keys=about.cells, tenant=tenant, now_ms=self._clock.now_ms(),
             position=self.partition.position, deadline=deadline, meter=self.meter, denied=about.agreement.denied,

@@ -66,6 +66,8 @@ class DecisionListed(msgspec.Struct, frozen=True, rename="camel"):
     """Whether somebody was named who may be remembered."""
     placements: list[PlacementListed]
     degraded: list[str]
+    took_ms: float | None
+    """null where it was made before that was kept."""
 
 
 class Decisions(msgspec.Struct, frozen=True, rename="camel"):
@@ -135,7 +137,8 @@ class Listings:
             told = decode_receipt(receipt)
             placements = [PlacementListed(one.id, one.rung, len(one.shown())) for one in told.placements]
             listed.append(DecisionListed(
-                record.decision_id, time_text(record.at_ms), record.key != 0, placements, list(told.degraded)
+                record.decision_id, time_text(record.at_ms), record.key != 0, placements, list(told.degraded),
+                told.took_ms or None,
             ))  # fmt: skip
             if len(listed) == limit:
                 following = position if place + 1 < len(found) else following

@@ -378,10 +378,12 @@ class Engine:
 
         Without the person's agreement, or with `gpc`, it stands on the request alone and names nobody.
         """
+        began_ns = deadline.elapsed_ns()
         in_time = await self._person_read(tenant, request, deadline, gpc=gpc)
         now_ms = self.clock.now_ms() if request.timestamp is None else request.timestamp_ms
         await self._publish_before(now_ms)
         about = self._asking.asked_about(tenant, request, gpc=gpc)
+        self.meter.observe("person", deadline.elapsed_ns() - began_ns)
         made_as = new_decision_id(self._ids.token(TOKEN_BYTES), self.clock.now_ms(), made_by=WRITER)
         decision = self.decider.decide(
             request, state=self.partition.state, keys=about.cells, tenant=tenant, now_ms=now_ms,
@@ -389,6 +391,7 @@ class Engine:
             denied=about.agreement.denied, rankers=self.models.lineup, learned=self.partition.learners,
             cut=frozenset() if in_time else frozenset({"context"}),
         )  # fmt: skip
+        decided_ns = deadline.elapsed_ns()
         if decision.faults:
             self.models.note(tenant, decision.faults)
         if about.known_as:
@@ -399,7 +402,9 @@ class Engine:
         self.receipts.keep(decision.record(tenant, about.cell, now_ms, lessons), seal)
         if decision.promised and about.agreement.personal and request.timestamp is None:
             self.calibrations.show(made_as, tenant, about.cell, now_ms, decision.promised)
-        self.meter.observe("decide", int(deadline.elapsed_ms() * 1_000_000))
+        whole_ns = deadline.elapsed_ns()
+        self.meter.observe("seal", whole_ns - decided_ns)
+        self.meter.observe("decide", whole_ns)
         for placed in decision.reply.placements.values():
             self.meter.count(f"served.{placed.served_by}")
         return decision
@@ -408,17 +413,19 @@ class Engine:
         self, request: CompleteRequest, *, tenant: str, deadline: Deadline, gpc: bool = False
     ) -> CompleteReply:
         """Complete what is being typed, on everything acknowledged so far; as `decide`, and nothing is written."""
+        began_ns = deadline.elapsed_ns()
         in_time = await self._person_read(tenant, request, deadline, gpc=gpc)
         now_ms = self.clock.now_ms()
         await self._publish_before(now_ms)
         about = self._asking.asked_about(tenant, request, gpc=gpc)
+        self.meter.observe("person", deadline.elapsed_ns() - began_ns)
         reply = self.decider.complete(
             request, state=self.partition.state, keys=about.cells, tenant=tenant, now_ms=now_ms,
             position=self.partition.position, deadline=deadline, meter=self.meter, denied=about.agreement.denied,
             rankers=self.models.lineup, learned=self.partition.learners,
             cut=frozenset() if in_time else frozenset({"context"}),
         )  # fmt: skip
-        self.meter.observe("complete", int(deadline.elapsed_ms() * 1_000_000))
+        self.meter.observe("complete", deadline.elapsed_ns())
         return reply
 
     async def _person_read(self, tenant: str, request: AboutPerson, deadline: Deadline, *, gpc: bool) -> bool:

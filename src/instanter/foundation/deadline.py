@@ -16,9 +16,13 @@ class Deadline:
         self._started_ns = stopwatch() if started_ns is None else started_ns
         self._budget_ns = int(budget_ms * 1_000_000)
 
-    def elapsed_ms(self) -> float:
+    def elapsed_ns(self) -> int:
         """Time used so far, queueing included when `started_ns` was given."""
-        return (self._stopwatch() - self._started_ns) / 1_000_000
+        return self._stopwatch() - self._started_ns
+
+    def elapsed_ms(self) -> float:
+        """The same in milliseconds."""
+        return self.elapsed_ns() / 1_000_000
 
     def left_ms(self, share: float = 1.0) -> float:
         """Time left, of the whole budget or of a share of it (0 to 1); negative once it is over."""

@@ -73,7 +73,8 @@ GAUGES: Final[dict[str, Read]] = {
 }
 """How it is when a sample is taken."""
 _QUANTILES_AT: Final = 1 + len(COUNTS) + len(GAUGES)
-_COLUMNS: Final = _QUANTILES_AT + len(QUANTILES) * len(STAGES)
+_PER_STAGE: Final = len(QUANTILES) + 1
+_COLUMNS: Final = _QUANTILES_AT + _PER_STAGE * len(STAGES)
 
 
 class LiveSeries:
@@ -92,9 +93,11 @@ class LiveSeries:
         """A ring: the next sample's row is `_taken` modulo its length."""
         self._taken = 0
         self._lately: dict[str, Lately] = {}
+        self._total_ns: dict[str, int] = {}
+        """By stage, at the sample before."""
         self._counted = self._counts(Watched(engine, 0, workers()))
         for stage in STAGES:
-            self._quantiles_ms(stage)  # What was measured before belongs to no sample.
+            self._spent_ms(stage)  # What was measured before belongs to no sample.
 
     @property
     def deadline_ms(self) -> float:
@@ -115,7 +118,7 @@ class LiveSeries:
         row[0] = self._clock.now_ms()
         row[1 : 1 + len(COUNTS)] = np.maximum(counted - self._counted, 0)  # A worker that begins anew counts from 0.
         row[1 + len(COUNTS) : _QUANTILES_AT] = [read(of) for read in GAUGES.values()]
-        row[_QUANTILES_AT:] = [one for stage in STAGES for one in self._quantiles_ms(stage)]
+        row[_QUANTILES_AT:] = [one for stage in STAGES for one in self._spent_ms(stage)]
         self._counted = counted
         self._taken += 1
 
@@ -124,23 +127,28 @@ class LiveSeries:
         first = max(self._taken - LIVE_SAMPLES_MAX, 0)
         rows = self._rows[np.arange(first, self._taken) % LIVE_SAMPLES_MAX]
         columns = rows[rows[:, 0] > after_ms].T
-        quantiles = columns[_QUANTILES_AT:]
+        spent = columns[_QUANTILES_AT:]
         return Samples(
             columns[0],
             dict(zip(COUNTS, columns[1 : 1 + len(COUNTS)], strict=True)),
             dict(zip(GAUGES, columns[1 + len(COUNTS) : _QUANTILES_AT], strict=True)),
-            dict(zip(STAGES, zip(quantiles[0::2], quantiles[1::2], strict=True), strict=True)),
+            dict(zip(STAGES, zip(*(spent[at::_PER_STAGE] for at in range(_PER_STAGE)), strict=True), strict=True)),
         )
 
     @staticmethod
     def _counts(of: Watched) -> Numbers:
         return np.array([read(of) for read in COUNTS.values()], np.float64)
 
-    def _quantiles_ms(self, stage: str) -> tuple[float, ...]:
+    def _spent_ms(self, stage: str) -> tuple[float, ...]:
+        """The quantiles of what a stage took since the sample before, and the sum; NaN where there was none."""
         histogram = self._engine.meter.stages.get(stage)
         if histogram is None:
-            return (np.nan, np.nan)
+            return (np.nan,) * _PER_STAGE
+        total_ns = histogram.total_ns
+        spent_ms = (total_ns - self._total_ns.get(stage, 0)) / 1e6
+        self._total_ns[stage] = total_ns
         lately = self._lately.get(stage)
         if lately is None:
             lately = self._lately[stage] = Lately(histogram)
-        return lately.quantiles_ms(*QUANTILES) or (np.nan, np.nan)
+        quantiles_ms = lately.quantiles_ms(*QUANTILES)
+        return (*quantiles_ms, spent_ms) if quantiles_ms else (np.nan,) * _PER_STAGE

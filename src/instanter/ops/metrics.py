@@ -21,6 +21,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from ..api.admission import Admission
+from ..decisions.fallback import AROUND
 from ..decisions.fallback import STAGES as DECISION_STAGES
 from ..engine.calibrations import EDGES, Bin
 from ..engine.loop import Engine
@@ -268,6 +269,9 @@ STAGES: Final[Mapping[str, str]] = {
     "fold": "A record changes the state, per record.",
     "freshness": "From an event's request to the moment a decision sees it.",
     "fetch": "A thread reads up to 32 people from disk, waiting for its turn included.",
+    "wait": "A question that is here waits for its turn and the loop, and is read.",
+    "events": "The events that came with a question are taken, and the position that it asks for is reached.",
+    "person": "Whoever it is about is found, and read from disk where they lie there.",
     "context": "The person is read, and the lists that stand for all.",
     "candidates": "The sources find items.",
     "eligibility": "Stock, purchases and rules take items out.",
@@ -276,13 +280,15 @@ STAGES: Final[Mapping[str, str]] = {
     "arrange": "The list is put in order, for difference too.",
     "policy": "The explored place is drawn.",
     "receipt": "What the decision stood on is written down.",
-    "decide": "A whole decision, queueing included.",
+    "reply": "The answer is put together.",
+    "seal": "The receipt is sealed and handed to the log.",
+    "decide": "A whole decision, queueing included; what of it is none of the stages before lies between them.",
     "complete": "Completions of what is being typed, with items, queueing included.",
     "checkpoint": "A checkpoint is written, beside everything else.",
     "overwrite": "What is left in memory of people who were erased is overwritten, beside everything else.",
     "loop_lag": "How late the loop comes to its beat of 2 ms.",
 }
-assert set(DECISION_STAGES) <= set(STAGES)
+assert {*DECISION_STAGES, *AROUND} <= set(STAGES)
 
 
 class EngineCollector(Collector):

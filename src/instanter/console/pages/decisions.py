@@ -21,7 +21,7 @@ from ..words import moment
 PATH: Final = "/console/decisions"
 _COLUMNS: Final = (
     Column("decisionId", "Decision", "code"), Column("at", "Made", "moment"), Column("lists", "Lists"),
-    Column("named", "Names somebody", "badge"), Column("degraded", "Cut short"),
+    Column("named", "Names somebody", "badge"), Column("tookMs", "Took", "duration"), Column("degraded", "Cut short"),
 )  # fmt: skip
 _LEAD: Final = "Every list that was shown, and what it stood on."
 _EMPTY: Final = "No decision has been made yet, or none whose receipt can still be read."

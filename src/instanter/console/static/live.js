@@ -107,6 +107,28 @@
     }
   };
 
+  // Stages also work for completions, so these are in the whole. What is in no stage is the rest.
+  const tellStages = (p99) => {
+    const cells = [...live.querySelectorAll("[data-stage]")];
+    const spent = (stage) => total(last(column(`stages.${stage}.total`), 60));
+    const parts = new Map();
+    for (const cell of cells) {
+      const [stage, what] = cell.dataset.stage.split("-");
+      if (what === "share" && stage !== "rest") parts.set(stage, spent(stage));
+    }
+    const known = total([...parts.values()]);
+    const whole = Math.max(spent("decide") + spent("complete"), known);
+    parts.set("rest", whole - known).set("decide", whole);
+    for (const cell of cells) {
+      const [stage, what] = cell.dataset.stage.split("-");
+      const share = whole ? parts.get(stage) / whole : null;
+      if (what === "share") cell.value = share ?? 0;
+      else if (what === "part") cell.textContent = share === null ? "–" : `${(100 * share).toFixed(1)} %`;
+      else cell.textContent = duration(mean(last(column(`stages.${stage}.${what}`), 60)));
+    }
+    put("budget", p99 !== null && deadlineMs ? `p99 is ${Math.round((100 * p99) / deadlineMs)} % of the deadline` : "");
+  };
+
   const tell = () => {
     const p99 = mean(last(column("stages.decide.p99"), 10));
     const refused = plus(...errors());
@@ -119,12 +141,7 @@
     put("errors", number(total(last(refused, 60))));
     put("queue", number(mean(last(column("gauges.unfoldedRecords"), 3))));
     put("memory", `${number((mean(last(column("gauges.memoryBytes"), 1)) ?? 0) / 1048576)} MiB`);
-    for (const cell of live.querySelectorAll("[data-stage]")) {
-      const [stage, what] = cell.dataset.stage.split("-");
-      const ms = mean(last(column(`stages.${stage}.${what === "p50" ? "p50" : "p99"}`), 60));
-      if (what === "share") cell.value = ms !== null && deadlineMs ? Math.min(ms / deadlineMs, 1) : 0;
-      else cell.textContent = duration(ms);
-    }
+    tellStages(p99);
     state.textContent = `${kept.at.length.toLocaleString("en")} samples, the newest of ${clock(kept.at.at(-1) / 1000)} UTC`;
   };
 
@@ -132,9 +149,10 @@
     const named = new Map();
     for (const kind of ["counts", "gauges"])
       for (const [name, values] of Object.entries(told[kind])) named.set(`${kind}.${name}`, values);
-    for (const [stage, { p50Ms, p99Ms }] of Object.entries(told.stages)) {
+    for (const [stage, { p50Ms, p99Ms, totalMs }] of Object.entries(told.stages)) {
       named.set(`stages.${stage}.p50`, p50Ms);
       named.set(`stages.${stage}.p99`, p99Ms);
+      named.set(`stages.${stage}.total`, totalMs);
     }
     kept.at = kept.at.concat(told.at).slice(-SAMPLES_MAX);
     for (const [name, values] of named) kept.columns.set(name, column(name).concat(values).slice(-SAMPLES_MAX));
