@@ -14,10 +14,11 @@ def profile(**told):
 
 
 def test_a_profile_is_told_in_a_sentence_with_numbers_tastes_and_items():
-    seen = seen_of(profile(), lambda item_id: item_id.upper())
-    assert seen.sentence == "3 views. Leans to mid-century, around 402."
-    assert ("views", "3") in seen.numbers
-    assert ("last act", "4 s ago") in seen.numbers
+    seen = seen_of(profile(), str.upper, "€{}".format)
+    assert seen.sentence == "3 views. Leans to mid-century, around €402."
+    assert ("Views", "3") in seen.numbers
+    assert ("Price level", "€402") in seen.numbers
+    assert ("Last act", "4 s ago") in seen.numbers
     styles = seen.tastes[0]
     assert (styles.title, [(one.name, one.share) for one in styles.names]) == (
         "Styles, this visit", [("mid-century", 1.0), ("rustic", 0.5)])  # fmt: skip
@@ -31,9 +32,9 @@ def test_a_profile_is_told_in_a_sentence_with_numbers_tastes_and_items():
     {"session_styles": [{"name": "a", "score": 0}]},
 ])  # fmt: skip
 def test_what_is_missing_or_of_another_type_is_left_out(features):
-    seen = seen_of(profile(features=features, consent={}), str)
+    seen = seen_of(profile(features=features, consent={}), str, str)
     assert (seen.sentence, seen.tastes, seen.items, seen.consent) == ("No view yet.", (), (), {})
 
 
 def test_an_act_of_this_second_was_just_now():
-    assert ("last act", "just now") in seen_of(profile(features={"last_seen": 0.4}), str).numbers
+    assert ("Last act", "just now") in seen_of(profile(features={"last_seen": 0.4}), str, str).numbers

@@ -248,7 +248,7 @@ class Storefront:
             if error.status != 404:
                 raise
             return _json(NOBODY)
-        return _json(seen_of(profile, lambda item_id: shelf.item(item_id).title if item_id in shelf else item_id))
+        return _json(seen_of(profile, partial(_title_of, shelf), _price_of(shelf)))
 
     async def stock(self, request: Request) -> Response:
         """The shopkeeper's hand: so many are there now."""
@@ -294,7 +294,7 @@ class Storefront:
             engine=engine_url, key=self._key,
             version=self._version, console_url=self._console_url, is_news=is_news, has_news=self._news is not None,
             navigation=shelf.sections[:NAVIGATION_MAX], personas=personas_of(shelf), has_crowd=self._crowd is not None,
-            price_of=partial(money, sign="" if shelf.kind == "plain" else "€"),
+            price_of=_price_of(shelf),
             drawer_open=request.cookies.get("drawer", "open") == "open", path=request.url.path, shown=SHOWN,
             q=given.pop("query", ""), **given)  # fmt: skip
         return HTMLResponse(html, status_code=status, headers={"Cache-Control": "no-store"})
@@ -368,6 +368,16 @@ def money(price: float | None, *, sign: str = "€") -> str:
     if price is None:
         return ""
     return f"{sign}{price:,.0f}" if price == int(price) else f"{sign}{price:,.2f}"
+
+
+def _title_of(shelf: Shelf, item_id: str) -> str:
+    """An item's title; its id where the shelf does not have it."""
+    return shelf.item(item_id).title if item_id in shelf else item_id
+
+
+def _price_of(shelf: Shelf) -> Callable[[float | None], str]:
+    """How the shelf's pages write prices."""
+    return partial(money, sign="" if shelf.kind == "plain" else "€")
 
 
 def picture_path(item: ShelfItem) -> str:

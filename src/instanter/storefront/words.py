@@ -61,40 +61,41 @@ class Seen(msgspec.Struct, frozen=True, rename="camel"):
 NOBODY: Final = Seen(sentence="Nothing yet: a new visitor, and what the shop shows is what everybody likes.")
 
 
-def seen_of(profile: Profile, title_of: Callable[[str], str]) -> Seen:
-    """The profile in words; features that are missing or of another type are left out."""
+def seen_of(profile: Profile, title_of: Callable[[str], str], price_of: Callable[[float], str]) -> Seen:
+    """The profile in words, with prices by `price_of`; features that are missing or of another type are left out."""
     features = profile.features
     tastes = [Tastes(title, names) for key, title in _TASTES if (names := _names(features.get(key)))]
     items = [SeenItems(title, found) for key, title in _ITEMS if (found := _items(features.get(key), title_of))]
     return Seen(
-        sentence=_sentence(features), numbers=tuple(_numbers(features)), tastes=tuple(tastes), items=tuple(items),
-        consent=profile.consent)
+        sentence=_sentence(features, price_of), numbers=tuple(_numbers(features, price_of)), tastes=tuple(tastes),
+        items=tuple(items), consent=profile.consent)
 
 
-def _sentence(features: Mapping[str, Any]) -> str:
+def _sentence(features: Mapping[str, Any], price_of: Callable[[float], str]) -> str:
     """The visit in a sentence.
 
-    >>> _sentence({"views": 3.0, "session_styles": [{"name": "mid-century", "score": 2}], "session_price": 402.4})
-    '3 views. Leans to mid-century, around 402.'
+    >>> styles = [{"name": "mid-century", "score": 2}]
+    >>> _sentence({"views": 3.0, "session_styles": styles, "session_price": 402.4}, "€{}".format)
+    '3 views. Leans to mid-century, around €402.'
     """
     views = _number(features.get("views"))
     seen = f"{views:,.0f} view{'' if views == 1 else 's'}" if views else "No view yet"
     leading = [names[0].name for key in ("session_styles", "session_categories", "session_rooms")
                if (names := _names(features.get(key)))][:2]  # fmt: skip
     price = _number(features.get("session_price"))
-    around = f", around {price:,.0f}" if price else ""
+    around = f", around {price_of(round(price))}" if price else ""
     return f"{seen}. Leans to {' and '.join(leading)}{around}." if leading else f"{seen}."
 
 
-def _numbers(features: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _numbers(features: Mapping[str, Any], price_of: Callable[[float], str]) -> list[tuple[str, str]]:
     shown = []
-    for key, title in (("views", "views"), ("searches", "searches"), ("orders", "orders")):
+    for key, title in (("views", "Views"), ("searches", "Searches"), ("orders", "Orders")):
         if (value := _number(features.get(key))) is not None:
             shown.append((title, f"{value:,.0f}"))
     if (price := _number(features.get("session_price"))) is not None:
-        shown.append(("price level", f"{price:,.0f}"))
+        shown.append(("Price level", price_of(round(price))))
     if (last := _number(features.get("last_seen"))) is not None:
-        shown.append(("last act", _ago(last)))
+        shown.append(("Last act", _ago(last)))
     return shown
 
 

@@ -35,6 +35,11 @@
       dialog.showModal();
     });
 
+  // On a phone the bar of pages scrolls: it begins where this page is.
+  const here = document.querySelector("nav [aria-current]");
+  const bar = here?.closest("nav");
+  if (bar) bar.scrollLeft = here.offsetLeft - (bar.clientWidth - here.offsetWidth) / 2;
+
   document.addEventListener(
     "submit",
     (event) => {

@@ -85,6 +85,10 @@
     }
   }
 
+  /* What a decision does without when its time is up, or when a part of it fails. */
+  const cuts = { context: 'what is known of the visitor', candidates: 'some of the candidates', eligibility: 'a check of what may be shown',
+    features: 'features', score: 'its ranker', policy: 'trying something out', arrange: 'variety', receipt: 'its receipt' }
+
   /* The answer: which rung, how fast, and why each item is there. */
   const drawAnswer = (detail) => {
     const badge = one('[data-answer-rung]')
@@ -98,7 +102,7 @@
     const lead = placed[0]?.[1].servedBy ?? ''
     badge.textContent = rungs[lead] ?? lead
     badge.dataset.rung = lead
-    const cut = answer.degraded?.length ? `, without ${answer.degraded.join(', ')}` : ''
+    const cut = answer.degraded?.length ? `, without ${answer.degraded.map((stage) => cuts[stage] ?? stage).join(', ')}` : ''
     text('answer-words', `${placed.length} list${placed.length === 1 ? '' : 's'} in one decision${cut}`)
     text('took', `${answer.tookMs.toFixed(1)} ms`)
     text('paint-time', `${paintedMs.toFixed(0)} ms`)
@@ -177,7 +181,7 @@
     go.textContent = running ? 'Send them home' : `Let ${visitors || 200} visitors come`
     go.dataset.running = running ? '1' : ''
     text('crowd-words', problem || (running ? `${inside} of ${visitors} are in the shop.` : counts.events ? 'They have gone home.' : 'They have hidden tastes and shop by themselves.'))
-    const shown = [['decisions', counts.decisions], ['events', counts.events], ['clicks', counts.clicks], ['orders', counts.orders ?? 0]]
+    const shown = [['Decisions', counts.decisions], ['Events', counts.events], ['Clicks', counts.clicks], ['Orders', counts.orders ?? 0]]
     one('[data-crowd-numbers]').replaceChildren(...(counts.events ? shown.map(([title, value]) => number(title, (value ?? 0).toLocaleString('en'))) : []))
     const line = one('[data-curve]')
     line.toggleAttribute('hidden', curve.length < 2)

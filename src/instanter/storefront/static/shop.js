@@ -66,7 +66,7 @@ const paintHero = (place, items) => {
   one('.hero-title', place).textContent = fields.title ?? item.id
   one('.hero-line', place).textContent = isNews
     ? `${fields.category ?? ''} · ${fields.author ?? ''}`
-    : [fields.style, fields.material, money(fields.price)].filter(Boolean).join(' · ')
+    : capital([fields.style, fields.material, money(fields.price)].filter(Boolean).join(' · '))
   link.href = pageOf(item.id)
   one('.hero-picture', place).replaceChildren(make('img', { decoding: 'async', src: picture(item.id), width: 640, height: 420, alt: '' }))
   place.dataset.instanterItem = item.id
