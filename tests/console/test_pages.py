@@ -39,6 +39,9 @@ def test_every_page_reads_well(theme: str, width: int, stall: Stall, new_page: N
         keep_screenshot(tab, ROOM, f"{page.path.rpartition('/')[2]}-{theme}-{width}")
         check_page(tab)
         assert tab.title() == f"{page.title} · Instanter", "no name of data has become a script"
+        link = tab.locator("nav [aria-current]").bounding_box()
+        assert link is not None
+        assert 0 <= link["x"] < link["x"] + link["width"] <= width, "the bar of pages shows where one is"
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", DESKTOP), ("dark", PHONE)])

@@ -178,6 +178,27 @@ def test_the_news_front_page_follows_its_reader(visit):
     assert "Science" in visitor.page.locator("[data-sentence]").inner_text()
 
 
+def test_nothing_else_is_fetched_between_the_question_and_the_painted_lists(visit):
+    visitor = visit().go("/").go("/")
+    page = visitor.page
+    page.wait_for_function("performance.getEntriesByType('resource').some(({ name }) => name.endsWith('/see'))")
+    times = page.evaluate("""() => {
+      const at = (name) => performance.getEntriesByName(name)[0].startTime
+      const named = (end) => performance.getEntriesByType('resource').filter(({ name }) => name.endsWith(end))
+      return { painted: at('painted'), drawer: [...named('/see'), ...named('/crowd')].map((one) => one.startTime) }
+    }""")
+    assert len(times["drawer"]) == 2
+    assert min(times["drawer"]) >= times["painted"]
+    assert page.locator('[data-place="home.recommended"] img:not([src])').count() == 0
+
+
+def test_all_departments_are_in_sight_on_a_phone(visit):
+    page = visit(width=PHONE).go("/").page
+    ends = page.locator(".rooms a").evaluate_all("all => all.map((one) => one.getBoundingClientRect().right)")
+    assert len(ends) == 8
+    assert max(ends) <= PHONE
+
+
 def test_the_drawer_opens_and_closes_by_keyboard(visit):
     visitor = visit(width=PHONE).go("/")
     eye = visitor.page.get_by_role("button", name="What the engine sees")
