@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from instanter.api.tenancy import Terms
 from instanter.foundation.clock import ManualClock
+from instanter.foundation.limits import READ_BACK_BYTES_MAX, TIMELINE_PIECES_MAX
 
 from .client import Client, track, with_client
 
@@ -167,6 +170,50 @@ def test_a_timeline_has_what_an_export_has_the_newest_first(tmp_path: Path) -> N
         assert (await client.call("DELETE", "/v1/profiles/u1")).status_code == 200
         gone = await client.get("/v1/profiles/anonymous:a1/timeline")
         assert (gone.status_code, gone.json()["error"]["code"]) == (404, "unknown_profile")
+
+    with_client(tmp_path, work, clock=clock)
+
+
+def test_a_timeline_begins_at_somebodys_newest_event_behind_whatever_crowd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert TIMELINE_PIECES_MAX * READ_BACK_BYTES_MAX == 16 * 2**20
+    monkeypatch.setattr("instanter.engine.listing.TIMELINE_PIECES_MAX", 2)
+    clock = ManualClock(1_700_000_000_000)
+
+    async def crowd(client: Client, first: int) -> None:
+        """Five MiB of what others do."""
+        clock.advance(60_000)
+        context = {"page": {"title": "x" * 20_000}}
+        for batch in range(first, first + 13):
+            events = [
+                {"type": "track", **track(1_000 * batch + number, anonymousId=f"other-{number}"), "context": context}
+                for number in range(20)
+            ]
+            assert (await client.post("/v1/batch", {"batch": events})).status_code == 200
+
+    async def work(client: Client) -> None:
+        path = "/v1/profiles/anonymous:a1/timeline"
+        await client.post("/v1/track", track(1))
+        await crowd(client, 1)
+        decided = (await client.decide(anonymousId="a1"))["whole"]["decisionId"]
+        await crowd(client, 20)
+        newest = (await client.get(path)).json()
+        assert [one["kind"] for one in newest["entries"]] == ["event"]
+        assert newest["next"] is None
+        assert 4 * 2**20 > newest["lookedBytes"] > 2 * 2**20
+        between = newest["passedOver"]
+        assert int(between["downTo"]) < int(between["after"])
+        found, after, looked = list[Any](), between["after"], 0
+        while not found:
+            page = (await client.get(f"{path}?after={after}")).json()
+            assert page["passedOver"] is None
+            found, after, looked = page["entries"], page["next"], looked + page["lookedBytes"]
+            assert page["lookedBytes"] <= 2 * 1.5 * 2**20
+        assert [(one["kind"], one.get("id")) for one in found][:1] == [("decision", decided)]
+        assert looked > 2**20
+        there = (await client.get("/v1/profiles/anonymous:other-3/timeline?limit=3")).json()
+        assert (len(there["entries"]), there["passedOver"]) == (3, None)
 
     with_client(tmp_path, work, clock=clock)
 

@@ -14,6 +14,7 @@ from playwright.sync_api import Page as Tab
 from instanter.console.pages.live import STAGES as LIVE_STAGES
 from instanter.console.words import duration
 from instanter.decisions.fallback import AROUND, STAGES
+from instanter.foundation.clock import ManualClock
 from instanter.foundation.limits import CONSOLE_PIECES_READ_MAX
 
 from ..api.client import track
@@ -82,9 +83,15 @@ def test_a_timeline_turns_its_pages_and_is_taken_along_as_csv(tmp_path: Path) ->
     with_desk(tmp_path, work)
 
 
-def test_a_timeline_looks_through_so_many_pieces_of_the_log_and_leads_on(tmp_path: Path) -> None:
+def test_a_timeline_begins_where_somebody_was_last_and_looks_through_so_much_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("instanter.engine.listing.TIMELINE_PIECES_MAX", 1)
+    clock = ManualClock()
+
     async def work(desk: Desk) -> None:
         await somebody(desk)
+        clock.advance(60_000)
         headers = {"Authorization": f"Bearer {await desk.key_of('admin')}"}
         title = "x" * 20_000
         for piece in range(CONSOLE_PIECES_READ_MAX + 3):
@@ -96,6 +103,11 @@ def test_a_timeline_looks_through_so_many_pieces_of_the_log_and_leads_on(tmp_pat
                     one["messageId"] = f"{piece}-{one['messageId']}"
                 await desk.api.post("/v1/batch", {"batch": batch}, headers=headers)
         page, empty = await desk.get(f"{PEOPLE}/anonymous:a1"), 0
+        assert "Product Viewed" in page.text
+        assert "of the log looked through" in page.text
+        between = re.search(rf'href="({PEOPLE}/anonymous%3Aa1\?after=\d+)">Look there</a>', page.text)
+        assert between
+        page = await desk.get(between[1])
         while "Product Viewed" not in page.text:
             assert "Nothing in this piece of the log." in page.text
             onward = re.search(rf'href="({PEOPLE}/anonymous%3Aa1\?after=\d+)"', page.text)
@@ -103,7 +115,7 @@ def test_a_timeline_looks_through_so_many_pieces_of_the_log_and_leads_on(tmp_pat
             page, empty = await desk.get(onward[1]), empty + 1
         assert empty >= 1
 
-    with_desk(tmp_path, work)
+    with_desk(tmp_path, work, clock=clock)
 
 
 def test_what_a_person_agrees_to_is_stated_and_told(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ their newest event, where their key still opens it. So people are listed from th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -17,8 +18,10 @@ from ..events.envelope import Decided, Record, Tracked, read_record
 from ..events.subjects import ANONYMOUS_PREFIX
 from ..events.times import time_text
 from ..foundation.errors import RequestRejected
+from ..foundation.limits import FRAME_BYTES_MAX, TIMELINE_PIECES_MAX
 from ..log.frames import Frame
 from ..log.segment_log import SegmentLog
+from ..log.segments import FIND_BYTES
 from ..privacy.access import DEFAULT_TENANT
 from ..privacy.subjects import KeyStore
 from .export import line_of, opened_receipt, stored_event
@@ -87,6 +90,25 @@ class Timeline(msgspec.Struct, frozen=True, rename="camel"):
     """Entries of this page that cannot be read any more."""
     next: str | None
     """As in `People`."""
+    looked_bytes: int
+    """Of the log, what was looked through for them."""
+    passed_over: PassedOver | None
+    """A part of the log that was not, since no event of theirs lies there."""
+
+
+class PassedOver(msgspec.Struct, frozen=True):
+    """Newer than somebody's newest event: what was decided about them without an event of theirs may lie there."""
+
+    after: str
+    """Ask for this as `after` to look there."""
+    down_to: str = msgspec.field(name="downTo")
+    """Position at which it ends."""
+
+
+RECEIVED_WITHIN_MS: Final = 1_000
+"""So much later than it was received a record of an event may stand in the log."""
+NEEDLES_MAX: Final = 16
+"""Cells of a person that are looked for in bytes; with more, every record is read."""
 
 
 class _Found(NamedTuple):
@@ -151,23 +173,27 @@ class Listings:
         if not cell:
             raise RequestRejected("unknown_profile", "nothing is known under this identifier", status=404)
         cells = frozenset(self._partition.links.naming(cell))
-        return await asyncio.to_thread(self._timeline, tenant, cells, limit, after)
+        newest_ms = max(self._partition.state.received_of(sorted(cells)), default=0)
+        return await asyncio.to_thread(self._timeline, tenant, cells, limit, after, newest_ms)
 
-    def _timeline(self, tenant: str, cells: frozenset[int], limit: int, after: int | None) -> Timeline:
-        """In a thread."""
-        frames, following = self._log.read_back(after)
-        entries, left_out = list[dict[str, Any]](), 0
-        for place, frame in enumerate(reversed(frames)):
-            told = line_of(
-                read_record(frame.payload), tenant, cells, self._subjects, self._partition.state.catalogue
-            )
-            left_out += isinstance(told, str)
-            if isinstance(told, dict):
-                entries.append(told)
-            if len(entries) == limit:
-                following = frame.position if place + 1 < len(frames) else following
-                break
-        return Timeline(entries, left_out, _next(following))
+    def _timeline(
+        self, tenant: str, cells: frozenset[int], limit: int, after: int | None, newest_ms: int
+    ) -> Timeline:
+        """From `after` back, and where nothing of theirs lies among the newest records of all, from their newest event
+        on. In a thread."""
+        catalogue = self._partition.state.catalogue
+        told = partial(line_of, tenant=tenant, cells=cells, subjects=self._subjects, catalogue=catalogue)
+        looking = _Looking(self._log, told, _named_by(cells), limit)
+        looking.look_back(after)
+        passed_over = None
+        if after is None and looking.following and looking.has_nothing and newest_ms:
+            behind = self._log.find_time(newest_ms + RECEIVED_WITHIN_MS) + FIND_BYTES + FRAME_BYTES_MAX
+            if behind < looking.following:
+                passed_over = PassedOver(str(looking.following), str(behind))
+                looking.look_back(behind)
+        return Timeline(
+            looking.entries, looking.left_out, _next(looking.following), looking.looked_bytes, passed_over
+        )
 
     async def named(self, tenant: str, profile: Profile) -> Profile:
         """As `Profiles.named`, in a thread."""
@@ -186,6 +212,61 @@ class Listings:
         candidates = [f"{ANONYMOUS_PREFIX}{event.get('anonymousId')}", str(event.get("userId"))]
         known = {self._subjects.find(record.tenant, one): one for one in candidates}
         return known.get(record.key) or known.get(record.device)  # What it claims of a user is listed as the device's.
+
+
+class _Looking:
+    """Goes through the log from a position back, for one person."""
+
+    def __init__(
+        self, log: SegmentLog, told: Callable[[object], dict[str, Any] | str | None], names: Callable[[bytes], bool],
+        limit: int,
+    ) -> None:  # fmt: skip
+        """`told` is `line_of`; `names` says of a payload whether it may be theirs, for less than reading it costs."""
+        self._log = log
+        self._told = told
+        self._names = names
+        self._limit = limit
+        self.entries: list[dict[str, Any]] = []
+        self.left_out = 0
+        self.following = 0
+        """Position to go on from; 0 when there is nothing older."""
+        self.looked_bytes = 0
+
+    @property
+    def has_nothing(self) -> bool:
+        """Whether nothing of theirs was met so far."""
+        return not self.entries and not self.left_out
+
+    def look_back(self, before: int | None) -> None:
+        """Look through `TIMELINE_PIECES_MAX` pieces, until there are as many entries as asked for."""
+        for _ in range(TIMELINE_PIECES_MAX):
+            frames, self.following = self._log.read_back(before)
+            self._take(frames)
+            if len(self.entries) == self._limit or not self.following:
+                return
+            before = self.following
+
+    def _take(self, frames: list[Frame]) -> None:
+        end = frames[-1].end if frames else 0
+        for place, frame in enumerate(reversed(frames)):
+            if not self._names(frame.payload):
+                continue
+            told = self._told(read_record(frame.payload))
+            self.left_out += isinstance(told, str)
+            if isinstance(told, dict):
+                self.entries.append(told)
+            if len(self.entries) == self._limit:
+                self.following = frame.position if place + 1 < len(frames) else self.following
+                break
+        self.looked_bytes += end - (self.following or (frames[0].position if frames else 0))
+
+
+def _named_by(cells: frozenset[int]) -> Callable[[bytes], bool]:
+    """Says of the bytes of a record whether one of these cells may stand in them: without it, it is not theirs."""
+    if len(cells) > NEEDLES_MAX:
+        return lambda payload: True
+    needles = [msgspec.msgpack.encode(cell) for cell in cells]
+    return lambda payload: any(needle in payload for needle in needles)
 
 
 def _of_kind(kind: type[Tracked] | type[Decided], tenant: str, frames: list[Frame]) -> Iterator[_Found]:

@@ -615,6 +615,8 @@ PAGE_ENTRIES_MAX = 200
 """People or decisions on one page of a listing."""
 READ_BACK_BYTES_MAX = 1024 * 1024
 """Of the log, what one page of a listing looks at; it may be shorter than asked for, and says where to go on."""
+TIMELINE_PIECES_MAX = 16
+"""Such pieces that one page of a person's timeline looks through, and as many again from their newest event back."""
 
 # Console.
 CONSOLE_SESSIONS_MAX = 1_024
@@ -627,8 +629,8 @@ CONSOLE_FORM_BYTES_MAX = 64 * 1024
 """Of a form that a page sends ..."""
 CONSOLE_FORM_FIELDS_MAX = 64
 """... and its fields."""
-CONSOLE_PIECES_READ_MAX = 8
-"""Pieces of the log that a page looks through for the next entries of a person's timeline."""
+CONSOLE_PIECES_READ_MAX = 4
+"""Pages of a person's timeline that a page of the console asks for until there are entries."""
 CONSOLE_ANSWER_BYTES_MAX = 8 * 1024 * 1024
 """Of one answer of the API that a page reads."""
 

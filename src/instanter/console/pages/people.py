@@ -15,7 +15,7 @@ from ...foundation.limits import CONSOLE_PIECES_READ_MAX
 from ..asking import Refused, path_of
 from ..tables import Column, QueryOf, Row, Table, csv_of, shown
 from ..views import Page, Visit, Way
-from ..words import pretty
+from ..words import pretty, size
 from . import decisions
 
 PATH: Final = "/console/people"
@@ -129,25 +129,32 @@ class _Timeline(msgspec.Struct, frozen=True):
     table: Table
     decisions: list[dict[str, Any]]
     """The newest of it, as an export has them."""
+    passed_over: str = ""
+    """Where a part of the log is looked through that was not: it holds no event of theirs."""
 
 
 async def _timeline(visit: Visit, person: str, here: str) -> _Timeline:
     """The entries of the next pieces of the log that have any."""
-    after, entries, left_out = visit.query.get("after", ""), list[dict[str, Any]](), 0
+    after, entries, left_out, looked_bytes = visit.query.get("after", ""), list[dict[str, Any]](), 0, 0
+    passed_over = ""
     for _ in range(CONSOLE_PIECES_READ_MAX):
         query = {"limit": _ENTRIES, **({"after": after} if after else {})}
         told = await visit.ask.get(path_of("v1", "profiles", person, "timeline"), query)
         entries, left_out, after = told["entries"], left_out + told["leftOut"], told["next"] or ""
+        looked_bytes += told["lookedBytes"]
+        passed_over = passed_over or (told["passedOver"] or {}).get("after", "")
         if entries or not after:
             break
     rows = [_entry(one, may_see=visit.may("receipts:read")) for one in entries]
-    note = f"{left_out:,} of this piece cannot be read any more" if left_out else ""
+    looked = f"{size(looked_bytes)} of the log looked through"
+    note = f"{looked}; {left_out:,} entries cannot be read any more" if left_out else looked
     empty = "Nothing in this piece of the log. It may lie further back." if after else "Nothing that can still be read."
     table = Table(
         title="Timeline", columns=_ENTRY_COLUMNS, rows=rows, name="timeline", note=note, empty=empty,
         more=f"{here}?after={after}" if after else "",
     )  # fmt: skip
-    return _Timeline(table, [one for one in entries if one["kind"] == "decision"][:3])
+    decided = [one for one in entries if one["kind"] == "decision"][:3]
+    return _Timeline(table, decided, f"{here}?after={passed_over}" if passed_over else "")
 
 
 def _entry(entry: Mapping[str, Any], *, may_see: bool) -> Row:
