@@ -1,6 +1,6 @@
 """What Instanter depends on: a bill of materials, the licences, and the known advisories that concern what is locked.
 
-    python tools/dependencies.py bill sbom.cdx.json           # CycloneDX 1.6, from the locks and what is installed
+    python tools/dependencies.py bill sbom.cdx.json           # CycloneDX 1.6, from the locks and what is there
     python tools/dependencies.py page docs/dependencies.md
     python tools/dependencies.py check                        # exit code 1 for a version that an advisory names
 
@@ -45,6 +45,11 @@ SPOKEN = {
 OF_FUZZERS = {"atheris": "Apache-2.0"}
 """Licences of what only `make fuzz` installs, so that the bill is the same with and without it."""
 
+VENDOR = Path("src/instanter/console/static/vendor")
+"""Files of others that lie in the package as their makers released them. The README there names them."""
+_VENDORED = re.compile(
+    r"^\| `([^`]+)` \| `([^`]+)` ([^,|]+), [^|]*\| ([^,|]+), [^|]*\| `([0-9a-f]{64})` \|$", re.MULTILINE
+)
 _PINNED = re.compile(r"([A-Za-z0-9._-]+)==([^\s\\;]+)")
 _OPENING = """\
 # Dependencies
@@ -57,6 +62,16 @@ a service that knows.
 """
 
 
+_VENDORED_OPENING = f"""
+## Lying in the package
+
+Files for browsers, unchanged, in `{VENDOR}`; `check` knows no advisories about them.
+
+| library | version | licence | files |
+|---|---|---|---|
+"""
+
+
 class Package(NamedTuple):
     """One locked package."""
 
@@ -64,6 +79,16 @@ class Package(NamedTuple):
     version: str
     scope: str
     licence: str
+
+
+class Vendored(NamedTuple):
+    """A library of which files lie in the package."""
+
+    name: str
+    version: str
+    licence: str
+    files: dict[str, str]
+    """SHA-256 of each, by its path."""
 
 
 class Found(NamedTuple):
@@ -84,6 +109,16 @@ def locked(root: Path = ROOT) -> list[Package]:
                 licence = OF_FUZZERS.get(name) or licence_of(name, pinned[2])
                 packages.setdefault(name, Package(name, pinned[2], scope, licence))
     return sorted(packages.values(), key=lambda one: (one.scope != "required", one.name))
+
+
+def vendored(root: Path = ROOT) -> list[Vendored]:
+    """The libraries whose files lie in the package, by name."""
+    libraries: dict[str, Vendored] = {}
+    for file, name, version, licence, digest in _VENDORED.findall((root / VENDOR / "README.md").read_text("utf-8")):
+        library = libraries.setdefault(name, Vendored(name, version, licence, {}))
+        assert (library.version, library.licence) == (version, licence), f"{name} is told in two ways"
+        library.files[f"{VENDOR}/{file}"] = digest
+    return [libraries[name] for name in sorted(libraries)]
 
 
 def licence_of(name: str, version: str) -> str:
@@ -115,7 +150,7 @@ def is_permissive(licence: str) -> bool:
     return any(all(part.strip() in PERMISSIVE for part in choice.split(" AND ")) for choice in choices)
 
 
-def bill(packages: list[Package]) -> dict[str, Any]:
+def bill(packages: list[Package], libraries: list[Vendored]) -> dict[str, Any]:
     """The bill of materials. Without a time or a random number in it: the same locks give the same bill."""
     return {
         "bomFormat": "CycloneDX",
@@ -133,6 +168,23 @@ def bill(packages: list[Package]) -> dict[str, Any]:
                 **({"licenses": _licences(one.licence)} if one.licence else {}),
             }
             for one in packages
+        ] + [_vendored_in_bill(one) for one in libraries],
+    }
+
+
+def _vendored_in_bill(library: Vendored) -> dict[str, Any]:
+    purl = f"pkg:npm/{library.name}@{library.version}"
+    return {
+        "type": "library",
+        "bom-ref": purl,
+        "name": library.name,
+        "version": library.version,
+        "purl": purl,
+        "scope": "required",
+        "licenses": _licences(library.licence),
+        "components": [
+            {"type": "file", "name": file, "hashes": [{"alg": "SHA-256", "content": digest}]}
+            for file, digest in library.files.items()
         ],
     }
 
@@ -141,17 +193,21 @@ def _licences(licence: str) -> list[dict[str, Any]]:
     return [{"expression": licence}] if is_permissive(licence) else [{"license": {"name": licence}}]
 
 
-def bill_text(packages: list[Package]) -> str:
+def bill_text(packages: list[Package], libraries: list[Vendored]) -> str:
     """The bill as it is kept."""
-    return json.dumps(bill(packages), indent=1) + "\n"
+    return json.dumps(bill(packages, libraries), indent=1) + "\n"
 
 
-def page(packages: list[Package], advisories: Mapping[str, Any]) -> str:
+def page(packages: list[Package], libraries: list[Vendored], advisories: Mapping[str, Any]) -> str:
     """The page."""
     parts = [_OPENING.format(as_of=advisories["as_of"])]
     for title, scope in (("Installed with Instanter", "required"), ("To build and test it", "excluded")):
         parts.append(f"\n## {title}\n\n| package | version | licence |\n|---|---|---|\n")
         parts += [f"| `{one.name}` | {one.version} | {one.licence} |\n" for one in packages if one.scope == scope]
+    parts.append(_VENDORED_OPENING)
+    for one in libraries:
+        files = ", ".join(f"`{Path(file).name}`" for file in one.files)
+        parts.append(f"| `{one.name}` (npm) | {one.version} | {one.licence} | {files} |\n")
     return "".join(parts)
 
 
@@ -264,7 +320,8 @@ def main(what: str, path: str = "") -> int:
             print(f"{one.package.name} {one.package.version}: {one.advisory}, {one.summary}")
         print(f"{len(packages)} packages, advisories up to {advisories['as_of']}: {len(found)} concern them")
         return 1 if found else 0
-    text = bill_text(packages) if what == "bill" else page(packages, advisories)
+    libraries = vendored()
+    text = bill_text(packages, libraries) if what == "bill" else page(packages, libraries, advisories)
     Path(path).write_text(text, encoding="utf-8")
     return 0
 

@@ -3,6 +3,7 @@ advisory names is locked, and one that would be is found."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import sys
@@ -30,8 +31,25 @@ def packages(tool: ModuleType) -> Any:
 
 def test_the_bill_and_the_page_are_of_the_locks(tool: ModuleType, packages: Any, root: Path) -> None:
     stale = "run make docs"
-    assert (root / "sbom.cdx.json").read_text() == tool.bill_text(packages), stale
-    assert (root / "docs" / "dependencies.md").read_text() == tool.page(packages, tool.read_advisories()), stale
+    assert (root / "sbom.cdx.json").read_text() == tool.bill_text(packages, tool.vendored()), stale
+    page = tool.page(packages, tool.vendored(), tool.read_advisories())
+    assert (root / "docs" / "dependencies.md").read_text() == page, stale
+
+
+def test_every_file_of_others_stands_in_the_bill_with_its_hash(tool: ModuleType, root: Path) -> None:
+    bill = json.loads((root / "sbom.cdx.json").read_text())
+    told = {
+        file["name"]: file["hashes"][0]["content"]
+        for one in bill["components"] if one["purl"].startswith("pkg:npm/") for file in one["components"]
+    }
+    there = [path for path in (root / tool.VENDOR).iterdir() if path.suffix in (".js", ".css")]
+    assert len(there) > 1
+    assert told == {f"{tool.VENDOR}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest() for path in there}
+    libraries = tool.vendored()
+    assert [(one.name, one.licence) for one in libraries] == [("htmx.org", "0BSD"), ("uplot", "MIT")]
+    assert all(tool.is_permissive(one.licence) for one in libraries)
+    for one in libraries:
+        assert all(one.version in file for file in one.files), "the name of the file says the version, too"
 
 
 def test_every_locked_package_stands_in_the_bill_once(tool: ModuleType, packages: Any, root: Path) -> None:
