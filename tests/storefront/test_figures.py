@@ -92,7 +92,8 @@ def test_the_readmes_picture_shows_the_shop_after_three_views(timed):
     for item_id in pieces("mid-century", 3):
         page, _ = timed(f"/p/{item_id}")
     page.set_viewport_size({"width": DESKTOP, "height": 800})
-    timed("/")
+    for _ in range(2):  # What is drawn for the first time takes longer than what a visitor comes back to.
+        timed("/")
     page.get_by_text("3 views. Leans to mid-century").wait_for()
     page.wait_for_load_state("networkidle")
     path = SCREENSHOTS / ROOM / "shop.png"

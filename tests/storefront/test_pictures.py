@@ -34,6 +34,13 @@ def test_each_piece_differs_by_style_and_is_well_formed(category):
         assert "script" not in drawing
 
 
+@pytest.mark.parametrize("category", CATEGORIES, ids=lambda category: category.name)
+def test_each_piece_shows_its_colour_whatever_it_is_made_of(category):
+    for material in category.materials:
+        for style in STYLES:
+            assert len({furniture(category.name, style, colour, material, 0) for colour in COLOURS}) == len(COLOURS)
+
+
 def test_what_is_not_known_is_drawn_plainly():
     assert ElementTree.fromstring(furniture("armchair", "unheard of", "octarine", "moonlight", 7)) is not None
 

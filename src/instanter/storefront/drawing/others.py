@@ -29,7 +29,7 @@ def floor_lamp(look: Look) -> str:
                 oval(262, 150, 76, 70, GLOW, ' opacity="0.4"')
                 + shadow(110, 190)
                 + stand
-                + path("M236 116Q240 78 268 78Q296 82 296 118Z", metal)
+                + path("M236 116Q240 78 268 78Q296 82 296 118Z", look.main)
                 + oval(266, 118, 29, 7, GLOW)
             )
         case "pointed":
@@ -40,18 +40,18 @@ def floor_lamp(look: Look) -> str:
                 oval(262, 152, 78, 74, GLOW, ' opacity="0.4"')
                 + shadow(112, 188)
                 + stand
-                + oval(262, 146, 34, 34, "#fff6df")
+                + oval(262, 146, 34, 34, mixed(look.main, "#fff6df", 0.72))
                 + oval(252, 134, 10, 9, "#ffffff")
             )
         case "low":
             paper = "".join(
                 oval(200, y, rx, 16, fill)
                 for y, rx, fill in (
-                    (96, 40, "#fbf5e6"),
-                    (116, 56, "#f7efdb"),
-                    (138, 60, "#fbf5e6"),
-                    (160, 54, "#f4ead2"),
-                    (178, 38, "#efe3c6"),
+                    (96, 40, mixed(look.main, "#fbf5e6", 0.8)),
+                    (116, 56, mixed(look.main, "#f7efdb", 0.75)),
+                    (138, 60, mixed(look.main, "#fbf5e6", 0.8)),
+                    (160, 54, mixed(look.main, "#f4ead2", 0.75)),
+                    (178, 38, mixed(look.main, "#efe3c6", 0.7)),
                 )
             )
             return (
@@ -70,7 +70,7 @@ def floor_lamp(look: Look) -> str:
                 light
                 + shadow(150, 250)
                 + "".join(line(200, 180, x, FLOOR, look.foot, 7) for x in (156, 200, 244))
-                + textured(path("M138 178Q136 96 200 86Q264 96 262 178Z", "#d2a965"))
+                + textured(path("M138 178Q136 96 200 86Q264 96 262 178Z", mixed("#d2a965", look.main, 0.3)))
                 + "".join(
                     path(f"M200 88Q{200 + x:g} 120 {200 + x * 1.25:g} 178", stroke="#9b7338", width=2.4)
                     for x in (-46, -24, 0, 24, 46)
@@ -126,7 +126,7 @@ def pendant_lamp(look: Look) -> str:
     """Hangs from above over the edge of a table."""
     cord = line(200, 0, 200, 116, "#4a4540", 3) + rect(190, 110, 20, 18, look.foot, 4)
     light = path("M120 226L280 226L352 400H48Z", GLOW).replace("<path", '<path opacity="0.30"')
-    fill = look.body if look.body != look.main else look.main
+    fill = look.stained(0.2)
     match look.style.legs:
         case "frame":
             shade = textured(path("M104 226Q110 148 176 132V122H224V132Q290 148 296 226Z", fill)) + oval(
@@ -246,11 +246,12 @@ def rug(look: Look) -> str:
 
 def planter(look: Look) -> str:
     """A pot with a plant that fits the style."""
+    glaze = look.stained(0.5)
     pot = {
-        0: textured(path("M142 224H258L242 316H158Z", look.body)) + rect(136, 214, 128, 18, look.body_lighter(), 6),
-        1: textured(path("M146 216Q118 270 164 316H236Q282 270 254 216Z", look.body))
+        0: textured(path("M142 224H258L242 316H158Z", glaze)) + rect(136, 214, 128, 18, look.body_lighter(), 6),
+        1: textured(path("M146 216Q118 270 164 316H236Q282 270 254 216Z", glaze))
         + rect(142, 208, 116, 14, look.body_darker(), 7),
-        2: textured(rect(136, 214, 128, 92, look.body, 8))
+        2: textured(rect(136, 214, 128, 92, glaze, 8))
         + line(156, 306, 150, FLOOR, look.foot, 8)
         + line(244, 306, 250, FLOOR, look.foot, 8),
     }[look.variant]
@@ -357,7 +358,7 @@ def coat_rack(look: Look) -> str:
 
 def mirror(look: Look) -> str:
     """Round, arched or rectangular, on the wall."""
-    glass, frame = "#dbe9ec", look.body
+    glass, frame = "#dbe9ec", look.stained(0.2)
     shine = path("M160 214L236 112M182 232L252 138", stroke="#ffffff", width=8).replace("<path", '<path opacity="0.75"')
     if look.style.legs in ("cane", "pointed") and look.variant != 1:
         rays = "".join(

@@ -75,6 +75,10 @@ class Look(msgspec.Struct, frozen=True):
         """The cloth in light."""
         return mixed(self.main, "#ffffff", by)
 
+    def stained(self, by: float) -> str:
+        """The body with the product's colour in it."""
+        return mixed(self.body, self.main, by)
+
     def body_darker(self, by: float = 0.18) -> str:
         """The body in shadow."""
         return mixed(self.body, "#1d1a18", by)

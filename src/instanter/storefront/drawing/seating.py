@@ -288,7 +288,8 @@ def dining_chair(look: Look) -> str:
     seat = (
         cloth(134, 226, 132, 26, look.main, 12)
         if soft
-        else textured(rect(132, 230, 136, 17, look.body_lighter(0.06), 8))
+        else rect(142, 222, 116, 14, look.main, 7)
+        + textured(rect(132, 230, 136, 17, look.body_lighter(0.06), 8))
         + rect(138, 246, 124, 9, look.body_darker(), 3)
     )
     return chair + behind + back + legs(_footed(look, frame), 136, 264, 252) + seat
@@ -312,7 +313,7 @@ def bar_stool(look: Look) -> str:
     seat = (
         cloth(148, 158, 104, 26, look.main, 13)
         if soft
-        else textured(rect(146, 164, 108, 16, look.body_lighter(0.08), 8))
+        else rect(152, 157, 96, 12, look.main, 6) + textured(rect(146, 164, 108, 16, look.body_lighter(0.08), 8))
     )
     return shadow(150, 250) + behind + low_back + stem + rung + seat
 

@@ -21,7 +21,7 @@ def sideboard(look: Look) -> str:
 def media_console(look: Look) -> str:
     """Lower still, with an open middle for what plays."""
     middle = (
-        rect(146, 226, 108, 54, look.body_darker(0.5), 3)
+        rect(146, 226, 108, 54, mixed(look.main, "#1d1a18", 0.45), 3)
         + rect(146, 252, 108, 4, look.body_darker(0.2))
         + rect(158, 260, 84, 14, "#2c2f31", 3)
         + oval(228, 267, 2.5, 2.5, look.style.accent)
@@ -78,7 +78,7 @@ def wardrobe(look: Look) -> str:
     case = _case(look, 106, 56, 188, 246)
     fronts, x = "", 112.0
     for n, wide in enumerate(doors):
-        fronts += textured(rect(x, 64, wide, 228, look.body_lighter(0.07), 3)) + _panel(look, x, 64, wide, 228)
+        fronts += textured(rect(x, 64, wide, 228, look.stained(0.3), 3)) + _panel(look, x, 64, wide, 228)
         fronts += handle(look, x + (wide - 12 if n % 2 == 0 else 12), 186, upright=True)
         x += wide + 2
     return shadow(106, 294) + legs(_wooden(look), 110, 290, 300) + case + fronts

@@ -32,8 +32,9 @@ def coffee_table(look: Look) -> str:
 
 def side_table(look: Look) -> str:
     """Small and round, on three legs, a column or a drum."""
-    cup = path("M214 168H238V182Q238 192 226 192Q214 192 214 182Z", "#fbf8f1") + path(
-        "M238 172Q248 174 238 184", stroke="#fbf8f1", width=3
+    china = look.lighter(0.15)
+    cup = path("M214 168H238V182Q238 192 226 192Q214 192 214 182Z", china) + path(
+        "M238 172Q248 174 238 184", stroke=china, width=3
     )
     top = textured(oval(200, 196, 78, 12, look.body_lighter(0.1))) + path(
         "M122 196Q124 214 200 214Q276 214 278 196Q270 208 200 208Q130 208 122 196Z", look.body_darker()
@@ -81,7 +82,8 @@ def dining_table(look: Look) -> str:
 
 
 def patio_table(look: Look) -> str:
-    """For outside: slats, a jug and two glasses."""
+    """For outside: slats with a cloth over them, a jug and two glasses."""
+    cloth = rect(164, 212, 72, 40, look.main, 2) + rect(164, 246, 72, 3, look.lighter(0.4))
     slats = "".join(textured(rect(40 + n * 64.4, 214, 62, 16, look.body_lighter(0.08), 3)) for n in range(5))
     jug = (
         path("M176 212L180 166Q200 158 220 166L224 212Z", "#cfe4e6")
@@ -102,6 +104,7 @@ def patio_table(look: Look) -> str:
         + legs(_stone_feet(look), 46, 354, 230)
         + rect(52, 228, 296, 9, look.body_darker(), 2)
         + slats
+        + cloth
         + jug
         + glasses
     )
