@@ -611,7 +611,8 @@ def test_a_profile_holds_what_the_person_did_and_says_what_it_is_by_name(tmp_pat
         await client.post("/v1/track", track(1))
         profile = (await client.get("/v1/profiles/anonymous:a1")).json()
         assert set(profile) == {
-            "id", "linked", "known", "inSession", "features", "sessionFeatures", "segments", "consent", "position"}
+            "id", "linked", "known", "inSession", "features", "sessionFeatures", "described", "segments", "consent",
+            "position"}
         assert (profile["known"], profile["inSession"]) == (True, True)
         lists = [value for value in profile["features"].values() if isinstance(value, list) and value]
         assert "sku-1" in {entry.get("name") for entries in lists for entry in entries}

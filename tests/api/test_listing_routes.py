@@ -226,5 +226,8 @@ def test_a_profile_names_the_features_that_tell_of_the_session(tmp_path: Path) -
         assert session
         assert set(session) < set(profile["features"])
         assert "session_categories" in session
+        assert set(profile["described"]) == set(profile["features"])
+        assert profile["described"]["last_seen"] == {"title": "Last seen, how long ago", "unit": "s"}
+        assert profile["described"]["orders"] == {"title": "Orders", "unit": "orders"}
 
     with_client(tmp_path, work)

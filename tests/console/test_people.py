@@ -49,7 +49,10 @@ def test_somebody_is_found_by_their_id_and_nobody_is_told_as_nobody(tmp_path: Pa
         assert (sent_on.status_code, sent_on.headers["location"]) == (303, f"{PEOPLE}/anonymous%3Aa1")
         page = await desk.get(sent_on.headers["location"])
         assert page.status_code == 200
-        for told in ("This session", "Long term", "session_categories", "Timeline", "Product Viewed", HOME):
+        for told in (
+            "This session", "Long term", "Session categories, the strongest first", "Timeline", "Product Viewed", HOME,
+            "Last seen, how long ago", "Views, of the last 24h", "1 views", "0 s",
+        ):  # fmt: skip
             assert told in page.text, told
         for nobody in ("u-1", "anonymous:nobody", "a/b", "<b>"):
             page = await desk.get(f"{PEOPLE}/{quote(nobody, safe='')}")

@@ -10,6 +10,9 @@ import msgspec
 GROUPS: Final = ("Now", "People", "Shop", "Data", "Governance")
 """The headings under which pages stand, in their order."""
 NOTHING: Final = "–"
+_DAY_S: Final = 86_400
+_LONG: Final = ((1, "s", 120), (60, "min", 7_200), (3_600, "hours", 2 * _DAY_S), (_DAY_S, "days", 100 * _DAY_S))
+"""Seconds of a unit, its name, and up to how many seconds it is the one to use."""
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -73,6 +76,20 @@ def duration(value: Any) -> str:
     return f"{value:.3g} ms"
 
 
+def amount(value: Any, unit: str = "") -> str:
+    """A number with its unit; seconds in the unit in which one thinks of them.
+
+    >>> amount(3, "orders"), amount(12.5), amount(45, "s"), amount(5400, "s"), amount(400_000, "s")
+    ('3 orders', '12.5', '45 s', '90 min', '4.6 days')
+    """
+    if value is None or unit != "s":
+        return f"{number(value)} {unit}".rstrip()
+    for size_s, name, upto in _LONG:
+        if abs(value) < upto:
+            return f"{number(round(value / size_s, 1))} {name}"
+    return f"{number(round(value / _DAY_S))} days"
+
+
 def as_text(value: Any) -> str:
     """Anything at all on one line: text as it is, the rest as JSON.
 
@@ -93,7 +110,7 @@ def pretty(value: Any) -> str:
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
-FILTERS: Final[Mapping[str, Callable[[Any], str]]] = {
+FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "number": number, "percent": percent, "moment": moment, "size": size, "duration": duration, "as_text": as_text,
-    "pretty": pretty,
+    "amount": amount, "pretty": pretty,
 }  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ..events.envelope import Tracked, read_record
+from ..features.described import Described
 from ..features.view import Person, Reader
 from ..foundation.errors import RequestRejected
 from ..foundation.limits import LINKED_CELLS_MAX
@@ -36,6 +37,8 @@ class Profile(msgspec.Struct, frozen=True, rename="camel"):
     position: str
     session_features: list[str] = []
     """The names of those features that tell of the live session; the others tell of all that came before, too."""
+    described: dict[str, Described] = {}
+    """What each feature is, in words, with its unit."""
 
 
 def most_active(state: State, cells: Sequence[int], *, first: int) -> list[int]:
@@ -80,6 +83,7 @@ class Profiles:
             consent=consent,
             position=str(partition.position),
             session_features=list(self._reader.of_session),
+            described=self._reader.described,
         )
 
     def identifiers(self, cell: int) -> set[str]:

@@ -32,6 +32,7 @@ from ..state.schema import Schema
 from ..state.table import CELLS, SESSIONS, WORDS, Index, address, find
 from ..state.upkeep import is_swept
 from .declaration import FeatureDeclaration
+from .described import described
 
 # Columns of a reading plan, one row per feature.
 FEATURE, NUMBER, LIST, START, TTL_MS = 0, 1, 2, 3, 4
@@ -127,6 +128,9 @@ class Reader:
         self.lists: tuple[FeatureSpec, ...] = tuple(listed)
         self.of_session = tuple(spec.name for spec in (*numeric, *listed) if spec.scope is Scope.SESSION)
         """The numbers and lists that tell of the live session."""
+        names = {spec.name for spec in (*numeric, *listed)}
+        self.described = {one.name: described(one) for one in declarations if one.name in names}
+        """The numbers and lists in words."""
         self.starts: Ints = np.cumsum([0, *(spec.k for spec in listed)]).astype(np.int64)
         self._declared: Reals = np.array([defaults.get(name, np.nan) for name in self.numbers] or [0.0], np.float64)
         self._blank: Reals = np.array(

@@ -38,6 +38,8 @@ class Feature(msgspec.Struct, frozen=True):
     """A number, or a list with the size of each entry as a share of the largest."""
 
     name: str
+    title: str
+    unit: str = ""
     number: float | None = None
     entries: list[tuple[str, str, float]] | None = None
     """Name, what is told of it, and its share of the largest."""
@@ -205,26 +207,36 @@ def _is_of_session(profile: Mapping[str, Any], feature: Feature) -> bool:
 
 def _features(profile: Mapping[str, Any]) -> list[Feature]:
     """Those that say something, by name."""
-    return [_feature(name, value) for name, value in sorted(profile["features"].items()) if value]
+    words = profile["described"]
+    return [
+        _feature(name, value, words[name]) for name, value in sorted(profile["features"].items())
+        if _says(value, words[name])
+    ]  # fmt: skip
 
 
 def _silent(profile: Mapping[str, Any]) -> list[str]:
-    return sorted(name for name, value in profile["features"].items() if not value)
+    words = profile["described"]
+    return sorted(words[name]["title"] for name, value in profile["features"].items() if not _says(value, words[name]))
 
 
-def _feature(name: str, value: Any) -> Feature:
+def _says(value: Any, words: Mapping[str, str]) -> bool:
+    """Whether a feature says something: nothing was counted where there are none, but no seconds ago is now."""
+    return bool(value) or (value == 0 and words["unit"] == "s")
+
+
+def _feature(name: str, value: Any, words: Mapping[str, str]) -> Feature:
     if not isinstance(value, list):
-        return Feature(name, number=value)
+        return Feature(name, words["title"], words["unit"], number=value)
     largest = max((abs(one.get("score", 0.0)) for one in value), default=0.0) or 1.0
-    return Feature(name, entries=[
+    return Feature(name, words["title"], words["unit"], entries=[
         (one["name"] if one["name"] is not None else f"no name any more ({one['ref']})",
-         _score_said(one), abs(one["score"]) / largest if "score" in one else 0.0)
+         _score_said(one, words["unit"]), abs(one["score"]) / largest if "score" in one else 0.0)
         for one in value
     ])  # fmt: skip
 
 
-def _score_said(entry: Mapping[str, Any]) -> str:
-    return decisions.time_said(entry["atMs"]) if "atMs" in entry else f"{entry['score']:.3g}"
+def _score_said(entry: Mapping[str, Any], unit: str) -> str:
+    return decisions.time_said(entry["atMs"]) if "atMs" in entry else f"{entry['score']:.3g} {unit}".rstrip()
 
 
 PAGE: Final = Page(
