@@ -5,6 +5,10 @@ the main thread is done with the frame that has the lists in it. The browser's r
 was presented on the screen (Element Timing, of the lists' titles): what rasterizes and composes it is in there. What
 has just happened goes along with the question, so no event is waited for before it.
 
+A page is opened as a person opens it, who has looked at the one before: what that one still had to fetch and draw (the
+drawer, pictures further down) is done by then. What it comes to where the next page is opened as soon as the lists of
+the last one are there, so that both share the machine, is told beside it.
+
 Nothing of Playwright runs in the page meanwhile: what waits for an element is a script of some 10 ms, which would run
 just then.
 """
@@ -19,7 +23,9 @@ from .street import ROOM, pieces
 
 PAINT_S_MAX = 1.0
 DECIDE_S_MAX = 0.1
-ROUNDS = 9
+ROUNDS = 6
+LOOK_MS = 400
+"""How long a page is looked at."""
 _LOOK_EVERY_MS = 20
 _WATCH_LISTS = """
 window.presented = [];
@@ -61,29 +67,41 @@ def timed(visit):
 
 
 def test_a_page_is_painted_within_a_second_and_its_lists_within_a_tenth(timed, in_time, figures):
-    viewed = pieces("mid-century", 3)
     timed("/")
-    times, shift = [], 0.0
-    for number in range(ROUNDS):
-        for path in ("/", f"/p/{viewed[number % 3]}", "/c/living-room", "/search?q=oak+table"):
-            page, at = timed(path)
-            assert at["asked"] < min(at["painted"], at["presented"]), at
-            times.append(at)
-            shift = max(shift, shifted(page))
-            assert said_by(page) == []
-    first_s = [at["first"] / 1_000 for at in times]
-    painted_s = [(at["painted"] - at["asked"]) / 1_000 for at in times]
-    presented_s = [(at["presented"] - at["asked"]) / 1_000 for at in times]
+    looked, at_once = Views(timed, look_ms=LOOK_MS), Views(timed, look_ms=0)
     figures(
-        first_paint_s=round(statistics.median(first_s), 3), decide_to_paint_s=round(statistics.median(painted_s), 3),
-        decide_to_presented_s=round(statistics.median(presented_s), 3), layout_shift_max=round(shift, 4),
-        engine_s=round(statistics.median(at["took"] for at in times) / 1_000, 4))  # fmt: skip
-    print(f"first contentful paint {_told(first_s)}, decide to paint {_told(painted_s)}, "
-          f"decide to presented {_told(presented_s)}, layout shift {shift:.4f}")  # fmt: skip
-    assert in_time(statistics.median(first_s), PAINT_S_MAX)
-    assert in_time(statistics.median(painted_s), DECIDE_S_MAX)
-    assert in_time(statistics.median(presented_s), DECIDE_S_MAX)
-    assert shift <= SHIFT_MAX
+        first_paint_s=round(looked.first_s, 3), decide_to_paint_s=round(looked.painted_s, 3),
+        decide_to_presented_s=round(looked.presented_s, 3), decide_to_paint_at_once_s=round(at_once.painted_s, 3),
+        engine_s=round(looked.engine_s, 4), layout_shift_max=round(looked.shift_max, 4))  # fmt: skip
+    for name, views in (("looked at", looked), ("opened at once", at_once)):
+        print(f"{name}: first contentful paint {views.first_s * 1_000:.0f} ms, decide to paint "
+              f"{views.painted_s * 1_000:.0f} ms, to presented {views.presented_s * 1_000:.0f} ms, in the engine "
+              f"{views.engine_s * 1_000:.1f} ms, layout shift {views.shift_max:.4f}")  # fmt: skip
+    assert in_time(looked.first_s, PAINT_S_MAX)
+    assert in_time(looked.painted_s, DECIDE_S_MAX)
+    assert in_time(looked.presented_s, DECIDE_S_MAX)
+    assert max(looked.shift_max, at_once.shift_max) <= SHIFT_MAX
+
+
+class Views:
+    """Medians over views of the kinds of pages, in seconds, and the largest layout shift."""
+
+    def __init__(self, timed, *, look_ms):
+        viewed = pieces("mid-century", 3)
+        times, shifts = [], []
+        for number in range(ROUNDS):
+            for path in ("/", f"/p/{viewed[number % 3]}", "/c/living-room", "/search?q=oak+table"):
+                page, at = timed(path)
+                assert at["asked"] < min(at["painted"], at["presented"]), at
+                times.append(at)
+                shifts.append(shifted(page))
+                page.wait_for_timeout(look_ms)
+                assert said_by(page) == []
+        self.first_s = statistics.median(at["first"] for at in times) / 1_000
+        self.painted_s = statistics.median(at["painted"] - at["asked"] for at in times) / 1_000
+        self.presented_s = statistics.median(at["presented"] - at["asked"] for at in times) / 1_000
+        self.engine_s = statistics.median(at["took"] for at in times) / 1_000
+        self.shift_max = max(shifts)
 
 
 def test_the_readmes_picture_shows_the_shop_after_three_views(timed):
@@ -100,7 +118,3 @@ def test_the_readmes_picture_shows_the_shop_after_three_views(timed):
     path.parent.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=path)
     assert page.locator("[data-paint-time]").inner_text() != "–"
-
-
-def _told(times_s):
-    return f"{statistics.median(times_s) * 1_000:.0f} ms (worst {max(times_s) * 1_000:.0f})"
