@@ -315,7 +315,7 @@ def test_the_process_of_a_job_holds_so_much_of_the_state_in_memory(
     config = msgspec.structs.replace(Config(), state=msgspec.structs.replace(Config().state, memory_mb=memory_mb))
     for kind, work in KINDS.items():
         with pytest.raises(RequestRejected, match="that is enough"):
-            work(Work(Order(kind, "one", "d_1"), config, str(tmp_path)), lambda _: None)
+            work(Work(Order(kind, "one", "d_1 {}"), config, str(tmp_path)), lambda _: None)
     assert opened == [held_mb] * len(KINDS)
 
 
