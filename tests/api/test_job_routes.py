@@ -234,3 +234,36 @@ def test_a_tenant_sees_its_own_jobs_alone(tmp_path: Path) -> None:
         assert (await client.get("/v1/jobs", headers=two.headers)).json() == {"jobs": []}
 
     with_client(tmp_path, work, terms=TERMS)
+
+
+def test_an_explanation_takes_the_scope_of_the_receipt_from_whoever_asks_for_its_job(tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        shop, jobs_alone = await client.key("admin", "decide"), await client.key("jobs:read")
+        asked = {"anonymousId": "a1", "deadlineMs": 10_000, "placements": [{"id": HOME}]}
+        decision = (await client.post("/v1/decide", asked, headers=shop.headers)).json()["decisionId"]
+        assert (await client.post(f"/v1/decisions/{decision}/replay", headers=shop.headers)).status_code == 200
+        assert (await client.get(f"/v1/decisions/{decision}?explain=true", headers=shop.headers)).status_code == 200
+        (explanation, replay) = (await client.get("/v1/jobs", headers=jobs_alone.headers)).json()["jobs"]
+        refused = await client.get(f"/v1/jobs/{explanation['id']}", headers=jobs_alone.headers)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "forbidden")
+        assert "receipts:read" in refused.json()["error"]["message"]
+        assert (await client.get(f"/v1/jobs/{explanation['id']}", headers=shop.headers)).json()["outcome"] is not None
+        assert (await client.get(f"/v1/jobs/{replay['id']}", headers=jobs_alone.headers)).status_code == 200
+
+    with_client(tmp_path, work, terms=TERMS)
+
+
+@pytest.mark.parametrize("asked", ["?item=sku-1", "?explain=true", "/whatif"])
+def test_an_explanation_goes_with_the_person_whom_it_is_about(asked: str, tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        await client.post("/v1/track", track(1))
+        path = f"/v1/decisions/{await decided(client)}{asked}"
+        told = await (client.post(path, {"asNobody": True}) if asked == "/whatif" else client.get(path))
+        assert told.status_code == 200
+        (job,) = (await client.get("/v1/jobs")).json()["jobs"]
+        assert (await client.get(f"/v1/jobs/{job['id']}")).json()["outcome"] == told.json()
+        assert (await client.call("DELETE", "/v1/profiles/anonymous:a1")).status_code == 200
+        gone = await client.get(f"/v1/jobs/{job['id']}")
+        assert (gone.status_code, gone.json()["error"]["code"]) == (410, "erased")
+
+    with_client(tmp_path, work)

@@ -9,9 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..events.times import time_text
-from ..foundation.errors import RequestRejected, Unavailable
+from ..foundation.errors import Unavailable
 from .replies import reply
-from .routing import path_id
 from .tenancy import tenant_of
 
 State = Literal["waiting", "running", "done", "failed"]
@@ -136,14 +135,6 @@ def jobs_of(request: Request) -> Jobs:
 async def list_(request: Request) -> Response:
     """`GET /v1/jobs`."""
     return reply(JobListing([_listed(job) for job in jobs_of(request).of(tenant_of(request))]))
-
-
-async def get(request: Request) -> Response:
-    """`GET /v1/jobs/{id}`."""
-    job = jobs_of(request).get(tenant_of(request), path_id(request))
-    if job is None:
-        raise RequestRejected("unknown_job", "there is no such job, or it ended too long ago", status=404)
-    return reply(shown(job))
 
 
 def accepted(job: Job) -> Response:

@@ -145,7 +145,8 @@ OPERATIONS = (
         "post", "/v1/decisions/{id}/whatif", "What the decision would have shown if something had been otherwise; 202 "
         "and a job when that takes long", WhatIfRequest, WhatIfReply, (*_BODY, 404, 410, 429, 503), accepted=JobShown),
     Operation("get", "/v1/jobs", "The tenant's jobs, the newest first", reply=JobListing, errors=_LIMITED),
-    Operation("get", "/v1/jobs/{id}", "How a job stands, and what came of it", reply=JobShown, errors=(400, 404, 429)),
+    Operation(
+        "get", "/v1/jobs/{id}", "How a job stands, and what came of it", reply=JobShown, errors=(400, 404, 410, 429)),
     Operation(
         "post", "/v1/items", f"Put items into the catalogue, at most {BODY_BYTES_MAX // 1024} KiB; bad ones are told",
         ItemsRequest, ItemsReply, (*_BODY, 404, 409, *_STORES), query=(

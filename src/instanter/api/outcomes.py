@@ -1,0 +1,32 @@
+"""`GET /v1/jobs/{id}`: a job with what came of it, to whoever may be told that, as long as anybody may."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..engine.loop import Engine
+from ..foundation.errors import RequestRejected
+from .decide import EXPLAIN, WHY, read_receipt
+from .jobs import jobs_of, shown
+from .replies import reply
+from .routing import path_id
+from .tenancy import caller_of, tenant_of
+from .whatif import WHATIF
+
+EXPLAINING: Final = frozenset((WHY, EXPLAIN, WHATIF))
+"""Kinds of jobs whose outcome tells what a decision stood on; their subject begins with its id."""
+
+
+async def get(engine: Engine, request: Request) -> Response:
+    """`GET /v1/jobs/{id}`. An explanation takes the scope of the receipt, and is gone where the receipt is: whoever
+    was erased since is in neither."""
+    job = jobs_of(request).get(tenant_of(request), path_id(request))
+    if job is None:
+        raise RequestRejected("unknown_job", "there is no such job, or it ended too long ago", status=404)
+    if job.kind in EXPLAINING and job.outcome:
+        caller_of(request).require("receipts:read")
+        await read_receipt(engine, job.tenant, job.subject.partition(" ")[0])
+    return reply(shown(job))
