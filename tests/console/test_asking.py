@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from starlette.requests import Request
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from instanter.console.asking import Asking, Refused
 from instanter.foundation.limits import CONSOLE_ANSWER_BYTES_MAX
@@ -66,3 +66,50 @@ def test_an_error_of_the_api_is_told_as_the_api_has_it(body: bytes, code: str) -
     with pytest.raises(Refused) as refused:
         ask(Api(body, status=403)).json()
     assert (refused.value.code, refused.value.status) == (code, 403)
+
+
+async def until_gone(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that tells for as long as its client stays."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+@pytest.mark.parametrize(("logs_out", "left_s"), [(True, None), (True, 3_600.0), (False, 0.01)])
+def test_what_is_handed_on_without_end_ends_with_the_session(logs_out: bool, left_s: float | None) -> None:
+    async def work() -> list[Message]:
+        over, sent = asyncio.Event(), list[Message]()
+
+        async def receive() -> Message:
+            await asyncio.Event().wait()
+            raise AssertionError("the browser stays")
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+            if logs_out:
+                over.set()
+
+        asking = Asking(until_gone, Request(SENT), "ik_1_2", over=over, left_s=left_s)
+        async with asyncio.timeout(30):
+            await asking.handed_on("/v1/stream", accept="text/event-stream")(SENT, receive, send)
+        return sent
+
+    assert [message["type"] for message in asyncio.run(work())] == ["http.response.start"]
+
+
+def test_what_is_handed_on_ends_when_its_browser_has_left() -> None:
+    async def work() -> None:
+        said: list[Message] = [{"type": "http.request", "body": b""}, {"type": "http.disconnect"}]
+
+        async def receive() -> Message:
+            return said.pop(0)
+
+        async def send(message: Message) -> None:
+            assert message["type"] == "http.response.start"
+
+        async with asyncio.timeout(30):
+            asking = Asking(until_gone, Request(SENT), "ik_1_2", over=asyncio.Event(), left_s=3_600.0)
+            await asking.handed_on("/v1/stream", accept="text/event-stream")(SENT, receive, send)
+        assert said == []
+
+    asyncio.run(work())

@@ -253,3 +253,20 @@ def test_sessions_are_bounded() -> None:
 ])  # fmt: skip
 def test_a_login_leads_to_no_other_place(path: str) -> None:
     assert not is_own_path(path)
+
+
+def test_a_session_that_ends_says_so_to_what_is_still_being_sent_to_it() -> None:
+    clock = ManualClock()
+    sessions = Sessions(clock, Ids())
+    cookie, left = sessions.begin("ik_1", "1")
+    assert sessions.left_s(left) == CONSOLE_SESSION_S_MAX
+    assert not left.over.is_set()
+    sessions.end(cookie)
+    assert left.over.is_set()
+    first, *others = [sessions.begin("ik_1", "1")[1] for _ in range(CONSOLE_SESSIONS_PER_KEY_MAX + 1)]
+    assert first.over.is_set(), "it gave way to the newest of its key"
+    assert not any(session.over.is_set() for session in others)
+    clock.advance(CONSOLE_SESSION_S_MAX * 1_000 + 1)
+    assert sessions.left_s(others[0]) == 0
+    sessions.begin("ik_2", "2")
+    assert all(session.over.is_set() for session in others)

@@ -89,7 +89,8 @@ class Console:
     async def _page(self, request: Request, session: Session, caller: Caller, form: Form) -> Response:
         found = self._found(request)
         page = found[0] if found else _NO_PAGE
-        visit = Visit(request, Asking(self._app, request, session.key), session, caller, self._views, page, form)
+        ask = Asking(self._app, request, session.key, over=session.over, left_s=self._sessions.left_s(session))
+        visit = Visit(request, ask, session, caller, self._views, page, form)
         try:
             if found is None and request.scope["path"] == ROOT:
                 return visit.render("error.html", code="forbidden", message=_NOTHING_FOR_IT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -49,8 +50,14 @@ class Answer(msgspec.Struct, frozen=True):
 class Asking:
     """Calls the API for one request of a page."""
 
-    def __init__(self, app: ASGIApp, request: Request, key: str) -> None:
+    def __init__(
+        self, app: ASGIApp, request: Request, key: str, *, over: asyncio.Event | None = None,
+        left_s: float | None = None,
+    ) -> None:  # fmt: skip
+        """What is handed on ends when the session does: when `over` is set, or after `left_s`."""
         self._app = app
+        self._over = over or asyncio.Event()
+        self._left_s = left_s
         self._scope = request.scope
         self._key = key
 
@@ -78,7 +85,9 @@ class Asking:
 
     def handed_on(self, path: str, query: Mapping[str, str] | None = None, *, accept: str) -> Response:
         """The API's own reply to a GET, piece by piece as it comes: streams and exports."""
-        return _HandedOn(self._app, self.scope("GET", path, query, accept=accept))
+        return _HandedOn(
+            self._app, self.scope("GET", path, query, accept=accept), over=self._over, left_s=self._left_s
+        )
 
     def scope(
         self, method: str, path: str, query: Mapping[str, str] | None, *, accept: str, body_bytes: int = 0
@@ -142,11 +151,13 @@ class _Gathered:
 class _HandedOn(Response):
     """The reply of another call. Its headers are those of the page that hands it on, but for the kind and the name."""
 
-    def __init__(self, app: ASGIApp, scope: Scope) -> None:
+    def __init__(self, app: ASGIApp, scope: Scope, *, over: asyncio.Event, left_s: float | None) -> None:
         super().__init__()
         del self.headers["content-length"]
         self._app = app
         self._asked = scope
+        self._over = over
+        self._left_s = left_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as the API does."""
@@ -159,4 +170,18 @@ class _HandedOn(Response):
                 message = {**message, "headers": [*theirs, *own]}
             await send(message)
 
-        await self._app(self._asked, receive, handed)
+        loop = asyncio.get_running_loop()
+        until_s = None if self._left_s is None else loop.time() + self._left_s
+
+        async def received() -> Message:
+            """What the browser says; when the session is over, that it has left."""
+            saying, ending = asyncio.ensure_future(receive()), asyncio.ensure_future(self._over.wait())
+            try:
+                left_s = None if until_s is None else until_s - loop.time()
+                await asyncio.wait({saying, ending}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+                return saying.result() if saying.done() and not ending.done() else {"type": "http.disconnect"}
+            finally:
+                saying.cancel()
+                ending.cancel()
+
+        await self._app(self._asked, received, handed)

@@ -6,6 +6,7 @@ revoked, since the API does not let it in any more.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from collections import OrderedDict
@@ -30,7 +31,7 @@ class Notice(msgspec.Struct, frozen=True):
 class Session:
     """One login. `csrf` stands in each form of its pages, and nowhere else."""
 
-    __slots__ = ("csrf", "ends_ms", "key", "key_id", "notice")
+    __slots__ = ("csrf", "ends_ms", "key", "key_id", "notice", "over")
 
     def __init__(self, *, key: str, key_id: str, csrf: str, ends_ms: int) -> None:
         self.key = key
@@ -38,6 +39,8 @@ class Session:
         self.csrf = csrf
         self.ends_ms = ends_ms
         self.notice: Notice | None = None
+        self.over = asyncio.Event()
+        """Set when it ends before its time: what is still being sent to it ends, too."""
 
     def take_notice(self) -> Notice | None:
         """What is to be told, once."""
@@ -66,7 +69,7 @@ class Sessions:
         self._end_old()
         of_key = [token for token, session in self._open.items() if session.key_id == key_id]
         if len(of_key) >= CONSOLE_SESSIONS_PER_KEY_MAX:
-            del self._open[of_key[0]]
+            self._open.pop(of_key[0]).over.set()
         elif len(self._open) >= CONSOLE_SESSIONS_MAX:
             raise Overloaded("too many people are logged in: log out somewhere", retry_after_s=60)
         cookie = self._ids.token(_TOKEN_BYTES)
@@ -85,7 +88,13 @@ class Sessions:
 
     def end(self, cookie: str) -> None:
         """Log out; nothing happens where nobody is logged in."""
-        self._open.pop(_digest(cookie), None)
+        session = self._open.pop(_digest(cookie), None)
+        if session is not None:
+            session.over.set()
+
+    def left_s(self, session: Session) -> float:
+        """How long it lasts, at most."""
+        return max(0.0, (session.ends_ms - self._clock.now_ms()) / 1_000)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -93,7 +102,7 @@ class Sessions:
     def _end_old(self) -> None:
         now_ms = self._clock.now_ms()
         while self._open and next(iter(self._open.values())).ends_ms <= now_ms:
-            self._open.popitem(last=False)
+            self._open.popitem(last=False)[1].over.set()
 
 
 def _digest(cookie: str) -> bytes:
