@@ -21,7 +21,7 @@ import pytest
 
 from instanter.foundation.clock import SystemClock, elapsed_ns
 from instanter.ops.bench.load import Connection, request
-from instanter.ops.bench.server import Server
+from instanter.ops.bench.server import Metrics, Server
 from instanter.ops.bench.traffic import batch
 from instanter.sim.shop import Shop
 from instanter.sim.wire import iso
@@ -38,6 +38,9 @@ WARM_S: Final = 120
 FLAT_OUT_S: Final = 60
 """How long the rate is measured of which the load is half."""
 GROWTH_MIB_PER_H_MAX: Final = 1.0
+READ_AT_USE_PER_1000_MAX: Final = 10
+"""Of people on disk who were needed: how many the loop itself may have read. A count, so it says the same of how
+decisions stand to the disk on a machine that others use too, where a time does not."""
 
 HOUR_MS: Final = 3_600_000
 FILLED_MS_AGO: Final = (26 * HOUR_MS, 25 * HOUR_MS)
@@ -74,6 +77,18 @@ class Sent(NamedTuple):
     requests: int
     refused: int
     seconds: float
+
+
+class Read(NamedTuple):
+    """How people on disk were read, as the server counts it: ahead, and on the loop when they were needed."""
+
+    ahead: int
+    at_use: int
+
+    @property
+    def at_use_per_1000(self) -> float:
+        """Of a thousand who were read."""
+        return 1_000 * self.at_use / max(self.ahead + self.at_use, 1)
 
 
 class Samples(NamedTuple):
@@ -117,6 +132,12 @@ def resident_mib(pid: int, field: str) -> float:
     found = re.search(rf"{field}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     assert found is not None
     return int(found[1]) / 1024
+
+
+def people_read(known: Metrics) -> Read:
+    """Since the server started."""
+    ahead = sum(known.by("instanter_people_fetched_total", "how").values())
+    return Read(round(ahead), round(known.value("instanter_people_read_at_use")))
 
 
 def catalogue(items: int) -> Iterator[bytes]:
@@ -253,6 +274,20 @@ def test_growth_is_told_from_noise_and_from_what_checkpoints_take(leak_mib_per_h
     assert (found.mib_per_h - found.resolved_mib_per_h > GROWTH_MIB_PER_H_MAX) == (leak_mib_per_h > 1)
 
 
+def test_people_whom_the_loop_read_are_told_of_all_that_were_read() -> None:
+    text = (
+        "# TYPE instanter_people_fetched counter\n"
+        'instanter_people_fetched_total{how="at_once"} 900.0\n'
+        'instanter_people_fetched_total{how="thread"} 80.0\n'
+        "# TYPE instanter_people_read_at_use gauge\n"
+        "instanter_people_read_at_use 20.0\n"
+    )
+    read = people_read(Metrics(text))
+    assert (read, read.at_use_per_1000) == (Read(980, 20), 20.0)
+    assert read.at_use_per_1000 > READ_AT_USE_PER_1000_MAX
+    assert people_read(Metrics("")).at_use_per_1000 == 0.0
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> Iterator[Path]:
     """A configuration that a server has started with before: whoever is the first to start compiles the kernels, and
@@ -284,6 +319,7 @@ def test_five_million_people_and_a_million_items_at_half_load(tmp_path: Path, co
             load = send(server.port, visits.requests(LOAD_S, per_s=per_s))
         most_mib = resident_mib(server.pid, "VmHWM")
         known = server.metrics()
+        read = people_read(known)
         found = growth(watch.samples, after_s=WARM_S, step_s=60)
         np.savetxt(tmp_path / "samples.txt", np.array(watch.samples).T, fmt="%.3f")
     figures(people=round(known.value("instanter_people")), on_disk=round(known.value("instanter_people_on_disk")),
@@ -293,10 +329,14 @@ def test_five_million_people_and_a_million_items_at_half_load(tmp_path: Path, co
             resident_mib_max=round(most_mib), growth_mib_per_h=round(found.mib_per_h, 2),
             growth_resolved_mib_per_h=round(found.resolved_mib_per_h, 2), decisions=len(watch.took_ms),
             decisions_unanswered=watch.unanswered, decisions_p50_ms=round(quantile(watch.took_ms, 0.5), 1),
-            decisions_p99_ms=round(quantile(watch.took_ms, 0.99), 1))  # fmt: skip
+            decisions_p99_ms=round(quantile(watch.took_ms, 0.99), 1), people_read_ahead=read.ahead,
+            people_read_at_use=read.at_use,
+            decisions_without_the_person=round(known.value("instanter_people_late_total")))  # fmt: skip
     assert (known.value("instanter_people"), known.value("instanter_catalogue_items")) == house
     assert known.value("instanter_people_on_disk") > house.people // 2
     assert load.seconds >= LOAD_S - 1, "there were people enough for all of the load"
     assert watch.unanswered == 0
+    assert read.ahead > 0, "people on disk were needed"
+    assert read.at_use_per_1000 <= READ_AT_USE_PER_1000_MAX
     assert most_mib <= 1.1 * MEMORY_MB
     assert found.mib_per_h - found.resolved_mib_per_h <= GROWTH_MIB_PER_H_MAX
