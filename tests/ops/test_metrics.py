@@ -29,13 +29,16 @@ async def traffic(client: Client) -> None:
         "anonymousId": "planted-anonymous", "userId": "planted-user", "messageId": "planted-message",
         "context": {"ip": "203.0.113.77", "userAgent": "planted-agent", "page": {"url": "https://x/planted-page"}},
     }
-    await client.post("/v1/track", {**track(), **marked, "properties": {"product_id": "sku-1", "note": "planted-note"}})
+    properties = {"product_id": "sku-1", "note": "planted-note"}
+    taken = (await client.post("/v1/track", {**track(), **marked, "properties": properties})).json()["position"]
     await client.post("/v1/identify", {**marked, "messageId": "planted-2", "traits": {"email": "planted@example.com"}})
     await client.post("/v1/track", {**marked, "event": 7})
     await client.post("/v1/track", b"planted-garbage")
     await client.post("/v1/batch", {"batch": [{"type": "planted-type", "messageId": "planted-3"}]})
     for deadline_ms in (10_000, 0.001):
-        await client.decide(anonymousId="planted-anonymous", userId="planted-user", deadlineMs=deadline_ms)
+        await client.decide(
+            anonymousId="planted-anonymous", userId="planted-user", deadlineMs=deadline_ms, minPosition=taken
+        )
     await client.post("/v1/decide", {"placements": [{"id": "planted-placement"}]})
     await client.post("/v1/complete", {"anonymousId": "planted-anonymous", "query": "planted-query"})
     await client.get("/v1/profiles/planted-nobody")
