@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from instanter.events.kinds import ORDER_COMPLETED
 from instanter.events.times import read_time_ms
 from instanter.foundation import limits
 from instanter.foundation.errors import RequestRejected
@@ -23,10 +24,10 @@ from instanter.ops.trying.catalogue import Items
 from instanter.ops.trying.columns import said_roles
 from instanter.ops.trying.exports import SNOWPLOW_COLUMNS
 from instanter.ops.trying.figures import planned
-from instanter.ops.trying.history import History, Remarks, Taken, unknown_share
-from instanter.ops.trying.page import standing_page
+from instanter.ops.trying.history import KINDS, History, Remarks, Taken, unknown_share
+from instanter.ops.trying.page import Standing
 from instanter.ops.trying.preparing import Prepared, Said, prepared, taken_history
-from instanter.ops.trying.running import imported
+from instanter.ops.trying.running import FIRST_ACTS, first_history, imported
 
 SETS = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 NOW_MS = 1_790_000_000_000
@@ -438,6 +439,45 @@ def test_the_newest_acts_are_taken_of_too_many(
     assert int(taken.history.at_ms[-1]) == NOW_MS - 40 * 86_400_000 + 329 * 61_000
 
 
+def test_a_first_page_has_the_newest_acts_of_many(written: Callable[[str, str | bytes], Path]) -> None:
+    history = take(written("log.csv", clicks(330)))[0].history
+    newest = history.newest(40)
+    assert len(newest) == 40
+    assert [newest.person_names[one] for one in newest.people] == [
+        history.person_names[one] for one in history.people[290:]]
+    assert newest.at_ms.tolist() == history.at_ms[290:].tolist()
+    assert len(history.newest(1_000)) == 330
+    assert first_history(history) is None, "all are in as soon"
+    many = History(
+        at_ms=np.arange(2 * FIRST_ACTS), people=np.zeros(2 * FIRST_ACTS, np.int64),
+        items=np.zeros(2 * FIRST_ACTS, np.int64), kinds=np.zeros(2 * FIRST_ACTS, np.int64),
+        groups=-np.arange(2 * FIRST_ACTS), prices=np.zeros(2 * FIRST_ACTS),
+        quantities=np.ones(2 * FIRST_ACTS, np.int64), person_names=["p"], item_names=["a"], named_users=True,
+    )  # fmt: skip
+    first = first_history(many)
+    assert first is not None
+    assert (len(first), int(first.at_ms[0])) == (FIRST_ACTS, FIRST_ACTS)
+
+
+def test_a_first_page_begins_with_a_whole_order() -> None:
+    history = History(
+        at_ms=np.arange(6), people=np.zeros(6, np.int64), items=np.arange(6) % 3,
+        kinds=np.array([0, 0, KINDS.index(ORDER_COMPLETED), KINDS.index(ORDER_COMPLETED), 0, 0]),
+        groups=np.array([-1, -2, 5, 5, -3, -4]), prices=np.zeros(6), quantities=np.ones(6, np.int64),
+        person_names=["p"], item_names=["a", "b", "c"], named_users=True,
+    )  # fmt: skip
+    assert history.newest(3).at_ms.tolist() == [2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("called", ["VK brutto", "Prix TTC", "Prijs", "Precio de venta"])
+def test_prices_have_words_of_their_own(written: Callable[[str, str | bytes], Path], called: str) -> None:
+    feed = written("feed.csv", f"sku;titel;{called}\n" + "".join(f"s{n};Thing {n};{n},50\n" for n in range(1, 9)))
+    assert look(feed).items["s3"]["price"] in ("3,50", 3.5)
+    log = written("log.csv", f"user;sku;when;{called}\n" + "".join(
+        f"u{n // 6};s{n % 8};{1_780_000_000 + n};{n % 8},50\n" for n in range(60)))
+    assert roles(look(log))["price"] == called
+
+
 def test_reasons_are_counted_together_beyond_a_bound() -> None:
     remarks = Remarks()
     for number in range(limits.TRIED_REMARKS_MAX + 9):
@@ -477,7 +517,17 @@ def test_the_page_has_the_shops_own_products(written: Callable[[str, str | bytes
     assert main(["try", str(feed), "--yes", "--exit", "--out", str(out)]) == 0
     imported(out / folders.CONFIG, data, look(feed).items, None, now_ms=NOW_MS, steps_max=1,
              told=lambda what, done, of: None)  # fmt: skip
-    with standing_page(data, config=out / folders.CONFIG, shelf=out / folders.ITEMS, name="Walnut") as page:
+    with Standing(config=out / folders.CONFIG, shelf=out / folders.ITEMS, name="Walnut") as standing:
+        page = standing.show(data)
+        with urlopen(page.url) as answer:
+            assert "Walnut" in answer.read().decode()
+        first, later = page, tmp_path / "later"
+        imported(out / folders.CONFIG, later, look(feed).items, None, now_ms=NOW_MS, steps_max=1,
+                 told=lambda what, done, of: None)  # fmt: skip
+        page = standing.show(later)
+        assert page.url == first.url
+        assert page.engine.url != first.engine.url
+        assert first.engine.process.poll() is not None, "the engine before is not left behind"
         with urlopen(page.url) as answer:
             assert "Walnut" in answer.read().decode()
         question = json.dumps({"anonymousId": "somebody", "placements": [{"id": "home.recommended"}]}).encode()

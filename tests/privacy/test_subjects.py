@@ -268,6 +268,14 @@ def test_caches_are_bounded_and_who_fell_out_is_the_same_again() -> None:
         assert store.unseal(cell, Sealed.EVENT, AT_MS, body) == b"%d" % number
 
 
+def test_more_keys_are_at_hand_where_a_past_is_run_through() -> None:
+    assert limits.SUBJECTS_OPEN_IN_PROCESS_MAX == 8 * limits.SUBJECTS_OPEN_MAX
+    store = KeyStore(SimulatedDisk(), ROOT, secret=SECRET, master=MASTER, open_max=3)
+    cells = [store.subject("s", f"u{number}").cell for number in range(5)]
+    assert len(store._open) == 3
+    assert [store.subject("s", f"u{number}").cell for number in range(5)] == cells
+
+
 def test_an_adopted_id_keeps_the_pseudonym_it_had() -> None:
     disk = SimulatedDisk()
     store = opened(disk)

@@ -63,12 +63,17 @@ _SAYS: Final = {word: said for said, words in _WORDS.items() for word in words.s
 
 CALLED: Final[Mapping[str, tuple[str, ...]]] = {
     "title": ("title", "name", "producttitle", "productname", "itemname", "itemtitle", "headline", "bezeichnung",
-              "titel", "artikelname", "produktname"),
+              "titel", "artikelname", "produktname", "titre", "nomproduit", "titulo", "título", "nombreproducto",
+              "productnaam", "artikelnaam"),
     CATEGORY: ("category", "producttype", "googleproductcategory", "categories", "productcategory", "categoryname",
-               "categorypath", "type", "section", "kategorie", "warengruppe", "produktgruppe", "rubrik", "ressort"),
-    BRAND: ("brand", "vendor", "manufacturer", "brandname", "make", "marke", "hersteller", "verlag"),
+               "categorypath", "type", "section", "kategorie", "warengruppe", "produktgruppe", "rubrik", "ressort",
+               "catégorie", "categorie", "categoria", "categoría", "rubrique"),
+    BRAND: ("brand", "vendor", "manufacturer", "brandname", "make", "marke", "hersteller", "verlag", "marque", "marca",
+            "merk"),
     PRICE: ("price", "regularprice", "listprice", "unitprice", "currentprice", "variantprice", "preis",
-            "verkaufspreis", "bruttopreis"),
+            "verkaufspreis", "bruttopreis", "preisbrutto", "vkbrutto", "vkpreis", "endpreis", "einzelpreis", "prijs",
+            "verkoopprijs", "prix", "prixttc", "prixvente", "prixdevente", "precio", "precioventa",
+            "preciodeventa", "pvp"),
 }  # fmt: skip
 """How columns of feeds are called that may be fields of ours, the first that there is counts."""
 _MANY_THINGS: Final = frozenset({"type", "section", "make"})

@@ -270,6 +270,8 @@ FETCHED_BYTES_MAX = 16 * 1024 * 1024
 # Privacy.
 SUBJECTS_OPEN_MAX = 32_768
 """Subjects whose keys are unwrapped in memory; further ones take the place of the longest there."""
+SUBJECTS_OPEN_IN_PROCESS_MAX = 262_144
+"""Likewise where a past is run through in one process, as `instanter try` does, and everybody comes again and again."""
 PURPOSES_MAX = 32
 """Purposes of consent in one configuration, and in one statement."""
 CONSENT_IDS_MAX = 256

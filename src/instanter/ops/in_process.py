@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -23,7 +24,8 @@ from ..engine.loop import Engine
 from ..events.envelope import CANONICAL_FIELDS, ItemUpserted
 from ..events.items import ItemRefused
 from ..foundation.deadline import Deadline
-from ..foundation.limits import ID_CHARS_MAX, ITEM_FIELDS_BYTES_MAX
+from ..foundation.limits import ID_CHARS_MAX, ITEM_FIELDS_BYTES_MAX, SUBJECTS_OPEN_IN_PROCESS_MAX
+from ..privacy.subjects import KeyStore
 from .settings import Config
 from .wiring import open_engine
 
@@ -68,7 +70,10 @@ class InProcess:
     def __enter__(self) -> Self:
         with ExitStack() as opening:
             opening.callback(self._end)
-            make = open_engine(self._config, self._data, clock_of_events=True, may_make_master_key=True)
+            make = open_engine(
+                self._config, self._data, clock_of_events=True, may_make_master_key=True,
+                open_subjects=partial(KeyStore, open_max=SUBJECTS_OPEN_IN_PROCESS_MAX),
+            )  # fmt: skip
             self._engine = self._loop.run_until_complete(_made(make))
             opening.pop_all()
         return self

@@ -107,10 +107,12 @@ class KeyStore:
 
     def __init__(
         self, disk: Disk, directory: Path, *, secret: bytes, master: bytes,
-        source: Callable[[int], bytes] = entropy, read_only: bool = False,
+        source: Callable[[int], bytes] = entropy, read_only: bool = False, open_max: int = SUBJECTS_OPEN_MAX,
     ) -> None:  # fmt: skip
-        """One store writes a folder; with `read_only` others may look beside it, and make nothing."""
+        """One store writes a folder; with `read_only` others may look beside it, and make nothing. Of `open_max`
+        subjects the keys are at hand."""
         self._secret = secret
+        self._open_max = open_max
         self._source = source
         self._pool, self._pool_at = b"", 0
         self.nonces = chain.from_iterable(self._fresh_nonces())
@@ -370,7 +372,7 @@ class KeyStore:
         return key
 
     def _opened(self, text: str, subject: KeySubject) -> KeySubject:
-        if len(self._open) >= SUBJECTS_OPEN_MAX:
+        if len(self._open) >= self._open_max:
             self._open.popitem(last=False)
         self._open[text] = subject
         return subject

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from rich.console import Console
@@ -25,9 +25,9 @@ from ..trying.catalogue import Items, titled
 from ..trying.columns import ROLES, said_roles
 from ..trying.figures import STEPS_LEAST, STEPS_MAX, Difference, Figures, K, Side
 from ..trying.history import Taken, unknown_share
-from ..trying.page import standing_page
+from ..trying.page import Page, Standing
 from ..trying.preparing import Prepared, Said, prepared, taken_history
-from ..trying.running import Imported, imported
+from ..trying.running import Imported, Told, first_history, imported
 from .arguments import port, positive
 
 _SHOWN: Final = 8
@@ -67,7 +67,7 @@ class TryReport(msgspec.Struct):
     figures: Figures | None = None
     commands: list[str] = []
     seconds: dict[str, float] = {}
-    """What took how long; `page` since the command."""
+    """What took how long; `first_page`, over the newest acts alone, and `page` since the command."""
     url: str = ""
 
 
@@ -122,36 +122,50 @@ def _tried(arguments: argparse.Namespace, began_ns: int) -> int:
     _show_taken(out, report, taken)
     source = " and ".join(path.name for path in arguments.files)
     _write(folder, source, taken, items)
-    with tempfile.TemporaryDirectory(prefix="instanter-try-") as data:
-        with (
-            _timed(seconds, "import"), folders.events_written(folder, taken.history if taken else None),
-            _progress(out, quiet=arguments.json) as told,
-        ):  # fmt: skip
-            done = imported(folder / folders.CONFIG, Path(data) / "data", items, taken.history if taken else None,
-                            now_ms=now_ms, steps_max=arguments.steps, told=told)  # fmt: skip
+    history = taken.history if taken else None
+    with tempfile.TemporaryDirectory(prefix="instanter-try-") as place, _standing(arguments, folder) as standing:
+        data = Path(place)
+        with folders.events_written(folder, history), _progress(out, quiet=arguments.json) as told:
+            if not arguments.exit and (newest := first_history(history)) is not None:
+                imported(folder / folders.CONFIG, data / "first", items, newest, now_ms=now_ms, steps_max=0, told=told)
+                _show_first(out, standing.show(data / "first"), seconds, began_ns, len(newest), report.acts)
+            with _timed(seconds, "import"):
+                done = imported(folder / folders.CONFIG, data / "data", items, history, now_ms=now_ms,
+                                steps_max=arguments.steps, told=told)  # fmt: skip
         _add(report, done, seconds)
         _show_done(out, report, done)
         if not arguments.exit:
-            _serve(arguments, out, report, Path(data) / "data", began_ns)
+            _serve(arguments, out, report, standing.show(data / "data"), began_ns)
     if arguments.exit and arguments.json:
         print(msgspec.json.encode(report).decode())
     return 0
 
 
-def _serve(arguments: argparse.Namespace, out: Console, report: TryReport, data: Path, began_ns: int) -> None:
-    """Let the page stand until somebody ends it."""
-    folder = Path(report.folder)
+def _standing(arguments: argparse.Namespace, folder: Path) -> Standing:
     name = arguments.files[0].name.partition(".")[0].replace("_", " ").replace("-", " ").capitalize()
-    with standing_page(data, config=folder / folders.CONFIG, shelf=folder / folders.ITEMS, name=name or "Your shop",
-                       port=arguments.port) as page:  # fmt: skip
-        report.url, report.seconds["page"] = page.url, round((elapsed_ns() - began_ns) / 1e9, 2)
-        _say(out, f"\nYour products, in a shop that adapts: {page.url}\n({report.seconds['page']:.1f} s since the "
-                  f"command; the engine is at {page.engine.url}, its console at {page.engine.url}/console)")
-        _say(out, "It stays up until Ctrl-C, which removes its data.", style="dim")
-        if arguments.json:
-            print(msgspec.json.encode(report).decode(), flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            page.engine.process.wait()
+    return Standing(config=folder / folders.CONFIG, shelf=folder / folders.ITEMS, name=name or "Your shop",
+                    port=arguments.port)  # fmt: skip
+
+
+def _show_first(out: Console, page: Page, seconds: dict[str, float], began_ns: int, acts: int, of: int) -> None:
+    """Say that there is a page, and what it does not know yet."""
+    seconds["first_page"] = round((elapsed_ns() - began_ns) / 1e9, 2)
+    _say(out, f"\nYour products, in a shop that adapts: {page.url} ({seconds['first_page']:.1f} s since the command)\n"
+              f"It knows the newest {acts:,} of {of:,} acts. All of them and the figures are on their way: then\n"
+              "the page begins anew at the same address, without what is clicked there until then.")
+
+
+def _serve(arguments: argparse.Namespace, out: Console, report: TryReport, page: Page, began_ns: int) -> None:
+    """Let the page stand until somebody ends it."""
+    report.url, report.seconds["page"] = page.url, round((elapsed_ns() - began_ns) / 1e9, 2)
+    knows = ", which knows all acts now" if "first_page" in report.seconds else ""
+    _say(out, f"\nYour products, in a shop that adapts{knows}: {page.url}\n({report.seconds['page']:.1f} s since the "
+              f"command; the engine is at {page.engine.url}, its console at {page.engine.url}/console)")
+    _say(out, "It stays up until Ctrl-C, which removes its data.", style="dim")
+    if arguments.json:
+        print(msgspec.json.encode(report).decode(), flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        page.engine.process.wait()
 
 
 @contextlib.contextmanager
@@ -162,7 +176,7 @@ def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _progress(out: Console, *, quiet: bool) -> Iterator[Any]:
+def _progress(out: Console, *, quiet: bool) -> Iterator[Told]:
     shows = out.is_terminal and not quiet
 
     def told(what: str, done: int, of: int) -> None:

@@ -164,6 +164,15 @@ class History:
             end += 1
         return end
 
+    def newest(self, count: int) -> History:
+        """The newest acts alone: so many, and where they begin within an order the lines of it before them."""
+        first = self.begins_order(max(len(self) - count, 0))
+        return History(
+            at_ms=self.at_ms[first:], people=self.people[first:], items=self.items[first:], kinds=self.kinds[first:],
+            groups=self.groups[first:], prices=self.prices[first:], quantities=self.quantities[first:],
+            person_names=self.person_names, item_names=self.item_names, named_users=self.named_users,
+        )  # fmt: skip
+
     def begins_order(self, place: int) -> int:
         """The first act of the order that an act belongs to; the act itself where it is no order."""
         while place and self.kinds[place] == _ORDERED and self.groups[place - 1] == self.groups[place] and (

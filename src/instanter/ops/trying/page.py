@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from types import TracebackType
+from typing import NamedTuple, Self
 
 from ...storefront.serving import running_storefront
 from ..child import ChildServer, running_server
@@ -19,14 +19,36 @@ class Page(NamedTuple):
     engine: ChildServer
 
 
-@contextlib.contextmanager
-def standing_page(
-    data: Path, *, config: Path, shelf: Path, name: str, port: int = 0, watch: Callable[[int, int], None] | None = None,
-) -> Iterator[Page]:  # fmt: skip
-    """Both processes, ready, and stopped afterwards. `shelf` are the items as NDJSON, `port` is the shop's, 0 a free
-    one. Raises `Unavailable` where one of them does not start."""
-    with (
-        running_server(data, config=config, watch=watch) as engine,
-        running_storefront(engine.url, port=port, shelf=shelf, name=name) as shop,
-    ):
-        yield Page(shop.url, engine)
+class Standing:
+    """One address of a shop, over one data directory after the other. Both processes end with its block."""
+
+    def __init__(self, *, config: Path, shelf: Path, name: str, port: int = 0) -> None:
+        """`shelf` are the items as NDJSON, `port` is the shop's, 0 a free one."""
+        self._config, self._shelf, self._name, self._port = config, shelf, name, port
+        self._engine, self._shop = ExitStack(), ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._shop.close()
+        self._engine.close()
+
+    def show(self, data: Path) -> Page:
+        """Serve this data directory from here on; both processes are ready on return. `Unavailable` where one does not
+        start.
+
+        What is there stands until the new server is ready, then the address is silent while a storefront starts.
+        """
+        with ExitStack() as opening:
+            engine = opening.enter_context(running_server(data, config=self._config))
+            self._shop.close()
+            self._engine.close()
+            self._engine = opening.pop_all()
+        shop = self._shop.enter_context(
+            running_storefront(engine.url, port=self._port, shelf=self._shelf, name=self._name)
+        )
+        self._port = shop.port
+        return Page(shop.url, engine)

@@ -18,6 +18,8 @@ from .history import History, Remarks
 
 _HOUR_MS: Final = 3_600_000
 _NEVER_S: Final = 3_600
+FIRST_ACTS: Final = 100_000
+"""The newest ones, over which a first page stands while all are read in."""
 Told = Callable[[str, int, int], None]
 """Hears what is done, how much of it so far, and of how much."""
 
@@ -41,11 +43,17 @@ def moved_by(history: History, now_ms: int) -> int:
     return behind_ms if behind_ms > _HOUR_MS else 0
 
 
+def first_history(history: History | None) -> History | None:
+    """The newest acts, where there are so many more that a page over these is there long before one over all; else
+    None."""
+    return history.newest(FIRST_ACTS) if history is not None and len(history) >= 2 * FIRST_ACTS else None
+
+
 def imported(
     config: Path, data: Path, items: Items, history: History | None, *, now_ms: int, steps_max: int, told: Told,
 ) -> Imported:  # fmt: skip
     """Put items and history into a new data directory, asking in between what comes next (`Trial`), and leave it as a
-    server does that was stopped."""
+    server does that was stopped. With `steps_max` of 0 nothing is asked."""
     later_ms = moved_by(history, now_ms) if history is not None else 0
     begin_ms = int(history.at_ms[0]) + later_ms if history is not None else now_ms
     remarks = Remarks()
