@@ -280,6 +280,7 @@ def test_the_command_measures_writes_its_page_and_leaves_nothing_behind(tmp_path
     assert unsaid == [], "only a busy machine, on which a decision misses its deadline, makes a case void"
     assert all(one.figures and one.figures[0].at_least is not None for one in found.cases)
     assert found.cases[1].figures[1].value == 0, "a decision that a reader was not told of"
+    assert found.cases[1].figures[2].value == 0, "a reader that takes nothing, and was neither cut off nor told"
     assert found.cases[2].figures[0].value == 0, "a stale answer"
     assert "| ingest | events acknowledged |" in written.read_text(encoding="utf-8")
     assert list(scratch.iterdir()) == []
