@@ -14,7 +14,7 @@ from instanter.engine.loop import Engine
 from instanter.engine.streaming.cursor import Cursor, cursor_of
 from instanter.engine.streaming.derivation import Entry
 from instanter.engine.streaming.kinds import KIND_NAMES, KINDS
-from instanter.engine.streaming.streams import Chunk
+from instanter.engine.streaming.streams import WOKEN_AT_ONCE, Chunk
 from instanter.events.envelope import Decided
 from instanter.foundation.errors import Overloaded, RequestRejected, Unavailable
 from instanter.foundation.limits import (
@@ -274,6 +274,30 @@ def test_what_waits_for_all_together_is_bounded_and_who_has_most_waiting_goes(tm
             await asyncio.sleep(0)
         assert sum(one.reader.queued_bytes for one in readers) <= STREAM_QUEUED_BYTES_MAX
         assert await readers[0].piece() != []
+
+    streamed(tmp_path, work)
+
+
+def test_readers_are_woken_a_few_at_a_time_and_who_took_what_waited_is_not_woken(tmp_path: Path) -> None:
+    async def work(engine: Engine) -> None:
+        readers = [await follow(engine, "event") for _ in range(2 * WOKEN_AT_ONCE + 2)]
+        waiting = [asyncio.create_task(one.until(1)) for one in readers[1:]]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        given = chunk_of(engine, 1_000)
+        for one in readers:
+            one.reader.push(given)
+        engine.streams.has_turned(readers[0].reader)
+
+        def woken() -> list[int]:
+            engine.streams.wake_some()
+            return [number for number, one in enumerate(readers) if one.reader._there.is_set()]
+
+        assert woken() == list(range(1, 1 + WOKEN_AT_ONCE))
+        assert woken() == list(range(1, 1 + 2 * WOKEN_AT_ONCE))
+        assert woken() == list(range(1, 2 + 2 * WOKEN_AT_ONCE))
+        for one in waiting:
+            one.cancel()
 
     streamed(tmp_path, work)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -41,9 +41,10 @@ log = logging.getLogger("instanter.engine")
 
 GATHER_S: Final = 0.05
 """So long entries gather before they are told."""
-SPREAD_S: Final = 0.1
-"""Readers are given what came spread over so long: all at once they would hold others up."""
-_SPREAD_OVER: Final = 64
+WOKEN_PER_S_MAX: Final = 800
+"""Readers are woken one after the other, so many in a second: each costs some 0.1 ms, and all at once they would hold
+decisions up. The more there are, the more entries each is given at once."""
+WOKEN_AT_ONCE: Final = 4
 BEAT_S: Final = 15.0
 """After so long without an entry a reader gets a sign of life."""
 RETRY_MS: Final = 2_000
@@ -104,7 +105,7 @@ class Chunk:
 class Reader:
     """Somebody who follows. `pieces` is what they are sent."""
 
-    def __init__(self, streams: Streams, asked: Subscription, cursor: Cursor, number: int) -> None:
+    def __init__(self, streams: Streams, asked: Subscription, cursor: Cursor) -> None:
         self.asked = asked
         self.cursor = cursor
         """Behind what has been given out to be sent."""
@@ -120,7 +121,6 @@ class Reader:
         self._over = ""
         """`cut` or `end`, once no more will come."""
         self._reason = ""
-        self._delay_s = SPREAD_S * (number % _SPREAD_OVER) / _SPREAD_OVER
 
     @property
     def place(self) -> str:
@@ -140,6 +140,11 @@ class Reader:
         too_much = self.queued_bytes > STREAM_QUEUE_BYTES_MAX or self._queued > STREAM_QUEUE_ENTRIES_MAX
         if too_much and len(self._queue) > 1:
             self.cut("it takes entries more slowly than they come")
+        else:
+            self._streams.wake_in_turn(self)
+
+    def wake(self) -> None:
+        """Let it take what waits."""
         self._there.set()
 
     def cut(self, reason: str) -> None:
@@ -186,7 +191,7 @@ class Reader:
                     await self._there.wait()
             except TimeoutError:
                 return self._beat()
-            await asyncio.sleep(self._delay_s)
+        self._streams.has_turned(self)
         body = b""
         while self._queue and len(body) < STREAM_ENTRIES_BYTES // 4:
             chunk = self._queue.popleft()
@@ -250,7 +255,9 @@ class Streams:
         self._cursor = self._head()
         self._stepping = False
         self._turns = asyncio.Semaphore(STREAM_BEHIND_MAX)
-        self._met = 0
+        self._sleeping: OrderedDict[Reader, None] = OrderedDict()
+        """For whom something waits, who has waited longest first: no more than there are readers."""
+        self._any_sleeping = asyncio.Event()
 
     @property
     def readers(self) -> int:
@@ -278,8 +285,7 @@ class Streams:
         if since is not None:
             await asyncio.to_thread(self._check, cursor)
             self.check_room(asked.tenant)
-        self._met += 1
-        reader = Reader(self, asked, cursor, self._met)
+        reader = Reader(self, asked, cursor)
         self._readers[reader] = None
         self._of_tenant[asked.tenant] += 1
         self.join(reader)
@@ -303,11 +309,21 @@ class Streams:
 
     def leave_live(self, reader: Reader) -> None:
         """Give it nothing more."""
+        self.has_turned(reader)
         readers = self._live.get(reader.asked, [])
         if reader in readers:
             readers.remove(reader)
             if not readers:
                 del self._live[reader.asked]
+
+    def wake_in_turn(self, reader: Reader) -> None:
+        """Something waits for it."""
+        self._sleeping[reader] = None
+        self._any_sleeping.set()
+
+    def has_turned(self, reader: Reader) -> None:
+        """It takes what waits, or never will."""
+        self._sleeping.pop(reader, None)
 
     def count_cut(self) -> None:
         """Somebody was cut off."""
@@ -380,6 +396,7 @@ class Streams:
     async def run(self) -> None:
         """Bring what comes to who follows, until cancelled; all readers end then."""
         self._running = True
+        waking = asyncio.create_task(self._wake())
         try:
             while True:
                 await self._followed.wait()
@@ -392,8 +409,24 @@ class Streams:
                         reader.cut(f"the log cannot be read there: {error}")
         finally:
             self._running = False
+            waking.cancel()
             for reader in list(self._readers):
                 reader.end()
+
+    async def _wake(self) -> None:
+        """Wake who has something waiting, a few at a time."""
+        while True:
+            await self._any_sleeping.wait()
+            self.wake_some()
+            await asyncio.sleep(WOKEN_AT_ONCE / WOKEN_PER_S_MAX)
+
+    def wake_some(self) -> None:
+        """Wake those for whom something has waited longest."""
+        for _ in range(min(WOKEN_AT_ONCE, len(self._sleeping))):
+            reader, _nothing = self._sleeping.popitem(last=False)
+            reader.wake()
+        if not self._sleeping:
+            self._any_sleeping.clear()
 
     async def _tell(self) -> None:
         """Tell what has come."""
