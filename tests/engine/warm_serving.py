@@ -27,7 +27,7 @@ from instanter.state.compiled import Reals
 from instanter.state.compiling import compiled
 
 from ..api.client import Client, track, warmed, with_client
-from ..models.examples import small_trees, small_weights
+from ..models.examples import small_linear, small_trees, small_weights
 from .harness import iso, set_stock
 
 HOME = "home.recommended"
@@ -42,7 +42,8 @@ def artefacts() -> list[Artefact]:
     columns = [Column("item.price"), Column("item.no_such")]
     calibration = Calibration("isotonic", (0.0, 1.0), (0.0, 1.0), 1.0)
     bodies: tuple[tuple[Kind, Body], ...] = (
-        ("lambdamart", small_trees().packed()), ("logistic", small_weights().packed())
+        ("lambdamart", small_trees().packed()), ("logistic", small_weights().packed()),
+        ("conditional_logit", small_linear().packed()),
     )  # fmt: skip
     made = []
     for kind, body in bodies:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from instanter.features.assemble import Column
-from instanter.models.artefact import Artefact, Input, make_check
-from instanter.models.bodies import DEFAULT_LEFT, MISSING_NAN, MISSING_SHIFT, Trees, Weights
+from instanter.models.artefact import Artefact, Input, Kind, make_check
+from instanter.models.bodies import DEFAULT_LEFT, MISSING_NAN, MISSING_SHIFT, LinearWeights, Trees, Weights
 from instanter.models.dataset import Dataset
 from instanter.models.trained import row_ranker_of
 
@@ -44,12 +44,18 @@ def small_weights() -> Weights:
     )
 
 
-def small_artefact(*, made_ms: int = 0, logistic: bool = False) -> Artefact:
+def small_linear() -> LinearWeights:
+    return LinearWeights(np.array([1.0, -0.5]), np.array([0, 1], np.uint8))
+
+
+def small_artefact(*, made_ms: int = 0, logistic: bool = False, kind: Kind | None = None) -> Artefact:
     """A model of two inputs that knows what it gives."""
     matrix = np.array([[np.nan, 1.0], [0.0, np.nan], [1.0, 0.0], [0.0, -2.0]], np.float32)
+    kind = kind or ("logistic" if logistic else "lambdamart")
+    bodies = {"lambdamart": small_trees, "logistic": small_weights, "conditional_logit": small_linear}
     artefact = Artefact(
-        kind="logistic" if logistic else "lambdamart", inputs=(Input("item.a", "v1"), Input("item.b")),
-        body=(small_weights() if logistic else small_trees()).packed(), check=make_check(matrix, np.zeros(4)),
+        kind=kind, inputs=(Input("item.a", "v1"), Input("item.b")),
+        body=bodies[kind]().packed(), check=make_check(matrix, np.zeros(4)),
         tenant="shop", placement="home.hero", made_ms=made_ms, metrics={"ndcg_10": 0.5},
     )  # fmt: skip
     columns = [Column("item.a"), Column("item.b")]

@@ -26,7 +26,7 @@ CALIBRATION = Calibration("platt", (0.0, 1.0), (-1.0, 1.0), 2.0)
 
 
 def _trained(kind: Kind, calibration: Calibration | None = None) -> Callable[[Sequence[Column]], Ranker]:
-    artefact = msgspec.structs.replace(small_artefact(logistic=kind == "logistic"), calibration=calibration)
+    artefact = msgspec.structs.replace(small_artefact(kind=kind), calibration=calibration)
     return lambda columns: ranker_of(columns, artefact)
 
 

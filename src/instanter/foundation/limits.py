@@ -668,6 +668,8 @@ EMBEDDING_PEOPLE_MAX = 1_000_000
 """... people whose last item is remembered while they are looked for ..."""
 EMBEDDING_TEXT_CHARS_MAX = 2_000
 """... and how much of an item's text a vector is made of."""
+CONDITIONAL_LOGIT_VALUES_MAX = 32_000_000
+"""Inputs of rows, those of the newest lists, that a conditional logit is learned from; 4 bytes each."""
 HISTORY_LINES_MAX = 1_000
 """Trainings that are remembered, with what became of each model; of more the oldest are forgotten ..."""
 HISTORY_BYTES_MAX = 4 * 1024 * 1024

@@ -19,11 +19,12 @@ from ..features.assemble import Matrix
 from ..foundation.errors import Broken, Corrupt
 from ..foundation.limits import CALIBRATION_KNOTS_MAX, MODEL_BYTES_MAX, MODEL_INPUTS_MAX
 from ..state.compiled import Reals
-from .bodies import Body, LogisticBody, Trees, TreesBody, Weights, unpacked
+from .bodies import Body, Learned, LinearBody, LogisticBody, TreesBody, unpacked
 from .head import Head
 
 MAGIC: Final = b"INSTMODL"
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""The newest: a program from before refuses what it cannot read, and says so."""
 _HEADER: Final = struct.Struct("<8sI32s")
 _ID_CHARS: Final = 32
 
@@ -31,7 +32,12 @@ SHOWN_POSITION: Final = "shown.position"
 """The input of a model that was told where each row was shown; at serving it is 1 for all."""
 
 Position = Literal["input", "fixed", "debiased"]
-Kind = Literal["lambdamart", "logistic"]
+Kind = Literal["lambdamart", "logistic", "conditional_logit"]
+_FORMATS: Final[dict[Kind, int]] = {"lambdamart": 1, "logistic": 1, "conditional_logit": 2}
+"""That a model of the kind is written in: the first that has it."""
+_BODIES: Final[dict[Kind, type[Body]]] = {
+    "lambdamart": TreesBody, "logistic": LogisticBody, "conditional_logit": LinearBody
+}  # fmt: skip
 
 
 class Input(msgspec.Struct, frozen=True, array_like=True):
@@ -108,7 +114,7 @@ class Artefact(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     head: Head | None = None
     """Which rows of a list it orders; None for all."""
 
-    def model(self) -> Trees | Weights:
+    def model(self) -> Learned:
         """What it learned, as arrays; `ValueError` if no model can have them."""
         return unpacked(self.body, len(self.inputs))
 
@@ -125,7 +131,8 @@ def make_check(matrix: Matrix, scores: Reals) -> ScoreCheck:
 def encode(artefact: Artefact) -> bytes:
     """The bytes of a model; equal for equal models."""
     payload = _encoder.encode(artefact)
-    return _HEADER.pack(MAGIC, FORMAT, _checksum(FORMAT, payload)) + payload
+    version = _FORMATS[artefact.kind]
+    return _HEADER.pack(MAGIC, version, _checksum(version, payload)) + payload
 
 
 def identify(raw: bytes) -> str:
@@ -177,7 +184,7 @@ def _check(artefact: Artefact) -> None:
     inputs = [one.name for one in artefact.inputs]
     if not 1 <= len(set(inputs)) == len(inputs) <= MODEL_INPUTS_MAX:
         raise ValueError(f"a model has 1 to {MODEL_INPUTS_MAX} inputs, each once")
-    if isinstance(artefact.body, LogisticBody) is not (artefact.kind == "logistic"):
+    if not isinstance(artefact.body, _BODIES[artefact.kind]):
         raise ValueError(f"a {artefact.kind} model has another body")
     artefact.model()
     if artefact.check.rows < 1 or not np.isfinite(artefact.check.unpacked(len(inputs))[1]).all():
@@ -196,6 +203,6 @@ def _check_calibration(calibration: Calibration) -> None:
 
 
 __all__ = [
-    "FORMAT", "MAGIC", "SHOWN_POSITION", "Artefact", "Calibration", "Input", "LogisticBody", "Position",
+    "FORMAT", "MAGIC", "SHOWN_POSITION", "Artefact", "Calibration", "Input", "LinearBody", "LogisticBody", "Position",
     "ScoreCheck", "TreesBody", "Window", "decode", "encode", "identify", "make_check",
 ]  # fmt: skip

@@ -52,7 +52,14 @@ class LogisticBody(msgspec.Struct, frozen=True, array_like=True, tag="logistic")
     unbounded: bytes
 
 
-Body = TreesBody | LogisticBody
+class LinearBody(msgspec.Struct, frozen=True, array_like=True, tag="linear"):
+    """A linear model as it is kept; the fields are those of `LinearWeights`."""
+
+    weight: bytes
+    unbounded: bytes
+
+
+Body = TreesBody | LogisticBody | LinearBody
 
 
 class Trees(msgspec.Struct, frozen=True, eq=False):
@@ -107,9 +114,26 @@ class Weights(msgspec.Struct, frozen=True, eq=False):
         )  # fmt: skip
 
 
-def unpacked(body: Body, inputs: int) -> Trees | Weights:
+class LinearWeights(msgspec.Struct, frozen=True, eq=False):
+    """What a linear model multiplies its inputs by, as they are."""
+
+    weight: Reals
+    unbounded: Bytes
+    """1 for an input that comes in as sign(x) log(1 + |x|)."""
+
+    def packed(self) -> LinearBody:
+        """As it is kept."""
+        return LinearBody(_packed(self.weight, _F8), _packed(self.unbounded, _U1))
+
+
+Learned = Trees | Weights | LinearWeights
+
+
+def unpacked(body: Body, inputs: int) -> Learned:
     """The arrays of a model with so many inputs; `ValueError` if it cannot be one."""
-    return unpacked_trees(body, inputs) if isinstance(body, TreesBody) else unpacked_weights(body, inputs)
+    if isinstance(body, TreesBody):
+        return unpacked_trees(body, inputs)
+    return unpacked_linear(body, inputs) if isinstance(body, LinearBody) else unpacked_weights(body, inputs)
 
 
 def unpacked_trees(body: TreesBody, inputs: int) -> Trees:
@@ -167,6 +191,14 @@ def unpacked_weights(body: LogisticBody, inputs: int) -> Weights:
     _require({len(part) for part in (*parts, weights.unbounded)} == {inputs}, "there is not one weight an input")
     _require(bool(np.isfinite([weights.intercept, *np.concatenate(parts)]).all()), "a weight is not a finite number")
     _require(bool((weights.deviation > 0.0).all()), "an input has no deviation")
+    return weights
+
+
+def unpacked_linear(body: LinearBody, inputs: int) -> LinearWeights:
+    """The weights; `ValueError` if there is not one for each input, or one is no number."""
+    weights = LinearWeights(_array(body.weight, _F8), _array(body.unbounded, _U1))
+    _require(len(weights.weight) == len(weights.unbounded) == inputs, "there is not one weight an input")
+    _require(bool(np.isfinite(weights.weight).all()), "a weight is not a finite number")
     return weights
 
 

@@ -14,14 +14,17 @@ from ..foundation.errors import Broken
 from ..state.compiled import Reals
 from .artefact import Artefact, Calibration, Input, Kind, make_check
 from .base import Ranker
-from .bodies import Body, Trees, Weights
+from .bodies import Body, LinearWeights, Trees, Weights
+from .conditional_logit import ConditionalLogitRanker
 from .dataset import Dataset
 from .head_ranker import HeadRanker
 from .logistic import LogisticRanker
 from .trees import TreeRanker
 
-TrainedRanker = TreeRanker | LogisticRanker
-RANKERS: Final[dict[Kind, type[TrainedRanker]]] = {"lambdamart": TreeRanker, "logistic": LogisticRanker}
+TrainedRanker = TreeRanker | LogisticRanker | ConditionalLogitRanker
+RANKERS: Final[dict[Kind, type[TrainedRanker]]] = {
+    "lambdamart": TreeRanker, "logistic": LogisticRanker, "conditional_logit": ConditionalLogitRanker
+}  # fmt: skip
 """By the kind that a model names. `tests/models/test_rankers.py` runs over all of them."""
 
 
@@ -32,7 +35,7 @@ def ranker_of(columns: Sequence[Column], artefact: Artefact, version: str = "") 
 
 
 def row_ranker_of(columns: Sequence[Column], artefact: Artefact, version: str = "") -> TrainedRanker:
-    """What scores each row by itself, whatever list it is of."""
+    """What scores the rows, of whatever part of a list they are."""
     return RANKERS[artefact.kind](columns, artefact, version)
 
 
@@ -55,8 +58,14 @@ def scores_of(artefact: Artefact, dataset: Dataset) -> Reals:
     """What the model would have said of each row, position fixed as at serving. Takes 8 bytes a row."""
     columns = tuple(Column(name, name in dataset.unbounded) for name in dataset.columns)
     ranker = ranker_of(columns, artefact)
-    if artefact.head is None:
+    if artefact.head is None and artefact.kind != "conditional_logit":
         return ranker.score(dataset.matrix, columns)
+    return scored_by_list(ranker, columns, dataset)
+
+
+def scored_by_list(ranker: Ranker, columns: Sequence[Column], dataset: Dataset) -> Reals:
+    """What a ranker says of each row that reads the other rows of its list as well: what is absent of an item adds what
+    it adds to the others."""
     return np.concatenate([
         ranker.score(dataset.matrix[first:last], columns) for first, last in pairwise(dataset.groups.tolist())
     ])  # fmt: skip
@@ -76,6 +85,7 @@ def warm_up() -> None:
     bodies: tuple[tuple[Kind, Body, Reals], ...] = (
         ("lambdamart", trees.packed(), np.array([1.0, 2.0])),
         ("logistic", weights.packed(), np.array([-1.0, math.log(3.0) - 1.0])),
+        ("conditional_logit", LinearWeights(one, np.zeros(1, np.uint8)).packed(), np.array([0.0, 2.0])),
     )
     for kind, body, scores in bodies:
         check_scores(Artefact(

@@ -22,8 +22,9 @@ from ..foundation.errors import Broken, RequestRejected
 from ..foundation.limits import MODEL_INPUTS_MAX, MODEL_NODES_MAX
 from ..state.compiled import Reals
 from .artefact import SHOWN_POSITION, Artefact, Input, Kind, Position, Window, make_check
-from .bodies import Trees, Weights
+from .bodies import Learned, LinearWeights, Trees, Weights
 from .calibration import calibration_error, fit, probabilities
+from .conditional_logit import fit as fit_conditional_logit
 from .dataset import Dataset, TrainingRows
 from .evaluate import log_loss, mean, ndcg, reciprocal_ranks
 from .logistic import fit as fit_logistic
@@ -96,6 +97,8 @@ class TrainingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise RequestRejected("bad_option", f"the trees may have more than {MODEL_NODES_MAX} nodes together")
         if self.kind == "logistic" and self.position == "debiased":
             raise RequestRejected("bad_option", "a logistic model has no de-bias; take the position as an input")
+        if self.kind == "conditional_logit" and self.position != "input":
+            raise RequestRejected("bad_option", "a conditional logit leaves the weight of a position as it is")
 
 
 NEXT_ACTS_OPTIONS: Final[Mapping[str, object]] = {
@@ -125,7 +128,7 @@ def train(
         raise RequestRejected("no_examples", "there is no reward in the earlier or none in the later lists")
     if options.row_fraction * len(earlier.labels) < 1.0:
         raise RequestRejected("no_examples", f"{len(earlier.labels)} rows are too few to take a part of them")
-    model = (_logistic if options.kind == "logistic" else _lambdamart)(earlier, later, options, progress)
+    model = _LEARN[options.kind](earlier, later, options, progress)
     progress("measure", 0.0)
     artefact = _artefact(model, dataset, options, origin)
     if options.calibration != "none":
@@ -138,7 +141,7 @@ def train(
     return artefact
 
 
-def _artefact(model: Trees | Weights, dataset: Dataset, options: TrainingOptions, origin: Origin) -> Artefact:
+def _artefact(model: Learned, dataset: Dataset, options: TrainingOptions, origin: Origin) -> Artefact:
     """The model with its origin and check, not measured yet."""
     names = (*dataset.columns, *((SHOWN_POSITION,) if options.position == "fixed" else ()))
     known = _known_rows(dataset)
@@ -160,7 +163,8 @@ def _artefact(model: Trees | Weights, dataset: Dataset, options: TrainingOptions
         parent=origin.parent,
         options=msgspec.structs.asdict(options),
         position=options.position,
-        head=dataset.head,
+        # A linear order reads every row as fast as it finds the first ones.
+        head=None if options.kind == "conditional_logit" else dataset.head,
     )
     columns = [Column(name) for name in names]
     matrix = artefact.check.unpacked(len(names))[0]
@@ -229,6 +233,17 @@ def _logistic(earlier: Dataset, later: Dataset, options: TrainingOptions, progre
 
 def _rows(part: Dataset, options: TrainingOptions) -> TrainingRows:
     return TrainingRows(part.matrix, part.positions if options.position == "fixed" else None)
+
+
+# Conditional logit.
+
+
+def _conditional_logit(
+    earlier: Dataset, later: Dataset, options: TrainingOptions, progress: Progress
+) -> LinearWeights:
+    """The built-in weights are those that say which rows come first, where lists are of what people did next."""
+    built_in = {} if earlier.head is None else dict(earlier.head.weights)
+    return fit_conditional_logit(earlier, later, built_in, lambda share: progress("train", share)).weights
 
 
 # LambdaMART.
@@ -328,3 +343,8 @@ def _source(part: Dataset, options: TrainingOptions) -> Any:
             return rows.row(index)
 
     return Blocks()
+
+
+_LEARN: Final[Mapping[Kind, Callable[[Dataset, Dataset, TrainingOptions, Progress], Learned]]] = {
+    "lambdamart": _lambdamart, "logistic": _logistic, "conditional_logit": _conditional_logit
+}  # fmt: skip
