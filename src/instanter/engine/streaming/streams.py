@@ -40,11 +40,11 @@ from .shown import Shown
 log = logging.getLogger("instanter.engine")
 
 GATHER_S: Final = 0.05
-"""So long entries gather before they are told."""
-WOKEN_PER_S_MAX: Final = 800
+"""So long entries gather before they are told; longer where many follow."""
+WOKEN_PER_S_MAX: Final = 400
 """Readers are woken one after the other, so many in a second: each costs some 0.1 ms, and all at once they would hold
 decisions up. The more there are, the more entries each is given at once."""
-WOKEN_AT_ONCE: Final = 4
+WOKEN_AT_ONCE: Final = 2
 BEAT_S: Final = 15.0
 """After so long without an entry a reader gets a sign of life."""
 RETRY_MS: Final = 2_000
@@ -264,6 +264,11 @@ class Streams:
         """How many follow."""
         return len(self._readers)
 
+    @property
+    def gather_s(self) -> float:
+        """How long entries gather before they are told: half of what it takes to wake as many as follow now."""
+        return max(GATHER_S, len(self._readers) / WOKEN_PER_S_MAX / 2)
+
     # Coming and going.
 
     def check_room(self, tenant: str) -> None:
@@ -400,7 +405,7 @@ class Streams:
         try:
             while True:
                 await self._followed.wait()
-                await asyncio.sleep(GATHER_S)
+                await asyncio.sleep(self.gather_s)
                 try:
                     await self._tell()
                 except InstanterError as error:
