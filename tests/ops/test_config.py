@@ -26,7 +26,14 @@ from instanter.foundation.limits import (
 from instanter.ops.config import load, parse, sections
 from instanter.ops.reference import template
 from instanter.ops.settings import Config
-from instanter.ops.wiring import load_checked, options_of, tell_of_roles, terms_of
+from instanter.ops.wiring import (
+    load_checked,
+    options_of,
+    tell_of_roles,
+    tell_of_weights,
+    terms_of,
+    weights_without_effect,
+)
 
 FEATURE = '[[features]]\nname = "{name}"\non = ["Product Viewed"]\naggregate = "count"\n'
 
@@ -127,6 +134,28 @@ def test_a_start_without_purchases_warns(caplog: pytest.LogCaptureFixture) -> No
     assert not caplog.records
     tell_of_roles(parse(FEATURE.format(name="bought_items") + 'role = "none"'))
     assert '"purchases"' in caplog.text
+
+
+@pytest.mark.parametrize(("name", "aggregate", "unit", "reason"), [
+    ("since", "time_since", "d", 'feature "since": time_since is in seconds, not in "d"'),
+    ("since", "time_since", "hours", 'time_since is in seconds, not in "hours"'),
+    ("seen", "count", "Days", '"Days" is a time, and count without a value counts no time'),
+])  # fmt: skip
+def test_a_unit_that_is_not_that_of_the_value_is_refused(name: str, aggregate: str, unit: str, reason: str) -> None:
+    declared = FEATURE.format(name=name).replace('aggregate = "count"', f'aggregate = "{aggregate}"')
+    error = refusal(declared + f'unit = "{unit}"')
+    assert reason in error.reason
+    assert error.suggestion
+
+
+def test_a_start_with_a_weight_that_adds_the_same_to_all_warns(caplog: pytest.LogCaptureFixture) -> None:
+    tell_of_weights(parse('[ranker.weights]\n"item.click_lift" = 0.4\n"person.orders" = 0.0'))
+    assert not caplog.records
+    placed = '[[placements]]\nid = "new"\nweights = {"person.views" = 1.0}'
+    config = parse(f'[ranker.weights]\n"person.orders" = 0.4\n{placed}')
+    tell_of_weights(config)
+    assert "changes no list" in caplog.text
+    assert weights_without_effect(config) == ["ranker.weights: person.orders", 'placement "new": person.views']
 
 
 def test_a_placement_of_a_known_id_replaces_the_default() -> None:

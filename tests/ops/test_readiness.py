@@ -37,6 +37,14 @@ def test_a_configuration_that_cannot_be_used_is_told_and_the_defaults_stand_in(t
     assert config == Config()
 
 
+def test_a_weight_that_changes_no_list_is_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "shop.toml"
+    path.write_text('[ranker.weights]\n"person.orders" = 0.4')
+    check, _ = readiness.configuration(path)
+    assert check.status == "warn"
+    assert "person.orders" in check.advice
+
+
 def test_an_event_name_that_is_perhaps_misspelt_is_a_warning_and_one_that_is_mapped_is_none(tmp_path: Path) -> None:
     path = tmp_path / "shop.toml"
     feature = '[[features]]\nname = "v"\naggregate = "count"\nunit = "views"\nowner = "shop"\non = ["{}"]\n'

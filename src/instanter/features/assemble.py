@@ -63,6 +63,8 @@ RATES: tuple[tuple[str, FeatureRole, FeatureRole], ...] = (
 """Rate, and the roles of its numerator and of its denominator; a rate exists where both have a feature."""
 EXPOSURES: Final[tuple[FeatureRole, ...]] = ("impressions", "item_views")
 """Roles of what says how often an item was shown or looked at."""
+OF_PERSON: Final = "person."
+"""How the columns begin that are the same for all candidates."""
 RATE_STRENGTH = 10.0
 """How many impressions at the average rate an item starts with, at least."""
 RATE_EVIDENCE = 1.0
@@ -309,7 +311,7 @@ def _columns_of_people(lists: Sequence[FeatureSpec], numbers: Sequence[FeatureSp
     columns = [Column(f"cross.{spec.name}", False, spec.version) for spec in lists]
     columns += [Column(f"{_MET_AS[spec.aggregation.listed]}.{spec.name}", True, spec.version) for spec in lists]
     columns += [Column(name) for name in _SINGLE]
-    return [*columns, *(Column(f"person.{spec.name}", True, spec.version) for spec in numbers)]
+    return [*columns, *(Column(f"{OF_PERSON}{spec.name}", True, spec.version) for spec in numbers)]
 
 
 def _check_names(columns: Sequence[Column]) -> None:

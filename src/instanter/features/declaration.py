@@ -43,6 +43,13 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _VALUE: Final = re.compile(r"|price|quantity|revenue|(properties|item)\.[^.\s]+")
 _BY: Final = re.compile(r"|order|item|item\.[^.\s]+|context\.[^.\s]+")
 
+_TIME_UNITS: Final = frozenset({
+    "ms", "s", "sec", "secs", "second", "seconds", "m", "min", "mins", "minute", "minutes", "h", "hour", "hours",
+    "d", "day", "days", "w", "week", "weeks", "milliseconds",
+})  # fmt: skip
+"""Units of time, in lower case."""
+_SECONDS: Final = frozenset({"", "s", "second", "seconds"})
+
 EVERYTHING: Final = "*"
 """Heard as a name: every event."""
 
@@ -87,7 +94,9 @@ class FeatureDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     default: Annotated[float | None, Meta(
         description="What is read where nothing has been counted; left out, that is 0 for counts, sums, windows and "
                     "decayed sums of somebody who was counted from the beginning, and missing for all else.")] = None
-    unit: Annotated[str, Meta(max_length=64, description='Unit of the value, for people, e.g. "views".')] = ""
+    unit: Annotated[str, Meta(
+        max_length=64,
+        description='Unit of the value, for people, e.g. "views"; a time_since is in seconds, "s".')] = ""
     owner: Annotated[str, Meta(max_length=64, description="Who answers for it.")] = ""
     purpose: Annotated[str, Meta(
         max_length=64, description="The consent purpose without which a person's events do not count.")] = (
@@ -281,6 +290,21 @@ def lost_role(feature: FeatureDeclaration) -> Fault | None:
         reason=f"{fault.reason}, and the built-in feature of this name has that role",
         suggestion='give it another name, or role = "none" where no decision is to rely on it',
     )
+
+
+def mislabelled(feature: FeatureDeclaration) -> Fault | None:
+    """Why the unit is not that of the value, or None: whoever reads the number would take it for another one.
+
+    For what is declared now; what was kept with a former configuration goes on being read.
+    """
+    unit = feature.unit.strip().lower()
+    if feature.aggregate == "time_since":
+        if unit not in _SECONDS:
+            return Fault("unit", f'time_since is in seconds, not in "{feature.unit}"', 'unit = "s", or leave it out')
+    elif unit in _TIME_UNITS and not feature.value:
+        return Fault("unit", f'"{feature.unit}" is a time, and {feature.aggregate} without a value counts no time',
+                     'e.g. unit = "views"; time_since is the time since the newest event')
+    return None
 
 
 def _optional_ms(text: str) -> int:

@@ -27,7 +27,7 @@ def described(declaration: FeatureDeclaration) -> Described:
     """
     words = declaration.name.replace("_", " ").replace(".", " ").strip()
     title = words[:1].upper() + words[1:] + _how(declaration)
-    return Described(title, declaration.unit or (_SECONDS if declaration.aggregate == "time_since" else ""))
+    return Described(title, _SECONDS if declaration.aggregate == "time_since" else declaration.unit)
 
 
 def _how(declaration: FeatureDeclaration) -> str:

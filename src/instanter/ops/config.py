@@ -204,7 +204,8 @@ class _Reading:
     def _features(self, raw: object, session_ms_max: int) -> tuple[FeatureDeclaration, ...]:
         own = self._structs(FeatureDeclaration, raw, ("features",))
         for index, feature in enumerate(own):
-            fault = features.first_fault(feature, session_ms_max=session_ms_max) or features.lost_role(feature)
+            fault = (features.first_fault(feature, session_ms_max=session_ms_max) or features.lost_role(feature)
+                     or features.mislabelled(feature))
             if fault is not None:
                 self._reject(("features", index, fault.field), f'feature "{feature.name}": {fault.reason}',
                              fault.suggestion)

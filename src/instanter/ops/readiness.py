@@ -28,7 +28,7 @@ from .datadir import DataDirectory
 from .losses import why_refused
 from .serving import open_files_max
 from .settings import Config
-from .wiring import load_checked
+from .wiring import load_checked, weights_without_effect
 
 _MIB: Final = 1024 * 1024
 _GIB: Final = 1024 * _MIB
@@ -65,9 +65,8 @@ def configuration(path: Path | None) -> tuple[Check, Config]:
     except ConfigRejected as error:
         return Check("configuration", "fail", "cannot be used", str(error)), Config()
     what = f"{path or 'built-in defaults'}: {len(config.features)} features, {len(config.placements)} placements"
-    unusual = _unusual_names(config)
-    if unusual:
-        return Check("configuration", "warn", what, unusual), config
+    if remarks := "; ".join(filter(None, (_unusual_names(config), _idle_weights(config)))):
+        return Check("configuration", "warn", what, remarks), config
     return Check("configuration", "ok", what), config
 
 
@@ -82,6 +81,11 @@ def _unusual_names(config: Config) -> str:
     if unheard:
         parts.append("events are mapped to names that no feature hears: " + ", ".join(f'"{name}"' for name in unheard))
     return "; ".join(parts)
+
+
+def _idle_weights(config: Config) -> str:
+    idle = weights_without_effect(config)
+    return f"weights that add the same to every candidate change no list: {', '.join(idle)}" if idle else ""
 
 
 def _meant(name: str, others: Iterable[str]) -> str:

@@ -25,7 +25,7 @@ from ..events.enrich import Enricher
 from ..events.kinds import NUMBERS, Names
 from ..events.named_items import ItemFinder
 from ..events.schemas import compile_schemas
-from ..features.assemble import RULES_NOW
+from ..features.assemble import OF_PERSON, RULES_NOW
 from ..features.carriers import carriers
 from ..feedback.rewards import DEFAULT_WORTHS, Rewards
 from ..foundation.clock import Clock, EventsClock, SystemClock
@@ -167,6 +167,25 @@ def tell_of_roles(config: Config) -> None:
         )
 
 
+def weights_without_effect(config: Config) -> list[str]:
+    """Weights of the configuration that change no list: a number of the person is the same for all candidates, and
+    so adds the same to each score."""
+    placed = [(f'placement "{place.id}": ', place.weights) for place in config.placements]
+    return [
+        f"{where}{name}" for where, weights in [("ranker.weights: ", config.ranker.weights), *placed]
+        for name, weight in weights.items() if weight and name.startswith(OF_PERSON)
+    ]  # fmt: skip
+
+
+def tell_of_weights(config: Config) -> None:
+    """Warn where a weight changes nothing."""
+    if weights := weights_without_effect(config):
+        reports.warning(
+            "a weight on a number of the person changes no list: it adds the same to every candidate; a trained model "
+            "can use it together with the item's inputs", extra={"weights": weights},
+        )
+
+
 def open_engine(
     config: Config, data: Path, *, clock_of_events: bool = False, drop_features: bool = False,
     may_make_master_key: bool = False, accept_loss: bool = False, progress: Progress | None = None,
@@ -179,6 +198,7 @@ def open_engine(
     what is there, and leaves word for the audit record of what is not.
     """
     tell_of_roles(config)
+    tell_of_weights(config)
     schema = schema_of(config)
     decider = decider_of(config, schema)
     enricher = Enricher.with_countries(Path(config.geo.database)) if config.geo.database else Enricher()
