@@ -558,3 +558,37 @@ def test_a_trial_measures_and_leaves_what_can_be_served(
     data = tmp_path / "data"
     assert main(["import", "--config", str(out / folders.CONFIG), "--data", str(data), "--items",
                  str(out / folders.ITEMS), "--events", str(out / folders.EVENTS), "--history"]) == 0
+
+
+def test_what_is_sold_out_today_is_in_no_list_and_is_not_asked_about(
+    written: Callable[[str, str | bytes], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = clicks(900)
+    items = sorted({line.split(";")[1] for line in log.splitlines()[1:]})
+    gone = set(items[::2])
+    lines = "".join(f"{one},Thing {one},{0 if one in gone else 3}\n" for one in items)
+    feed = written("feed.csv", "id,title,stock\n" + lines)
+    said = {}
+    for name, file in (("with", feed), ("without", written("plain.csv", feed.read_text().replace(",0\n", ",3\n")))):
+        assert main(["try", str(file), str(written("clicks.csv", log)), "--yes", "--exit", "--json",
+                     "--out", str(tmp_path / name)]) == 0  # fmt: skip
+        said[name] = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert (said["with"]["sold_out"], said["without"]["sold_out"]) == (len(gone), 0)
+    assert said["with"]["figures"]["steps"] < said["without"]["figures"]["steps"]
+    for side in ("engine", "popular"):
+        assert said["with"]["figures"][side]["hit_rate"] >= said["without"]["figures"][side]["hit_rate"] - 0.1, side
+
+
+def test_a_log_of_which_most_is_left_out_says_what_to_say(
+    written: Callable[[str, str | bytes], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header, *lines = clicks(300).splitlines()
+    kinds = ("purchase", *["zzz_seen"] * 5)
+    log = "\n".join([f"{header};action", *(f"{line};{kinds[n % 6]}" for n, line in enumerate(lines)), ""])
+    out = ["--yes", "--exit", "--out", str(tmp_path / "out")]
+    assert main(["try", str(written("clicks.csv", log)), *out]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "say --event 'zzz_seen=Product Viewed'" in printed
+    turned = ["--yes", "--exit", "--out", str(tmp_path / "again"), "--event", "Product Viewed=zzz_seen"]
+    assert main(["try", str(written("clicks.csv", log)), *turned]) == 2
+    assert "'zzz_seen=Product Viewed'" in " ".join(capsys.readouterr().err.split())

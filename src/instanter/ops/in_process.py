@@ -123,6 +123,11 @@ class InProcess:
             changes.append(ItemUpserted(now_ms, TENANT, item_id, fields, CANONICAL_FIELDS))
         self._put(changes)
 
+    def shows(self, item_id: str) -> bool:
+        """Whether an item is in the catalogue, and not sold out there."""
+        item = self._engine.partition.state.catalogue.get(TENANT, item_id)
+        return item is not None and item.available
+
     def _put(self, changes: Sequence[ItemUpserted]) -> None:
         for first in range(0, len(changes), ITEMS_PER_CALL):
             self._loop.run_until_complete(self._engine.change_items(changes[first : first + ITEMS_PER_CALL]))

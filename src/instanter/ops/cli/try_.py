@@ -31,6 +31,8 @@ from ..trying.running import Imported, Told, first_history, imported
 from .arguments import port, positive
 
 _SHOWN: Final = 8
+_MUCH_LEFT: Final = 0.3
+"""Where more of a click log is left out, the one kind that most of it is of is likely to mean something."""
 _COLUMNS_SHOWN: Final = 14
 _DAY_MS: Final = 86_400_000
 _YES: Final = ("", "y", "yes", "j", "ja")
@@ -59,6 +61,8 @@ class TryReport(msgspec.Struct):
     unknown_items_share: float = 0.0
     """Of the acts, how many name an item that the catalogue does not have."""
     unknown_items: list[str] = []
+    sold_out: int = 0
+    """Items of acts that the catalogue says are sold out now: nobody shows them, and nobody is asked for them."""
     remarks: list[str] = []
     events: int = 0
     events_rejected: int = 0
@@ -293,7 +297,12 @@ def _show_taken(out: Console, report: TryReport, taken: Taken | None) -> None:
                                               list(report.kinds.items())[:_SHOWN]))
         if report.kinds_left:
             left = ", ".join(f"{kind or 'none'} {count:,}" for kind, count in list(report.kinds_left.items())[:_SHOWN])
-            _say(out, f"  left out, by kind: {left} (--event KIND=NAME takes one)")
+            _say(out, f"  left out, by kind: {left} (--event 'KIND=NAME' takes one, KIND as it is called here)")
+            lost = sum(report.kinds_left.values()) / max(report.rows, 1)
+            if lost > _MUCH_LEFT:
+                most = next(iter(report.kinds_left)) or "none"
+                _say(out, f"  {lost:.0%} of the rows say nothing so: if {most!r} is that somebody looked at a product, "
+                          f"say --event '{most}=Product Viewed'")
         if report.unknown_items_share:
             _say(out, f"  {report.unknown_items_share:.1%} of the acts name a product that the catalogue does not have "
                       f"(such as {', '.join(report.unknown_items)}): they count for people and are never shown")
@@ -319,6 +328,7 @@ def _add(report: TryReport, done: Imported, seconds: Mapping[str, float]) -> Non
     if done.fed is not None:
         report.events, report.events_rejected = done.fed.sent, done.fed.rejected
         report.first_rejection, report.figures = done.fed.first_rejection, done.fed.figures
+    report.sold_out = done.sold_out
     (Path(report.folder) / folders.GUESS).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2))
 
 
@@ -332,13 +342,13 @@ def _show_done(out: Console, report: TryReport, done: Imported) -> None:
         if report.moved_ms:
             _say(out, f"  for the page the times were moved by {report.moved_ms / _DAY_MS:,.1f} days, so that the "
                       f"history ends now; {folders.EVENTS} has them as they were")
-        _show_figures(out, fed.figures)
+        _show_figures(out, fed.figures, report.sold_out)
     _say(out, f"\n{report.folder} has the configuration and the mapped files. To go on from there:")
     for command in report.commands:
         _say(out, f"  {command}")
 
 
-def _show_figures(out: Console, figures: Figures | None) -> None:
+def _show_figures(out: Console, figures: Figures | None, sold_out: int) -> None:
     if figures is None:
         _say(out, f"  too short a history for figures: they need {STEPS_LEAST} acts behind its first four fifths, of "
                   "people who did something before")
@@ -349,6 +359,9 @@ def _show_figures(out: Console, figures: Figures | None) -> None:
     for name, side in (("Instanter", figures.engine), ("popular, of all time", figures.popular),
                        ("popular, of the last day", figures.popular_day)):
         _say(out, _row(name, side))
+    if sold_out:
+        _say(out, f"  {sold_out:,} products of the clicks are sold out by the feed: they are in no list here, and acts "
+                  "on them are not asked about")
     against = "of all time" if figures.against == "popular" else "of the last day"
     _say(out, f"  against popular {against}: HR@{K} {_interval(figures.hit_rate)}, MRR@{K} {_interval(figures.mrr)}")
     _say(out, "  (95 % intervals, paired, people resampled together)", style="dim")

@@ -322,7 +322,7 @@ class ClickGuess:
 
     def _fits_kind(self, column: Column) -> str:
         share = kinds_share(column)
-        return f"{share:.0%} of its values are known kinds, such as {_example(column)}" if share > 0.05 else ""
+        return f"{share:.0%} of its values are known kinds, such as {_known_kind(column)}" if share > 0.05 else ""
 
     def _fits_rating(self, column: Column) -> str:
         most = max(map(_number, column.texts()))
@@ -388,7 +388,7 @@ class ClickGuess:
             column = max(uncategorized, key=kinds_share, default=None)
             if column is not None and kinds_share(column) >= SHARE_HALF:
                 share = kinds_share(column)
-                self._take(KIND, column, f"{share:.0%} of its values are known kinds, such as {_example(column)}")
+                self._take(KIND, column, f"{share:.0%} of its values are known kinds, such as {_known_kind(column)}")
         people = (USER, VISITOR, SESSION)
         likely = [one for one in self._free() if _is_id(one) and self._may_be_person(one) and one.share >= SHARE_HALF
                   and not _is_timelike(one) and not _is_fraction(one)]  # fmt: skip
@@ -440,6 +440,11 @@ def _number(text: str) -> float:
 
 def _example(column: Column) -> str:
     return repr(text_of(column.values[0])[:40])
+
+
+def _known_kind(column: Column) -> str:
+    known = (text_of(value) for value in column.values)
+    return repr(next((one for one in known if kind_meant(one)), "")[:40])
 
 
 def guess_id(sample: Sample, clicked: Collection[str]) -> Guess | None:

@@ -25,8 +25,10 @@ TAKEN: Final = (
 )  # fmt: skip
 """What is taken of a history: what says that somebody turned to an item, or away from it."""
 _BY_WORDS: Final[tuple[tuple[str, str], ...]] = (
-    (r"remove.*(cart|basket)|(cart|basket).*remove|^unlike$|^dislike$", PRODUCT_REMOVED),
-    (r"add.*(cart|basket|bag)|(cart|basket|bag).*add|^(cart|basket|atc|addtocart|warenkorb)$", PRODUCT_ADDED),
+    (r"\b(remove|removed|rm|delete|del)\b.*(cart|basket|bag|korb|panier|carrito)|(cart|basket|bag|korb|panier|carrito).*"
+     r"(remove|delete|\brm\b|entfern|lösch)|^unlike$|^dislike$", PRODUCT_REMOVED),
+    (r"add.*(cart|basket|bag|panier|carrito)|(cart|basket|bag).*add|^(cart|basket|atc|addtocart|warenkorb)$|"
+     r"(in|zum|au|al) ?(den |der )?(warenkorb|panier|carrito)", PRODUCT_ADDED),
     (r"purchase|^(buy|bought|order|ordered|transaction|sale|conversion|kauf|bestellung|checkout_?complete[d]?)$",
      ORDER_COMPLETED),
     (r"wish|fav|^(like|liked|save|saved|bookmark|collect)$", PRODUCT_ADDED_TO_WISHLIST),
@@ -34,8 +36,10 @@ _BY_WORDS: Final[tuple[tuple[str, str], ...]] = (
     (r"^search for item$|click-?\s?out|clickout|^clicks?$|^list_click$|select.*item|item.*(click|select)|^klick$",
      PRODUCT_CLICKED),
     (r"^search|site_search|^suche", PRODUCTS_SEARCHED),
-    (r"product.*(view|detail)|(view|detail).*(product|item)|^(view|views|viewed|pv|detail|details|visit|watch|play|read|"
-     r"ansicht|item_?view|page_?view_?product)$|interaction item|article.*view|^interaction$", PRODUCT_VIEWED),
+    (r"\bpdp\b|(product|item|sku|artikel|produkt|produit|producto).*(view|detail|ansicht|angesehen|vu[e]?\b|visto)|"
+     r"(view|detail|ansicht|vu[e]?\b|visto).*(product|item|sku|artikel|produkt)|detail ?(view|page|seite|ansicht)|"
+     r"^(view|views|viewed|pv|detail|details|visit|watch|play|read|ansicht|item_?view|page_?view_?product)$|"
+     r"interaction item|article.*view|^interaction$", PRODUCT_VIEWED),
 )  # fmt: skip
 """Patterns over a name in small letters, the first that fits counts."""
 _SEPARATORS: Final = re.compile(r"[\s_\-.]+")
@@ -49,6 +53,8 @@ def kind_meant(name: str) -> str:
     ('Product Viewed', 'Product Added', 'Order Completed', 'Product Clicked')
     >>> kind_meant("remove_from_cart"), kind_meant("sofa assembled"), kind_meant("purchase")
     ('Product Removed', '', 'Order Completed')
+    >>> kind_meant("pdp_view"), kind_meant("rm_cart"), kind_meant("Produktansicht"), kind_meant("in_den_warenkorb")
+    ('Product Viewed', 'Product Removed', 'Product Viewed', 'Product Added')
     """
     if len(name) > NAME_CHARS_MAX:
         return ""

@@ -185,8 +185,9 @@ def _kinds(said: Mapping[str, str]) -> dict[str, str]:
     for kind, name in said.items():
         meant = canonical_name(name)
         if meant not in KNOWN or meant not in KINDS:
-            raise RequestRejected("map", f"{name!r} is no event that is taken of a history: there are "
-                                         f"{', '.join(KINDS)}")  # fmt: skip
+            turned = f"--event {f'{name}={canonical_name(kind)}'!r}: " if canonical_name(kind) in KINDS else ""
+            raise RequestRejected("map", f"{turned}your own name stands first; {name!r} is no event that is taken of a "
+                                         f"history: there are {', '.join(KINDS)}")  # fmt: skip
         found[kind] = meant
     return found
 

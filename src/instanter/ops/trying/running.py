@@ -34,6 +34,8 @@ class Imported(NamedTuple):
     """None without a history."""
     moved_ms: int
     """So much later than they were the acts stand in the data directory."""
+    sold_out: int = 0
+    """Items of the history that the catalogue says are sold out now: they are shown by nobody, and not asked for."""
 
 
 def moved_by(history: History, now_ms: int) -> int:
@@ -65,15 +67,16 @@ def imported(
             remarks.add(f"{sentence}{': the item is left out' if is_refused else ''}", item_id)
             if is_refused:
                 refused.add(item_id)
-        fed = None
+        fed, sold_out = None, 0
         if history is not None:
-            known = np.array([name in items and name not in refused for name in history.item_names], bool)
+            known = np.array([engine.shows(name) for name in history.item_names], bool)
+            sold_out = sum(name in items and name not in refused for name in history.item_names) - int(known.sum())
             plan = planned(history, known, steps_max=steps_max)
             fed = Trial(engine, history, known, later_ms=later_ms).run(
                 plan, lambda done: told("events", done, len(history))
             )
         engine.keep()
-    return Imported(len(items) - len(refused), remarks, fed, later_ms)
+    return Imported(len(items) - len(refused), remarks, fed, later_ms, sold_out)
 
 
 def _unhurried(config: Path) -> Config:
