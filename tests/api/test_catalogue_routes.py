@@ -394,7 +394,7 @@ async def listed(client: Client, *, limit: int = 2) -> list[str]:
 def test_the_catalogue_is_listed_page_by_page(tmp_path: Path):
     async def work(client: Client) -> None:
         assert (await client.get("/v1/items")).json() == {
-            "items": [], "count": 0, "next": None, "position": str(client.engine.partition.position)
+            "items": [], "count": 0, "available": 0, "next": None, "position": str(client.engine.partition.position)
         }  # fmt: skip
         await client.stock(*STRANGE)
         for limit in (1, 2, len(STRANGE), 1_000):

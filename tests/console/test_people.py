@@ -15,7 +15,7 @@ from instanter.console.pages.live import STAGES as LIVE_STAGES
 from instanter.console.words import duration
 from instanter.decisions.fallback import AROUND, STAGES
 from instanter.foundation.clock import ManualClock
-from instanter.foundation.limits import CONSOLE_PIECES_READ_MAX
+from instanter.foundation.limits import CONSOLE_PIECES_READ_MAX, CONSOLE_TITLES_READ_MAX
 
 from ..api.client import track
 from ..browser import DESKTOP, LOOKS, PHONE, NewPage, check_page, keep_screenshot, said_by
@@ -59,6 +59,34 @@ def test_somebody_is_found_by_their_id_and_nobody_is_told_as_nobody(tmp_path: Pa
             assert page.status_code == 404
             assert "Nothing is known of" in page.text
             assert "<b>" not in page.text
+
+    with_desk(tmp_path, work)
+
+
+def test_items_stand_by_their_titles_on_the_pages_of_a_person_and_of_a_decision(tmp_path: Path) -> None:
+    async def work(desk: Desk) -> None:
+        decision = await somebody(desk)
+        page = (await desk.get(f"{PEOPLE}/anonymous:a1")).text
+        shown = page[page.index("What they were shown last") :]
+        assert "Item 0 " in shown[: shown.index("Why these?")]
+        page = (await desk.get(f"{DECISIONS}/{decision}")).text
+        assert "Item 0<br>" in page
+        assert page.index("The lists") > page.index("What it was made from, for an audit"), "which is folded"
+        for jargon in ("rung of the ladder", "Fold the log", "<dt>Epoch", "Cut short", "stood on"):
+            assert jargon not in page
+
+    with_desk(tmp_path, work)
+
+
+def test_so_many_titles_are_asked_for_and_the_others_stand_by_their_ids(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert CONSOLE_TITLES_READ_MAX >= 2
+    monkeypatch.setattr("instanter.console.titles.CONSOLE_TITLES_READ_MAX", 2)
+
+    async def work(desk: Desk) -> None:
+        page = (await desk.get(f"{DECISIONS}/{await somebody(desk)}")).text
+        assert len(re.findall(r"Item \d<br>", page)) == 2
 
     with_desk(tmp_path, work)
 
@@ -281,7 +309,7 @@ def test_a_person_and_a_decision_read_well(theme: str, width: int, stall: Stall,
     log_in(tab, stall)
     tab.goto(f"{stall.url}{PEOPLE}/anonymous:visitor-3")
     check_page(tab)
-    tab.locator("details.decision summary").first.click()
+    tab.locator(".decision summary").first.click()
     tab.get_by_text("Made again from").first.wait_for(timeout=JOB_MS_MAX)
     keep_screenshot(tab, ROOM, f"person-{theme}-{width}")
     check_page(tab)

@@ -163,6 +163,8 @@ class ItemListing(msgspec.Struct):
     items: list[ItemReply]
     count: int
     """Items of the whole catalogue."""
+    available: int
+    """Those of them that are in stock: the others are shown nowhere."""
     next: str | None
     """What to send as `after` for the next page; null: this is the last."""
     position: str
@@ -575,7 +577,8 @@ async def list_(engine: Engine, request: Request) -> Response:
         shown.append(msgspec.Raw(msgspec.json.encode(_shown(engine, request, item))))
         last, size_bytes = item.id, size_bytes + len(bytes(shown[-1]))
     page = {
-        "items": shown, "count": state.catalogue.count_of(tenant), "next": last if more else None,
+        "items": shown, "count": state.catalogue.count_of(tenant),
+        "available": state.catalogue.available_of(tenant), "next": last if more else None,
         "position": str(engine.partition.position),
     }  # fmt: skip
     return encoded(msgspec.json.encode(page))
@@ -590,8 +593,9 @@ def _found(engine: Engine, request: Request) -> Response:
         raise RequestRejected("schema", f"a query has words, of at most {NAME_CHARS_MAX} characters in all")
     rows = engine.decider.find_items(state, tenant_of(request), query, _limit(request, at_most=FOUND_MAX))
     shown = [_shown(engine, request, state.catalogue.at_row[row]) for row in rows]
-    count, position = state.catalogue.count_of(tenant_of(request)), str(engine.partition.position)
-    return reply(ItemListing(shown, count, None, position))
+    tenant, position = tenant_of(request), str(engine.partition.position)
+    count, available = state.catalogue.count_of(tenant), state.catalogue.available_of(tenant)
+    return reply(ItemListing(shown, count, available, None, position))
 
 
 def _shown(engine: Engine, request: Request, item: Item) -> ItemReply:

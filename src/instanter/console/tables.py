@@ -19,8 +19,8 @@ from starlette.responses import Response
 from ..foundation.errors import RequestRejected
 from .words import as_text
 
-Kind = Literal["text", "code", "number", "percent", "moment", "size", "duration", "badge"]
-_RIGHT: Final = frozenset({"number", "percent", "size", "duration"})
+Kind = Literal["text", "code", "number", "price", "percent", "moment", "size", "duration", "badge"]
+_RIGHT: Final = frozenset({"number", "price", "percent", "size", "duration"})
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """Cells that begin so are formulas to spreadsheets."""
 

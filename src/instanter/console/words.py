@@ -13,6 +13,8 @@ NOTHING: Final = "–"
 _DAY_S: Final = 86_400
 _LONG: Final = ((1, "s", 120), (60, "min", 7_200), (3_600, "hours", 2 * _DAY_S), (_DAY_S, "days", 100 * _DAY_S))
 """Seconds of a unit, its name, and up to how many seconds it is the one to use."""
+_WORD_CHARS_MAX: Final = 24
+"""A word of more characters is broken where its column ends."""
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -29,6 +31,28 @@ def number(value: Any) -> str:
     if value == int(value):
         return f"{int(value):,}"
     return f"{value:,.4g}" if abs(value) < 1_000 else f"{value:,.0f}"
+
+
+def price(value: Any) -> str:
+    """A price as the catalogue has it: whole, or to the cent, or as exact as it is.
+
+    >>> price(279.15), price(1249.0), price(279.1), price(0.0125), price("on request"), price(None)
+    ('279.15', '1,249', '279.10', '0.0125', 'on request', '–')
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return as_text(value)
+    if value == int(value):
+        return f"{int(value):,}"
+    return f"{value:,.2f}" if round(value, 2) == value else f"{value:,}"
+
+
+def breaking(value: Any) -> str:
+    """The class of a cell: text breaks between words, and within one only where that is longer than any column.
+
+    >>> breaking("Nordkamm Jacke"), breaking("x" * 40)
+    ('', ' long')
+    """
+    return " long" if any(len(word) > _WORD_CHARS_MAX for word in as_text(value).split()) else ""
 
 
 def percent(value: Any) -> str:
@@ -111,6 +135,6 @@ def pretty(value: Any) -> str:
 
 
 FILTERS: Final[Mapping[str, Callable[..., str]]] = {
-    "number": number, "percent": percent, "moment": moment, "size": size, "duration": duration, "as_text": as_text,
-    "amount": amount, "pretty": pretty,
+    "number": number, "price": price, "percent": percent, "moment": moment, "size": size, "duration": duration,
+    "as_text": as_text, "breaking": breaking, "amount": amount, "pretty": pretty,
 }  # fmt: skip

@@ -633,6 +633,8 @@ CONSOLE_FORM_FIELDS_MAX = 64
 """... and its fields."""
 CONSOLE_PIECES_READ_MAX = 4
 """Pages of a person's timeline that a page of the console asks for until there are entries."""
+CONSOLE_TITLES_READ_MAX = 60
+"""Items whose titles a page of the console asks for; those after them stand there by their ids."""
 CONSOLE_ANSWER_BYTES_MAX = 8 * 1024 * 1024
 """Of one answer of the API that a page reads."""
 

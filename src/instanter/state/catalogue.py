@@ -371,6 +371,10 @@ class Catalogue:
         """How many items a tenant has."""
         return self._counts.get(tenant, 0)
 
+    def available_of(self, tenant: str) -> int:
+        """How many of a tenant's items are in stock."""
+        return int(np.count_nonzero(self.available[self.tenants == self.code_of(tenant)]))
+
     def types_of(self, tenant: str) -> FieldTypes:
         """What the fields of a tenant's items are, to read further ones by; changing it changes nothing here."""
         known = self._types.get(tenant)

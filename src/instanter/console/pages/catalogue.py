@@ -19,7 +19,7 @@ _ROWS: Final = 200
 _FIELDS: Final = ("title", "category", "brand", "price", "stock")
 _COLUMNS: Final = (
     Column("id", "Item", "code"), Column("title", "Title"), Column("category", "Category"), Column("brand", "Brand"),
-    Column("price", "Price", "number"), Column("stock", "Stock", "number"), Column("impressions", "Shown", "number"),
+    Column("price", "Price", "price"), Column("stock", "Stock", "number"), Column("impressions", "Shown", "number"),
     Column("item_views", "Viewed", "number"), Column("buys", "Bought", "number"),
 )  # fmt: skip
 _COUNTED: Final = ("impressions", "item_views", "buys")
@@ -39,7 +39,8 @@ async def show(visit: Visit) -> Response:
         title="Items", columns=_COLUMNS, rows=[_row(item) for item in told["items"]], note=note, more=more,
         empty="No available item has one of these words." if words else empty,
     )  # fmt: skip
-    return visit.tables("catalogue.html", table, count=told["count"], words=words)
+    sold_out = told["count"] - told["available"]
+    return visit.tables("catalogue.html", table, count=told["count"], sold_out=sold_out, words=words)
 
 
 async def show_one(visit: Visit) -> Response:

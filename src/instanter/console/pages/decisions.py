@@ -14,6 +14,7 @@ from ...api.whatif import WHATIF
 from ...foundation.errors import RequestRejected
 from ..asking import Answer, Refused, path_of
 from ..tables import Column, Row, Table
+from ..titles import shown_ids, titles_of
 from ..trial import FIELDS, body_of
 from ..views import Page, Visit, Way
 from ..words import moment
@@ -21,9 +22,10 @@ from ..words import moment
 PATH: Final = "/console/decisions"
 _COLUMNS: Final = (
     Column("decisionId", "Decision", "code"), Column("at", "Made", "moment"), Column("lists", "Lists"),
-    Column("named", "Names somebody", "badge"), Column("tookMs", "Took", "duration"), Column("degraded", "Cut short"),
+    Column("named", "Names somebody", "badge"), Column("tookMs", "Took", "duration"),
+    Column("degraded", "Steps left out"),
 )  # fmt: skip
-_LEAD: Final = "Every list that was shown, and what it stood on."
+_LEAD: Final = "Every list that was shown, and how it came about."
 _EMPTY: Final = "No decision has been made yet, or none whose receipt can still be read."
 _HERE: Final = ("item", "job")
 """Parameters of the page of one decision."""
@@ -70,19 +72,19 @@ async def show_one(visit: Visit) -> Response:
     at = at_text(receipt["atMs"])
     return visit.render(
         "decision.html", receipt=receipt, at=at, item=item, part=part, here=PATH + path_of(decision_id), given={},
-        models=await models_to_try(visit),
+        models=await models_to_try(visit), titles=await titles_of(visit, [item, *shown_ids(receipt["placements"])]),
     )
 
 
 async def show_reasons(visit: Visit) -> Response:
     """A part of the page: the lists with scores and reasons."""
     decision_id = path_id(visit.request)
-    return _fragment(visit, await asked(visit, "explain", decision_id, {"explain": "true"}), decision_id)
+    return await _fragment(visit, await asked(visit, "explain", decision_id, {"explain": "true"}), decision_id)
 
 
 async def show_outcome(visit: Visit) -> Response:
     """A part of the page: what came of a job about the decision, or how far it is."""
-    return _fragment(visit, await _of_job(visit, "", visit.query.get("job", "")), path_id(visit.request))
+    return await _fragment(visit, await _of_job(visit, "", visit.query.get("job", "")), path_id(visit.request))
 
 
 async def replay(visit: Visit) -> Response:
@@ -123,7 +125,7 @@ async def show_whatif(visit: Visit) -> Response:
             part = Part(WHATIF, fault=error.message)
     return visit.render(
         "whatif.html", receipt=receipt, part=part, here=PATH + path_of(decision_id), given=visit.query,
-        models=await models_to_try(visit), made_at=time_said(receipt["atMs"]),
+        titles={}, models=await models_to_try(visit), made_at=time_said(receipt["atMs"]),
     )  # fmt: skip
 
 
@@ -168,10 +170,15 @@ def _part(visit: Visit, kind: str, answer: Answer) -> Part:
     return Part(kind, job=told) if visit.may("jobs:read") else Part(kind, fault=JOBS_LACKING)
 
 
-def _fragment(visit: Visit, part: Part, decision_id: str) -> Response:
+async def _fragment(visit: Visit, part: Part, decision_id: str) -> Response:
+    told = part.outcome or {}
+    ids = [told["item"]] if part.kind == "why" and told else []
+    if part.kind == "explain" and told:
+        ids = shown_ids(told["placements"])
     return visit.views.html(
-        "decision_part.html", visit=visit, csrf=visit.session.csrf, part=part, here=PATH + path_of(decision_id)
-    )
+        "decision_part.html", visit=visit, csrf=visit.session.csrf, part=part, here=PATH + path_of(decision_id),
+        titles=await titles_of(visit, ids),
+    )  # fmt: skip
 
 
 def _row(decision: Mapping[str, Any]) -> Row:

@@ -15,7 +15,7 @@ STAGES: Final = (
     ("wait", "its turn, the loop, reading the question"), ("events", "taking what came with it, onto disk"),
     ("person", "finding them, from disk if need be"), ("context", "reading them"), ("candidates", "finding items"),
     ("eligibility", "ruling out"), ("features", "inputs of the ranker"), ("score", "the ranker"),
-    ("arrange", "order and variety"), ("policy", "drawing a place"), ("receipt", "what it stood on"),
+    ("arrange", "order and variety"), ("policy", "drawing a place"), ("receipt", "writing down how it came about"),
     ("reply", "putting the answer together"), ("seal", "sealing the receipt, to the log"),
 )  # fmt: skip
 """What a decision spends its time on, in the order in which it does."""

@@ -14,6 +14,7 @@ from ...foundation.errors import RequestRejected
 from ...foundation.limits import CONSOLE_PIECES_READ_MAX
 from ..asking import Refused, path_of
 from ..tables import Column, QueryOf, Row, Table, csv_of, shown
+from ..titles import shown_ids, titles_of
 from ..views import Page, Visit, Way
 from ..words import pretty, size
 from . import decisions
@@ -77,11 +78,15 @@ async def show_one(visit: Visit) -> Response:
     if query.csv:
         return csv_of(query.csv, query)
     features = _features(profile)
+    named = [entry[0] for one in features for entry in one.entries or ()]
+    shown_last = [] if timeline is None else timeline.decisions
+    named += [item for one in shown_last for item in shown_ids(one["decision"]["placements"], _ITEMS_NAMED)]
+    titles = await titles_of(visit, named)
     return visit.render(
         "person.html", profile=profile, here=here, session=[one for one in features if _is_of_session(profile, one)],
         long_term=[one for one in features if not _is_of_session(profile, one)], timeline=timeline,
         shown=None if timeline is None else shown(timeline.table, query), silent=_silent(profile),
-        people=PATH,
+        people=PATH, titles=titles, items_named=_ITEMS_NAMED,
     )  # fmt: skip
 
 

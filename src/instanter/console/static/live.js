@@ -63,7 +63,7 @@
     errors: { labels: ["refused", "failed", "events rejected"], read: errors },
     freshness: { labels: ["p50", "p99"], read: () => [column("stages.freshness.p50"), column("stages.freshness.p99")] },
     queue: {
-      labels: ["not folded", "requests"],
+      labels: ["not yet counted", "requests"],
       read: () => [column("gauges.unfoldedRecords"), column("gauges.requestsWorking")],
     },
     memory: { labels: ["MiB"], read: () => [column("gauges.memoryBytes").map((bytes) => (bytes === null ? null : bytes / 1048576))] },
@@ -75,6 +75,14 @@
   /* Where no pointer is, the legend says what the newest second was. */
   const tellNewest = (plot) => {
     if (plot.cursor.idx == null && kept.at.length) plot.setLegend({ idx: kept.at.length - 1 });
+  };
+
+  /* Where lines show no points, those that no line leads to or from. */
+  const alone = (plot, series, areAllShown) => {
+    if (areAllShown) return null;
+    const values = plot.data[series];
+    const isThere = (row) => values[row] !== null && values[row] !== undefined;
+    return values.flatMap((_, row) => (isThere(row) && !isThere(row - 1) && !isThere(row + 1) ? [row] : []));
   };
 
   const draw = () => {
@@ -94,7 +102,7 @@
           axes: [{ ...axis, space: 76, values: (_, marks) => marks.map(clock) }, { ...axis, size: 52 }],
           series: [{ label: "UTC", value: (_, second) => (second === null ? "–" : clock(second)) }].concat(
             labels.map((label, index) => ({
-              label, stroke: colours[index], width: 1.5, points: label === "deadline" ? { show: false } : { size: 4 }, spanGaps: true,
+              label, stroke: colours[index], width: 1.5, points: label === "deadline" ? { show: false } : { size: 4, filter: alone }, spanGaps: true,
               dash: label === "deadline" ? [6, 4] : undefined, value: (_, value) => (value === null ? "–" : number(value)),
             })),
           ),
