@@ -7,13 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 
 from instanter.foundation.limits import MODELS_KEPT_MAX
-from instanter.models.dataset import Dataset
-from instanter.models.head import Head
-from instanter.models.training import TrainingOptions
 from instanter.ops.child import running_server
 from instanter.ops.cli import main as frame
 from instanter.ops.cli.connection import Connection
@@ -21,7 +17,7 @@ from instanter.ops.config import load
 from instanter.ops.reading import reading
 from instanter.ops.registry import TrainedModels
 from instanter.ops.settings import Config
-from instanter.ops.training import HISTORY, Job, _candidates, history
+from instanter.ops.training import HISTORY, history
 
 from ..models.examples import small_artefact
 from .clicks import VIEWS, fill, look
@@ -112,21 +108,6 @@ def test_a_shop_that_sends_views_alone_is_learned_from_by_what_people_do_next(
     forced = told(capsys, *here, "--examples", "next_acts")
     assert forced["counts"] == counts
     assert run(capsys, "train", "--placement", "search", *here[2:], "--examples", "next_acts")[0] == 2
-
-
-def test_weights_of_the_shop_are_trained_beside_the_trees_where_a_gate_tells_which_is_better() -> None:
-    rows = np.zeros((1, 1), np.float32)
-    acts = Dataset(("item.a",), rows, np.array([0, 1]), np.ones(1), np.zeros(1, np.int32), np.ones(1), np.array([1]),
-                   head=Head("item.a", weights=(("item.a", 1.0),)))  # fmt: skip
-    gated = Job("default", HOME, {}, gated=True)
-
-    def kinds(job: Job, seen: Dataset = acts) -> list[str]:
-        return [one.kind for one in _candidates(job, TrainingOptions(), seen)]
-
-    assert kinds(gated) == ["lambdamart", "conditional_logit"]
-    assert kinds(msgspec.structs.replace(gated, chosen={"kind": "lambdamart"})) == ["lambdamart"]
-    assert kinds(msgspec.structs.replace(gated, gated=False)) == ["lambdamart"]
-    assert kinds(gated, msgspec.structs.replace(acts, head=None)) == ["lambdamart"], "these are lists that were shown"
 
 
 @pytest.mark.parametrize(("placement", "examples"), [(HOME, "next_acts"), ("search", "lists")])

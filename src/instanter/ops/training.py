@@ -25,7 +25,6 @@ from ..foundation.errors import InstanterError, RequestRejected
 from ..foundation.limits import HISTORY_BYTES_MAX, HISTORY_LINES_MAX
 from ..models.artefact import Artefact, Window
 from ..models.dataset import Dataset
-from ..models.evaluate import mean, ndcg
 from ..models.gate import GateVerdict, judge
 from ..models.plain_orders import plain_orders
 from ..models.trained import scored_by_list, scores_of
@@ -127,12 +126,10 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
         if job.gated:
             seen, newest = seen.split(at_share=1.0 - NEWEST_SHARE)
         origin = _origin(configuration, job, gathered)
-        made = [train(seen, one, origin) for one in _candidates(job, options, seen)]
-        artefact, verdict = made[0], None
-        if newest is not None:
-            artefact, verdict = _best(read, job, name, made, newest)
+        artefact = train(seen, options, origin)
         _make_room(read, joining)
         model_id = read.models.put(artefact)
+        verdict = None if newest is None else _verdict(read, job, name, artefact, newest)
         marks_ns.append(elapsed_ns())
     joining_s, gathering_s, training_s = (round((end - begin) / 1e9, 3) for begin, end in pairwise(marks_ns))
     return TrainReport(
@@ -140,26 +137,6 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
         joining.unreadable, artefact.metrics, origin.parent, SystemClock().now_ms(),
         round(joining_s + gathering_s + training_s, 3), joining_s, gathering_s, training_s, verdict,
     )  # fmt: skip
-
-
-def _candidates(job: Job, options: TrainingOptions, seen: Dataset) -> Sequence[TrainingOptions]:
-    """What is trained: of what people did next, where a gate tells which is better, also weights of the shop in the
-    place of the built-in ones; unless somebody says which kind it shall be."""
-    both = job.gated and "kind" not in job.chosen and seen.head is not None and bool(seen.head.weights)
-    lighter = both and options.position == "input"
-    return [options, msgspec.structs.replace(options, kind="conditional_logit")] if lighter else [options]
-
-
-def _best(
-    read: Reading, job: Job, configuration: str, made: Sequence[Artefact], newest: Dataset
-) -> tuple[Artefact, GateVerdict]:
-    """The model that the gate lets pass and that orders the newest lists best; of equal ones the first."""
-    judged = [(one, _verdict(read, job, configuration, one, newest)) for one in made]
-    if len(judged) == 1:
-        return judged[0]
-    return max(judged, key=lambda one: (
-        one[1].passes, mean(ndcg(newest.labels, scores_of(one[0], newest), newest.groups))
-    ))  # fmt: skip
 
 
 def options_of(chosen: Mapping[str, object]) -> TrainingOptions:

@@ -48,9 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--examples", choices=("auto", "lists", "next_acts"), default="auto",
                         help="what is learned from: lists that were shown and what came of them, or what people did "
                              "next; auto takes the lists once there are enough (default: %(default)s)")
-    parser.add_argument("--kind", choices=("lambdamart", "logistic", "conditional_logit"),
-                        help="of the model (default: lambdamart; with a gate, and from what people did next, also "
-                             "conditional_logit, and the better of both)")
+    parser.add_argument("--kind", choices=("lambdamart", "logistic", "conditional_logit"), default="lambdamart",
+                        help="of the model (default: %(default)s)")
     parser.add_argument("--position", choices=("input", "fixed", "debiased"), default="input",
                         help="what is done about where an item was shown: nothing, an input that is 1 at serving, or "
                              "the library's own de-bias (default: %(default)s)")
@@ -115,7 +114,7 @@ def _place(arguments: argparse.Namespace, report: TrainReport) -> None:
 
 def _options(arguments: argparse.Namespace) -> dict[str, str]:
     """What `--kind`, `--position` and `--set` say, by name."""
-    chosen: dict[str, str] = {"position": arguments.position, **({"kind": arguments.kind} if arguments.kind else {})}
+    chosen: dict[str, str] = {"kind": arguments.kind, "position": arguments.position}
     for text in arguments.chosen:
         name, equals, value = text.partition("=")
         if not equals or name not in TrainingOptions.__struct_fields__:
