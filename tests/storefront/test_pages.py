@@ -127,6 +127,25 @@ def test_names_of_anybodys_catalogue_are_never_read_as_html():
     assert opened.http.get(f"/picture/{hostile}.svg").headers["content-type"] == "image/svg+xml"
 
 
+@pytest.mark.parametrize(("language", "currency", "shown"), [
+    ("de-DE,de;q=0.9", "EUR", "1.279,15 €"), ("de", "", "1.279,15"), ("en-GB", "", "1,279.15"),
+    ("", "USD", "$1,279.15"), ("<b>,x", "CHF", "CHF 1,279.15"),
+])  # fmt: skip
+def test_prices_of_a_strangers_shop_are_written_in_the_visitors_language(language, currency, shown):
+    fields = {"title": "Jacket", "price": 1279.15, "stock": 9, **({"currency": currency} if currency else {})}
+    opened = Opened(Shelf.of_items([{"id": "a", "fields": fields}]), news=False, crowd=False)
+    page = opened.http.get("/p/a", headers={"accept-language": language}).text
+    assert f'<p class="price">{shown}</p>' in page
+    assert "In stock" in page
+    assert "at your door" not in page
+    assert "Delivery" not in opened.http.get("/help").text
+
+
+def test_the_demos_own_shop_writes_euros_in_english_to_everybody(opened):
+    page = opened.http.get("/p/sku-0001", headers={"accept-language": "de"}).text
+    assert '<p class="price">€' in page
+
+
 @pytest.mark.parametrize("item_id", ["a/b", "?x=1", "50%", "ü", ".svg", "a.svg"])
 def test_items_of_any_id_have_a_page_and_a_picture(item_id):
     opened = Opened(Shelf.of_items([{"id": item_id, "fields": {"title": "Odd"}}]), news=False, crowd=False)

@@ -83,6 +83,28 @@ class TestShelfOfAFile:
         assert {section.title for section in shelf.sections} >= {"A b", "Other"}
 
 
+class TestAStrangersFeed:
+    def test_addresses_and_what_says_whether_it_is_sold_are_no_properties(self):
+        shelf = Shelf.of_items(items({
+            "title": "Jacket", "Link": "Https://shop.example/a", "Bild": "//cdn.example/a.jpg", "site": "www.a.example",
+            "Aktiv": "Ja", "in stock": "yes", "Fit": "slim // long",
+        }))  # fmt: skip
+        assert shelf.item("i-0").details == (("Fit", "slim // long"),)
+
+    def test_of_a_category_path_the_last_part_is_shown_and_paths_stay_apart(self):
+        shelf = Shelf.of_items(items({"category": "Men > Jackets"}, {"category": "Women > Jackets"}, {"category": ">"}))
+        assert [section.title for section in shelf.categories] == ["Jackets", "Jackets", ">"]
+        assert len({section.slug for section in shelf.categories}) == 3
+        second = shelf.item("i-1")
+        assert (second.category_title, second.category) == ("Jackets", "Women > Jackets")
+        assert shelf.section_of(second).ids == ("i-1",)
+
+    def test_the_currency_is_that_of_all_prices_or_none(self):
+        assert Shelf.of_items(items({"currency": "chf"}, {"currency": "CHF"}, {})).currency == "CHF"
+        assert Shelf.of_items(items({"currency": "EUR"}, {"currency": "USD"})).currency == ""
+        assert Shelf.of_items(items({"currency": "euros"})).currency == ""
+
+
 class TestPersonas:
     def test_those_of_the_furniture_shop_begin_with_views_that_it_has(self):
         shelf = Shelf.of_shop(Shop())

@@ -29,6 +29,7 @@ from .crowd import Crowd
 from .drawing.articles import illustration
 from .drawing.picture import PIECES, card, furniture, swatch, variant_of
 from .personas import personas_of
+from .prices import first_language, money
 from .security import Guard, content_policy, read_act
 from .shelf import Section, Shelf, ShelfItem
 from .words import NOBODY, seen_of
@@ -248,7 +249,7 @@ class Storefront:
             if error.status != 404:
                 raise
             return _json(NOBODY)
-        return _json(seen_of(profile, partial(_title_of, shelf), _price_of(shelf)))
+        return _json(seen_of(profile, partial(_title_of, shelf), _price_of(shelf, _locale_of(request, shelf))))
 
     async def stock(self, request: Request) -> Response:
         """The shopkeeper's hand: so many are there now."""
@@ -284,8 +285,10 @@ class Storefront:
         shelf = self._news if is_news and self._news is not None else self._shelf
         engine_url = self._news_engine.url if is_news and self._news_engine is not None else self._url
         ranked = given["listed"] if given.get("listed") and not given.get("order") else ()
+        locale = _locale_of(request, shelf)
         told = {
             "page": name, "engine": engine_url, "kind": shelf.kind, "news": is_news,
+            "currency": shelf.currency, "locale": locale,
             "item": _told(given["item"]) if "item" in given else None, "query": given.get("query", ""),
             "candidates": [_told(item) for item in ranked],
         }  # fmt: skip
@@ -294,7 +297,7 @@ class Storefront:
             engine=engine_url, key=self._key,
             version=self._version, console_url=self._console_url, is_news=is_news, has_news=self._news is not None,
             navigation=shelf.sections[:NAVIGATION_MAX], personas=personas_of(shelf), has_crowd=self._crowd is not None,
-            price_of=_price_of(shelf),
+            price_of=_price_of(shelf, locale),
             drawer_open=request.cookies.get("drawer", "open") == "open", path=request.url.path, shown=SHOWN,
             q=given.pop("query", ""), **given)  # fmt: skip
         return HTMLResponse(html, status_code=status, headers={"Cache-Control": "no-store"})
@@ -356,18 +359,7 @@ def drawn(item: ShelfItem, shelf: Shelf) -> str:
         return illustration(item.category, item.id)
     if item.category in PIECES and item.style:
         return furniture(item.category, item.style, item.colour, item.material, variant_of(item.id))
-    return card(item.title, item.category)
-
-
-def money(price: float | None, *, sign: str = "€") -> str:
-    """A price as pages show it; "" where there is none. Of a catalogue of somebody's the currency is not known.
-
-    >>> money(1249.0), money(149.95), money(None), money(9.5, sign="")
-    ('€1,249', '€149.95', '', '9.50')
-    """
-    if price is None:
-        return ""
-    return f"{sign}{price:,.0f}" if price == int(price) else f"{sign}{price:,.2f}"
+    return card(item.title, item.category_title)
 
 
 def _title_of(shelf: Shelf, item_id: str) -> str:
@@ -375,9 +367,14 @@ def _title_of(shelf: Shelf, item_id: str) -> str:
     return shelf.item(item_id).title if item_id in shelf else item_id
 
 
-def _price_of(shelf: Shelf) -> Callable[[float | None], str]:
+def _locale_of(request: Request, shelf: Shelf) -> str:
+    """The language in which numbers are written: of somebody's own shop that of the visitor, who knows its prices."""
+    return first_language(request.headers.get("accept-language", "")) if shelf.kind == "plain" else "en"
+
+
+def _price_of(shelf: Shelf, locale: str) -> Callable[[float | None], str]:
     """How the shelf's pages write prices."""
-    return partial(money, sign="" if shelf.kind == "plain" else "€")
+    return partial(money, currency=shelf.currency, locale=locale)
 
 
 def picture_path(item: ShelfItem) -> str:

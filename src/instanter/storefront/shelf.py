@@ -22,6 +22,16 @@ _SHOWN_APART: Final = frozenset({
     "author", "minutes", "created_at", "price_band", "currency",
 })  # fmt: skip
 _DETAILS_MAX: Final = 12
+_WHETHER_SOLD: Final = frozenset({
+    "active", "is_active", "available", "availability", "available_for_sale", "enabled", "published", "status",
+    "in_stock", "is_in_stock", "visible", "visibility", "on_sale", "sellable", "aktiv", "verfügbar", "verfuegbar",
+    "verfügbarkeit", "lieferbar", "sichtbar", "actif", "disponible", "disponibilité", "disponibilite", "activo",
+    "disponibilidad", "attivo", "disponibile", "beschikbaar", "actief",
+})  # fmt: skip
+"""Fields that say whether an item is sold, in lower case: to the shop, not to who buys."""
+_ADDRESS: Final = re.compile(r"\s*([a-z][a-z0-9+.-]*:)?//\S|\s*www\.\S", re.IGNORECASE)
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+_PATH_SIGNS: Final = re.compile(r"\s*[>›»]\s*")
 _WORDS: Final = re.compile(r"\w+")
 OTHER: Final = "Other"
 """The section of items that have no category."""
@@ -47,6 +57,15 @@ class ShelfItem(msgspec.Struct, frozen=True):
     """Further fields, as (name, text)."""
 
     @property
+    def category_title(self) -> str:
+        """The category as it is read: of a path the last part.
+
+        >>> ShelfItem("a", "A", category="Jackets > Rain jackets").category_title
+        'Rain jackets'
+        """
+        return _last_part(self.category)
+
+    @property
     def sold_out(self) -> bool:
         """Whether the catalogue says that there is none left."""
         return self.stock is not None and self.stock <= 0
@@ -70,9 +89,13 @@ class Shelf:
     ('Blue cup', ['Cups'])
     """
 
-    def __init__(self, items: Iterable[ShelfItem], *, name: str, kind: Kind = "plain") -> None:
+    def __init__(
+        self, items: Iterable[ShelfItem], *, name: str, kind: Kind = "plain", currency: str = ""
+    ) -> None:
+        """`currency` is the ISO 4217 code of all prices; "" where it is not known, or they are in several."""
         self.name = name
         self.kind = kind
+        self.currency = currency
         self._items = {item.id: item for item in items}
 
     @classmethod
@@ -83,12 +106,15 @@ class Shelf:
             price=item.fields.price, stock=item.fields.stock, room=item.fields.room, style=item.fields.style,
             colour=item.fields.colour, material=item.fields.material,
         ) for item in shop.items())  # fmt: skip
-        return cls(made, name=name, kind="furniture")
+        return cls(made, name=name, kind="furniture", currency="EUR")
 
     @classmethod
     def of_items(cls, items: Iterable[Mapping[str, Any]], *, name: str = "Your shop", kind: Kind = "plain") -> Shelf:
         """Items in the shape of `POST /v1/items`; an item whose id is empty is left out."""
-        return cls((_item(item) for item in items if str(item.get("id", ""))), name=name, kind=kind)
+        currencies = set[str]()
+        made = [_item(item, currencies) for item in items if str(item.get("id", ""))]
+        currency = currencies.pop() if len(currencies) == 1 else ""
+        return cls(made, name=name, kind=kind, currency=currency)
 
     @classmethod
     def read(cls, path: Path, *, name: str = "Your shop") -> tuple[Shelf, list[str]]:
@@ -152,7 +178,7 @@ class Shelf:
             slug = _slug(title)
             while slug in taken:
                 slug += "-"
-            taken[slug] = Section(slug, title[:1].upper() + title[1:], tuple(item.id for item in items))
+            taken[slug] = Section(slug, _capital(_last_part(title)), tuple(item.id for item in items))
         return tuple(taken.values())
 
     @cached_property
@@ -165,11 +191,11 @@ class Shelf:
 
     def section_of(self, item: ShelfItem) -> Section | None:
         """The category that an item stands in."""
-        return next((one for one in self._titled.get(_folded(item.category or OTHER), ())), None)
+        return self._standing.get(item.id)
 
     @cached_property
-    def _titled(self) -> dict[str, tuple[Section, ...]]:
-        return {_folded(section.title): (section,) for section in self.categories}
+    def _standing(self) -> dict[str, Section]:
+        return {one: section for section in self.categories for one in section.ids}
 
     def search(self, query: str, limit: int) -> list[ShelfItem]:
         """Items that have each of the words in a text of theirs: what a page falls back on without an engine."""
@@ -213,12 +239,18 @@ def _remark(remarks: list[str], text: str) -> None:
         remarks.append("and further lines")
 
 
-def _item(sent: Mapping[str, Any]) -> ShelfItem:
-    """An item as it was sent; fields that are not of a usable type are left out."""
+def _item(sent: Mapping[str, Any], currencies: set[str]) -> ShelfItem:
+    """An item as it was sent, with its currency among those; fields that are not of a usable type are left out, and so
+    are addresses and what says whether it is sold."""
     fields: Mapping[str, Any] = sent.get("fields") or {}
     item_id = str(sent["id"])
-    details = [(name.replace("_", " "), text) for name, value in fields.items()
-               if name not in _SHOWN_APART and (text := _text(value)) and len(text) <= 200]  # fmt: skip
+    if (currency := _text(fields.get("currency")).upper()) and _CURRENCY.fullmatch(currency):
+        currencies.add(currency)
+    details = [
+        (name.replace("_", " "), text) for name, value in fields.items()
+        if name not in _SHOWN_APART and name.lower().replace(" ", "_") not in _WHETHER_SOLD
+        and (text := _text(value)) and len(text) <= 200 and not _ADDRESS.match(text)
+    ]  # fmt: skip
     return ShelfItem(
         id=item_id, title=_text(fields.get("title")) or _text(fields.get("name")) or item_id,
         category=_text(fields.get("category")), brand=_text(fields.get("brand")), price=_number(fields.get("price")),
@@ -258,6 +290,14 @@ def _grouped(items: Iterable[tuple[str, ShelfItem]]) -> dict[str, list[ShelfItem
 
 def _folded(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
+
+
+def _last_part(category: str) -> str:
+    return next((part for part in reversed(_PATH_SIGNS.split(category)) if part.strip()), category).strip()
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _slug(text: str) -> str:

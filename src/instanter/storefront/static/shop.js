@@ -25,10 +25,12 @@ const kept = {
     try { Object.keys(localStorage).filter((name) => name.startsWith(scope)).forEach((name) => localStorage.removeItem(name)) } catch { /* likewise */ }
   },
 }
-const priceWith = (digits) => new Intl.NumberFormat('en', {
-  ...(told.kind !== 'plain' && { style: 'currency', currency: 'EUR' }), maximumFractionDigits: 2, minimumFractionDigits: digits })
+const priceWith = (digits) => new Intl.NumberFormat(told.locale, {
+  ...(told.currency && { style: 'currency', currency: told.currency, currencyDisplay: 'narrowSymbol' }), maximumFractionDigits: 2, minimumFractionDigits: digits })
 const whole = priceWith(0), exact = priceWith(2)
 const money = (price) => price == null ? '' : (Number.isInteger(price) ? whole : exact).format(price)
+/* Of a category that is a path, the last part. */
+const kindOf = (category) => String(category ?? '').split(/[>›»]/).map((part) => part.trim()).filter(Boolean).at(-1) ?? ''
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1)
 const picture = (id) => `/picture/${encodeURIComponent(id)}.svg`
 const pageOf = (id) => `/${isNews ? 'news' : 'p'}/${encodeURIComponent(id)}`
@@ -38,7 +40,7 @@ const known = new Map(told.candidates.map((item) => [item.id, item]))
 const fieldsOf = (item) => ({ ...known.get(item.id), ...item.fields })
 const lineOf = (fields) => isNews
   ? [fields.category, fields.minutes && `${fields.minutes} min`].filter(Boolean).join(' · ')
-  : fields.brand || fields.category || ''
+  : fields.brand || kindOf(fields.category)
 /* The first row's pictures come with the words; the others are hung when those are painted, and fetched when they come
    near: each is a document of its own, and two dozen of them at once would hold up the frame that shows the list. */
 const ROW = 4
