@@ -56,6 +56,21 @@ def test_an_item_is_found_changed_and_taken_out(tmp_path: Path) -> None:
     with_desk(tmp_path, work)
 
 
+def test_the_catalogue_says_how_many_are_sold_out_and_prices_as_they_are(tmp_path: Path) -> None:
+    async def work(desk: Desk) -> None:
+        api = await enter(desk)
+        await api.stock("sku-1", "sku-2", price=279.15, stock=2)
+        page = (await desk.get("/console/catalogue")).text
+        assert "2 items." in page
+        assert "279.15" in page
+        await api.call("PATCH", "/v1/items/sku-1", {"fields": {"stock": 0}})
+        listing = (await api.get("/v1/items")).json()
+        assert (listing["count"], listing["available"]) == (2, 1)
+        assert "2 items, 1 of them sold out" in (await desk.get("/console/catalogue")).text
+
+    with_desk(tmp_path, work)
+
+
 def test_items_are_found_by_words_and_told_how_often_they_were_seen(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
         api = await enter(desk)
