@@ -281,6 +281,17 @@ def test_each_value_is_told_what_is_the_matter_with_it(tmp_path: Path):
     with_client(tmp_path, work)
 
 
+def test_an_item_keeps_what_stands_beside_its_id_and_one_without_a_field_is_told(tmp_path: Path):
+    async def work(client: Client) -> None:
+        items = [{"id": "n-1", "title": "X", "price": 5}, {"id": "n-2", "fields": {}}, {"id": "n-3"}]
+        told = (await client.post("/v1/items", {"items": items})).json()
+        assert [(one["field"], one["code"], one["ids"]) for one in told["warnings"]] == [("fields", "empty", ["n-2"])]
+        assert (told["accepted"], [one["id"] for one in told["rejected"]]) == (2, ["n-3"])
+        assert (await client.get("/v1/items/n-1")).json()["fields"] == {"title": "X", "price": 5}
+
+    with_client(tmp_path, work)
+
+
 def test_warnings_of_one_reply_are_bounded(tmp_path: Path):
     async def work(client: Client) -> None:
         sent = {f"inventory{'_' * number}": 1 for number in range(ITEM_REMARKS_MAX + 9)}

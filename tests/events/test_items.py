@@ -16,6 +16,7 @@ from instanter.events.items import (
     FieldTypes,
     ItemRefused,
     Meaning,
+    candidate_fields,
     is_available,
     meaning_of,
     read_time_ms,
@@ -117,7 +118,7 @@ def test_what_cannot_be_is_refused_by_field_with_the_remedy(sent: dict[str, Any]
 
 @pytest.mark.parametrize("sent", [
     {"price": True}, {"price": [5]}, {"price": 1e400}, {"sale_price": {}}, {"stock": "many"}, {"stock": []},
-    {"stock": "1,299"}, {"stock": "N/A"}, {"stock": 1e400}, {"availability_date": "soon"},
+    {"stock": "1.299 Stk"}, {"stock": "N/A"}, {"stock": 1e400}, {"availability_date": "soon"},
     {"expiration_date": "2026-13-01"}, {"expiration_date": True}, {"expiration_date": "03/01/2026"},
     {"expiration_date": -5}, {"availability_date": 10**21}, {"availability_date": {}}, {"expiration_date": "NaT"},
 ])  # fmt: skip
@@ -363,3 +364,55 @@ def test_a_sale_without_a_period_always_holds_and_one_that_cannot_be_read_never(
     assert meaning_of({"price": 9, "sale_price": 7}) == Meaning(sale_price=7.0, sale_until_ms=ALWAYS_MS)
     assert meaning_of({"price": 9, "sale_price": 7, "sale_price_effective_date": "soon"}) == Meaning()
     assert meaning_of({"price": 9, "sale_price": 7, "sale_price_effective_date": "soon/"}) == Meaning()
+
+
+@pytest.mark.parametrize(("sent", "stock"), [
+    ("1.250", 1250), ("1,250", 1250), ("12 000", 12000), ("1.250.000", 1250000), ("999.999", 999999), ("-1.250", -1250),
+    ("0.500", 0.5), ("1.25", 1.25), ("1250.000", 1250), (1.25, 1.25), ("1250", 1250),
+])  # fmt: skip
+def test_a_stock_in_groups_of_three_digits_is_thousands(sent: object, stock: float) -> None:
+    assert read({"stock": sent}) == ({"stock": stock}, [])
+    assert candidate_fields({"stock": sent}, ()) == {"stock": stock}
+
+
+@pytest.mark.parametrize("sent", ["EUR 1.250", "1.25.000", "1.250 Stk", "1.2500.00"])
+def test_a_stock_in_other_groups_is_told(sent: str) -> None:
+    assert read({"stock": sent}) == ({}, ["stock unreadable"])
+    assert read({"price": "1.250"})[1], "a price may have decimals, and stays ambiguous"
+
+
+@pytest.mark.parametrize("sent", [
+    {"Aktiv": "nein"}, {"aktiv": "Nein"}, {"aktiv": False}, {"ist_aktiv": "0"}, {"sichtbar": "falsch"},
+    {"gelöscht": "ja"}, {"Archiviert": "wahr"}, {"Status": "inaktiv"}, {"Artikelstatus": "Entwurf"},
+    {"actif": "non"}, {"publié": "faux"}, {"statut": "brouillon"}, {"supprimé": "oui"}, {"actief": "nee"},
+    {"verwijderd": "ja"}, {"status": "concept"}, {"activo": "no"}, {"oculto": "sí"}, {"status": "Borrador"},
+    {"attivo": "falso"}, {"stato": "Bozza"}, {"inactive": True}, {"ativo": "não"},
+])  # fmt: skip
+def test_what_is_not_shown_may_be_said_in_the_languages_of_shops(sent: dict[str, Any]) -> None:
+    fields, remarks = read({"stock": 3, **sent})
+    assert (fields["availability"], remarks) == ("discontinued", [])
+
+
+@pytest.mark.parametrize("sent", [
+    {"aktiv": "ja"}, {"gelöscht": "nein"}, {"Status": "Aktiv"}, {"actif": "oui"}, {"actief": "ja"}, {"activo": "sí"},
+    {"attivo": "vero"}, {"statut": "publié"}, {"inactive": 0},
+])  # fmt: skip
+def test_what_is_shown_may_be_said_so_too(sent: dict[str, Any]) -> None:
+    assert read({"stock": 3, **sent}) == ({"stock": 3, **sent}, [])
+
+
+@pytest.mark.parametrize("name", ["aktiv", "actif", "activo", "gelöscht", "statut"])
+def test_a_sign_in_another_language_that_says_neither_is_told(name: str) -> None:
+    assert read({name: "vielleicht"})[1] == [f"{name} without_effect"]
+
+
+@pytest.mark.parametrize("name", ["verfügbar", "Verfuegbar", "lieferbar", "disponible", "disponibile", "beschikbaar"])
+def test_availability_by_another_name_is_told_and_its_words_are_known(name: str) -> None:
+    one = reader()
+    one.read({name: "nein"})
+    (remark,) = one.remarks
+    assert (remark.field, remark.code) == (name, "unheard")
+    assert 'is called "availability"' in remark.message
+    for no, yes in (("nein", "ja"), ("non", "oui"), ("nee", "leverbaar"), ("no disponible", "sí")):
+        assert read({"availability": no})[0] == {"availability": "out_of_stock"}
+        assert read({"availability": yes})[0] == {"availability": "in_stock"}

@@ -13,8 +13,18 @@ from instanter.events.admitted import Admitted
 from instanter.events.amounts import Amounts
 from instanter.events.decode import Door
 from instanter.events.enrich import Enricher
-from instanter.events.named_items import HOLDERS, ID_FIELDS, LIST_FIELDS, NAMING_ITEMS, UNREAD, ItemFinder
+from instanter.events.named_items import (
+    HOLDERS,
+    ID_FIELDS,
+    LIST_FIELDS,
+    NAMING_ITEMS,
+    PRICE_FIELDS,
+    QUANTITY_FIELDS,
+    UNREAD,
+    ItemFinder,
+)
 from instanter.events.notes import Note
+from instanter.events.orders import ORDERING
 from instanter.events.subjects import HashedSubjects
 from instanter.foundation.errors import ConfigRejected, EventRejected
 from instanter.foundation.ids import Ids, item_reference
@@ -28,7 +38,7 @@ def view(**properties: Any) -> dict[str, Any]:
 
 
 def order(**properties: Any) -> dict[str, Any]:
-    return ORDER | {"properties": properties}
+    return ORDER | {"properties": {"order_id": "50"} | properties}
 
 
 def refs(*ids: str) -> tuple[int, ...]:
@@ -186,8 +196,9 @@ class TestTheUsualNames:
 
     @pytest.mark.parametrize("name", sorted(NAMING_ITEMS))
     def test_an_event_that_names_no_item_is_told(self, admit, name: str):
-        assert codes(admit(VIEW | {"event": name, "properties": {"colour": "red"}})) == ["no_item"]
-        assert codes(admit(VIEW | {"event": name})) == ["no_item"]
+        unnamed = ["order_unnamed"] if name in ORDERING else []
+        assert codes(admit(VIEW | {"event": name, "properties": {"colour": "red"}})) == ["no_item", *unnamed]
+        assert codes(admit(VIEW | {"event": name})) == ["no_item", *unnamed]
 
     def test_others_need_none(self, admit):
         for event in ({"event": "Cart Viewed"}, {"event": "Promotion Viewed"}, {"type": "page"}, {"event": "my_own"}):
@@ -373,3 +384,30 @@ def test_a_price_may_be_a_map_of_an_amount_and_its_currency(price: Any, read: fl
         prices = ItemFinder().items_of(properties, "t", notes)[1]
         assert [None if one != one else one for one in prices] == [read] * len(prices)
         assert bool(notes) == (read is None)
+
+
+@pytest.mark.parametrize("field", QUANTITY_FIELDS)
+class TestQuantities:
+    """Of a single item and of lines, under each of their names."""
+
+    def test_each_is_read(self, admit, field: str):
+        for properties in ({"product_id": "p", "price": 2.5, field: 3}, {"sku": "p", field: "3"},
+                           {"products": [{"sku": "p", field: 3.0}]}):  # fmt: skip
+            admitted = admit(order(**properties))
+            assert (admitted.record.quantities, told(admitted)) == ((3.0,), [])
+
+    @pytest.mark.parametrize(("sent", "code"), [("zwei", "number_unreadable"), (-1, "number_impossible"),
+                                                (0, "number_impossible"), ([], "number_unreadable")])
+    def test_what_is_none_is_told_by_its_own_name(self, admit, field: str, sent: Any, code: str):
+        line = {"sku": "p", field: sent}
+        for properties, path in ((line, "properties"), ({"products": [line]}, "properties.products[]")):
+            admitted = admit(order(**properties))
+            assert (admitted.record.quantities, told(admitted)) == ((), [(code, f"{path}.{field}")])
+
+
+@pytest.mark.parametrize("field", PRICE_FIELDS)
+def test_a_price_that_is_none_is_told_by_its_own_name(admit, field: str):
+    for properties, path in (
+        ({"sku": "p", field: "?"}, "properties"), ({"products": [{"sku": "p", field: "?"}]}, "properties.products[]")
+    ):
+        assert told(admit(view(**properties))) == [("number_unreadable", f"{path}.{field}")]

@@ -174,3 +174,39 @@ def test_every_field_of_the_wire_was_thought_through(admit):
                 odd = {field.encode_name: value}
                 with contextlib.suppress(EventRejected):
                     assert admit(VIEW | (odd if holder is None else {holder: odd})).record
+
+
+@pytest.mark.parametrize("name", ["ts", "time", "date", "created_at", "createdAt", "eventTime", "time_stamp", "Datum"])
+def test_a_time_under_a_name_that_is_not_read_is_told(admit, name: str):
+    sent = VIEW | {"properties": PROPERTIES, name: "2025-06-01T10:00:00Z"}
+    assert told(admit(sent)) == [("unknown_field", name)]
+    assert told(admit(sent | {"timestamp": "2025-06-01T10:00:00Z"})) == [], "the event says when it was"
+
+
+@pytest.mark.parametrize("name", ["sku", "product_id", "productId", "Product ID", "price", "order_no", "qty"])
+def test_what_stands_beside_the_properties_is_told_where_they_do_not_say_it(admit, name: str):
+    assert told(admit(VIEW | {name: "x", "properties": {"colour": "red"}})) == [("unknown_field", name)]
+    assert told(admit(VIEW | {name: "x"})) == [("unknown_field", name)]
+    assert told(admit(VIEW | {name: "x", "properties": {**PROPERTIES, name: 1}}))[:1] != [("unknown_field", name)]
+    assert told(admit(VIEW | {"type": "identify", "userId": "u", name: "x"})) == [], "where nothing is about items"
+
+
+def test_an_item_beside_the_properties_is_not_told_where_they_name_one(admit):
+    assert told(admit(VIEW | {"sku": "x", "properties": PROPERTIES})) == []
+
+
+@pytest.mark.parametrize(("name", "meant"), [
+    ("visitor", "anonymousId"), ("visitorId", "anonymousId"), ("client_id", "anonymousId"), ("session", "anonymousId"),
+    ("besucher", "anonymousId"), ("customer", "userId"), ("Kundennummer", "userId"), ("uid", "userId"),
+])  # fmt: skip
+def test_an_event_of_nobody_is_refused_with_the_field_that_may_hold_the_id(admit, name: str, meant: str):
+    nobody = {key: value for key, value in VIEW.items() if key != "anonymousId"}
+    assert f"; {name} may hold it: send that as {meant}" in refusal(admit, nobody | {name: "v-1"})
+    assert f"; properties.{name} may hold it" in refusal(admit, nobody | {"properties": {name: 7}})
+    assert f"; {name}.id may hold it" in refusal(admit, nobody | {name: {"id": "v-1"}})
+    assert "may hold" not in refusal(admit, nobody | {name: ""})
+    assert "may hold" not in refusal(admit, nobody | {"colour": "red"})
+    if name != "session":
+        other = "userId" if meant == "anonymousId" else "anonymousId"
+        assert (("unknown_field", name) in told(admit(nobody | {other: "x", name: "v-1"}))) is True
+        assert told(admit(nobody | {"userId": "u", "anonymousId": "a", name: "v-1"})) == []

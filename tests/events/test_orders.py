@@ -107,3 +107,27 @@ def test_a_claim_does_not_stand_for_what_a_server_says() -> None:
 def test_any_other_event_is_told_by_its_message_id(name: str) -> None:
     assert idempotence_of(name, "m1", {"order_id": "50"}) == "m1"
     assert order_of(name, {"order_id": "50"}) == ""
+
+
+@pytest.mark.parametrize("field", ["order_no", "orderNo", "Order No", "order_nr", "order_reference", "Bestellnummer",
+                                   "Bestell-Nr", "Auftragsnummer", "numero_commande", "bestelnummer"])  # fmt: skip
+def test_what_people_call_an_order_makes_one_of_two(field: str, admit: Any) -> None:
+    sent = {"type": "track", "event": "purchase", "anonymousId": "a", "properties": {"sku": "p", field: "B9"}}
+    first, second = (admit(sent | {"messageId": message}) for message in ("m1", "m2"))
+    assert first.record.message == second.record.message
+    assert (first.record.order, first.notes) == (second.record.order, ()) != (0, ())
+    assert order_of(COMPLETED, {field: "B9", "order_id": "50"}) == "50", "its id comes first"
+
+
+@pytest.mark.parametrize(("properties", "field"), [
+    ({}, ""), ({"order_id": "null"}, ""), ({"invoice_no": "R7"}, "properties.invoice_no"),
+    ({"Rechnungsnummer": 7}, "properties.Rechnungsnummer"), ({"order": "B9"}, "properties.order"),
+    ({"receiptId": "null"}, ""), ({"reference": "x", "total": 5}, "properties.reference"),
+])  # fmt: skip
+def test_an_order_that_nothing_names_is_told(properties: dict[str, Any], field: str, admit: Any) -> None:
+    sent = {"type": "track", "event": COMPLETED, "anonymousId": "a", "properties": {"product_id": "p", **properties}}
+    assert [(note.code, note.field) for note in admit(sent).notes] == [("order_unnamed", field)]
+    claimed = [note.code for note in admit(sent, public=True).notes]
+    assert "order_unnamed" in claimed
+    for other in (REFUNDED, CANCELLED):
+        assert admit(sent | {"event": other}).notes == ()

@@ -48,6 +48,7 @@ _READ_AT_ONCE: Final = 64
 _LISTED: Final = 100
 """Items of a page that was not asked for by size."""
 _EXAMPLES_MAX: Final = 3
+_EMPTY_ITEM: Final = "fields is empty: the item has no title, no price and nothing else"
 _SWITCHES: Final = ("replace", "commit", "force")
 """Of `POST /v1/items`, in its address."""
 _BEGIN: Final = "begin"
@@ -205,6 +206,8 @@ class _Reading:
             self._reject(index, item_id, refused.code, refused.message)
         else:
             self.warnings.add(item_id, self._reader.remarks)
+            if not read:
+                self.warnings.add(item_id, [Remark("fields", "empty", _EMPTY_ITEM)])
             if "fields" in sent and (beside := sorted(sent.keys() - {"id", "fields"})):
                 name = beside[0][:SHOWN_ID_CHARS].encode(errors="replace").decode()
                 self.warnings.add(item_id, [Remark(name, "ignored", f"{name} stands beside fields, not in them")])

@@ -24,6 +24,7 @@ from .identifiers import FOR_NONE, NO_USER, PLACEHOLDERS, identifier, identifier
 from .kinds import NAME_BY_TYPE, NUMBERS, ORDER_CLAIMED, TYPES, Names
 from .link_claims import LinkClaim, alias, sign_in, user_claim
 from .meanings import BOUND_TO_ORDER
+from .misplaced import note_misplaced, person_meant
 from .named_items import NAMING_ITEMS, UNREAD, ItemFinder, Items, RefOf, names_items
 from .notes import (
     CLAIMED,
@@ -33,12 +34,13 @@ from .notes import (
     NO_ITEM,
     NO_ORDER,
     ORDER_UNDONE,
+    ORDER_UNNAMED,
     PLACEHOLDER,
     Note,
     add_note,
     sentence,
 )
-from .orders import ABOUT_ORDERS, REFUNDS, TAKING_BACK, idempotence_of, order_of, undone_by
+from .orders import ABOUT_ORDERS, ORDERING, REFUNDS, TAKING_BACK, idempotence_of, maybe_order, order_of, undone_by
 from .schema import Page, SentContext, TrackingEvent
 from .schemas import EventSchema, compile_schemas
 from .sent import Sent, read_event
@@ -54,6 +56,7 @@ _NO_DEVICE = (
     "a public key's userId is a claim of the device that sends it: send its anonymousId too, or a user token that your "
     "server has signed"
 )
+_MAYBE_ORDER = "may hold the order's id, and is not read as one"
 _NOBODY = "an event has an anonymousId or a userId{}"
 _TELLING = frozenset({*WRAPPERS, *MISPLACED, "item_list_id", "decisionId", "decision_id"})
 """Properties of which few events have one, that change how the others are read: one look for all of them."""
@@ -183,7 +186,10 @@ class Door:
         if anonymous_id in PLACEHOLDERS or user_id in NO_USER:
             anonymous_id, user_id = _without_placeholders(anonymous_id, user_id, notes)
         if not anonymous_id and not user_id:
-            raise EventRejected("schema", _NOBODY.format("".join(f"; {sentence(note)}" for note in notes)))
+            hint = "".join(f"; {sentence(note)}" for note in notes) + person_meant(sent.fields)
+            raise EventRejected("schema", _NOBODY.format(hint))
+        if beside_fields := sent.names_beside:
+            note_misplaced(beside_fields, event, type_, notes)
         previous_id = _previous_id(event, user_id) if type_ == "alias" else ""
         properties = event.properties or _EMPTY
         context, flags = self._circumstances(event, type_)
@@ -229,6 +235,9 @@ class Door:
             message, order = self._statement(name, message_id, properties)
             if not order and (name in BOUND_TO_ORDER or (name in TAKING_BACK and not items[0])):
                 add_note(notes, NO_ORDER)
+            elif not order and name in ORDERING:
+                maybe = maybe_order(properties)
+                add_note(notes, ORDER_UNNAMED, *((f"properties.{maybe}", _MAYBE_ORDER) if maybe else ()))
             if undone := undone_by(name, properties):
                 add_note(notes, ORDER_UNDONE, f"properties.{undone}")
         identifiers = identifiers_of(anonymous_id, claimed(anonymous_id, claimed_id) if claimed_id else user_id)

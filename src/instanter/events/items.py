@@ -17,7 +17,17 @@ from typing import Any, Final, NamedTuple
 from ..foundation.errors import EventRejected
 from ..foundation.limits import ATTRIBUTE_VALUES_MAX, FIELDS_TYPED_MAX
 from .nothing import names_no_group
-from .numbers import AMOUNT_MAX, EMPTY, FAULTS, SHARED_SIGNS, NumberRead, currencies_agree, currency_of, read_number
+from .numbers import (
+    AMBIGUOUS,
+    AMOUNT_MAX,
+    EMPTY,
+    FAULTS,
+    SHARED_SIGNS,
+    NumberRead,
+    currencies_agree,
+    currency_of,
+    read_number,
+)
 from .shown import HIDING, signs_of, stock_said_beside
 from .times import parse_time_ms, time_text
 from .vectors import VECTOR, VectorRefused, is_meant, length_of, pack_vector
@@ -49,11 +59,12 @@ _WORDS: Final = {
     IN_STOCK: "in stock|instock|available|available for order|in store only|instoreonly|online only|onlineonly|"
               "limited availability|limitedavailability|low stock|limited|limited stock|made to order|madetoorder|true|"
               "yes|y|on|1|active|auf lager|lieferbar|sofort lieferbar|verfügbar|vorrätig|en stock|disponible|"
-              "disponibile|op voorraad",
+              "disponibile|op voorraad|leverbaar|ja|wahr|aktiv|oui|actif|sí|si|sì|activo|attivo|actief|sim",
     OUT_OF_STOCK: "out of stock|outofstock|oos|unavailable|not available|sold out|soldout|temporarily unavailable|"
                   "temporarily out of stock|reserved|false|no|n|off|0|none|inactive|nicht auf lager|nicht lieferbar|"
                   "nicht verfügbar|nicht vorrätig|vergriffen|ausverkauft|épuisé|rupture de stock|agotado|sin stock|"
-                  "esaurito|niet op voorraad|uitverkocht",
+                  "esaurito|niet op voorraad|uitverkocht|niet leverbaar|nein|falsch|inaktiv|non|nee|inactif|inactivo|"
+                  "indisponible|non disponible|no disponible|non disponibile|inattivo|inactief|não",
     DISCONTINUED: "discontinued|archived|deleted|end of life|eol",
     PREORDER: "preorder|pre order|presale|pre sale|available for preorder|vorbestellbar",
     BACKORDER: "backorder|back order|backordered|back ordered|onbackorder|on backorder|available on backorder|"
@@ -83,9 +94,12 @@ FIELDS_MEANT: Final = {
     **{called: meant for meant in (CATEGORY, BRAND, PRICE) for called in CALLED[meant] if called not in _MANY_THINGS},
     "stock": STOCK, "availability": AVAILABILITY, "price": PRICE, "currency": CURRENCY,
     **dict.fromkeys(("inventory", "quantity", "inventoryquantity", "qty", "stockquantity", "stocklevel",
-                     "availablequantity", "variantinventoryqty", "bestand", "lagerbestand"), STOCK),
+                     "availablequantity", "variantinventoryqty", "bestand", "lagerbestand", "lagermenge",
+                     "verfügbaremenge", "voorraad", "existencias", "giacenza"), STOCK),
     **dict.fromkeys(("available", "instock", "isavailable", "isinstock", "stockstatus", "availabilitystatus",
-                     "verfügbarkeit", "verfuegbarkeit"),
+                     "verfügbarkeit", "verfuegbarkeit", "verfügbar", "verfuegbar", "lieferbar", "lieferbarkeit",
+                     "lieferstatus", "vorrätig", "disponible", "disponibilité", "disponibilidad", "disponibile",
+                     "disponibilità", "beschikbaar", "beschikbaarheid", "leverbaar"),
                     AVAILABILITY),
     **dict.fromkeys(("itemgroup", "itemgroupid", "groupid", "parentid", "parentsku", "productgroupid"), GROUP),
     **dict.fromkeys(("availabilitydate", "availablefrom", "publishat", "showfrom", "validfrom", "startdate"),
@@ -197,6 +211,7 @@ _SLASHED: Final = re.compile(r"([0-9]{4})/([0-9]{1,2})/([0-9]{1,2})(?![0-9])")
 _DOTTED: Final = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})(?![0-9])")
 _ZONE_APART: Final = re.compile(r"(?<=[0-9]) +(?=[+-][0-9]{2}:?[0-9]{2}$)")
 _ZONE_BY_NAME: Final = re.compile(r" *(UTC|GMT|Z)$", re.IGNORECASE)
+_GROUPED: Final = re.compile(r"-?[0-9]{1,3}([ .,'])[0-9]{3}(\1[0-9]{3})*")
 _AT_LEAST: Final = re.compile(r"[>]?\s*([0-9]{1,9})\s*\+?")
 _PERIOD: Final = re.compile(r"\s*/\s*|\s+(?:-|–|to|bis)\s+")
 _TEXT_CHARS_MAX: Final = 64
@@ -337,7 +352,7 @@ class FieldReader:
             if said in ORDERED_AHEAD and fields.get(AVAILABILITY) is None:
                 fields[AVAILABILITY] = said
             return None
-        read = read_number(stock)
+        read = _pieces(stock)
         if read.fault == EMPTY:
             fields[STOCK] = None
             return None
@@ -595,7 +610,7 @@ def candidate_fields(sent: Mapping[str, Any], numbers: Collection[str]) -> dict[
     fields = dict(sent)
     for name, value in sent.items():
         if isinstance(value, str) and (name in numbers or name == STOCK):
-            read = read_number(value)
+            read = _pieces(value) if name == STOCK else read_number(value)
             if not read.fault:
                 fields[name] = _plain(read.number)
             elif name == STOCK and (said := _word(value)):
@@ -670,6 +685,18 @@ def _otherwise(text: str) -> datetime:
             return parsedate_to_datetime(text)
         except (ValueError, TypeError, IndexError):
             raise ValueError("no time") from None
+
+
+def _pieces(sent: object) -> NumberRead:
+    """A number of pieces: whole, so that what might be decimals of a price are thousands here.
+
+    >>> _pieces("1.250").number, _pieces("12,000").number, _pieces("0.500").number, _pieces("1.25").number
+    (1250.0, 12000.0, 0.5, 1.25)
+    """
+    read = read_number(sent)
+    if read.fault == AMBIGUOUS and isinstance(sent, str) and (grouped := _GROUPED.fullmatch(sent.strip())):
+        return NumberRead(float(grouped[0].replace(grouped[1], "")))
+    return read
 
 
 def _word(sent: object) -> str:

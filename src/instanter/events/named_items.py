@@ -384,11 +384,13 @@ def _one_item(item: int, properties: Mapping[str, Any], notes: list[Note]) -> It
         if price == price:
             prices = (price,)
     elif not _RARE_PRICES.isdisjoint(properties):
-        prices = _prices([properties], properties, notes)
+        prices = _prices([properties], properties, notes, "properties")
     quantities: tuple[float, ...] = ()
     if "quantity" in properties and properties["quantity"] != 1:
         quantity = _quantity(properties["quantity"], "properties.quantity", notes)
         quantities = (quantity,) if quantity != 1.0 else ()
+    elif not _RARE_QUANTITIES.isdisjoint(properties):
+        quantities = _quantities([properties], notes, "properties")
     positions: tuple[int, ...] = ()
     if "position" in properties:
         position = _number(properties["position"], inf)
@@ -396,8 +398,9 @@ def _one_item(item: int, properties: Mapping[str, Any], notes: list[Note]) -> It
     return (item,), prices, quantities, positions
 
 
-_BESIDE_ONE: Final = frozenset({LIST_FIELDS[0], "quantity", "position"})
+_BESIDE_ONE: Final = frozenset({LIST_FIELDS[0], *QUANTITY_FIELDS, "position"})
 _RARE_PRICES: Final = frozenset(PRICE_FIELDS[1:])
+_RARE_QUANTITIES: Final = frozenset(QUANTITY_FIELDS[1:])
 
 
 def _number(value: Any, default: float) -> float:
@@ -468,35 +471,38 @@ def _currency(properties: Mapping[str, Any]) -> str:
     return currency_of(sent) if isinstance(sent, str) else ""
 
 
-def _column(lines: list[Mapping[str, Any]], names: Sequence[str]) -> list[Any]:
-    """What the lines say under the first of these names that any of them has; empty if none has."""
+def _column(lines: list[Mapping[str, Any]], names: Sequence[str]) -> tuple[str, list[Any]]:
+    """The first of these names that any of the lines has, and what they say under it; "" and nothing if none has."""
     for name in names:
         column = [line.get(name) for line in lines]
         if column.count(None) < len(column):
-            return column
-    return []
+            return name, column
+    return "", []
 
 
 def _prices(
-    lines: list[Mapping[str, Any]], properties: Mapping[str, Any], notes: list[Note]
-) -> tuple[float, ...]:
-    sent = _column(lines, PRICE_FIELDS)
+    lines: list[Mapping[str, Any]], properties: Mapping[str, Any], notes: list[Note],
+    holder: str = "properties.products[]",
+) -> tuple[float, ...]:  # fmt: skip
+    name, sent = _column(lines, PRICE_FIELDS)
     currency: str | None = None
     for place, price in enumerate(sent):
         if type(price) is not float or not 0.0 <= price <= AMOUNT_MAX:
             if currency is None:
                 currency = _currency(properties)
-            read = _price(price, "properties.products[].price", currency, notes)
+            read = _price(price, f"{holder}.{name}", currency, notes)
             currency = currency or read.currency
             sent[place] = read.number
     return tuple(sent) if any(price == price for price in sent) else ()
 
 
-def _quantities(lines: list[Mapping[str, Any]], notes: list[Note]) -> tuple[float, ...]:
-    sent = _column(lines, QUANTITY_FIELDS)
+def _quantities(
+    lines: list[Mapping[str, Any]], notes: list[Note], holder: str = "properties.products[]"
+) -> tuple[float, ...]:
+    name, sent = _column(lines, QUANTITY_FIELDS)
     if sent.count(1) == len(sent):
         return ()
-    quantities = [1.0 if one == 1 else _quantity(one, "properties.products[].quantity", notes) for one in sent]
+    quantities = [1.0 if one == 1 else _quantity(one, f"{holder}.{name}", notes) for one in sent]
     return tuple(quantities) if any(quantity != 1.0 for quantity in quantities) else ()
 
 

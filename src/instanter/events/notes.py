@@ -30,6 +30,8 @@ CONSENT_UNREAD: Final = "consent_unread"
 LINKS_FULL: Final = "links_full"
 PLACEHOLDER: Final = "placeholder"
 ORDER_UNDONE: Final = "order_undone"
+ORDER_UNNAMED: Final = "order_unnamed"
+UNKNOWN_FIELD: Final = "unknown_field"
 
 CODES: Final = {
     UNHEARD: "no feature hears this name, so the event changes no profile: map it under [events.names], or name it in "
@@ -40,6 +42,9 @@ CODES: Final = {
               "transaction_id ...), as the event had it that completed the order",
     ORDER_UNDONE: "it says that no order stands, and the event's name that one does, so it counts: send "
                   "Order Cancelled or Order Refunded with its order_id, or nothing",
+    ORDER_UNNAMED: "it names no order, so the same order told again under another messageId counts again: send "
+                   "properties.order_id (or orderId, order_number, transaction_id ...)",
+    UNKNOWN_FIELD: "it has no effect there",
     ITEM_UNKNOWN: "its item is not in the catalogue, so nothing can be recommended for it: load the item, or say in "
                   "[events] item_from which field has the catalogue's id",
     NUMBER_UNREADABLE: "it counts as not sent",

@@ -16,7 +16,7 @@ import msgspec
 from ..foundation.errors import EventRejected
 from .kinds import folded
 from .notes import FIELD_DROPPED, FIELD_REPAIRED, NEAR_MISS, Note, add_note, kind_of
-from .schema import TrackingEvent
+from .schema import FIELDS, TrackingEvent
 from .wanted import complaint
 
 _EMPTIES: Final[tuple[Any, ...]] = ("", [], {})
@@ -183,13 +183,12 @@ nobody can say what happened, or when."""
 
 # Names.
 
-_WIRE: Final = frozenset(field.encode_name for field in msgspec.structs.fields(TrackingEvent))
-_BY_SPELLING: Final = {folded(name): name for name in _WIRE} | {"eventname": "event"}
+_BY_SPELLING: Final = {folded(name): name for name in FIELDS} | {"eventname": "event"}
 
 
 def _spellings() -> Iterator[str]:
     """The ways in which programs write a name of several words, but for the specification's own."""
-    for name in (*_WIRE, "eventName"):
+    for name in (*FIELDS, "eventName"):
         words = re.findall("[A-Z]?[a-z]+", name)
         lower = [word.lower() for word in words]
         title = "".join(word.title() for word in words)
@@ -201,7 +200,7 @@ def _spellings() -> Iterator[str]:
     yield from ("eventName", "event_name")
 
 
-MISSPELT: Final = frozenset(_spellings()) - _WIRE
+MISSPELT: Final = frozenset(_spellings()) - FIELDS
 """Names that are nearly the specification's, to be looked for in one step."""
 
 
@@ -211,7 +210,7 @@ def near_miss(field: str) -> str:
     >>> near_miss("anonymous_id"), near_miss("userID"), near_miss("Properties"), near_miss("shopId")
     ('anonymousId', 'userId', 'properties', '')
     """
-    return _BY_SPELLING.get(folded(field), "") if field not in _WIRE and len(field) <= _FIELD_CHARS_MAX else ""
+    return _BY_SPELLING.get(folded(field), "") if field not in FIELDS and len(field) <= _FIELD_CHARS_MAX else ""
 
 
 _FIELD_CHARS_MAX: Final = 32

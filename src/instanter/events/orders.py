@@ -13,9 +13,24 @@ _IDS: Final = ("order_id", "orderId", "transaction_id", "transactionId", "purcha
 """Properties that name the order, the first that does. `ec_id` is Matomo's."""
 _ITSELF: Final = ("id",)
 """How a shop's own record names itself: an order its order, a refund its refund."""
-_NUMBERS: Final = ("order_number", "orderNumber")
+_NUMBERS: Final = (
+    "order_number", "orderNumber", "order_no", "orderNo", "order_nr", "orderNr", "order_num", "order_ref", "orderRef",
+    "order_reference", "orderReference", "order_code", "orderCode", "transaction_no", "transaction_number",
+    "purchase_number", "bestellnummer", "bestell_nr", "bestell_id", "bestellung_id", "auftragsnummer", "auftrags_nr",
+    "numero_commande", "commande_id", "ordernummer", "bestelnummer", "numero_pedido", "pedido_id", "numero_ordine",
+    "ordine_id",
+)  # fmt: skip
 """What people call the order: after its id, by which the record of a refund names it."""
+_MAYBE: Final = (
+    "order", "transaction", "invoice_id", "invoice_no", "invoice_number", "receipt_id", "receipt_no", "receipt_number",
+    "purchase", "sale_id", "sales_id", "checkout_id", "basket_id", "cart_id", "booking_id", "booking_number",
+    "reference", "ref", "number", "nummer", "rechnungsnummer", "bestellung", "auftrag", "commande", "pedido", "ordine",
+)  # fmt: skip
+"""Names under which an order's id may stand, and something else as well: told, never read."""
+ORDER_FIELDS: Final = _IDS + _NUMBERS
+"""Properties that name an order and nothing else."""
 _BY_SPELLING: Final = {folded(name): name for name in reversed(_IDS + _NUMBERS)}
+_MAYBE_BY_SPELLING: Final = frozenset(map(folded, _MAYBE))
 _NAME_CHARS_MAX: Final = 32
 _REFUND_IDS: Final = ("refund_id", "refundId")
 _SHOPIFY: Final = "gid://"
@@ -42,6 +57,8 @@ _ONCE: Final = frozenset(
 )
 """Said of an order once, however often it is told."""
 REFUNDS: Final = frozenset(meaning.name for meaning in MEANINGS if meaning.role is Role.REFUND)
+ORDERING: Final = frozenset(meaning.name for meaning in MEANINGS if meaning.role in (Role.ORDER, Role.CLAIM))
+"""Names that say that an order stands. Without its id one that is told twice is two."""
 TAKING_BACK: Final = REFUNDS | {meaning.name for meaning in MEANINGS if meaning.role is Role.CANCEL}
 """Names that take an order back, or the items that they name; without either they say nothing."""
 _OF_ORDER: Final = "\x1forder\x1f"
@@ -58,6 +75,24 @@ def order_of(name: str, properties: Mapping[str, Any]) -> str:
         return ""
     found = _first_id(properties, _IDS + _NUMBERS if name in REFUNDS else _IDS + _ITSELF + _NUMBERS)
     return found or _first_id(_respelt(properties), _IDS + _NUMBERS)
+
+
+def maybe_order(properties: Mapping[str, Any]) -> str:
+    """The property that may well hold the order's id and is not read as one; "" for none.
+
+    >>> maybe_order({"Invoice-No": "R7", "total": 5}), maybe_order({"total": 5})
+    ('Invoice-No', '')
+    """
+    return next(
+        (
+            name
+            for name in properties
+            if len(name) <= _NAME_CHARS_MAX
+            and folded(name) in _MAYBE_BY_SPELLING
+            and _first_id(properties, (name,))
+        ),
+        "",
+    )
 
 
 def undone_by(name: str, properties: Mapping[str, Any]) -> str:

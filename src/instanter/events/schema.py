@@ -101,6 +101,10 @@ class TrackingEvent(Wire, frozen=True, gc=False):
     integrations: Any = None
 
 
+FIELDS = frozenset(field.encode_name for field in msgspec.structs.fields(TrackingEvent))
+"""Names of the fields of an event."""
+
+
 class PlainContext(SentContext, frozen=True, gc=False, forbid_unknown_fields=True):
     """The circumstances with nothing in them but what clients of the field send and what is read here.
 

@@ -23,7 +23,7 @@ from .addresses import truncated
 from .mend import mended, within_bounds
 from .notes import Note
 from .odd import MISSPELT, event_of, mend_context, take_near_misses
-from .schema import PlainEvent, TrackingEvent
+from .schema import FIELDS, PlainEvent, TrackingEvent
 from .structure import BRACKETS_UNCHECKED, SHORT_BYTES, check_structure, finite, has_extreme_number
 from .wanted import wanted
 
@@ -34,6 +34,7 @@ _TOO_BROKEN: Final = (
     f"{BROKEN_EVENTS_BYTES_MAX // 1024} KiB, were none either; sent again by itself it is mended, or told what is wrong"
 )
 _NOTHING: Final[Mapping[str, Any]] = {}
+_NO_NAMES: Final = frozenset[str]()
 _SEALED: Final = "sealed"
 """In JSON that is kept, the one name of the map that stands for an id: under it, the id sealed, in base 64."""
 
@@ -73,6 +74,11 @@ class Sent:
             return _NOTHING
         context: dict[str, Any] = self._fields["context"]
         return context
+
+    @property
+    def names_beside(self) -> frozenset[str]:
+        """Names of what stands beside the fields of the specification; `PlainEvent` has none that is asked about."""
+        return _NO_NAMES if self._fields is None else frozenset(self._fields.keys() - FIELDS)
 
     def read_again(self) -> None:
         """Bring `event` to what the map says now."""

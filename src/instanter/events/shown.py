@@ -10,25 +10,45 @@ from typing import Any, Final, NamedTuple
 
 _SHOWN_IF_TRUE: Final = frozenset({
     "active", "isactive", "visible", "isvisible", "enabled", "isenabled", "published", "ispublished", "productonline",
+    "aktiv", "istaktiv", "aktiviert", "sichtbar", "veröffentlicht", "veroeffentlicht", "freigegeben", "freigeschaltet",
+    "actif", "estactif", "activé", "publié", "publie", "actief", "isactief", "zichtbaar", "gepubliceerd", "activo",
+    "activa", "habilitado", "publicado", "attivo", "attiva", "visibile", "pubblicato", "ativo", "visível", "visivel",
+    "aktywny", "synlig",
 })  # fmt: skip
 _HIDDEN_IF_TRUE: Final = frozenset({
     "hidden", "ishidden", "deleted", "isdeleted", "discontinued", "isdiscontinued", "archived", "isarchived",
-    "disabled", "isdisabled",
+    "disabled", "isdisabled", "inactive", "isinactive", "inaktiv", "gelöscht", "geloescht", "versteckt", "ausgeblendet",
+    "archiviert", "deaktiviert", "gesperrt", "auslaufartikel", "inactif", "supprimé", "supprime", "masqué", "archivé",
+    "désactivé", "inactief", "verwijderd", "verborgen", "gearchiveerd", "uitgeschakeld", "inactivo", "eliminado",
+    "oculto", "archivado", "deshabilitado", "descatalogado", "inattivo", "eliminato", "nascosto", "archiviato",
+    "disattivato", "inativo",
 })  # fmt: skip
 _IN_WORDS: Final = frozenset({
     "status", "productstatus", "itemstatus", "poststatus", "visibility", "catalogvisibility", "visibilityincatalog",
+    "artikelstatus", "produktstatus", "sichtbarkeit", "statut", "stato",
 })  # fmt: skip
 HIDING: Final = _SHOWN_IF_TRUE | _HIDDEN_IF_TRUE | _IN_WORDS
 """How such fields are called, in small letters and digits alone."""
-_TRUE: Final = frozenset({"true", "yes", "y", "on", "1", "1.0", "t", "ja", "oui"})
-_FALSE: Final = frozenset({"false", "no", "n", "off", "0", "0.0", "-1", "f", "nein", "non"})
+_TRUE: Final = frozenset({
+    "true", "yes", "y", "on", "1", "1.0", "t", "ja", "j", "wahr", "oui", "vrai", "sí", "si", "sì", "verdadero", "vero",
+    "sim", "waar", "tak",
+})  # fmt: skip
+_FALSE: Final = frozenset({
+    "false", "no", "n", "off", "0", "0.0", "-1", "f", "nein", "falsch", "non", "faux", "nee", "onwaar", "falso", "não",
+    "nao", "nie", "nej",
+})  # fmt: skip
 _HIDES: Final = frozenset({
     "inactive", "archived", "draft", "private", "trash", "trashed", "pending", "auto-draft", "hidden", "disabled",
-    "deleted", "unpublished", "discontinued", "not visible individually", "false",
+    "deleted", "unpublished", "discontinued", "not visible individually", "false", "inaktiv", "nicht aktiv", "entwurf",
+    "gelöscht", "geloescht", "archiviert", "deaktiviert", "gesperrt", "versteckt", "ausgeblendet", "nicht sichtbar",
+    "unveröffentlicht", "auslaufartikel", "inactif", "brouillon", "supprimé", "archivé", "désactivé", "masqué",
+    "inactief", "concept", "verwijderd", "gearchiveerd", "verborgen", "inactivo", "borrador", "eliminado", "archivado",
+    "oculto", "descatalogado", "inattivo", "bozza", "eliminato", "archiviato", "nascosto", "inativo",
 })  # fmt: skip
 _SHOWS: Final = frozenset({
     "active", "publish", "published", "enabled", "live", "visible", "online", "public", "catalog", "search", "true",
-    "catalog, search", "approved",
+    "catalog, search", "approved", "aktiv", "sichtbar", "veröffentlicht", "freigegeben", "actif", "publié", "actief",
+    "zichtbaar", "gepubliceerd", "activo", "publicado", "attivo", "pubblicato", "visibile", "ativo",
 })  # fmt: skip
 _BY_MAGENTO: Final[Mapping[str, Mapping[Any, bool]]] = {
     "status": {1: True, 2: False}, "visibility": {1: False, 2: True, 3: True, 4: True},

@@ -27,7 +27,8 @@ COLUMNS: Final = {
     "product_id": ("productid", "itemid", "item", "product", "articleid", "contentid", "sku", "isbn", "movieid",
                    "articlenumber", "artikelnummer", "artikelnr", "artikelid", "artikel", "produktid", "produkt",
                    "lineitemsku"),
-    "order_id": ("orderid", "transactionid", "bestellnummer", "bestellnr"),
+    "order_id": ("orderid", "transactionid", "purchaseid", "ordernumber", "orderno", "ordernr", "bestellnummer",
+                 "bestellnr", "bestellid", "auftragsnummer", "auftragsnr"),
     "price": ("unitprice", "itemprice", "preis", "einzelpreis", "lineitemprice"),
     "quantity": ("qty", "menge", "anzahl", "lineitemquantity"),
 }  # fmt: skip
