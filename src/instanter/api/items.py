@@ -206,7 +206,7 @@ class _Reading:
             self._reject(index, item_id, refused.code, refused.message)
         else:
             self.warnings.add(item_id, self._reader.remarks)
-            if not read:
+            if sent.get("fields") == {}:
                 self.warnings.add(item_id, [Remark("fields", "empty", _EMPTY_ITEM)])
             if "fields" in sent and (beside := sorted(sent.keys() - {"id", "fields"})):
                 name = beside[0][:SHOWN_ID_CHARS].encode(errors="replace").decode()
