@@ -206,11 +206,11 @@ class _Reading:
             self._reject(index, item_id, refused.code, refused.message)
         else:
             self.warnings.add(item_id, self._reader.remarks)
-            if sent.get("fields") == {}:
-                self.warnings.add(item_id, [Remark("fields", "empty", _EMPTY_ITEM)])
             if "fields" in sent and (beside := sorted(sent.keys() - {"id", "fields"})):
                 name = beside[0][:SHOWN_ID_CHARS].encode(errors="replace").decode()
                 self.warnings.add(item_id, [Remark(name, "ignored", f"{name} stands beside fields, not in them")])
+            elif sent.get("fields") == {}:
+                self.warnings.add(item_id, [Remark("fields", "empty", _EMPTY_ITEM)])
             if item_id in self.fit:
                 self.warnings.add(item_id, [Remark("id", "repeated", "the last item of this id stands")])
                 del self.fit[item_id]
