@@ -21,7 +21,10 @@ ITEMS: Final = "items.ndjson"
 EVENTS: Final = "events.ndjson"
 GUESS: Final = "guess.json"
 NEXT: Final = "GO-ON.md"
-USUAL_CONFIG: Final = Config(placements=(Placement(id=PLACEMENT, limit=K),))
+HERO: Final = "home.hero"
+USUAL_CONFIG: Final = Config(placements=(
+    Placement(id=PLACEMENT, limit=K), Placement(id=HERO, limit=1, seen_before="leave_out"),
+))  # fmt: skip
 """What `configuration` says but for names of events: its kernels are those of any trial."""
 _FOLDER: Final = "instanter-try"
 _TRIES_MAX: Final = 1_000
@@ -55,6 +58,8 @@ def configuration(*, source: str, kinds: Mapping[str, str], only_new: bool, limi
     lines += ["[[placements]]", f'id = "{PLACEMENT}"', f"limit = {limit}"]
     if only_new:
         lines += ['seen_before = "leave_out"     # hardly anybody comes back to what they had']
+    lines += ["", "[[placements]]", f'id = "{HERO}"', "limit = 1"]
+    lines += ['seen_before = "leave_out"     # one large picture of what was just looked at says nothing new']
     return "\n".join([*lines, ""])
 
 
