@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 
@@ -17,7 +19,7 @@ from instanter.events.reject import (
     sealed,
     settled,
 )
-from instanter.events.subjects import NOBODY, Sealed, Subject
+from instanter.events.subjects import NOBODY, Sealed, Sealing, Subject
 from instanter.foundation import limits
 from instanter.foundation.errors import Corrupt, EventRejected
 
@@ -80,6 +82,9 @@ class Keys:
     def seal(self, cell: int, kind: Sealed, at_ms: int, plain: bytes) -> bytes:
         assert kind is Sealed.QUARANTINE
         return b"%d/%d/" % (cell, at_ms) + plain[::-1]
+
+    def seal_events(self, sealings: Sequence[Sealing]) -> list[bytes]:
+        raise AssertionError("a bad event is sealed by itself")
 
     def unseal(self, cell: int, kind: Sealed, at_ms: int, sealed: bytes) -> bytes | None:
         mark = b"%d/%d/" % (cell, at_ms)

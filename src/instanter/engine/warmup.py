@@ -21,6 +21,7 @@ from ..models.online import warm_up as warm_up_learners
 from ..models.trained import warm_up as warm_up_models
 from ..models.words import warm_up as warm_up_words
 from ..privacy.roll import warm_up as warm_up_roll
+from ..privacy.sealing import warm_up as warm_up_sealing
 from ..state.checkpoint import Snapshot
 from ..state.cold import warm_up as warm_up_cold
 from ..state.compiling import compiled, nobody_listens
@@ -75,6 +76,7 @@ def _do_all(schema: Schema, decider: Decider, placements: tuple[str, ...]) -> No
     state.hash()
     state.received_of([1, 2])
     warm_up_roll()
+    warm_up_sealing()
     warm_up_models()
     warm_up_learners()
     warm_up_reasons()

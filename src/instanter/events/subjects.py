@@ -6,6 +6,7 @@ of its own. What is sealed under a key that was destroyed can never be read agai
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final, Protocol
 
@@ -65,6 +66,10 @@ class Subject(Protocol):
         ...
 
 
+Sealing = tuple[Subject, int, bytes]
+"""An event to be sealed: whose it is, when it came, and the bytes."""
+
+
 class Subjects(Protocol):
     """All subjects of an installation. Not for threads, but for `unseal`."""
 
@@ -78,6 +83,10 @@ class Subjects(Protocol):
 
     def seal(self, cell: int, kind: Sealed, at_ms: int, plain: bytes) -> bytes:
         """Seal under the key of a known pseudonym, or of `NOBODY`."""
+        ...
+
+    def seal_events(self, sealings: Sequence[Sealing]) -> list[bytes]:
+        """As `Subject.seal_event` of each, faster where they are many. The subjects are of here."""
         ...
 
     def unseal(self, cell: int, kind: Sealed, at_ms: int, sealed: bytes) -> bytes | None:
@@ -125,6 +134,9 @@ class HashedSubjects:
 
     def seal(self, cell: int, kind: Sealed, at_ms: int, plain: bytes) -> bytes:
         return plain
+
+    def seal_events(self, sealings: Sequence[Sealing]) -> list[bytes]:
+        return [plain for _, _, plain in sealings]
 
     def unseal(self, cell: int, kind: Sealed, at_ms: int, sealed: bytes) -> bytes | None:
         return sealed

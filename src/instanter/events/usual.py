@@ -20,17 +20,17 @@ from ..foundation.limits import EVENT_BYTES_MAX, EVENT_NAMES_MAX, ID_CHARS_MAX, 
 from .admitted import Admitted
 from .amounts import WORTH_SOMETHING, Amounts
 from .enrich import Enricher
-from .envelope import NO_CONTEXT, Tracked, encode_record
+from .envelope import NO_CONTEXT, Context, Tracked, encode_record
 from .gate import FREE, Gate
 from .identifiers import NO_USER, PLACEHOLDERS, identifier
 from .kinds import NAME_BY_TYPE
-from .named_items import ANY, NAMING_ITEMS, NO_ITEMS, ONE_WITH_PRICE, ItemFinder, RefOf
+from .named_items import ANY, NAMING_ITEMS, NO_ITEMS, ONE_WITH_PRICE, ItemFinder, Items, RefOf
 from .notes import Note
 from .numbers import AMOUNT_MAX
 from .orders import ABOUT_ORDERS, TAKING_BACK
 from .schema import UsualEvent
 from .structure import BRACKETS_UNCHECKED, SHORT_BYTES, finite, has_extreme_number
-from .subjects import ANONYMOUS_PREFIX, Subjects
+from .subjects import ANONYMOUS_PREFIX, Sealing, Subjects
 from .times import FAR_MS
 
 _SPACES: Final = b" \t\r\n"
@@ -62,6 +62,9 @@ class _Shape(NamedTuple):
     """As `Amounts.among`."""
     has_list: bool
 
+
+_Draft = tuple[int, int, int, int, str, int, Items, dict[str, float], str, Context]
+"""Of a record: received_ms, happened_ms, cell, message, name, flags, items, values, list_id and context."""
 
 _OTHER: Final = _Plan("", False)
 
@@ -108,7 +111,8 @@ class UsualEvents:
         One loop, with all that is the same for the whole step in front of it: calls and looks through objects are most
         of what an event costs here.
         """
-        admitted, left = list[Admitted](), list(range(len(raws)))
+        left = list(range(len(raws)))
+        drafts, sealings, message_ids = list[_Draft](), list[Sealing](), list[str]()
         plans, plans_by_type, shapes = self._plans, self._plans_by_type, self._shapes
         enrich, subject_of, ref_of = self._enricher.enrich, self._subjects.subject, self._ref_of
         items_of, values_of = self._items.items_of, self._amounts.values_of
@@ -229,15 +233,29 @@ class UsualEvents:
             ) is not FREE:  # fmt: skip
                 continue
             subject = subject_of(tenant, identity)
-            cell = subject.cell
-            record = Tracked(
-                received_ms, happened_ms, tenant, cell, message, plan.name, flags, items[0], items[1], items[2],
-                items[3], values, list_id, "", context, subject.seal_event(received_ms, text), cell, (), _NOT_RETOLD,
-                _NO_ORDER, _NO_DEVICE,
-            )  # fmt: skip
-            admitted.append(Admitted(record, encode_record(record), message_id))
+            sealings.append((subject, received_ms, text))
+            drafts.append((
+                received_ms, happened_ms, subject.cell, message, plan.name, flags, items, values, list_id, context,
+            ))  # fmt: skip
+            message_ids.append(message_id)
             left[place] = -1
-        return admitted, [place for place in left if place >= 0]
+        records = self._recorded(tenant, drafts, self._subjects.seal_events(sealings))
+        return list(map(Admitted, records, map(encode_record, records), message_ids)), [
+            place for place in left if place >= 0
+        ]
+
+    def _recorded(self, tenant: str, drafts: Sequence[_Draft], bodies: Sequence[bytes]) -> list[Tracked]:
+        """The records of what is known of each event, and of its body, sealed."""
+        return [
+            Tracked(
+                received_ms, happened_ms, tenant, cell, message, name, flags, refs, prices, quantities, positions,
+                values, list_id, "", context, body, cell, (), _NOT_RETOLD, _NO_ORDER, _NO_DEVICE,
+            )
+            for (
+                received_ms, happened_ms, cell, message, name, flags, (refs, prices, quantities, positions), values,
+                list_id, context,
+            ), body in zip(drafts, bodies, strict=True)
+        ]  # fmt: skip
 
     def _plan(self, sent: str | None) -> _Plan:
         """The plan of a track event of this name, remembered."""

@@ -11,21 +11,22 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import chain
+from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
 from struct import iter_unpack
-from typing import Final
+from typing import Final, cast
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ..events.subjects import NOBODY, Sealed
+from ..events.subjects import NOBODY, Sealed, Sealing
 from ..foundation.disk import Disk, Lock
 from ..foundation.errors import Broken, Corrupt, LogClosed
 from ..foundation.limits import SUBJECTS_OPEN_MAX
 from ..foundation.rng import entropy
 from .roll import Roll
+from .sealing import NONCE_BYTES, batch_cipher
 from .vault import KEY_BYTES, NAME_BYTES, MasterKey, Vault
 
 DAY_MS: Final = 86_400_000
@@ -35,8 +36,8 @@ EXPIRED: Final = "expired"
 """Why something cannot be read: the key of its day was destroyed because of its age."""
 NO_KEY: Final = "no_key"
 """Likewise: the key of the person was destroyed, or a key was lost."""
-_NONCE_BYTES: Final = 12
-_TAG_BYTES: Final = 16
+SEALED_TOGETHER_MIN: Final = 8
+"""For fewer events it costs more to begin than each costs less."""
 _CELL_BYTES: Final = 8
 _POOL_BYTES: Final = 16_384
 _NONCES_DRAWN: Final = 1_024
@@ -79,11 +80,15 @@ class KeySubject:
         """
         store = self._store
         if store.sealing is not self or not self._from_ms <= at_ms < self._until_ms:
-            if not self._from_ms <= at_ms < self._until_ms:
-                self._begin_day(at_ms // DAY_MS)
-            store.sealing, store.cipher = self, AESGCM(self._event_key)
+            store.sealing, store.cipher = self, AESGCM(self.event_key(at_ms))
         nonce = next(store.nonces)
         return nonce + store.cipher.encrypt(nonce, plain, None)
+
+    def event_key(self, at_ms: int) -> bytes:
+        """What events of that day are sealed under."""
+        if not self._from_ms <= at_ms < self._until_ms:
+            self._begin_day(at_ms // DAY_MS)
+        return self._event_key
 
     def _begin_day(self, day: int) -> None:
         self._event_key = self._store.sealing_key(self._key, Sealed.EVENT, day)
@@ -120,6 +125,7 @@ class KeyStore:
         self.sealing: KeySubject | None = None
         """Who has sealed an event last; `cipher` is theirs, of its day."""
         self.cipher = _NO_CIPHER
+        self._batch_cipher = batch_cipher()
         wrapping = MasterKey(master, self._drawn)
         with ExitStack() as opened:
             if not read_only:
@@ -164,13 +170,22 @@ class KeyStore:
             raise Broken("there is no key to seal this under")
         return self.seal_under(key, kind, at_ms, plain)
 
+    def seal_events(self, sealings: Sequence[Sealing]) -> list[bytes]:
+        if self._batch_cipher is None or len(sealings) < SEALED_TOGETHER_MIN:
+            return [subject.seal_event(at_ms, plain) for subject, at_ms, plain in sealings]
+        own = cast("Sequence[tuple[KeySubject, int, bytes]]", sealings)
+        return self._batch_cipher.seal(
+            [subject.event_key(at_ms) for subject, at_ms, _ in own], list(islice(self.nonces, len(own))),
+            [plain for _, _, plain in own],
+        )  # fmt: skip
+
     def unseal(self, cell: int, kind: Sealed, at_ms: int, sealed: bytes) -> bytes | None:
         key = self._key_of(cell)
         day_key = self._day_keys.get((kind, at_ms // DAY_MS)) if kind is not Sealed.IDENTIFIER else _NO_KEY
         if key is None or day_key is None:
             return None
         try:
-            return AESGCM(_combined(key, day_key, kind)).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
+            return AESGCM(_combined(key, day_key, kind)).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None)
         except (InvalidTag, ValueError):
             raise Corrupt(file="sealed bytes", offset=0, reason="they are not what was sealed") from None
 
@@ -315,7 +330,7 @@ class KeyStore:
         """Nonces of twelve fresh bytes, without end; taken from the system many at a time. No list of them is made: the
         room that a list does not use keeps what lay there before, for as long as the list is there."""
         while True:
-            yield map(itemgetter(0), iter_unpack(f"{_NONCE_BYTES}s", self._source(_NONCES_DRAWN * _NONCE_BYTES)))
+            yield map(itemgetter(0), iter_unpack(f"{NONCE_BYTES}s", self._source(_NONCES_DRAWN * NONCE_BYTES)))
 
     def _drawn(self, size_bytes: int) -> bytes:
         """Fresh bytes; taken from the system many at a time, and each given out once."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from ...events.subjects import HashedSubjects, Sealed
+from ...events.subjects import HashedSubjects, Sealed, Sealing
 from ...foundation.disk import Disk
 from ...privacy.subjects import KeyStore, KeySubject
 from ..cli import serve
@@ -42,6 +43,9 @@ class UnsealedStore(KeyStore):
 
     def seal(self, cell: int, kind: Sealed, at_ms: int, plain: bytes) -> bytes:
         return plain
+
+    def seal_events(self, sealings: Sequence[Sealing]) -> list[bytes]:
+        return [plain for _, _, plain in sealings]
 
     def unseal(self, cell: int, kind: Sealed, at_ms: int, sealed: bytes) -> bytes | None:
         return sealed
