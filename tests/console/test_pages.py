@@ -16,6 +16,7 @@ from .stall import HOSTILE, Stall
 ROOM = "console"
 READY = {"/console/live": ".u-legend"}
 """What is there once a page has fetched all it shows."""
+SLOW_BYTES_PER_S = 60_000
 
 
 def log_in(tab: Tab, stall: Stall, key: str = "") -> None:
@@ -42,6 +43,18 @@ def test_every_page_reads_well(theme: str, width: int, stall: Stall, new_page: N
         link = tab.locator("nav [aria-current]").bounding_box()
         assert link is not None
         assert 0 <= link["x"] < link["x"] + link["width"] <= width, "the bar of pages shows where one is"
+
+
+def test_a_long_table_that_comes_slowly_is_drawn_once(stall: Stall, new_page: NewPage) -> None:
+    tab = new_page(width=DESKTOP)
+    log_in(tab, stall)
+    tools = tab.context.new_cdp_session(tab)
+    tools.send("Network.emulateNetworkConditions", {
+        "offline": False, "latency": 20, "downloadThroughput": SLOW_BYTES_PER_S, "uploadThroughput": SLOW_BYTES_PER_S,
+    })  # fmt: skip
+    tab.goto(f"{stall.url}/console/catalogue")
+    assert tab.locator("tbody tr").count() > 40
+    check_page(tab)
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", DESKTOP), ("dark", PHONE)])

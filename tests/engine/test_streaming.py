@@ -12,7 +12,7 @@ import pytest
 
 from instanter.engine.loop import Engine
 from instanter.engine.streaming.cursor import Cursor, cursor_of
-from instanter.engine.streaming.derivation import Entry
+from instanter.engine.streaming.derivation import Entry, Wanted
 from instanter.engine.streaming.kinds import KIND_NAMES, KINDS
 from instanter.engine.streaming.streams import WOKEN_AT_ONCE, Chunk
 from instanter.events.envelope import Decided
@@ -22,9 +22,11 @@ from instanter.foundation.limits import (
     STREAM_ENTRIES_BYTES,
     STREAM_ITEMS_MAX,
     STREAM_JOINED_BYTES_MAX,
+    STREAM_PIECE_BYTES,
     STREAM_QUEUE_BYTES_MAX,
     STREAM_QUEUE_ENTRIES_MAX,
     STREAM_QUEUED_BYTES_MAX,
+    STREAM_READ_PER_PIECE,
     STREAM_READERS_MAX,
     STREAM_READERS_PER_TENANT_MAX,
     STREAM_RECORDS_PER_STEP,
@@ -364,7 +366,7 @@ def test_an_entry_names_the_first_items_and_says_how_many_it_leaves_out(tmp_path
     streamed(tmp_path, work)
 
 
-def test_a_step_ends_with_the_entry_that_makes_it_large(tmp_path: Path) -> None:
+def test_a_step_ends_with_the_piece_that_makes_it_large(tmp_path: Path) -> None:
     async def work(engine: Engine) -> None:
         products = [{"product_id": f"sku-{number}"} for number in range(STREAM_ITEMS_MAX)]
         lists = [
@@ -374,8 +376,36 @@ def test_a_step_ends_with_the_entry_that_makes_it_large(tmp_path: Path) -> None:
         await take(engine, *lists)
         following = await follow(engine, "event", since=engine.streams.oldest())
         size_bytes = len(await anext(following.pieces))
-        assert STREAM_ENTRIES_BYTES < size_bytes < STREAM_ENTRIES_BYTES + 4_096
+        assert STREAM_ENTRIES_BYTES < size_bytes < STREAM_ENTRIES_BYTES + STREAM_READ_PER_PIECE * 4_096
         assert len(await following.piece()) < STREAM_RECORDS_PER_STEP // 2, "the rest"
+
+    streamed(tmp_path, work)
+
+
+def test_what_waits_is_sent_in_pieces(tmp_path: Path) -> None:
+    async def work(engine: Engine) -> None:
+        following = await follow(engine, "event")
+        chunks = 5
+        for _ in range(chunks):
+            following.reader.push(chunk_of(engine, STREAM_PIECE_BYTES // 2, count=1))
+        sizes = [len(await anext(following.pieces)) for _ in range(-(-chunks // 2))]
+        assert all(STREAM_PIECE_BYTES <= size < 2 * STREAM_PIECE_BYTES for size in sizes[:-1])
+        assert sizes[-1] < STREAM_PIECE_BYTES
+
+    streamed(tmp_path, work)
+
+
+def test_few_records_are_read_before_others_may_use_the_processor(tmp_path: Path) -> None:
+    async def work(engine: Engine) -> None:
+        oldest = engine.streams.oldest()
+        await take(engine, *(event(number) for number in range(2 * STREAM_READ_PER_PIECE)))
+        reading, head = engine.streams.reading(), Cursor(engine.partition.position, -1, oldest.quarantine)
+        piece = reading.step(oldest, head, Wanted(["default"], ["event"]))
+        assert len(piece.entries) == STREAM_READ_PER_PIECE
+        rest = reading.step(piece.cursor, head, Wanted(["default"], ["event"]))
+        assert len(rest.entries) == STREAM_READ_PER_PIECE
+        unheard = reading.step(oldest, head, Wanted(["default"], ["decision"]))
+        assert (unheard.entries, unheard.cursor) == ([], head), "what nobody asks for is not read"
 
     streamed(tmp_path, work)
 

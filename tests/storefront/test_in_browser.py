@@ -187,7 +187,7 @@ def test_nothing_else_is_fetched_between_the_question_and_the_painted_lists(visi
       const named = (end) => performance.getEntriesByType('resource').filter(({ name }) => name.endsWith(end))
       return { painted: at('painted'), drawer: [...named('/see'), ...named('/crowd')].map((one) => one.startTime) }
     }""")
-    assert len(times["drawer"]) == 2
+    assert len(times["drawer"]) >= 2
     assert min(times["drawer"]) >= times["painted"]
     assert page.locator('[data-place="home.recommended"] img:not([src])').count() == 0
 

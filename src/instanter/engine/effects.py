@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import msgspec
 
-from ..decisions.receipt import decode_receipt
 from ..events.envelope import Decided, Tracked, read_record
 from ..events.kinds import KNOWN, NAME_BY_TYPE, ORDER_COMPLETED, PAGE_VIEWED, PRODUCT_ADDED, SCREEN_VIEWED
 from ..events.named_items import NAMING_ITEMS
@@ -30,7 +29,7 @@ from ..foundation.limits import (
 )
 from ..log.frames import Frame
 from ..privacy.subjects import KeyStore
-from .export import opened_receipt, stored_event
+from .export import read_receipt, stored_event
 from .partition import Partition
 from .stocktaking import looked_at, without_effect
 from .tally import TallyReading
@@ -398,8 +397,8 @@ def _placements(seen: Observed, subjects: KeyStore) -> Iterator[Finding]:
     asked: Counter[str] = Counter()
     found: Counter[str] = Counter()
     for record in seen.decided:
-        receipt = opened_receipt(record, subjects)
-        for placement in decode_receipt(receipt).placements if receipt is not None else ():
+        receipt = read_receipt(record, subjects)
+        for placement in receipt.placements if receipt is not None else ():
             asked[placement.id] += 1
             found[placement.id] += placement.candidates > 0
     for name, count in asked.items():

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from ..decisions.receipt import decode_receipt, id_of
+from ..decisions.receipt import Receipt, decode_receipt, id_of
 from ..events.envelope import Consented, Decided, Lesson, Linked, Tracked, read_record
 from ..events.reject import Quarantined, decode_quarantined, identifiers_in, identifiers_named, opened
 from ..events.sent import kept_fields
@@ -166,10 +166,10 @@ def line_of(
                 "kind": "event", "name": record.name, "receivedAt": time_text(record.received_ms), "event": event,
             }  # fmt: skip
         case Decided() if record.tenant == tenant and (record.subject or record.key) in cells:
-            receipt = opened_receipt(record, subjects)
+            receipt = read_receipt(record, subjects)
             return _why(record.subject, Sealed.RECEIPT, record.at_ms, subjects) if receipt is None else {
                 "kind": "decision", "id": record.decision_id, "at": time_text(record.at_ms),
-                "decision": decode_receipt(receipt).readable(catalogue),
+                "decision": receipt.readable(catalogue),
                 **({"lessons": [_lesson(one, tenant, catalogue) for one in record.lessons]} if record.lessons else {}),
             }  # fmt: skip
         case Linked() if record.tenant == tenant and (record.user or record.owner) in cells:
@@ -198,13 +198,23 @@ def _lesson(lesson: Lesson, tenant: str, catalogue: Catalogue) -> dict[str, Any]
 
 
 def opened_receipt(record: Decided, subjects: KeyStore) -> bytes | None:
-    """The receipt of a decision, None when it can be read no more, or never could be, as with `stored_event`."""
+    """The bytes of the receipt of a decision, None when it can be read no more, or never could be, as with
+    `stored_event`."""
+    found = _opened(record, subjects)
+    return None if found is None else found[0]
+
+
+def read_receipt(record: Decided, subjects: KeyStore) -> Receipt | None:
+    """The receipt of a decision, as `opened_receipt`."""
+    found = _opened(record, subjects)
+    return None if found is None else found[1]
+
+
+def _opened(record: Decided, subjects: KeyStore) -> tuple[bytes, Receipt] | None:
     try:
         receipt: bytes | None = record.receipt
         if record.subject:
             receipt = subjects.unseal(record.subject, Sealed.RECEIPT, record.at_ms, record.receipt)
-        if receipt is not None:
-            decode_receipt(receipt)
+        return None if receipt is None else (receipt, decode_receipt(receipt))
     except Corrupt:
         return None
-    return receipt

@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from ..decisions.receipt import decode_receipt
 from ..events.envelope import Decided, Record, Tracked, read_record
 from ..events.subjects import ANONYMOUS_PREFIX
 from ..events.times import time_text
@@ -24,7 +23,7 @@ from ..log.segment_log import SegmentLog
 from ..log.segments import FIND_BYTES
 from ..privacy.access import DEFAULT_TENANT
 from ..privacy.subjects import KeyStore
-from .export import line_of, opened_receipt, stored_event
+from .export import line_of, read_receipt, stored_event
 from .partition import Partition
 from .profile import Profile, Profiles
 
@@ -153,10 +152,9 @@ class Listings:
         listed: list[DecisionListed] = []
         for place, (position, record) in enumerate(found):
             assert isinstance(record, Decided)
-            receipt = opened_receipt(record, self._subjects)
-            if receipt is None:
+            told = read_receipt(record, self._subjects)
+            if told is None:
                 continue
-            told = decode_receipt(receipt)
             placements = [PlacementListed(one.id, one.rung, len(one.shown())) for one in told.placements]
             listed.append(DecisionListed(
                 record.decision_id, time_text(record.at_ms), record.key != 0, placements, list(told.degraded),

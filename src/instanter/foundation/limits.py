@@ -141,12 +141,18 @@ STREAM_QUEUED_BYTES_MAX = 64 * 1024 * 1024
 """Of all readers together; beyond it who has the most waiting is cut off."""
 STREAM_CUT_S_MAX = 30
 """So long what is being sent to a reader who was cut off is waited for, to tell it why; then the connection goes."""
+STREAM_SILENT_S_MAX = 300
+"""So long a reader may take nothing at all; then the kernel hangs up on it."""
 STREAM_BEHIND_MAX = 4
 """Readers at once for whom the log is read that lies behind; others wait for their turn."""
 STREAM_RECORDS_PER_STEP = 256
-"""Records looked at before others may use the processor ..."""
+"""Records looked at before what they hold is told ..."""
 STREAM_ENTRIES_BYTES = 256 * 1024
-"""... or so many bytes of entries made, and the entry that reaches this."""
+"""... or so many bytes of entries made, and the piece that reaches this."""
+STREAM_READ_PER_PIECE = 16
+"""Of these, so many are read before others may use the processor: one may take 0.3 ms."""
+STREAM_PIECE_BYTES = 64 * 1024
+"""Of entries that wait, so many are sent at once, and the chunk that reaches this."""
 STREAM_JOINED_BYTES_MAX = 16 * 1024 * 1024
 """Of the log before an outcome, in which the decision is looked for that had shown the item."""
 STREAM_ITEMS_MAX = 50

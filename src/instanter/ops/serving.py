@@ -2,7 +2,8 @@
 
 How long a connection may do nothing is bounded in four places: the head of a request and the pause before it by the
 HTTP server, the body by `api.admission`, the reading of a reply by the kernel (`TCP_USER_TIMEOUT`, which accepted
-sockets inherit from the listening one). Connections beyond the bound are closed by `turn_away`.
+sockets inherit from the listening one; for streams `patience` lengthens it). Connections beyond the bound are closed by
+`turn_away`.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ from ..state.compiling import compiled
 from . import metrics
 from .jobs.queue import JobQueue
 from .live import LiveSeries
+from .patience import Patience
 from .remains import Remains
 from .settings import ServeSettings
 from .workers.board import WorkerSeen
@@ -56,6 +58,8 @@ reports = logging.getLogger("instanter.serve")
 DRAIN_MS = 5_000.0
 LOOK_S = 0.05
 """How often connections that wait are looked for; they wait in the kernel for one to two looks."""
+SWITCH_S = 0.001
+"""So long a thread keeps the interpreter though another one waits for it; Python's own is 5 ms."""
 OPEN_FILES_MAX = 1_048_576
 """Asked for where the system sets no limit of its own."""
 
@@ -89,7 +93,7 @@ async def serve(
     listener = listen(host, port, write_s=settings.write_s, shared=workers is not None)
     engine = make_engine()
     await engine.start()
-    calm_the_collector()
+    keep_the_loop_free()
     async with AsyncExitStack() as entered:
         jobs = await entered.enter_async_context(with_jobs(engine))
         access = Access(engine, SystemClock(), terms, dev=dev)
@@ -139,7 +143,7 @@ async def answer(
 ) -> Ended:  # fmt: skip
     """Answer what comes to the listening socket until SIGTERM or SIGINT, or `stop`, then what is in flight; the socket
     is closed then. `beside` runs meanwhile. `headers_for`: see `turn_away`."""
-    server = ListeningServer(app, listener, settings=settings, connections_max=connections_max)
+    server = ListeningServer(Patience(app), listener, settings=settings, connections_max=connections_max)
     stopped = asyncio.create_task(told_to_stop(stop or asyncio.Event()))
     serving = asyncio.create_task(server.serve())
     files_before = open_files()
@@ -334,8 +338,10 @@ def _first_line(error: BaseException | None) -> str:
     return str(error).partition("\n")[0] if error is not None else "no reason was given"
 
 
-def calm_the_collector() -> None:
-    """What lives now lives for good: leave it out of garbage collections, and make these rare and young."""
+def keep_the_loop_free() -> None:
+    """What lives now lives for good: leave it out of garbage collections, and make these rare and young. A thread that
+    computes beside the loop lets go of the interpreter soon: what the loop has to answer waits for it."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 1_000)
+    sys.setswitchinterval(SWITCH_S)

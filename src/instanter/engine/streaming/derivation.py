@@ -13,7 +13,7 @@ import msgspec
 
 from ...events.envelope import Decided, Erased, read_record
 from ...events.reject import decode_quarantined
-from ...foundation.limits import STREAM_ENTRIES_BYTES, STREAM_JOINED_BYTES_MAX, STREAM_RECORDS_PER_STEP
+from ...foundation.limits import STREAM_JOINED_BYTES_MAX, STREAM_READ_PER_PIECE, STREAM_RECORDS_PER_STEP
 from ...log.frames import Frame
 from ...log.segment_log import SegmentLog
 from .cursor import Cursor
@@ -61,11 +61,13 @@ class Entry(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A bounded piece of work."""
+    """What was made of some records."""
 
     entries: list[Entry]
     cursor: Cursor
     """Behind all that was looked at."""
+    looked_at: int
+    """How many records that was, and entries of the quarantine."""
 
 
 class _Source:
@@ -98,7 +100,8 @@ class _Source:
 
 
 class Derivation:
-    """One reading of both logs. Used by one thread at a time; a step takes about a millisecond or two."""
+    """One reading of both logs. Used by one thread at a time. A step takes a few milliseconds at most: who decides
+    meanwhile waits for the interpreter."""
 
     def __init__(self, log: SegmentLog, quarantine: SegmentLog, about: About) -> None:
         self._log = log
@@ -124,24 +127,29 @@ class Derivation:
             yield
         self._about.shown.fill([one for one in found if one[0] >= least], cursor.position)
 
-    def step(self, after: Cursor, until: Cursor, wanted: Wanted) -> Step:
-        """The entries behind a cursor, of some records below `until`. Raises `RequestRejected` where a log does not
-        begin there, or not any more, and `Corrupt`."""
+    def step(self, after: Cursor, until: Cursor, wanted: Wanted, looks_max: int = STREAM_RECORDS_PER_STEP) -> Step:
+        """The entries behind a cursor, of at most `looks_max` records below `until`, and of no more of them read than
+        `STREAM_READ_PER_PIECE`. Raises `RequestRejected` where a log does not begin there, or not any more, and
+        `Corrupt`."""
         records, refused, entries = self._records, self._refused, list[Entry]()
         records.go_to(after.position)
         refused.go_to(after.quarantine)
-        index, size_bytes, shown = after.entry, 0, self._about.shown
-        for _ in range(STREAM_RECORDS_PER_STEP):
+        index, looked_at, read = after.entry, 0, 0
+        while looked_at < looks_max and read < STREAM_READ_PER_PIECE:
             record = records.peek(until.position)
             refusal = refused.peek(until.quarantine) if wanted.quarantine else None
             if refusal is not None and (record is None or refusal.time_ms < record.time_ms):
                 refused.take()
+                read += 1
                 entry = decode_quarantined(refusal.payload, offset=refusal.position)
                 at = Cursor(records.position, index, refused.position)
                 told = self._told(entry, refusal.position, at, wanted.kinds) if entry.tenant in wanted.tenants else []
             elif record is not None:
-                told = self._of_record(record, Cursor(record.position, index, refused.position), wanted)
+                is_heard = _tag(record.payload) in wanted.tags
+                at = Cursor(record.position, index, refused.position)
+                told = self._of_record(record, at, wanted) if is_heard else []
                 records.take()
+                read += is_heard
                 index = -1
             else:
                 records.go_to(max(records.position, until.position))
@@ -149,17 +157,13 @@ class Derivation:
                 index = -1
                 break
             entries += told
-            size_bytes += sum(len(one.body) for one in told)
-            if size_bytes >= STREAM_ENTRIES_BYTES:
-                break
+            looked_at += 1
         if wanted.joins:
-            shown.reaches = records.position
-        return Step(entries, Cursor(records.position, index, refused.position))
+            self._about.shown.reaches = records.position
+        return Step(entries, Cursor(records.position, index, refused.position), looked_at)
 
     def _of_record(self, frame: Frame, at: Cursor, wanted: Wanted) -> list[Entry]:
         """What there is to tell of a record behind entry `at.entry`, of which that is the position."""
-        if _tag(frame.payload) not in wanted.tags:
-            return []
         record = read_record(frame.payload)
         if wanted.joins and isinstance(record, Erased):
             self._about.shown.drop(record.cells)

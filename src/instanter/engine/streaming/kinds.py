@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
-from ...decisions.receipt import decode_receipt, id_of
+from ...decisions.receipt import id_of
 from ...events.envelope import Decided, Flag, Tracked, Withheld
 from ...events.reject import Quarantined
 from ...events.subjects import NOBODY
@@ -20,7 +20,7 @@ from ...feedback.rewards import Rewards
 from ...foundation.limits import STREAM_ITEMS_MAX
 from ...privacy.subjects import KeyStore
 from ...state.catalogue import Catalogue
-from ..export import opened_receipt
+from ..export import read_receipt
 from ..quarantine import normalised
 from .shown import Shown
 
@@ -172,10 +172,9 @@ class _Decisions:
     is_placed, joins = True, False
 
     def tell(self, record: Decided, position: int, about: About) -> Told | None:
-        receipt = opened_receipt(record, about.subjects)
-        if receipt is None:
+        made = read_receipt(record, about.subjects)
+        if made is None:
             return None
-        made = decode_receipt(receipt)
         lists = [(one, one.shown()) for one in made.placements]
         placements = [
             PlacementTold(

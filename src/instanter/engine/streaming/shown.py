@@ -11,12 +11,11 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from ...decisions.receipt import decode_receipt
 from ...events.envelope import Decided, Tracked
 from ...feedback.join import SKEW_MS
 from ...foundation.limits import STREAM_JOINED_BYTES_MAX
 from ...privacy.subjects import KeyStore
-from ..export import opened_receipt
+from ..export import read_receipt
 
 NAMED: Final = "named"
 """How an outcome was joined: the event names a decision that lies too far back to be looked at."""
@@ -48,8 +47,8 @@ class _Made:
     def find(self, item: int, subjects: KeyStore) -> tuple[str, int] | None:
         """The placement and the place at which it showed an item; None where it did not, or can be read no more."""
         if self._lists is None:
-            receipt = opened_receipt(self.record, subjects)
-            placements = () if receipt is None else decode_receipt(receipt).placements
+            receipt = read_receipt(self.record, subjects)
+            placements = () if receipt is None else receipt.placements
             self._lists = tuple((one.id, one.shown()) for one in placements)
         return next(((placement, 1 + items.index(item)) for placement, items in self._lists if item in items), None)
 

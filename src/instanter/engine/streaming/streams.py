@@ -22,11 +22,13 @@ from ...foundation.errors import InstanterError, Overloaded, RequestRejected, Un
 from ...foundation.limits import (
     STREAM_BEHIND_MAX,
     STREAM_ENTRIES_BYTES,
+    STREAM_PIECE_BYTES,
     STREAM_QUEUE_BYTES_MAX,
     STREAM_QUEUE_ENTRIES_MAX,
     STREAM_QUEUED_BYTES_MAX,
     STREAM_READERS_MAX,
     STREAM_READERS_PER_TENANT_MAX,
+    STREAM_RECORDS_PER_STEP,
 )
 from ...foundation.measure import Meter
 from ...log.segment_log import SegmentLog
@@ -193,7 +195,7 @@ class Reader:
                 return self._beat()
         self._streams.has_turned(self)
         body = b""
-        while self._queue and len(body) < STREAM_ENTRIES_BYTES // 4:
+        while self._queue and len(body) < STREAM_PIECE_BYTES:
             chunk = self._queue.popleft()
             self._queued -= len(chunk)
             self.queued_bytes -= chunk.size_bytes
@@ -394,7 +396,17 @@ class Streams:
             back = reading.looking_back(after)
             while not await asyncio.to_thread(_ended, back):
                 pass
-        return await asyncio.to_thread(reading.step, after, until, wanted)
+        entries, cursor, looked_at, size_bytes = list[Entry](), after, 0, 0
+        while looked_at < STREAM_RECORDS_PER_STEP and size_bytes < STREAM_ENTRIES_BYTES:
+            looks_max = STREAM_RECORDS_PER_STEP - looked_at
+            piece = await asyncio.to_thread(reading.step, cursor, until, wanted, looks_max)
+            entries += piece.entries
+            size_bytes += sum(len(one.body) for one in piece.entries)
+            looked_at += piece.looked_at
+            cursor = piece.cursor
+            if cursor == until or not piece.looked_at:
+                break
+        return Step(entries, cursor, looked_at)
 
     # The common reading.
 

@@ -33,7 +33,7 @@ from ...log.segments import SegmentReader
 from ...models.store import ModelStore
 from ...privacy.followed import FollowedSubjects
 from ..datadir import DataDirectory
-from ..serving import answer, calm_the_collector, listen, make_edge, room_for, watch_kernels
+from ..serving import answer, keep_the_loop_free, listen, make_edge, room_for, watch_kernels
 from ..settings import Config
 from ..wiring import decider_of, options_of, schema_of
 from .board import AT, DECISIONS, HANDED_OVER, SOCKET, UP, Board
@@ -196,7 +196,7 @@ async def decide_beside(
     front = Front(edge, make_edge(without_writer, settings, meter, dev=dev), handing, count(HANDED_OVER))
     following = _Following(follower, board, number, stop, on_turn=meter.turn)
     listener = listen(host, port, write_s=settings.write_s, shared=True)
-    calm_the_collector()
+    keep_the_loop_free()
 
     def ready() -> None:
         watch_kernels(meter)
