@@ -21,7 +21,19 @@ import numpy as np
 
 from ..foundation.limits import WALK_FOUND_MAX, WALK_HITS_MAX, WALK_ITEMS_MAX, WALK_VISITS_MAX
 from ..state.compiled import Ints, Reals, Shorts, kernel
-from ..state.steps import after_in, before_in, earlier_in, is_kept, item_at, item_in, owner_in, time_in, word_of
+from ..state.steps import (
+    Span,
+    ahead_in,
+    back_in,
+    back_to_item_in,
+    beside,
+    is_in,
+    item_in,
+    owner_in,
+    span_of,
+    time_in,
+    word_of,
+)
 
 REST_MS = 30 * 60 * 1000
 """A person that rested longer begins a new visit."""
@@ -73,7 +85,7 @@ lately          how often among the newest steps of all people
     NEXT_SECOND, AFTER_BOTH, BEFORE, BESIDE, AFTER_OTHERS, LATELY,
 ) = range(len(COLUMNS))  # fmt: skip
 
-_STEP, _ITEM, _SHARED, _OWNER = 0, 1, 2, 3
+_STEP, _ITEM, _SHARED, _OWNER, _WORD = 0, 1, 2, 3, 4
 _LIKENESS, _FADED = 0, 1
 VISITS, FOUND, HITS = 0, 1, 2
 
@@ -123,7 +135,7 @@ def make_room() -> Walked:
         places=np.zeros(2 * WALK_FOUND_MAX, np.int64),
         totals=np.zeros(len(COLUMNS)),
         counts=np.zeros(3, np.int64),
-        visits=np.zeros((WALK_VISITS_MAX, 4), np.int64),
+        visits=np.zeros((WALK_VISITS_MAX, 5), np.int64),
         likeness=np.zeros((WALK_VISITS_MAX, 2)),
         visit_places=np.zeros(2 * WALK_VISITS_MAX, np.int64),
     )
@@ -137,13 +149,13 @@ def walk(ints: Ints, ring: int, until: int, now_ms: int, own: Own, walked: Walke
     each of `WALK_VISITS_MAX` visits. The same ring and own items give the same result, the items in the same order.
     """
     _clear(walked)
+    span = span_of(ints, ring)
     for i in range(min(len(own.rows), WALK_ITEMS_MAX)):
-        _meet_visits(ints, ring, until, own, i, walked)
+        _meet_visits(ints, ring, span, until, own, i, walked)
     for visit in range(walked.counts[VISITS]):
-        _look_ahead(ints, ring, until, now_ms, own, visit, walked)
-        _look_back(ints, ring, now_ms, own, visit, walked)
+        _look_around(ints, span, until, now_ms, own.weights, visit, walked)
     beside_or_before = walked.counts[FOUND]
-    _see_newest(ints, ring, until, own, walked)
+    _see_newest(ints, span, ring, until, own, walked)
     for found in range(beside_or_before):
         for column in range(LATELY):
             walked.totals[column] += walked.scores[found, column]
@@ -154,7 +166,7 @@ def walk(ints: Ints, ring: int, until: int, now_ms: int, own: Own, walked: Walke
 @kernel
 def find_row(walked: Walked, row: int) -> int:
     """Where the item of a row stands in what was found, -1 if it was not."""
-    found: int = walked.places[_place_of_row(walked, row)] - 1
+    found: int = walked.places[_place_of_row(walked.places, walked.rows, row)] - 1
     return found
 
 
@@ -174,22 +186,26 @@ def _clear(walked: Walked) -> None:
 
 
 @kernel
-def _meet_visits(ints: Ints, ring: int, until: int, own: Own, i: int, walked: Walked) -> None:
+def _meet_visits(ints: Ints, ring: int, span: Span, until: int, own: Own, i: int, walked: Walked) -> None:
     """Other people's visits that have own item `i`, and its rules. The rarer the item, the more it says of a visit."""
     step, hits, faded, oldest = own.heads[i], 0, 1.0, until
     hits_max = WALK_HITS_MAX if i == 0 else WALK_HITS_MAX // OLDER_HITS_DIVISOR
     first_new = walked.counts[VISITS]
-    while step > 0 and hits < hits_max and is_kept(ints, ring, step):
-        word = word_of(ints, ring, step)
+    word = word_of(ints, ring, step) if is_in(span, step) else 0
+    while is_in(span, step) and hits < hits_max:
         owner = owner_in(ints, word)
-        if step <= until and owner != 0 and not _is_own(own, owner):
-            _meet(walked, owner, step, i, faded)
+        if step <= until and owner != 0 and not _is_own(own.owners, owner):
+            _meet(walked.visits, walked.visit_places, walked.likeness, walked.counts, owner, step, word, i, faded)
             if i < RULE_ITEMS:
-                _follow(ints, ring, until, step, i, faded, walked)
+                _follow(ints, span, until, step, word, i, faded, walked)
             hits += 1
             faded *= HITS_FADE
         oldest = step
-        step = earlier_in(ints, ring, word, step)
+        distance = back_to_item_in(ints, word)
+        if distance == 0:
+            break
+        step -= distance
+        word = beside(span, word, -distance)
     if i == 0:
         walked.counts[HITS] = hits
     if hits == 0:
@@ -202,142 +218,184 @@ def _meet_visits(ints: Ints, ring: int, until: int, own: Own, i: int, walked: Wa
 
 
 @kernel
-def _is_own(own: Own, owner: int) -> bool:
+def _is_own(owners: Ints, owner: int) -> bool:
     found = False
-    for i in range(len(own.owners)):
-        found = found or own.owners[i] == owner
+    for i in range(len(owners)):
+        found = found or owners[i] == owner
     return found
 
 
 @kernel
-def _meet(walked: Walked, owner: int, step: int, i: int, faded: float) -> None:
+def _meet(
+    visits: Ints, places: Ints, likeness: Reals, counts: Ints, owner: int, step: int, word: int, i: int, faded: float
+) -> None:
     """Remember the visit of this person, by the newest own item that it has and its newest step about it."""
-    mask = len(walked.visit_places) - 1
+    mask = len(places) - 1
     place = (owner ^ owner >> 17) & mask
-    while walked.visit_places[place] != 0 and walked.visits[walked.visit_places[place] - 1, _OWNER] != owner:
+    while places[place] != 0 and visits[places[place] - 1, _OWNER] != owner:
         place = (place + 1) & mask
-    visit = walked.visit_places[place] - 1
+    visit = places[place] - 1
     if visit < 0:
-        visit = walked.counts[VISITS]
+        visit = counts[VISITS]
         if visit == WALK_VISITS_MAX:
             return
-        walked.counts[VISITS] += 1
-        walked.visit_places[place] = visit + 1
-        walked.visits[visit, _OWNER], walked.visits[visit, _STEP] = owner, step
-        walked.visits[visit, _ITEM], walked.visits[visit, _SHARED] = i, 0
-        walked.likeness[visit, _LIKENESS], walked.likeness[visit, _FADED] = 0.0, faded
-    walked.visits[visit, _SHARED] |= 1 << i
+        counts[VISITS] += 1
+        places[place] = visit + 1
+        visits[visit, _OWNER], visits[visit, _STEP], visits[visit, _WORD] = owner, step, word
+        visits[visit, _ITEM], visits[visit, _SHARED] = i, 0
+        likeness[visit, _LIKENESS], likeness[visit, _FADED] = 0.0, faded
+    visits[visit, _SHARED] |= 1 << i
 
 
 @kernel
-def _follow(ints: Ints, ring: int, until: int, step: int, i: int, faded: float, walked: Walked) -> None:
+def _follow(ints: Ints, span: Span, until: int, step: int, word: int, i: int, faded: float, walked: Walked) -> None:
     """What followed a step, within the visit."""
-    word = word_of(ints, ring, step)
+    scores = walked.scores
+    time_ms = time_in(ints, word)
     for distance in range(1, RULE_REACH + 1):
-        time_ms = time_in(ints, word)
-        step = after_in(ints, ring, word, step)
-        if step == 0 or step > until:
+        on = ahead_in(ints, word)
+        step += on
+        if on == 0 or step > until:
             return
-        word = word_of(ints, ring, step)
-        if time_in(ints, word) - time_ms > REST_MS:
+        word = beside(span, word, on)
+        before_ms, time_ms = time_ms, time_in(ints, word)
+        if time_ms - before_ms > REST_MS:
             return
-        found = find_or_add(walked, item_in(ints, word))
+        found = _find_or_add(walked.places, walked.rows, walked.counts, item_in(ints, word))
         if found < 0:
             continue
         if i == 0:
-            walked.scores[found, AFTER] += 1.0 / distance
-            walked.scores[found, AFTER_LATELY] += faded / distance
+            scores[found, AFTER] += 1.0 / distance
+            scores[found, AFTER_LATELY] += faded / distance
             if distance == 1:
-                walked.scores[found, NEXT] += 1.0
-                walked.scores[found, NEXT_LATELY] += faded
+                scores[found, NEXT] += 1.0
+                scores[found, NEXT_LATELY] += faded
         else:
-            walked.scores[found, AFTER_SECOND] += 1.0 / distance
+            scores[found, AFTER_SECOND] += 1.0 / distance
             if i == 1 and distance == 1:
-                walked.scores[found, NEXT_SECOND] += 1.0
+                scores[found, NEXT_SECOND] += 1.0
 
 
 @kernel
-def _look_ahead(ints: Ints, ring: int, until: int, now_ms: int, own: Own, visit: int, walked: Walked) -> None:
-    """What came after the shared step of a visit."""
-    step, i, near = walked.visits[visit, _STEP], walked.visits[visit, _ITEM], 1.0
-    word = word_of(ints, ring, step)
+def _look_around(
+    ints: Ints, span: Span, until: int, now_ms: int, weights: Reals, visit: int, walked: Walked
+) -> None:
+    """What came after the shared step of a visit, then what came before it."""
+    step, word, i = walked.visits[visit, _STEP], walked.visits[visit, _WORD], walked.visits[visit, _ITEM]
+    likeness, faded = walked.likeness[visit, _LIKENESS], walked.likeness[visit, _FADED]
     aged = math.exp(-max(now_ms - time_in(ints, word), 0) / AGE_MS)
+    has_both = walked.visits[visit, _SHARED] & 2 != 0
+    _look_ahead(ints, span, until, step, word, likeness, faded, aged, i, weights[i], has_both, walked.scores,
+                walked.places, walked.rows, walked.counts)
+    _look_back(ints, span, step, word, likeness, faded, aged, i, walked.scores, walked.places, walked.rows,
+               walked.counts)
+
+
+@kernel
+def _look_ahead(
+    ints: Ints, span: Span, until: int, step: int, word: int, likeness: float, faded: float, aged: float, i: int,
+    weight: float, has_both: bool, scores: Reals, places: Ints, rows: Ints, counts: Ints,
+) -> None:  # fmt: skip
+    """What came after the shared step. Parts of `Walked` are handed on one by one: all of it costs as much as the work
+    on a step."""
+    near, time_ms = 1.0, time_in(ints, word)
     for distance in range(1, REACH + 1):
-        time_ms = time_in(ints, word)
-        step = after_in(ints, ring, word, step)
-        if step == 0 or step > until:
+        on = ahead_in(ints, word)
+        step += on
+        if on == 0 or step > until:
             return
-        word = word_of(ints, ring, step)
-        if time_in(ints, word) - time_ms > REST_MS:
+        word = beside(span, word, on)
+        before_ms, time_ms = time_ms, time_in(ints, word)
+        if time_ms - before_ms > REST_MS:
             return
         near *= AHEAD_FADES
-        found = find_or_add(walked, item_in(ints, word))
+        found = _find_or_add(places, rows, counts, item_in(ints, word))
         if found < 0:
             continue
-        _add_kin(walked, visit, found, near, aged)
+        _add_kin(scores, found, likeness, near, faded, aged, i)
         if i == 0:
-            walked.scores[found, BESIDE] += 1.0
-            if walked.visits[visit, _SHARED] & 2:
-                walked.scores[found, AFTER_BOTH] += 1.0 / distance
+            scores[found, BESIDE] += 1.0
+            if has_both:
+                scores[found, AFTER_BOTH] += 1.0 / distance
         else:
-            walked.scores[found, AFTER_OTHERS] += own.weights[i] / distance
+            scores[found, AFTER_OTHERS] += weight / distance
 
 
 @kernel
-def _look_back(ints: Ints, ring: int, now_ms: int, own: Own, visit: int, walked: Walked) -> None:
-    """What came before the shared step of a visit."""
-    step, i, near = walked.visits[visit, _STEP], walked.visits[visit, _ITEM], 1.0
-    word = word_of(ints, ring, step)
-    aged = math.exp(-max(now_ms - time_in(ints, word), 0) / AGE_MS)
+def _look_back(
+    ints: Ints, span: Span, step: int, word: int, likeness: float, faded: float, aged: float, i: int, scores: Reals,
+    places: Ints, rows: Ints, counts: Ints,
+) -> None:  # fmt: skip
+    """What came before the shared step."""
+    near, time_ms = 1.0, time_in(ints, word)
     for distance in range(1, REACH + 1):
-        time_ms = time_in(ints, word)
-        step = before_in(ints, ring, word, step)
-        if step == 0:
+        back = back_in(ints, word)
+        step -= back
+        if back == 0 or not is_in(span, step):
             return
-        word = word_of(ints, ring, step)
-        if time_ms - time_in(ints, word) > REST_MS:
+        word = beside(span, word, -back)
+        after_ms, time_ms = time_ms, time_in(ints, word)
+        if after_ms - time_ms > REST_MS:
             return
         near *= BACK_FADES
-        found = find_or_add(walked, item_in(ints, word))
+        found = _find_or_add(places, rows, counts, item_in(ints, word))
         if found < 0:
             continue
-        _add_kin(walked, visit, found, near, aged)
+        _add_kin(scores, found, likeness, near, faded, aged, i)
         if i == 0:
-            walked.scores[found, BESIDE] += 1.0
-            walked.scores[found, BEFORE] += 1.0 / distance
+            scores[found, BESIDE] += 1.0
+            scores[found, BEFORE] += 1.0 / distance
 
 
 @kernel
-def _add_kin(walked: Walked, visit: int, found: int, near: float, aged: float) -> None:
-    likeness, scores = walked.likeness[visit, _LIKENESS], walked.scores[found]
-    scores[KIN] += likeness * near
-    scores[KIN_LATELY] += likeness * near * walked.likeness[visit, _FADED]
-    scores[KIN_CLOSE] += likeness * likeness * near
-    scores[KIN_BY_PLACE] += likeness / (1.0 + walked.visits[visit, _ITEM])
-    scores[KIN_BY_AGE] += likeness * near * aged
+def _add_kin(scores: Reals, found: int, likeness: float, near: float, faded: float, aged: float, i: int) -> None:
+    scores[found, KIN] += likeness * near
+    scores[found, KIN_LATELY] += likeness * near * faded
+    scores[found, KIN_CLOSE] += likeness * likeness * near
+    scores[found, KIN_BY_PLACE] += likeness / (1.0 + i)
+    scores[found, KIN_BY_AGE] += likeness * near * aged
 
 
 @kernel
-def _see_newest(ints: Ints, ring: int, until: int, own: Own, walked: Walked) -> None:
+def _see_newest(ints: Ints, span: Span, ring: int, until: int, own: Own, walked: Walked) -> None:
     """What the newest steps of the tenant are about; those of others say nothing and take no room."""
     left = LATELY_STEPS
+    word = word_of(ints, ring, until) if is_in(span, until) else 0
     for step in range(until, max(until - LATELY_LOOKED_AT, 0), -1):
-        if left == 0 or not is_kept(ints, ring, step):
+        if left == 0 or not is_in(span, step):
             return
-        row = item_at(ints, ring, step)
+        row = item_in(ints, word)
+        word = beside(span, word, -1)
         if len(own.tenants) > 0 and (row < 0 or own.tenants[row] != own.tenant):
             continue
         left -= 1
-        found = find_or_add(walked, row)
+        found = _find_or_add(walked.places, walked.rows, walked.counts, row)
         if found >= 0:
             walked.scores[found, LATELY] += 1.0
 
 
 @kernel
-def _place_of_row(walked: Walked, row: int) -> int:
-    mask = len(walked.places) - 1
+def _find_or_add(places: Ints, rows: Ints, counts: Ints, row: int) -> int:
+    """Where the item stands in what was found; -1 if there is no item, or no room for it."""
+    if row < 0:
+        return -1
+    place = _place_of_row(places, rows, row)
+    found: int = places[place] - 1
+    if found < 0:
+        found = counts[FOUND]
+        if found == WALK_FOUND_MAX:
+            return -1
+        counts[FOUND] += 1
+        places[place] = found + 1
+        rows[found] = row
+    return found
+
+
+@kernel
+def _place_of_row(places: Ints, rows: Ints, row: int) -> int:
+    mask = len(places) - 1
     place = (row * 0x9E3779B1 >> 12) & mask
-    while walked.places[place] != 0 and walked.rows[walked.places[place] - 1] != row:
+    while places[place] != 0 and rows[places[place] - 1] != row:
         place = (place + 1) & mask
     return place
 
@@ -345,15 +403,4 @@ def _place_of_row(walked: Walked, row: int) -> int:
 @kernel
 def find_or_add(walked: Walked, row: int) -> int:
     """Where the item stands in what was found; -1 if there is no item, or no room for it."""
-    if row < 0:
-        return -1
-    place = _place_of_row(walked, row)
-    found: int = walked.places[place] - 1
-    if found < 0:
-        found = walked.counts[FOUND]
-        if found == WALK_FOUND_MAX:
-            return -1
-        walked.counts[FOUND] += 1
-        walked.places[place] = found + 1
-        walked.rows[found] = row
-    return found
+    return _find_or_add(walked.places, walked.rows, walked.counts, row)

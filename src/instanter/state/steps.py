@@ -25,6 +25,7 @@ written then (`as_of`), so that it sees one state of all items.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -106,7 +107,67 @@ def after(ints: Ints, ring: int, step: int) -> int:
     return after_in(ints, ring, word_of(ints, ring, step), step)
 
 
-# Reading many: where a step stands is a division, which a long walk makes once for each step.
+# Reading many. Where a step stands is a division; a long walk knows it of the step that it comes from, and adds.
+
+
+class Span(NamedTuple):
+    """Where the steps of a ring lie: read once for a walk, during which nothing is written."""
+
+    first: int
+    """Word of the first place, and ..."""
+    end: int
+    """... behind the last."""
+    written: int
+    """The newest step."""
+    before: int
+    """The newest of the steps that are kept no longer."""
+
+
+@kernel
+def span_of(ints: Ints, ring: int) -> Span:
+    """Where the steps of the ring lie."""
+    kept, written = ints[ring + KEPT], ints[ring + WRITTEN]
+    first = ring + STEP_WORDS
+    return Span(first, first + STEP_WORDS * kept, written, max(written - kept, 0))
+
+
+@kernel
+def is_in(span: Span, step: int) -> bool:
+    """Like `is_kept`."""
+    return bool(span.before < step <= span.written)
+
+
+@kernel
+def beside(span: Span, word: int, distance: int) -> int:
+    """The first word of the step that comes so many behind the one at this word: before it where that is negative. Both
+    are kept."""
+    word += STEP_WORDS * distance
+    if word >= span.end:
+        word -= span.end - span.first
+    elif word < span.first:
+        word += span.end - span.first
+    return word
+
+
+@kernel
+def ahead_in(ints: Ints, word: int) -> int:
+    """How many steps on the next one of the same person is, 0 for none: of the step at a word."""
+    distance: int = ints[word + _ON] & _LOW
+    return distance
+
+
+@kernel
+def back_in(ints: Ints, word: int) -> int:
+    """How many steps back the one before of the same person was, 0 for none: of the step at a word."""
+    distance: int = (ints[word + _BACK] >> 32) & _LOW
+    return distance
+
+
+@kernel
+def back_to_item_in(ints: Ints, word: int) -> int:
+    """How many steps back the one before about the same item was, 0 for none: of the step at a word."""
+    distance: int = ints[word + _BACK] & _LOW
+    return distance
 
 
 @kernel
