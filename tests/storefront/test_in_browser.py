@@ -1,6 +1,7 @@
 """The shop in a browser, against a real server: what a visitor sees after what they did."""
 
 import json
+import threading
 
 import httpx
 import pytest
@@ -15,6 +16,7 @@ PAGES = {
     "cart": "/cart", "checkout": "/checkout", "thanks": "/thanks", "help": "/help", "news": "/news",
     "article": "/news/news-003", "missing": "/p/none",
 }  # fmt: skip
+LATE_S = 1.0
 
 
 def test_after_three_mid_century_views_hero_list_and_search_follow(visit):
@@ -190,6 +192,18 @@ def test_nothing_else_is_fetched_between_the_question_and_the_painted_lists(visi
     assert len(times["drawer"]) >= 2
     assert min(times["drawer"]) >= times["painted"]
     assert page.locator('[data-place="home.recommended"] img:not([src])').count() == 0
+
+
+def test_the_drawer_is_filled_though_its_script_comes_after_the_answer(visit):
+    visitor = visit()
+
+    def late(route):
+        threading.Event().wait(LATE_S)
+        route.continue_()
+
+    visitor.page.route("**/drawer.js*", late)
+    visitor.go("/").page.wait_for_function(
+        "() => document.querySelector('[data-who]').textContent === instanter.anonymousId")  # fmt: skip
 
 
 def test_all_departments_are_in_sight_on_a_phone(visit):

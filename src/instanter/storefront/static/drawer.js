@@ -200,7 +200,10 @@
   }
 
   if (!window.instanter) drawAnswer(null)
-  else if (shop.latest) drawAnswer(shop.latest)
+  else if (shop.latest) { // answered before this script had come
+    drawAnswer(shop.latest)
+    look()
+  }
   else if (!one('[data-place]')) {
     one('[data-answer-rung]').textContent = 'nothing asked'
     text('answer-words', told.page === 'Then' ? 'It shows what was decided then.' : 'This page has no list.')
