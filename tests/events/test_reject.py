@@ -79,6 +79,9 @@ class Keys:
     def subject(self, tenant: str, identifier: str) -> Subject:
         raise AssertionError("a bad event makes nobody known")
 
+    def subjects(self, tenant: str, identifiers: Sequence[str]) -> list[Subject]:
+        raise AssertionError("a bad event makes nobody known")
+
     def seal(self, cell: int, kind: Sealed, at_ms: int, plain: bytes) -> bytes:
         assert kind is Sealed.QUARANTINE
         return b"%d/%d/" % (cell, at_ms) + plain[::-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -118,7 +119,8 @@ def test_whatever_it_takes_becomes_the_same(
 
 
 @pytest.mark.parametrize("more", [
-    {}, {"userId": "u1", "anonymousId": None}, {"timestamp": None}, {"context": None},
+    {}, {"userId": "u1", "anonymousId": None}, {"userId": "u1"},
+    {"type": "identify", "userId": "u1"}, {"timestamp": None}, {"context": None},
     {"properties": None, "event": "x"},
     {"timestamp": "2025-06-15 15:06:40"}, {"properties": {"product_id": "p1", "price": 9, "quantity": 2, "name": "n"}},
     {"properties": {"products": [{"product_id": "p1", "position": 1}, {"sku": 7}]}, "event": "Product List Viewed"},
@@ -130,7 +132,8 @@ def test_what_shops_send_is_taken(door: Door, more: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("more", [
-    {"userId": "u1"}, {"messageId": None}, {"writeKey": "k"}, {"context": {"ip": "192.0.2.7"}},
+    {"userId": "u1", "integrations": {"anonymousId": 1}}, {"userId": "u1", "anonymousId": "a\\"},
+    {"userId": "u1", "anonymousId": "none"}, {"messageId": None}, {"writeKey": "k"}, {"context": {"ip": "192.0.2.7"}},
     {"type": "page", "context": {}},
     {"event": "Order Completed"}, {"traits": {"a": 1}}, {"timestamp": "2035-01-01T00:00:00Z"}, {"mine": 1},
     {"properties": {"price": 9.5}}, {"properties": {"product_id": "p", "price": "1.299"}}, {"anonymousId": "null"},
@@ -187,6 +190,16 @@ def test_spaces_around_and_in_an_event_change_nothing(door: Door) -> None:
     (one,), left = short(door).admit([text], kind="track", received_ms=NOW_MS, tenant="default", sent_at_ms=None)
     assert not left
     assert all_of(one) == all_of(door.admit(text, kind="track", received_ms=NOW_MS, tenant="default"))
+
+
+def test_an_event_with_both_ids_is_the_user_s_and_says_so_of_the_device(door: Door) -> None:
+    for text in (msgspec.json.encode(EVENT | {"userId": "u1"}), json.dumps(EVENT | {"userId": "u1"}).encode()):
+        (one,), left = short(door).admit([text], kind=None, received_ms=NOW_MS, tenant="default", sent_at_ms=None)
+        assert not left
+        assert all_of(one) == all_of(door.admit(text, kind=None, received_ms=NOW_MS, tenant="default"))
+        (link,) = one.links
+        assert (link.cell, link.owner) == (one.record.device, one.record.key)
+        assert b'"a1"' not in one.record.body
 
 
 def test_whatever_the_narrow_types_take_the_wide_ones_do() -> None:

@@ -268,6 +268,35 @@ def test_caches_are_bounded_and_who_fell_out_is_the_same_again() -> None:
         assert store.unseal(cell, Sealed.EVENT, AT_MS, body) == b"%d" % number
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 40), max_size=60), st.integers(1, 50), st.booleans())
+def test_many_at_once_are_who_they_are_one_by_one(numbers: list[int], open_max: int, settled: bool) -> None:
+    store = KeyStore(SimulatedDisk(), ROOT, secret=SECRET, master=MASTER, open_max=open_max)
+    cells = {number: store.subject("s", f"u{number}").cell for number in range(0, 41, 2)}
+    if settled:
+        store.flush()
+        store._roll._settle()
+    found = store.subjects("s", [f"u{number}" for number in numbers])
+    assert [one.identifier for one in found] == [f"u{number}" for number in numbers]
+    assert len(store._open) <= open_max
+    for number, one in zip(numbers, found, strict=True):
+        assert one.cell == cells.setdefault(number, one.cell) == store.find("s", f"u{number}")
+        assert store.unseal(one.cell, Sealed.EVENT, AT_MS, one.seal_event(AT_MS, b"%d" % number)) == b"%d" % number
+    assert store.count == len(cells)
+
+
+def test_a_key_that_is_damaged_is_named_among_many() -> None:
+    disk = SimulatedDisk()
+    store = opened(disk)
+    for number in range(3):
+        store.subject("s", f"u{number}")
+    store.flush()
+    store._open.clear()
+    disk.overwrite(ROOT / "subjects.keys", 2 * 128 + 40, b"x")
+    with pytest.raises(Corrupt):
+        store.subjects("s", ["u0", "u1", "u2"])
+
+
 def test_more_keys_are_at_hand_where_a_past_is_run_through() -> None:
     assert limits.SUBJECTS_OPEN_IN_PROCESS_MAX == 8 * limits.SUBJECTS_OPEN_MAX
     store = KeyStore(SimulatedDisk(), ROOT, secret=SECRET, master=MASTER, open_max=3)

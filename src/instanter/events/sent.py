@@ -38,6 +38,8 @@ _NO_NAMES: Final = frozenset[str]()
 _SEALED: Final = "sealed"
 """In JSON that is kept, the one name of the map that stands for an id: under it, the id sealed, in base 64."""
 
+_DEVICE: Final = b'"anonymousId"'
+
 _decode_plain = msgspec.json.Decoder(PlainEvent).decode
 _decode_plain_steadily = msgspec.json.Decoder(PlainEvent, float_hook=finite).decode
 _decode_map = msgspec.json.Decoder(dict[str, Any]).decode
@@ -86,12 +88,9 @@ class Sent:
 
     def seal_device(self, anonymous_id: str, sealed_id: bytes) -> None:
         """Put the sealed id of its device in the place of the plain one: what is kept is another's to read."""
-        if self._fields is None:
-            plain = b'"anonymousId":"%b"' % anonymous_id.encode("utf-8", "surrogatepass")
-            if self._text.count(b'"anonymousId"') == 1 and plain in self._text:
-                sealed = b'"anonymousId":{"%b":"%b"}' % (_SEALED.encode(), b64encode(sealed_id))
-                self._text = self._text.replace(plain, sealed)
-                return
+        if self._fields is None and (plain := device_in(self._text, anonymous_id)):
+            self._text = with_device_sealed(self._text, plain, sealed_id)
+            return
         self.fields["anonymousId"] = sealed_id
 
     def kept(self, type_: str) -> bytes:
@@ -152,6 +151,27 @@ def kept_fields(body: bytes) -> dict[str, Any]:
     if type(device) is dict:
         fields["anonymousId"] = b64decode(device[_SEALED], validate=True)
     return fields
+
+
+def device_in(text: bytes, anonymous_id: str) -> bytes:
+    """The anonymous id with its name, as it stands in the JSON of an event; b"" where that is not plain to see.
+
+    >>> device_in(b'{"anonymousId": "a1"}', "a1"), device_in(b'{"anonymousId":"a1","x":{"anonymousId":1}}', "a1")
+    (b'"anonymousId": "a1"', b'')
+    """
+    if text.count(_DEVICE) != 1:
+        return b""
+    value = anonymous_id.encode("utf-8", "surrogatepass")
+    plain = b'%b:"%b"' % (_DEVICE, value)
+    if plain in text:
+        return plain
+    spaced = b'%b: "%b"' % (_DEVICE, value)
+    return spaced if spaced in text else b""
+
+
+def with_device_sealed(text: bytes, plain: bytes, sealed_id: bytes) -> bytes:
+    """The JSON of an event with the sealed id of its device in the place of what `device_in` gave."""
+    return text.replace(plain, b'%b:{"%b":"%b"}' % (_DEVICE, _SEALED.encode(), b64encode(sealed_id)))
 
 
 def _within_structure(raw: bytes | msgspec.Raw) -> bytes:

@@ -81,6 +81,10 @@ class Subjects(Protocol):
         """The subject of an id, made if it is new; it is durable before any record that names it."""
         ...
 
+    def subjects(self, tenant: str, identifiers: Sequence[str]) -> Sequence[Subject]:
+        """As `subject` of each, faster where many are not at hand."""
+        ...
+
     def seal(self, cell: int, kind: Sealed, at_ms: int, plain: bytes) -> bytes:
         """Seal under the key of a known pseudonym, or of `NOBODY`."""
         ...
@@ -131,6 +135,9 @@ class HashedSubjects:
 
     def subject(self, tenant: str, identifier: str) -> HashedSubject:
         return HashedSubject(self.find(tenant, identifier), identifier)
+
+    def subjects(self, tenant: str, identifiers: Sequence[str]) -> list[HashedSubject]:
+        return [self.subject(tenant, identifier) for identifier in identifiers]
 
     def seal(self, cell: int, kind: Sealed, at_ms: int, plain: bytes) -> bytes:
         return plain

@@ -1,8 +1,8 @@
 """The short way of usual events: many of one step, each read, judged, sealed and encoded without a detour.
 
-Nearly all events of a shop are alike: one id, a time with a zone, properties whose names have been met before, nothing
-to mend and nothing to tell. What of an event depends on its name or on the names of its properties alone is worked out
-once and remembered (`_Plan`, `_Shape`). An event with anything else in it is left to the caller, which has
+Nearly all events of a shop are alike: one id or both, a time with a zone, properties whose names have been met before,
+nothing to mend and nothing to tell. What of an event depends on its name or on the names of its properties alone is
+worked out once and remembered (`_Plan`, `_Shape`). An event with anything else in it is left to the caller, which has
 `decode.Door.admit` for it: that is the oracle, and for an event that both take they give the same (`test_usual.py`).
 """
 
@@ -24,11 +24,13 @@ from .envelope import NO_CONTEXT, Context, Tracked, encode_record
 from .gate import FREE, Gate
 from .identifiers import NO_USER, PLACEHOLDERS, identifier
 from .kinds import NAME_BY_TYPE
+from .link_claims import LinkClaim, sign_in
 from .named_items import ANY, NAMING_ITEMS, NO_ITEMS, ONE_WITH_PRICE, ItemFinder, Items, RefOf
 from .notes import Note
 from .numbers import AMOUNT_MAX
 from .orders import ABOUT_ORDERS, TAKING_BACK
 from .schema import UsualEvent
+from .sent import device_in, with_device_sealed
 from .structure import BRACKETS_UNCHECKED, SHORT_BYTES, finite, has_extreme_number
 from .subjects import ANONYMOUS_PREFIX, Sealing, Subjects
 from .times import FAR_MS
@@ -36,7 +38,6 @@ from .times import FAR_MS
 _SPACES: Final = b" \t\r\n"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NOT_RETOLD: Final = 0
-_NO_DEVICE: Final = 0
 _NO_ORDER: Final = 0
 
 _decode = msgspec.json.Decoder(UsualEvent).decode
@@ -63,8 +64,11 @@ class _Shape(NamedTuple):
     has_list: bool
 
 
-_Draft = tuple[int, int, int, int, str, int, Items, dict[str, float], str, Context]
-"""Of a record: received_ms, happened_ms, cell, message, name, flags, items, values, list_id and context."""
+_UNTIED: Final[tuple[int, tuple[LinkClaim, ...]]] = (0, ())
+"""The cell of its device, and the links, of an event with one id."""
+_Draft = tuple[int, int, int, str, int, Items, dict[str, float], str, Context, str, bytes, bytes]
+"""Of a record: received_ms, happened_ms, message, name, flags, items, values, list_id and context; then the messageId,
+the event as it came, and of one with both ids what `sent.device_in` gives."""
 
 _OTHER: Final = _Plan("", False)
 
@@ -112,9 +116,9 @@ class UsualEvents:
         of what an event costs here.
         """
         left = list(range(len(raws)))
-        drafts, sealings, message_ids = list[_Draft](), list[Sealing](), list[str]()
+        drafts, identities = list[_Draft](), list[str]()
         plans, plans_by_type, shapes = self._plans, self._plans_by_type, self._shapes
-        enrich, subject_of, ref_of = self._enricher.enrich, self._subjects.subject, self._ref_of
+        enrich, ref_of = self._enricher.enrich, self._ref_of
         items_of, values_of = self._items.items_of, self._amounts.values_of
         judge = None if self._gate.is_open else self._gate.judge
         reference, fromisoformat = self._references.of, datetime.fromisoformat
@@ -147,19 +151,28 @@ class UsualEvents:
             if not plan.name:
                 continue
             # Who did it, and which message says so.
-            message_id, person = event.message_id, event.anonymous_id
-            if person:
-                if event.user_id or person in PLACEHOLDERS:
+            message_id, device, user = event.message_id, event.anonymous_id, event.user_id
+            if not message_id.isprintable() or not 0 < len(message_id) <= ID_CHARS_MAX or message_id.isspace() or (
+                message_id in PLACEHOLDERS
+            ):  # fmt: skip
+                continue
+            who: tuple[str, ...] = ()
+            if device:
+                if not device.isprintable() or len(device) > ID_CHARS_MAX or device.isspace() or (
+                    device in PLACEHOLDERS
+                ):  # fmt: skip
                     continue
-                identity = ANONYMOUS_PREFIX + person
-            else:
-                identity = person = event.user_id or ""
-                if person in NO_USER or person.startswith(ANONYMOUS_PREFIX):
+                who = (ANONYMOUS_PREFIX + device,)
+            plain_device = b""
+            if user:
+                if not user.isprintable() or len(user) > ID_CHARS_MAX or user.isspace() or user in NO_USER or (
+                    user.startswith(ANONYMOUS_PREFIX)
+                ):  # fmt: skip
                     continue
-            if not (
-                message_id.isprintable() and person.isprintable() and 0 < len(message_id) <= ID_CHARS_MAX
-                and 0 < len(person) <= ID_CHARS_MAX and not message_id.isspace() and not person.isspace()
-            ) or message_id in PLACEHOLDERS:  # fmt: skip
+                if device and not (plain_device := device_in(text, device)):
+                    continue
+                who = (*who, user)
+            elif not device:
                 continue
             # When.
             happened_ms, told = step_ms, event.timestamp
@@ -229,33 +242,43 @@ class UsualEvents:
                 context, flags = enrich(circumstances)
             message = reference(message_id)
             if judge is not None and judge(
-                tenant, (identity,), stated=None, gpc=False, happened_ms=happened_ms, message=message
+                tenant, who, stated=None, gpc=False, happened_ms=happened_ms, message=message
             ) is not FREE:  # fmt: skip
                 continue
-            subject = subject_of(tenant, identity)
-            sealings.append((subject, received_ms, text))
+            identities += who
             drafts.append((
-                received_ms, happened_ms, subject.cell, message, plan.name, flags, items, values, list_id, context,
+                received_ms, happened_ms, message, plan.name, flags, items, values, list_id, context, message_id, text,
+                plain_device,
             ))  # fmt: skip
-            message_ids.append(message_id)
             left[place] = -1
-        records = self._recorded(tenant, drafts, self._subjects.seal_events(sealings))
-        return list(map(Admitted, records, map(encode_record, records), message_ids)), [
-            place for place in left if place >= 0
-        ]
+        return self._admitted(tenant, drafts, identities), [place for place in left if place >= 0]
 
-    def _recorded(self, tenant: str, drafts: Sequence[_Draft], bodies: Sequence[bytes]) -> list[Tracked]:
-        """The records of what is known of each event, and of its body, sealed."""
-        return [
-            Tracked(
-                received_ms, happened_ms, tenant, cell, message, name, flags, refs, prices, quantities, positions,
-                values, list_id, "", context, body, cell, (), _NOT_RETOLD, _NO_ORDER, _NO_DEVICE,
-            )
-            for (
-                received_ms, happened_ms, cell, message, name, flags, (refs, prices, quantities, positions), values,
-                list_id, context,
-            ), body in zip(drafts, bodies, strict=True)
-        ]  # fmt: skip
+    def _admitted(self, tenant: str, drafts: Sequence[_Draft], identities: Sequence[str]) -> list[Admitted]:
+        """What goes into the log of events; `identities` are those of each, its device before its user."""
+        known = iter(self._subjects.subjects(tenant, identities))
+        sealings, tied = list[Sealing](), list[tuple[int, tuple[LinkClaim, ...]]]()
+        for draft in drafts:
+            owner, text, plain_device = next(known), draft[-2], draft[-1]
+            if plain_device:
+                device, owner = owner, next(known)
+                text = with_device_sealed(text, plain_device, device.sealed_id)
+                tied.append((device.cell, (sign_in(device, owner),)))
+            else:
+                tied.append(_UNTIED)
+            sealings.append((owner, draft[0], text))
+        admitted = list[Admitted]()
+        for (
+            received_ms, happened_ms, message, name, flags, items, values, list_id, context, message_id, _, _,
+        ), (owner, _, _), (device_cell, links), body in zip(
+            drafts, sealings, tied, self._subjects.seal_events(sealings), strict=True
+        ):  # fmt: skip
+            cell = owner.cell
+            record = Tracked(
+                received_ms, happened_ms, tenant, cell, message, name, flags, items[0], items[1], items[2], items[3],
+                values, list_id, "", context, body, cell, (), _NOT_RETOLD, _NO_ORDER, device_cell,
+            )  # fmt: skip
+            admitted.append(Admitted(record, encode_record(record), message_id, links))
+        return admitted
 
     def _plan(self, sent: str | None) -> _Plan:
         """The plan of a track event of this name, remembered."""

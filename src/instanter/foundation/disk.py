@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -60,6 +61,10 @@ class Disk(Protocol):
 
     def read(self, path: Path, offset: int, size_bytes: int) -> bytes:
         """Up to `size_bytes` from `offset`; fewer only where the file ends."""
+        ...
+
+    def read_each(self, path: Path, offsets: Sequence[int], size_bytes: int) -> list[bytes]:
+        """As `read` at each of these offsets of one file."""
         ...
 
     def read_now(self, path: Path, offset: int, size_bytes: int) -> bytes:
@@ -172,6 +177,13 @@ class RealDisk:
         descriptor = os.open(path, os.O_RDONLY)
         try:
             return os.pread(descriptor, size_bytes, offset)
+        finally:
+            os.close(descriptor)
+
+    def read_each(self, path: Path, offsets: Sequence[int], size_bytes: int) -> list[bytes]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            return [os.pread(descriptor, size_bytes, offset) for offset in offsets]
         finally:
             os.close(descriptor)
 

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from ..state.compiled import Ints, kernel
-from ..state.table import Index, find, grown, insert, make_index, migrate, remove, settled
+from ..state.table import Index, find, find_all, grown, insert, make_index, migrate, remove, settled
 from .vault import Entries
 
 FRESH_MAX: Final = 256
@@ -20,6 +20,8 @@ FRESH_MAX: Final = 256
 MIGRATED_PER_SUBJECT: Final = 64
 _NUMBER_BYTES: Final = 8
 _CELL_BOUND: Final = 2**63
+_NOBODY: Final = (-1, 0)
+"""Slot and pseudonym of who is not there."""
 _NO_NAME: Final = 1
 """Stands for 0, which is an empty place of an index."""
 
@@ -59,7 +61,17 @@ class Roll:
         if known is not None:
             return known
         slot = find(self._by_name, number)
-        return (slot, int(self._cells[slot])) if slot >= 0 else (-1, 0)
+        return (slot, int(self._cells[slot])) if slot >= 0 else _NOBODY
+
+    def of_names(self, names: Sequence[bytes]) -> list[tuple[int, int]]:
+        """As `of_name` of each."""
+        numbers, slots = [number_of(name) for name in names], np.empty(len(names), np.int64)
+        find_all(self._by_name, np.array(numbers, np.int64), slots)
+        cells = self._cells[np.maximum(slots, 0)]
+        return [
+            self._fresh.get(number) or ((slot, cell) if slot >= 0 else _NOBODY)
+            for number, slot, cell in zip(numbers, slots.tolist(), cells.tolist(), strict=True)
+        ]
 
     def slot_of_cell(self, cell: int) -> int:
         """The slot of a pseudonym, or -1; a number beyond 64 bits, as a log can hold it, is nobody's."""
@@ -107,6 +119,7 @@ def warm_up() -> None:
     """Load or compile what a roll runs on."""
     roll, name = Roll(), bytes(_NUMBER_BYTES)
     roll.add(name, 0, 1)
+    roll.of_names([name])
     roll.remove(name, 1)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain, islice
 from operator import itemgetter
@@ -163,6 +163,18 @@ class KeyStore:
         slot, cell = self._roll.of_name(name)
         cell, key = self._new(name, self.draw_pseudonym()) if slot < 0 else (cell, self._known(slot))
         return self._opened(f"{tenant}\0{identifier}", KeySubject(self, identifier, cell, key))
+
+    def subjects(self, tenant: str, identifiers: Sequence[str]) -> list[KeySubject]:
+        known = self._open
+        texts = [f"{tenant}\0{identifier}" for identifier in identifiers]
+        found = [known.get(text) for text in texts]
+        if None in found:
+            missing = {
+                text: identifier for text, identifier, one in zip(texts, identifiers, found, strict=True) if one is None
+            }
+            fetched = self._fetched(tenant, missing)
+            found = [one or fetched[text] for text, one in zip(texts, found, strict=True)]
+        return cast("list[KeySubject]", found)
 
     def seal(self, cell: int, kind: Sealed, at_ms: int, plain: bytes) -> bytes:
         key = self._key_of(cell)
@@ -365,6 +377,19 @@ class KeyStore:
         key = self._drawn(KEY_BYTES)
         self._roll.add(name, self._subjects.add(name, cell, key), cell)
         return cell, key
+
+    def _fetched(self, tenant: str, missing: Mapping[str, str]) -> dict[str, KeySubject]:
+        """The subjects of ids that are not at hand, by the text under which they are from here on. What all of them
+        take is done once: the file is opened once, and the roll is asked once."""
+        names = [self.tombstone(tenant, identifier) for identifier in missing.values()]
+        places = self._roll.of_names(names)
+        keys = iter(self._subjects.keys([slot for slot, _ in places if slot >= 0]))
+        fetched: dict[str, KeySubject] = {}
+        for (text, identifier), name, (slot, cell) in zip(missing.items(), names, places, strict=True):
+            pseudonym, key = self._new(name, self.draw_pseudonym()) if slot < 0 else (cell, next(keys))
+            assert key is not None, "a slot in the roll has a key"
+            fetched[text] = self._opened(text, KeySubject(self, identifier, pseudonym, key))
+        return fetched
 
     def _known(self, slot: int) -> bytes:
         key = self._subjects.key(slot)

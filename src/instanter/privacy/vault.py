@@ -207,7 +207,17 @@ class Vault:
 
     def key(self, slot: int) -> bytes | None:
         """The key in a slot, None if it was destroyed. `Corrupt` if it is damaged."""
-        raw = self._raw(slot)
+        return self._key_in(self._raw(slot), slot)
+
+    def keys(self, slots: Sequence[int]) -> list[bytes | None]:
+        """As `key` of each; the file is opened once."""
+        pending = [self._pending.get(slot) for slot in slots]
+        places = [slot * SLOT_BYTES for slot, raw in zip(slots, pending, strict=True) if raw is None]
+        read = iter(self._disk.read_each(self._path, places, SLOT_BYTES) if places else ())
+        raws = [next(read) if raw is None else raw for raw in pending]
+        return [self._key_in(raw, slot) for raw, slot in zip(raws, slots, strict=True)]
+
+    def _key_in(self, raw: bytes, slot: int) -> bytes | None:
         if raw == _FREE:
             return None
         mark, name, number, wrapped = self._unpacked(raw, slot)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -269,6 +269,9 @@ class SimulatedDisk:
     def read(self, path: Path, offset: int, size_bytes: int) -> bytes:
         self.attempt("read")
         return bytes(self._inode(path).written[offset : offset + size_bytes])
+
+    def read_each(self, path: Path, offsets: Sequence[int], size_bytes: int) -> list[bytes]:
+        return [self.read(path, offset, size_bytes) for offset in offsets]
 
     def read_now(self, path: Path, offset: int, size_bytes: int) -> bytes:
         """What is asked for a second time has been read meanwhile."""

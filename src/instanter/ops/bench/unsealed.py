@@ -41,6 +41,9 @@ class UnsealedStore(KeyStore):
     def subject(self, tenant: str, identifier: str) -> KeySubject:
         return UnsealedSubject(self, identifier, self.find(tenant, identifier), b"")
 
+    def subjects(self, tenant: str, identifiers: Sequence[str]) -> list[KeySubject]:
+        return [self.subject(tenant, identifier) for identifier in identifiers]
+
     def seal(self, cell: int, kind: Sealed, at_ms: int, plain: bytes) -> bytes:
         return plain
 
