@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,6 +32,7 @@ from instanter.state.table import (
     release,
     remove,
     rows_of,
+    settled,
 )
 
 from .contents import cell_at, content, sessions_at
@@ -62,9 +65,11 @@ ROOM_MAX = 100_000
 
 # The index.
 
+INDEX_STEPS = ("grow", "grow much", "migrate", "finish", "settle", "remove")
+
 
 @settings(max_examples=150)
-@given(st.lists(st.one_of(KEYS, st.sampled_from(("grow", "grow much", "migrate", "finish", "remove"))), max_size=120))
+@given(st.lists(st.one_of(KEYS, st.sampled_from(INDEX_STEPS)), max_size=120))
 def test_an_index_is_a_dictionary_while_it_grows_and_moves(steps: list[Any]) -> None:
     index, known, rows = make_index(16), dict[int, int](), 0
     for step in steps:
@@ -83,6 +88,8 @@ def test_an_index_is_a_dictionary_while_it_grows_and_moves(steps: list[Any]) -> 
         elif step.startswith("grow"):
             more = len(index.keys) * (4 if step == "grow much" else 1)
             index = grown(index, room_for=min(more, ROOM_MAX))
+        elif step == "settle":
+            index = settled(index)
         else:
             migrate(index, 3 if step == "migrate" else len(index.old_keys))
         assert index.meta[ENTRIES] == len(known)
@@ -105,6 +112,25 @@ def test_an_index_moves_a_bounded_number_of_entries_at_a_time() -> None:
     migrate(larger, 100)
     assert larger.meta[MIGRATED] == 100
     assert [find(larger, key) for key in (1, 1_500, 2_999, 3_000)] == [0, 1_499, 2_998, -1]
+
+
+def test_the_old_arrays_of_a_large_index_go_bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("instanter.state.table.SCATTERED_PLACES", 1_024)
+    index, known, sizes = make_index(1_024), dict[int, int](), list[int]()
+    for key in range(1, 20_000):
+        if key % 50 == 1:
+            migrate(index, 500)
+            index = grown(settled(index), room_for=50)
+            sizes.append(len(index.old_keys))
+        insert(index, key, 7 * key)
+        known[key] = 7 * key
+        if key % 3 == 0:
+            remove(index, key - 2)
+            del known[key - 2]
+    assert index.meta[ENTRIES] == len(known)
+    assert all(find(index, key) == known.get(key, -1) for key in range(1, 20_001))
+    assert {1, 1_024, 2_048, 15 * 1_024, 16 * 1_024} <= set(sizes)
+    assert all(before - after in (before - 1, 1_024) for before, after in pairwise(sizes) if after < before)
 
 
 # Rows.

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..foundation.limits import DEDUP_IDS_MAX, FOLD_BATCH_EVENTS_MAX, FOLD_BATCH_ITEMS_MAX
+from ..foundation.pages import give_back
 from .compiled import Bytes, Ints, Reals, kernel
 from .layout import CHUNK_IDS, SEEN_ITEMS_MAX, STEP_WORDS
 
@@ -35,6 +36,9 @@ ENTRIES, MIGRATED = 0, 1
 MIGRATE_PER_BATCH = 4_096
 
 PLACES_MIN = 4_096
+
+SCATTERED_PLACES = 1 << 16
+"""Places from which on the arrays of an index are of pages of the usual size, and given back so many at a time."""
 
 SHRUNK_AT = 32
 """Places for each entry from which on an index is too large."""
@@ -123,7 +127,12 @@ def make_index(places: int = PLACES_MIN) -> Index:
     """An empty index; `places` is a power of two."""
     assert places & (places - 1) == 0
     nothing = np.zeros(1, np.int64)
-    return Index(np.zeros(places, np.int64), np.zeros(places, np.int64), nothing, nothing, np.zeros(2, np.int64))
+    return Index(_places(places), _places(places), nothing, nothing, np.zeros(2, np.int64))
+
+
+def _places(count: int) -> Ints:
+    """The first entries of a large index meet each of its pages: one step of the loop would clear all the huge ones."""
+    return scattered(count) if count > SCATTERED_PLACES else np.zeros(count, np.int64)
 
 
 def grown(index: Index, *, room_for: int) -> Index:
@@ -136,13 +145,19 @@ def grown(index: Index, *, room_for: int) -> Index:
     while needed > places:
         places *= 2
     meta = np.array([index.meta[ENTRIES], 0], np.int64)
-    return Index(np.zeros(places, np.int64), np.zeros(places, np.int64), index.keys, index.rows, meta)
+    return Index(_places(places), _places(places), index.keys, index.rows, meta)
 
 
 def settled(index: Index) -> Index:
-    """The index without the old arrays, if everything has been moved out of them."""
+    """The index without the old arrays, if everything has been moved out of them; of large ones, without a part."""
     if len(index.old_keys) == 1 or index.meta[MIGRATED] < len(index.old_keys):
         return index
+    if len(index.old_keys) > SCATTERED_PLACES:
+        for column in (index.old_keys, index.old_rows):
+            give_back(column[:SCATTERED_PLACES])
+        return index._replace(
+            old_keys=index.old_keys[SCATTERED_PLACES:], old_rows=index.old_rows[SCATTERED_PLACES:]
+        )
     nothing = np.zeros(1, np.int64)
     return index._replace(old_keys=nothing, old_rows=nothing)
 
