@@ -7,13 +7,14 @@ import json
 import random
 import threading
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from instanter.decisions.request import decode_decide
-from instanter.engine.fetching import LOOKED_AGAIN_S, Fetching
+from instanter.engine.fetching import BEGUN_TOGETHER, LOOKED_AGAIN_S, Fetching
 from instanter.engine.loop import Engine
 from instanter.engine.recovery import beginning, catch_up
 from instanter.events.envelope import Configured
@@ -237,6 +238,27 @@ def test_no_more_people_wait_to_be_read_than_may() -> None:
         assert fetching.waiting == 0
         assert await fetching.arrived(lambda: last, left_ms=lambda: 10_000.0)
         fetching.close()
+
+    asyncio.run(run())
+
+
+def test_a_body_of_many_people_is_looked_for_a_few_in_each_pass_of_the_loop() -> None:
+    people = 3 * BEGUN_TOGETHER + 10
+    disk, state = crowded(people)
+    keys = [person(who) for who in range(people) if state.cell_row(person(who)) < 0]
+
+    async def run() -> None:
+        fetching, begun = Fetching(state, Measurements(), by="fold"), [0]
+        disk.gate.clear()
+        fetching.begin(keys)
+        while fetching.waiting < len(keys):
+            assert len(begun) < 10
+            begun.append(fetching.waiting)
+            await asyncio.sleep(0)
+        assert max(after - before for before, after in pairwise(begun)) == BEGUN_TOGETHER
+        fetching.begin(keys)
+        fetching.close()
+        await asyncio.sleep(0)
 
     asyncio.run(run())
 

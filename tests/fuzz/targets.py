@@ -373,7 +373,7 @@ def erase_people(files: ColdFiles, people: dict[int, int]) -> None:
     condemned = dict.fromkeys(people.values(), files.end())
     step, steps = 0, 0
     while step >= 0:
-        step = files.scrub(1, step, condemned)
+        step = files.scrub(1, step, condemned, files.end())
         steps += 1
         assert steps <= len(people) + 2, "a step goes on"
 
@@ -382,7 +382,8 @@ def erase_people(files: ColdFiles, people: dict[int, int]) -> None:
 def cold_start() -> bytes:
     """How a file of people begins under our layout."""
     disk = SimulatedDisk()
-    ColdFiles(ColdPlace(disk, COLD), SCHEMA.layout).append([], era=1)
+    files = ColdFiles(ColdPlace(disk, COLD), SCHEMA.layout)
+    files.write(files.append([], era=1))
     return disk.read(cold_path(COLD, 1), 0, disk.size(cold_path(COLD, 1)))
 
 

@@ -33,7 +33,7 @@ from instanter.state.checkpoint import (
     people_on_disk,
     write_checkpoint,
 )
-from instanter.state.cold import COLD_WORDS, warm_up
+from instanter.state.cold import COLD_WORDS, ColdWork, Emptying, MovingOut, warm_up
 from instanter.state.cold_files import (
     ALIGNED_BYTES,
     ColdPlace,
@@ -124,6 +124,15 @@ def cold_bytes(disk: SimulatedDisk) -> bytes:
     return b"".join(content for path, content in disk.files().items() if path.parent == COLD_DIRECTORY)
 
 
+def begin_leaving(state: State, count: int) -> MovingOut | None:
+    """So many people who are in memory are to be written to disk."""
+    cold, memory = state.cold, state.tables.memory
+    rows = cold._idle_longest(memory, count, np.empty(0, np.int64))
+    idle_ms = int(state.tables.idle[0])
+    work = cold._moving(memory, rows, state.configured, idle_ms, state._relieve, patient=True) if len(rows) else None
+    return work and work.apart()
+
+
 def in_memory(state: State) -> int:
     return int(state.tables.memory.regions[CELLS, LIVE])
 
@@ -134,7 +143,7 @@ def in_memory(state: State) -> int:
 STEPS = st.lists(st.tuples(
     st.sampled_from((
         "fold", "fold", "fold", "erase", "tick", "read", "upkeep", "reload", "configure", "publish",
-        "ask", "ask", "arrive", "look", "compact",
+        "ask", "ask", "arrive", "look", "compact", "leave", "leave", "empty", "work", "settle", "settle",
     )),
     st.integers(0, 1_000),
 ), min_size=1, max_size=25)  # fmt: skip
@@ -151,6 +160,8 @@ class Pair:
         self.position = 0
         self.clock_ms = START_MS
         self.coming: list[dict[ColdRecord, Stored | None]] = []
+        self.begun: list[tuple[ColdWork, bool]] = []
+        """Steps of upkeep that a thread is at, and whether it has come to their end."""
 
     def both(self, what: Callable[[State], Any]) -> Any:
         ours, theirs = what(self.small), what(self.large)
@@ -197,6 +208,44 @@ class Pair:
         for _ in range(100):
             self.small.upkeep()
 
+    def leave(self, number: int) -> None:
+        """Somebody who may be idle begins to move out."""
+        work = begin_leaving(self.small, 1 + number % 3)
+        if work is not None:
+            self.begun.append((work, False))
+
+    def empty(self, number: int) -> None:
+        """A file that nobody appends to begins to be emptied."""
+        files = self.small.cold.files
+        kept = {one for one, live in files.live.items() if live > 0 and one != files.number}
+        if kept and self.small.cells_cold:
+            lying = self.small.cold._lying_in(self.small.tables.memory, sorted(kept)[number % len(kept)])
+            self.begun.append((Emptying(files, lying), False))
+
+    def work(self, number: int) -> None:
+        """The thread comes to the end of a step."""
+        if self.begun:
+            place = number % len(self.begun)
+            work, done = self.begun[place]
+            if not done:
+                work.run()
+            self.begun[place] = work, True
+
+    def settle(self, number: int) -> None:
+        """What the thread has done is taken over."""
+        done = [one for one in self.begun if one[1]]
+        if done:
+            one = done[number % len(done)]
+            self.begun.remove(one)
+            following = self.small.end_upkeep(one[0])
+            if following is not None:
+                self.begun.append((following, False))
+
+    def settle_all(self) -> None:
+        while self.begun:
+            self.work(0)
+            self.settle(0)
+
     def tick(self, number: int) -> None:
         self.clock_ms += number % 3 * 10 * HOUR_MS
         tick = Ticked(self.clock_ms)
@@ -215,13 +264,16 @@ class Pair:
         path = saved(self.disk, self.small, position=self.position)
         publish(self.large)
         self.coming.clear()
+        self.begun.clear()
         self.small = on(self.disk, self.schema)
         load_checkpoint(self.disk, path, self.small)
 
     def erase(self, number: int) -> None:
         keys = [person(number % PEOPLE), person(number % 50)]
         self.both(lambda state: state.erase(keys))
-        if number % 2:
+        if self.small.cold.files.writing:
+            assert self.small.begin_scrub() is None
+        elif number % 2:
             scrubbed(self.small)
 
     def upkeep(self, number: int) -> None:
@@ -244,6 +296,13 @@ def test_hardly_any_memory_is_as_good_as_all_of_it(cells: int, steps: list[tuple
         assert in_memory(pair.small) <= cells
     assert pair.small.hash(order_free=True) == pair.large.hash(order_free=True)
     assert pair.small.verdicts == pair.large.verdicts or any(step == "reload" for step, _ in steps)
+    pair.settle_all()
+    assert pair.small.hash() == pair.large.hash()
+    assert not pair.small.cold.files.writing
+    assert sum(pair.small.cold.files.live.values()) == pair.small.cells_cold
+    pair.small.erase([person(who) for who in range(PEOPLE)])
+    scrubbed(pair.small)
+    assert not any(bytes_of(person(who)) in cold_bytes(pair.disk) for who in range(PEOPLE))
 
 
 def test_reading_somebody_who_lies_on_disk_changes_nothing_and_moves_nobody() -> None:
@@ -420,6 +479,170 @@ def test_who_was_brought_back_lies_nowhere_else_and_their_file_is_emptied_and_re
     assert sum(state.cold.files.needed().values()) < 2 * state.cells_cold + 60
     there = int((rows_of(state.tables.memory, COLD)[:, 0] != 0).sum())
     assert sum(state.cold.files.live.values()) == state.cells_cold == there
+
+
+# Beside the loop.
+
+
+def four_people(disk: SimulatedDisk) -> State:
+    """All of them in memory, which has room for no more."""
+    state = opened(on(disk, small([COUNTED])))
+    fold_all(state, [tracked(who, START_MS, number=who) for who in range(4)])
+    assert in_memory(state) == 4
+    return state
+
+
+def keys_in_memory(state: State) -> set[int]:
+    return {int(key) for key in rows_of(state.tables.memory, CELLS)[:, CELL_KEY] if key}
+
+
+def test_who_is_being_written_is_in_memory_until_that_is_done() -> None:
+    state = four_people(SimulatedDisk())
+    wanted, leaving = state.hash(), begin_leaving(state, 2)
+    assert (in_memory(state), state.cells_cold) == (4, 0)
+    leaving.run()
+    assert (in_memory(state), state.cells_cold, state.hash()) == (4, 0, wanted)
+    assert state.end_upkeep(leaving) is None
+    assert (in_memory(state), state.cells_cold, state.hash()) == (2, 2, wanted)
+
+
+def test_who_does_something_while_being_written_stays_in_memory() -> None:
+    state, plain = four_people(SimulatedDisk()), opened(State(large([COUNTED])))
+    fold_all(plain, [tracked(who, START_MS, number=who) for who in range(4)])
+    leaving = begin_leaving(state, 4)
+    leaving.run()
+    for one in (state, plain):
+        fold_all(one, [tracked(2, START_MS, number=9)])
+    state.end_upkeep(leaving)
+    assert keys_in_memory(state) == {person(2)}
+    assert state.cold.files.live.total() == state.cells_cold == 3
+    assert state.hash() == plain.hash()
+
+
+@pytest.mark.parametrize("written_first", [True, False])
+def test_who_is_erased_while_being_written_is_on_no_disk_afterwards(written_first: bool) -> None:
+    disk = SimulatedDisk()
+    state = four_people(disk)
+    leaving = begin_leaving(state, 4)
+    if written_first:
+        leaving.run()
+    assert state.erase([person(1)]) == 1
+    assert state.begin_scrub() is None, "the record may not be there yet"
+    if not written_first:
+        leaving.run()
+    state.end_upkeep(leaving)
+    assert state.cells_used == 3
+    assert bytes_of(person(1)) in cold_bytes(disk)
+    scrubbed(state)
+    assert bytes_of(person(1)) not in cold_bytes(disk)
+
+
+def test_who_leaves_under_a_configuration_that_is_in_force_no_more_stays() -> None:
+    state = four_people(SimulatedDisk())
+    leaving = begin_leaving(state, 4)
+    leaving.run()
+    state.configure(Configured(START_MS, {}, ()))
+    state.end_upkeep(leaving)
+    assert (in_memory(state), state.cells_cold) == (4, 0)
+
+
+def test_whoever_needs_room_while_a_thread_writes_takes_the_next_file() -> None:
+    disk = SimulatedDisk()
+    state = four_people(disk)
+    leaving = begin_leaving(state, 2)
+    fold_all(state, [tracked(who, START_MS, number=who) for who in range(4, 8)])
+    assert state.cells_cold == 4
+    leaving.run()
+    state.end_upkeep(leaving)
+    assert state.cells_used == 8
+    assert list_cold_files(disk, COLD_DIRECTORY) == [1, 2]
+    assert state.cold.files.number == 2
+    assert state.cold.files.live == {1: 0, 2: 4}
+    assert state.cold.files.retain(set()) == [1]
+
+
+def test_a_file_that_somebody_is_written_to_is_not_removed() -> None:
+    disk = SimulatedDisk()
+    state = four_people(disk)
+    leaving = begin_leaving(state, 2)
+    leaving.run()
+    state.cold.files._close()
+    assert state.cold.files.retain(set()) == []
+    state.end_upkeep(leaving)
+    assert state.cold.files.live == {1: 2}
+
+
+class MeddlingDisk(SimulatedDisk):
+    """Something happens while a file is being synced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Callable[[], None] | None = None
+
+    def attempt_sync(self, inode: Any) -> None:
+        super().attempt_sync(inode)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+
+
+def test_whoever_needs_room_while_a_file_is_synced_does_not_wait_for_that() -> None:
+    disk = MeddlingDisk()
+    state = four_people(disk)
+    fold_all(state, [tracked(4, START_MS, number=4)])
+    disk.meanwhile = lambda: fold_all(state, [tracked(5, START_MS, number=5)])
+    saved(disk, state, position=1)
+    assert state.cold.files.number == 2
+
+
+def test_what_was_written_during_a_sync_is_synced_by_the_next_one() -> None:
+    disk = MeddlingDisk()
+    state = four_people(disk)
+    fold_all(state, [tracked(4, START_MS, number=4)])
+
+    def meanwhile() -> None:
+        leaving = begin_leaving(state, 2)
+        leaving.run()
+        state.end_upkeep(leaving)
+        state.cold.files._close()
+
+    disk.meanwhile = meanwhile
+    saved(disk, state, position=1)
+    assert list(state.cold.files.live) == [1]
+    path, wanted = saved(disk, state, position=2), state.hash()
+    disk.crash()
+    loaded = on(disk, small([COUNTED]))
+    load_checkpoint(disk, path, loaded)
+    assert loaded.hash() == wanted
+
+
+def test_a_file_that_was_removed_holds_nobody_who_was_erased() -> None:
+    disk = SimulatedDisk()
+    state = four_people(disk)
+    for turn in range(2):
+        fold_all(state, [tracked(8 * turn + who, START_MS + turn, number=8 * turn + who) for who in range(8)])
+        state.cold.files._close()
+    state.erase([person(1)])
+    step = state.begin_scrub()
+    disk.unlink(cold_path(COLD_DIRECTORY, step.number))
+    scrubbed(state)
+    assert not state.scrubbing
+
+
+def test_a_step_of_overwriting_that_was_made_twice_counts_once() -> None:
+    disk = SimulatedDisk()
+    state = opened(on(disk))
+    for turn in range(3):
+        fold_all(state, story(60, seed=turn, first=100 * turn), batch=4)
+        state.cold.files._close()
+    state.erase([person(2)])
+    steps = [state.begin_scrub(), state.begin_scrub()]
+    for step in steps:
+        step.run()
+        state.end_upkeep(step)
+    assert state.scrubbing
+    scrubbed(state)
+    assert bytes_of(person(2)) not in cold_bytes(disk)
 
 
 # Checkpoints.
@@ -803,7 +1026,7 @@ def test_a_scan_that_finds_nobody_writes_nothing() -> None:
     fold_all(state, story(80), batch=6)
     before = disk.calls["overwrite"]
     state.erase([person(1_000)])
-    assert state.scrub()
+    assert state.scrubbing
     scrubbed(state)
     assert disk.calls["overwrite"] == before
     assert np.asarray(state.scrub()).item() is False

@@ -37,6 +37,9 @@ KEPT = 2
 DUE_AT = 0.875
 """Share of the records between two checkpoints at which the next one is begun; the rest comes in while it is made."""
 
+SCRUB_AGAIN_S = 0.001
+"""Between two looks whether people are still being written to a cold file."""
+
 
 class ReplayBounds(msgspec.Struct, frozen=True):
     """What is kept so that replays need not fold from the beginning."""
@@ -98,9 +101,19 @@ class Checkpoints:
         The base is of before, and holds people under pseudonyms that lead nowhere once their keys are destroyed.
         """
         async with self._one_at_a_time:
-            while self._partition.state.scrub():
-                await asyncio.sleep(0)
+            await self._scrub()
             return await asyncio.get_running_loop().run_in_executor(self._worker, self._remove_older)
+
+    async def _scrub(self) -> None:
+        """Overwrite all that cold files hold of erased people. Raises `OSError`."""
+        loop, state = asyncio.get_running_loop(), self._partition.state
+        while state.scrubbing:
+            step = state.begin_scrub()
+            if step is None:  # Somebody is being written.
+                await asyncio.sleep(SCRUB_AGAIN_S)
+                continue
+            await loop.run_in_executor(self._worker, step.run)
+            state.end_upkeep(step)
 
     @property
     def worker(self) -> Executor:

@@ -73,6 +73,7 @@ from .repair import Repairs
 from .replay import unreadable
 from .stores import Stores
 from .streaming.streams import Streams
+from .upkeep import Upkeep
 
 log = logging.getLogger("instanter.engine")
 
@@ -153,6 +154,7 @@ class Engine:
         )  # fmt: skip
         self._fetching = Fetching(partition.state, self.meter, by="decision")
         self._folding = Fetching(partition.state, self.meter, by="fold")
+        self._upkeep = Upkeep(partition.state, self.meter, on_broken=self._break)
         self.journal = Journal(
             stores.log, partition, sync_window_ms=options.sync_window_ms, meter=self.meter,
             on_folded=self._after_fold, on_broken=self._break, on_noticed=self._notice,
@@ -217,10 +219,10 @@ class Engine:
 
     @property
     def workers(self) -> tuple[Executor, ...]:
-        """The threads that stay: those that write, and those that read people from disk."""
+        """The threads that stay: those that write, and those that read people from disk or move them there."""
         return (
             self.journal.worker, self.quarantine.worker, self.audit.worker, self.checkpoints.worker,
-            *(one.worker for one in (self._fetching, self._folding)),
+            *(one.worker for one in (self._fetching, self._folding, self._upkeep)),
         )  # fmt: skip
 
     @property
@@ -300,6 +302,7 @@ class Engine:
     def _close_stores(self) -> None:
         self._fetching.close()
         self._folding.close()
+        self._upkeep.close()
         self.checkpoints.close()
         self._stores.subjects.close()
         self._stores.erasures.close()
@@ -528,7 +531,7 @@ class Engine:
             self.meter.observe("loop_lag", lag_ns)
             self.pauses.observe(lag_ns)
             self._after_fold()
-            busy = self._keep_up() or self.partition.state.unpublished > 0 or self.journal.next_position != position
+            busy = self._upkeep.step() or self.partition.state.unpublished > 0 or self.journal.next_position != position
             beat_s, position = BEAT_S if busy else REST_S, self.journal.next_position
             if loop.time() - turned > TURN_S:
                 turned = loop.time()
@@ -558,19 +561,6 @@ class Engine:
             self.importer.note(record, noticed)
         if noticed.code != REPEATED:
             self.quarantine.note(position, record, noticed)
-
-    def _keep_up(self) -> bool:
-        """A step of what the state does at leisure: idle people make room, the files they lie in are kept dense. False
-        if there was nothing to do."""
-        if self.broken:
-            return False
-        try:
-            return self.partition.state.upkeep()
-        except OSError:
-            self.meter.count("upkeep_failed")
-        except InstanterError as error:
-            self._break(str(error))
-        return False
 
     def _epoch_due(self, now_ms: int) -> bool:
         return self.partition.state.unpublished > 0 and now_ms - self._epoch_asked_ms >= EPOCH_MS
@@ -673,6 +663,7 @@ class Engine:
     def _break(self, reason: str) -> None:
         """The partition has stopped: nothing is served that could be wrong."""
         self.broken = reason
+        self._upkeep.stop()
         log.error("the partition stopped", extra={"reason": reason})
 
 

@@ -157,7 +157,7 @@ class Snapshot:
         """Make the cold files that the manifest names durable; `OSError`. Before the checkpoint is finished, in
         whatever thread."""
         if self.manifest.cold_files and self._state.cold is not None:
-            self._state.cold.files.sync()
+            self._state.cold.files.sync(self.manifest.cold_files)
 
     def sections(self) -> Iterator[bytes]:
         """The file's bytes, a bounded piece of work at a time."""

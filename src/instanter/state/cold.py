@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from ..foundation.errors import Broken, DiskFull
 from ..foundation.limits import COLD_MOVED_MAX, FOLD_BATCH_EVENTS_MAX
-from .cold_files import ColdFiles, ColdPlace, Stored, parts_of
+from .cold_files import Appended, ColdFiles, ColdPlace, Stored, parts_of
 from .columns import TABLE_OF
-from .compiled import Ints, kernel
+from .compiled import Bytes, Ints, kernel
 from .fetched import ColdRecord, Fetched, FetchedRecord
 from .layout import (
     CELL_CHUNK,
@@ -42,6 +43,7 @@ from .table import (
     MIGRATE_PER_BATCH,
     ROWS_MAX,
     SESSIONS,
+    USED,
     WORDS,
     Index,
     Memory,
@@ -71,8 +73,99 @@ RESERVED_CELLS = 1_024
 """Rows kept free ahead of the fold, where the table is large enough for it."""
 COMPACTED_ROWS = 50_000
 """Cold rows looked at in one step of compaction."""
+_NO_WORDS: Final[Ints] = np.zeros(0, np.int64)
 RETRY_STEPS = 500
 """Steps of upkeep between two tries while the disk takes nobody."""
+
+
+class Packed(NamedTuple):
+    """People as records hold them, one behind another."""
+
+    keys: Ints
+    received: Ints
+    words: Ints
+    ends: Ints
+    """By person: the word behind theirs."""
+
+
+class MovingOut:
+    """People who are being written to disk, and are in memory until that has been done."""
+
+    def __init__(self, files: ColdFiles, packed: Packed, era: int, appended: Appended) -> None:
+        self.packed = packed
+        self.era = era
+        self.appended = appended
+        self.failed = False
+        """The disk did not take them."""
+        self._files = files
+
+    def apart(self) -> MovingOut:
+        """The same with words of its own."""
+        self.packed = self.packed._replace(words=self.packed.words.copy())
+        return self
+
+    def run(self) -> None:
+        """Write them, in whatever thread."""
+        try:
+            self._files.write(self.appended)
+        except OSError:
+            self.failed = True
+
+
+class Emptying:
+    """People who have to leave a file, and are read there."""
+
+    def __init__(self, files: ColdFiles, people: Sequence[ColdRecord]) -> None:
+        self.found: dict[ColdRecord, Stored | None] = {}
+        self._files = files
+        self._people = people
+
+    def run(self) -> None:
+        """Read them, in whatever thread. Raises `Corrupt`."""
+        self.found = {one: self._files.read(one.place, one.key) for one in self._people}
+
+
+class Rewriting:
+    """People who are being written to another file, and lie where they were until that has been done."""
+
+    def __init__(self, files: ColdFiles, people: Sequence[ColdRecord], appended: Appended) -> None:
+        self.people = people
+        self.appended = appended
+        self.failed = False
+        """The disk did not take them."""
+        self._files = files
+
+    def run(self) -> None:
+        """Write them, in whatever thread."""
+        try:
+            self._files.write(self.appended)
+        except OSError:
+            self.failed = True
+
+
+class Scrubbing:
+    """A step through a file in which records of erased people are overwritten."""
+
+    def __init__(
+        self, files: ColdFiles, number: int, offset: int, condemned: Mapping[int, tuple[int, int]],
+        end: tuple[int, int],
+    ) -> None:  # fmt: skip
+        self.number = number
+        self.offset = offset
+        self.following = 0
+        """Where the next step begins, -1 behind the end of the file."""
+        self._files = files
+        self._condemned = condemned
+        self._end = end
+
+    def run(self) -> None:
+        """Overwrite them, in whatever thread. Raises `OSError`; the step is repeated then."""
+        self.following = self._files.scrub(self.number, self.offset, self._condemned, self._end)
+
+
+ColdWork = MovingOut | Emptying | Rewriting | Scrubbing
+"""What waits for the disk: `run` may be called in another thread than the one that folds, which is to be given it back
+then (`State.end_upkeep`). Meanwhile everybody is where they were."""
 
 
 class Cold:
@@ -117,10 +210,21 @@ class Cold:
 
     def stored(self, memory: Memory, row: int, cleared: dict[str, int]) -> Stored | None:
         """The person at a cold row as they would be in memory; None if they were erased."""
-        one = _record(memory, row)
+        return self._stored(_record(memory, row), max(cleared.values(), default=0), cleared, used=False)
+
+    def _stored(self, one: ColdRecord, newest: int, cleared: dict[str, int], *, used: bool = True) -> Stored | None:
+        """`newest` of what is in `cleared`; `used` says that an event or a decision is about the person."""
         fetched = self.fetched.find(one)
-        found = self.files.read(one.place, one.key) if fetched is None else fetched.stored
-        if found is not None and any(era > found.era for era in cleared.values()):
+        if fetched is None:
+            self.read_at_use += used
+            found = self.files.read(one.place, one.key)
+        else:
+            found = fetched.stored
+        return found if found is None or newest <= found.era else self._as_of_now(found, cleared)
+
+    def _as_of_now(self, found: Stored, cleared: dict[str, int]) -> Stored:
+        """A person as they would be in memory: see `State.cleared`."""
+        if any(era > found.era for era in cleared.values()):
             return Stored(found.era, self._without_cleared(found, cleared))
         return found
 
@@ -138,8 +242,7 @@ class Cold:
 
     def used(self, memory: Memory, row: int, cleared: dict[str, int]) -> Stored | None:
         """`stored`, of somebody whom an event or a decision is about."""
-        self.read_at_use += self.fetched.find(_record(memory, row)) is None
-        return self.stored(memory, row, cleared)
+        return self._stored(_record(memory, row), max(cleared.values(), default=0), cleared)
 
     # Reading ahead.
 
@@ -204,19 +307,32 @@ class Cold:
         hot, cold = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
         find_all(cells, keys, hot)
         find_all(self.index, keys, cold)
-        returning = [(int(row), self.used(memory, int(row), cleared)) for row in cold[(hot < 0) & (cold >= 0)]]
-        chunks = events + sum(int(one.words[CELL_CHUNK]) for _, one in returning if one is not None)
+        lying, newest = _records(memory, cold[(hot < 0) & (cold >= 0)]), max(cleared.values(), default=0)
+        returning = [(one, self._stored(one, newest, cleared)) for one in lying]
+        chunks = events + sum(int(stored.words[CELL_CHUNK]) for _, stored in returning if stored is not None)
         absent = int((hot < 0).sum())
         # Up to here nothing has changed; rows in memory may move, so they are told by key.
         if not self._make_room(memory, cells, absent, chunks, hot[hot >= 0], era, idle_ms, relieve):
             return False
-        for row, one in returning:
-            relieve()
-            self._let_go(memory, row)
-            if one is not None:
-                _put(memory, cells, _read_only(one.words))
-                self.brought_back += 1
+        if returning:
+            self._bring_back(memory, cells, returning, relieve)
         return True
+
+    def _bring_back(
+        self, memory: Memory, cells: Index, returning: Sequence[tuple[ColdRecord, Stored | None]],
+        relieve: Callable[[], None],
+    ) -> None:  # fmt: skip
+        """Have those in memory of whom there is a record, and nobody of the others."""
+        words = [_NO_WORDS if stored is None else stored.words for _, stored in returning]
+        keys, ends = np.array([one.key for one, _ in returning], np.int64), np.cumsum([len(one) for one in words])
+        packed, done = np.concatenate(words), 0
+        while done < len(keys):
+            relieve()
+            done = _bring_back_all(memory, cells, self.index, keys, packed, ends, done)
+        for one, stored in returning:
+            self.fetched.forget(one.key)
+            self.files.drop(one.place)
+            self.brought_back += stored is not None
 
     def _let_go(self, memory: Memory, row: int) -> None:
         """The person at a cold row is not there any more."""
@@ -268,42 +384,63 @@ class Cold:
         self, memory: Memory, cells: Index, rows: Ints, era: int, idle_ms: int, relieve: Callable[[], None]
     ) -> bool:
         """Write these people to disk, then let them go; False if the disk, or the table of places, takes no more."""
-        if free_rows(memory, COLD) < len(rows):
-            self.refused = True
-            return False
         moved = 0
-        ends = np.zeros(len(rows), np.int64)
         while moved < len(rows):
-            relieve()
-            packed = _pack_all(memory, rows[moved:], self._buffer, ends, idle_ms)
-            if packed == 0:
-                self._buffer = np.zeros(2 * len(self._buffer), np.int64)
-                continue
-            now = rows[moved : moved + packed]
-            if not self._write(memory, cells, now, ends[:packed], era, relieve):
+            moving = self._moving(memory, rows[moved:], era, idle_ms, relieve, patient=False)
+            if moving is None:
                 return False
-            moved += packed
-        self.moved_out += moved
+            moving.run()
+            if not self._shelve(memory, cells, moving, moving.packed.keys, relieve):
+                return False
+            moved += len(moving.packed.keys)
         return True
 
-    def _write(
-        self, memory: Memory, cells: Index, rows: Ints, ends: Ints, era: int, relieve: Callable[[], None]
-    ) -> bool:
-        content, starts = self._buffer[: int(ends[-1])].tobytes(), [0, *(8 * ends[:-1]).tolist()]
-        table = rows_of(memory, CELLS)
-        keys, received = table[rows, CELL_KEY], table[rows, CELL_RECEIVED_MS]
-        payloads = [content[start:end] for start, end in zip(starts, (8 * ends).tolist(), strict=True)]
-        try:
-            places = self.files.append(list(zip(keys.tolist(), payloads, strict=True)), era)
-        except OSError:
+    def _moving(
+        self, memory: Memory, rows: Ints, era: int, idle_ms: int, relieve: Callable[[], None], *, patient: bool
+    ) -> MovingOut | None:
+        """The first of these people, as many as the buffer takes, with places on disk; None if there are no more places
+        to remember. Nothing changes yet."""
+        if free_rows(memory, COLD) < len(rows):
             self.refused = True
-            return False
-        self.refused = False
-        self._grow(len(rows))
-        done, shelved = 0, np.array(places, np.int64)
-        while done < len(rows):
+            return None
+        packed = self._packed(memory, rows, idle_ms, relieve)
+        ends: list[int] = (8 * packed.ends).tolist()
+        content = packed.words.tobytes()
+        payloads = [content[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        people = list(zip(packed.keys.tolist(), payloads, strict=True))
+        return MovingOut(self.files, packed, era, self.files.append(people, era, patient=patient))
+
+    def _packed(self, memory: Memory, rows: Ints, idle_ms: int, relieve: Callable[[], None]) -> Packed:
+        """The first of these people as records hold them, in words that the next ones overwrite."""
+        ends, count = np.zeros(len(rows), np.int64), 0
+        while count == 0:
             relieve()
-            done += _shelve_all(memory, cells, self.index, keys[done:], shelved[done:], received[done:])
+            count = _pack_all(memory, rows, self._buffer, ends, idle_ms)
+            if count == 0:
+                self._buffer = np.zeros(2 * len(self._buffer), np.int64)
+        table, rows = rows_of(memory, CELLS), rows[:count]
+        keys, received = table[rows, CELL_KEY], table[rows, CELL_RECEIVED_MS]
+        return Packed(keys, received, self._buffer[: int(ends[count - 1])], ends[:count])
+
+    def _shelve(
+        self, memory: Memory, cells: Index, moving: MovingOut, keys: Ints, relieve: Callable[[], None]
+    ) -> bool:
+        """Let those of the people who were written go from memory who are among `keys`; False if none was written."""
+        self.refused = moving.failed
+        self.files.settle(moving.appended, written=not moving.failed)
+        if moving.failed:
+            return False
+        going = np.isin(moving.packed.keys, keys)
+        places, received = np.array(moving.appended.places, np.int64), moving.packed.received[going]
+        for place in places[~going].tolist():
+            self.files.drop(place)
+        places = places[going]
+        self._grow(len(keys))
+        done = 0
+        while done < len(keys):
+            relieve()
+            done += _shelve_all(memory, cells, self.index, keys[done:], places[done:], received[done:])
+        self.moved_out += len(keys)
         return True
 
     def _grow(self, count: int) -> None:
@@ -323,60 +460,92 @@ class Cold:
                 rows = self._idle_longest(memory, COLD_MOVED_MAX, nobody)
                 if not self._move_out(memory, cells, rows, era, idle_ms, _nothing):
                     raise DiskFull("memory has less room than before, and the disk takes nobody who is idle")
-        ends = np.zeros(1, np.int64)
         for row in np.flatnonzero(rows_of(memory, CELLS)[:, CELL_KEY]):
-            while _pack_all(memory, np.array([row]), self._buffer, ends, idle_ms) == 0:
-                self._buffer = np.zeros(2 * len(self._buffer), np.int64)
-            _put(narrow, narrow_cells, _read_only(self._buffer[: int(ends[0])]))
+            _put(narrow, narrow_cells, self._packed(memory, np.array([row]), idle_ms, _nothing).words, 0)
 
     # Upkeep.
 
-    def upkeep(
-        self, memory: Memory, cells: Index, *, era: int, cleared: dict[str, int], idle_ms: int,
-        relieve: Callable[[], None],
-    ) -> bool:  # fmt: skip
-        """One bounded step: keep room ahead of the fold, then empty a file that is mostly of nobody. False if there
-        was nothing to do."""
+    def begin_upkeep(
+        self, memory: Memory, *, era: int, idle_ms: int, relieve: Callable[[], None]
+    ) -> MovingOut | Emptying | None:
+        """One bounded step: keep room ahead of the fold, then empty a file that is mostly of nobody. None if there is
+        nothing to do. What is begun changes nothing before its end; see `end_upkeep`."""
         self._steps += 1
         if self.refused and self._steps % RETRY_STEPS:
-            return False
+            return None
         cells_max = int(memory.regions[CELLS, ROWS_MAX])
         ahead = min(RESERVED_CELLS, cells_max // 16)
         if free_rows(memory, CELLS) < ahead or free_rows(memory, CHUNKS) < ahead:
             rows = self._idle_longest(memory, self._step(memory), np.empty(0, np.int64))
-            return len(rows) > 0 and self._move_out(memory, cells, rows, era, idle_ms, relieve)
-        return self._compact(memory, era, cleared, relieve)
-
-    def _compact(self, memory: Memory, era: int, cleared: dict[str, int], relieve: Callable[[], None]) -> bool:
+            moving = self._moving(memory, rows, era, idle_ms, relieve, patient=True) if len(rows) else None
+            # Whoever waits for room uses the buffer meanwhile.
+            return moving and moving.apart()
         number = self.files.sparse()
-        if not number:
-            return False
-        rows = rows_of(memory, COLD)
-        first = self._hand_compacting if self._hand_compacting < len(rows) else 0
-        looked = rows[first : first + COMPACTED_ROWS]
-        here = np.flatnonzero((looked[:, COLD_KEY] != 0) & (looked[:, COLD_PLACE] >> 32 == number))
-        here = here[: COLD_MOVED_MAX // 2]
-        self._hand_compacting = first + (int(here[-1]) + 1 if len(here) else len(looked))
-        found = [(int(row), self.stored(memory, int(row), cleared)) for row in here + first]
-        staying = [(row, one) for row, one in found if one is not None]
-        try:
-            places = self.files.append(
-                [(int(rows[row, COLD_KEY]), one.words.tobytes()) for row, one in staying], era
-            ) if staying else []  # fmt: skip
-        except OSError:
-            self.refused = True
-            return False
-        for (row, _), place in zip(staying, places, strict=True):
-            relieve()
-            touch(memory, COLD, row)
-            self.fetched.forget(int(rows[row, COLD_KEY]))
-            self.files.drop(int(rows[row, COLD_PLACE]))
-            rows[row, COLD_PLACE] = place
-        for row, one in found:
-            if one is None:
+        return Emptying(self.files, self._lying_in(memory, number)) if number else None
+
+    def end_upkeep(
+        self, memory: Memory, cells: Index, work: MovingOut | Emptying | Rewriting, *, era: int,
+        cleared: dict[str, int], relieve: Callable[[], None],
+    ) -> Rewriting | None:  # fmt: skip
+        """Take over what a step of upkeep has done on disk; what is to be done there next."""
+        match work:
+            case MovingOut():
+                self._end_moving_out(memory, cells, work, era, relieve)
+            case Emptying():
+                return self._rewriting(memory, work, era, cleared, relieve)
+            case Rewriting():
+                self._end_rewriting(memory, work, relieve)
+        return None
+
+    def _end_moving_out(
+        self, memory: Memory, cells: Index, moving: MovingOut, era: int, relieve: Callable[[], None]
+    ) -> None:
+        """Let those go who still are what was written of them; others stay, and what was written is nobody's."""
+        packed = moving.packed
+        same = np.zeros(len(packed.keys), np.uint8)
+        if moving.era == era and free_rows(memory, COLD) >= len(same):
+            _compare_all(memory, cells, packed.keys, packed.words, packed.ends, self._buffer, same)
+        self._shelve(memory, cells, moving, packed.keys[same != 0], relieve)
+
+    def _lying_in(self, memory: Memory, number: int) -> list[ColdRecord]:
+        """The next few who lie in a file."""
+        found = np.empty(COLD_MOVED_MAX // 2, np.int64)
+        used = int(memory.regions[COLD, USED])
+        first = self._hand_compacting if self._hand_compacting < used else 0
+        count, self._hand_compacting = _find_in_file(memory, number, first, first + COMPACTED_ROWS, found)
+        return _records(memory, found[:count])
+
+    def _rewriting(
+        self, memory: Memory, emptying: Emptying, era: int, cleared: dict[str, int], relieve: Callable[[], None]
+    ) -> Rewriting | None:
+        """Give those places in another file who still lie where they were read; whoever was erased there goes."""
+        there = self._still_there(memory, list(emptying.found))
+        for one in there:
+            if emptying.found[one] is None:
                 relieve()
-                self._let_go(memory, row)
-        return True
+                self._let_go(memory, find(self.index, one.key))
+        staying = [(one, stored) for one in there if (stored := emptying.found[one]) is not None]
+        if not staying:
+            return None
+        people = [(one.key, self._as_of_now(stored, cleared).words.tobytes()) for one, stored in staying]
+        return Rewriting(self.files, [one for one, _ in staying], self.files.append(people, era, patient=True))
+
+    def _end_rewriting(self, memory: Memory, rewriting: Rewriting, relieve: Callable[[], None]) -> None:
+        self.refused = rewriting.failed
+        self.files.settle(rewriting.appended, written=not rewriting.failed)
+        if rewriting.failed:
+            return
+        there, rows = set(self._still_there(memory, rewriting.people)), rows_of(memory, COLD)
+        for one, place in zip(rewriting.people, rewriting.appended.places, strict=True):
+            if one not in there:
+                self.files.drop(place)
+                continue
+            relieve()
+            row = find(self.index, one.key)
+            touch(memory, COLD, row)
+            self.fetched.forget(one.key)
+            self.files.drop(one.place)
+            rows[row, COLD_PLACE] = place
 
     # Erasure.
 
@@ -388,18 +557,30 @@ class Cold:
         self._waiting[key] = self.files.end()
         return bool(row >= 0)
 
-    def scrub(self) -> bool:
-        """One bounded step of overwriting what is left of erased people; False when no file holds any of them.
-        Raises `OSError`; the step is repeated then."""
-        if self._scrubbing:
-            following = self.files.scrub(self._scrubbing[-1], self._scrubbed_to, self._condemned)
-            self._scrubbed_to = max(following, 0)
-            if following < 0:
-                self._scrubbing.pop()
-        elif self._waiting:
+    @property
+    def scrubbing(self) -> bool:
+        """Whether some file may still hold somebody who was erased."""
+        return bool(self._scrubbing or self._waiting)
+
+    def begin_scrub(self) -> Scrubbing | None:
+        """One bounded step of overwriting what is left of erased people. None if there is nothing to do, or while
+        somebody is being written, who may be one of them."""
+        if self.files.writing:
+            return None
+        if not self._scrubbing and self._waiting:
             self._condemned, self._waiting = self._waiting, {}
             self._scrubbing, self._scrubbed_to = self.files.numbers(), 0
-        return bool(self._scrubbing or self._waiting)
+        if not self._scrubbing:
+            return None
+        return Scrubbing(self.files, self._scrubbing[-1], self._scrubbed_to, self._condemned, self.files.end())
+
+    def end_scrub(self, step: Scrubbing) -> None:
+        """Go on behind a step. Whoever else has made it too changes nothing."""
+        if (step.number, step.offset) != (self._scrubbing[-1] if self._scrubbing else 0, self._scrubbed_to):
+            return
+        self._scrubbed_to = max(step.following, 0)
+        if step.following < 0:
+            self._scrubbing.pop()
 
     # Loading.
 
@@ -433,19 +614,15 @@ def warm_up(memory: Memory, cells: Index) -> None:
     find_all(cells, keys, rows)
     migrate(cells, MIGRATE_PER_BATCH)
     assert _pack_all(memory, rows, buffer, ends, 0) == len(rows)
+    _compare_all(memory, cells, keys, buffer[: int(ends[-1])], ends, buffer.copy(), np.zeros(len(keys), np.uint8))
+    _find_in_file(memory, 1, 0, 1, rows.copy())
     _shelve_all(memory, cells, make_index(256), keys, keys, keys)
     cold = index_of(rows_of(memory, COLD)[:, COLD_KEY])
     touch(memory, COLD, 0)
     address(memory.regions, COLD, 0)
     _unshelve(memory, cold, 0)
-    _put(memory, cells, _read_only(buffer[: int(ends[0])]))
-
-
-def _read_only(words: Ints) -> Ints:
-    """The same words, as those are that were read from a file: one form of a kernel serves both."""
-    seen = words.view()
-    seen.flags.writeable = False
-    return seen
+    _put(memory, cells, buffer, 0)
+    _bring_back_all(memory, cells, cold, keys[1:], buffer, ends[:1], 0)
 
 
 def _with_cold_rows(memory: Memory, count: int) -> Memory:
@@ -519,16 +696,68 @@ def _pack(ints: Ints, regions: Ints, cell: int, buffer: Ints, at: int) -> None:
 
 
 @kernel
-def _put(memory: Memory, cells: Index, words: Ints) -> None:
-    """Make the rows of a person from their words; there is room for them."""
+def _compare_all(
+    memory: Memory, cells: Index, keys: Ints, words: Ints, ends: Ints, buffer: Ints, same: Bytes
+) -> None:
+    """Say by 1 who is in memory as `words` tell, which `_pack_all` has made. The buffer takes the largest of them."""
+    ints, regions, start = memory.ints, memory.regions, 0
+    for i in range(len(keys)):
+        row, size = find(cells, keys[i]), ends[i] - start
+        if row >= 0:
+            cell = address(regions, CELLS, row)
+            if _packed_words(ints, regions, cell) == size:
+                _pack(ints, regions, cell, buffer, 0)
+                same[i] = 1
+                for word in range(size):
+                    if buffer[word] != words[start + word]:
+                        same[i] = 0
+                        break
+        start = ends[i]
+
+
+@kernel
+def _find_in_file(memory: Memory, number: int, first: int, end: int, found: Ints) -> tuple[int, int]:
+    """Look at cold rows from `first` to `end` for people in a file until `found` is full; how many were found, and the
+    first row not looked at."""
+    ints, regions, count = memory.ints, memory.regions, 0
+    end = min(end, regions[COLD, USED])
+    for row in range(first, end):
+        if count == len(found):
+            return count, row
+        word = address(regions, COLD, row)
+        if ints[word + COLD_KEY] != 0 and ints[word + COLD_PLACE] >> 32 == number:
+            found[count] = row
+            count += 1
+    return count, end
+
+
+@kernel
+def _bring_back_all(
+    memory: Memory, cells: Index, cold: Index, keys: Ints, words: Ints, ends: Ints, first: int
+) -> int:
+    """Let people leave the cold table, from number `first` on, and have those in memory who have words; there is room.
+    The first one not reached, before the rows saved for a checkpoint take half of theirs."""
+    for i in range(first, len(keys)):
+        if i > first and 2 * memory.spill[0] > len(memory.spill):
+            return i
+        _unshelve(memory, cold, find(cold, keys[i]))
+        start = ends[i - 1] if i > 0 else 0
+        if ends[i] > start:
+            _put(memory, cells, words, start)
+    return len(keys)
+
+
+@kernel
+def _put(memory: Memory, cells: Index, words: Ints, at: int) -> None:
+    """Make the rows of a person from their words, which begin at `at`; there is room for them."""
     ints, regions = memory.ints, memory.regions
     row = allocate(memory, CELLS)
     cell = address(regions, CELLS, row)
-    end = regions[CELLS, WORDS]
-    for word in range(end):
-        ints[cell + word] = words[word]
+    end = at + regions[CELLS, WORDS]
+    for word in range(end - at):
+        ints[cell + word] = words[at + word]
     for link in (CELL_SESSION, CELL_PREVIOUS):
-        if words[link] > 0:
+        if words[at + link] > 0:
             session_row = allocate(memory, SESSIONS)
             session = address(regions, SESSIONS, session_row)
             for word in range(regions[SESSIONS, WORDS]):
@@ -537,7 +766,7 @@ def _put(memory: Memory, cells: Index, words: Ints) -> None:
             ints[cell + link] = session_row + 1
             end += regions[SESSIONS, WORDS]
     before = cell + CELL_CHUNK
-    for _ in range(words[CELL_CHUNK]):
+    for _ in range(words[at + CELL_CHUNK]):
         chunk_row = allocate(memory, CHUNKS)
         chunk = address(regions, CHUNKS, chunk_row)
         for word in range(CHUNK_WORDS):
@@ -545,7 +774,7 @@ def _put(memory: Memory, cells: Index, words: Ints) -> None:
         ints[before] = chunk_row + 1
         before = chunk + CHUNK_NEXT
         end += CHUNK_WORDS
-    insert(cells, words[CELL_KEY], row)
+    insert(cells, words[at + CELL_KEY], row)
 
 
 @kernel

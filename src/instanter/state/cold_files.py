@@ -17,7 +17,7 @@ import os
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -123,6 +123,33 @@ class Header(NamedTuple):
         return _aligned(_HEADER.size + 8 * self.words)
 
 
+class Appended(NamedTuple):
+    """Records that have places at the end of a file, and are to be written there."""
+
+    number: int
+    """Of the file."""
+    content: bytes
+    places: list[int]
+
+
+class _Growing:
+    """A file that records are appended to."""
+
+    def __init__(self, number: int, start: bytes) -> None:
+        self.number = number
+        self.start = start
+        """What is written before the first record; empty once it was."""
+        self.end = len(start)
+        """The byte behind all records that have a place."""
+        self.file: WritableFile | None = None
+        """None before something is written, and once no more will be."""
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+        self.file = None
+
+
 class ColdPlace(msgspec.Struct, frozen=True):
     """Where cold files are written; those in `inherited` are only read, for whoever looks into another's directory."""
 
@@ -157,8 +184,8 @@ def list_cold_files(disk: Disk, directory: Path) -> list[int]:
 class ColdFiles:
     """The cold files of one state. Counts which records are still of use; knows nobody by key.
 
-    Driven by the thread that folds, but for `sync` and `retain`, which may run in the one that writes checkpoints, and
-    for `read`, which may run in any.
+    Driven by the thread that folds, but for `write`, `sync`, `retain`, `scrub` and `read`, which may run in another:
+    `read` in any, of the others no two of a kind at once.
     """
 
     def __init__(self, place: ColdPlace, layout: Layout) -> None:
@@ -168,15 +195,16 @@ class ColdFiles:
         self._layout = layout
         self._preamble = _Preamble(VERSION, layout.cell_words, layout.session_words, CHUNK_WORDS, columns_in(layout))
         self._formats: dict[int, _Format] = {}
-        self._file: WritableFile | None = None
-        self._end = 0
+        self._current: _Growing | None = None
+        self._written: dict[int, _Growing] = {}
+        """By number: files of which somebody may be writing the end."""
+        self._syncing = 0
+        """The file that is being made durable, 0 for none."""
         self._last = 0
         self._own: set[int] = set()
         self._unsynced: set[int] = set()
         self._distrusted: set[int] = set()
         """Files of which a sync failed: nobody knows what is on disk, so everybody moves out of them."""
-        self.number = 0
-        """The file that is being written, 0 if there is none."""
         self.records: Counter[int] = Counter()
         """By file: records ever appended."""
         self.live: Counter[int] = Counter()
@@ -184,46 +212,76 @@ class ColdFiles:
 
     # Writing.
 
-    def append(self, people: Sequence[tuple[int, bytes]], era: int) -> list[int]:
-        """Append (key, words) each; their places. Raises `OSError`, and nothing is kept then. Not durable yet."""
-        file = self._open()
+    @property
+    def number(self) -> int:
+        """The file that is appended to, 0 if there is none."""
+        return 0 if self._current is None else self._current.number
+
+    @property
+    def writing(self) -> bool:
+        """Whether places were given that are not settled yet."""
+        return bool(self._written)
+
+    def append(self, people: Sequence[tuple[int, bytes]], era: int, *, patient: bool = False) -> Appended:
+        """Give (key, words) each a place. Nobody is there before `write` has returned; tell `settle` about that.
+
+        Who is `patient` may have to wait for a sync of the file in `write`; others get the next file then.
+        """
+        growing = self._growing(patient=patient)
         parts: list[bytes] = []
         places: list[int] = []
-        at = self._end
+        at = growing.end
         for key, payload in people:
-            places.append(place_of(self.number, at))
+            places.append(place_of(growing.number, at))
             body = _HEADER.pack(0, Mark.THERE, len(payload) // 8, era, key, 0)[4:] + payload
             padding = -(len(body) + 4) % ALIGNED_BYTES
             parts += (zlib.crc32(body).to_bytes(4, "little"), body, bytes(padding))
             at += 4 + len(body) + padding
-        self._write(file, b"".join(parts))
-        self._end = at
-        self.records[self.number] += len(people)
-        self.live[self.number] += len(people)
-        if self._end >= COLD_FILE_BYTES:
-            self._close()
-        return places
+        growing.end = at
+        self._written[growing.number] = growing
+        return Appended(growing.number, b"".join(parts), places)
+
+    def write(self, appended: Appended) -> None:
+        """Write records to their places, in whatever thread. Raises `OSError`. Not durable yet."""
+        growing = self._written[appended.number]
+        if growing.file is None:
+            self._disk.make_directory(self._directory)
+            growing.file = self._disk.open(cold_path(self._directory, growing.number))
+        _write_all(growing.file, growing.start)
+        growing.start = b""
+        _write_all(growing.file, appended.content)
+
+    def settle(self, appended: Appended, *, written: bool) -> None:
+        """Records are where `append` said; or nowhere: then nobody knows what is behind the others, and nothing more
+        goes into that file."""
+        growing = self._written[appended.number]
+        if written:
+            self._unsynced.add(growing.number)
+            self.records[growing.number] += len(appended.places)
+            self.live[growing.number] += len(appended.places)
+        del self._written[growing.number]  # Not before: nobody removes a file that is being written.
+        if not written or growing.end >= COLD_FILE_BYTES:
+            self._retire(growing)
+        if growing is not self._current:
+            growing.close()
 
     def drop(self, place: int) -> None:
         """The record is nobody any more."""
         self.live[file_of(place)] -= 1
 
-    def _open(self) -> WritableFile:
-        if self._file is None:
-            if self._last == 0:
-                self._disk.make_directory(self._directory)
-            self.number, self._end = self._following(), 0
-            self._last = self.number
-            self._file = self._disk.open(cold_path(self._directory, self.number))
-            self._own.add(self.number)
-            self._unsynced.add(self.number)
-            self._formats[self.number] = _Format(cold_path(self._directory, self.number), self._preamble, None)
-            content = msgspec.msgpack.encode(self._preamble)
-            start = _START.pack(MAGIC, len(content), zlib.crc32(content)) + content
-            self._write(self._file, start + bytes(-len(start) % ALIGNED_BYTES))
-            self._end = _aligned(len(start))
-        self._unsynced.add(self.number)
-        return self._file
+    def _growing(self, *, patient: bool) -> _Growing:
+        """The file that is appended to, or the next one where somebody else is at that one's end."""
+        current = self._current
+        if current is not None and current.number not in self._written and (patient or current.number != self._syncing):
+            return current
+        self._close()
+        number = self._last = self._following()
+        self._own.add(number)
+        self._formats[number] = _Format(cold_path(self._directory, number), self._preamble, None)
+        content = msgspec.msgpack.encode(self._preamble)
+        start = _START.pack(MAGIC, len(content), zlib.crc32(content)) + content
+        self._current = _Growing(number, start + bytes(-len(start) % ALIGNED_BYTES))
+        return self._current
 
     def _following(self) -> int:
         """The number of the next file, above all there are."""
@@ -233,22 +291,17 @@ class ColdFiles:
     def _numbers(self, directory: Path | None) -> list[int]:
         return [] if directory is None else list_cold_files(self._disk, directory)
 
-    def _write(self, file: WritableFile, content: bytes) -> None:
-        whole = False
-        try:
-            view = memoryview(content)
-            while view:
-                view = view[file.write(view) :]
-            whole = True
-        finally:
-            if not whole:
-                # What was written of it is behind the end that anybody knows of; nothing more goes there.
-                self._close()
-
     def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        self._file, self.number = None, 0
+        """Append nothing more to the present file."""
+        if self._current is not None:
+            self._retire(self._current)
+
+    def _retire(self, growing: _Growing) -> None:
+        """Append nothing more to a file; whoever is writing its end still does."""
+        if growing.number not in self._written:
+            growing.close()
+        if growing is self._current:
+            self._current = None
 
     # Reading.
 
@@ -320,32 +373,39 @@ class ColdFiles:
         """The files that hold somebody, with the number of their records."""
         return {number: self.records[number] for number, count in self.live.items() if count > 0}
 
-    def sync(self) -> None:
-        """Make durable what was appended before. A failure moves everybody out of the file, to be tried again."""
+    def sync(self, needed: Container[int]) -> None:
+        """Make durable what these files hold. A failure moves everybody out of the file, to be tried again."""
         for number in sorted(self._unsynced):
-            if number in self._distrusted:
-                if self.live[number] > 0:
+            if number in needed:
+                if number in self._distrusted:
                     raise OSError(errno.EIO, os.strerror(errno.EIO), str(self._path(number)))
-                self._unsynced.discard(number)
-                continue
+                self._sync(number)
+        self._disk.sync_directory(self._directory)
+
+    def _sync(self, number: int) -> None:
+        # Before, not behind: what is appended meanwhile has to be synced with the next one.
+        self._unsynced.discard(number)
+        self._syncing = number
+        whole = False
+        try:
             file = self._disk.open(self._path(number))
-            whole = False
             try:
                 file.sync()
                 whole = True
             finally:
                 file.close()
-                if not whole:
-                    self._distrusted.add(number)
-            if number != self.number:
-                self._unsynced.discard(number)
-        self._disk.sync_directory(self._directory)
+        finally:
+            self._syncing = 0
+            if not whole:
+                self._distrusted.add(number)
+                self._unsynced.add(number)
 
     def retain(self, needed: set[int]) -> list[int]:
         """Remove our files that hold nobody and that no kept checkpoint needs; which."""
         removed = []
         for number in self._numbers(self._directory):
-            if number not in needed and number != self.number and self.live[number] <= 0:
+            taken = number == self.number or number in self._written
+            if number not in needed and not taken and self.live[number] <= 0:
                 self._disk.unlink(cold_path(self._directory, number))
                 self._own.discard(number)
                 self._unsynced.discard(number)
@@ -361,7 +421,8 @@ class ColdFiles:
             self._close()
         for number, live in self.live.items():
             few = 2 * live < self.records[number]
-            if live > 0 and number != self.number and (few or number in self._distrusted):
+            taken = number == self.number or number in self._written
+            if live > 0 and not taken and (few or number in self._distrusted):
                 return number
         return 0
 
@@ -369,21 +430,28 @@ class ColdFiles:
 
     def end(self) -> tuple[int, int]:
         """Behind everything appended so far: (file, byte)."""
-        return (self.number, self._end) if self.number else (self._following(), 0)
+        current = self._current
+        return (self._following(), 0) if current is None else (current.number, current.end)
 
     def numbers(self) -> list[int]:
         """All our files, also those that hold nobody any more."""
         return self._numbers(self._directory)
 
-    def scrub(self, number: int, offset: int, condemned: dict[int, tuple[int, int]]) -> int:
+    def scrub(
+        self, number: int, offset: int, condemned: Mapping[int, tuple[int, int]], end: tuple[int, int]
+    ) -> int:
         """One step through a file, from `offset` (0: its beginning): overwrite the records of these people that lie
-        before where each says. Where the next step begins, -1 behind the end."""
+        before where each says. Where the next step begins, -1 behind the end of the file, or once it has been removed.
+        `end` says where everything ends, see there: what lies behind is being written."""
         path = cold_path(self._directory, number)
-        if offset == 0:
-            offset = _first_record(self._disk, path)
-        raw, at, scrubbed = self._disk.read(path, offset, SCAN_BYTES), 0, 0
+        try:
+            if offset == 0:
+                offset = _first_record(self._disk, path)
+            raw, at, scrubbed = self._disk.read(path, offset, SCAN_BYTES), 0, 0
+        except FileNotFoundError:
+            return -1
         while at + _HEADER.size <= len(raw):
-            if number == self.number and offset + at >= self._end:
+            if (number, offset + at) >= end:
                 return -1
             header = Header(*_HEADER.unpack_from(raw, at))
             if header.mark not in _MARKS or header.zero or header.size_bytes > COLD_RECORD_BYTES_MAX:
@@ -404,6 +472,12 @@ class ColdFiles:
         if rest > 0:
             self._disk.overwrite(path, offset + ALIGNED_BYTES, bytes(rest))
         self._disk.overwrite(path, offset, _tombstone(Mark.ERASED, header.words))
+
+
+def _write_all(file: WritableFile, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[file.write(view) :]
 
 
 def check_people(disk: Disk, directory: Path, people: Ints) -> Iterator[Corrupt]:

@@ -30,7 +30,7 @@ from ..foundation.pages import empty_objects, give_back
 from .aggregations.base import Trait
 from .canonical import People, state_hash
 from .catalogue import Catalogue
-from .cold import COLD_KEY, COLD_RECEIVED_MS, COLD_WORDS, RESERVED_CELLS, Cold
+from .cold import COLD_KEY, COLD_RECEIVED_MS, COLD_WORDS, RESERVED_CELLS, Cold, ColdWork, Scrubbing
 from .cold_files import ColdPlace, Stored
 from .columns import TABLE_OF
 from .compiled import Bytes, Ints, Reals, Shorts, form_of
@@ -428,15 +428,38 @@ class State:
                 raise DiskFull("the state is full: memory holds no more people at once")
 
     def upkeep(self) -> bool:
-        """One bounded step (1 ms) of what can be done at leisure: idle people make room before it is needed, files of
-        idle people are kept dense, what is left of erased people is overwritten. False if there was nothing to do."""
+        """One bounded step of what can be done at leisure: idle people make room before it is needed, files of idle
+        people are kept dense, what is left of erased people is overwritten. False if there was nothing to do. Raises
+        `OSError` where it could not be overwritten."""
+        work = first = self.begin_upkeep()
+        while work is not None:
+            work.run()
+            work = self.end_upkeep(work)
+        return first is not None
+
+    def begin_upkeep(self) -> ColdWork | None:
+        """Begin with a step of `upkeep`, as far as that needs no waiting for the disk (1 ms). None if there is nothing
+        to do; otherwise `run` what is returned, in whatever thread, and give it to `end_upkeep`."""
         self._give_back()
         cold = self.cold
         if cold is None:
-            return False
-        return self.scrub() or cold.upkeep(
-            self.tables.memory, self.tables.cell_index, era=self.configured, cleared=self.cleared,
-            idle_ms=int(self.tables.idle[0]), relieve=self._relieve,
+            return None
+        scrub = cold.begin_scrub()
+        if scrub is not None or cold.scrubbing:
+            return scrub
+        return cold.begin_upkeep(
+            self.tables.memory, era=self.configured, idle_ms=int(self.tables.idle[0]), relieve=self._relieve
+        )
+
+    def end_upkeep(self, work: ColdWork) -> ColdWork | None:
+        """Take over what was done on disk; what is to be done there next, in the same way."""
+        assert self.cold is not None
+        if isinstance(work, Scrubbing):
+            self.cold.end_scrub(work)
+            return None
+        return self.cold.end_upkeep(
+            self.tables.memory, self.tables.cell_index, work, era=self.configured, cleared=self.cleared,
+            relieve=self._relieve,
         )  # fmt: skip
 
     def _give_back(self) -> None:
@@ -470,7 +493,20 @@ class State:
     def scrub(self) -> bool:
         """One bounded step of overwriting erased people on disk; False once no cold file holds one. Raises
         `OSError`; call it again then."""
-        return self.cold is not None and self.cold.scrub()
+        step = self.begin_scrub()
+        if step is not None:
+            step.run()
+            self.end_upkeep(step)
+        return self.scrubbing
+
+    @property
+    def scrubbing(self) -> bool:
+        """Whether some cold file may hold somebody who was erased."""
+        return self.cold is not None and self.cold.scrubbing
+
+    def begin_scrub(self) -> ColdWork | None:
+        """As `begin_upkeep`, of overwriting erased people alone. None also while somebody is being written."""
+        return None if self.cold is None else self.cold.begin_scrub()
 
     def _warm(self, keys: Ints, events: int) -> bool:
         assert self.cold is not None
