@@ -5,13 +5,9 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from instanter.events.envelope import CANONICAL_FIELDS, ItemUpserted
 from instanter.features.assemble import (
-    _PLACE_OF_ITEM,
-    _SHARE_OF_ITEM,
     BESIDE,
     EVIDENCE,
     FIRST_RULES,
@@ -21,16 +17,16 @@ from instanter.features.assemble import (
     WHAT_IS_COMMON,
     Assembler,
     Candidates,
-    _met,
 )
 from instanter.features.beside import NOTHING_TOLD, Told
 from instanter.features.carriers import carriers
 from instanter.features.declaration import FeatureDeclaration
 from instanter.features.neighbours import Neighbourhood
-from instanter.features.view import Reader
+from instanter.features.view import Reader, blank
 from instanter.foundation.errors import ConfigRejected
 from instanter.foundation.ids import item_reference, reference
 from instanter.foundation.limits import SHOWN_RECENTLY_MAX
+from instanter.state.aggregations.dispatch import read_number
 
 START_MS = 1_700_000_000_000
 DAY_MS = 86_400_000
@@ -309,6 +305,39 @@ def test_an_item_feature_past_its_time_to_live_reads_as_its_default(little) -> N
     assert (old["item.hot"], old["item.hour"]) == (7.0, 8.0)
 
 
+def test_the_numbers_of_many_items_are_those_of_each(little) -> None:
+    kinds = {
+        "count": {}, "sum": {"value": "price"}, "mean": {"value": "price"}, "min": {"value": "price"},
+        "max": {"value": "price"}, "last": {"value": "price"}, "decayed": {"half_life": "1h"},
+        "windowed": {"window": "2h", "tiles": 4}, "time_since": {},
+    }  # fmt: skip
+    features = [
+        FeatureDeclaration(name=f"{kind}_{on.lower()}", on=(f"Product {on}",), aggregate=kind, scope="item",
+                           default=3.0 if on == "Added" else None, **rest)
+        for kind, rest in kinds.items() for on in ("Viewed", "Clicked", "Added")
+    ]  # fmt: skip
+    shop = little(*features, only=True)
+    for number in range(6):
+        shop.item(f"sku-{number}", price=float(number))
+        for after_ms in range(number):
+            shop.happen(("Product Viewed", "Product Clicked")[number % 2], f"sku-{number}", after_ms=after_ms * 60_000)
+    shop.publish()
+    now_ms, program, state = START_MS + 3_600_000, shop.state.program, shop.state
+    for item_id, row in zip(("sku-5", "none", "sku-0", "sku-4"), assembled(
+        shop, "sku-5", "none", "sku-0", "sku-4", after_ms=3_600_000
+    ), strict=True):  # fmt: skip
+        record = state.find_item(item_reference("shop", item_id))
+        for number, one in enumerate(shop.schema.layout.features):
+            default = next(d.default for d in shop.declarations if d.name == one.spec.name)
+            default = math.nan if default is None else default
+            expected = blank(one.spec, default) if record < 0 else read_number(
+                program.features, number, state.published, state.published_reals,
+                record * shop.schema.layout.item_words + one.offset, now_ms, int(state.catalogue.created_ms[record]),
+                default,
+            )  # fmt: skip
+            assert row[f"item.{one.spec.name}"] == pytest.approx(float(np.float32(expected)), rel=0, nan_ok=True)
+
+
 def test_two_inputs_of_one_name_are_refused(little) -> None:
     shop = little(
         FeatureDeclaration(name="price", on=("Product Viewed",), aggregate="mean", value="price", scope="item")
@@ -335,21 +364,6 @@ def test_numbers_of_the_person_are_the_same_for_every_candidate(little) -> None:
         shop.happen("Product Viewed", item_id)
     assert [row["person.looks"] for row in assembled(shop, "a", "b")] == [2.0, 2.0]
     assert [row["person.looks"] for row in assembled(shop, "a", "b", keys=())] == [0.0, 0.0]
-
-
-@given(st.integers(0, 10_000))
-@settings(deadline=None)
-def test_a_candidate_meets_a_list_at_the_first_entry_that_is_among_its_values(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    values = rng.integers(1, 7, (3, 4))
-    values[np.arange(4) >= rng.integers(0, 5, 3)[:, None]] = 0
-    known, count = rng.integers(1, 7, 8), int(rng.integers(0, 5))
-    for column in range(3):
-        of_value = [j for j in range(count) if known[2 + j] in values[column].tolist()]
-        of_item = [j for j in range(count) if known[2 + j] == 5]
-        for how in range(4):
-            expected = of_item if how in (_SHARE_OF_ITEM, _PLACE_OF_ITEM) else of_value
-            assert _met(how, column, 2, count, 5, values, known) == next(iter(expected), -1)
 
 
 def test_what_stands_of_a_candidate_does_not_depend_on_the_others_but_for_the_list(little) -> None:

@@ -7,10 +7,7 @@
                         have no clicks at all
     item.recency        1 for an item that came just now, half of it every 30 days, less what the oldest item of the
                         tenant has: 0 for all where all came at once, NaN for an item the catalogue does not know
-    cross.<top-k>       share (0 to 1) of the candidate's value in the person's top-k; the best of several values
-    cross.<last-k>      1 for the newest of the person's last-k, 1/2 for the one before ..., 0 if it is not there
-    score.<top-k>       the score itself, 0 if the value is not there
-    age.<last-k>        seconds since it was put there, NaN if it is not there
+    cross.<list>, score.<top-k>, age.<last-k>  how a list of the person meets the candidate, see `meetings`
     cross.price_fit     1 at the mean price the person looked at, less the further away by ratio, NaN if unknown
     cross.co_viewed     how close the candidate is to what the person looked at, see `neighbours`
     position            1 for the first of the caller's list, 1/2 for the second ..., 0 if it is not there
@@ -36,16 +33,17 @@ import numpy.typing as npt
 from ..foundation.errors import ConfigRejected
 from ..state.aggregations import MEAN
 from ..state.aggregations.base import Trait
-from ..state.aggregations.dispatch import read_number
+from ..state.aggregations.dispatch import read_numbers
 from ..state.aggregations.fixed_point import decay
 from ..state.compiled import Ints, Reals, kernel
-from ..state.layout import BySource, FeatureSpec, Placed, Scope, ValueSource
+from ..state.layout import FeatureSpec, Placed, Scope, ValueSource
 from ..state.memory import State
 from ..state.program import AT, TILE_MS, TRAITS
 from ..state.schema import Schema
 from . import beside, next_items, relative, together
 from .carriers import carriers
 from .declaration import FeatureDeclaration
+from .meetings import MET_AS, Meetings
 from .neighbours import Neighbours, place_of
 from .next_items import Ahead
 from .roles import FeatureRole
@@ -73,8 +71,6 @@ to say anything. An item that has fewer than the average is taken to have had so
 be missing by chance."""
 RATE_EXPECTED = 0.05
 """The average where nothing has been counted yet; weighs as much as one impression."""
-SHARE_STRENGTH = 1.0
-"""A share is of the sum of all scores and this: one view does not make a taste."""
 _RATE_LEAST = 1e-6
 EVIDENCE: Final = 2
 """Rules by which inputs are made. From these on what there is no evidence of is missing, and weighs nothing. Receipts
@@ -97,16 +93,11 @@ RECENCY_HALF_LIFE_MS = 30 * 86_400_000
 
 _TIMED, _TILED = int(Trait.TIMED), int(Trait.TILED)
 
-# How a list of the person meets a candidate.
-_SHARE_OF_VALUE, _SHARE_OF_ITEM, _PLACE_OF_VALUE, _PLACE_OF_ITEM = 0, 1, 2, 3
-
 # Where the single columns stand behind the rates and lists.
 _PRICE_FIT, _CO_VIEWED, _POSITION, _RECENCY = 0, 1, 2, 3
 _SINGLE = ("cross.price_fit", "cross.co_viewed", "position", "item.recency")
 _SINGLES = len(_SINGLE)
 _CHANGED_SINGLES: Final = frozenset({"cross.price_fit", "item.recency", "list.click_rank"})
-_MET_AS = {"scores": "score", "times": "age"}
-"""What is told of a meeting beside its share or place."""
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -169,10 +160,10 @@ class Assembler:
         """Features by the roles that decisions look for them by."""
         at_role = {role: names.index(name) for role, name in self.carriers.items() if name in names}
         rates = [(name, at_role[n], at_role[d]) for name, n, d in RATES if n in at_role and d in at_role]
-        crosses = [(i, spec, how) for i, spec in enumerate(reader.lists) if (how := _meeting(spec)) >= 0]
+        self._meetings = Meetings(reader.lists, reader.starts.tolist())
         self.columns = (
             *_columns_of_items([placed.spec for _, placed in numeric], schema.numbers, [rate[0] for rate in rates]),
-            *_columns_of_people([one[1] for one in crosses], [schema.feature(name) for name in reader.numbers]),
+            *_columns_of_people(self._meetings.lists, [schema.feature(name) for name in reader.numbers]),
             *(Column(name, unbounded=name in relative.UNBOUNDED) for name in relative.NAMES),
             *(Column(name) for name in (beside.names(schema.attributes) if rules >= BESIDE else ())),
             *(Column(name) for name in ((beside.CHANCE, beside.LIKED) if rules >= WHAT_IS_COMMON else ())),
@@ -207,9 +198,6 @@ class Assembler:
         self.exposures = [places[role] for role in EXPOSURES if role in places]
         """Which of the numbers that `count` gives say how often an item was shown or looked at."""
         self._counted = places
-        self._crosses = np.array(
-            [[i, how, spec.by_column, reader.starts[i]] for i, spec, how in crosses] or np.zeros((0, 4)), np.int64
-        )
         self._prices = _price_means(schema.layout.features)
         at = {column.name: place for place, column in enumerate(self.columns)}
         self._views = at.get(f"item.{self.carriers.get('item_views', '')}", -1)
@@ -218,7 +206,11 @@ class Assembler:
         self._first_beside = self._first_of_list + len(relative.NAMES)
         self._first_of_with = len(self.columns) - len(together.NAMES)
         self._first_of_next = self._first_of_with - len(next_items.NAMES)
-        self._first_of_person = self._first_of_list - self._person_numbers
+        self._first_of_lists = len(numeric) + len(schema.numbers) + 2 * len(rates)
+        alike = np.zeros(_SINGLES + self._person_numbers, np.float32)
+        self._single = self._first_of_lists + len(self._meetings.nobody)
+        self._alike: Matrix = np.concatenate([self._meetings.nobody, alike])
+        """What all rows begin with, from the columns of the lists to those of the person."""
 
     @property
     def counts(self) -> int:
@@ -257,17 +249,17 @@ class Assembler:
         `told` what is known of words, and `ahead` and `goes_with` what walks have found, if there were any. Few
         compiled calls."""
         matrix = np.empty((len(candidates), len(self.columns)), np.float32)
+        alike = self._alike.copy()
+        alike[len(alike) - self._person_numbers :] = person.values[: self._person_numbers]
+        matrix[:, self._first_of_lists : self._first_of_list] = alike
+        self._meetings.fill(person, candidates.refs, candidates.attributes, now_ms, self._first_of_lists, matrix)
         _assemble(
-            state.program.features, self._items, self._defaults, self._blank, self._rates, self._crosses,
-            averages.rates, averages.strengths, averages.oldest_ms, self.rules, state.published, state.published_reals,
-            self._words, state.catalogue.created_ms, candidates.refs, candidates.rows, candidates.ranks,
-            candidates.attributes, candidates.numbers, person.refs, person.weights, person.counts,
-            neighbours.table_refs, neighbours.table_weights, self.mean_price(person), now_ms,
-            np.zeros(len(self._crosses)), matrix,
+            state.program.features, self._items, self._defaults, self._blank, self._rates, averages.rates,
+            averages.strengths, averages.oldest_ms, self.rules, state.published, state.published_reals, self._words,
+            state.catalogue.created_ms, candidates.refs, candidates.rows, candidates.ranks, candidates.numbers,
+            neighbours.table_refs, neighbours.table_weights, self.mean_price(person), now_ms, self._single,
+            np.empty(len(candidates), np.int64), np.empty(len(candidates), np.int64), np.empty(len(candidates)), matrix,
         )  # fmt: skip
-        # The person's numbers are the same for all: one row, copied.
-        of_person = person.values[: self._person_numbers].astype(np.float32)
-        matrix[:, self._first_of_person : self._first_of_list] = of_person
         # A column of one candidate lies together by itself: kernels are to see one kind of array.
         prices = np.ascontiguousarray(candidates.numbers[:, 0])
         relative.stand(
@@ -290,15 +282,6 @@ class Assembler:
         return matrix
 
 
-def _meeting(spec: FeatureSpec) -> int:
-    """How candidates meet this list, or -1 if they cannot."""
-    if spec.by is BySource.ITEM_ATTRIBUTE:
-        return _SHARE_OF_VALUE if spec.aggregation.listed == "scores" else _PLACE_OF_VALUE
-    if spec.by is BySource.ITEM:
-        return _SHARE_OF_ITEM if spec.aggregation.listed == "scores" else _PLACE_OF_ITEM
-    return -1
-
-
 def _columns_of_items(features: Sequence[FeatureSpec], fields: Sequence[str], rates: Sequence[str]) -> list[Column]:
     columns = [Column(f"item.{spec.name}", True, spec.version) for spec in features]
     columns += [Column(f"item.{field}", unbounded=True) for field in fields]
@@ -309,7 +292,7 @@ def _columns_of_items(features: Sequence[FeatureSpec], fields: Sequence[str], ra
 
 def _columns_of_people(lists: Sequence[FeatureSpec], numbers: Sequence[FeatureSpec]) -> list[Column]:
     columns = [Column(f"cross.{spec.name}", False, spec.version) for spec in lists]
-    columns += [Column(f"{_MET_AS[spec.aggregation.listed]}.{spec.name}", True, spec.version) for spec in lists]
+    columns += [Column(f"{MET_AS[spec.aggregation.listed]}.{spec.name}", True, spec.version) for spec in lists]
     columns += [Column(name) for name in _SINGLE]
     return [*columns, *(Column(f"{OF_PERSON}{spec.name}", True, spec.version) for spec in numbers)]
 
@@ -331,23 +314,6 @@ def _price_means(features: Sequence[Placed]) -> tuple[str, ...]:
 
 
 @kernel
-def _read_item(
-    features: Ints, feature: int, ttl_ms: int, ints: Ints, reals: Reals, at: int, now_ms: int, known_ms: int,
-    default: float, blank: float,
-) -> float:  # fmt: skip
-    """The number, or that of nothing once its time to live is over; aggregates that keep no time live for ever."""
-    if ttl_ms > 0:
-        traits, newest_ms = features[feature, TRAITS], now_ms
-        if traits & _TIMED:
-            newest_ms = ints[at]
-        elif traits & _TILED:
-            newest_ms = (ints[at] + 1) * features[feature, TILE_MS]
-        if now_ms - newest_ms > ttl_ms:
-            return blank
-    return read_number(features, feature, ints, reals, at, now_ms, known_ms, default)
-
-
-@kernel
 def _count(published: Ints, words: int, rows: Ints, offsets: Ints, rules: int, counts: Ints) -> None:
     for i in range(len(rows)):
         first = rows[i] * words
@@ -358,91 +324,66 @@ def _count(published: Ints, words: int, rows: Ints, offsets: Ints, rules: int, c
 
 @kernel
 def _assemble(
-    features: Ints, items: Ints, defaults: Reals, blanks: Reals, rates: Ints, crosses: Ints, priors: Reals,
-    strengths: Reals, oldest_ms: int, rules: int, published: Ints, published_reals: Reals, words: int,
-    created_ms: Ints, refs: Ints, rows: Ints, ranks: Ints, attributes: Ints, numbers: Reals, person_refs: Ints,
-    person_weights: Reals, person_counts: Ints, near_refs: Ints, near_weights: Reals, mean_price: float, now_ms: int,
-    totals: Reals, matrix: Matrix,
+    features: Ints, items: Ints, defaults: Reals, blanks: Reals, rates: Ints, priors: Reals, strengths: Reals,
+    oldest_ms: int, rules: int, published: Ints, published_reals: Reals, words: int, created_ms: Ints, refs: Ints,
+    rows: Ints, ranks: Ints, numbers: Reals, near_refs: Ints, near_weights: Reals, mean_price: float, now_ms: int,
+    single: int, records: Ints, known_ms: Ints, read: Reals, matrix: Matrix,
 ) -> None:  # fmt: skip
-    """Column by column: what is to be done is the same for all candidates."""
+    """Column by column: what is to be done is the same for all candidates. `single` is the first of the single columns;
+    `records`, `known_ms` and `read` are room for a number of each candidate, see `_read_items`."""
+    for c in range(len(rows)):
+        records[c] = rows[c] * words if rows[c] >= 0 else -1
+        known_ms[c] = created_ms[rows[c]] if rows[c] >= 0 else 0
     for i in range(len(items)):
         _read_items(
-            features, items[i, 0], items[i, 1], published, published_reals, words, rows, created_ms, now_ms,
-            defaults[i], blanks[i], matrix, i,
+            features, items[i, 0], items[i, 1], published, published_reals, records, known_ms, now_ms, defaults[i],
+            blanks[i], read, matrix, i,
         )  # fmt: skip
-    first_rate = len(items) + numbers.shape[1]
-    for c in range(len(refs)):
+    for c in range(len(rows)):
         for i in range(numbers.shape[1]):
             matrix[c, len(items) + i] = numbers[c, i]
     for rate in range(len(rates)):
-        column = first_rate + 2 * rate
-        for c in range(len(refs)):
+        column = len(items) + numbers.shape[1] + 2 * rate
+        for c in range(len(rows)):
             part, whole = matrix[c, rates[rate, 0]], matrix[c, rates[rate, 1]]
             share = _rate(part, whole, priors[rate], strengths[rate], rules)
             matrix[c, column] = share
             matrix[c, column + 1] = math.log(share / priors[rate])
-    first_cross = first_rate + 2 * len(rates)
-    _add_totals(crosses, person_weights, person_counts, totals)
-    for i in range(len(crosses)):
-        _meet(
-            crosses[i], person_counts[crosses[i, 0]], totals[i], refs, attributes, person_refs, person_weights, now_ms,
-            matrix, first_cross + i, first_cross + len(crosses) + i,
-        )  # fmt: skip
-    single = first_cross + 2 * len(crosses)
-    for c in range(len(refs)):
-        row = rows[c]
+    for c in range(len(rows)):
         matrix[c, single + _PRICE_FIT] = _price_fit(numbers[c, 0], mean_price, np.nan if rules >= EVIDENCE else 0.0)
         near = place_of(near_refs, refs[c])
         matrix[c, single + _CO_VIEWED] = near_weights[near] if near_refs[near] == refs[c] else 0.0
         matrix[c, single + _POSITION] = 1.0 / (1.0 + ranks[c]) if ranks[c] >= 0 else 0.0
-        known_ms = created_ms[row] if row >= 0 else 0
-        recency = decay(now_ms - known_ms, RECENCY_HALF_LIFE_MS) if known_ms != 0 else 0.0
+        recency = decay(now_ms - known_ms[c], RECENCY_HALF_LIFE_MS) if known_ms[c] != 0 else 0.0
         if rules >= EVIDENCE:
-            recency = _newer(recency, known_ms, oldest_ms, now_ms)
+            recency = _newer(recency, known_ms[c], oldest_ms, now_ms)
         matrix[c, single + _RECENCY] = recency
 
 
 @kernel
 def _read_items(
-    features: Ints, feature: int, ttl_ms: int, published: Ints, published_reals: Reals, words: int, rows: Ints,
-    created_ms: Ints, now_ms: int, default: float, blank: float, matrix: Matrix, column: int,
+    features: Ints, feature: int, ttl_ms: int, published: Ints, published_reals: Reals, records: Ints, known_ms: Ints,
+    now_ms: int, default: float, blank: float, read: Reals, matrix: Matrix, column: int,
 ) -> None:  # fmt: skip
-    """One number of all items."""
-    offset = features[feature, AT]
-    for c in range(len(rows)):
-        row = rows[c]
-        value = blank
-        if row >= 0:
-            value = _read_item(
-                features, feature, ttl_ms, published, published_reals, row * words + offset, now_ms, created_ms[row],
-                default, blank,
-            )  # fmt: skip
-        matrix[c, column] = value
+    """One number of all candidates; that of nothing where there is no record, or its time to live is over. Aggregates
+    that keep no time live for ever."""
+    for c in range(len(records)):
+        read[c] = blank
+    read_numbers(features, feature, published, published_reals, records, known_ms, now_ms, default, read)
+    for c in range(len(records)):
+        dead = ttl_ms > 0 and records[c] >= 0 and now_ms - _newest_ms(
+            features, feature, published, records[c] + features[feature, AT], now_ms
+        ) > ttl_ms  # fmt: skip
+        matrix[c, column] = blank if dead else read[c]
 
 
 @kernel
-def _meet(
-    cross: Ints, count: int, total: float, refs: Ints, attributes: Ints, person_refs: Ints, person_weights: Reals,
-    now_ms: int, matrix: Matrix, column: int, beside: int,
-) -> None:  # fmt: skip
-    """How one list of the person meets all candidates."""
-    how, start = cross[1], cross[3]
-    for c in range(len(refs)):
-        place = _met(how, cross[2], start, count, refs[c], attributes[c], person_refs)
-        weight = person_weights[start + place] if place >= 0 else 0.0
-        if how in (_SHARE_OF_VALUE, _SHARE_OF_ITEM):
-            matrix[c, column] = weight / (total + SHARE_STRENGTH)
-            matrix[c, beside] = weight
-        else:
-            matrix[c, column] = 1.0 / (1.0 + place) if place >= 0 else 0.0
-            matrix[c, beside] = (now_ms - weight) / 1e3 if place >= 0 else np.nan
-
-
-@kernel
-def _add_totals(crosses: Ints, person_weights: Reals, person_counts: Ints, totals: Reals) -> None:
-    for i in range(len(crosses)):
-        for j in range(crosses[i, 3], crosses[i, 3] + person_counts[crosses[i, 0]]):
-            totals[i] += person_weights[j]
+def _newest_ms(features: Ints, feature: int, ints: Ints, at: int, now_ms: int) -> int:
+    """When something came last to the words at `at`, as far as they tell; else now."""
+    traits = features[feature, TRAITS]
+    if traits & _TIMED:
+        return int(ints[at])
+    return int((ints[at] + 1) * features[feature, TILE_MS]) if traits & _TILED else now_ms
 
 
 @kernel
@@ -468,25 +409,6 @@ def _newer(recency: float, known_ms: int, oldest_ms: int, now_ms: int) -> float:
     if oldest_ms == 0:
         return 0.0
     return max(recency - decay(now_ms - oldest_ms, RECENCY_HALF_LIFE_MS), 0.0)
-
-
-@kernel
-def _met(how: int, column: int, start: int, count: int, ref: int, attributes: Ints, person_refs: Ints) -> int:
-    """Where in the list the candidate or one of its values is first, -1 if nowhere. The list runs from the strongest or
-    newest on, so the first match is the best one. Values stand before the places that have none."""
-    of_item = how in (_SHARE_OF_ITEM, _PLACE_OF_ITEM)
-    for j in range(count):
-        known = person_refs[start + j]
-        if of_item:
-            if known == ref:
-                return j
-            continue
-        for i in range(attributes.shape[1]):
-            if attributes[column, i] == 0:
-                break
-            if attributes[column, i] == known:
-                return j
-    return -1
 
 
 @kernel

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..compiled import Ints, Reals, kernel
 from ..layout import BY_ITEM
-from ..program import AGGREGATION, AS_CAME, BY, HALF_LIFE_MS, SINCE_MS, TAKES_BACK, TILE_MS, TILES, TRAITS, K
+from ..program import AGGREGATION, AS_CAME, AT, BY, HALF_LIFE_MS, SINCE_MS, TAKES_BACK, TILE_MS, TILES, TRAITS, K
 from ..table import Index
 from . import AGGREGATIONS
 from .base import Aggregation, Kernel, Trait
@@ -45,19 +45,21 @@ def goes_by_row(features: Ints, feature: int) -> bool:
 
 def chosen(
     name: str, given: str, part: Callable[[Aggregation], Kernel | None], *, first: Sequence[str] = (),
-    otherwise: str = "",
+    calling: Sequence[str] = ("return {}",), known_too: str = "", otherwise: str = "",
 ) -> Any:  # fmt: skip
     """A kernel `name` with the parameters `given` that calls this part of the feature's aggregation.
 
     The statements of `first` come first. Where an aggregation has no such part, `otherwise` is returned, an expression
-    over the parameters.
+    over the parameters. `calling` are the statements with the call, which has the place of the braces; `known_too`
+    names what they know beside the parameters.
     """
     parts = [(one, of_it) for one in AGGREGATIONS if (of_it := part(one)) is not None]
     lines = [f"def {name}(features, feature, {given}):", *first, f"    number = features[feature, {AGGREGATION}]"]
     known: dict[str, Any] = {f"{name}_{one.name}": of_it for one, of_it in parts}
     known |= {"goes_by_row": goes_by_row, "bounded": bounded, "to_micro": to_micro, "np": np, "__name__": __name__}
     for one, of_it in parts:
-        lines += [f"    if number == {one.number}:", f"        return {name}_{one.name}({_arguments(of_it, given)})"]
+        call = f"{name}_{one.name}({_arguments(of_it, f'{given}, {known_too}')})"
+        lines += [f"    if number == {one.number}:", *(f"        {line.format(call)}" for line in calling)]
     lines.append(f"    return {otherwise}")
     module = compile("\n".join(lines), f"{__file__}: {name}", "exec")
     (code,) = (constant for constant in module.co_consts if isinstance(constant, CodeType))
@@ -72,6 +74,7 @@ def _arguments(of_it: Kernel, given: str) -> str:
 _Add = Callable[[Ints, int, Ints, Reals, Index, int, int, int, float, int, int, bool], None]
 _Merge = Callable[[Ints, int, Ints, Reals, Index, int, int], None]
 _Read = Callable[[Ints, int, Ints, Reals, int, int], float]
+_ReadAll = Callable[[Ints, int, Ints, Reals, Ints, int, Reals], None]
 _ReadList = Callable[[Ints, int, Ints, Reals, int, int, Ints, Reals, int], int]
 
 _SAYS_NOTHING: Final = f"""\
@@ -91,6 +94,16 @@ add_order = cast("Callable[[Ints, int, Ints, int, int, int, bool], None]", chose
 merge_feature = cast("_Merge", chosen("merge", "ints, reals, items, to, of", lambda one: one.merge))
 """Merge the words of one feature at `of` into those at `to`."""
 _read = cast("_Read", chosen("read", "ints, reals, at, now_ms", lambda one: one.read, otherwise="np.nan"))
+_read_all = cast("_ReadAll", chosen(
+    "read_all", "ints, reals, records, now_ms, numbers", lambda one: one.read, known_too="at",
+    calling=(
+        "for i in range(len(records)):",
+        "    if records[i] >= 0:",
+        f"        at = records[i] + features[feature, {AT}]",
+        "        numbers[i] = {}",
+        "return",
+    ),
+))  # fmt: skip
 read_list = cast("_ReadList", chosen(
     "read_list", "ints, reals, at, now_ms, refs, weights, start", lambda one: one.read_list, otherwise="0"
 ))  # fmt: skip
@@ -111,8 +124,26 @@ def read_number(
     up, if the feature counts since `first_ms`, when the record's owner was seen first; and missing, NaN, otherwise.
     """
     number = _read(features, feature, ints, reals, at, now_ms)
-    if number == number:
-        return number
+    return number if number == number else _uncounted(features, feature, now_ms, first_ms, default)
+
+
+@kernel
+def read_numbers(
+    features: Ints, feature: int, ints: Ints, reals: Reals, records: Ints, first_ms: Ints, now_ms: int, default: float,
+    numbers: Reals,
+) -> None:  # fmt: skip
+    """What `read_number` gives of many records, chosen once for all of them: `records` and `first_ms` say where each
+    begins, less than 0 where there is none, and when its owner was seen first. What `numbers` says where there is none
+    stays."""
+    _read_all(features, feature, ints, reals, records, now_ms, numbers)
+    for i in range(len(records)):
+        if records[i] >= 0 and numbers[i] != numbers[i]:
+            numbers[i] = _uncounted(features, feature, now_ms, first_ms[i], default)
+
+
+@kernel
+def _uncounted(features: Ints, feature: int, now_ms: int, first_ms: int, default: float) -> float:
+    """What a feature reads of which nothing has been counted."""
     if default == default:
         return default
     since_ms, from_zero = features[feature, SINCE_MS], features[feature, TRAITS] & _FROM_ZERO != 0
