@@ -616,6 +616,35 @@ def test_what_was_written_during_a_sync_is_synced_by_the_next_one() -> None:
     assert loaded.hash() == wanted
 
 
+def test_whoever_comes_back_before_they_are_read_in_a_file_that_is_gone_by_then_is_no_damage() -> None:
+    disk = SimulatedDisk()
+    state = four_people(disk)
+    fold_all(state, [tracked(4, START_MS, number=4)])
+    files, memory = state.cold.files, state.tables.memory
+    files._close()
+    emptying = Emptying(files, state.cold._lying_in(memory, 1))
+    (gone,) = [one.key for one in emptying._people]
+    disk.unlink(cold_path(COLD_DIRECTORY, 1))
+    emptying.run()
+    with pytest.raises(Corrupt):
+        state.end_upkeep(emptying)
+    state.erase([gone])
+    assert state.end_upkeep(emptying) is None
+
+
+def test_a_file_that_cannot_be_opened_to_be_synced_is_trusted_and_synced_later() -> None:
+    disk = SimulatedDisk()
+    state = four_people(disk)
+    fold_all(state, [tracked(4, START_MS, number=4)])
+    disk.fail("open", errno.EMFILE)
+    with pytest.raises(OSError):
+        state.cold.files.sync({1})
+    assert state.cold.files._distrusted == set()
+    before = disk.calls["sync"]
+    state.cold.files.sync({1})
+    assert disk.calls["sync"] == before + 1
+
+
 def test_a_file_that_was_removed_holds_nobody_who_was_erased() -> None:
     disk = SimulatedDisk()
     state = four_people(disk)

@@ -62,14 +62,13 @@ class Upkeep:
         self._under_way = False
         if running.cancelled():
             return
-        match running.exception():
-            case None:
-                following = self._state.end_upkeep(work)
-                if following is not None and not self._closed:
-                    self._run(following)
-            case OSError():
-                self._meter.count("upkeep_failed")
-            case InstanterError() as error:
-                self._on_broken(str(error))
-            case error:
-                raise error
+        try:
+            running.result()
+            following = self._state.end_upkeep(work)
+        except OSError:
+            self._meter.count("upkeep_failed")
+        except InstanterError as error:
+            self._on_broken(str(error))
+        else:
+            if following is not None and not self._closed:
+                self._run(following)

@@ -117,12 +117,18 @@ class Emptying:
 
     def __init__(self, files: ColdFiles, people: Sequence[ColdRecord]) -> None:
         self.found: dict[ColdRecord, Stored | None] = {}
+        self.unreadable: dict[ColdRecord, Broken] = {}
+        """Why some could not be read. Whoever lies there no more may have been in a file that has been removed."""
         self._files = files
         self._people = people
 
     def run(self) -> None:
-        """Read them, in whatever thread. Raises `Corrupt`."""
-        self.found = {one: self._files.read(one.place, one.key) for one in self._people}
+        """Read them, in whatever thread."""
+        for one in self._people:
+            try:
+                self.found[one] = self._files.read(one.place, one.key)
+            except Broken as error:
+                self.unreadable[one] = error
 
 
 class Rewriting:
@@ -487,7 +493,8 @@ class Cold:
         self, memory: Memory, cells: Index, work: MovingOut | Emptying | Rewriting, *, era: int,
         cleared: dict[str, int], relieve: Callable[[], None],
     ) -> Rewriting | None:  # fmt: skip
-        """Take over what a step of upkeep has done on disk; what is to be done there next."""
+        """Take over what a step of upkeep has done on disk; what is to be done there next. Raises `Corrupt` when
+        somebody who has to leave a file cannot be read there."""
         match work:
             case MovingOut():
                 self._end_moving_out(memory, cells, work, era, relieve)
@@ -519,6 +526,8 @@ class Cold:
         self, memory: Memory, emptying: Emptying, era: int, cleared: dict[str, int], relieve: Callable[[], None]
     ) -> Rewriting | None:
         """Give those places in another file who still lie where they were read; whoever was erased there goes."""
+        for one in self._still_there(memory, list(emptying.unreadable)):
+            raise emptying.unreadable[one]
         there = self._still_there(memory, list(emptying.found))
         for one in there:
             if emptying.found[one] is None:

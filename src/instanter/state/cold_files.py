@@ -383,18 +383,16 @@ class ColdFiles:
         self._disk.sync_directory(self._directory)
 
     def _sync(self, number: int) -> None:
+        file = self._disk.open(self._path(number))
         # Before, not behind: what is appended meanwhile has to be synced with the next one.
         self._unsynced.discard(number)
         self._syncing = number
         whole = False
         try:
-            file = self._disk.open(self._path(number))
-            try:
-                file.sync()
-                whole = True
-            finally:
-                file.close()
+            file.sync()
+            whole = True
         finally:
+            file.close()
             self._syncing = 0
             if not whole:
                 self._distrusted.add(number)

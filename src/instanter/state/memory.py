@@ -452,7 +452,8 @@ class State:
         )
 
     def end_upkeep(self, work: ColdWork) -> ColdWork | None:
-        """Take over what was done on disk; what is to be done there next, in the same way."""
+        """Take over what was done on disk; what is to be done there next, in the same way. Raises `Corrupt` for a
+        damaged record of somebody who was to move."""
         assert self.cold is not None
         if isinstance(work, Scrubbing):
             self.cold.end_scrub(work)
