@@ -114,8 +114,9 @@ class Explainer:
         """For each of these rows a number of which `told` makes the texts, 0 where there is nothing to say."""
         sorts = np.empty(len(rows), np.int64)
         _find_sorts(
-            matrix, rows, contributions, self.spoken, self._least, self._grounds, self._viewed, self._steps, sorts
-        )
+            matrix, rows, contributions, self.spoken, self._least, self._grounds, self._viewed, self._steps,
+            np.empty(len(self._steps), np.int64), sorts,
+        )  # fmt: skip
         return sorts
 
     def features(self, row: Matrix, denied: Container[str] = ()) -> dict[str, float]:
@@ -152,32 +153,34 @@ class Explainer:
 @kernel
 def _find_sorts(
     matrix: Matrix, rows: Ints, contributions: Reals, spoken: Ints, least: Reals, grounds: Ints, viewed: Ints,
-    steps: Ints, sorts: Ints,
+    steps: Ints, most: Ints, sorts: Ints,
 ) -> None:  # fmt: skip
     """One number for each row says which columns add most, the most first, ties in their order, and whether the item
-    was viewed; 0 where there is nothing to say."""
+    was viewed; 0 where there is nothing to say. `most` is room for as many places as there are steps."""
     for i in range(len(rows)):
-        row, added = rows[i], contributions[i]
+        row, added, found = rows[i], contributions[i], 0
         sort = 0
         for place in viewed:
             if matrix[row, place] > 0.0:
                 sort = 1
-        worst, before = np.inf, -1
-        for step in steps:
-            best = -1
-            for place in range(len(spoken)):
-                amount, column = added[place], spoken[place]
-                if not (amount >= CONTRIBUTION_MIN and matrix[row, column] >= least[column]):
-                    continue
-                if grounds[column] >= 0 and not matrix[row, grounds[column]] > 0.0:
-                    continue
-                behind = amount < worst or (amount == worst and place > before)
-                if behind and (best < 0 or amount > added[best]):
-                    best = place
-            if best < 0:
-                break
-            sort += (spoken[best] + 1) * step
-            worst, before = added[best], best
+        for place in range(len(spoken)):
+            if not added[place] >= CONTRIBUTION_MIN:
+                continue
+            column = spoken[place]
+            if not matrix[row, column] >= least[column]:
+                continue
+            if grounds[column] >= 0 and not matrix[row, grounds[column]] > 0.0:
+                continue
+            at = found
+            while at > 0 and added[most[at - 1]] < added[place]:
+                at -= 1
+            found = min(found + 1, len(most))
+            for behind in range(found - 1, at, -1):
+                most[behind] = most[behind - 1]
+            if at < len(most):
+                most[at] = place
+        for step in range(found):
+            sort += (spoken[most[step]] + 1) * steps[step]
         sorts[i] = sort
 
 
