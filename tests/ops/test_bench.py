@@ -19,11 +19,13 @@ from instanter.engine.recovery import catch_up, recover
 from instanter.events.decode import Door
 from instanter.events.enrich import Enricher
 from instanter.events.subjects import HashedSubjects
+from instanter.features.declaration import DEFAULT_FEATURES
 from instanter.foundation.clock import ManualClock, SystemClock
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.errors import Broken, Unavailable
 from instanter.foundation.ids import Ids
 from instanter.log.segment_log import SegmentLog
+from instanter.ops.bench import features as bench_features
 from instanter.ops.bench import load as bench_load
 from instanter.ops.bench import workers as bench_workers
 from instanter.ops.bench.bench import Bench
@@ -38,9 +40,11 @@ from instanter.ops.bench.server import Metrics, Server, free_port
 from instanter.ops.bench.traffic import Traffic, batch, user_agents
 from instanter.ops.bench.workers import NEAR, RATE_PER_S_MIN, Search
 from instanter.ops.cli.bench import kept
+from instanter.ops.config import parse
 from instanter.ops.settings import Config
 from instanter.ops.wiring import schema_of
 from instanter.sim.shop import Shop
+from instanter.state.layout import Scope
 
 SHOP = Shop(products=60)
 NOW_MS = 1_767_225_600_123
@@ -289,8 +293,25 @@ def test_the_command_measures_writes_its_page_and_leaves_nothing_behind(tmp_path
 def test_every_row_of_the_table_has_its_case() -> None:
     assert list(CASES) == [
         "ingest", "sealing", "decide", "workers", "readers", "models", "freshness", "large_catalogue", "replay",
-        "start", "training", "memory", "pause",
+        "start", "training", "memory", "features", "pause",
     ]  # fmt: skip
+
+
+def test_generated_features_make_a_schema_of_all_aggregations_that_read_as_something() -> None:
+    declared = bench_features.generated(bench_features.FEATURES - len(DEFAULT_FEATURES))
+    layout = schema_of(parse("".join(declared))).layout
+    made = [one.spec for one in layout.features if one.spec.name.startswith("generated_")]
+    assert len(made) + len(DEFAULT_FEATURES) == bench_features.FEATURES
+    shapes = {"count", "sum", "mean", "min", "max", "decayed", "windowed", "last", "time_since", "top_k", "last_k"}
+    assert {spec.aggregation.name for spec in made} == shapes
+    assert {spec.scope for spec in made} == set(Scope)
+
+
+def test_many_features_are_measured() -> None:
+    figures, void = bench_features.features(Bench(clock=SystemClock(), say=lambda text: None, quick=True))
+    assert void == ""
+    assert [figure.name for figure in figures] == ["a person", "server CPU a decision, with its request"]
+    assert figures[1].value > 0
 
 
 @pytest.mark.parametrize("holds", [3.0, 60.0, 80.0, 81.0, 333.0, 5_000.0])

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from . import (
     decide,
+    features,
     freshness,
     ingest,
     large_catalogue,
@@ -47,6 +48,7 @@ CASES: Final = {
     "start": Case(start.TITLE, start.start),
     "training": Case(training.TITLE, training.training),
     "memory": Case(memory.TITLE, memory.memory),
+    "features": Case(features.TITLE, features.features),
     "pause": Case(pause.TITLE, pause.pause),
 }
 

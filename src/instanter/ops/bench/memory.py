@@ -30,10 +30,8 @@ def memory(bench: Bench) -> tuple[list[Figure], str]:
         empty_bytes = server.memory_bytes()
         load(server, catalogue(bench.shop))
         bench.say(f"{people:,} people visit")
-        load(server, _visits(bench, bench.traffic(), people))
-        _answer_once(server)
-        if not bench.quick:
-            time.sleep(SETTLE_S)
+        load(server, visits(bench, bench.traffic(), people))
+        settle(bench, server)
         full_bytes = server.memory_bytes()
         known = server.metrics().value("instanter_people")
     figures = [
@@ -44,8 +42,8 @@ def memory(bench: Bench) -> tuple[list[Figure], str]:
     return figures, "" if known == people else f"the server knows {known:g} people, not {people}"
 
 
-def _visits(bench: Bench, traffic: Traffic, people: int) -> Iterator[bytes]:
-    """Each cohort's events in the order in which they happen, a hundred to a batch."""
+def visits(bench: Bench, traffic: Traffic, people: int) -> Iterator[bytes]:
+    """Everybody's visit. Each cohort's events in the order in which they happen, a hundred to a batch."""
     for first in range(0, people, COHORT):
         cohort = range(first, min(first + COHORT, people))
         now_ms = bench.clock.now_ms()
@@ -54,6 +52,13 @@ def _visits(bench: Bench, traffic: Traffic, people: int) -> Iterator[bytes]:
             for start in range(0, len(cohort), 100):
                 events = [traffic.event(person, at_ms) for person in cohort[start : start + 100]]
                 yield batch(events, sent_at_ms=now_ms)
+
+
+def settle(bench: Bench, server: Server) -> None:
+    """Let the server answer once, and wait until what follows from what was loaded is done."""
+    _answer_once(server)
+    if not bench.quick:
+        time.sleep(SETTLE_S)
 
 
 def _answer_once(server: Server) -> None:
