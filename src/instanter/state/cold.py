@@ -253,12 +253,11 @@ class Cold:
     # Reading ahead.
 
     def unread(self, memory: Memory, cells: Index, keys: Ints) -> list[ColdRecord]:
-        """Who of `keys` lies on disk and has not been read there."""
-        keys = np.unique(keys)
-        hot, cold = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
-        find_all(cells, keys, hot)
-        find_all(self.index, keys, cold)
-        lying = _records(memory, cold[(hot < 0) & (cold >= 0)])
+        """Who of `keys` lies on disk and has not been read there, each once."""
+        found = np.empty(2 * len(keys), np.int64)
+        count = _find_lying(memory, cells, self.index, keys, found)
+        words: list[int] = found[: 2 * count].tolist()
+        lying = dict.fromkeys(map(ColdRecord, words[::2], words[1::2]))
         return [one for one in lying if self.fetched.find(one) is None]
 
     def fetch_now(self, memory: Memory, wanted: Sequence[ColdRecord]) -> list[ColdRecord]:
@@ -625,6 +624,7 @@ def warm_up(memory: Memory, cells: Index) -> None:
     assert _pack_all(memory, rows, buffer, ends, 0) == len(rows)
     _compare_all(memory, cells, keys, buffer[: int(ends[-1])], ends, buffer.copy(), np.zeros(len(keys), np.uint8))
     _find_in_file(memory, 1, 0, 1, rows.copy())
+    _find_lying(memory, cells, make_index(256), keys, np.empty(2 * len(keys), np.int64))
     _shelve_all(memory, cells, make_index(256), keys, keys, keys)
     cold = index_of(rows_of(memory, COLD)[:, COLD_KEY])
     touch(memory, COLD, 0)
@@ -754,6 +754,20 @@ def _bring_back_all(
         if ends[i] > start:
             _put(memory, cells, words, start)
     return len(keys)
+
+
+@kernel
+def _find_lying(memory: Memory, cells: Index, cold: Index, keys: Ints, found: Ints) -> int:
+    """Put key and place of those who lie on disk and are not in memory one behind another; how many there are."""
+    count = 0
+    for i in range(len(keys)):
+        if find(cells, keys[i]) < 0:
+            row = find(cold, keys[i])
+            if row >= 0:
+                found[2 * count] = keys[i]
+                found[2 * count + 1] = memory.ints[address(memory.regions, COLD, row) + COLD_PLACE]
+                count += 1
+    return count
 
 
 @kernel
