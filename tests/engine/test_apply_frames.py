@@ -15,7 +15,7 @@ from instanter.events.envelope import CONTROL_PARTITION, LearnerDeclared, encode
 from instanter.foundation.disk import RealDisk
 from instanter.foundation.ids import References
 from instanter.foundation.limits import FOLD_BATCH_EVENTS_MAX
-from instanter.log.frames import Frame, Group, decode_frames
+from instanter.log.frames import Frame, Group, decode_run
 from instanter.log.segment_log import SegmentLog
 from instanter.sim.disk import SimulatedDisk
 from instanter.state.cold_files import ColdPlace
@@ -28,11 +28,11 @@ from .test_halted import narrow, records
 from .test_poison import POISONS, SCHEMA, tracked
 
 
-def framed(found: Sequence[bytes], time_ms: int = START_MS) -> list[Frame]:
+def framed(found: Sequence[bytes], time_ms: int = START_MS) -> Sequence[Frame]:
     group = Group(start=32, segment=0, opening=b"")
     for payload in found:
         group.append(1, time_ms, payload)
-    return decode_frames(bytes(group.buffer), 32).frames
+    return decode_run(bytes(group.buffer), 32).frames
 
 
 def plainly(partition: Partition, frames: Sequence[Frame]) -> list[Noticed]:
@@ -43,18 +43,19 @@ def plainly(partition: Partition, frames: Sequence[Frame]) -> list[Noticed]:
 
 
 def assert_alike(frames: Sequence[Frame], schema: Schema = SCHEMA, *, chunk: int = 10_000) -> list[Noticed]:
-    plain, partition = Partition(schema), Partition(schema)
+    plain = Partition(schema)
     wanted = plainly(plain, frames)
-    noticed: list[Noticed] = []
-    for first in range(0, len(frames), chunk):
-        for one in partition.apply_frames(frames[first : first + chunk]):
-            noticed.append(one._replace(place=one.place + first))
-    assert noticed == wanted
-    assert partition.hash() == plain.hash()
-    assert partition.control_rows() == plain.control_rows()
-    assert (partition.position, partition.records) == (plain.position, plain.records)
-    assert (partition.passed_over, partition.state.verdicts) == (plain.passed_over, plain.state.verdicts)
-    return noticed
+    for form in (frames, list(frames)):
+        partition, noticed = Partition(schema), list[Noticed]()
+        for first in range(0, len(form), chunk):
+            for one in partition.apply_frames(form[first : first + chunk]):
+                noticed.append(one._replace(place=one.place + first))
+        assert noticed == wanted
+        assert partition.hash() == plain.hash()
+        assert partition.control_rows() == plain.control_rows()
+        assert (partition.position, partition.records) == (plain.position, plain.records)
+        assert (partition.passed_over, partition.state.verdicts) == (plain.passed_over, plain.state.verdicts)
+    return wanted
 
 
 @settings(max_examples=60, deadline=None)

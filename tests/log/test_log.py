@@ -12,7 +12,7 @@ from instanter.foundation.errors import Broken, Corrupt, DiskFull, LogClosed, Re
 from instanter.foundation.limits import FRAME_BYTES_MAX, READ_BACK_BYTES_MAX
 from instanter.log.base import Readable, frame_at
 from instanter.log.commit import commit_now
-from instanter.log.frames import FRAME_HEADER_BYTES, FrameFault, Group, decode_frames, find_group
+from instanter.log.frames import FRAME_HEADER_BYTES, FrameFault, Group, decode_frames, decode_run, ends_of, find_group
 from instanter.log.segment_log import SegmentLog, begin_log
 from instanter.log.segments import (
     FIND_BYTES,
@@ -196,6 +196,9 @@ class LogChecks:
         for start in range(0, len(written), 1_000):
             commit_now(log, [(1, 1, payload) for payload in written[start : start + 1_000]])
         assert payloads(log) == written
+        runs = list(log.read_runs())
+        assert [frame.payload for run in runs for frame in run] == written
+        assert len(runs) < 20
         assert len(list_segments(self.disk, self.directory)) == 3
         log.close()
 
@@ -377,6 +380,26 @@ class TestFrames:
         assert [(frame.partition, frame.time_ms, frame.payload) for frame in decoded.frames] == entries
         assert (decoded.used_bytes, decoded.fault) == (len(group.buffer), FrameFault.END)
         assert group.end == start + len(group.buffer)
+
+    @settings(deadline=None, max_examples=200)
+    @given(st.lists(st.binary(max_size=40), max_size=8), st.integers(0, 1 << 40),
+           st.lists(st.tuples(st.integers(0, 400), st.integers(1, 255)), max_size=2), st.integers(0, 500))
+    def test_a_run_is_the_frames_that_it_holds_however_the_bytes_were_damaged(
+        self, payloads: list[bytes], start: int, damage: list[tuple[int, int]], length: int
+    ) -> None:
+        group = Group(start=start, segment=0, opening=b"")
+        for number, payload in enumerate(payloads):
+            group.append(number, number, payload)
+        chunk = bytearray(group.buffer)[:length]
+        for place, bits in damage:
+            if place < len(chunk):
+                chunk[place] ^= bits
+        plain, decoded = decode_frames(bytes(chunk), start), decode_run(bytes(chunk), start)
+        run = decoded.frames
+        assert list(run) == plain.frames
+        assert (decoded.used_bytes, decoded.fault, decoded.version) == (plain.used_bytes, plain.fault, plain.version)
+        assert ends_of(run) == ends_of(plain.frames) == [frame.end for frame in run]
+        assert list(run[1:-1]) == plain.frames[1:-1]
 
     @settings(deadline=None, max_examples=200)
     @given(st.binary(max_size=300), st.integers(0, 1 << 40))

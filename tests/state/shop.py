@@ -190,7 +190,7 @@ def unpacked(seed: int, count: int) -> list[str]:
     """The columns of a seeded story, unpacked from its records, in hexadecimal."""
     rng = random.Random(seed)
     events = [random_event(rng, rng.randrange(5), START_MS + n * MINUTE_MS, n) for n in range(count)]
-    records = EncodedRecords([encode_record(event) for event in events], [event.received_ms for event in events])
+    records = EncodedRecords.joined([encode_record(event) for event in events], [event.received_ms for event in events])
     columns = Unpacking(SCHEMA, References()).columns(records, 0)
     return [column.tobytes().hex() for column in columns[:-1]]
 

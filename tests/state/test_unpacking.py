@@ -59,7 +59,7 @@ def assert_same(columns: Columns, events: Sequence[Tracked], references: Referen
 @pytest.mark.parametrize("seed", [1, 2])
 def test_all_that_our_door_writes_is_unpacked(seed: int) -> None:
     events = story(seed, 700)
-    records = EncodedRecords(list(map(encode_record, events)), times_of(events))
+    records = EncodedRecords.joined(list(map(encode_record, events)), times_of(events))
     unpacking, place = Unpacking(PURPOSES, REFERENCES), 0
     while place < len(events):
         columns = unpacking.columns(records, place)
@@ -75,7 +75,7 @@ def test_a_batch_is_full_with_its_events_or_its_items() -> None:
     most = [tracked(1, START_MS, number=1, items=["sofa"] * FOLD_BATCH_ITEMS_MAX)]
     over = [tracked(1, START_MS, number=1), tracked(1, START_MS, number=1, items=["sofa"] * (FOLD_BATCH_ITEMS_MAX + 1))]
     for events, found in ((few, FOLD_BATCH_EVENTS_MAX), (many, 3), (most, 1), (over, 1), (over[1:], 0)):
-        records = EncodedRecords(list(map(encode_record, events)), times_of(events))
+        records = EncodedRecords.joined(list(map(encode_record, events)), times_of(events))
         assert len(unpacking.columns(records, 0).keys) == found
 
 
@@ -98,7 +98,7 @@ def test_bytes_that_were_changed_are_unpacked_as_they_are_read_now_or_left(
 
 
 def check(found: list[bytes]) -> None:
-    records, unpacking, place = EncodedRecords(found, [AT_MS] * len(found)), Unpacking(PURPOSES, REFERENCES), 0
+    records, unpacking, place = EncodedRecords.joined(found, [AT_MS] * len(found)), Unpacking(PURPOSES, REFERENCES), 0
     while place < len(found):
         columns = unpacking.columns(records, place)
         read = [read_record(payload) for payload in found[place : place + len(columns.keys)]]
@@ -117,7 +117,7 @@ def check(found: list[bytes]) -> None:
 def test_what_is_out_of_the_ordinary_is_left(change: dict[str, object]) -> None:
     event = msgspec.structs.replace(tracked(1, START_MS, number=1, items=["sofa"]), **change)
     for events, found in (([event], 0), ([tracked(1, START_MS, number=2), event], 1)):
-        records = EncodedRecords(list(map(encode_record, events)), [START_MS] * len(events))
+        records = EncodedRecords.joined(list(map(encode_record, events)), [START_MS] * len(events))
         assert len(Unpacking(PURPOSES, REFERENCES).columns(records, 0).keys) == found
 
 
@@ -128,7 +128,7 @@ def test_contexts_beyond_the_bound_begin_anew_and_a_new_key_is_heeded() -> None:
         events = [
             tracked(1, START_MS, number=n, context=Context(device=f"device {n}")) for n in range(first, first + 100)
         ]
-        records = EncodedRecords(list(map(encode_record, events)), times_of(events))
+        records = EncodedRecords.joined(list(map(encode_record, events)), times_of(events))
         assert_same(unpacking.columns(records, 0), events, references)
     references.use(bytes(range(16)))
     assert_same(unpacking.columns(records, 0), events, references)
@@ -152,7 +152,7 @@ def test_the_story_has_what_the_schema_looks_for() -> None:
 def test_columns_are_of_the_types_that_the_fold_was_resolved_for_whoever_makes_them() -> None:
     """`State.fold_columns` calls the compiled form for these without looking at types again."""
     events = story(3, 40)
-    payloads_of = EncodedRecords([encode_record(event) for event in events], times_of(events))
+    payloads_of = EncodedRecords.joined([encode_record(event) for event in events], times_of(events))
     unpacked_ones = Unpacking(PURPOSES, REFERENCES).columns(payloads_of, 0)
     assert len(unpacked_ones.keys)
     plain = columns_of(PURPOSES, events, REFERENCES)

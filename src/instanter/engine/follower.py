@@ -243,6 +243,9 @@ class _Some:
     def read(self, position: int | None = None) -> Iterator[Frame]:
         return self._some
 
+    def read_runs(self, position: int | None = None) -> Iterator[Sequence[Frame]]:
+        return iter([list(self._some)])
+
 
 class _Gone:
     """As `engine.partition.Outcomes`: of what the fold tells only who was erased matters."""

@@ -22,7 +22,7 @@ from ..foundation.errors import Broken, DiskFull
 from ..foundation.ids import References
 from ..foundation.limits import FOLD_BATCH_ITEMS_MAX
 from ..identity.links import Links
-from ..log.frames import Frame, LogPosition, ends_of
+from ..log.frames import Frame, LogPosition, Run, ends_of
 from ..privacy.access import AccessKeys
 from ..privacy.audit import Head, Remembered
 from ..privacy.consent import Consents
@@ -205,7 +205,10 @@ class Partition:
         self._fold(tracked, first_place + len(records), noticed)
 
     def _apply_frames(self, frames: Sequence[Frame], ends: Sequence[LogPosition], noticed: list[Noticed]) -> None:
-        records = EncodedRecords([frame.payload for frame in frames], [frame.time_ms for frame in frames])
+        if isinstance(frames, Run):
+            records = EncodedRecords(frames.chunk, frames.begins, frames.ends, frames.times_ms)
+        else:
+            records = EncodedRecords.joined([frame.payload for frame in frames], [frame.time_ms for frame in frames])
         place = 0
         while place < len(frames):
             columns = self._unpacking.columns(records, place)

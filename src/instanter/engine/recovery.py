@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -170,8 +170,8 @@ def catch_up(
     `on_noticed` gets the position of each record of which the fold could not make what was meant.
     """
     applied = 0
-    for frames in _chunks(log.read(partition.position or None), until):
-        for one in fold_frames(partition, frames):
+    for frames, many in _pieces(log.read_runs(partition.position or None), until):
+        for one in fold_frames(partition, frames, many=many):
             if on_noticed is not None:
                 frame = frames[one.place]
                 on_noticed(frame.position, read_record(frame.payload), one)
@@ -182,9 +182,10 @@ def catch_up(
     return applied, newest_ms
 
 
-def fold_frames(partition: Partition, frames: Sequence[Frame]) -> list[Noticed]:
-    """Apply what frames hold. Few are not worth the compiled way, which a process loads at its first use."""
-    if len(frames) >= CHUNK_RECORDS:
+def fold_frames(partition: Partition, frames: Sequence[Frame], *, many: bool = False) -> list[Noticed]:
+    """Apply what frames hold. Few are not worth the compiled way, which a process loads at its first use, unless they
+    are of `many`."""
+    if many or len(frames) >= CHUNK_RECORDS:
         return partition.apply_frames(frames)
     return partition.apply(
         [read_record(frame.payload) for frame in frames], ends=ends_of(frames),
@@ -192,10 +193,17 @@ def fold_frames(partition: Partition, frames: Sequence[Frame]) -> list[Noticed]:
     )  # fmt: skip
 
 
-def _chunks(frames: Iterator[Frame], until: int | None) -> Iterator[list[Frame]]:
-    while chunk := list(islice(frames, CHUNK_RECORDS)):
-        wanted = chunk if until is None else [frame for frame in chunk if frame.position < until]
-        if wanted:
-            yield wanted
-        if len(wanted) < len(chunk):
+def _pieces(runs: Iterator[Sequence[Frame]], until: int | None) -> Iterator[tuple[Sequence[Frame], bool]]:
+    """What runs of the log hold up to `until`, at most `CHUNK_RECORDS` at once; and whether there are many by then."""
+    met = 0
+    for run in runs:
+        wanted = run if until is None else _before(run, until)
+        met += len(wanted)
+        for first in range(0, len(wanted), CHUNK_RECORDS):
+            yield wanted[first : first + CHUNK_RECORDS], met >= CHUNK_RECORDS
+        if len(wanted) < len(run):
             return
+
+
+def _before(run: Sequence[Frame], until: int) -> Sequence[Frame]:
+    return run[: bisect_left(run, until, key=lambda frame: frame.position)]

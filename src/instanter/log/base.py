@@ -8,7 +8,7 @@ What looks up a position that came from outside takes any integer, and finds out
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -59,6 +59,10 @@ class Readable(Protocol):
         Raises `Corrupt` at a damaged frame, after the whole ones before it; `RequestRejected` with code `expired`
         when retention removed the position, and with code `position` when no frame starts there.
         """
+        ...
+
+    def read_runs(self, position: int | None = None) -> Iterator[Sequence[Frame]]:
+        """As `read`, as many frames at once as lie together: what is only folded need not be taken apart."""
         ...
 
 

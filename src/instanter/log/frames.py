@@ -20,7 +20,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from enum import Enum
-from typing import NewType, cast
+from typing import NewType, cast, overload
 from zlib import crc32
 
 import msgspec
@@ -67,6 +67,8 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 
 def ends_of(frames: Iterable[Frame]) -> list[LogPosition]:
     """Where each of the frames ends."""
+    if isinstance(frames, Run):
+        return frames.positions_behind
     return cast("list[LogPosition]", [frame.end for frame in frames])  # A call for each would cost what it says.
 
 
@@ -128,6 +130,50 @@ class Group:
         return positions
 
 
+class Run(Sequence[Frame]):
+    """Frames one behind the other as they lie in the log, each taken apart where it is asked for.
+
+    `begins`, `ends` and `times_ms` run in parallel: where in `chunk` each payload lies, and when it was received.
+
+    >>> group = Group(start=32, segment=0, opening=b"")
+    >>> _ = group.append(3, 1_700_000_000_000, b"payload"), group.append(3, 1_700_000_000_001, b"more")
+    >>> run = decode_run(bytes(group.buffer), 32).frames
+    >>> [frame.payload for frame in run], run[1].position, run.positions_behind
+    ([b'payload', b'more'], 67, [67, 99])
+    """
+
+    __slots__ = ("begins", "chunk", "ends", "position", "times_ms")
+
+    def __init__(
+        self, position: int, chunk: bytes, begins: list[int], ends: list[int], times_ms: list[int]
+    ) -> None:  # fmt: skip
+        """`chunk` lies at `position`."""
+        self.position = position
+        self.chunk = chunk
+        self.begins = begins
+        self.ends = ends
+        self.times_ms = times_ms
+
+    def __len__(self) -> int:
+        return len(self.begins)
+
+    @overload
+    def __getitem__(self, place: int) -> Frame: ...
+    @overload
+    def __getitem__(self, place: slice) -> Run: ...
+    def __getitem__(self, place: int | slice) -> Frame | Run:
+        if isinstance(place, slice):
+            return Run(self.position, self.chunk, self.begins[place], self.ends[place], self.times_ms[place])
+        begin = self.begins[place]
+        _, _, found, time_ms, partition, _, flags = _HEADER.unpack_from(self.chunk, begin - FRAME_HEADER_BYTES)
+        return Frame(found, time_ms, partition, flags, self.chunk[begin : self.ends[place]])
+
+    @property
+    def positions_behind(self) -> list[LogPosition]:
+        """Where each of the frames ends in the log."""
+        return [LogPosition(self.position + end) for end in self.ends]
+
+
 class FrameFault(Enum):
     """Why decoding stopped."""
 
@@ -140,7 +186,7 @@ class FrameFault(Enum):
 class Decoded(msgspec.Struct, frozen=True, gc=False):
     """What a run of bytes holds: its frames up to the first fault, and how many bytes they take."""
 
-    frames: list[Frame]
+    frames: Sequence[Frame]
     used_bytes: int
     fault: FrameFault
     version: int = FRAME_VERSION
@@ -177,6 +223,34 @@ def decode_frames(chunk: bytes, position: int) -> Decoded:
         frames.append(Frame(found, time_ms, partition, flags, chunk[offset + FRAME_HEADER_BYTES : end]))
         offset = end
     return Decoded(frames, offset, FrameFault.END if offset == size_bytes else FrameFault.SHORT)
+
+
+def decode_run(chunk: bytes, position: int) -> Decoded:
+    """As `decode_frames`, with a `Run` in place of the list: half of the time where most frames are not looked at."""
+    unpack_header = _HEADER.unpack_from
+    view = memoryview(chunk)
+    size_bytes = len(chunk)
+    header_offset_max = size_bytes - FRAME_HEADER_BYTES
+    run = Run(position, chunk, [], [], [])
+    add_begin, add_end, add_time = run.begins.append, run.ends.append, run.times_ms.append
+    offset = 0
+    while offset <= header_offset_max:
+        crc, length, found, time_ms, _, version, _ = unpack_header(chunk, offset)
+        if found != position + offset or length > FRAME_BYTES_MAX:
+            return Decoded(run, offset, FrameFault.BAD)
+        begin = offset + FRAME_HEADER_BYTES
+        end = begin + length
+        if end > size_bytes:
+            return Decoded(run, offset, FrameFault.SHORT)
+        if crc32(view[offset + _CRC_BYTES : end]) != crc or version < FRAME_VERSION:
+            return Decoded(run, offset, FrameFault.BAD)
+        if version > FRAME_VERSION:
+            return Decoded(run, offset, FrameFault.NEWER, version)
+        add_begin(begin)
+        add_end(end)
+        add_time(time_ms)
+        offset = end
+    return Decoded(run, offset, FrameFault.END if offset == size_bytes else FrameFault.SHORT)
 
 
 def find_frame(chunk: bytes, position: int) -> Frame | None:

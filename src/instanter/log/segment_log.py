@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ..foundation.disk import Bytes, Disk, WritableFile
@@ -117,6 +117,10 @@ class SegmentLog:
     def read(self, position: int | None = None) -> Iterator[Frame]:
         """As `Readable.read`; sees durable frames only, and may be called from any thread."""
         return self._reader.read_until(position, self._end)
+
+    def read_runs(self, position: int | None = None) -> Iterator[Sequence[Frame]]:
+        """As `Readable.read_runs`; sees durable frames only, and may be called from any thread."""
+        return self._reader.read_runs_until(position, self._end)
 
     def read_back(self, before: int | None = None) -> tuple[list[Frame], int]:
         """As `SegmentReader.read_back`; sees durable frames only, and may be called from any thread."""

@@ -15,17 +15,31 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from zlib import crc32
 
 from ..foundation.disk import Disk
 from ..foundation.errors import Broken, Corrupt, RequestRejected
 from ..foundation.limits import FRAME_BYTES_MAX, READ_BACK_BYTES_MAX
-from .frames import FRAME_HEADER_BYTES, FRAME_VERSION, Decoded, Frame, FrameFault, decode_frames, find_frame, find_group
+from .frames import (
+    FRAME_HEADER_BYTES,
+    FRAME_VERSION,
+    Decoded,
+    Frame,
+    FrameFault,
+    decode_frames,
+    decode_run,
+    find_frame,
+    find_group,
+)
 
 SEGMENT_VERSION = 1
 SEGMENT_HEADER_BYTES = 32
+
+Decode = Callable[[bytes, int], Decoded]
+"""`decode_frames` or `decode_run`."""
 
 _MAGIC = b"INSTANTR"
 _SUFFIX = ".seg"
@@ -86,19 +100,21 @@ class Segment:
             raise _newer(self.path, version, SEGMENT_VERSION)
         return bool(version == SEGMENT_VERSION and base == self.base)
 
-    def decode(self, position: int, size_bytes: int) -> Decoded:
+    def decode(self, position: int, size_bytes: int, decode: Decode = decode_frames) -> Decoded:
         """The frames in `size_bytes` from `position`; raises `Broken` when the first is of a newer format."""
-        decoded = decode_frames(self._read(position, size_bytes), position)
+        decoded = decode(self._read(position, size_bytes), position)
         if decoded.fault is FrameFault.NEWER and not decoded.frames:
             raise _newer(self.path, decoded.version, FRAME_VERSION)
         return decoded
 
-    def whole_frames(self, position: int, until: int | None) -> Generator[list[Frame], None, int]:
+    def whole_frames(
+        self, position: int, until: int | None, decode: Decode = decode_frames
+    ) -> Generator[Sequence[Frame], None, int]:
         """The frames from `position` up to `until` or the file's end, in runs; returns where the whole ones end."""
         size_bytes = _READ_BYTES_FIRST
         while until is None or position < until:
             wanted = size_bytes if until is None else min(size_bytes, until - position)
-            decoded = self.decode(position, wanted)
+            decoded = self.decode(position, wanted, decode)
             if decoded.frames:
                 yield decoded.frames
                 position += decoded.used_bytes
@@ -129,7 +145,7 @@ class Segment:
             raw = self._read(start, max(before - start, 0))
             offset = 0 if start == self.first else find_group(raw, start)
             if offset is not None:
-                return decode_frames(raw[offset:], start + offset).frames, start + offset
+                return list(decode_frames(raw[offset:], start + offset).frames), start + offset
             size_bytes *= 2
 
     def first_time_ms(self) -> int | None:
@@ -206,6 +222,17 @@ class SegmentReader:
 
     def read_until(self, position: int | None, end: int | None) -> Iterator[Frame]:
         """As `Readable.read`, up to `end`, below which every frame is known to be durable."""
+        return chain.from_iterable(self._runs_until(position, end, decode_frames))
+
+    def read_runs(self, position: int | None = None) -> Iterator[Sequence[Frame]]:
+        """As `Readable.read_runs`."""
+        return self.read_runs_until(position, None)
+
+    def read_runs_until(self, position: int | None, end: int | None) -> Iterator[Sequence[Frame]]:
+        """As `Readable.read_runs`, up to `end` as `read_until`."""
+        return self._runs_until(position, end, decode_run)
+
+    def _runs_until(self, position: int | None, end: int | None, decode: Decode) -> Iterator[Sequence[Frame]]:
         bases = list_segments(self._disk, self._directory)
         start = bases[0] if bases else 0
         if position is None:
@@ -214,7 +241,7 @@ class SegmentReader:
             raise _expired(position)
         if end is not None and position > end:
             raise _stray(position)
-        return self._frames(position, end) if bases else iter(())
+        return self._runs(position, end, decode) if bases else iter(())
 
     def read_back(self, before: int | None = None, *, end: int | None = None) -> tuple[list[Frame], int]:
         """The frames before position `before` (None: the newest), about `READ_BACK_BYTES_MAX` bytes of them, in the
@@ -261,12 +288,12 @@ class SegmentReader:
             return 0
         return 1 << 63 if first_ms is None else first_ms
 
-    def _frames(self, position: int, end: int | None) -> Iterator[Frame]:
+    def _runs(self, position: int, end: int | None, decode: Decode) -> Iterator[Sequence[Frame]]:
         asked = position
         try:
             while end is None or position < end:
                 segment, until = self._locate(position, end)
-                position = yield from self._segment_frames(segment, position, until, asked)
+                position = yield from self._segment_runs(segment, position, until, asked, decode)
                 if until is None and self._locate(position, end) == (segment, until):
                     return
         except FileNotFoundError:
@@ -281,14 +308,16 @@ class SegmentReader:
         following = bases[index] if index < len(bases) else end
         return bases[index - 1], following if end is None or following is None else min(following, end)
 
-    def _segment_frames(self, base: int, position: int, until: int | None, asked: int) -> Generator[Frame, None, int]:
+    def _segment_runs(
+        self, base: int, position: int, until: int | None, asked: int, decode: Decode
+    ) -> Generator[Sequence[Frame], None, int]:
         segment = Segment(self._disk, self._directory, base)
         if not segment.has_header() and not self._became_readable(segment, base, until):
             return position
         position = max(position, segment.first)
         while True:
-            for run in segment.whole_frames(position, until):
-                yield from run
+            for run in segment.whole_frames(position, until, decode):
+                yield run
                 position = run[-1].end
             if position == until:
                 return position

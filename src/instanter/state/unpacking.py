@@ -113,8 +113,8 @@ class Unpacking:
         count, stopped = 0, self._scratch.stopped
         while True:
             count = _unpack(
-                records.raw, records.ends, records.times_ms, first, count, self._words, self._contexts, self._columns,
-                self._scratch,
+                records.raw, records.begins, records.ends, records.times_ms, first, count, self._words, self._contexts,
+                self._columns, self._scratch,
             )  # fmt: skip
             if stopped[0] != _WORD_WANTED:
                 return self._columns.part(0, count)
@@ -143,13 +143,23 @@ class Unpacking:
 
 
 class EncodedRecords:
-    """Encoded records in a row, with the times of their frames."""
+    """Encoded records within a row of bytes, with the times of their frames."""
 
-    def __init__(self, payloads: Sequence[bytes], times_ms: Sequence[int]) -> None:
-        self.raw: Bytes = np.frombuffer(b"".join(payloads), np.uint8)
-        self.ends: Ints = np.cumsum([0, *map(len, payloads)], dtype=np.int64)
-        """[records + 1]: where each begins, and where the last one ends."""
+    def __init__(
+        self, raw: bytes, begins: Sequence[int] | Ints, ends: Sequence[int] | Ints, times_ms: Sequence[int]
+    ) -> None:
+        """`begins` and `ends` say where in `raw` each lies."""
+        self.raw: Bytes = np.frombuffer(raw, np.uint8)
+        self.begins: Ints = np.array(begins, np.int64)
+        self.ends: Ints = np.array(ends, np.int64)
         self.times_ms: Ints = np.array(times_ms, np.int64)
+
+    @classmethod
+    def joined(cls, payloads: Sequence[bytes], times_ms: Sequence[int]) -> EncodedRecords:
+        """Of records that lie apart."""
+        sizes = np.array([len(payload) for payload in payloads], np.int64)
+        ends = np.cumsum(sizes, dtype=np.int64)
+        return cls(b"".join(payloads), ends - sizes, ends, times_ms)
 
 
 def _add(words: _Words, sort: int, word: bytes, meaning: int) -> None:
@@ -167,13 +177,13 @@ def _add(words: _Words, sort: int, word: bytes, meaning: int) -> None:
 
 @kernel
 def _unpack(
-    raw: Bytes, ends: Ints, times_ms: Ints, first: int, count: int, words: _Words, contexts: Ints, columns: Columns,
-    scratch: _Scratch,
+    raw: Bytes, begins: Ints, ends: Ints, times_ms: Ints, first: int, count: int, words: _Words, contexts: Ints,
+    columns: Columns, scratch: _Scratch,
 ) -> int:  # fmt: skip
     """Unpack records from number `first` + `count` on behind the `count` events there are; how many there are then."""
     scratch.stopped[0] = _ENDED
     while count < len(columns.keys) and first + count < len(times_ms):
-        begin, end = ends[first + count], ends[first + count + 1]
+        begin, end = begins[first + count], ends[first + count]
         if not _unpack_one(raw, begin, end, times_ms[first + count], count, words, contexts, columns, scratch):
             break
         count += 1
