@@ -193,13 +193,29 @@ def test_spaces_around_and_in_an_event_change_nothing(door: Door) -> None:
 
 
 def test_an_event_with_both_ids_is_the_user_s_and_says_so_of_the_device(door: Door) -> None:
-    for text in (msgspec.json.encode(EVENT | {"userId": "u1"}), json.dumps(EVENT | {"userId": "u1"}).encode()):
-        (one,), left = short(door).admit([text], kind=None, received_ms=NOW_MS, tenant="default", sent_at_ms=None)
-        assert not left
-        assert all_of(one) == all_of(door.admit(text, kind=None, received_ms=NOW_MS, tenant="default"))
-        (link,) = one.links
-        assert (link.cell, link.owner) == (one.record.device, one.record.key)
-        assert b'"a1"' not in one.record.body
+    text = msgspec.json.encode(EVENT | {"userId": "u1"})
+    (one,), left = short(door).admit([text], kind=None, received_ms=NOW_MS, tenant="default", sent_at_ms=None)
+    assert not left
+    assert all_of(one) == all_of(door.admit(text, kind=None, received_ms=NOW_MS, tenant="default"))
+    (link,) = one.links
+    assert (link.cell, link.owner) == (one.record.device, one.record.key)
+    assert b'"a1"' not in one.record.body
+
+
+@pytest.mark.parametrize("told", [{}, {"type": "page"}])
+def test_the_device_of_an_event_whose_type_its_route_gives_is_kept_sealed(door: Door, told: dict[str, Any]) -> None:
+    untyped = {name: value for name, value in EVENT.items() if name != "type"} | {"userId": "u1"} | told
+    admitted = door.admit(msgspec.json.encode(untyped), kind="track", received_ms=NOW_MS, tenant="default")
+    assert isinstance(admitted.record, Tracked)
+    assert kept_fields(admitted.record.body)["anonymousId"] == b"anonymous:a1"
+    formerly = msgspec.msgpack.encode({"anonymousId": {"sealed": "YW5vbnltb3VzOmEx"}})
+    assert kept_fields(formerly)["anonymousId"] == b"anonymous:a1"
+    check_same(door, untyped, kind="track")
+
+
+def test_an_event_whose_device_cannot_be_told_by_its_bytes_is_left(door: Door) -> None:
+    spaced = json.dumps(EVENT | {"userId": "u1"}).encode()
+    assert short(door).admit([spaced], kind=None, received_ms=NOW_MS, tenant="default", sent_at_ms=None) == ([], [0])
 
 
 def test_whatever_the_narrow_types_take_the_wide_ones_do() -> None:

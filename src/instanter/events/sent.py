@@ -52,7 +52,7 @@ _decode_kept = msgspec.msgpack.Decoder(dict[str, Any]).decode
 class Sent:
     """One event as it came in. `event` is what it says; `notes` gets what had to be mended."""
 
-    __slots__ = ("_fields", "_notes", "_text", "event")
+    __slots__ = ("_fields", "_notes", "_sealed_device", "_text", "event")
 
     def __init__(
         self, event: TrackingEvent, text: bytes, notes: list[Note], fields: dict[str, Any] | None = None
@@ -62,6 +62,8 @@ class Sent:
         self._text = text
         self._notes = notes
         self._fields = fields
+        self._sealed_device = b""
+        """What stands in the text in the place of the device's id."""
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -89,7 +91,7 @@ class Sent:
     def seal_device(self, anonymous_id: str, sealed_id: bytes) -> None:
         """Put the sealed id of its device in the place of the plain one: what is kept is another's to read."""
         if self._fields is None and (plain := device_in(self._text, anonymous_id)):
-            self._text = with_device_sealed(self._text, plain, sealed_id)
+            self._text, self._sealed_device = with_device_sealed(self._text, plain, sealed_id), sealed_id
             return
         self.fields["anonymousId"] = sealed_id
 
@@ -101,6 +103,8 @@ class Sent:
         if self._fields is None and self.event.type == type_:
             return self._text
         fields, context = self.fields, self.event.context
+        if self._sealed_device:
+            fields["anonymousId"] = self._sealed_device
         fields.pop("writeKey", None)
         fields.pop("userToken", None)
         fields["type"] = type_
@@ -144,11 +148,10 @@ def kept_fields(body: bytes) -> dict[str, Any]:
     >>> kept_fields(b'{"type": "page", "anonymousId": {"sealed": "AAE="}}')
     {'type': 'page', 'anonymousId': b'\\x00\\x01'}
     """
-    if body[:1] != b"{":
-        return _decode_kept(body)
-    fields: dict[str, Any] = within_bounds(_fields_of(body, [], mend=True), [])
+    is_json = body[:1] == b"{"
+    fields: dict[str, Any] = within_bounds(_fields_of(body, [], mend=True), []) if is_json else _decode_kept(body)
     device = fields.get("anonymousId")
-    if type(device) is dict:
+    if type(device) is dict and (is_json or _SEALED in device):  # As a map for a while where a route gave the type.
         fields["anonymousId"] = b64decode(device[_SEALED], validate=True)
     return fields
 
@@ -156,17 +159,11 @@ def kept_fields(body: bytes) -> dict[str, Any]:
 def device_in(text: bytes, anonymous_id: str) -> bytes:
     """The anonymous id with its name, as it stands in the JSON of an event; b"" where that is not plain to see.
 
-    >>> device_in(b'{"anonymousId": "a1"}', "a1"), device_in(b'{"anonymousId":"a1","x":{"anonymousId":1}}', "a1")
-    (b'"anonymousId": "a1"', b'')
+    >>> device_in(b'{"anonymousId":"a1"}', "a1"), device_in(b'{"anonymousId":"a1","x":{"anonymousId":1}}', "a1")
+    (b'"anonymousId":"a1"', b'')
     """
-    if text.count(_DEVICE) != 1:
-        return b""
-    value = anonymous_id.encode("utf-8", "surrogatepass")
-    plain = b'%b:"%b"' % (_DEVICE, value)
-    if plain in text:
-        return plain
-    spaced = b'%b: "%b"' % (_DEVICE, value)
-    return spaced if spaced in text else b""
+    plain = b'%b:"%b"' % (_DEVICE, anonymous_id.encode("utf-8", "surrogatepass"))
+    return plain if text.count(_DEVICE) == 1 and plain in text else b""
 
 
 def with_device_sealed(text: bytes, plain: bytes, sealed_id: bytes) -> bytes:
