@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from instanter.features.assemble import Column
 from instanter.models.artefact import Artefact, Input, Kind, make_check
-from instanter.models.bodies import DEFAULT_LEFT, MISSING_NAN, MISSING_SHIFT, LinearWeights, Trees, Weights
+from instanter.models.bodies import (
+    DEFAULT_LEFT,
+    MISSING_NAN,
+    MISSING_SHIFT,
+    Attention,
+    Learned,
+    LinearWeights,
+    Trees,
+    Weights,
+)
 from instanter.models.dataset import Dataset
 from instanter.models.trained import row_ranker_of
 
@@ -48,11 +59,22 @@ def small_linear() -> LinearWeights:
     return LinearWeights(np.array([1.0, -0.5]), np.array([0, 1], np.uint8))
 
 
+def small_attention() -> Attention:
+    """A net that is no graph: whoever is asked in its place says what it tells."""
+    return Attention(
+        small_linear(), 0.5, b"no graph", ("sofa", "lamp", "rug"), 4, np.array([0, 0, 1, 2], np.int32),
+        np.array([1, 3], np.int32), np.array([0.5, -0.5], np.float32),
+    )  # fmt: skip
+
+
 def small_artefact(*, made_ms: int = 0, logistic: bool = False, kind: Kind | None = None) -> Artefact:
     """A model of two inputs that knows what it gives."""
     matrix = np.array([[np.nan, 1.0], [0.0, np.nan], [1.0, 0.0], [0.0, -2.0]], np.float32)
     kind = kind or ("logistic" if logistic else "lambdamart")
-    bodies = {"lambdamart": small_trees, "logistic": small_weights, "conditional_logit": small_linear}
+    bodies: dict[str, Callable[[], Learned]] = {
+        "lambdamart": small_trees, "logistic": small_weights, "conditional_logit": small_linear,
+        "attention": small_attention,
+    }  # fmt: skip
     artefact = Artefact(
         kind=kind, inputs=(Input("item.a", "v1"), Input("item.b")),
         body=bodies[kind]().packed(), check=make_check(matrix, np.zeros(4)),

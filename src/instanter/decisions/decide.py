@@ -26,7 +26,7 @@ from ..features.together import GoesWith, Together
 from ..features.view import Person, Reader
 from ..foundation.clock import elapsed_ns
 from ..foundation.deadline import Deadline
-from ..foundation.errors import REFERENCE_TAKEN, Broken, ReferenceTaken, RequestRejected
+from ..foundation.errors import REFERENCE_TAKEN, Broken, ReferenceTaken, RequestRejected, Unavailable
 from ..foundation.limits import (
     CALIBRATION_ITEMS_MAX,
     LESSON_ITEMS_MAX,
@@ -38,7 +38,9 @@ from ..foundation.limits import (
 from ..foundation.measure import Meter, NoMeter
 from ..foundation.rng import KeyedRng
 from ..log.frames import LogPosition
+from ..models.attention import Listed, ReadsSteps
 from ..models.base import Ranker, SourceContext
+from ..models.bodies import Logits
 from ..models.in_common import Commons
 from ..models.item_words import read_query
 from ..models.linear import LinearRanker, default_weights, goes_with_weights
@@ -61,7 +63,7 @@ from .arrange import arrange, in_tiers
 from .candidates import NEW_ITEMS, STOCK, Given, Pool, found, given_by, joined, of_caller, of_rows
 from .completing import asked_for, completed, told_of_items
 from .eligibility import Filters, beside_the_best, best_of_groups, bought_recently, count_seen, groups_of
-from .enclosed import enclose, given_again, query_again
+from .enclosed import enclose, given_again, query_again, told_again
 from .explain import Explainer
 from .fallback import DEFAULT, PERSONAL, POPULAR, RANKER_FAILURES, SESSION, StageFailed, Stages, descend
 from .placement import Placement
@@ -165,11 +167,13 @@ class Scored(NamedTuple):
     scores: Reals
     lesson: Matrix | None = None
     learned: int = -1
+    told: Logits | None = None
+    """What a net told of all of them."""
 
     def of(self, places: Ints) -> Scored:
         """Those of some of the candidates."""
         lesson = None if self.lesson is None else self.lesson[places]
-        return Scored(self.ranker, self.scores[places], lesson, self.learned)
+        return Scored(self.ranker, self.scores[places], lesson, self.learned, self.told)
 
 
 _NO_GROUPS: Final[Ints] = np.zeros(0, np.int64)
@@ -353,7 +357,8 @@ class Decider:
             decision_id=decision_id, position=str(position), epoch=state.epoch, took_ms=round(deadline.elapsed_ms(), 3),
             degraded=stages.degraded, placements=replies, warnings=warnings[:REQUEST_WARNINGS_MAX],
         )  # fmt: skip
-        enclosed = enclose((one.id, one.given, one.query) for one in asked)
+        told = {slate.asked.id: slate.told for slate in slates if slate.told is not None}
+        enclosed = enclose(((one.id, one.given, one.query) for one in asked), told)
         return Decision(
             decision_id, reply, receipt, enclosed, tuple(stages.faults), tuple(_lessons(slates)),
             tuple(_promised(slates)),
@@ -367,8 +372,11 @@ class Decider:
         the time it took what that one says.
 
         `asked` is what `asked_again` found in it. `as_made` lets answer the rungs that answered then and cuts what was
-        cut then; else every placement is decided anew, as if there had been time for all of it.
+        cut then; else every placement is decided anew, as if there had been time for all of it, and nets are asked
+        once more.
         """
+        if not as_made:
+            asked = [msgspec.structs.replace(one, told=None) for one in asked]
         cut = frozenset(receipt.degraded) if as_made else frozenset()
         stages = Stages(Deadline(UNHURRIED_MS), meter, cut=cut & {"context", "policy"})
         denied = frozenset(receipt.denied)
@@ -439,10 +447,10 @@ class Decider:
     def asked_again(self, receipt: Receipt, enclosed: bytes, catalogue: Catalogue) -> list[Asked]:
         """What a receipt was asked; `RequestRejected` if it was not kept, or a placement is gone."""
         return [
-            self.asked(
+            msgspec.structs.replace(self.asked(
                 one.id, limit=one.limit, page=one.page, given=given_again(one, enclosed, receipt.tenant, catalogue),
                 query_hash=one.query_hash, query=query_again(one, enclosed) if self._is_search(one) else "",
-            )
+            ), told=told_again(one, enclosed))
             for one in receipt.placements
         ]  # fmt: skip
 
@@ -646,7 +654,7 @@ class Decider:
         return Slate(
             asked, rung, f"{scored.ranker.name}@{scored.ranker.version}", pool, inputs.codes, inputs.eligible,
             candidates.refs.tolist(), scored.scores, arranged.order.tolist(), arranged,
-            inputs.matrix, scored.ranker, lesson=scored.lesson, learned=scored.learned,
+            inputs.matrix, scored.ranker, lesson=scored.lesson, learned=scored.learned, told=scored.told,
             groups=groups, reason=told_of(asked, pool),
         )  # fmt: skip
 
@@ -668,7 +676,7 @@ class Decider:
             state, context.person, candidates, context.neighbours, moment.lists.averages, moment.now_ms, beside_row,
             self._told(moment, asked, pool, places, beside_row), ahead, context.goes_with,
         ))  # fmt: skip
-        return Inputs(pool, codes, places, matrix)
+        return Inputs(pool, codes, places, matrix, _recent_items(moment, asked, rung))
 
     def _source_context(self, moment: Moment, asked: Asked, rung: str) -> SourceContext:
         """What the sources look at on this rung."""
@@ -700,31 +708,37 @@ class Decider:
     def _scored(self, moment: Moment, asked: Asked, inputs: Inputs, scorers: Scorers) -> Scored:
         """What the ranker gives, with what the online learner adds."""
         standing = (*scorers.rankers.of(moment.tenant, asked.id), asked.spot.ranker)
-        ranker, scores = self._ranker_scored(moment.stages, asked, inputs, standing)
+        ranker, scores, told = self._ranker_scored(moment, asked, inputs, standing)
         if asked.spot.lesson is None:
-            return Scored(ranker, scores)
+            return Scored(ranker, scores, told=told)
         lesson = asked.spot.lesson.rows(inputs.matrix, scores)
         learned = scorers.learned.of(moment.tenant, asked.id, asked.spot.lesson.names)
         if learned is None:
-            return Scored(ranker, scores, lesson, 0)
+            return Scored(ranker, scores, lesson, 0, told)
         taught = Taught(ranker, asked.spot.lesson, learned)
-        return Scored(taught, taught.added(scores, lesson), lesson, learned.lessons)
+        return Scored(taught, taught.added(scores, lesson), lesson, learned.lessons, told)
 
     def _ranker_scored(
-        self, stages: Stages, asked: Asked, inputs: Inputs, standing: Sequence[Ranker]
-    ) -> tuple[Ranker, Reals]:
-        """The first ranker that gives scores, and these. One that fails or takes too long is noted."""
+        self, moment: Moment, asked: Asked, inputs: Inputs, standing: Sequence[Ranker]
+    ) -> tuple[Ranker, Reals, Logits | None]:
+        """The first ranker that gives scores, these, and what it was told beside the inputs. One that fails or takes
+        too long is noted."""
+        stages = moment.stages
         for ranker in standing:
-            began_ns = elapsed_ns()
+            began_ns, told, informed = elapsed_ns(), None, ranker
             try:
-                scores = checked_scores(ranker, inputs.matrix, self.assembler.columns)
+                if isinstance(ranker, ReadsSteps):
+                    told = ranker.told(_listed(moment, inputs)) if asked.told is None else asked.told
+                    informed = ranker.after(told)
+                scores = checked_scores(informed, inputs.matrix, self.assembler.columns)
             except RANKER_FAILURES as error:
-                stages.note(Fault(asked.id, ranker, str(error)), failed=True)
+                away = isinstance(error, Unavailable)
+                stages.note(Fault(asked.id, ranker, str(error), counts=not away), failed=True)
                 continue
             took_ms = (elapsed_ns() - began_ns) / 1e6
             if took_ms > RANKER_MS_MAX and ranker is not asked.spot.ranker:
                 stages.note(Fault(asked.id, ranker, f"it took {took_ms:.0f} ms"), failed=False)
-            return ranker, scores
+            return ranker, scores, told
         raise Broken("no ranker gave scores")
 
     def _pool(self, moment: Moment, asked: Asked, context: SourceContext) -> Pool:
@@ -803,6 +817,23 @@ class Decider:
         )  # fmt: skip
 
 
+def _recent_items(moment: Moment, asked: Asked, rung: str) -> Ints:
+    """References of what the person acted on last, the newest first, as far as the rung looks back."""
+    steps = live_steps(moment.steps, moment.now_ms) if rung == SESSION else moment.steps
+    if not asked.page or steps.refs[:1].tolist() == [asked.page]:
+        return steps.refs
+    return np.concatenate([[asked.page], steps.refs])
+
+
+def _listed(moment: Moment, inputs: Inputs) -> Listed:
+    """What a net is told of a list."""
+    catalogue, tenant = moment.state.catalogue, moment.tenant
+    return Listed(
+        inputs.recent, inputs.pool.columns.refs[inputs.eligible], partial(catalogue.name_of, tenant),
+        moment.stages.left_ms(),
+    )  # fmt: skip
+
+
 def _lessons(slates: Sequence[Slate]) -> Iterator[Lesson]:
     """What the online learners of these lists read of what is shown, from the top."""
     for slate in slates:
@@ -850,4 +881,4 @@ def _of_best(inputs: Inputs, best: Ints) -> Inputs:
     """The inputs of the candidates at these places; the others stand back."""
     codes = inputs.codes.copy()
     beside_the_best(codes, np.delete(inputs.eligible, best))
-    return Inputs(inputs.pool, codes, inputs.eligible[best], inputs.matrix[best])
+    return Inputs(inputs.pool, codes, inputs.eligible[best], inputs.matrix[best], inputs.recent)

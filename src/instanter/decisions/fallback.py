@@ -80,6 +80,10 @@ class Stages:
         finally:
             self._spent_ns[stage] += elapsed_ns() - began_ns
 
+    def left_ms(self) -> float:
+        """Of the deadline, for what is asked elsewhere."""
+        return self._deadline.left_ms()
+
     def spend(self, stage: str, elapsed_ns: int) -> None:
         """Time went to what is none of the stages, and cannot be cut."""
         self._spent_ns[stage] += elapsed_ns

@@ -10,6 +10,7 @@ from ..features.next_items import NO_STEPS
 from ..features.view import Person
 from ..foundation.limits import FOUND_MAX, SEARCHED_ENTRIES_MAX
 from ..models.base import Ranker, gives_probabilities
+from ..models.bodies import Logits
 from ..models.linear import LinearRanker
 from ..models.online import LessonInputs
 from ..models.standing import TenantLists
@@ -51,6 +52,8 @@ class Asked(msgspec.Struct, frozen=True):
     """Candidates that the query finds, at most."""
     entries_max: int = SEARCHED_ENTRIES_MAX
     """As `WordIndex.search` has it."""
+    told: Logits | None = None
+    """What a net told of the candidates, where the decision is made again for which it did."""
 
     @property
     def id(self) -> str:
@@ -102,6 +105,8 @@ class Inputs(msgspec.Struct, frozen=True):
     """Places in the pool."""
     matrix: Matrix
     """[eligible candidates, columns]."""
+    recent: Ints
+    """References of the items that the person acted on last, the newest first, that of the page before them."""
 
 
 class Slate(msgspec.Struct, frozen=True):
@@ -132,6 +137,8 @@ class Slate(msgspec.Struct, frozen=True):
     new_chance: float = 0.0
     lesson: Matrix | None = None
     """[eligible candidates, 1 + inputs]: what the online learner read."""
+    told: Logits | None = None
+    """What a net told of the eligible candidates, all of them: before those of one group were told apart."""
     learned: int = -1
     """Lessons that the scores stand on, -1 where no learner added to them."""
     groups: Ints = msgspec.field(default_factory=lambda: np.zeros(0, np.int64))

@@ -24,6 +24,7 @@ from ..privacy.subjects import KeyStore
 from ..state.checkpoint import checkpoint_path, list_checkpoints, read_control
 from .next_acts import NextActs
 from .partition import cells_of
+from .paths import Paths
 from .replay import Made, opened
 
 
@@ -36,6 +37,8 @@ class ListsWanted(msgspec.Struct, frozen=True):
     """Also the lists that others chose, as `Product List Viewed` tells of them: training for reranks."""
     acts: frozenset[str] = frozenset()
     """Names of the events that are acts on items, where what people did next is wanted too."""
+    paths: bool = False
+    """Also the order of all those acts."""
     until: int | None = None
     """Position up to which the log is looked at; what comes behind it is the future."""
 
@@ -71,6 +74,7 @@ class Joining:
         self._links = Links(before.links, before.ties)
         self._joiner = Joiner(rewards)
         self.next_acts = NextActs(wanted.tenant, wanted.acts)
+        self.paths = Paths(wanted.tenant, wanted.acts if wanted.paths else ())
         self._at: dict[str, int] = {}
         """Of decisions that are still open, where they lie."""
         self.records = 0
@@ -124,6 +128,7 @@ class Joining:
                 self._links.drop(record.cells, record.at_ms)
                 self._joiner.drop(record.cells)
                 self.next_acts.drop(record.cells)
+                self.paths.drop(record.cells)
             case _:
                 pass
 
@@ -134,6 +139,7 @@ class Joining:
     def _note(self, event: Tracked, position: RecordPosition) -> None:
         cells = tuple(cells_of(event, self._links))
         self.next_acts.note(event, position)
+        self.paths.note(event)
         if self._wanted.lists:
             slate = slate_of(event, cells=cells, position=position)
             if slate is not None:

@@ -306,6 +306,7 @@ class Engine:
         self.checkpoints.close()
         self._stores.subjects.close()
         self._stores.erasures.close()
+        self._stores.nets.close()
 
     def _held(self) -> Holdings:
         """What is durable now; may be asked in any thread."""

@@ -22,6 +22,7 @@ from ..foundation.clock import Clock, elapsed_ns
 from ..foundation.errors import Corrupt, InstanterError, RequestRejected
 from ..foundation.limits import RANKER_MS_MAX
 from ..foundation.measure import Meter
+from ..models.attention import NO_NETS, Nets
 from ..models.base import Ranker, Uncalibrated, gives_probabilities
 from ..models.lineup import Fault, Lineup
 from ..models.store import ModelStore
@@ -48,8 +49,10 @@ TRIED: Final = 5
 class StoredModels:
     """The models of a directory, put to work over a decider's columns."""
 
-    def __init__(self, store: ModelStore) -> None:
+    def __init__(self, store: ModelStore, nets: Nets = NO_NETS) -> None:
+        """`nets` is where the nets of models run; without, they can be asked nothing."""
         self._store = store
+        self._nets = nets
 
     def ranker(self, model: str, decider: Decider) -> Ranker:
         """The model "kind@id"; `RequestRejected` if none is kept under that name, `Broken` if it does not give what it
@@ -62,7 +65,7 @@ class StoredModels:
             message = f'no model is called "{model}": that is {artefact.kind}@{model_id}'
             raise RequestRejected("unknown_model", message, status=404)
         check_scores(artefact)
-        return ranker_of(decider.assembler.columns, artefact, model_id)
+        return ranker_of(decider.assembler.columns, artefact, model_id, self._nets)
 
 
 class Loaded(NamedTuple):
@@ -148,7 +151,9 @@ class ServedModels:
     def note(self, tenant: str, faults: Iterable[Fault]) -> None:
         """Count the faults of a decision's rankers; one that has too many is benched, and its stand-in takes over."""
         for fault in faults:
-            self._meter.count("model_faults")
+            self._meter.count("model_faults" if fault.counts else "models_away")
+            if not fault.counts:
+                continue
             placed = self._partition.models.get((tenant, fault.placement))
             standing = self.lineup.of(tenant, fault.placement)
             if placed is None or fault.ranker not in standing:
@@ -264,7 +269,7 @@ def _stand_in(before: ModelPlaced | None, model: str, *, keeps: bool) -> str:
 
 def faults_by_name(faults: Iterable[Fault]) -> list[tuple[str, str, str]]:
     """Faults as `ServedModels.note_elsewhere` takes them."""
-    return [(fault.placement, _name(fault.ranker), fault.reason) for fault in faults]
+    return [(fault.placement, _name(fault.ranker), fault.reason) for fault in faults if fault.counts]
 
 
 def _name(ranker: Ranker) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from ..features.assemble import Column, Matrix
 from ..feedback.example import Example
+from ..foundation.limits import STEPS_READ_MAX
+from ..models.acted import NOTHING, Acted
 from ..models.dataset import Dataset
 from ..state.compiled import Ints
 
@@ -22,6 +24,10 @@ class Taken(NamedTuple):
     places: Sequence[int]
     matrix: Matrix
     columns: tuple[Column, ...]
+
+
+def _nameless(ref: int) -> str | None:
+    return None
 
 
 class RowFile:
@@ -37,6 +43,8 @@ class RowFile:
         self._labels: list[float] = []
         self._weights: list[float] = []
         self._positions: list[int] = []
+        self._refs: list[Ints] = []
+        self._recent: list[Ints] = []
 
     def __len__(self) -> int:
         """How many lists."""
@@ -56,9 +64,14 @@ class RowFile:
             [example.weights[place] for place in places], [slate.places[place] for place in places],
         )  # fmt: skip
 
-    def add_unshown(self, at_ms: int, taken: Taken, labels: Sequence[float]) -> None:
-        """Rows that nobody was shown, with what each was worth, in the order of its places."""
+    def add_unshown(
+        self, at_ms: int, taken: Taken, labels: Sequence[float], refs: Ints, recent: Ints
+    ) -> None:
+        """Rows that nobody was shown, with what each was worth, in the order of its places; `refs` are the references
+        of their items, `recent` those of what was acted on right before, the newest first."""
         self._add(at_ms, taken, labels, [1.0] * len(labels), [0] * len(labels))
+        self._refs.append(refs)
+        self._recent.append(recent[:STEPS_READ_MAX])
 
     def _add(
         self, at_ms: int, taken: Taken, labels: Sequence[float], weights: Sequence[float], positions: Sequence[int]
@@ -70,8 +83,9 @@ class RowFile:
         self._weights += weights
         self._positions += positions
 
-    def dataset(self) -> Dataset:
-        """All of them, by time. The file may go when the dataset has."""
+    def dataset(self, name_of: Callable[[int], str | None] = _nameless) -> Dataset:
+        """All of them, by time. The file may go when the dataset has. `name_of` tells the id of an item by its
+        reference."""
         self._file.flush()
         starts = np.cumsum([0, *self._sizes])
         order = np.argsort(np.array(self._at_ms, np.int64), kind="stable")
@@ -81,7 +95,20 @@ class RowFile:
             np.cumsum([0, *np.array(self._sizes)[order].tolist()]), np.array(self._labels)[rows],
             np.array(self._positions, np.int32)[rows], np.array(self._weights)[rows], np.array(self._at_ms)[order],
             tuple(column.name for column in self._columns if column.unbounded),
+            acted=self._acted(order, rows, name_of) if len(self._refs) == len(self._sizes) else None,
         )  # fmt: skip
+
+    def _acted(self, order: Ints, rows: Ints, name_of: Callable[[int], str | None]) -> Acted:
+        recent = np.zeros((len(self._recent), STEPS_READ_MAX), np.int64)
+        for place, refs in enumerate(self._recent):
+            recent[place, : len(refs)] = refs
+        named, places = np.unique(np.concatenate([*self._refs, recent.ravel()]), return_inverse=True)
+        ids = [name_of(ref) if ref else None for ref in named.tolist()]
+        names = tuple(sorted(name for name in ids if name is not None))
+        place_of = {name: place for place, name in enumerate(names)}
+        found = np.array([NOTHING if name is None else place_of[name] for name in ids], np.int64)[places]
+        items, before = found[: -recent.size], found[-recent.size :]
+        return Acted(names, items[rows], before.reshape(recent.shape)[order])
 
     def _ordered(self, starts: Ints, order: Ints) -> Matrix:
         """The rows by time, in a second file where they did not come so."""

@@ -16,6 +16,7 @@ from ..foundation.limits import QUARANTINE_BYTES_MAX
 from ..foundation.rng import entropy
 from ..log.moved import MovedPositions
 from ..log.segment_log import SegmentLog
+from ..models.attention import NO_NETS, Nets
 from ..models.store import ModelStore
 from ..privacy.audit import Trail, open_trail
 from ..privacy.erasures import ERASURES, NOTHING_KNOWN, ErasureList
@@ -89,6 +90,8 @@ class Stores(NamedTuple):
     moved: MovedPositions
     """Where a migration has put the receipts of decisions that were made before it."""
     models: Models
+    nets: Nets = NO_NETS
+    """Where nets of the models run."""
 
     def recover(
         self, schema: Schema, *, progress: Progress | None = None, cold: ColdPlace | None = None,
@@ -105,14 +108,16 @@ class Stores(NamedTuple):
 def open_stores(
     places: Places, *, disk: Disk, secret: bytes, master: bytes, opened: ExitStack, sizes: StoreSizes = DEFAULT_SIZES,
     reaching: Mapping[str, int] = NOTHING_KNOWN, open_subjects: OpenSubjects = KeyStore,
-    source: Callable[[int], bytes] = entropy, models: Models | None = None,
+    source: Callable[[int], bytes] = entropy, models: Models | None = None, nets: Nets = NO_NETS,
 ) -> Stores:  # fmt: skip
     """Open everything; what was opened is closed by `opened` if the rest fails.
 
     `secret` is the installation's, under `master` the keys of people are wrapped; `source` gives the bytes of signing
-    secrets, and `models` are those of `places` unless told otherwise. `Lost`, and nothing is cut off, if a log ends
-    before where it is known to be `reaching`. `LogClosed` where another process has a store open.
+    secrets, and `models` are those of `places` unless told otherwise; their nets run in `nets`. `Lost`, and nothing
+    is cut off, if a log ends before where it is known to be `reaching`. `LogClosed` where another process has a store
+    open.
     """
+    opened.callback(nets.close)
     subjects = open_subjects(disk, places.keys, secret=secret, master=master)
     opened.callback(subjects.close)
     signing = SigningSecrets(disk, places.keys, master=master, source=source)
@@ -132,5 +137,5 @@ def open_stores(
             reports.warning("an unfinished write was taken away", extra={"reason": str(cut)})
     return Stores(
         disk, places, log, quarantine, open_trail(audit, secret), subjects, erasures, signing,
-        MovedPositions(disk, places.moved), models or StoredModels(ModelStore(disk, places.models)),
+        MovedPositions(disk, places.moved), models or StoredModels(ModelStore(disk, places.models), nets), nets,
     )  # fmt: skip

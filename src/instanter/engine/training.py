@@ -7,7 +7,7 @@ Rows go to a file as they come, so memory does not grow with them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -92,6 +92,7 @@ class Gathering:
         self._configuration = configuration
         self._placement = placement
         self._unserved: Past | None = None
+        self._unserved_now: Partition | None = None
         self.counts = Counts()
 
     def gather(self, joined: Iterable[Joined], file: Path, progress: Progress | None = None) -> Gathered:
@@ -130,9 +131,15 @@ class Gathering:
                 raise RequestRejected(
                     "no_examples", f'"{self._placement}" would have found nothing of what people did next'
                 )
-            dataset = msgspec.structs.replace(rows.dataset(), head=head)
+            dataset = msgspec.structs.replace(rows.dataset(self.names(acts[0].tenant)), head=head)
         at_ms = [act.at_ms for act in acts]
         return Gathered(dataset, decider.assembler.columns, self.counts, min(at_ms), max(at_ms))
+
+    def names(self, tenant: str) -> Callable[[int], str | None]:
+        """What tells the id of an item by its reference, as the catalogue is where the last act was looked at."""
+        assert self._unserved_now is not None
+        catalogue = self._unserved_now.state.catalogue
+        return lambda ref: catalogue.name_of(tenant, ref)
 
     def _head(self) -> Head | None:
         """What a model of next acts orders: the rows that the built-in ranker has first."""
@@ -161,7 +168,8 @@ class Gathering:
         if inputs is None:
             self.counts.unread += 1
             return
-        acted_on = np.isin(inputs.pool.columns.refs[inputs.eligible], act.items)
+        refs = inputs.pool.columns.refs[inputs.eligible]
+        acted_on = np.isin(refs, act.items)
         if not acted_on.any():
             self.counts.unfound += 1
             return
@@ -170,7 +178,8 @@ class Gathering:
         if order is not None:
             places = standing_for_all(order(inputs.matrix), acted_on, HEAD_ROWS)
         taken = Taken(places.tolist(), inputs.matrix[places], decider.assembler.columns)
-        rows.add_unshown(act.at_ms, taken, acted_on[places].astype(np.float64).tolist())
+        labels = acted_on[places].astype(np.float64).tolist()
+        rows.add_unshown(act.at_ms, taken, labels, refs[places], inputs.recent)
 
     def _fill(self, rows: RowFile, found: Sequence[Joined], progress: Progress | None) -> None:
         done = 0
@@ -229,6 +238,7 @@ class Gathering:
             self._unserved = self._replay.past(past.schema)
         partition = self._unserved.at(position)
         partition.state.publish(Epoch(at_ms, partition.state.epoch + 1, ""))
+        self._unserved_now = partition
         return partition
 
     def _rows_of_list(self, slate: Shown) -> Taken | None:

@@ -481,6 +481,29 @@ MODEL_FAULTS_MAX = 20
 """Faults of a model within a minute; with the last of them it is benched."""
 RANKER_MS_MAX = 25
 """A ranker that takes longer for one list is counted as faulty."""
+NET_ANSWER_MS_MAX = 15
+"""How long a decision waits for the net of a model; where its deadline leaves less, or it is late, another ranker
+answers."""
+NETS_MAX = 4
+"""Nets of models that run beside one process, each in a process of its own."""
+NET_LOAD_S_MAX = 30
+"""Until such a process has to be ready ..."""
+NET_JOB_S_MAX = 5
+"""... and to answer, whoever waits; then it ends itself."""
+NET_MEMORY_MB_MAX = 1_024
+"""What such a process may take, beside what the libraries map."""
+POOL_ANSWER_BYTES_MAX = 1024 * 1024
+"""What a process of the pool may answer."""
+NET_TRAINING_S_MAX = 1_200
+"""Seconds for the process in which a net is learned ..."""
+NET_TRAINING_MEMORY_MB_MAX = 4_096
+"""... and what it may take, beside what the libraries map."""
+NET_ACTS_MAX = 1_000_000
+"""Acts of people, the newest, whose order a net learns ..."""
+NET_STEPS_MAX = 12_000
+"""... in so many steps of a batch, at most."""
+NET_RESTART_S_MAX = 60
+"""The longest pause before one is started again that failed; from a tenth of a second on it doubles each time."""
 EXPLANATIONS_MAX = 4_096
 """Combinations of reasons whose words are remembered."""
 DIVERSE_PLACES_MAX = 48
@@ -536,6 +559,8 @@ MODEL_BYTES_MAX = 32 * 1024 * 1024
 MODEL_INPUTS_MAX = 4_096
 MODEL_NODES_MAX = 500_000
 """Splits and leaves of all trees of one model."""
+ATTENTION_ITEMS_MAX = 50_000
+"""Items that the net of one model knows, those acted on most."""
 CALIBRATION_KNOTS_MAX = 512
 CALIBRATION_ITEMS_MAX = 24
 """Of each list, from the top: whether the probabilities of what is shown further down hold is not watched."""

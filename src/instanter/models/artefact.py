@@ -19,11 +19,11 @@ from ..features.assemble import Matrix
 from ..foundation.errors import Broken, Corrupt
 from ..foundation.limits import CALIBRATION_KNOTS_MAX, MODEL_BYTES_MAX, MODEL_INPUTS_MAX
 from ..state.compiled import Reals
-from .bodies import Body, Learned, LinearBody, LogisticBody, TreesBody, unpacked
+from .bodies import AttentionBody, Body, Learned, LinearBody, LogisticBody, TreesBody, unpacked
 from .head import Head
 
 MAGIC: Final = b"INSTMODL"
-FORMAT: Final = 2
+FORMAT: Final = 3
 """The newest: a program from before refuses what it cannot read, and says so."""
 _HEADER: Final = struct.Struct("<8sI32s")
 _ID_CHARS: Final = 32
@@ -32,11 +32,11 @@ SHOWN_POSITION: Final = "shown.position"
 """The input of a model that was told where each row was shown; at serving it is 1 for all."""
 
 Position = Literal["input", "fixed", "debiased"]
-Kind = Literal["lambdamart", "logistic", "conditional_logit"]
-_FORMATS: Final[dict[Kind, int]] = {"lambdamart": 1, "logistic": 1, "conditional_logit": 2}
+Kind = Literal["lambdamart", "logistic", "conditional_logit", "attention"]
+_FORMATS: Final[dict[Kind, int]] = {"lambdamart": 1, "logistic": 1, "conditional_logit": 2, "attention": 3}
 """That a model of the kind is written in: the first that has it."""
 _BODIES: Final[dict[Kind, type[Body]]] = {
-    "lambdamart": TreesBody, "logistic": LogisticBody, "conditional_logit": LinearBody
+    "lambdamart": TreesBody, "logistic": LogisticBody, "conditional_logit": LinearBody, "attention": AttentionBody
 }  # fmt: skip
 
 
@@ -203,6 +203,6 @@ def _check_calibration(calibration: Calibration) -> None:
 
 
 __all__ = [
-    "FORMAT", "MAGIC", "SHOWN_POSITION", "Artefact", "Calibration", "Input", "LinearBody", "LogisticBody", "Position",
-    "ScoreCheck", "TreesBody", "Window", "decode", "encode", "identify", "make_check",
+    "FORMAT", "MAGIC", "SHOWN_POSITION", "Artefact", "AttentionBody", "Calibration", "Input", "LinearBody",
+    "LogisticBody", "Position", "ScoreCheck", "TreesBody", "Window", "decode", "encode", "identify", "make_check",
 ]  # fmt: skip

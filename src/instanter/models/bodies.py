@@ -12,10 +12,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ..foundation.limits import MODEL_NODES_MAX
+from ..foundation.limits import ATTENTION_ITEMS_MAX, MODEL_NODES_MAX, STEPS_READ_MAX
 from ..state.compiled import Bytes, Reals
 
 Places = npt.NDArray[np.int32]
+Logits = npt.NDArray[np.float32]
 
 CATEGORICAL: Final = 1
 DEFAULT_LEFT: Final = 2
@@ -24,6 +25,7 @@ MISSING_NONE, MISSING_ZERO, MISSING_NAN = 0, 1, 2
 """What a split takes for missing: nothing (not a number is 0), zero and not a number, or not a number."""
 
 _I4: Final = np.dtype("<i4")
+_F4: Final = np.dtype("<f4")
 _F8: Final = np.dtype("<f8")
 _U1: Final = np.dtype("u1")
 
@@ -59,7 +61,21 @@ class LinearBody(msgspec.Struct, frozen=True, array_like=True, tag="linear"):
     unbounded: bytes
 
 
-Body = TreesBody | LogisticBody | LinearBody
+class AttentionBody(msgspec.Struct, frozen=True, array_like=True, tag="attention"):
+    """A self-attention model as it is kept; the fields are those of `Attention`."""
+
+    weight: bytes
+    unbounded: bytes
+    share: float
+    graph: bytes
+    items: tuple[str, ...]
+    recent: int
+    known_recent: bytes
+    known_candidates: bytes
+    known_told: bytes
+
+
+Body = TreesBody | LogisticBody | LinearBody | AttentionBody
 
 
 class Trees(msgspec.Struct, frozen=True, eq=False):
@@ -126,13 +142,45 @@ class LinearWeights(msgspec.Struct, frozen=True, eq=False):
         return LinearBody(_packed(self.weight, _F8), _packed(self.unbounded, _U1))
 
 
-Learned = Trees | Weights | LinearWeights
+class Attention(msgspec.Struct, frozen=True, eq=False):
+    """A net that reads what somebody did last, and the linear order that it moves.
+
+    Items are numbers from 1 on, in the order of `items`; 0 is none. The net is asked with `recent` of them, the newest
+    last and zeros before, and with any number of candidates, and tells a number of each candidate.
+    """
+
+    linear: LinearWeights
+    share: float
+    """Times what the net tells, less its mean over the list, is added to a linear score."""
+    graph: bytes
+    """The net, ONNX."""
+    items: tuple[str, ...]
+    """Ids of the catalogue."""
+    recent: int
+    known_recent: Places
+    """[recent]: a question ..."""
+    known_candidates: Places
+    known_told: Logits
+    """... with its answer, by which a net is known to work."""
+
+    def packed(self) -> AttentionBody:
+        """As it is kept."""
+        return AttentionBody(
+            _packed(self.linear.weight, _F8), _packed(self.linear.unbounded, _U1), self.share, self.graph, self.items,
+            self.recent, _packed(self.known_recent, _I4), _packed(self.known_candidates, _I4),
+            _packed(self.known_told, _F4),
+        )  # fmt: skip
+
+
+Learned = Trees | Weights | LinearWeights | Attention
 
 
 def unpacked(body: Body, inputs: int) -> Learned:
     """The arrays of a model with so many inputs; `ValueError` if it cannot be one."""
     if isinstance(body, TreesBody):
         return unpacked_trees(body, inputs)
+    if isinstance(body, AttentionBody):
+        return unpacked_attention(body, inputs)
     return unpacked_linear(body, inputs) if isinstance(body, LinearBody) else unpacked_weights(body, inputs)
 
 
@@ -200,6 +248,26 @@ def unpacked_linear(body: LinearBody, inputs: int) -> LinearWeights:
     _require(len(weights.weight) == len(weights.unbounded) == inputs, "there is not one weight an input")
     _require(bool(np.isfinite(weights.weight).all()), "a weight is not a finite number")
     return weights
+
+
+def unpacked_attention(body: AttentionBody, inputs: int) -> Attention:
+    """The model; `ValueError` if its weights, its items or its known answer cannot be one's. The net itself is looked
+    at where it is put to work."""
+    linear = unpacked_linear(LinearBody(body.weight, body.unbounded), inputs)
+    net = Attention(
+        linear, body.share, body.graph, body.items, body.recent, _array(body.known_recent, _I4),
+        _array(body.known_candidates, _I4), _array(body.known_told, _F4),
+    )  # fmt: skip
+    _require(bool(np.isfinite(net.share)), "the share of the net is not a finite number")
+    _require(0 < len(set(net.items)) == len(net.items) <= ATTENTION_ITEMS_MAX,
+             f"a net knows 1 to {ATTENTION_ITEMS_MAX} items, each once")  # fmt: skip
+    _require(0 < net.recent <= STEPS_READ_MAX, f"a net reads 1 to {STEPS_READ_MAX} items")
+    _require(len(net.known_recent) == net.recent, "the known question has another length")
+    _require(0 < len(net.known_candidates) == len(net.known_told), "the known answer has another length")
+    for numbers in (net.known_recent, net.known_candidates):
+        _require(bool(((numbers >= 0) & (numbers <= len(net.items))).all()), "the known question is about no item")
+    _require(bool(np.isfinite(net.known_told).all()), "the known answer is not a finite number")
+    return net
 
 
 def _packed(array: npt.NDArray[Any], kind: np.dtype[Any]) -> bytes:

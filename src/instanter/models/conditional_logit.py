@@ -22,7 +22,7 @@ from .bodies import LinearWeights
 from .calibration import log_odds
 from .dataset import Dataset
 from .evaluate import mean, ndcg
-from .inputs import wire
+from .inputs import Wired, wire
 from .linear import LinearRanker
 
 PENALTIES: Final = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
@@ -51,21 +51,12 @@ class ConditionalLogitRanker:
         self.columns, self.missing = self._wired.columns, self._wired.missing
         self._calibration = artefact.calibration
         self.gives_probabilities = artefact.calibration is not None
-        unbounded = {
-            int(place): bool(one) for place, one in zip(self._wired.places, learned.unbounded, strict=True)
-        }  # fmt: skip
-        weights = {
-            self.columns[place].name: float(weight)
-            for place, weight in zip(self._wired.places, learned.weight, strict=True) if place >= 0
-        }  # fmt: skip
-        self._linear = LinearRanker(
-            [Column(one.name, unbounded.get(place, False)) for place, one in enumerate(self.columns)], weights
-        )
+        self._linear = linear_over(self._wired, learned)
 
     def raw_scores(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
         """The sum of what the inputs add, before any calibration."""
         self._wired.check(columns)
-        return self._linear.score(_finite(matrix), self._linear.columns)
+        return self._linear.score(finite(matrix), self._linear.columns)
 
     def score(self, matrix: Matrix, columns: Sequence[Column]) -> Reals:
         """The sum of what the inputs add; of the rows of one list."""
@@ -77,7 +68,25 @@ class ConditionalLogitRanker:
     ) -> Reals:
         """What each of the wanted columns adds to the raw score."""
         self._wired.check(columns)
-        return self._linear.contributions(_finite(matrix), self._linear.columns, rows, wanted)
+        return self._linear.contributions(finite(matrix), self._linear.columns, rows, wanted)
+
+
+def linear_over(wired: Wired, learned: LinearWeights) -> LinearRanker:
+    """The linear order of these weights, over the columns that its inputs are wired to."""
+    weights, unbounded = dict[str, float](), dict[int, bool]()
+    for place, weight, large in zip(
+        wired.places.tolist(), learned.weight.tolist(), learned.unbounded.tolist(), strict=True
+    ):
+        if place >= 0:
+            weights[wired.columns[place].name], unbounded[place] = weight, bool(large)
+    return LinearRanker(
+        [Column(one.name, unbounded.get(place, False)) for place, one in enumerate(wired.columns)], weights
+    )
+
+
+def finite(matrix: Matrix) -> Matrix:
+    """Infinities are absent; the matrix itself where it has none."""
+    return np.where(np.isinf(matrix), np.float32(np.nan), matrix) if np.isinf(matrix).any() else matrix
 
 
 class Fitted(NamedTuple):
@@ -210,11 +219,6 @@ def _newest(part: Dataset) -> Dataset:
     rows_max = CONDITIONAL_LOGIT_VALUES_MAX // len(part.columns)
     first = int(np.searchsorted(part.groups, part.groups[-1] - rows_max))
     return part.part(min(first, len(part) - 1), len(part))
-
-
-def _finite(matrix: Matrix) -> Matrix:
-    """Infinities are absent; the matrix itself where it has none."""
-    return np.where(np.isinf(matrix), np.float32(np.nan), matrix) if np.isinf(matrix).any() else matrix
 
 
 def _centred(matrix: Matrix, groups: Ints, unbounded: Bytes) -> Reals:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ..features.assemble import Matrix
 from ..foundation.errors import Broken, RequestRejected
 from ..state.compiled import Ints, Reals
+from .acted import Acted
 from .head import Head
 
 
@@ -79,6 +80,8 @@ class Dataset(msgspec.Struct, frozen=True, eq=False):
     head: Head | None = None
     """Which rows of a list a model of these is to order, where only some of the others stand in lists. The newest
     lists, which models are measured on, may have all."""
+    acted: Acted | None = None
+    """Which items the rows are and what was done before; None where nobody wrote it down."""
 
     def __post_init__(self) -> None:
         rows = len(self.labels)
@@ -117,10 +120,11 @@ class Dataset(msgspec.Struct, frozen=True, eq=False):
         return Dataset(
             self.columns, self.matrix[rows], self.groups[first : last + 1] - self.groups[first], self.labels[rows],
             self.positions[rows], self.weights[rows], self.at_ms[first:last], self.unbounded, self.head,
+            None if self.acted is None else self.acted.part(slice(first, last), rows),
         )  # fmt: skip
 
     def identity(self) -> str:
-        """A hash of everything in it."""
+        """A hash of everything in it that a matrix is made of."""
         shape = (self.columns, self.unbounded, self.matrix.shape, *(() if self.head is None else (self.head,)))
         digest = hashlib.blake2b(repr(shape).encode(), digest_size=16)
         for part, kind in (

@@ -24,6 +24,8 @@ class Fault(NamedTuple):
     placement: str
     ranker: Ranker
     reason: str
+    counts: bool = True
+    """Whether it is a fault of the ranker's own; else what it stands on was away for a moment."""
 
 
 class Rankers(Protocol):

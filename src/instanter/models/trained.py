@@ -12,24 +12,32 @@ import numpy as np
 from ..features.assemble import Column
 from ..foundation.errors import Broken
 from ..state.compiled import Reals
+from .acted import numbered
 from .artefact import Artefact, Calibration, Input, Kind, make_check
+from .attention import NO_NETS, AttentionRanker, Nets, asked
 from .base import Ranker
-from .bodies import Body, LinearWeights, Trees, Weights
+from .bodies import Attention, Body, LinearWeights, Logits, Trees, Weights
 from .conditional_logit import ConditionalLogitRanker
 from .dataset import Dataset
 from .head_ranker import HeadRanker
 from .logistic import LogisticRanker
 from .trees import TreeRanker
 
-TrainedRanker = TreeRanker | LogisticRanker | ConditionalLogitRanker
+TrainedRanker = TreeRanker | LogisticRanker | ConditionalLogitRanker | AttentionRanker
 RANKERS: Final[dict[Kind, type[TrainedRanker]]] = {
-    "lambdamart": TreeRanker, "logistic": LogisticRanker, "conditional_logit": ConditionalLogitRanker
+    "lambdamart": TreeRanker, "logistic": LogisticRanker, "conditional_logit": ConditionalLogitRanker,
+    "attention": AttentionRanker,
 }  # fmt: skip
 """By the kind that a model names. `tests/models/test_rankers.py` runs over all of them."""
 
 
-def ranker_of(columns: Sequence[Column], artefact: Artefact, version: str = "") -> Ranker:
-    """The ranker of a model. `missing` names its inputs that have no column; it works without them."""
+def ranker_of(columns: Sequence[Column], artefact: Artefact, version: str = "", nets: Nets = NO_NETS) -> Ranker:
+    """The ranker of a model. `missing` names its inputs that have no column; it works without them. Where there is a
+    net, it runs in `nets`, and is prepared there; see `Nets.prepare`."""
+    if artefact.kind == "attention":
+        attention = AttentionRanker(columns, artefact, version, nets)
+        attention.prepare()
+        return attention
     ranker = row_ranker_of(columns, artefact, version)
     return ranker if artefact.head is None else HeadRanker(ranker, columns, artefact.head)
 
@@ -54,13 +62,45 @@ def check_scores(artefact: Artefact) -> None:
         raise Broken("the model gives known rows what is not a finite number")
 
 
-def scores_of(artefact: Artefact, dataset: Dataset) -> Reals:
+def scores_of(artefact: Artefact, dataset: Dataset, nets: Nets = NO_NETS) -> Reals:
     """What the model would have said of each row, position fixed as at serving. Takes 8 bytes a row."""
     columns = tuple(Column(name, name in dataset.unbounded) for name in dataset.columns)
+    if artefact.kind == "attention":
+        return _moved_by_list(AttentionRanker(columns, artefact, nets=nets), columns, artefact, dataset, nets)
     ranker = ranker_of(columns, artefact)
     if artefact.head is None and artefact.kind != "conditional_logit":
         return ranker.score(dataset.matrix, columns)
     return scored_by_list(ranker, columns, dataset)
+
+
+def _moved_by_list(
+    ranker: AttentionRanker, columns: Sequence[Column], artefact: Artefact, dataset: Dataset, nets: Nets
+) -> Reals:
+    """With what the net tells of each list, as far as it is written down which items were in it."""
+    scores = scored_by_list(ranker, columns, dataset)
+    net = artefact.model()
+    assert isinstance(net, Attention)
+    told = told_by_list(net, dataset, nets)
+    for first, last in pairwise(dataset.groups.tolist()):
+        scores[first:last] = ranker.moved(scores[first:last], told[first:last])
+    return scores
+
+
+def told_by_list(net: Attention, dataset: Dataset, nets: Nets) -> Logits:
+    """What a net tells of each row; not a number where it knows the item not, or nothing of what was done before."""
+    told: Logits = np.full(len(dataset.labels), np.nan, np.float32)
+    acted = dataset.acted
+    if acted is None:
+        return told
+    number_of = numbered(acted.names, net.items)
+    items = number_of[acted.items].astype(np.int32)
+    nets.prepare("", net)
+    for place, (first, last) in enumerate(pairwise(dataset.groups.tolist())):
+        recent = number_of[acted.recent[place]]
+        known = first + np.flatnonzero(items[first:last])
+        if recent.any() and len(known):
+            told[known] = asked(nets, "", net, recent[recent > 0].tolist(), items[known], math.inf)
+    return told
 
 
 def scored_by_list(ranker: Ranker, columns: Sequence[Column], dataset: Dataset) -> Reals:

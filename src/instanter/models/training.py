@@ -22,6 +22,7 @@ from ..foundation.errors import Broken, RequestRejected
 from ..foundation.limits import MODEL_INPUTS_MAX, MODEL_NODES_MAX
 from ..state.compiled import Reals
 from .artefact import SHOWN_POSITION, Artefact, Input, Kind, Position, Window, make_check
+from .attention import NO_NETS, Nets
 from .bodies import Learned, LinearWeights, Trees, Weights
 from .calibration import calibration_error, fit, probabilities
 from .conditional_logit import fit as fit_conditional_logit
@@ -33,6 +34,8 @@ from .trees import add_up, from_lightgbm, walk_of
 
 if TYPE_CHECKING:
     import lightgbm
+
+    from .attention_training import NetOptions
 
 GRADES_MAX: Final = 31
 """Levels of reward that LambdaMART tells apart."""
@@ -59,7 +62,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 class TrainingOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a model is trained. `RequestRejected` for what cannot be done."""
 
-    kind: Kind = "lambdamart"
+    kind: Literal["lambdamart", "logistic", "conditional_logit"] = "lambdamart"
     trees_max: int = 200
     leaves: int = 31
     learning_rate: float = 0.05
@@ -130,18 +133,20 @@ def train(
         raise RequestRejected("no_examples", f"{len(earlier.labels)} rows are too few to take a part of them")
     model = _LEARN[options.kind](earlier, later, options, progress)
     progress("measure", 0.0)
-    artefact = _artefact(model, dataset, options, origin)
+    artefact = artefact_of(model, dataset, options, origin)
     if options.calibration != "none":
         fitted, later = later.split(at_share=0.5)
         calibration = fit(options.calibration, scores_of(artefact, fitted), fitted.labels, fitted.weights)
         artefact = msgspec.structs.replace(artefact, calibration=calibration)
-    artefact = msgspec.structs.replace(artefact, metrics=artefact.metrics | _metrics(artefact, later))
+    artefact = msgspec.structs.replace(artefact, metrics=artefact.metrics | metrics_of(artefact, later))
     check_scores(artefact)
     progress("measure", 1.0)
     return artefact
 
 
-def _artefact(model: Learned, dataset: Dataset, options: TrainingOptions, origin: Origin) -> Artefact:
+def artefact_of(
+    model: Learned, dataset: Dataset, options: TrainingOptions | NetOptions, origin: Origin
+) -> Artefact:
     """The model with its origin and check, not measured yet."""
     names = (*dataset.columns, *((SHOWN_POSITION,) if options.position == "fixed" else ()))
     known = _known_rows(dataset)
@@ -164,7 +169,7 @@ def _artefact(model: Learned, dataset: Dataset, options: TrainingOptions, origin
         options=msgspec.structs.asdict(options),
         position=options.position,
         # A linear order reads every row as fast as it finds the first ones.
-        head=None if options.kind == "conditional_logit" else dataset.head,
+        head=dataset.head if options.kind in ("lambdamart", "logistic") else None,
     )
     columns = [Column(name) for name in names]
     matrix = artefact.check.unpacked(len(names))[0]
@@ -181,15 +186,15 @@ def _known_rows(dataset: Dataset) -> Matrix:
     return known
 
 
-def _with_position(known: Matrix, options: TrainingOptions) -> Matrix:
+def _with_position(known: Matrix, options: TrainingOptions | NetOptions) -> Matrix:
     if options.position != "fixed":
         return known
     return np.column_stack([known, np.ones(len(known), np.float32)])
 
 
-def _metrics(artefact: Artefact, later: Dataset) -> dict[str, float]:
+def metrics_of(artefact: Artefact, later: Dataset, nets: Nets = NO_NETS) -> dict[str, float]:
     """Of lists that the model has not learned from. Probabilities are measured only where scores mean some."""
-    scores = scores_of(artefact, later)
+    scores = scores_of(artefact, later, nets)
     shown = -np.where(later.positions > 0, later.positions, np.iinfo(np.int32).max).astype(np.float64)
     figures = {
         "lists_measured": float(len(later)),

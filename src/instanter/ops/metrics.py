@@ -199,6 +199,8 @@ COUNTED: Final = (
     Counted("days_destroyed.", "instanter_days_destroyed", "Keys of days that are over and destroyed, by class.", "of"),
     Counted("model_faults", "instanter_model_faults",
             "Lists for which a model failed and another ranker answered, or took too long."),
+    Counted("models_away", "instanter_models_away",
+            "Lists that another ranker answered because the process of a model's net was just being begun."),
     Counted("models_benched", "instanter_models_benched", "Models that failed too often and rank no more."),
     Counted("calibrations_benched", "instanter_calibrations_benched",
             "Models whose probabilities do not hold: they rank on, and their scores are no probabilities."),

@@ -21,6 +21,7 @@ from ..foundation.clock import elapsed_ns
 from ..foundation.errors import ConfigRejected, RequestRejected
 from ..foundation.limits import EXPLAINED_ITEMS_MAX
 from ..state.memory import State
+from .attention.running import NetsHere
 from .reading import Reading
 from .whatif import Trial, rankers_tried
 
@@ -39,7 +40,7 @@ def decided_otherwise(read: Reading, made: Made, tried: WhatIfRequest) -> WhatIf
     before = read.replay.decision(made)
     decider, past = read.replay.footing(made.receipt.config_hash)
     try:
-        anew = Anew(_configured(configuration, tried), past, StoredModels(read.models))
+        anew = Anew(_configured(configuration, tried), past, StoredModels(read.models, NetsHere()))
     except ConfigRejected as error:
         raise RequestRejected("unknown_input", str(error)) from None
     ranker = anew.ranker(tried.model) if tried.model not in ("", BUILT_IN_MODEL) else None

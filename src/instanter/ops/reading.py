@@ -17,6 +17,7 @@ from ..log.segments import SegmentReader
 from ..models.store import ModelStore
 from ..privacy.subjects import KeyStore
 from ..state.cold_files import ColdPlace
+from .attention.running import NetsHere
 from .datadir import DataDirectory
 from .master import master_key
 from .settings import Config
@@ -55,7 +56,7 @@ def reading(config: Config, data: Path) -> Iterator[Reading]:
             cold = ColdPlace(disk, Path(folder), inherited=directory.cold)
             replay = Replay(
                 log, disk=disk, checkpoints=directory.checkpoints, configurations=configurations,
-                models=StoredModels(models), memory_mb=config.state.memory_mb, cold=cold,
+                models=StoredModels(models, NetsHere()), memory_mb=config.state.memory_mb, cold=cold,
             )  # fmt: skip
             moved = MovedPositions(disk, directory.moved)
             yield Reading(directory, log, subjects, moved, configurations, models, replay, cold)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, Literal
@@ -24,12 +24,15 @@ from ..foundation.disk import write_whole
 from ..foundation.errors import InstanterError, RequestRejected
 from ..foundation.limits import HISTORY_BYTES_MAX, HISTORY_LINES_MAX
 from ..models.artefact import Artefact, Window
+from ..models.attention_training import NetOptions, attention_model, later_from_ms
 from ..models.dataset import Dataset
 from ..models.gate import GateVerdict, judge
 from ..models.plain_orders import plain_orders
 from ..models.trained import scored_by_list, scores_of
 from ..models.training import NEXT_ACTS_OPTIONS, Origin, TrainingOptions, train
 from ..state.compiled import Reals
+from .attention.fitting import LENGTH, check_learning, fitted
+from .attention.running import NetsHere
 from .datadir import DataDirectory
 from .reading import Reading
 from .settings import Config
@@ -101,7 +104,10 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
     if reorders and job.examples == "next_acts":
         raise RequestRejected("bad_option", f'"{job.placement}" orders lists of others: it learns from lists alone')
     acts = frozenset[str]() if reorders else acts_of(config)
-    wanted = ListsWanted(job.tenant, job.placement, lists=reorders, acts=acts)
+    net_options = _net_options(job, reorders=reorders)
+    wanted = ListsWanted(
+        job.tenant, job.placement, lists=reorders, acts=acts, paths=net_options is not None
+    )  # fmt: skip
     before = before_the_log(read.log, read.directory.disk, read.directory.checkpoints)
     joining = Joining(read.log, read.subjects, rewards_of(config), wanted, before)
     marks_ns = [elapsed_ns()]
@@ -111,12 +117,11 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
         name = read.configurations.keep(configuration)
         gathering = Gathering(read.replay, read.log, read.subjects, configuration=name, placement=job.placement)
         rows, next_acts = Path(folder) / "rows", joining.next_acts.newest()
-        options = options_of(job.chosen)
-        if _learns_from_acts(job, joined, next_acts):
-            options = options_of({**NEXT_ACTS_OPTIONS, **job.chosen})
-            gathered = gathering.gather_next(next_acts, rows, progress)
-            if len(gathered.dataset) < ACTS_FEWEST:
-                raise RequestRejected("no_examples", f"{len(gathered.dataset)} acts are too few to learn from")
+        options = TrainingOptions() if net_options is not None else options_of(job.chosen)
+        if net_options is not None or _learns_from_acts(job, joined, next_acts):
+            if net_options is None:
+                options = options_of({**NEXT_ACTS_OPTIONS, **job.chosen})
+            gathered = _gathered_next(gathering, next_acts, rows, progress)
         else:
             if not joined and joining.waiting:
                 raise RequestRejected("no_examples", _waiting(joining.waiting, job, config))
@@ -126,7 +131,10 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
         if job.gated:
             seen, newest = seen.split(at_share=1.0 - NEWEST_SHARE)
         origin = _origin(configuration, job, gathered)
-        artefact = train(seen, options, origin)
+        if net_options is None:
+            artefact = train(seen, options, origin)
+        else:
+            artefact = _with_net(seen, net_options, origin, joining, gathering.names(job.tenant))
         _make_room(read, joining)
         model_id = read.models.put(artefact)
         verdict = None if newest is None else _verdict(read, job, name, artefact, newest)
@@ -137,6 +145,48 @@ def trained(read: Reading, config: Config, job: Job, progress: Progress | None =
         joining.unreadable, artefact.metrics, origin.parent, SystemClock().now_ms(),
         round(joining_s + gathering_s + training_s, 3), joining_s, gathering_s, training_s, verdict,
     )  # fmt: skip
+
+
+def _gathered_next(
+    gathering: Gathering, acts: Sequence[NextAct], rows: Path, progress: Progress | None
+) -> Gathered:
+    """Rows of what people did next; `RequestRejected` where they are too few."""
+    if not acts:
+        raise RequestRejected("no_examples", "nobody acted on an item yet")
+    gathered = gathering.gather_next(acts, rows, progress)
+    if len(gathered.dataset) < ACTS_FEWEST:
+        raise RequestRejected("no_examples", f"{len(gathered.dataset)} acts are too few to learn from")
+    return gathered
+
+
+def _net_options(job: Job, *, reorders: bool) -> NetOptions | None:
+    """How a net is to be learned, None where none is; `RequestRejected` and `ConfigRejected` before anything is
+    read."""
+    if job.chosen.get("kind") != "attention":
+        return None
+    if reorders or job.examples == "lists":
+        raise RequestRejected("bad_option", "a net learns from what people did next, not from lists that were shown")
+    options = net_options_of(job.chosen)
+    check_learning()
+    return options
+
+
+def _with_net(
+    seen: Dataset, options: NetOptions, origin: Origin, joining: Joining, name_of: Callable[[int], str | None]
+) -> Artefact:
+    """The model of a net that has learned what people did before the lists that it is measured on."""
+    until_ms = later_from_ms(seen, options)
+    windows = joining.paths.windows(until_ms=until_ms, length=LENGTH, name_of=name_of)
+    net = fitted(windows, options)
+    return attention_model(seen, options, origin, net.attention, NetsHere(), net.libraries)
+
+
+def net_options_of(chosen: Mapping[str, object]) -> NetOptions:
+    """As `options_of`, for a net."""
+    try:
+        return msgspec.convert(chosen, NetOptions, strict=False)
+    except msgspec.ValidationError as error:
+        raise RequestRejected("bad_option", f"--set: {error}") from None
 
 
 def options_of(chosen: Mapping[str, object]) -> TrainingOptions:
@@ -187,14 +237,14 @@ def _origin(configuration: Configuration, job: Job, gathered: Gathered) -> Origi
 def _verdict(read: Reading, job: Job, configuration: str, artefact: Artefact, newest: Dataset) -> GateVerdict:
     decider, _ = read.replay.footing(configuration)
     plain = plain_orders(newest, decider.assembler.carriers)
-    return judge(newest, scores_of(artefact, newest), _incumbent(read, job, decider, newest), plain)
+    return judge(newest, scores_of(artefact, newest, NetsHere()), _incumbent(read, job, decider, newest), plain)
 
 
 def _incumbent(read: Reading, job: Job, decider: Decider, newest: Dataset) -> Reals:
     """What ranks now would have said; the built-in ranker where the model in charge cannot be read."""
     try:
         if job.incumbent:
-            return scores_of(read.models.get(job.incumbent.partition("@")[2]), newest)
+            return scores_of(read.models.get(job.incumbent.partition("@")[2]), newest, NetsHere())
     except InstanterError:
         pass
     return scored_by_list(decider.asked(job.placement).spot.ranker, decider.assembler.columns, newest)

@@ -22,6 +22,7 @@ from ..foundation.errors import Corrupt, RequestRejected
 from ..models.base import Ranker
 from ..models.lineup import Rankers
 from ..state.catalogue import Catalogue
+from .attention.running import NetsHere
 from .reading import Reading
 from .replaying import DAMAGED, Span, made_at, positions_in
 
@@ -107,7 +108,7 @@ def what_if(
     configuration = _tried(read, trial, names[-1])
     always = not all(_folds_alike(read, name, configuration) for name in names)
     past = _past(read, configuration, memory_mb, progress, always=always)
-    anew = Anew(configuration, past, StoredModels(read.models))
+    anew = Anew(configuration, past, StoredModels(read.models, NetsHere()))
     ranker = anew.ranker(trial.model) if trial.model not in ("", BUILT_IN_MODEL) else None
     found = _Findings()
     for made in _readable(read, positions, found.skipped):

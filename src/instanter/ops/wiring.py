@@ -39,6 +39,7 @@ from ..privacy.subjects import KeyStore
 from ..state.cold_files import ColdPlace
 from ..state.program import FOLDING_NOW
 from ..state.schema import Schema
+from .attention.nets import PooledNets
 from .belonging import installation_of, proved_by_audit, proved_by_people
 from .config import load, located
 from .datadir import KEY_FILES, DataDirectory
@@ -223,7 +224,7 @@ def open_engine(
         stores = open_stores(
             directory, disk=disk, secret=secret, master=master, opened=opened, open_subjects=open_subjects,
             sizes=StoreSizes(log_segment_bytes=config.log.segment_mb * MEBIBYTE),
-            reaching=NOTHING_KNOWN if accept_loss else reaches(directory),
+            reaching=NOTHING_KNOWN if accept_loss else reaches(directory), nets=PooledNets(),
         )  # fmt: skip
         log = stores.log.opened
         groundless = without_ground(

@@ -16,10 +16,11 @@ import msgspec
 from ...api.models import ModelListing, ModelRequest, ModelShown
 from ...foundation.clock import elapsed_ns
 from ...foundation.errors import ConfigRejected, InstanterError, RequestRejected
+from ...models.attention_training import NetOptions
 from ...models.training import TrainingOptions
 from ..config import load
 from ..reading import reading
-from ..training import Job, TrainReport, options_of, remember, trained
+from ..training import Job, TrainReport, net_options_of, options_of, remember, trained
 from .arguments import add_config, add_data, add_key
 from .connection import Connection
 from .erase import add_tenant
@@ -48,8 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--examples", choices=("auto", "lists", "next_acts"), default="auto",
                         help="what is learned from: lists that were shown and what came of them, or what people did "
                              "next; auto takes the lists once there are enough (default: %(default)s)")
-    parser.add_argument("--kind", choices=("lambdamart", "logistic", "conditional_logit"), default="lambdamart",
-                        help="of the model (default: %(default)s)")
+    parser.add_argument("--kind", choices=("lambdamart", "logistic", "conditional_logit", "attention"),
+                        default="lambdamart",
+                        help="of the model; attention needs the extra instanter[torch] (default: %(default)s)")
     parser.add_argument("--position", choices=("input", "fixed", "debiased"), default="input",
                         help="what is done about where an item was shown: nothing, an input that is 1 at serving, or "
                              "the library's own de-bias (default: %(default)s)")
@@ -115,13 +117,15 @@ def _place(arguments: argparse.Namespace, report: TrainReport) -> None:
 def _options(arguments: argparse.Namespace) -> dict[str, str]:
     """What `--kind`, `--position` and `--set` say, by name."""
     chosen: dict[str, str] = {"kind": arguments.kind, "position": arguments.position}
+    learns_net = arguments.kind == "attention"
+    known = (NetOptions if learns_net else TrainingOptions).__struct_fields__
+    check = net_options_of if learns_net else options_of
     for text in arguments.chosen:
         name, equals, value = text.partition("=")
-        if not equals or name not in TrainingOptions.__struct_fields__:
-            known = ", ".join(TrainingOptions.__struct_fields__)
-            raise RequestRejected("bad_option", f'--set takes NAME=VALUE of {known}, not "{text}"')
+        if not equals or name not in known:
+            raise RequestRejected("bad_option", f'--set takes NAME=VALUE of {", ".join(known)}, not "{text}"')
         chosen[name] = value
-    options_of(chosen)
+    check(chosen)
     return chosen
 
 

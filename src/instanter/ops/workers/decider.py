@@ -30,8 +30,10 @@ from ...foundation.errors import Unavailable
 from ...foundation.ids import Ids
 from ...foundation.measure import Measurements
 from ...log.segments import SegmentReader
+from ...models.attention import NO_NETS, Nets
 from ...models.store import ModelStore
 from ...privacy.followed import FollowedSubjects
+from ..attention.nets import PooledNets
 from ..datadir import DataDirectory
 from ..serving import answer, keep_the_loop_free, listen, make_edge, room_for, watch_kernels
 from ..settings import Config
@@ -60,7 +62,8 @@ _TOLD_ANEW: Final = frozenset({
 
 
 def open_follower(
-    config: Config, data: Path, board: Board, meter: Measurements, *, progress: KernelProgress | None = None
+    config: Config, data: Path, board: Board, meter: Measurements, *, progress: KernelProgress | None = None,
+    nets: Nets = NO_NETS,
 ) -> Follower:
     """A follower of the log in a data directory that a writer has open, with everything read that is acknowledged.
 
@@ -77,7 +80,7 @@ def open_follower(
         acknowledged=lambda: board.position, acknowledged_ms=lambda: board.at_ms, decider=decider, meter=meter,
         subjects=FollowedSubjects(disk, directory.keys, secret=directory.check()),
         statements=Statements(config.privacy.consent_ids, purposes=schema.purposes),
-        models=StoredModels(ModelStore(disk, directory.models)), clock=SystemClock(not_before_ms=board.at_ms),
+        models=StoredModels(ModelStore(disk, directory.models), nets), clock=SystemClock(not_before_ms=board.at_ms),
         ids=Ids(), options=FollowerOptions(frozenset(schema.purposes), config.privacy.consent_required),
     )  # fmt: skip
     follower.catch_up()
@@ -174,7 +177,8 @@ async def decide_beside(
     settings, board, meter = config.serve, Board(folder), Measurements()
     connections_max = room_for(settings.connections_max)
     clock = SystemClock(not_before_ms=board.at_ms)
-    follower = open_follower(config, data, board, meter, progress=progress)
+    nets = PooledNets()
+    follower = open_follower(config, data, board, meter, progress=progress, nets=nets)
     board.write(number, AT, follower.partition.position)
     handing = Handing(folder / SOCKET)
     telling = Telling(handing, board, number, clock)
@@ -212,6 +216,7 @@ async def decide_beside(
         )  # fmt: skip
     finally:
         board.write(number, UP, 0)
+        nets.close()
     await telling.finish()
     handing.close()
     if reason := following.ended or ended.reason:
