@@ -15,6 +15,7 @@ from instanter.features.assemble import (
     RATE_EXPECTED,
     RATE_STRENGTH,
     WHAT_IS_COMMON,
+    WHAT_IS_PROVEN,
     Assembler,
     Candidates,
 )
@@ -446,6 +447,17 @@ def test_how_people_go_on_is_as_told_and_views_count_as_far_as_it_explains(littl
     (nothing,) = assembled(shop, "a", page="page", rules=WHAT_IS_COMMON)
     assert (nothing["similar.chance"], nothing["similar.liked"]) == (0.0, 0.0)
     assert not any(name.startswith("similar.") for name in assembled(shop, "a", rules=ORDERED_BY_OTHERS)[0])
+
+
+def test_what_is_proven_has_inputs_of_its_own_and_what_is_common_another_version(little) -> None:
+    shop = little()
+    reader = Reader(shop.schema, shop.declarations)
+    before, now = (
+        {one.name: one.version for one in Assembler(shop.schema, shop.declarations, reader, rules).columns}
+        for rules in (WHAT_IS_COMMON, WHAT_IS_PROVEN)
+    )
+    assert now.keys() - before.keys() == {"next.proven", "next.unproven"}
+    assert {name for name in before if before[name] != now[name]} == {"similar.chance", "similar.liked"}
 
 
 def test_beside_an_item_on_sale_prices_are_those_of_the_sale(little) -> None:

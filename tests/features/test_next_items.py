@@ -13,7 +13,7 @@ from instanter.events.envelope import ItemDeleted
 from instanter.features import next_items as module
 from instanter.features.carriers import carriers
 from instanter.features.declaration import FeatureDeclaration
-from instanter.features.next_items import NAMES, NO_STEPS, REST_MS, Ahead, NextItems, live_steps
+from instanter.features.next_items import NAMES, NO_STEPS, PROVEN_NAMES, REST_MS, Ahead, NextItems, live_steps
 from instanter.features.sequences import COLUMNS, HITS, find_row
 from instanter.foundation.ids import item_reference
 from instanter.foundation.limits import WALK_ITEMS_MAX
@@ -263,6 +263,45 @@ def test_what_is_evident_counts_by_the_visits_it_is_told_from_and_what_is_usual_
     assert found["next.evident"] == pytest.approx(evidence * found["next.chance"])
     assert found["next.usual"] == pytest.approx((1 - evidence) * math.log(10.0))
     assert (never["next.evident"], never["next.usual"]) == (0.0, 0.0), "views that are not known are none"
+
+
+def test_beside_an_item_it_takes_as_many_visits_as_the_shop_says(little) -> None:
+    shop = shop_of(little)
+    for key in range(2, 2 + 8):
+        for place, name in enumerate(("i0", "i1")):
+            view(shop, name, key=key, after_ms=place)
+    view(shop, "i0", key=1, after_ms=5)
+    shop.publish()
+    ahead, rows = ahead_of(shop, 1, after_ms=6), np.array([row_of(shop, "i1"), row_of(shop, "i7")], np.int64)
+    matrix = np.zeros((2, 1 + len(PROVEN_NAMES) + len(NAMES)), np.float32)
+    matrix[:, 0] = [9.0, np.nan]
+    first = 1 + len(PROVEN_NAMES)
+    ahead.fill(rows, START_MS + 6, 0, first, matrix)
+    module.fill_proven(ahead, 24.0, 0, first, matrix)
+    (found, never), chance = matrix[:, 1:first].tolist(), matrix[0, first + NAMES.index("next.chance")]
+    evidence = 8**1.5 / (8**1.5 + 24**1.5)
+    assert found == [pytest.approx(evidence * chance), pytest.approx((1.0 - evidence) * math.log(10.0))]
+    assert never == [0.0, 0.0], "views that are not known are none"
+    module.fill_proven(ahead, 8.0, 0, first, matrix)
+    assert matrix[0, 1:first] == pytest.approx([chance / 2.0, math.log(10.0) / 2.0])
+    module.fill_proven(None, 24.0, 0, first, matrix)
+    assert not matrix[:, 1:first].any(), "where no walk was made"
+
+
+def test_that_people_return_takes_no_visits_of_others(little, monkeypatch) -> None:
+    monkeypatch.setattr(module, "OWN_CHANCE", 5.0)
+    shop = shop_of(little)
+    for place, name in enumerate(("i0", "i1", "i2")):
+        view(shop, name, key=1, after_ms=place)
+    shop.publish()
+    ahead, rows = ahead_of(shop, 1, after_ms=6), np.array([row_of(shop, "i1"), row_of(shop, "i7")], np.int64)
+    matrix = np.zeros((2, len(PROVEN_NAMES) + len(NAMES)), np.float32)
+    first = len(PROVEN_NAMES)
+    ahead.fill(rows, START_MS + 6, -1, first, matrix)
+    module.fill_proven(ahead, 1e9, -1, first, matrix)
+    chance = matrix[0, first + NAMES.index("next.chance")]
+    assert chance > 5.0, "people have returned to nothing here so far"
+    assert matrix[:, 0] == pytest.approx([chance - 5.0, 0.0])
 
 
 def test_where_no_walk_was_made_nothing_is_known() -> None:

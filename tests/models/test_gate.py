@@ -77,6 +77,16 @@ def test_plain_orders_go_by_the_inputs_of_roles_and_put_the_missing_last() -> No
     }  # fmt: skip
 
 
+def test_an_input_that_is_the_same_everywhere_is_no_order() -> None:
+    """What it says is the order in which candidates were found, which is one by itself."""
+    rows = np.array([[0.0, 0.5], [0.0, 0.25]], np.float32)
+    dataset = Dataset(
+        ("item.bought", "next.chance"), rows, np.array([0, 2]), np.ones(2), np.ones(2, np.int32), np.ones(2),
+        np.array([1]),
+    )  # fmt: skip
+    assert plain_orders(dataset, {"popularity": "bought"}).keys() == {"by what may come next"}
+
+
 def test_rules_and_visits_of_the_same_kind_are_plain_orders() -> None:
     names = ("next.after", "next.next", "next.kin", "next.chance")
     dataset = Dataset(

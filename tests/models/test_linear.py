@@ -13,6 +13,7 @@ from instanter.features.assemble import (
     FIRST_RULES,
     ORDERED_BY_OTHERS,
     WHAT_IS_COMMON,
+    WHAT_IS_PROVEN,
     Assembler,
     Column,
 )
@@ -172,3 +173,16 @@ def test_beside_an_item_what_is_common_counts_by_how_people_go_on_by_it(little) 
     assert {name: now[name] for name in now if name.startswith("next.")} == {
         name: before[name] for name in before if name.startswith("next.")
     }, "where items have nothing in common the order is as it was"
+
+
+def test_beside_an_item_what_others_turned_to_counts_as_far_as_it_is_proven(little) -> None:
+    shop = little()
+    reader = Reader(shop.schema, shop.declarations)
+    assembler = Assembler(shop.schema, shop.declarations, reader)
+    now, before = (
+        default_weights(assembler.columns, reader.lists, assembler.carriers, about_item=True, rules=rules)
+        for rules in (WHAT_IS_PROVEN, WHAT_IS_COMMON)
+    )
+    assert (now["next.proven"], now["next.unproven"]) == (before["next.evident"], before["next.usual"])
+    assert (now["next.evident"], now["next.usual"]) == (0.0, 0.0)
+    assert not {"next.proven", "next.unproven"} & set(before), "as receipts from before are decided again"

@@ -16,6 +16,7 @@ from instanter.events.envelope import Configured, Epoch, ItemDeleted, ItemUpsert
 from instanter.features.carriers import carriers
 from instanter.features.compile import compile_features
 from instanter.features.declaration import DEFAULT_FEATURES
+from instanter.features.next_items import EVIDENT_HITS
 from instanter.features.sequences import REST_MS
 from instanter.foundation.limits import (
     FIELDS_IN_COMMON_MAX,
@@ -27,7 +28,19 @@ from instanter.foundation.limits import (
 )
 from instanter.models import transitions as module
 from instanter.models.in_common import OFTEN, TITLE, Commons, InCommon, values_of
-from instanter.models.transitions import NEAR, TURNS, USUAL_NEAR, USUAL_NEAR_ITEMS, USUAL_STEPS, Transitions
+from instanter.models.transitions import (
+    HALF_USUAL,
+    HALVES,
+    NEAR,
+    NEVER_SEEN,
+    TURNS,
+    TURNS_USUAL,
+    USUAL_NEAR,
+    USUAL_NEAR_ITEMS,
+    USUAL_STEPS,
+    WALKS_TELL,
+    Transitions,
+)
 from instanter.state.memory import State
 
 START_MS = 1_700_000_000_000
@@ -39,11 +52,12 @@ KEYS = 1 << 40
 class Shop:
     """A catalogue, and what people view in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, proves: bool = True) -> None:
+        self.proves = proves
         self.state = State(SCHEMA)
         self.state.configure(Configured(START_MS, {}, SCHEMA.declared()))
         self.commons = Commons()
-        self.transitions = Transitions(SCHEMA, carriers(DEFAULT_FEATURES))
+        self.transitions = Transitions(SCHEMA, carriers(DEFAULT_FEATURES), proves=proves)
         self.steps: list[tuple[int, int]] = []
         """From one item to another within a visit, as rows."""
         self._last: dict[int, tuple[int, int]] = {}
@@ -82,7 +96,7 @@ class Shop:
         """The same state read by somebody who has read nothing so far."""
         other = object.__new__(Shop)
         other.__dict__ = {**self.__dict__, "commons": Commons(), "transitions": Transitions(
-            SCHEMA, carriers(DEFAULT_FEATURES)
+            SCHEMA, carriers(DEFAULT_FEATURES), proves=self.proves
         )}  # fmt: skip
         return other
 
@@ -105,10 +119,15 @@ class Plain:
         counts.pop(TITLE, None)
         self.names = sorted(sorted(counts, key=lambda name: (-counts[name], name))[:FIELDS_IN_COMMON_MAX])
         self.ways = ["anywhere", *self.names, "near", TITLE]
+        self.categories = {
+            row: found[0] for row, item in items.items()
+            if (found := [key for key in values_of(item.fields) if key[0] == "category"]) and "category" in self.names
+        }  # fmt: skip
+        self.proves = shop.proves
 
     def size(self, row: int, name: str) -> float:
         """How many others have a value of the field that this one has, each counted for each, at most all."""
-        mine = {key for key in self.having[row] if key[0] == name} - self.often
+        mine = {key for key in self.having.get(row, set()) if key[0] == name} - self.often
         others = sum(len(mine & having) for other, having in self.having.items() if other != row)
         return min(others, len(self.having))
 
@@ -116,7 +135,7 @@ class Plain:
         return "category" not in self.names or self.share(row, other, "category")
 
     def share(self, row: int, other: int, name: str) -> bool:
-        return any(key[0] == name for key in (self.having[row] & self.having.get(other, set())) - self.often)
+        return any(key[0] == name for key in (self.having.get(row, set()) & self.having.get(other, set())) - self.often)
 
     def is_near(self, row: int, other: int) -> bool:
         one, its = self.prices[row], self.prices.get(other, 0.0)
@@ -139,27 +158,63 @@ class Plain:
         led.append(items / max(self.size(row, TITLE), 1) if self.share(row, other, TITLE) else 0.0)
         return led
 
-    def learned(self, steps: list[tuple[int, int]]) -> tuple[list[float], float]:
-        """The share of each way, and that of near prices; the newest step comes first."""
+    def turned(self, row: int, other: int, steps: list[tuple[int, int]], *, besides: int) -> float:
+        """How many times as likely as any item the other one is by how people turn from category to category, told from
+        all of these steps but so many such ones."""
+        one, its = self.categories.get(row), self.categories.get(other)
+        if one is None or its is None or one == its:
+            return 0.0
+        led = [self.categories[to] for start, to in steps
+               if self.categories.get(start) == one and self.categories.get(to, one) != one]  # fmt: skip
+        own, share = (sum(key in having for having in self.having.values()) / len(self.having) for key in (one, its))
+        usual = TURNS_USUAL * share / max(1.0 - own, 0.01)
+        return (led.count(its) - besides + usual) / (len(led) - besides + TURNS_USUAL) / share
+
+    def half(self, steps: list[tuple[int, int]], shares: list[float], leds: list[list[float]]) -> float:
+        """Visits of an item at which what others turned to counts half."""
+        reached = [other for _, other in steps]
+
+        def likely(half: float) -> float:
+            found = -0.5 * (math.log2(half / HALF_USUAL) / 6.0) ** 2
+            for (one, other), led in zip(steps, leds, strict=True):
+                hits = sum(start == one for start, _ in steps) - 1
+                told = (steps.count((one, other)) - 1) / max(hits, 1)
+                liked = (reached.count(other) - 1 + NEVER_SEEN) / (len(steps) - 1 + NEVER_SEEN * len(set(reached)))
+                mixed = sum(share * one for share, one in zip(shares, led, strict=True))
+                found += math.log(half / (hits + half) * liked * mixed + hits / (hits + half) * told)
+            return found
+
+        return max(HALVES, key=likely) / WALKS_TELL
+
+    def learned(self, steps: list[tuple[int, int]]) -> tuple[list[float], float, float]:
+        """The share of each way, that of near prices, and the half of what others turned to; the newest step comes
+        first."""
         apart = [(one, steps[(place + distance) % len(steps)][1]) for distance in (172, 345)
                  for place, (one, _) in enumerate(steps)]  # fmt: skip
         near = self.near_share(apart, USUAL_NEAR)
         usual = [module._USUAL.get(way, module._USUAL["field"]) for way in self.ways]
         usual[-1] = module._USUAL["title"]
+        leds = [self.led(one, other, near) for one, other in steps]
+        if self.proves:
+            usual.append(module._USUAL["turn"])
+            leds = [[*led, self.turned(*step, steps, besides=1)] for step, led in zip(steps, leds, strict=True)]
         shares = usual = [one / sum(usual) for one in usual]
         for _ in range(TURNS):
             sums = [USUAL_STEPS * one for one in usual]
-            for led in (self.led(one, other, near) for one, other in steps):
+            for led in leds:
                 whole = sum(share * one for share, one in zip(shares, led, strict=True))
                 sums = [total + share * one / whole for total, share, one in zip(sums, shares, led, strict=True)]
             shares = [one / (len(steps) + USUAL_STEPS) for one in sums]
-        return shares, near
+        return shares, near, self.half(steps, shares, leds) if self.proves else EVIDENT_HITS
 
     def chances(self, row: int, rows: list[int], steps: list[tuple[int, int]]) -> list[float]:
-        shares, near = self.learned(steps)
+        shares, near, _ = self.learned(steps)
         own = self.near_share([(row, other) for other in rows], near)
-        return [math.log(sum(share * one for share, one in zip(shares, self.led(row, other, own), strict=True)))
-                for other in rows]  # fmt: skip
+        found = []
+        for other in rows:
+            led = self.led(row, other, own) + ([self.turned(row, other, steps, besides=0)] if self.proves else [])
+            found.append(math.log(sum(share * one for share, one in zip(shares, led, strict=True))))
+        return found
 
 
 def fields_by(chance: random.Random) -> dict[str, Any]:
@@ -172,9 +227,10 @@ def fields_by(chance: random.Random) -> dict[str, Any]:
 
 
 @settings(max_examples=12, deadline=None)
-@given(st.integers(0, 10_000))
-def test_the_chance_is_that_of_the_plain_form(seed: int) -> None:
-    chance, shop = random.Random(seed), Shop()
+@given(st.integers(0, 10_000), st.booleans())
+def test_the_chance_is_that_of_the_plain_form(seed: int, proves: bool) -> None:
+    """By these rules, and by those before them."""
+    chance, shop = random.Random(seed), Shop(proves=proves)
     names = [f"i{number}" for number in range(20)]
     for name in names:
         shop.put(name, **fields_by(chance))
@@ -182,10 +238,12 @@ def test_the_chance_is_that_of_the_plain_form(seed: int) -> None:
         shop.view(1 + place // 8, chance.choice(names), 60_000 * place)
     shop.publish()
     plain = Plain(shop)
-    steps = [step for step in reversed(shop.steps) if step[0] in plain.having and step[1] in plain.having]
+    steps = [step for step in reversed(shop.steps)
+             if proves or (step[0] in plain.having and step[1] in plain.having)]  # fmt: skip
     page = next(name for name in names if shop.row(name) in plain.having)
     rows = sorted(shop.state.catalogue.at_row)
     assert shop.chances(page) == pytest.approx(plain.chances(shop.row(page), rows, steps))
+    assert shop.transitions.of(shop.state, "shop", shop.index).half_hits == plain.learned(steps)[2]
 
 
 @settings(max_examples=20, deadline=None)
@@ -203,7 +261,10 @@ def test_what_is_followed_is_what_is_read_anew(seed: int) -> None:
         shop.view(1 + place // 8, f"i{chance.randint(0, 9)}", 60_000 * place)
         shop.publish()
         if place % 9 == 0:
-            assert shop.chances("i0") == shop.anew().chances("i0")
+            fresh = shop.anew()
+            assert shop.chances("i0") == fresh.chances("i0")
+            assert (shop.transitions.of(shop.state, "shop", shop.index).half_hits
+                    == fresh.transitions.of(fresh.state, "shop", fresh.index).half_hits)  # fmt: skip
     index = shop.index
     for row in range(30):
         item = shop.state.catalogue.at_row.get(row)
@@ -232,10 +293,46 @@ def test_people_of_a_shop_decide_which_field_counts() -> None:
     for place in range(512):  # Everybody goes on to one of the same maker.
         shop.view(1 + place // 4, f"i{(place // 4 + 10 * place) % 60}", 60_000 * place)
     shop.publish()
-    shares = dict(zip(("anywhere", "category", "maker", "near", "title"),
+    shares = dict(zip(("anywhere", "category", "maker", "near", "title", "turn"),
                       shop.transitions.of(shop.state, "shop", shop.index).shares, strict=True))  # fmt: skip
     assert shares["maker"] > 0.8
     assert max(share for name, share in shares.items() if name != "maker") < 0.1
+
+
+def test_people_of_a_shop_decide_to_which_category_they_turn() -> None:
+    """A shirt goes with trousers and not with another shirt; nothing else does so."""
+    shop = Shop()
+    for number in range(60):
+        shop.put(f"i{number}", category=f"c{number % 6}")
+    chance, now = random.Random(3), 0
+    for place in range(256):  # From one category on to the next.
+        if place % 4 == 0:
+            now = chance.randrange(6)
+        shop.view(1 + place // 4, f"i{6 * chance.randrange(10) + (now + place % 4) % 6}", 60_000 * place)
+    shop.publish()
+    chances = dict(zip(sorted(shop.state.catalogue.at_row), shop.chances("i0"), strict=True))
+    next_one, own, far = (chances[shop.row(name)] for name in ("i1", "i6", "i3"))
+    assert next_one > own + 1.0
+    assert next_one > far + 1.0
+
+
+def test_what_others_turned_to_counts_early_where_people_follow_one_another() -> None:
+    """And no earlier than usual where they go anywhere."""
+    halves = {}
+    for follows in (True, False):
+        shop, chance = Shop(), random.Random(5)
+        for number in range(40):
+            shop.put(f"i{number}")
+        for place in range(512):
+            step = (place // 4 + place % 4) % 40 if follows else chance.randrange(40)
+            shop.view(1 + place // 4, f"i{step}", 60_000 * place)
+        shop.publish()
+        halves[follows] = shop.transitions.of(shop.state, "shop", shop.index).half_hits
+    bare = Shop()
+    bare.put("i0", category="a")
+    usual = bare.transitions.of(bare.state, "shop", bare.index).half_hits
+    assert usual == EVIDENT_HITS
+    assert halves[True] < usual <= halves[False]
 
 
 def test_a_price_tells_anew_and_a_stock_does_not() -> None:

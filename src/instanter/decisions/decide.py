@@ -17,7 +17,16 @@ import numpy as np
 
 from ..events.envelope import Decided, Lesson
 from ..events.subjects import NOBODY
-from ..features.assemble import BESIDE, EVIDENCE, ONE_SESSION, RULES_NOW, WHAT_IS_COMMON, Assembler, Matrix
+from ..features.assemble import (
+    BESIDE,
+    EVIDENCE,
+    ONE_SESSION,
+    RULES_NOW,
+    WHAT_IS_COMMON,
+    WHAT_IS_PROVEN,
+    Assembler,
+    Matrix,
+)
 from ..features.beside import Told
 from ..features.declaration import FeatureDeclaration
 from ..features.neighbours import Neighbourhood
@@ -198,7 +207,9 @@ class Decider:
         self._next_items = NextItems(schema, carriers) if rules >= BESIDE else None
         self._goes_with = GoesWith(schema, carriers) if rules >= BESIDE else None
         self._commons = Commons()
-        self._transitions = Transitions(schema, carriers) if rules >= WHAT_IS_COMMON else None
+        self._transitions = (
+            Transitions(schema, carriers, proves=rules >= WHAT_IS_PROVEN) if rules >= WHAT_IS_COMMON else None
+        )
         self._cart = carriers.get("cart")
         self._standing = Standing(schema.layout, self.assembler)
         self._words = Words()
@@ -703,7 +714,8 @@ class Decider:
             return Told(words, match)
         index = self._commons.of(state)
         chance = self._transitions.chances(state, moment.tenant, row, rows, index)
-        return Told(words, match, chance, self._transitions.of(state, moment.tenant, index).explained)
+        learned = self._transitions.of(state, moment.tenant, index)
+        return Told(words, match, chance, learned.explained, learned.half_hits)
 
     def _scored(self, moment: Moment, asked: Asked, inputs: Inputs, scorers: Scorers) -> Scored:
         """What the ranker gives, with what the online learner adds."""

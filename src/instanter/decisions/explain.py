@@ -35,6 +35,7 @@ _TEXTS: Final = {
     "cross.co_viewed": TOGETHER,
     "next.chance": NEXT,
     "next.evident": NEXT,
+    "next.proven": NEXT,
     "with.chance": BOUGHT_TOGETHER,
     "cross.price_fit": "in your price range",
     "item.click_lift": POPULAR_NOW,
@@ -49,7 +50,7 @@ _COLUMNS_SAID: Final = 4
 _NO_COLUMN: Final = -1
 _LEAST: Final = {"cross.price_fit": 0.7, "item.recency": 0.7}
 """Values below which a column is no reason, however much it adds."""
-_GROUNDS: Final = {"next.chance": "next.kin", "next.evident": "next.kin"}
+_GROUNDS: Final = {"next.chance": "next.kin", "next.evident": "next.kin", "next.proven": "next.kin"}
 """Columns that are a reason only where another one is more than 0: what goes on among all adds to chances too."""
 
 

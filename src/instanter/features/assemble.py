@@ -85,7 +85,10 @@ ORDERED_BY_OTHERS: Final = 5
 WHAT_IS_COMMON: Final = 6
 """From these rules on there are inputs that say how people go on from the item of the page by what others have in
 common with it, and they have the weight of what candidates have in common with that item."""
-RULES_NOW: Final = WHAT_IS_COMMON
+WHAT_IS_PROVEN: Final = 7
+"""From these rules on people of a shop say how many visits it takes until what others turned to next counts, and how
+they go on from category to category."""
+RULES_NOW: Final = WHAT_IS_PROVEN
 FIRST_RULES: Final = 1
 _CHANGED: Final = "2"
 """Version of the columns that are made otherwise since."""
@@ -166,7 +169,7 @@ class Assembler:
             *_columns_of_people(self._meetings.lists, [schema.feature(name) for name in reader.numbers]),
             *(Column(name, unbounded=name in relative.UNBOUNDED) for name in relative.NAMES),
             *(Column(name) for name in (beside.names(schema.attributes) if rules >= BESIDE else ())),
-            *(Column(name) for name in ((beside.CHANCE, beside.LIKED) if rules >= WHAT_IS_COMMON else ())),
+            *_columns_of_common(rules),
             *(Column(name, name in next_items.UNBOUNDED) for name in (next_items.NAMES if rules >= BESIDE else ())),
             *(Column(name) for name in (together.NAMES if rules >= BESIDE else ())),
         )
@@ -275,6 +278,8 @@ class Assembler:
                 matrix[:, self._first_of_next : self._first_of_with] = next_items.NOTHING_KNOWN
             else:
                 ahead.fill(candidates.rows, now_ms, self._views, self._first_of_next, matrix)
+            if self.rules >= WHAT_IS_PROVEN:
+                next_items.fill_proven(ahead, told.half_hits, self._views, self._first_of_next, matrix)
             if goes_with is None:
                 matrix[:, self._first_of_with :] = np.nan
             else:
@@ -288,6 +293,14 @@ def _columns_of_items(features: Sequence[FeatureSpec], fields: Sequence[str], ra
     for rate in rates:
         columns += [Column(f"item.{rate}_rate"), Column(f"item.{rate}_lift")]
     return columns
+
+
+def _columns_of_common(rules: int) -> list[Column]:
+    if rules < WHAT_IS_COMMON:
+        return []
+    version = _CHANGED if rules >= WHAT_IS_PROVEN else ""
+    proven = next_items.PROVEN_NAMES if rules >= WHAT_IS_PROVEN else ()
+    return [*(Column(name, version=version) for name in (beside.CHANCE, beside.LIKED)), *map(Column, proven)]
 
 
 def _columns_of_people(lists: Sequence[FeatureSpec], numbers: Sequence[FeatureSpec]) -> list[Column]:

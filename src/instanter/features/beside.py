@@ -27,6 +27,7 @@ import numpy.typing as npt
 from ..state.compiled import Ints, Reals, kernel
 from ..state.memory import State
 from ..state.program import Attributes, price_at
+from .next_items import EVIDENT_HITS
 
 PRICE_FIT = "beside.price_fit"
 WORDS = "beside.words"
@@ -36,13 +37,15 @@ LIKED = "similar.liked"
 
 
 class Told(NamedTuple):
-    """By candidate what is known of words, and of how people go on, None where nothing is; and which share of their
-    steps what items have in common explains."""
+    """By candidate what is known of words, and of how people go on, None where nothing is; which share of their steps
+    what items have in common explains, and how many visits of an item it takes until half of what is said of its next
+    ones is what others turned to."""
 
     words: Reals | None = None
     match: Reals | None = None
     chance: Reals | None = None
     explained: float = 0.0
+    half_hits: float = EVIDENT_HITS
 
 
 NOTHING_TOLD = Told()

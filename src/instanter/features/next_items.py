@@ -5,6 +5,9 @@
                     next, see `_judge`
     next.evident    the same, the less the fewer visits of the newest item there are
     next.usual      logarithm of 1 + the views of the item, the less the more visits of the newest item there are
+    next.proven     as `next.evident`, beside an item by as many visits as it takes in this shop, and more sharply; an
+                    own item counts without any
+    next.unproven   as `next.usual`, likewise
     own.place       1 for the item of the person's newest step, 1/2 for the item before ..., 0 if none is about it
     own.times       how many of the person's newest steps are about it
     own.age         seconds since the newest of these, NaN if none is about it
@@ -34,6 +37,8 @@ NAMES: Final = (
     *(f"next.{name}" for name in COLUMNS), "next.chance", "next.evident", "next.usual", "own.place", "own.times",
     "own.age",
 )  # fmt: skip
+PROVEN_NAMES: Final = ("next.proven", "next.unproven")
+"""Newer than the others, and before them."""
 UNBOUNDED: Final = frozenset({"own.times", "own.age"})
 _CHANCE: Final = len(COLUMNS)
 _EVIDENT, _USUAL, _PLACE, _TIMES, _AGE = range(_CHANCE + 1, _CHANCE + 6)
@@ -71,6 +76,11 @@ TRUSTED_HITS: Final = 8.0
 KIN_HITS: Final = 300.0
 LEAST: Final = 1e-6
 """Added to the mixture: the share of what was never met."""
+SHARPLY: Final = 1.5
+"""What is proven grows with so many powers of the visits: few say less than their part, since the chance of what is met
+once is many times that of what is never met."""
+OWN_CHANCE: Final = 7.0
+"""The chance of an own item from which on it is more than that of others where no visits tell of these."""
 EVIDENT_HITS: Final = 8.0
 """Visits of the newest item at which the chance counts half where it counts by its evidence."""
 RETURN_HITS: Final = 5.0
@@ -204,6 +214,25 @@ class Ahead(NamedTuple):
     ) -> None:
         """Fill the columns of candidates from `first` on; `views` is the column of the views of items, -1 for none."""
         _fill(self.walked, self.chances, self.own, self.times, self.times_ms, rows, now_ms, views, first, matrix)
+
+
+def fill_proven(
+    ahead: Ahead | None, half_hits: float, views: int, first: int, matrix: npt.NDArray[np.float32]
+) -> None:
+    """Fill the two columns before those that `Ahead.fill` has filled from `first` on; where no walk was made nothing is
+    known. At `half_hits` visits of the newest item its chances count half."""
+    proven = matrix[:, first - len(PROVEN_NAMES) : first]
+    proven[:] = 0.0
+    if ahead is None:
+        return
+    hits = float(ahead.walked.counts[HITS])
+    evidence = hits**SHARPLY / (hits**SHARPLY + half_hits**SHARPLY)
+    chances, own = matrix[:, first + _CHANCE], matrix[:, first + _PLACE] > 0.0
+    proven[:, 0] = evidence * chances
+    # That people return is told by their own steps: it takes no visits of others.
+    proven[own, 0] += (1.0 - evidence) * np.maximum(chances[own] - OWN_CHANCE, 0.0)
+    if views >= 0:
+        proven[:, 1] = (1.0 - evidence) * np.log1p(np.maximum(np.nan_to_num(matrix[:, views], nan=0.0), 0.0))
 
 
 class _Told(NamedTuple):

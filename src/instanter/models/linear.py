@@ -19,6 +19,7 @@ from ..features.assemble import (
     ORDERED_BY_OTHERS,
     RULES_NOW,
     WHAT_IS_COMMON,
+    WHAT_IS_PROVEN,
     Column,
     Matrix,
 )
@@ -69,6 +70,12 @@ _BY_WHAT_IS_COMMON_WEIGHTS = {
     "similar.chance": 1.25, "similar.liked": 0.5, "beside.words": 3.0, "beside.price_fit": 1.2, "cross.price_fit": 0.0,
     "cross.co_viewed": 2.0, "next.chance": 0.0, "next.evident": 2.0, "next.usual": 1.0,
 }  # fmt: skip
+_BY_WHAT_IS_PROVEN_WEIGHTS = {
+    "next.evident": 0.0, "next.usual": 0.0, "next.proven": 2.0, "next.unproven": 1.0, "similar.chance": 1.5,
+    "beside.price_fit": 0.0,
+}  # fmt: skip
+"""From `WHAT_IS_PROVEN` on what others turned to next counts as far as it does in this shop, and prices as far as they
+are a way that people go on by."""
 _BY_WHAT_IS_COMMON_TASTES = 0.1
 """From `WHAT_IS_COMMON` on these count there: how likely people go on to an item by what it has in common with that of
 the page, and how often it is looked at, as far as that explains what people do. Chosen likewise."""
@@ -133,7 +140,8 @@ def _about_an_item(weights: Mapping[str, float], tastes: Collection[str], rules:
     if rules < WHAT_IS_COMMON:
         return kept | _ABOUT_AN_ITEM_WEIGHTS
     others = {name: weight for name, weight in kept.items() if not name.startswith("beside.")}
-    return others | _BY_WHAT_IS_COMMON_WEIGHTS
+    weights = others | _BY_WHAT_IS_COMMON_WEIGHTS
+    return weights | _BY_WHAT_IS_PROVEN_WEIGHTS if rules >= WHAT_IS_PROVEN else weights
 
 
 class LinearRanker:

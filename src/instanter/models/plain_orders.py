@@ -25,10 +25,12 @@ _BY_INPUT: Final = {
 
 
 def plain_orders(dataset: Dataset, carriers: Carriers) -> Mapping[str, Reals]:
-    """Scores of all rows by name, for each order that has its input; what is missing comes last."""
+    """Scores of all rows by name, for each order that has its input, and one that is not the same everywhere: such an
+    order would be that in which candidates were found. What is missing comes last."""
     inputs = {name: f"item.{carriers[role]}" for name, role in _BY_ROLE.items() if role in carriers} | _BY_INPUT
     places = {name: place for place, name in enumerate(dataset.columns)}
-    return {
+    scores = {
         name: np.nan_to_num(dataset.matrix[:, places[column]].astype(np.float64), nan=-np.inf)
         for name, column in inputs.items() if column in places
     }  # fmt: skip
+    return {name: found for name, found in scores.items() if len(found) and found.min() < found.max()}
