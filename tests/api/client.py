@@ -78,6 +78,12 @@ class JobsInNoTime:
     def of(self, tenant: str) -> list[Job]:
         return [job for job in reversed(self.jobs.values()) if job.tenant == tenant]
 
+    def with_outcomes(self) -> list[Job]:
+        return [job for job in self.jobs.values() if job.outcome]
+
+    def forget_outcome(self, job_id: str) -> None:
+        self.jobs[job_id] = msgspec.structs.replace(self.jobs[job_id], outcome=b"")
+
     async def ended(self, job: Job, within_s: float | None) -> Job:
         return job
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from instanter.api.jobs import Job, NoJobs, Progress, Refusal
+from instanter.api.outcomes import forget_erased
 from instanter.api.tenancy import Terms
 from instanter.foundation.clock import ManualClock
 from instanter.foundation.errors import Overloaded
@@ -255,15 +256,23 @@ def test_an_explanation_takes_the_scope_of_the_receipt_from_whoever_asks_for_its
 
 @pytest.mark.parametrize("asked", ["?item=sku-1", "?explain=true", "/whatif"])
 def test_an_explanation_goes_with_the_person_whom_it_is_about(asked: str, tmp_path: Path) -> None:
+    jobs = JobsInNoTime()
+
     async def work(client: Client) -> None:
+        await client.post("/v1/track", track(7, anonymousId="other"))
+        other = await client.get(f"/v1/decisions/{await decided(client, anonymousId='other')}?explain=true")
         await client.post("/v1/track", track(1))
         path = f"/v1/decisions/{await decided(client)}{asked}"
         told = await (client.post(path, {"asNobody": True}) if asked == "/whatif" else client.get(path))
         assert told.status_code == 200
-        (job,) = (await client.get("/v1/jobs")).json()["jobs"]
+        job, kept = (await client.get("/v1/jobs")).json()["jobs"]
         assert (await client.get(f"/v1/jobs/{job['id']}")).json()["outcome"] == told.json()
         assert (await client.call("DELETE", "/v1/profiles/anonymous:a1")).status_code == 200
         gone = await client.get(f"/v1/jobs/{job['id']}")
         assert (gone.status_code, gone.json()["error"]["code"]) == (410, "erased")
+        await forget_erased(client.engine, jobs)
+        assert [one.id for one in jobs.with_outcomes()] == [kept["id"]], "nor is it kept in memory"
+        assert (await client.get(f"/v1/jobs/{job['id']}")).status_code == 410
+        assert (await client.get(f"/v1/jobs/{kept['id']}")).json()["outcome"] == other.json()
 
-    with_client(tmp_path, work)
+    with_client(tmp_path, work, jobs=jobs)

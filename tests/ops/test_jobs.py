@@ -186,6 +186,19 @@ def test_how_jobs_ended_is_forgotten_in_time_by_number_and_by_size() -> None:
     with_queue(work)
 
 
+def test_of_a_job_whose_outcome_is_forgotten_all_else_is_kept() -> None:
+    async def work(site: Site) -> None:
+        job = await site.hands.end(site.queue, site.start(1))
+        other = await site.hands.end(site.queue, site.start(2))
+        assert site.queue.with_outcomes() == [job, other]
+        site.queue.forget_outcome(job.id)
+        site.queue.forget_outcome("j_none")
+        assert site.queue.with_outcomes() == [other]
+        assert site.queue.get("one", job.id) == msgspec.structs.replace(job, outcome=b"")
+
+    with_queue(work)
+
+
 def test_whoever_waits_for_a_job_waits_no_longer_than_it_said() -> None:
     async def work(site: Site) -> None:
         assert (await site.queue.ended(site.start("a"), 0.001)).state == "running"

@@ -67,6 +67,14 @@ class Jobs(Protocol):
         """The tenant's jobs, the newest first."""
         ...
 
+    def with_outcomes(self) -> list[Job]:
+        """Jobs of all tenants that something came of, which is kept."""
+        ...
+
+    def forget_outcome(self, job_id: str) -> None:
+        """Keep a job, if there is such, without what came of it."""
+        ...
+
     async def ended(self, job: Job, within_s: float | None) -> Job:
         """The job when it has ended, or as it stands after so long."""
         ...
@@ -86,6 +94,13 @@ class NoJobs:
     def of(self, tenant: str) -> list[Job]:
         """As `Jobs.of`."""
         return []
+
+    def with_outcomes(self) -> list[Job]:
+        """As `Jobs.with_outcomes`."""
+        return []
+
+    def forget_outcome(self, job_id: str) -> None:
+        """As `Jobs.forget_outcome`."""
 
     async def ended(self, job: Job, within_s: float | None) -> Job:
         """As `Jobs.ended`."""

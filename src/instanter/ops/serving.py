@@ -33,6 +33,7 @@ from ..api.app import is_tracking, make_app, page_methods
 from ..api.auth import Access
 from ..api.browsers import Edge, EdgeOptions
 from ..api.models import Registry
+from ..api.outcomes import forget_erased
 from ..api.replies import refusal
 from ..api.routing import guards_itself
 from ..api.tenancy import Terms
@@ -111,7 +112,13 @@ async def serve(
         if workers is not None:
             await entered.enter_async_context(workers.beside(engine, edge, access, settings, connections_max))
         remains = Remains(engine.meter, engine.workers)
-        engine.eraser.on_forgotten = remains.want
+        somebody_went = asyncio.Event()
+
+        def forgotten() -> None:
+            somebody_went.set()
+            remains.want()
+
+        engine.eraser.on_forgotten = forgotten
 
         def ready() -> None:
             watch_kernels(engine.meter)
@@ -119,12 +126,22 @@ async def serve(
 
         ended = await answer(
             edge, listener, settings=settings, connections_max=connections_max, meter=engine.meter,
-            headers_for=edge.headers_for, beside=[pulse.beat(), remains.watch(), series.run(), engine.streams.run()],
-            on_ready=ready,
+            headers_for=edge.headers_for, on_ready=ready, beside=[
+                pulse.beat(), remains.watch(), series.run(), engine.streams.run(),
+                _forget_explanations(engine, jobs, somebody_went),
+            ],
         )  # fmt: skip
     await engine.stop(ended.deadline)
     if ended.reason:
         raise Unavailable(f"the server on {host}:{port} ended: {ended.reason}")
+
+
+async def _forget_explanations(engine: Engine, jobs: JobQueue, somebody_went: asyncio.Event) -> None:
+    """Of whoever was erased, each time somebody was; until cancelled."""
+    while True:
+        await somebody_went.wait()
+        somebody_went.clear()
+        await forget_erased(engine, jobs)
 
 
 class Ended(NamedTuple):

@@ -113,6 +113,16 @@ class JobQueue:
         """As `Jobs.of`."""
         return [entry.job for entry in reversed(self._jobs.values()) if entry.job.tenant == tenant]
 
+    def with_outcomes(self) -> list[Job]:
+        """As `Jobs.with_outcomes`."""
+        return [entry.job for entry in self._jobs.values() if entry.job.outcome]
+
+    def forget_outcome(self, job_id: str) -> None:
+        """As `Jobs.forget_outcome`."""
+        entry = self._jobs.get(job_id)
+        if entry is not None:
+            entry.change(entry.job.state, outcome=b"")
+
     async def ended(self, job: Job, within_s: float | None) -> Job:
         """As `Jobs.ended`."""
         entry = self._jobs.get(job.id)
