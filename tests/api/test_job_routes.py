@@ -150,8 +150,8 @@ def test_why_that_takes_long_is_a_job_to_be_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("query", "said"), [
     ("item=", "item is one id of an item"), (f"item={'x' * (ID_CHARS_MAX + 1)}", "item is one id of an item"),
-    ("item=a&item=b", "item is one id of an item"), ("itemId=a", "there are item and explain"),
-    ("explain=1", "explain is true or false"), ("explain=true&explain=true", "explain is true or false"),
+    ("item=a&item=b", "item stands 2 times"), ("itemId=a", "did you mean item?"),
+    ("explain=1", "explain is true or false"), ("explain=true&explain=true", "explain stands 2 times"),
     ("item=a&explain=true", "ask one of them"),
 ])  # fmt: skip
 def test_what_is_no_item_is_refused_and_no_job(query: str, said: str, tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_a_page_that_cannot_be_is_refused_in_a_sentence(tmp_path: Path) -> None:
             ("limit=201", "limit is a whole number from 1 to 200"),
             ("limit=many", "limit is a whole number from 1 to 200"),
             ("after=yesterday", "after is what the page before named as next"),
-            ("page=2", '"page" is not a parameter here; there are limit and after'),
+            ("page=2", '"page" is not a parameter here: there are after, limit'),
         ):
             for path in ("/v1/profiles", "/v1/decisions"):
                 reply = await client.get(f"{path}?{query}")

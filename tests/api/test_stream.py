@@ -111,7 +111,7 @@ def test_what_happens_is_sent_to_who_follows_and_a_place_is_given_back(tmp_path:
     [
         ("kinds=decisions", ['"decisions"', *KIND_NAMES]), ("kinds=", ['""', *KIND_NAMES]),
         ("kinds=event,", ['""', *KIND_NAMES]), ("kinds=event&kinds=clicks", ['"clicks"', *KIND_NAMES]),
-        ("kind=event", ['"kind"', "from, kinds, placement"]), ("placement=home.nowhere", ["home.recommended"]),
+        ("kind=event", ['"kind"', "did you mean kinds?"]), ("placement=home.nowhere", ["home.recommended"]),
         ("kinds=event&placement=home.hero", ["means nothing to event", "decision, outcome"]),
         ("from=yesterday", ["id of an entry", "oldest"]), ("from=", ["id of an entry"]),
     ],

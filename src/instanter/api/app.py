@@ -45,7 +45,7 @@ from .auth import Access
 from .jobs import Jobs, NoJobs
 from .live import NoSeries, Series
 from .models import NoRegistry, Registry
-from .openapi import openapi_document
+from .openapi import openapi_document, parameters_of
 from .outgoing import Outgoing
 from .replies import encoded, refusal
 from .routing import RawPath, Resource, Site, alone, console_routes, given, plain_path, route_of
@@ -188,7 +188,7 @@ def make_app(
     """
     outgoing = Outgoing()
     app = Starlette(
-        routes=[route_of(resource, engine, access, outgoing) for resource in RESOURCES],
+        routes=[route_of(resource, parameters_of(resource), engine, access, outgoing) for resource in RESOURCES],
         middleware=[Middleware(RawPath)],
         exception_handlers={HTTPException: _no_route},
     )

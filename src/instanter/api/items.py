@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..engine.loop import Engine
-from ..events.bodies import body_decoder, meant_of
+from ..events.bodies import body_decoder
 from ..events.envelope import CANONICAL_FIELDS, ItemPatched, ItemUpserted
 from ..events.items import FieldReader, ItemRefused, Remark
 from ..events.structure import is_deeper
@@ -325,9 +325,6 @@ def _nothing_fit(reading: _Reading) -> Response:
 def _replace_of(request: Request) -> tuple[str, bool, bool]:
     """`?replace=begin` or `?replace=TOKEN`, with `&commit=true` for the end of it and `&force=true`."""
     asked = request.query_params
-    for name in asked:
-        if name not in _SWITCHES:
-            raise RequestRejected("schema", f"the address asks for {name[:32]!a}{meant_of(name, _SWITCHES)}")
     replace = asked.get("replace", "")
     commit, force = _flag(asked, "commit"), _flag(asked, "force")
     if commit and not replace:

@@ -292,6 +292,15 @@ OPERATIONS = (
 )  # fmt: skip
 
 
+def parameters_of(resource: Resource) -> dict[str, frozenset[str]]:
+    """What may stand in the query, by method."""
+    path = resource.alias_of or resource.template
+    return {
+        operation.method.upper(): frozenset(name for name, _, _ in operation.query)
+        for operation in OPERATIONS if operation.path == path
+    }  # fmt: skip
+
+
 def openapi_document(resources: Sequence[Resource]) -> dict[str, Any]:
     """The document, OpenAPI 3.1; what each route asks of an access key is what the resources say."""
     resource_of = {resource.template: resource for resource in resources}

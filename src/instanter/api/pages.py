@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from starlette.requests import Request
@@ -12,7 +11,6 @@ from ..foundation.limits import PAGE_ENTRIES_MAX
 
 PAGE_ENTRIES: Final = 50
 """Where none are asked for."""
-PAGE_PARAMETERS: Final = ("limit", "after")
 _DIGITS_MAX: Final = 19
 
 
@@ -24,16 +22,9 @@ class PageRequest(NamedTuple):
     """The position that the page before named; None for the first one."""
 
 
-def page_of(request: Request, *, also: Sequence[str] = ()) -> PageRequest:
-    """The page that a request asks for; `RequestRejected` for what cannot be one, and for what the listing has not.
-
-    `also` are parameters that are not of the page.
-    """
-    query, known = request.query_params, (*PAGE_PARAMETERS, *also)
-    for name in query:
-        if name not in known:
-            there_are = f"{', '.join(known[:-1])} and {known[-1]}"
-            raise RequestRejected("schema", f'"{name[:40]}" is not a parameter here; there are {there_are}')
+def page_of(request: Request) -> PageRequest:
+    """The page that a request asks for; `RequestRejected` for what cannot be one."""
+    query = request.query_params
     limit = query.get("limit", str(PAGE_ENTRIES))
     if not _is_number(limit) or not 1 <= int(limit) <= PAGE_ENTRIES_MAX:
         raise RequestRejected("schema", f"limit is a whole number from 1 to {PAGE_ENTRIES_MAX}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Final, Literal, TypeVar
 from urllib.parse import unquote
 
@@ -22,6 +22,7 @@ from ..privacy.roles import Scope as KeyScope
 from .auth import CALL, Access, Demand
 from .bodies import skip_body
 from .outgoing import LargeReply, Outgoing
+from .parameters import check_parameters
 from .replies import code_of, failure, refusal
 from .tenancy import tenant_of
 
@@ -115,9 +116,12 @@ class Resource(msgspec.Struct, frozen=True):
         return self.path.replace(":path}", "}")
 
 
-def route_of(resource: Resource, engine: Engine, access: Access, outgoing: Outgoing) -> Route:
-    """The route of a resource; the large replies of all of them share one room."""
-    return Route(resource.path, Endpoint(resource, engine, access, outgoing))
+def route_of(
+    resource: Resource, parameters: Mapping[str, Collection[str]], engine: Engine, access: Access, outgoing: Outgoing
+) -> Route:
+    """The route of a resource; the large replies of all of them share one room. `parameters` may stand in the query, by
+    method."""
+    return Route(resource.path, Endpoint(resource, parameters, engine, access, outgoing))
 
 
 class Site:
@@ -163,8 +167,14 @@ def guards_itself(path: str) -> bool:
 class Endpoint:
     """Answers all methods of one resource; nothing but a cancellation gets out of it."""
 
-    def __init__(self, resource: Resource, engine: Engine, access: Access, outgoing: Outgoing) -> None:
+    def __init__(
+        self, resource: Resource, parameters: Mapping[str, Collection[str]], engine: Engine, access: Access,
+        outgoing: Outgoing,
+    ) -> None:  # fmt: skip
         self._resource = resource
+        self._parameters = parameters
+        self._lenient = resource.tracking or resource.always
+        """Trackers and scrapers put into an address what they like."""
         self._outgoing = outgoing
         self._engine = engine
         self._access = access
@@ -213,9 +223,20 @@ class Endpoint:
         try:
             if request.method in _WITHOUT_BODY:
                 await call.begin()
+            if request.scope["query_string"] and not self._lenient:
+                await self._check_query(request)
             return await handler(self._engine, request)
         finally:
             call.end()
+
+    async def _check_query(self, request: Request) -> None:
+        method = "GET" if request.method == "HEAD" else request.method
+        try:
+            check_parameters(request.query_params, self._parameters.get(method, ()))
+        except RequestRejected:
+            if request.method not in _WITHOUT_BODY:
+                await skip_body(request)
+            raise
 
     def _other_method(self, method: str) -> Response:
         if method == "OPTIONS":

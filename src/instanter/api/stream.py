@@ -21,7 +21,6 @@ from .admission import STANDS_ASIDE
 from .tenancy import DEVELOPER, caller_of
 
 EVENT_STREAM: Final = "text/event-stream"
-_PARAMETERS: Final = ("from", "kinds", "placement")
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 """No proxy keeps it, nor gathers it."""
 OLDEST: Final = "oldest"
@@ -134,9 +133,6 @@ async def _left(receive: Receive) -> None:
 def _asked(request: Request, tenant: str, placements: Sequence[str]) -> Subscription:
     """What is asked for; `RequestRejected` for what cannot be, and for what would have no effect."""
     query = request.query_params
-    for name in query:
-        if name not in _PARAMETERS:
-            raise _rejected(f'"{name[:40]}" is not a parameter here; there are {", ".join(_PARAMETERS)}')
     kinds = _named(query.getlist("kinds"), KIND_NAMES, "kinds", "kind of entry") or frozenset(KIND_NAMES)
     shown = _named(query.getlist("placement"), placements, "placement", "placement")
     if shown and not any(kind.is_placed for kind in KINDS if kind.name in kinds):
