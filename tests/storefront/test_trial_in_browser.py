@@ -65,13 +65,19 @@ def cut(folder, name, rows):
     return target
 
 
+def hear_ctrl_c():
+    """Also where the tests run behind a shell that goes on, which has its children ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def tried(files, out):
     """The command, as long as it shows its page; gives the page's address."""
     command = [sys.executable, "-m", "instanter.ops.cli.main", "try", *map(str, files), "--yes", "--steps", "50",
                "--out", str(out)]  # fmt: skip
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "COLUMNS": "200"}
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "COLUMNS": "200"},
+        preexec_fn=hear_ctrl_c,
     ) as process:
         printed = []
         try:
@@ -84,7 +90,11 @@ def tried(files, out):
                 pytest.fail("".join(printed))
         finally:
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=END_S_MAX)
+            try:
+                process.communicate(timeout=END_S_MAX)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
 
 
 @pytest.mark.slow

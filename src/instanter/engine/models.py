@@ -151,7 +151,10 @@ class ServedModels:
     def note(self, tenant: str, faults: Iterable[Fault]) -> None:
         """Count the faults of a decision's rankers; one that has too many is benched, and its stand-in takes over."""
         for fault in faults:
-            self._meter.count("model_faults" if fault.counts else "models_away")
+            if fault.counts:
+                self._meter.count("model_faults")
+            else:
+                self._meter.count("models_away")
             if not fault.counts:
                 continue
             placed = self._partition.models.get((tenant, fault.placement))

@@ -37,7 +37,7 @@ FREE_BYTES_ADVISED: Final = 5 * _GIB
 SYNC_SAMPLES: Final = 200
 SYNC_BYTES: Final = 300
 SYNC_P99_MS_ADVISED: Final = 20.0
-EXTRAS: Final = {"geo": "maxminddb", "parquet": "pyarrow", "text": "wordllama"}
+EXTRAS: Final = {"geo": "maxminddb", "parquet": "pyarrow", "text": "wordllama", "torch": "torch"}
 """Extras of the package, and the module that each brings."""
 
 
