@@ -674,6 +674,23 @@ def test_a_step_of_overwriting_that_was_made_twice_counts_once() -> None:
     assert bytes_of(person(2)) not in cold_bytes(disk)
 
 
+def test_a_late_step_of_an_earlier_pass_takes_no_file_off_the_next_one() -> None:
+    disk = SimulatedDisk()
+    state = opened(on(disk))
+    fold_all(state, story(60), batch=4)
+    state.erase([person(2)])
+    late = [state.begin_scrub()]
+    late[0].run()
+    scrubbed(state)
+    state.erase([person(3)])
+    before = state.begin_scrub()
+    state.end_upkeep(late[0])
+    after = state.begin_scrub()
+    assert (after.number, after.offset) == (before.number, before.offset)
+    scrubbed(state)
+    assert bytes_of(person(3)) not in cold_bytes(disk)
+
+
 # Checkpoints.
 
 

@@ -402,7 +402,7 @@ def _described(
         described["responses"]["202"] = _goes_on(schema_of[operation.accepted])
     asked = _asked_of_a_key(resource, operation.method, also)
     described.update(asked)
-    for status in sorted({*operation.errors, *((401, 403, 429, 503) if asked["security"] else ())}):
+    for status in sorted({*operation.errors, *((400, 401, 403, 429, 503) if asked["security"] else ())}):
         described["responses"][str(status)] = _refusal(status, tracking=operation.tracking)
     names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
     parameters = [

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..engine.loop import Engine
-from ..foundation.errors import RequestRejected
+from ..foundation.errors import InstanterError, RequestRejected
 from .decide import EXPLAIN, WHY, read_receipt
 from .jobs import Job, Jobs, jobs_of, shown
 from .replies import reply
@@ -41,7 +41,7 @@ async def forget_erased(engine: Engine, jobs: Jobs) -> None:
         if job.kind in EXPLAINING:
             try:
                 await _receipt_of(engine, job)
-            except RequestRejected:
+            except (InstanterError, OSError):  # nor is one told whose receipt is damaged
                 jobs.forget_outcome(job.id)
 
 

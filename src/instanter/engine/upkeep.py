@@ -39,7 +39,11 @@ class Upkeep:
             return False
         if self._under_way:
             return True
-        work = self._state.begin_upkeep()
+        try:
+            work = self._state.begin_upkeep()
+        except OSError:  # of a folder that cannot be listed: tried again with the next step
+            self._meter.count("upkeep_failed")
+            return False
         if work is not None:
             self._run(work)
         return work is not None

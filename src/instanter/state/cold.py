@@ -158,15 +158,16 @@ class Scrubbing:
     ) -> None:  # fmt: skip
         self.number = number
         self.offset = offset
+        self.condemned = condemned
+        """Whom the pass through all files is about."""
         self.following = 0
         """Where the next step begins, -1 behind the end of the file."""
         self._files = files
-        self._condemned = condemned
         self._end = end
 
     def run(self) -> None:
         """Overwrite them, in whatever thread. Raises `OSError`; the step is repeated then."""
-        self.following = self._files.scrub(self.number, self.offset, self._condemned, self._end)
+        self.following = self._files.scrub(self.number, self.offset, self.condemned, self._end)
 
 
 ColdWork = MovingOut | Emptying | Rewriting | Scrubbing
@@ -413,7 +414,12 @@ class Cold:
         content = packed.words.tobytes()
         payloads = [content[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
         people = list(zip(packed.keys.tolist(), payloads, strict=True))
-        return MovingOut(self.files, packed, era, self.files.append(people, era, patient=patient))
+        try:
+            appended = self.files.append(people, era, patient=patient)
+        except OSError:
+            self.refused = True
+            return None
+        return MovingOut(self.files, packed, era, appended)
 
     def _packed(self, memory: Memory, rows: Ints, idle_ms: int, relieve: Callable[[], None]) -> Packed:
         """The first of these people as records hold them, in words that the next ones overwrite."""
@@ -576,14 +582,17 @@ class Cold:
         if self.files.writing:
             return None
         if not self._scrubbing and self._waiting:
+            numbers = self.files.numbers()
             self._condemned, self._waiting = self._waiting, {}
-            self._scrubbing, self._scrubbed_to = self.files.numbers(), 0
+            self._scrubbing, self._scrubbed_to = numbers, 0
         if not self._scrubbing:
             return None
         return Scrubbing(self.files, self._scrubbing[-1], self._scrubbed_to, self._condemned, self.files.end())
 
     def end_scrub(self, step: Scrubbing) -> None:
-        """Go on behind a step. Whoever else has made it too changes nothing."""
+        """Go on behind a step. Whoever else has made it too changes nothing, nor does one of an earlier pass."""
+        if step.condemned is not self._condemned:
+            return
         if (step.number, step.offset) != (self._scrubbing[-1] if self._scrubbing else 0, self._scrubbed_to):
             return
         self._scrubbed_to = max(step.following, 0)
